@@ -1,0 +1,84 @@
+"""`python -m campaigns`: play the campaigns, print what happened, exit 1 unless all is proven."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def main() -> int:
+    """Read the command line and play; returns the exit status."""
+    arguments = _parser().parse_args()
+    # Before anything of Bursar is imported: its settings are read once, at import.
+    for name in [name for name in os.environ if name.startswith("BURSAR_")]:
+        del os.environ[name]
+    home = tempfile.mkdtemp(prefix="bursar-campaign-home-")
+    os.environ["BURSAR_HOME"] = home
+    os.environ["DJANGO_SETTINGS_MODULE"] = "bursar.settings"
+    try:
+        import django
+
+        django.setup()
+        return _play(arguments)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    from campaigns import charge, report
+
+    began = time.monotonic()
+    size = {"tiny": charge.TINY, "quick": charge.QUICK, "release": charge.RELEASE}[arguments.size]
+    seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
+    planned = []
+    if not arguments.mutants_only:
+        if arguments.database in {None, "sqlite"}:
+            planned += charge.scenarios(size, seed=seed, database="sqlite")
+        if arguments.database == "postgres":
+            planned += charge.scenarios(size, seed=seed, database="postgres")
+        elif arguments.database is None:
+            planned += charge.on_postgres(size, seed=seed)
+    if not arguments.no_mutants and size.mutant_kills_max:
+        planned += charge.planted(size, seed=seed)
+    report.begin(planned, seed=seed, size=arguments.size)
+    outcomes = charge.run(planned, at_once=size.at_once, told=report.tell)
+    summary = report.summary(
+        outcomes, seed=seed, size=arguments.size, seconds=time.monotonic() - began
+    )
+    report.show(outcomes, summary)
+    if arguments.json is not None:
+        report.write(arguments.json, outcomes, summary)
+    return 0 if summary["passed"] else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/campaign", description=__doc__)
+    parser.add_argument("campaigns", nargs="*", default="charge", choices=["charge"],
+                        help="which to play (there is one)")  # fmt: skip
+    size = parser.add_mutually_exclusive_group()
+    for name, words in (
+        ("tiny", "a few kills and no mutants: is the harness alive?"),
+        ("quick", "at least 40 kills, within a minute (the default)"),
+        ("release", "at least 1,000 kills"),
+    ):
+        size.add_argument(
+            f"--{name}", dest="size", action="store_const", const=name, default="quick", help=words
+        )
+    parser.add_argument("--seed", type=int, help="repeat what a run with this seed did")
+    mutants = parser.add_mutually_exclusive_group()
+    mutants.add_argument("--mutants-only", action="store_true", help="only the planted bugs")
+    mutants.add_argument("--no-mutants", action="store_true", help="only the real code")
+    parser.add_argument("--database", choices=["sqlite", "postgres"],
+                        help="only this one (both, else)")  # fmt: skip
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what happened")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

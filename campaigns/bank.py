@@ -1,0 +1,119 @@
+"""The sandbox in a process of its own, which survives our kills, and a look at its book."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import traceback
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bursar.providers.sandbox import server
+
+#: 5 % time-outs after charging, 5 % lost requests, 1 % garbage.
+FAULTS = ("--timeouts", "0.05", "--lost", "0.05", "--garbage", "0.01")
+FEES = {"fee_basis_points": 150, "fee_fixed_minor": 20}
+#: How long a call of ours waits for an answer that does not come.
+TIMEOUT_SECONDS = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Powers:
+    """What may be relied on when an outcome is unknown."""
+
+    keys: bool
+    lookup: bool
+
+    @property
+    def name(self) -> str:
+        words = [word for word, has in (("keys", self.keys), ("lookup", self.lookup)) if has]
+        return " + ".join(words) or "neither"
+
+    @property
+    def tell(self) -> bool:
+        """Whether the truth can be found out."""
+        return self.keys or self.lookup
+
+
+class Bank:
+    """A running sandbox; `stop` it at the end."""
+
+    def __init__(self, *, folder: Path, powers: Powers, seed: int) -> None:
+        self._powers = powers
+        reading, writing = os.pipe()
+        lifeline, self._lifeline = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _serve(folder, writing, lifeline, _arguments(folder, powers, seed))
+        os.close(writing)
+        os.close(lifeline)
+        with os.fdopen(reading) as told:
+            line = told.readline()
+        if not line.startswith("port="):
+            raise RuntimeError(f"the sandbox did not start; see {folder / 'sandbox.log'}")
+        self.url = f"http://127.0.0.1:{int(line.removeprefix('port='))}"
+
+    def config(self) -> dict[str, Any]:
+        """The configuration of the provider account that uses it."""
+        return {
+            "url": self.url, "timeout_seconds": TIMEOUT_SECONDS,
+            "honours_keys": self._powers.keys, "lookup": self._powers.lookup,
+        }  # fmt: skip
+
+    def objects(self) -> list[dict[str, Any]]:
+        """Everything in its book, as it tells it over HTTP."""
+        found: list[dict[str, Any]] = []
+        after = 0
+        while page := self._get(f"/v1/objects?after={after}"):
+            found += [snapshot for one in page for snapshot in one["snapshots"]]
+            after = page[-1]["position"]
+        return found
+
+    def balances(self) -> dict[str, int]:
+        """What it owes, by currency."""
+        found: dict[str, int] = self._get("/v1/balances")
+        return found
+
+    def stop(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        os.close(self._lifeline)
+
+    def _get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
+            return json.load(answer)
+
+
+def _arguments(folder: Path, powers: Powers, seed: int) -> list[str]:
+    arguments = ["--book", str(folder / "sandbox.sqlite3"), "--seed", str(seed), *FAULTS]
+    # It survives our kills because it is another process; a power cut is not what is tried here.
+    arguments += ["--not-durable"]
+    for name, value in FEES.items():
+        arguments += [f"--{name.replace('_', '-')}", str(value)]
+    arguments += [] if powers.keys else ["--no-keys"]
+    return arguments + ([] if powers.lookup else ["--no-lookup"])
+
+
+def _serve(folder: Path, writing: int, lifeline: int, arguments: list[str]) -> None:
+    try:
+        os.dup2(writing, 1)
+        os.dup2(os.open(folder / "sandbox.log", os.O_WRONLY | os.O_CREAT, 0o600), 2)
+        os.dup2(lifeline, 3)
+        os.closerange(4, 256)  # whoever waits for the end of a pipe must not wait for us
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        server.main(arguments)
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def _end_with_parent() -> None:
+    os.read(3, 1)  # nothing is ever written: it returns when nobody holds the other end
+    os._exit(0)

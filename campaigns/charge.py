@@ -1,0 +1,290 @@
+"""
+The campaign `charge`: kill while money moves, then compare both books.
+
+The sandbox is another process behind HTTP that loses, delays and garbles answers; the process
+under test is killed at every named point and at random moments, and started again with the same
+plan. It runs against each kind of provider there is: with keys, with look-ups, both, neither.
+Each scenario is a process, and so is each life within it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import random
+import select
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from django.db import connections
+
+from bursar import clock, groupcommit, settings
+from bursar.payments import accounts
+from campaigns import loop, mutants
+from campaigns.bank import Bank, Powers
+from campaigns.loop import Loop, Outcome
+from tests import databases
+
+BOTH, KEYS = Powers(keys=True, lookup=True), Powers(keys=True, lookup=False)
+LOOKUP, NEITHER = Powers(keys=False, lookup=True), Powers(keys=False, lookup=False)
+VARIANTS = (BOTH, KEYS, LOOKUP, NEITHER)
+#: Where each mutant can be seen at all: only a provider without look-ups is sent a key again.
+SHOWN_WITH = {mutants.NEW_KEY: KEYS}
+
+#: Where a bug in charging, acknowledging or refunding has its chance.
+CHARGING = (
+    "begin place", "commit place", "before charge", "after charge", "begin finish charge",
+    "commit finish charge", "committed finish charge", "after refund", "begin finish refund",
+    "commit finish refund",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much of each: *sweeps* over all points (0: shared among the variants), kills at random."""
+
+    sweeps: int
+    random_kills: int
+    postgres_kills: int
+    mutant_kills_max: int
+    at_once: int = 3
+
+
+TINY = Size(sweeps=-1, random_kills=2, postgres_kills=0, mutant_kills_max=0)
+QUICK = Size(sweeps=0, random_kills=4, postgres_kills=8, mutant_kills_max=40)
+RELEASE = Size(sweeps=4, random_kills=100, postgres_kills=150, mutant_kills_max=120)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One installation under one kind of provider, and what is done to it."""
+
+    name: str
+    powers: Powers
+    seed: int
+    points: tuple[str, ...]
+    random_kills: int
+    database: str = "sqlite"
+    mutant: str = ""
+    kills_max: int = 0
+
+
+def scenarios(size: Size, *, seed: int, database: str) -> list[Scenario]:
+    """The real code against each kind of provider."""
+    dice = random.Random(f"scenarios/{seed}")
+    found = []
+    for number, powers in enumerate(VARIANTS if size.sweeps >= 0 else (BOTH,)):
+        points = loop.all_points(powers)
+        dice.shuffle(points)
+        mine = points * size.sweeps
+        if size.sweeps == 0:
+            mine = _share(number, powers)
+        if size.sweeps < 0:
+            mine = ["commit finish charge", "after charge"]
+        found.append(
+            Scenario(
+                name=powers.name, powers=powers, seed=seed + number, points=tuple(mine),
+                random_kills=size.random_kills, database=database,
+            )
+        )  # fmt: skip
+    return found
+
+
+def _share(number: int, powers: Powers) -> list[str]:
+    """The points that a variant takes when each is to be visited once in all."""
+    shared = loop.all_points(NEITHER)
+    mine = shared[number :: len(VARIANTS)]
+    if powers.lookup:
+        looking = [point for point in loop.all_points(powers) if point not in shared]
+        mine += looking[VARIANTS.index(powers) // 2 :: 2]
+    return mine
+
+
+def on_postgres(size: Size, *, seed: int) -> list[Scenario]:
+    """Fewer kills, with the other database: one of the client, whose server lives on."""
+    dice = random.Random(f"postgres/{seed}")
+    kills = size.postgres_kills
+    points = [point for point in loop.all_points(NEITHER) if "webhook" not in point]
+    chosen = tuple(dice.sample(points * (1 + kills // len(points)), kills - kills // 4))
+    return [
+        Scenario(
+            name="PostgreSQL", powers=BOTH, seed=seed + 10, points=chosen,
+            random_kills=kills // 4, database="postgres",
+        )
+    ] if kills else []  # fmt: skip
+
+
+def planted(size: Size, *, seed: int) -> list[Scenario]:
+    """The four mutants, each to be caught."""
+    found = []
+    for number, mutant in enumerate(mutants.ALL):
+        dice = random.Random(f"{mutant}/{seed}")
+        points = [p for _ in range(12) for p in dice.sample(CHARGING, len(CHARGING))]
+        found.append(
+            Scenario(
+                name=mutant, powers=SHOWN_WITH.get(mutant, BOTH), seed=seed + 20 + number,
+                points=tuple(points), random_kills=0, mutant=mutant,
+                kills_max=size.mutant_kills_max,
+            )
+        )  # fmt: skip
+    return found
+
+
+Templates = dict[str, databases.Template]
+
+
+@contextlib.contextmanager
+def templates(folder: Path, names: set[str]) -> Iterator[Templates]:
+    """Migrated databases to copy from."""
+    found: Templates = {}
+    with contextlib.ExitStack() as stack:
+        if "sqlite" in names:
+            (folder / "sqlite").mkdir()
+            found["sqlite"] = databases.SQLiteTemplate(folder / "sqlite")
+        if "postgres" in names:
+            (folder / "postgres").mkdir()
+            url = stack.enter_context(databases.postgres_server())
+            found["postgres"] = databases.PostgresTemplate(url, folder=folder / "postgres")
+        yield found
+
+
+def play(scenario: Scenario, template: databases.Template, folder: Path) -> Outcome:
+    """Play one scenario and judge it."""
+    began = time.monotonic()
+    home = loop.folder_of(folder, f"{scenario.database} {scenario.name}")
+    installation = template.copy(home=home)
+    bank = Bank(folder=home, powers=scenario.powers, seed=scenario.seed)
+    try:
+        _add_account(installation, bank)
+        fire = Loop(
+            installation=installation, bank=bank, powers=scenario.powers, seed=scenario.seed,
+            mutant=scenario.mutant,
+        )  # fmt: skip
+        outcome = Outcome(
+            name=scenario.name, database=scenario.database, seed=scenario.seed,
+            mutant=scenario.mutant, folder=str(home),
+        )  # fmt: skip
+        (_hunt if scenario.mutant else _attack)(fire, scenario, outcome)
+    finally:
+        bank.stop()
+    outcome.kills, outcome.missed = fire.kills, fire.missed
+    outcome.seconds = round(time.monotonic() - began, 2)
+    return outcome
+
+
+def _attack(fire: Loop, scenario: Scenario, outcome: Outcome) -> None:
+    """All kills, one judgement."""
+    every = max(1, len(scenario.points) // max(1, scenario.random_kills))
+    done = 0
+    for number, point in enumerate(scenario.points):
+        fire.kill_at([point])
+        if number % every == 0 and done < scenario.random_kills:
+            fire.kill_at_random(1)
+            done += 1
+    fire.kill_at_random(scenario.random_kills - done)
+    fire.finish()
+    outcome.findings, outcome.counts = fire.judge()
+
+
+def _hunt(fire: Loop, scenario: Scenario, outcome: Outcome) -> None:
+    """A few kills and a judgement, again and again until the mutant is caught."""
+    points = list(scenario.points)
+    while not outcome.findings and fire.kills.total() < scenario.kills_max:
+        some, points = points[:3], points[3:]
+        fire.kill_at(some)
+        fire.kill_at_random(1)
+        fire.finish()
+        outcome.findings, outcome.counts = fire.judge()
+    fire.missed.clear()
+    outcome.kills_until_caught = fire.kills.total()
+
+
+def _add_account(installation: settings.Settings, bank: Bank) -> None:
+    with databases.connected(installation):
+        commits = groupcommit.GroupCommit()
+        config = bank.config()
+        commits.wait(
+            lambda: accounts.add(
+                name=loop.ACCOUNT, provider="sandbox", config=config, now=clock.now()
+            )
+        )
+        # Its thread and its connection end here: what is forked from now on has neither.
+        commits.close()
+    connections.close_all()
+
+
+def run(
+    planned: Sequence[Scenario],
+    *,
+    at_once: int,
+    told: Callable[[Outcome], None],
+    keep: bool = False,
+) -> list[Outcome]:
+    """Play *planned*, some at once, each in a fork of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="bursar-campaign-"))
+    outcomes: list[Outcome] = []
+    try:
+        with templates(folder, {one.database for one in planned}) as found:
+            gc.freeze()  # so that the forks share what is imported
+            waiting, running = list(planned), dict[int, tuple[int, Scenario]]()
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    one = waiting.pop(0)
+                    pid, reading = _fork(one, found[one.database], folder)
+                    running[reading] = pid, one
+                for reading in select.select(list(running), [], [])[0]:
+                    outcomes.append(_result(reading, *running.pop(reading), folder))
+                    told(outcomes[-1])
+    finally:
+        if not keep and all(one.passed for one in outcomes) and len(outcomes) == len(planned):
+            shutil.rmtree(folder, ignore_errors=True)
+    return outcomes
+
+
+def _fork(scenario: Scenario, template: databases.Template, folder: Path) -> tuple[int, int]:
+    reading, writing = os.pipe()
+    sys.stdout.flush()
+    if (pid := os.fork()) == 0:
+        os.close(reading)
+        _play_and_tell(scenario, template, folder, writing)
+    os.close(writing)
+    return pid, reading
+
+
+def _play_and_tell(
+    scenario: Scenario, template: databases.Template, folder: Path, writing: int
+) -> NoReturn:
+    try:
+        told = json.dumps(play(scenario, template, folder).as_json())
+        with os.fdopen(writing, "w") as answer:
+            answer.write(told)
+        os._exit(0)
+    except BaseException:  # noqa: BLE001  (whatever it was, it must be seen)
+        traceback.print_exc()
+    finally:
+        os._exit(1)
+
+
+def _result(reading: int, pid: int, scenario: Scenario, folder: Path) -> Outcome:
+    with os.fdopen(reading) as answer:
+        text = answer.read()
+    os.waitpid(pid, 0)
+    if not text:
+        return Outcome(
+            name=scenario.name, database=scenario.database, seed=scenario.seed,
+            mutant=scenario.mutant, folder=str(folder), missed=["the scenario broke down"],
+        )  # fmt: skip
+    told = json.loads(text)
+    del told["passed"]
+    told["kills"], told["counts"] = Counter(told["kills"]), Counter(told["counts"])
+    return Outcome(**told)

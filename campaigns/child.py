@@ -1,0 +1,255 @@
+"""
+One life of the process under test: it places, charges, refunds and takes webhooks until killed.
+
+It runs in a fork of the campaign, which has imported everything but has neither connection nor
+thread. What it acknowledges goes through a pipe, after the commit: the client's view, which
+survives it. Lines: `O number id` an order, `R key id` a refund, `W position` webhooks up to there,
+`F event` a forged one was accepted, `P point` killed here, `D` everything done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import random
+import sys
+import traceback
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import aiohttp
+from django.db import connection, connections
+
+from bursar import clock, groupcommit, ids, jobs, logs, settings
+from bursar.money import Money
+from bursar.orders import placing
+from bursar.payments import accounts, attempting, refunding
+from bursar.providers.base import BadSignature
+from bursar.providers.sandbox import SandboxProvider
+from bursar.queue import worker
+from bursar.webhooks import inbox
+from campaigns import mutants, plan, points
+
+LEASE = timedelta(seconds=0.6)
+#: How much the network disturbs webhooks, as `GET /control/deliveries` wants it.
+DISORDER = {
+    "dropped": "0.15", "late": "0.2", "reordered": "0.2", "duplicate": "0.2", "forged": "0.05",
+}  # fmt: skip
+
+WANTED_REFUNDS = (
+    "SELECT p.id, o.idempotency_key FROM bursar_payment p JOIN bursar_order o ON o.id = p.order_id "
+    "WHERE p.status IN ('captured', 'partially_refunded')"
+)
+KNOWN_REFUNDS = "SELECT idempotency_key FROM bursar_refund"
+JOBS_LEFT = "SELECT COUNT(*) FROM bursar_job WHERE state <> 'dead'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """
+    What one life is to do: place *todo* (numbers of the plan of *seed*) and work.
+
+    It dies at *point* for the *nth* time it comes there, or when it is killed. With *finish* it
+    goes on until nothing is left to do. Webhooks are delivered after *delivered*, unless None.
+    """
+
+    home: Path
+    database_url: str | None
+    account: str
+    sandbox: str
+    seed: int
+    todo: tuple[int, ...]
+    point: str = ""
+    nth: int = 1
+    delivered: int | None = None
+    finish: bool = False
+    mutant: str = ""
+
+
+def live(life: Life, tell: int) -> NoReturn:
+    """Live *life*; never returns."""
+    code = 1
+    try:
+        _settle_in(life)
+        asyncio.run(_Shop(life, tell).run())
+        code = 0
+    except BaseException:  # noqa: BLE001  (whatever it was, the parent must see it)
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _settle_in(life: Life) -> None:
+    log = os.open(life.home / "child.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    logs.configure(level="ERROR")
+    settings.current = settings.load(home=life.home, database_url=life.database_url)
+    connections.settings = connections.configure_settings(settings.databases(settings.current))
+    # Only times are made shorter: the same things happen, sooner.
+    attempting.LOOKUP_FIRST = timedelta(seconds=0.03)
+    worker.IDLE_SECONDS = 0.02
+
+
+class _Shop:
+    """Everything that goes on at once in one life."""
+
+    def __init__(self, life: Life, tell: int) -> None:
+        self.life = life
+        self.dice = random.Random(f"{life.seed}/{life.todo}/{life.point}")
+        self._tell = tell
+        self._early = life.mutant == mutants.ACKNOWLEDGES_EARLY
+        self._delivered = life.delivered
+
+    def tell(self, line: str) -> None:
+        os.write(self._tell, f"{line}\n".encode())
+
+    async def run(self) -> None:
+        trap = points.Trap(point=self.life.point, nth=self.life.nth, tell=self._tell)
+        groupcommit.commits = groupcommit.GroupCommit(watch=trap.watch)
+        provider = await groupcommit.commits.run(lambda: accounts.get(self.life.account))
+        watched = points.watched(cast(SandboxProvider, provider), trap)
+        setattr(accounts, "get", lambda _name: watched)  # noqa: B010
+        self.worker = worker.Worker(
+            mutants.apply(self.life.mutant, jobs.HANDLERS),
+            lease=LEASE, attempts_max=10_000, backoff_first=timedelta(seconds=0.05),
+            randomness=self.dice,
+        )  # fmt: skip
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.worker.run(drain_seconds=5))
+            if self.life.finish:
+                group.create_task(self._finish())
+            else:
+                group.create_task(self._place_all())
+                group.create_task(self._give_back_always())
+                if self.life.delivered is not None:
+                    group.create_task(self._deliver_always())
+        await watched.close()
+        groupcommit.commits.close()
+        self.tell("D")
+
+    async def _finish(self) -> None:
+        await self._place_all()
+        while True:
+            opened = await self._give_back()
+            taken = await self._deliver() if self.life.delivered is not None else 0
+            left = await _count_jobs()
+            if not (opened or taken or left):
+                break
+            await asyncio.sleep(0.02)
+        self.worker.stop()
+
+    async def _place_all(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in self.life.todo:
+                group.create_task(self._place_one(number))
+                await asyncio.sleep(self.dice.expovariate(1 / 0.004))
+
+    async def _place_one(self, number: int) -> None:
+        order_id = ids.new(ids.ORDER)
+        if self._early:
+            self.tell(f"O {number} {order_id}")
+        placed = await _place(self.life, number, order_id)
+        if not self._early:
+            self.tell(f"O {number} {placed}")
+
+    async def _give_back_always(self) -> None:
+        while True:
+            await self._give_back()
+            await asyncio.sleep(0.02)
+
+    async def _give_back(self) -> int:
+        wanted = await groupcommit.commits.run(lambda: _wanted_refunds(self.life.seed))
+        await asyncio.gather(*(self._give_back_one(*each) for each in wanted))
+        return len(wanted)
+
+    async def _give_back_one(self, payment_id: str, key: str, amount: Money) -> None:
+        refund_id = await _open_refund(payment_id, key, amount)
+        self.tell(f"R {key} {refund_id}")
+
+    async def _deliver_always(self) -> None:
+        while True:
+            await self._deliver()
+            await asyncio.sleep(0.02)
+
+    async def _deliver(self) -> int:
+        """Hand over the next webhooks, some at once; how many there were."""
+        query = {"after": str(self._delivered), "limit": "40", **DISORDER}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self.life.sandbox}/control/deliveries", params=query) as answer,
+        ):
+            coming = await answer.json()
+        for start in range(0, len(coming), 5):
+            some = coming[start : start + 5]
+            accepted = await asyncio.gather(
+                *(asyncio.to_thread(_take, self.life.account, one) for one in some)
+            )
+            for one, was_accepted in zip(some, accepted, strict=True):
+                if one["forged"] and was_accepted:
+                    self.tell(f"F {one['event_id']}")
+        if coming:
+            self._delivered = max(one["position"] for one in coming)
+            self.tell(f"W {self._delivered}")
+        return len(coming)
+
+
+async def _place(life: Life, number: int, order_id: str) -> str:
+    order = plan.order(life.seed, number).new_order(provider_account=life.account)
+    payment_id, now = ids.new(ids.PAYMENT), clock.now()
+
+    def place() -> str:
+        return placing.place(order, order_id=order_id, payment_id=payment_id, now=now)
+
+    return await groupcommit.commits.run(place)
+
+
+async def _open_refund(payment_id: str, key: str, amount: Money) -> str:
+    refund_id, now = ids.new(ids.REFUND), clock.now()
+
+    def open_refund() -> str:
+        return refunding.open_refund(
+            refund_id=refund_id, payment_id=payment_id, amount=amount, idempotency_key=key, now=now
+        )
+
+    return await groupcommit.commits.run(open_refund)
+
+
+def _wanted_refunds(seed: int) -> list[tuple[str, str, Money]]:
+    """The refunds of the plan that are not in the books yet and whose payment is collected."""
+    with connection.cursor() as cursor:
+        cursor.execute(KNOWN_REFUNDS)
+        known = {key for (key,) in cursor.fetchall()}
+        cursor.execute(WANTED_REFUNDS)
+        paid = cursor.fetchall()
+    wanted = []
+    for payment_id, key in paid:
+        order = plan.order(seed, int(key.rpartition("/")[2]))
+        for part, amount in enumerate(order.refunds_minor):
+            if order.refund_key(part) not in known:
+                wanted.append((payment_id, order.refund_key(part), Money(amount, order.currency)))
+    return wanted
+
+
+async def _count_jobs() -> int:
+    def count() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(JOBS_LEFT)
+            return int(cursor.fetchone()[0])
+
+    return await groupcommit.commits.run(count)
+
+
+def _take(account: str, one: dict[str, Any]) -> bool:
+    """Hand one delivery to the inbox; True if its signature was believed."""
+    try:
+        inbox.take(
+            provider_account=account, headers=one["headers"], body=base64.b64decode(one["body"])
+        )
+    except BadSignature:
+        return False
+    return True

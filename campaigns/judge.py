@@ -1,0 +1,422 @@
+"""
+The judge: do our books and the sandbox's say the same, and was every word kept?
+
+It has rows and JSON before it, no code under test; only that the cached state of a payment is
+what its facts fold to is asked of `folding` and `booking` themselves, whose properties are tested
+elsewhere. Each finding is a line; none is the acquittal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from bursar.money import Money
+from bursar.payments import booking, folding
+from bursar.providers.base import Kind, Snapshot
+from campaigns.books import Books, Row
+from campaigns.plan import Planned
+
+LIVE = {"created", "pending", "requires_action", "unknown"}
+OUTCOME_REVIEWS = {"outcome_undecidable", "outcome_unresolved"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """
+    What is judged. *acknowledged* has the ids told for each order's number, *refunded* those for
+    each refund's key. *tells* says whether the provider gives a way to find the truth out.
+    """
+
+    ours: Books
+    theirs: list[dict[str, Any]]
+    balances: Mapping[str, int]
+    account: str
+    tells: bool
+    plan: Mapping[int, Planned]
+    acknowledged: Mapping[int, Set[str]] = field(default_factory=dict)
+    refunded: Mapping[str, Set[str]] = field(default_factory=dict)
+
+    @cached_property
+    def attempts(self) -> dict[str, Row]:
+        return {row["id"]: row for row in self.ours["attempts"]}
+
+    @cached_property
+    def in_review(self) -> set[str]:
+        """Attempts about whose outcome a person is asked."""
+        return {
+            row["detail"]["attempt"] for row in self.ours["reviews"]
+            if row["code"] in OUTCOME_REVIEWS and row["resolved_at"] is None
+        }  # fmt: skip
+
+    @cached_property
+    def known(self) -> list[dict[str, Any]]:
+        """Their charges and refunds that we need not be in doubt about, each with an attempt."""
+        return [
+            one for one in self.theirs
+            if one["key"] in self.attempts and one["key"] not in self.in_review
+        ]  # fmt: skip
+
+    def payment_of(self, one: Mapping[str, Any]) -> str:
+        return str(self.attempts[one["key"]]["payment_id"])
+
+
+def judge(case: Case) -> list[str]:
+    """Everything that is wrong, a line each, sorted."""
+    checks = (
+        _orders, _payments, _charges, _objects, _facts, _states, _money, _balances, _folds,
+        _refunds, _attempts, _reviews, _left_over,
+    )  # fmt: skip
+    return sorted({finding for check in checks for finding in check(case)})
+
+
+def _orders(case: Case) -> Iterator[str]:
+    by_id = {row["id"]: row for row in case.ours["orders"]}
+    for number, told in case.acknowledged.items():
+        planned = case.plan[number]
+        if len(told) > 1:
+            yield f"order_told_twice: {planned.key} as {sorted(told)}"
+        for order_id in told:
+            row = by_id.get(order_id)
+            if row is None:
+                yield f"order_lost: {order_id} was acknowledged"
+            elif (row["idempotency_key"], row["total_minor"], row["currency"]) != (
+                planned.key, planned.total_minor, planned.currency,
+            ):  # fmt: skip
+                yield f"order_wrong: {order_id} is not {planned.key}"
+    for key, count in Counter(row["idempotency_key"] for row in by_id.values()).items():
+        if count > 1:
+            yield f"order_doubled: {key}"
+    planned_keys = {planned.key for planned in case.plan.values()}
+    for row in by_id.values():
+        if row["idempotency_key"] not in planned_keys:
+            yield f"order_unplanned: {row['id']}"
+
+
+def _payments(case: Case) -> Iterator[str]:
+    payments = defaultdict(list)
+    for row in case.ours["payments"]:
+        payments[row["order_id"]].append(row)
+    for order in case.ours["orders"]:
+        own = payments.pop(order["id"], [])
+        asked = [(row["amount_minor"], row["currency"]) for row in own]
+        if asked != [(order["total_minor"], order["currency"])]:
+            yield f"order_without_its_payment: {order['id']} has {asked}"
+    for order_id in payments:
+        yield f"payment_without_order: {order_id}"
+
+
+def _captured(case: Case) -> dict[str, list[dict[str, Any]]]:
+    """Their captured charges by our payment, those in doubt included."""
+    found = defaultdict(list)
+    for one in case.theirs:
+        if one["kind"] == "charge" and one["captured_minor"] and one["key"] in case.attempts:
+            found[case.payment_of(one)].append(one)
+    return found
+
+
+def _charges(case: Case) -> Iterator[str]:
+    captured = _captured(case)
+    for payment_id, charges in captured.items():
+        if len(charges) > 1:
+            yield f"charged_twice: {payment_id} by {[one['reference'] for one in charges]}"
+    numbers = {planned.key: planned for planned in case.plan.values()}
+    orders = {row["id"]: row["idempotency_key"] for row in case.ours["orders"]}
+    doubtful = {case.attempts[i]["payment_id"] for i in case.in_review if i in case.attempts}
+    for row in case.ours["payments"]:
+        planned = numbers.get(orders.get(row["order_id"], ""))
+        if planned is None:
+            continue
+        charges = captured.get(row["id"], [])
+        if planned.is_declined and charges:
+            yield f"charged_though_declined: {row['id']}"
+        if not planned.is_declined and not charges and row["id"] not in doubtful:
+            yield f"never_charged: {row['id']} is {row['status']}"
+        for one in charges:
+            got = one["captured_minor"], one["amount"]["currency"]
+            if got != (row["amount_minor"], row["currency"]):
+                yield f"charged_wrong: {row['id']} with {got}"
+
+
+def _objects(case: Case) -> Iterator[str]:
+    """Everything of theirs is in our books, or in doubt."""
+    facts = _latest(case)
+    links = {(row["kind"], row["reference"]): row["payment_id"] for row in case.ours["links"]}
+    for one in case.theirs:
+        name = (one["kind"], one["reference"])
+        if one["kind"] not in {"charge", "refund"}:
+            continue
+        if one["key"] not in case.attempts:
+            yield f"moved_without_attempt: {name} by key {one['key']}"
+        elif name not in facts and one["key"] not in case.in_review:
+            yield f"moved_and_not_booked: {name}"
+        elif name in facts and links.get(name) != case.payment_of(one):
+            yield f"booked_elsewhere: {name} to {links.get(name)}"
+
+
+def _facts(case: Case) -> Iterator[str]:
+    """Everything of ours is in their book, as they have it now."""
+    theirs = {(one["kind"], one["reference"]): one for one in case.theirs}
+    for name, row in _latest(case).items():
+        one = theirs.get(name)
+        if one is None:
+            yield f"booked_and_never_moved: {name}"
+            continue
+        told = row["status"], row["amount_minor"], row["currency"], row["captured_minor"]
+        is_now = (
+            one["status"], one["amount"]["amount"], one["amount"]["currency"],
+            one["captured_minor"],
+        )  # fmt: skip
+        if told != is_now:
+            yield f"booked_wrong: {name} is {is_now}, we have {told}"
+
+
+def _latest(case: Case) -> dict[tuple[str, str], Row]:
+    found: dict[tuple[str, str], Row] = {}
+    for row in case.ours["facts"]:
+        name = (row["kind"], row["reference"])
+        if name not in found or found[name]["version"] <= row["version"]:
+            found[name] = row
+    return found
+
+
+def _totals(case: Case) -> dict[str, Counter[str]]:
+    """What surely moved at theirs, by our payment: captured, refunded, fee, declined."""
+    totals: dict[str, Counter[str]] = defaultdict(Counter)
+    owner = {one["reference"]: case.payment_of(one) for one in case.known}
+    for one in case.known:
+        own = totals[case.payment_of(one)]
+        if one["kind"] == "charge":
+            own["captured"] += one["captured_minor"]
+            own["declined"] += one["status"] == "declined"
+        elif one["kind"] == "refund" and one["status"] == "succeeded":
+            own["refunded"] += one["amount"]["amount"]
+    for one in case.theirs:
+        if one["kind"] == "fee" and one["reference"] in owner:
+            totals[owner[one["reference"]]]["fee"] += one["amount"]["amount"]
+    return totals
+
+
+def _states(case: Case) -> Iterator[str]:
+    """The cached state is what surely happened at theirs."""
+    totals = _totals(case)
+    doubtful = {
+        case.attempts[i]["payment_id"]
+        for i in case.in_review
+        if i in case.attempts and not case.attempts[i]["refund_id"]
+    }
+    for row in case.ours["payments"]:
+        total = totals.get(row["id"], Counter())
+        status = _status(total, in_doubt=row["id"] in doubtful)
+        should = status, total["captured"], total["refunded"], 0, 0
+        cached = (
+            row["status"], row["captured_minor"], row["refunded_minor"], row["authorized_minor"],
+            row["disputed_minor"],
+        )  # fmt: skip
+        if cached != should:
+            yield f"state_wrong: {row['id']} is {should}, we have {cached}"
+
+
+def _status(total: Counter[str], *, in_doubt: bool) -> str:
+    captured, refunded = total["captured"], total["refunded"]
+    if captured:
+        if not refunded:
+            return "captured"
+        return "refunded" if refunded >= captured else "partially_refunded"
+    if in_doubt:
+        return "unknown"
+    return "declined" if total["declined"] else "pending"
+
+
+def _receivable(case: Case) -> dict[tuple[str, str], int]:
+    """What the ledger says they owe, by (subject, currency)."""
+    found: Counter[tuple[str, str]] = Counter()
+    name = f"receivable/{case.account}:"
+    for row in case.ours["transfers"]:
+        own = row["subject"], row["currency"]
+        found[own] += row["amount_minor"] * row["debit_account_id"].startswith(name)
+        found[own] -= row["amount_minor"] * row["credit_account_id"].startswith(name)
+    return found
+
+
+def _money(case: Case) -> Iterator[str]:
+    """Payment by payment the ledger's receivable is what they kept for us."""
+    ledger = _receivable(case)
+    totals = _totals(case)
+    for row in case.ours["payments"]:
+        total = totals.get(row["id"], Counter())
+        should = total["captured"] - total["refunded"] - total["fee"]
+        booked = ledger.pop((row["id"], row["currency"]), 0)
+        if booked != should:
+            yield f"ledger_wrong: {row['id']} should be {should}, is {booked}"
+    for (subject, currency), amount in ledger.items():
+        if amount:
+            yield f"ledger_unmatched: {subject} {amount} {currency}"
+
+
+def _balances(case: Case) -> Iterator[str]:
+    """The receivable in all is their balance, but for what is in doubt."""
+    ours: Counter[str] = Counter()
+    for (_, currency), amount in _receivable(case).items():
+        ours[currency] += amount
+    in_doubt = [one for one in case.theirs if one["key"] in case.in_review]
+    references = {one["reference"] for one in in_doubt}
+    for one in in_doubt:
+        currency = one["amount"]["currency"]
+        ours[currency] += one["captured_minor"]
+        if one["kind"] == "refund" and one["status"] == "succeeded":
+            ours[currency] -= one["amount"]["amount"]
+    for one in case.theirs:
+        if one["kind"] == "fee" and one["reference"] in references:
+            ours[one["amount"]["currency"]] -= one["amount"]["amount"]
+    for currency in sorted({*ours, *case.balances}):
+        if ours[currency] != case.balances.get(currency, 0):
+            theirs = case.balances.get(currency, 0)
+            yield f"balance_differs: {currency} ours {ours[currency]}, theirs {theirs}"
+
+
+def _folds(case: Case) -> Iterator[str]:
+    """The cached state and the transfers are what the facts fold to."""
+    facts = defaultdict(list)
+    links = {(row["kind"], row["reference"]): row for row in case.ours["links"]}
+    references = defaultdict(set)
+    for row in case.ours["facts"]:
+        link = links.get((row["kind"], row["reference"]))
+        if link is not None:
+            facts[link["payment_id"]].append(_snapshot(row))
+            references[link["refund_id"]].add(row["reference"])
+    posted: dict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for row in case.ours["transfers"]:
+        pair = row["debit_account_id"], row["credit_account_id"]
+        sign = 1 if pair[0] < pair[1] else -1
+        posted[row["subject"]][min(pair), max(pair)] += sign * row["amount_minor"]
+    for row in case.ours["payments"]:
+        refunds = [one for one in case.ours["refunds"] if one["payment_id"] == row["id"]]
+        commands = _commands(row, refunds, references)
+        asked = [
+            folding.Asked(operation=a["operation"], status=a["status"], refund_id=a["refund_id"])
+            for a in case.ours["attempts"]
+            if a["payment_id"] == row["id"]
+        ]
+        state = folding.fold(commands, asked, facts[row["id"]])
+        yield from _differs(row, state, refunds)
+        target: Counter[tuple[str, str]] = Counter()
+        books = booking.book(commands=commands, state=state, provider_account=case.account)
+        for pair, amount in books.items():
+            target[min(pair), max(pair)] += amount if pair[0] < pair[1] else -amount
+        if {k: v for k, v in target.items() if v} != {
+            k: v for k, v in posted[row["id"]].items() if v
+        }:
+            yield f"transfers_differ_from_fold: {row['id']}"
+
+
+def _differs(row: Row, state: folding.PaymentState, refunds: list[Row]) -> Iterator[str]:
+    reserved = sum(one["amount_minor"] for one in refunds if one["status"] == "pending")
+    folded = (
+        state.status.value, state.authorized_minor, state.captured_minor, state.refunded_minor,
+        state.disputed_minor, reserved,
+    )  # fmt: skip
+    cached = (
+        row["status"], row["authorized_minor"], row["captured_minor"], row["refunded_minor"],
+        row["disputed_minor"], row["reserved_minor"],
+    )  # fmt: skip
+    if folded != cached:
+        yield f"cache_differs_from_fold: {row['id']} folds to {folded}, we have {cached}"
+    for one in refunds:
+        status = state.refund_statuses.get(one["id"])
+        if status != one["status"]:
+            yield f"refund_differs_from_fold: {one['id']} folds to {status}, is {one['status']}"
+    for issue in state.issues:
+        yield f"issue: {row['id']} {issue.code}"
+
+
+def _commands(row: Row, refunds: list[Row], references: Mapping[str, set[str]]) -> folding.Commands:
+    return folding.Commands(
+        amount_minor=row["amount_minor"], tax_minor=row["tax_minor"], currency=row["currency"],
+        closed=row["closed"],
+        refunds=tuple(
+            folding.RefundCommand(
+                refund_id=one["id"], amount_minor=one["amount_minor"],
+                tax_minor=one["tax_minor"], references=tuple(sorted(references.get(one["id"], ()))),
+            )
+            for one in refunds
+        ),
+    )  # fmt: skip
+
+
+def _snapshot(row: Row) -> Snapshot:
+    same = (
+        "reference", "status", "captured_minor", "refunded_minor", "withdrawn_minor",
+        "reinstated_minor", "rate", "key", "parent_reference", "code", "version", "round",
+    )  # fmt: skip
+    settled = row["settled_minor"]
+    return Snapshot(
+        kind=Kind(row["kind"]), amount=Money(row["amount_minor"], row["currency"]),
+        settled=None if settled is None else Money(settled, row["settled_currency"]),
+        soft=bool(row["soft"]), **{name: row[name] for name in same},
+    )  # fmt: skip
+
+
+def _refunds(case: Case) -> Iterator[str]:
+    """Every refund of the plan was made once, in the books and at theirs."""
+    rows = {row["idempotency_key"]: row for row in case.ours["refunds"]}
+    by_id = {row["id"]: row for row in case.ours["refunds"]}
+    for key, told in case.refunded.items():
+        if len(told) > 1:
+            yield f"refund_told_twice: {key} as {sorted(told)}"
+        for refund_id in told - by_id.keys():
+            yield f"refund_lost: {refund_id} was acknowledged"
+    made: Counter[str] = Counter(
+        case.attempts[one["key"]]["refund_id"] for one in case.theirs
+        if one["kind"] == "refund" and one["status"] == "succeeded"
+        and one["key"] in case.attempts
+    )  # fmt: skip
+    doubtful = {case.attempts[i]["refund_id"] for i in case.in_review if i in case.attempts}
+    for row in by_id.values():
+        if made[row["id"]] > 1:
+            yield f"refunded_twice: {row['id']}"
+        if row["id"] in doubtful:
+            continue
+        if (row["status"], made[row["id"]]) != ("succeeded", 1):
+            yield f"refund_not_made: {row['id']} is {row['status']}, made {made[row['id']]} times"
+    orders = {row["id"]: row["idempotency_key"] for row in case.ours["orders"]}
+    planned = {one.key: one for one in case.plan.values()}
+    for row in case.ours["payments"]:
+        one = planned.get(orders.get(row["order_id"], ""))
+        if one is not None and row["captured_minor"]:
+            for part in range(len(one.refunds_minor)):
+                if one.refund_key(part) not in rows:
+                    yield f"refund_forgotten: {one.refund_key(part)}"
+
+
+def _attempts(case: Case) -> Iterator[str]:
+    for attempt_id, row in case.attempts.items():
+        if row["status"] in LIVE and attempt_id not in case.in_review:
+            yield f"attempt_left_open: {attempt_id} ({row['operation']}) is {row['status']}"
+
+
+def _reviews(case: Case) -> Iterator[str]:
+    """A person is asked only where nothing else can tell."""
+    for row in case.ours["reviews"]:
+        if row["resolved_at"] is not None:
+            continue
+        if row["code"] not in OUTCOME_REVIEWS:
+            yield f"needless_review: {row['code']} about {row['subject']}"
+            continue
+        attempt = case.attempts.get(row["detail"]["attempt"])
+        if case.tells:
+            yield f"needless_review: {row['code']} about {row['subject']}, yet they can tell"
+        elif attempt is None or attempt["status"] != "unknown":
+            is_now = attempt and attempt["status"]
+            yield f"stale_review: {row['code']} about {row['subject']}, its attempt is {is_now}"
+
+
+def _left_over(case: Case) -> Iterator[str]:
+    for row in case.ours["jobs"]:
+        yield f"job_left: {row['name']} is {row['state']}: {row['payload']} {row['last_error']}"
+    for row in case.ours["events"]:
+        if row["processed_at"] is None:
+            yield f"event_unprocessed: {row['event_id']}"

@@ -1,0 +1,136 @@
+"""
+The named points at which a process is killed, and the trap that kills it there.
+
+`<event> <member>`: what `groupcommit` tells its watch, and who is in the batch. `before` and
+`after` name a call of the provider. Nothing in `src` knows of this.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bursar.providers.base import ChargeRequest, RefundRequest, Result, StatusRequest
+from bursar.providers.sandbox import SandboxProvider
+
+EVENTS = ("begin", "commit", "committed")
+#: Members that every life meets.
+MEMBERS = (
+    "place", "claim", "intend charge", "finish charge", "open refund", "intend refund",
+    "finish refund", "open look_up", "finish look_up", "receive webhook", "finish webhook",
+)  # fmt: skip
+CALLS = ("charge", "refund")
+#: What only a provider that looks up by key lets happen.
+LOOKING = ("before get_status", "after get_status",
+           *(f"{event} postpone look_up" for event in EVENTS))  # fmt: skip
+
+
+def all_points(*, lookup: bool) -> list[str]:
+    """Every named point that a run against a sandbox with or without *lookup* passes."""
+    found = [f"{event} {member}" for member in MEMBERS for event in EVENTS]
+    found += [f"{when} {call}" for call in CALLS for when in ("before", "after")]
+    return found + list(LOOKING if lookup else ())
+
+
+def name_of(member: Callable[..., Any]) -> str:
+    """
+    What a member of a batch is, in words; its qualified name where there are none.
+
+    The worker's own writes are told apart by the job whose lease they hold.
+    """
+    code = getattr(member, "__code__", None)
+    module = getattr(member, "__module__", "").rpartition(".")[2]
+    held = dict(zip(code.co_freevars, member.__closure__ or (), strict=True)) if code else {}
+    lease = held["lease"].cell_contents if "lease" in held else None
+    job = getattr(lease, "name", "")
+    words = f"{module}.{member.__qualname__}"
+    if words == "lookup.look_up.<locals>.<lambda>" and "_open" not in code.co_names:
+        return "tell look_up"
+    return _NAMES.get(words, words).replace("JOB", job)
+
+
+_NAMES = {
+    "child._place.<locals>.place": "place",
+    "child._open_refund.<locals>.open_refund": "open refund",
+    "worker.Worker._claim.<locals>.claim": "claim",
+    "worker.Worker._work.<locals>.<lambda>": "finish JOB",
+    "worker.Worker._retry.<locals>.retry": "postpone JOB",
+    "worker.Worker._keep_leases.<locals>.extend": "extend leases",
+    "charging.charge.<locals>.<lambda>": "intend charge",
+    "refunding.refund.<locals>.<lambda>": "intend refund",
+    "lookup.look_up.<locals>.<lambda>": "open look_up",
+    "attempting.carry_out.<locals>.<lambda>": "not sent",
+    "inbox.take.<locals>.<lambda>": "receive webhook",
+}
+
+
+class Trap:
+    """
+    Kill this process, as `kill -9` does, when *point* is passed for the *nth* time.
+
+    The point is told through the file descriptor *tell* first.
+    """
+
+    def __init__(self, *, point: str, nth: int, tell: int) -> None:
+        self._point = point
+        self._left = nth
+        self._tell = tell
+
+    def reach(self, point: str) -> None:
+        """Pass a point, or die there."""
+        if point != self._point:
+            return
+        self._left -= 1
+        if self._left <= 0:
+            os.write(self._tell, f"P {point}\n".encode())
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def watch(self, event: str, members: Sequence[Callable[..., Any]]) -> None:
+        """Hear of a batch, as `groupcommit.GroupCommit` tells it."""
+        if self._point.startswith(f"{event} "):
+            for name in sorted({name_of(member) for member in members}):
+                self.reach(f"{event} {name}")
+
+
+class WatchedSandbox(SandboxProvider):
+    """The sandbox with a trap before and after each call."""
+
+    __slots__ = ("trap",)
+
+    trap: Trap
+
+    async def charge(self, request: ChargeRequest, /) -> Result:
+        self.trap.reach("before charge")
+        try:
+            return await super().charge(request)
+        finally:
+            self.trap.reach("after charge")
+
+    async def refund(self, request: RefundRequest, /) -> Result:
+        self.trap.reach("before refund")
+        try:
+            return await super().refund(request)
+        finally:
+            self.trap.reach("after refund")
+
+    async def get_status(self, request: StatusRequest, /) -> Result:
+        self.trap.reach("before get_status")
+        try:
+            return await super().get_status(request)
+        finally:
+            self.trap.reach("after get_status")
+
+
+def watched(provider: SandboxProvider, trap: Trap) -> WatchedSandbox:
+    """*provider* with a trap; what it declares to be relied on stays the same."""
+    powers = {
+        "__slots__": (),
+        "idempotency_key_ttl": provider.idempotency_key_ttl,
+        "lookup_by_key": provider.lookup_by_key,
+    }
+    made: WatchedSandbox = object.__new__(type("WatchedSandbox", (WatchedSandbox,), powers))
+    made.__init__(provider.config)  # type: ignore[misc]  # __new__ picks the class by config
+    made.trap = trap
+    return made

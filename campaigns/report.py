@@ -1,0 +1,150 @@
+"""What a campaign tells: a line as each scenario ends, tables at the end, JSON on request."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from campaigns.charge import Scenario
+from campaigns.loop import Outcome
+
+FINDINGS_SHOWN = 6
+
+console = Console(highlight=False)
+
+
+def begin(planned: Sequence[Scenario], *, seed: int, size: str) -> None:
+    """Say what is about to happen."""
+    console.print(f"[bold]Campaign charge[/] ({size}, seed {seed}, commit {commit()})")
+    console.print(f"{len(planned)} scenarios; every kill is a real SIGKILL.\n")
+
+
+def tell(outcome: Outcome) -> None:
+    """One line as a scenario ends."""
+    kills = outcome.kills.total()
+    if outcome.mutant:
+        words = "caught" if outcome.findings else "NOT CAUGHT"
+        console.print(f"  mutant {outcome.name}: {words} after {kills} kills, {outcome.seconds} s")
+    else:
+        words = "proven" if outcome.passed else "FAILED"
+        console.print(f"  {outcome.name}: {words} after {kills} kills, {outcome.seconds} s")
+
+
+def summary(outcomes: Sequence[Outcome], *, seed: int, size: str, seconds: float) -> dict[str, Any]:
+    """The campaign as a whole, as it goes into the JSON file."""
+    real = [one for one in outcomes if not one.mutant]
+    planted = [one for one in outcomes if one.mutant]
+    counts = sum((one.counts for one in real), Counter[str]())
+    return {
+        "campaign": "charge", "size": size, "seed": seed, "commit": commit(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "python": platform.python_version(), "sqlite": sqlite3.sqlite_version,
+        "seconds": round(seconds, 1), "passed": all(one.passed for one in outcomes),
+        "kills": sum(one.kills.total() for one in real),
+        "kills_with_mutants": sum(one.kills.total() for one in outcomes),
+        "mutants_caught": sum(one.passed for one in planted), "mutants": len(planted),
+        "counts": dict(counts),
+    }  # fmt: skip
+
+
+def show(outcomes: Sequence[Outcome], summed: dict[str, Any]) -> None:
+    """Print the tables and the verdict."""
+    real = [one for one in outcomes if not one.mutant]
+    planted = [one for one in outcomes if one.mutant]
+    console.print()
+    if real:
+        console.print(_kills(real))
+        console.print(_books(real))
+    if planted:
+        console.print(_mutants(planted))
+    for one in outcomes:
+        if not one.passed:
+            _explain(one)
+    verdict = "[green]PROVEN[/]" if summed["passed"] else "[red]FAILED[/]"
+    console.print(
+        f"{verdict}: {summed['kills']} kills of the real code, {summed['mutants_caught']} of "
+        f"{summed['mutants']} mutants caught, {summed['seconds']} s, seed {summed['seed']}"
+    )
+
+
+def write(path: Path, outcomes: Sequence[Outcome], summed: dict[str, Any]) -> None:
+    """Write everything as JSON."""
+    told = {**summed, "scenarios": [one.as_json() for one in outcomes]}
+    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+def _kills(outcomes: Sequence[Outcome]) -> Table:
+    """Kills by point: one row a member or call, one column an event."""
+    columns = ["begin", "commit", "committed", "before", "after"]
+    table = Table("killed at", *columns, title="Kills of the real code by point")
+    cells: Counter[tuple[str, str]] = Counter()
+    for outcome in outcomes:
+        for point, count in outcome.kills.items():
+            event, _, where = point.partition(" ")
+            cells[(where, event) if event in columns else (point, "begin")] += count
+    for where in sorted({where for where, _ in cells} - {"at random"}):
+        table.add_row(where, *(str(cells[where, column] or "") for column in columns))
+    table.add_row("at random moments", str(cells["at random", "begin"]))
+    return table
+
+
+def _books(outcomes: Sequence[Outcome]) -> Table:
+    names = [
+        "orders", "charges", "refunds", "unknown", "unknown resolved", "webhooks", "reviews closed",
+        "reviews open",
+    ]  # fmt: skip
+    heads = [name.replace(" ", "\n") for name in names]
+    table = Table(
+        "provider has", "kills", *heads, "seconds", "both books", title="The books afterwards"
+    )
+    for one in outcomes:
+        verdict = "[green]agree[/]" if one.passed else f"[red]{len(one.findings)} findings[/]"
+        label = one.name if one.database == "sqlite" else f"{one.name} ({one.database})"
+        table.add_row(
+            label, str(one.kills.total()), *(str(one.counts[name]) for name in names),
+            str(one.seconds), verdict,
+        )  # fmt: skip
+    return table
+
+
+def _mutants(outcomes: Sequence[Outcome]) -> Table:
+    table = Table("planted bug", "caught after", "seconds", "by", title="Mutants")
+    for one in outcomes:
+        caught = f"{one.kills_until_caught} kills" if one.findings else "[red]NOT CAUGHT[/]"
+        codes = Counter(finding.partition(":")[0] for finding in one.findings)
+        by = ", ".join(f"{code} x{count}" for code, count in codes.most_common(3))
+        table.add_row(one.name, caught, str(one.seconds), by)
+    return table
+
+
+def _explain(outcome: Outcome) -> None:
+    console.print(f"[red]{outcome.name}[/] (seed {outcome.seed}); its state is in {outcome.folder}")
+    for point in outcome.missed:
+        console.print(f"  never reached: {point}")
+    if not outcome.mutant:
+        for finding in outcome.findings[:FINDINGS_SHOWN]:
+            console.print(f"  {finding}", markup=False, soft_wrap=True)
+        if len(outcome.findings) > FINDINGS_SHOWN:
+            console.print(f"  and {len(outcome.findings) - FINDINGS_SHOWN} more")
+
+
+def commit() -> str:
+    """The commit under test, with a + where the checkout differs from it."""
+    try:
+        asked = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=True,
+            cwd=Path(__file__).parent, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return asked.stdout.strip()

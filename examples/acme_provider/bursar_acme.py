@@ -1,0 +1,40 @@
+"""The made-up Acme Bank as a provider for Bursar: everything there is to write."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from bursar.money import Money
+from bursar.providers import base, conformance, mixins, results
+
+STATUS = {"paid": "captured", "refused": "declined", "returned": "succeeded"}
+
+
+class AcmeBank(mixins.JsonOverHttp, base.PaymentProvider):
+    __slots__ = ()
+    name, idempotency_key_ttl, lookup_by_key = "acme", timedelta(days=1), True
+    conformance = conformance.Conformance(approved="solvent", declined="broke")
+
+    async def charge(self, request: base.ChargeRequest, /) -> base.Result:
+        return await self.pay("/payments", request.key, request.amount, payer=request.method)
+
+    async def refund(self, request: base.RefundRequest, /) -> base.Result:
+        return await self.pay("/returns", request.key, request.amount, of=request.reference)
+
+    async def get_status(self, request: base.StatusRequest, /) -> base.Result:
+        return self.told(await self.call("GET", f"/movements/{request.reference or request.key}"))
+
+    async def pay(self, path: str, key: str, asked: Money, **more: str) -> base.Result:
+        body = {"cents": asked.amount_minor, "ccy": asked.currency, **more}
+        return self.told(await self.call("POST", path, json=body, key=key))
+
+    def told(self, answer: mixins.Answer) -> base.Result:
+        if answer.status != 200:
+            return results.refused(answer.status, code=answer.body["why"])
+        no, state, cents, currency, why, key, of = answer.body["movement"]
+        kind, amount = base.Kind.REFUND if of else base.Kind.CHARGE, Money(cents, currency)
+        made = base.Snapshot(kind=kind, reference=no, status=STATUS[state], amount=amount)
+        return results.result_of(replace(made, code=why, key=key, parent_reference=of))
+
+
+class AcmeProvider(mixins.LoggingMixin, mixins.RetryMixin, AcmeBank):
+    __slots__ = ()

@@ -1,0 +1,7 @@
+"""`python -m bursar` is the command line."""
+
+from __future__ import annotations
+
+from bursar.cli import main
+
+main()

@@ -1,0 +1,19 @@
+"""The command line: translates words into one call each, and results into tables."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; an error that a person can mend is one line, not a traceback."""
+    from bursar import errors
+    from bursar.cli.commands import app
+
+    try:
+        app(prog_name="bursar")
+    except errors.BursarError as error:
+        from bursar.cli import tables
+
+        tables.show_error(error)
+        sys.exit(1)

@@ -1,0 +1,260 @@
+"""The commands; each imports what it needs when it runs, so that `--help` starts fast."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from bursar.cli import starting
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Bursar: self-hosted payment operations whose books always close.",
+)
+imports = typer.Typer(no_args_is_help=True, help="Take files in, whole or not at all.")
+providers = typer.Typer(no_args_is_help=True, help="Payment providers and accounts at them.")
+queue = typer.Typer(invoke_without_command=True, help="What waits, and what is dead.")
+reviews = typer.Typer(invoke_without_command=True, help="What only a person can decide.")
+app.add_typer(imports, name="import")
+app.add_typer(providers, name="providers")
+app.add_typer(queue, name="queue")
+app.add_typer(reviews, name="reviews")
+
+Setting = Annotated[
+    Optional[list[str]],  # noqa: UP045  (Typer reads this at run time)
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting of the provider; repeatable."),
+]
+
+
+@contextlib.contextmanager
+def _started(*, log_to_file: bool = True) -> Iterator[None]:
+    starting.start(log_to_file=log_to_file)
+    try:
+        yield
+    finally:
+        starting.stop()
+
+
+@app.command()
+def worker(
+    until_empty: Annotated[
+        bool, typer.Option("--until-empty", help="Stop when no job is ready or running.")
+    ] = False,
+    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at once.")] = 128,
+) -> None:
+    """Run jobs: charge, refund, look up, read webhooks. Ctrl+C drains and stops."""
+    with _started(log_to_file=False), starting.only_worker():
+        from bursar.cli import running, tables
+
+        outcomes, depth = running.work(until_empty=until_empty, concurrency=concurrency)
+        tables.show_outcomes(outcomes, depth)
+
+
+@imports.command("orders")
+def import_orders(
+    files: Annotated[list[Path], typer.Argument(help="CSV files, plain or .gz.")],
+    mapping: Annotated[Path, typer.Option(help="A TOML file: which column is what.")],
+    charge: Annotated[
+        str, typer.Option(metavar="ACCOUNT", help="Charge the orders at this provider account.")
+    ] = "",
+    method: Annotated[
+        str, typer.Option(help="The payment method token, where the mapping has none.")
+    ] = "",
+) -> None:
+    """Place the invoices of FILES as orders, all or nothing per file."""
+    with _started():
+        from bursar import clock
+        from bursar.cli import tables
+        from bursar.imports import mapping as invoice_mapping
+        from bursar.orders import importing
+
+        wanted = invoice_mapping.load(mapping)
+        for file in files:
+            report = importing.import_file(
+                path=file,
+                mapping=wanted,
+                provider_account=charge or None,
+                method=method,
+                now=clock.now(),
+            )
+            tables.show_import(file, report)
+
+
+@app.command()
+def refund(
+    order: Annotated[str, typer.Argument(help="The order's or payment's id, or your reference.")],
+    amount: Annotated[str, typer.Option(help="In major units, such as 12.30; else by lines.")] = "",
+    line: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="POSITION=UNITS", help="Units of a line to give back; repeatable."),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Kept with the refund.")] = "",
+    key: Annotated[str, typer.Option(help="Repeating with the same key is the same refund.")] = "",
+) -> None:
+    """Give money back: an amount, lines, or (with neither) all that is left."""
+    with _started():
+        from bursar.cli import refunds
+
+        typer.echo(
+            refunds.refund(order=order, amount=amount, lines=line or [], reason=reason, key=key)
+        )
+
+
+@app.command()
+def verify(
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """Prove that the books close: every invariant, and both directions against the providers."""
+    with _started():
+        from bursar.cli import tables
+        from bursar.verify import proof
+
+        if not all(finding.holds for finding in tables.show_proof(proof.prove, as_json=json)):
+            raise typer.Exit(1)
+
+
+@queue.callback()
+def show_queue(context: typer.Context) -> None:
+    """Show how many jobs wait, by name and state, and the dead letters."""
+    if context.invoked_subcommand is None:
+        with _started():
+            from bursar.cli import tables
+
+            tables.show_queue()
+
+
+@queue.command("retry")
+def retry(job_id: Annotated[int, typer.Argument(help="A dead job's number.")]) -> None:
+    """Make a dead job ready again."""
+    with _started():
+        from bursar import groupcommit
+        from bursar.queue import leasing
+
+        if not groupcommit.commits.wait(lambda: leasing.revive(job_id)):
+            raise typer.BadParameter(f"job {job_id} is not dead")
+        typer.echo(f"job {job_id} is ready")
+
+
+@reviews.callback()
+def show_reviews(context: typer.Context) -> None:
+    """List the questions that are open."""
+    if context.invoked_subcommand is None:
+        with _started():
+            from bursar.cli import tables
+
+            tables.show_reviews()
+
+
+@reviews.command("resolve")
+def resolve(
+    review_id: Annotated[str, typer.Argument(help="The review's id.")],
+    resolution: Annotated[str, typer.Option(help="What was found and decided.")],
+    by: Annotated[str, typer.Option(help="Who decided.")],
+) -> None:
+    """Write down what a person decided."""
+    with _started():
+        from bursar import clock, groupcommit
+        from bursar.payments import reviewing
+
+        now = clock.now()
+        groupcommit.commits.wait(
+            lambda: reviewing.resolve(review_id=review_id, resolution=resolution, by=by, now=now)
+        )
+        typer.echo(f"{review_id} is resolved")
+
+
+@providers.command("list")
+def list_providers() -> None:
+    """List the providers installed, their powers, and the accounts set up."""
+    with _started():
+        from bursar.cli import tables
+
+        tables.show_providers()
+
+
+@providers.command("add")
+def add_account(
+    account: Annotated[str, typer.Argument(help="The account's name, such as stripe-eu.")],
+    provider: Annotated[str, typer.Option(help="One of `bursar providers list`.")],
+    settings: Setting = None,
+) -> None:
+    """Set up an account; its secrets come from the environment or the secrets directory."""
+    with _started():
+        from bursar import clock, groupcommit
+        from bursar.cli import options
+        from bursar.payments import accounts
+
+        config, now = options.read_settings(provider, settings or []), clock.now()
+        groupcommit.commits.wait(
+            lambda: accounts.add(name=account, provider=provider, config=config, now=now)
+        )
+        typer.echo(f"{account} is set up at {provider}")
+
+
+@providers.command("test")
+def test_provider(
+    name: Annotated[str, typer.Argument(help="A provider's name.")],
+    settings: Setting = None,
+) -> None:
+    """Run the conformance suite against a provider (its test mode, or a stand-in)."""
+    starting.set_up()
+    from bursar.cli import conformance
+
+    if not conformance.show(name, settings or []):
+        raise typer.Exit(1)
+
+
+@app.command()
+def backup(file: Annotated[Path, typer.Argument(help="The archive to write.")]) -> None:
+    """Save the whole installation into FILE while it runs."""
+    with _started():
+        from bursar import backups
+
+        typer.echo(f"{file}: {backups.save(file)} bytes")
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="An archive of `bursar backup`.")],
+    force: Annotated[bool, typer.Option(help="Replace what is there.")] = False,
+) -> None:
+    """Bring an installation back from FILE, into an empty BURSAR_HOME or database."""
+    starting.set_up()
+    from bursar import backups
+
+    backups.load(file, force=force)
+    starting.start()
+    starting.stop()
+    typer.echo(f"{file} is restored; run: bursar verify")
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def manage(context: typer.Context) -> None:
+    """Django's own commands, such as `bursar manage migrate`."""
+    starting.set_up()
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(["bursar manage", *context.args])
+
+
+@app.command()
+def demo(
+    invoices: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A folder of invoices with its mapping.toml; ours by default."),
+    ] = None,
+) -> None:
+    """Show the main job: import invoices, charge them in the sandbox with every trouble, verify."""
+    with _started(), starting.only_worker():
+        from bursar.cli import summary
+
+        if not summary.show_main_job(invoices=invoices):
+            raise typer.Exit(1)

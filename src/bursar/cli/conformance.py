@@ -1,0 +1,33 @@
+"""Showing the conformance suite's verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from rich.markup import escape
+
+from bursar import settings
+from bursar.cli import options, tables
+from bursar.payments import accounts
+from bursar.providers import conformance, registry
+
+_MARKS = {
+    conformance.Verdict.PASSED: "[green]passed[/]",
+    conformance.Verdict.FAILED: "[bold red]FAILED[/]",
+    conformance.Verdict.NOT_OFFERED: "[yellow]not offered[/]",
+}
+
+
+def show(name: str, pairs: Sequence[str]) -> bool:
+    """Run the suite against provider *name* with these settings; False if a case failed."""
+    config = {**accounts.secrets_of(name, name), **options.read_settings(name, pairs)}
+    provider = registry.get_class(name)
+    results = asyncio.run(conformance.run(lambda: provider(registry.configure(provider, config))))
+    shown = tables.table(f"{name} ({settings.current.mode} mode)", "case", "verdict", "detail")
+    for result in results:
+        shown.add_row(result.name, _MARKS[result.verdict], escape(result.detail))
+    tables.console.print(shown)
+    failed = sum(result.verdict is conformance.Verdict.FAILED for result in results)
+    tables.console.print(f"{len(results) - failed} of {len(results)} cases without failure")
+    return not failed

@@ -1,0 +1,74 @@
+"""Refunding from a terminal: from what a person types to one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bursar import clock, errors, groupcommit, ids
+from bursar.money import Money
+from bursar.orders import refunding as order_refunding
+from bursar.orders.models import Order
+from bursar.payments import refunding
+from bursar.payments.models import Payment
+
+
+def refund(*, order: str, amount: str, lines: Sequence[str], reason: str, key: str) -> str:
+    """
+    Decide a refund of *order* (its id, its payment's id, or the merchant's reference).
+
+    Returns a sentence saying what was decided. The worker carries it out.
+
+    :raises errors.BursarError: if it cannot be, saying why; nothing is changed then.
+    """
+    if amount and lines:
+        raise errors.ValidationError("give an amount or lines, not both", param="--amount")
+    payment = _payment(order)
+    now, refund_id = clock.now(), ids.new(ids.REFUND)
+    if lines:
+        quantities = dict(_line(text) for text in lines)
+        decided = groupcommit.commits.wait(
+            lambda: order_refunding.refund_lines(
+                order_id=payment.order_id,
+                quantities=quantities,
+                refund_id=refund_id,
+                reason=reason,
+                idempotency_key=key or None,
+                now=now,
+            )
+        )
+    else:
+        left = payment.captured_minor - payment.refunded_minor - payment.reserved_minor
+        money = Money.parse(amount, payment.currency) if amount else Money(left, payment.currency)
+        decided = groupcommit.commits.wait(
+            lambda: refunding.open_refund(
+                refund_id=refund_id,
+                payment_id=payment.id,
+                amount=money,
+                reason=reason,
+                idempotency_key=key or None,
+                now=now,
+            )
+        )
+    return f"{decided} is decided; the worker carries it out"
+
+
+def _payment(name: str) -> Payment:
+    if name.startswith(f"{ids.PAYMENT}_"):
+        payment = Payment.objects.filter(id=name).first()
+        if payment is None:
+            raise errors.NotFound(f"there is no payment {name!r}")
+        return payment
+    if not name.startswith(f"{ids.ORDER}_"):
+        found = list(Order.objects.filter(reference=name).values_list("id", flat=True)[:2])
+        if len(found) != 1:
+            many = "more than one order has" if found else "no order has"
+            raise errors.NotFound(f"{many} the reference {name!r}")
+        name = found[0]
+    return order_refunding.paid_payment(name)
+
+
+def _line(text: str) -> tuple[int, int]:
+    position, _, units = text.partition("=")
+    if not (position.isascii() and position.isdigit() and units.isascii() and units.isdigit()):
+        raise errors.ValidationError(f"{text!r} is not POSITION=UNITS such as 1=2", param="--line")
+    return int(position), int(units)

@@ -1,0 +1,96 @@
+"""Starting an installation: settings, logs, database, guards."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+
+from bursar import errors
+
+
+class NotMigrated(errors.Conflict):
+    """The database is of another version than the program."""
+
+    code = "not_migrated"
+
+
+class WorkerRunning(errors.Conflict):
+    """Another worker works on these SQLite books."""
+
+    code = "worker_running"
+
+
+def set_up(*, log_to_file: bool = True) -> None:
+    """
+    Make Django ready and route every log line; the database is not touched.
+
+    Commands that a person watches log to `bursar.log` in BURSAR_HOME, long-running ones to
+    standard error, where the process manager collects it.
+
+    :raises errors.Invalid: if a setting is wrong.
+    """
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bursar.settings")
+    import django
+
+    from bursar import logs, settings
+
+    settings.current.home.mkdir(parents=True, exist_ok=True)
+    stream = (settings.current.home / "bursar.log").open("ab", 0) if log_to_file else None
+    logs.configure(level=settings.current.log_level, stream=stream)
+    django.setup()
+
+
+def start(*, log_to_file: bool = True) -> None:
+    """
+    Make everything ready for work; an installation that is quite new gets its tables.
+
+    :raises NotMigrated: if the database needs `bursar manage migrate` first;
+    :raises guards.GuardsMissing: if it was altered by other means;
+    :raises guards.LaxDurability: if it may lose what it acknowledged.
+    """
+    set_up(log_to_file=log_to_file)
+    from django.core.management import call_command
+    from django.db import connection
+    from django.db.migrations.executor import MigrationExecutor
+
+    from bursar import guards
+
+    executor = MigrationExecutor(connection)
+    plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    if plan and not connection.introspection.table_names():
+        call_command("migrate", verbosity=0)
+    elif plan:
+        raise NotMigrated(f"{len(plan)} migrations are missing; run: bursar manage migrate")
+    guards.check_durability()
+    guards.check()
+
+
+@contextlib.contextmanager
+def only_worker() -> Iterator[None]:
+    """
+    On SQLite, keep other workers off these books; PostgreSQL takes any number.
+
+    :raises WorkerRunning: if there is one.
+    """
+    from bursar import settings
+
+    if settings.current.database_url is not None:
+        yield
+        return
+    with (settings.current.home / "worker.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise WorkerRunning(
+                f"another worker works on {settings.current.home}; SQLite takes one"
+            ) from error
+        yield
+
+
+def stop() -> None:
+    """Commit what waits, and leave."""
+    from bursar import groupcommit
+
+    groupcommit.commits.close()

@@ -1,0 +1,178 @@
+"""What the command line shows: rich tables, one function each."""
+
+from __future__ import annotations
+
+import json as json_module
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bursar import errors
+
+if TYPE_CHECKING:
+    from bursar.orders.importing import Report
+    from bursar.verify.proof import Finding
+
+#: So many lines of a long list are shown; the rest is counted.
+LINES_MAX = 20
+
+console = Console(highlight=False)
+
+
+def table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
+    """Make an empty table; *numbers* names the columns that are set to the right."""
+    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    for column in columns:
+        made.add_column(column, justify="right" if column in set(numbers) else "left")
+    return made
+
+
+def show_error(error: errors.BursarError) -> None:
+    """Print an error on one line or, where it is a list, one line each."""
+    out = Console(stderr=True, highlight=False)
+    out.print(f"[bold red]{escape(error.code)}[/]: {escape(str(error))}", soft_wrap=True)
+    problems = getattr(error, "problems", ())
+    for problem in problems[:LINES_MAX] if len(problems) > 1 else ():
+        out.print(f"  {escape(str(problem))}", soft_wrap=True)
+    if len(problems) > LINES_MAX:
+        out.print(f"  and {len(problems) - LINES_MAX:,} more")
+
+
+def show_outcomes(
+    outcomes: Mapping[tuple[str, str], int], depth: Mapping[tuple[str, str], int]
+) -> None:
+    """Print what became of the jobs of a run, and what is left."""
+    shown = table("Jobs", "job", "outcome", "count", numbers=["count"])
+    for (name, outcome), count in sorted(outcomes.items()):
+        shown.add_row(name, outcome, f"{count:,}")
+    console.print(shown)
+    left = sum(depth.values())
+    console.print(f"{left:,} left in the queue" if left else "the queue is empty")
+
+
+def show_import(file: Path, report: Report) -> None:
+    """Print what an import did, and list every row that was not sold, by line."""
+    if report.already_imported:
+        console.print(f"{file}: imported before; nothing changed")
+        return
+    sums = ", ".join(str(money) for money in report.sums)
+    console.print(
+        f"{file}: {report.orders:,} orders of {report.lines:,} lines: {sums or 'nothing'}"
+    )
+    for name, rows in (("credit notes", report.credit_notes), ("not sold", report.unsellable)):
+        if rows:
+            listed = table(f"{name}: {len(rows):,} rows", "line", "why", numbers=["line"])
+            for row in rows[:LINES_MAX]:
+                listed.add_row(str(row.line), escape(row.reason))
+            if len(rows) > LINES_MAX:
+                listed.add_row("", f"and {len(rows) - LINES_MAX:,} more")
+            console.print(listed)
+
+
+def show_proof(
+    prove: Callable[[Callable[[str], None]], Iterator[Finding]], *, as_json: bool = False
+) -> list[Finding]:
+    """Print each sentence as it is checked, then the rows that break one."""
+    started = time.monotonic()
+    findings: list[Finding] = []
+    with console.status("checking") as status:
+        for finding in prove(lambda sentence: status.update(escape(sentence))):
+            findings.append(finding)
+            if not as_json:
+                mark = "[green]holds[/]" if finding.holds else "[bold red]BROKEN[/]"
+                console.print(f"  {mark}  [dim]{finding.folder:9}[/] {escape(finding.sentence)}")
+    if as_json:
+        _print_json(findings)
+        return findings
+    broken = [finding for finding in findings if not finding.holds]
+    for finding in broken:
+        console.print(f"\n[bold red]{escape(finding.sentence)}[/]")
+        for row in finding.rows[:LINES_MAX]:
+            console.print("  " + escape(", ".join(f"{k}: {v}" for k, v in row.items())))
+        if len(finding.rows) > LINES_MAX:
+            console.print(f"  and {len(finding.rows) - LINES_MAX} more (see --json)")
+    verdict = f"[bold red]{len(broken)} BROKEN[/]" if broken else "[bold green]the books close[/]"
+    seconds = time.monotonic() - started
+    console.print(f"\n{len(findings)} invariants checked in {seconds:.1f} s: {verdict}")
+    return findings
+
+
+def _print_json(findings: list[Finding]) -> None:
+    told = [
+        {"folder": f.folder, "sentence": f.sentence, "holds": f.holds, "rows": f.rows}
+        for f in findings
+    ]
+    sys.stdout.write(json_module.dumps(told, indent=2, default=str) + "\n")
+
+
+def show_queue() -> None:
+    """Print how many jobs wait and what is dead."""
+    from bursar.queue import leasing
+    from bursar.queue.models import Job, JobState
+
+    depth = leasing.depth()
+    names = sorted({name for name, _ in depth})
+    shown = table("Queue", "job", *JobState.values, numbers=JobState.values)
+    for name in names:
+        shown.add_row(name, *(f"{depth[name, state]:,}" for state in JobState.values))
+    console.print(shown if names else "the queue is empty")
+    dead = Job.objects.filter(state=JobState.DEAD).order_by("id")
+    if count := dead.count():
+        listed = table(f"Dead letters: {count:,}", "number", "job", "attempts", "why")
+        for job in dead[:LINES_MAX]:
+            listed.add_row(str(job.pk), job.name, str(job.attempts), escape(job.last_error))
+        console.print(listed)
+
+
+def show_reviews() -> None:
+    """Print the open reviews, oldest first."""
+    from bursar.payments.models import Review
+
+    open_ones = Review.objects.filter(resolved_at__isnull=True).order_by("opened_at")
+    count = open_ones.count()
+    if not count:
+        console.print("nothing waits for a person")
+        return
+    shown = table(f"Reviews: {count:,} open", "id", "opened", "question", "about", "detail")
+    for review in open_ones[: LINES_MAX * 5]:
+        detail = ", ".join(f"{key}: {value}" for key, value in review.detail.items())
+        opened = review.opened_at.strftime("%Y-%m-%d %H:%M")
+        shown.add_row(review.id, opened, review.code, escape(review.subject), escape(detail))
+    console.print(shown)
+
+
+def show_providers() -> None:
+    """Print the installed providers with their powers, and the accounts at them."""
+    from bursar.payments.models import ProviderAccount
+    from bursar.providers import base, registry
+
+    shown = table("Providers", "name", "powers")
+    for name in registry.names():
+        try:
+            powers = ", ".join(base.capabilities(registry.get_class(name)))
+        except errors.BursarError as error:
+            powers = f"[red]{escape(str(error))}[/]"
+        shown.add_row(name, powers)
+    console.print(shown)
+    accounts = list(ProviderAccount.objects.order_by("name"))
+    listed = table("Accounts", "account", "provider", "settings")
+    for account in accounts:
+        settings = ", ".join(f"{key}={value}" for key, value in account.config.items())
+        listed.add_row(account.name, account.provider, escape(settings))
+    console.print(listed if accounts else "no account is set up")
+
+
+def counted(title: str, what: str, counts: Counter[str]) -> Table:
+    """A table of counts, the most frequent first."""
+    shown = table(title, what, "count", numbers=["count"])
+    for name, count in counts.most_common():
+        shown.add_row(escape(name), f"{count:,}")
+    return shown

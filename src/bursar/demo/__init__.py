@@ -1,0 +1,1 @@
+"""What people try Bursar with: example invoices charged in the sandbox."""

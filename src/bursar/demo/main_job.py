@@ -1,0 +1,195 @@
+"""
+The main job, shown: invoices become orders, are charged in the sandbox with every kind of
+trouble, refunded in part, told of by disorderly webhooks, and booked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from bursar import clock, errors, groupcommit, ids, jobs, settings
+from bursar.imports import mapping as invoice_mapping
+from bursar.money import Money
+from bursar.orders import importing
+from bursar.orders.models import Order
+from bursar.payments import accounts, refunding
+from bursar.payments.models import Attempt, Payment
+from bursar.payments.states import AttemptStatus, PaymentStatus
+from bursar.providers.base import BadSignature
+from bursar.providers.sandbox import SandboxProvider, signing
+from bursar.providers.sandbox.delivering import Disorder
+from bursar.queue.models import Job, JobState
+from bursar.queue.worker import Worker
+from bursar.webhooks import inbox
+
+ACCOUNT = "sandbox"
+DISORDER = Disorder(dropped=0.1, late=0.2, reordered=0.2, duplicate=0.2, forged=0.05)
+#: A look-up that is due later than this is left to the next run.
+WAIT = timedelta(seconds=4)
+SECONDS_MAX = 45.0
+REFUND_EACH = 10
+
+#: Told what is being done, and how far it is (done, all) where that can be said.
+Watch = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Story:
+    """What happened in one run."""
+
+    imports: list[tuple[Path, importing.Report]] = field(default_factory=list)
+    jobs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    webhooks: Counter[str] = field(default_factory=Counter)
+    refunds: int = 0
+    payouts: list[Money] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def invoices_folder() -> Path:
+    """
+    Our own example invoices: beside the package, or in the source tree.
+
+    :raises errors.NotFound: if they are in neither.
+    """
+    for folder in (
+        Path(__file__).parent / "invoices",
+        Path(__file__).parents[3] / "examples" / "invoices",
+    ):
+        if (folder / "mapping.toml").is_file():
+            return folder
+    raise errors.NotFound("the example invoices are not installed; give a folder of your own")
+
+
+def run(*, invoices: Path | None, watch: Watch = lambda _: None) -> Story:
+    """
+    Do the main job on a folder of CSV files with its `mapping.toml`; ours without one.
+
+    Needs an installation that was started. A second run imports nothing again.
+    """
+    story, folder = Story(), invoices or invoices_folder()
+    _open_account()
+    with _timed(story, "import", watch, "placing the invoices as orders"):
+        for file in sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")]):
+            story.imports.append((file, _import(file, folder / "mapping.toml")))
+    with _timed(story, "charge", watch, "charging, with every kind of trouble"):
+        _settle(story, DISORDER)
+        _buyers_act()
+    with _timed(story, "refund", watch, "refunding every tenth order"):
+        story.refunds = _refund_some()
+        _settle(story, DISORDER)
+    with _timed(story, "webhooks", watch, "taking what the sandbox delivers again"):
+        # Half of what is left is paid out a month later, when disputes have had their course.
+        sandbox().book.advance(timedelta(days=30).total_seconds())
+        story.payouts = [snapshot.amount for snapshot in sandbox().book.pay_out()]
+        _settle(story, Disorder())
+    return story
+
+
+class _timed:  # noqa: N801  (reads as a statement)
+    def __init__(self, story: Story, name: str, watch: Watch, what: str) -> None:
+        self._story, self._name = story, name
+        watch(what)
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._story.seconds[self._name] = time.perf_counter() - self._began
+
+
+def sandbox() -> SandboxProvider:
+    """The provider object of the demonstration's account."""
+    provider = accounts.get(ACCOUNT)
+    assert isinstance(provider, SandboxProvider)
+    return provider
+
+
+def _open_account() -> None:
+    config = {
+        "book": str(settings.current.home / "sandbox.sqlite3"),
+        "fee_basis_points": 150,
+        "fee_fixed_minor": 20,
+    }
+    now = clock.now()
+    groupcommit.commits.wait(
+        lambda: accounts.add(name=ACCOUNT, provider="sandbox", config=config, now=now)
+    )
+
+
+def _import(file: Path, mapping: Path) -> importing.Report:
+    return importing.import_file(
+        path=file, mapping=invoice_mapping.load(mapping), provider_account=ACCOUNT, now=clock.now()
+    )
+
+
+def _settle(story: Story, disorder: Disorder) -> None:
+    """Work, and take the sandbox's webhooks, until nothing more happens soon."""
+    position, until = 0, time.monotonic() + SECONDS_MAX
+    while time.monotonic() < until:
+        worker = Worker(jobs.HANDLERS)
+        asyncio.run(worker.run(until_empty=True))
+        story.jobs += worker.outcomes
+        position, taken = _deliver(story, position, disorder)
+        due = Job.objects.filter(state__in=[JobState.READY, JobState.LEASED]).exists()
+        soon = Job.objects.filter(state=JobState.DELAYED, run_at__lte=clock.now() + WAIT)
+        if not (taken or due or soon.exists()):
+            return
+        time.sleep(0.05)
+
+
+def _deliver(story: Story, position: int, disorder: Disorder) -> tuple[int, int]:
+    """Take what the sandbox delivers after *position*; returns the new one and the count."""
+    provider = sandbox()
+    (key, *_) = signing.keys_of(provider.config.webhook_secret)
+    deliveries = provider.book.deliveries(key, after=position, disorder=disorder, at=clock.now())
+    for delivery in deliveries:
+        try:
+            new = inbox.take(provider_account=ACCOUNT, headers=delivery.headers, body=delivery.body)
+            story.webhooks["stored" if new else "came before"] += 1
+        except BadSignature:
+            story.webhooks["forged, refused"] += 1
+        position = max(position, delivery.position)
+    return position, len(deliveries)
+
+
+def _buyers_act() -> None:
+    """Every second buyer who was asked to approves; the others refuse."""
+    waiting = Attempt.objects.filter(status=AttemptStatus.REQUIRES_ACTION).order_by("id")
+    for number, attempt in enumerate(waiting):
+        try:
+            sandbox().book.complete_action(attempt.reference, approve=number % 2 == 0)
+        except errors.NotFound:
+            continue  # acted in an earlier run whose webhook is still to come
+
+
+def _refund_some() -> int:
+    """Refund half of every tenth order that is paid, once however often this is run."""
+    references = Order.objects.order_by("reference").values_list("id", flat=True)
+    chosen = list(references)[::REFUND_EACH]
+    paid = Payment.objects.filter(order_id__in=chosen, status=PaymentStatus.CAPTURED)
+    refunded = 0
+    for payment in paid.order_by("id"):
+        half = Money(max(1, payment.captured_minor // 2), payment.currency)
+        _decide(payment, half)
+        refunded += 1
+    return refunded
+
+
+def _decide(payment: Payment, amount: Money) -> None:
+    refund_id, now = ids.new(ids.REFUND), clock.now()
+    groupcommit.commits.wait(
+        lambda: refunding.open_refund(
+            refund_id=refund_id,
+            payment_id=payment.id,
+            amount=amount,
+            reason="demonstration",
+            idempotency_key=f"demo/{payment.id}",
+            now=now,
+        )
+    )

@@ -1,0 +1,99 @@
+"""
+The database types of money, ids and times, with the checks that keep them true.
+
+SQLite stores any text in an integer column unless told otherwise, so the range and type of an
+amount are a constraint of the column itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bursar.money import MINOR_MAX
+
+if TYPE_CHECKING:
+    _BigInteger = models.BigIntegerField[Any, Any]
+    _Char = models.CharField[Any, Any]
+else:
+    _BigInteger, _Char = models.BigIntegerField, models.CharField
+
+
+class MinorField(_BigInteger):
+    """Whole minor units, at most 2**53 - 1 in size; the sign is the table's business."""
+
+    def db_check(self, connection: BaseDatabaseWrapper) -> str:
+        name = connection.ops.quote_name(self.column)
+        in_range = f"{name} BETWEEN {-MINOR_MAX} AND {MINOR_MAX}"
+        if connection.vendor == "sqlite":
+            in_range = f"typeof({name}) = 'integer' AND {in_range}"
+        return f"{name} IS NULL OR ({in_range})"
+
+
+class CurrencyField(_Char):
+    """An ISO 4217 code or asset code in upper case."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_length", 8)
+        super().__init__(*args, **kwargs)
+
+    def db_check(self, connection: BaseDatabaseWrapper) -> str:
+        name = connection.ops.quote_name(self.column)
+        return f"length({name}) BETWEEN 3 AND 8 AND {name} = upper({name})"
+
+
+class IdField(_Char):
+    """A key as text: an id as `ids.new` makes them, its prefix checked; or a plain name."""
+
+    def __init__(self, prefix: str = "", *args: Any, **kwargs: Any) -> None:
+        self.prefix = prefix
+        kwargs.setdefault("max_length", 40)
+        kwargs.setdefault("primary_key", True)
+        super().__init__(*args, **kwargs)
+
+    def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
+        name, path, args, kwargs = super().deconstruct()
+        return name, path, [self.prefix, *args], kwargs
+
+    def db_check(self, connection: BaseDatabaseWrapper) -> str | None:
+        if not self.prefix:
+            return None
+        name = connection.ops.quote_name(self.column)
+        return f"substr({name}, 1, {len(self.prefix) + 1}) = '{self.prefix}_'"
+
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+        # Under the name "varchar" Django adds a second index for LIKE to every key on PostgreSQL.
+        return f"character varying({self.max_length})"
+
+    def rel_db_type(self, connection: BaseDatabaseWrapper) -> str:
+        return self.db_type(connection)
+
+
+def at(moment: datetime | None) -> Any:
+    """Write an aware time as a parameter of named SQL, just as the ORM would."""
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment!r} has no time zone")
+    if connection.vendor == "sqlite":
+        return str(moment.astimezone(UTC).replace(tzinfo=None))
+    return moment
+
+
+def utc(moment: datetime | None) -> datetime | None:
+    """Read a time from named SQL: SQLite's come without their zone, which is UTC."""
+    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+
+
+def day(value: date) -> Any:
+    """Write a date as a parameter of named SQL."""
+    return value.isoformat() if connection.vendor == "sqlite" else value
+
+
+def placeholders(values: Iterable[object]) -> str:
+    """The `%s, %s` of an IN list, one for each of *values*."""
+    return ", ".join("%s" for _ in values)

@@ -1,0 +1,198 @@
+"""
+The guards: triggers for what a constraint cannot say, the same list on both databases.
+
+They are reinstalled after every migration, because Django rebuilds a SQLite table to alter it and
+the triggers are dropped without a word. `missing()` is asked at start and by `bursar verify`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import connection
+
+from bursar import errors
+
+
+class GuardsMissing(errors.Conflict):
+    """The database lacks guards: it was altered by other means than `bursar manage migrate`."""
+
+    code = "guards_missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Refuse *event* on *table* when *condition* (over OLD and NEW) is true."""
+
+    table: str
+    event: str  # INSERT, UPDATE or DELETE
+    condition: str
+    message: str
+
+    @property
+    def name(self) -> str:
+        words = "_".join(self.message.split()[:6]).replace("'", "")
+        return f"guard_{self.table.removeprefix('bursar_')}_{self.event.lower()}_{words}"[:63]
+
+
+def _append_only(table: str, what: str) -> list[Guard]:
+    return [
+        Guard(table, "UPDATE", "", f"{what} are never changed"),
+        Guard(table, "DELETE", "", f"{what} are never deleted"),
+    ]
+
+
+def _frozen(table: str, what: str, *columns: str) -> Guard:
+    changed = " OR ".join(f"NEW.{column} <> OLD.{column}" for column in columns)
+    return Guard(table, "UPDATE", changed, f"{what} never changes")
+
+
+GUARDS: list[Guard] = [
+    *_append_only("bursar_fact", "facts"),
+    *_append_only("bursar_factlink", "fact links"),
+    *_append_only("bursar_transfer", "transfers"),
+    *_append_only("bursar_account", "ledger accounts"),
+    *_append_only("bursar_refundline", "refund lines"),
+    Guard(
+        "bursar_transfer",
+        "INSERT",
+        "NEW.debit_account_id NOT LIKE '%:' || NEW.currency"
+        " OR NEW.credit_account_id NOT LIKE '%:' || NEW.currency",
+        "transfer currency is that of both accounts",
+    ),
+    _frozen(
+        "bursar_payment",
+        "a payment's order or amount or currency",
+        "id",
+        "order_id",
+        "amount_minor",
+        "tax_minor",
+        "currency",
+    ),
+    Guard("bursar_payment", "DELETE", "", "payments are never deleted"),
+    _frozen(
+        "bursar_order", "an order's currency or total", "id", "currency", "total_minor", "tax_minor"
+    ),
+    Guard("bursar_order", "DELETE", "", "orders are never deleted"),
+    *_append_only("bursar_orderline", "order lines"),
+    _frozen(
+        "bursar_attempt", "what an attempt asks", "id", "payment_id", "operation", "amount_minor"
+    ),
+    Guard(
+        "bursar_attempt",
+        "UPDATE",
+        "OLD.status IN ('succeeded', 'declined', 'not_sent') AND NEW.status <> OLD.status",
+        "an attempt's final status never changes",
+    ),
+    Guard("bursar_attempt", "DELETE", "", "attempts are never deleted"),
+    _frozen(
+        "bursar_refund", "a refund's payment or amount", "id", "payment_id", "amount_minor",
+        "tax_minor", "currency",
+    ),
+    Guard("bursar_refund", "DELETE", "", "refunds are never deleted"),
+    Guard(
+        "bursar_review",
+        "UPDATE",
+        "OLD.resolved_at IS NOT NULL",
+        "a resolved review never changes",
+    ),
+    Guard("bursar_review", "DELETE", "", "reviews are never deleted"),
+    *_append_only("bursar_importedfile", "imported files"),
+]  # fmt: skip
+
+
+def install() -> None:
+    """Put every guard in place, replacing those that are there; on tables that exist."""
+    with connection.cursor() as cursor:
+        tables = set(connection.introspection.table_names(cursor))
+        for statement in _statements(tables):
+            cursor.execute(statement)
+
+
+def _statements(tables: set[str]) -> Iterator[str]:
+    if connection.vendor == "postgresql":
+        yield (
+            "CREATE OR REPLACE FUNCTION bursar_refuse() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'integrity_constraint_violation'; "
+            "END $$"
+        )
+    for guard in GUARDS:
+        if guard.table in tables:
+            yield from _postgresql(guard) if connection.vendor == "postgresql" else _sqlite(guard)
+
+
+def _sqlite(guard: Guard) -> Iterator[str]:
+    when = f"WHEN {guard.condition}" if guard.condition else ""
+    message = guard.message.replace("'", "''")
+    yield f"DROP TRIGGER IF EXISTS {guard.name}"
+    yield (
+        f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} {when} "
+        f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
+    )
+
+
+def _postgresql(guard: Guard) -> Iterator[str]:
+    when = f"WHEN ({guard.condition})" if guard.condition else ""
+    message = guard.message.replace("'", "''")
+    yield f"DROP TRIGGER IF EXISTS {guard.name} ON {guard.table}"
+    yield (
+        f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} FOR EACH ROW {when} "
+        f"EXECUTE FUNCTION bursar_refuse('{message}')"
+    )
+
+
+def missing() -> list[str]:
+    """Name the guards that the database does not have."""
+    query = (
+        "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"
+        if connection.vendor == "postgresql"
+        else "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(query)
+        there = {row[0] for row in cursor.fetchall()}
+    return sorted(guard.name for guard in GUARDS if guard.name not in there)
+
+
+def check() -> None:
+    """:raises GuardsMissing: if a guard is not in place."""
+    names = missing()
+    if names:
+        raise GuardsMissing(
+            f"{len(names)} guards are missing, first {names[0]}; run: bursar manage migrate"
+        )
+
+
+def lax_settings() -> list[str]:
+    """
+    Name the settings under which an acknowledged commit could be lost in a power cut.
+
+    SQLite in WAL mode keeps it only with `synchronous` FULL (2) or EXTRA (3); PostgreSQL only
+    with `fsync` and `synchronous_commit` on.
+    """
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SELECT name, setting FROM pg_settings WHERE name IN "
+                           "('fsync', 'synchronous_commit', 'full_page_writes')")  # fmt: skip
+            return [f"{name} is {value}" for name, value in cursor.fetchall() if value == "off"]
+        found = []
+        for pragma, good in (("journal_mode", {"wal"}), ("synchronous", {2, 3})):
+            cursor.execute(f"PRAGMA {pragma}")
+            (value,) = cursor.fetchone()
+            if value not in good:
+                found.append(f"{pragma} is {value}")
+        return found
+
+
+class LaxDurability(errors.Conflict):
+    """The database may lose what it has acknowledged."""
+
+    code = "lax_durability"
+
+
+def check_durability() -> None:
+    """:raises LaxDurability: if an acknowledged commit could be lost."""
+    problems = lax_settings()
+    if problems:
+        raise LaxDurability(f"the database does not keep what it commits: {', '.join(problems)}")

@@ -1,0 +1,320 @@
+"""
+Mappings: a TOML file that tells how a shop's invoices are written, and what is to be left out.
+
+Nothing is guessed. Credit notes and rows that cannot be sold are mistakes unless the mapping says
+that they are to be listed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bursar import errors, ids, logs, money
+from bursar.pricing import calculator
+
+MAPPING_BYTES_MAX = 64 * 2**10
+BUYER_MAX = 20
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+_TRIED = datetime(2010, 12, 31, 23, 59, 58, tzinfo=UTC)
+
+
+class BadMapping(errors.ValidationError):
+    """The mapping itself is wrong; *param* names the key."""
+
+    code = "bad_mapping"
+
+
+class Action(StrEnum):
+    """What the mapping decides about rows that are not sold."""
+
+    LIST = "list"  # leave them out, and say so in the report
+    REFUSE = "refuse"  # each is a mistake
+
+
+class Reason(StrEnum):
+    """Why a row cannot be sold."""
+
+    QUANTITY = "quantity_not_positive"
+    PRICE = "price_not_positive"
+    DESCRIPTION = "description_missing"
+    SKU = "sku_missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where a value comes from: the same for all rows, or a column; one of them is ""."""
+
+    fixed: str = ""
+    column: str = ""
+
+    def of(self, row: Mapping[str, str]) -> str:
+        """Return the value for *row*."""
+        return row[self.column] if self.column else self.fixed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """The names of the columns that every mapping has."""
+
+    invoice: str
+    placed_at: str
+    sku: str
+    description: str
+    quantity: str
+    unit_price: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """
+    How values are written.
+
+    *time* is as `datetime.strptime` reads it. *time_zone* (IANA) is that of times which do not
+    tell theirs; "" where *time* has %z.
+    """
+
+    delimiter: str
+    decimal_mark: str
+    time: str
+    time_zone: str
+    cut_off_allowed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreditNotes:
+    """What marks a credit note, and what becomes of it."""
+
+    invoice_prefix: str
+    action: Action
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsellable:
+    """For which reasons a row may be left out, if *action* is to list them."""
+
+    action: Action = Action.REFUSE
+    reasons: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoiceMapping:
+    """How to read a file of invoices; *buyer* pairs a name in the snapshot with its column."""
+
+    name: str
+    columns: Columns
+    format: Format
+    currency: Source
+    tax_rate: Source
+    method: Source
+    buyer: tuple[tuple[str, str], ...]
+    credit_notes: CreditNotes | None
+    unsellable: Unsellable
+
+    def digest(self) -> str:
+        """Name what the mapping says, whatever its comments and layout: 32 hexadecimal letters."""
+        return ids.digest(repr(dataclasses.astuple(self)))
+
+    def columns_read(self) -> list[str]:
+        """The columns that a file must have, each once."""
+        sources = (self.currency, self.tax_rate, self.method)
+        names = [getattr(self.columns, field.name) for field in dataclasses.fields(Columns)]
+        names += [source.column for source in sources if source.column]
+        return list(dict.fromkeys([*names, *(column for _, column in self.buyer)]))
+
+
+def load(path: Path) -> InvoiceMapping:
+    """
+    Read the mapping in *path*.
+
+    :raises BadMapping: if it cannot be read or a key is wrong, missing or unknown.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAPPING_BYTES_MAX + 1)
+    except OSError as error:
+        raise BadMapping(f"{path.name} cannot be read: {error.strerror}") from error
+    if len(data) > MAPPING_BYTES_MAX:
+        raise BadMapping(f"{path.name} is larger than {MAPPING_BYTES_MAX:,} bytes")
+    try:
+        return parse(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise BadMapping(f"{path.name} is not UTF-8") from error
+
+
+def parse(text: str) -> InvoiceMapping:
+    """
+    Read a mapping from TOML.
+
+    :raises BadMapping: if it is not TOML, or a key is wrong, missing or unknown.
+    """
+    try:
+        top = _Table("", tomllib.loads(text))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BadMapping(f"not TOML: {error}") from error
+    made = InvoiceMapping(
+        name=_name(top),
+        columns=_columns(top.table("columns")),
+        format=_format(top.table("format")),
+        currency=_source(top.table("currency"), money.exponent_of),
+        tax_rate=_source(top.table("tax_rate"), _check_rate),
+        method=_source(top.table("method"), _check_method) if top.has("method") else Source(),
+        buyer=_buyer(top.table("buyer")) if top.has("buyer") else (),
+        credit_notes=_credit_notes(top.table("credit_notes")) if top.has("credit_notes") else None,
+        unsellable=_unsellable(top.table("unsellable")) if top.has("unsellable") else Unsellable(),
+    )
+    top.refuse_the_rest()
+    return made
+
+
+class _Table:
+    """A table of the TOML file; keys are taken out one by one, and none may be left over."""
+
+    def __init__(self, path: str, values: dict[str, Any]) -> None:
+        self._path, self._values, self._known = path, dict(values), set[str]()
+
+    def has(self, key: str) -> bool:
+        self._known.add(key)
+        return key in self._values
+
+    def take(self, key: str, kind: type[Any], what: str) -> Any:
+        if not self.has(key):
+            raise self.refusal(key, f"is missing; it is {what}")
+        value = self._values.pop(key)
+        if type(value) is not kind:
+            raise self.refusal(key, f"is {what}")
+        return value
+
+    def text(self, key: str, default: str | None = None) -> str:
+        if default is not None and not self.has(key):
+            return default
+        value: str = self.take(key, str, "a text")
+        if not 1 <= len(value) <= 200:
+            raise self.refusal(key, "is a text of 1 to 200 letters")
+        return value
+
+    def one_of(self, key: str, choices: Sequence[str], default: str | None = None) -> str:
+        value = self.text(key, default)
+        if value not in choices:
+            raise self.refusal(
+                key, f"is one of {', '.join(repr(str(choice)) for choice in choices)}"
+            )
+        return value
+
+    def table(self, key: str) -> _Table:
+        return _Table(self.named(key), self.take(key, dict, f"a table: [{self.named(key)}]"))
+
+    def rest(self) -> list[str]:
+        return list(self._values)
+
+    def refuse_the_rest(self) -> None:
+        if left := [key for key in self._values if key not in self._known]:
+            raise self.refusal(left[0], f"is unknown; there are {', '.join(sorted(self._known))}")
+
+    def named(self, key: str) -> str:
+        return f"{self._path}.{key}" if self._path else key
+
+    def refusal(self, key: str, message: str) -> BadMapping:
+        return BadMapping(f"{self.named(key)} {message}", param=self.named(key))
+
+
+def _name(top: _Table) -> str:
+    name = top.text("name")
+    # It becomes part of every order's idempotency key.
+    if _NAME.fullmatch(name) is None or logs.looks_like_card_number(name):
+        raise top.refusal("name", "is at most 60 of a-z, 0-9, - and _")
+    return name
+
+
+def _columns(table: _Table) -> Columns:
+    columns = Columns(**{f.name: table.text(f.name) for f in dataclasses.fields(Columns)})
+    table.refuse_the_rest()
+    return columns
+
+
+def _format(table: _Table) -> Format:
+    made = Format(
+        delimiter=table.one_of("delimiter", [",", ";", "\t", "|"], ","),
+        decimal_mark=table.one_of("decimal_mark", [".", ","], "."),
+        time=table.text("time"),
+        time_zone=_time_zone(table),
+        cut_off_allowed=table.one_of("last_line_end", ["required", "optional"], "required")
+        == "optional",
+    )
+    table.refuse_the_rest()
+    try:
+        read = datetime.strptime(_TRIED.strftime(made.time), made.time)  # noqa: DTZ007
+    except (ValueError, re.error) as error:
+        raise table.refusal("time", f"does not read back what it wrote: {error}") from error
+    if read.date() != _TRIED.date():
+        raise table.refusal("time", "needs the year, the month and the day, as in %Y-%m-%d %H:%M")
+    if (read.tzinfo is None) != bool(made.time_zone):
+        raise table.refusal("time_zone", "is needed where time has no %z, and only there")
+    return made
+
+
+def _time_zone(table: _Table) -> str:
+    name = table.text("time_zone", "")
+    try:
+        return ZoneInfo(name).key if name else ""
+    except (OSError, ValueError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError
+        raise table.refusal("time_zone", "is no IANA time zone such as Europe/London") from error
+
+
+def _source(table: _Table, check: Callable[[str], object]) -> Source:
+    source = Source(fixed=table.text("fixed", ""), column=table.text("column", ""))
+    table.refuse_the_rest()
+    if bool(source.fixed) == bool(source.column):
+        raise table.refusal("fixed", "or column must be given, and not both")
+    try:
+        check(source.fixed) if source.fixed else None
+    except errors.ValidationError as error:
+        raise table.refusal("fixed", f"is wrong: {error.message}") from error
+    return source
+
+
+def _check_rate(rate: str) -> None:
+    line = calculator.Line(sku="", description="", quantity=1, unit_price="0", tax_rate=rate)
+    calculator.price([line], currency="EUR")
+
+
+def _check_method(method: str) -> None:
+    if logs.looks_like_card_number(method):
+        raise errors.ValidationError("this looks like a card number; a method is a token")
+
+
+def _buyer(table: _Table) -> tuple[tuple[str, str], ...]:
+    names = table.rest()
+    if len(names) > BUYER_MAX:
+        raise table.refusal(names[BUYER_MAX], f"is one too many: at most {BUYER_MAX}")
+    return tuple((name, table.text(name)) for name in sorted(names))
+
+
+def _credit_notes(table: _Table) -> CreditNotes:
+    made = CreditNotes(
+        invoice_prefix=table.text("invoice_prefix"),
+        action=Action(table.one_of("action", list(Action))),
+    )
+    table.refuse_the_rest()
+    return made
+
+
+def _unsellable(table: _Table) -> Unsellable:
+    action = Action(table.one_of("action", list(Action)))
+    reasons: tuple[Reason, ...] = ()
+    if action is Action.LIST:
+        given = table.take("reasons", list, "a list of reasons")
+        if not given or not all(reason in list(Reason) for reason in given):
+            raise table.refusal("reasons", f"are some of {', '.join(Reason)}")
+        reasons = tuple(Reason(reason) for reason in given)
+    table.refuse_the_rest()
+    return Unsellable(action=action, reasons=reasons)

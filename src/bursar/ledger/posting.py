@@ -1,0 +1,94 @@
+"""Posting: bring the transfers about a subject to the balances they should add up to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.db import connection, transaction
+
+from bursar import fields, groupcommit, settings
+
+POSTED = (
+    "SELECT debit_account_id, credit_account_id, SUM(amount_minor) FROM bursar_transfer "
+    "WHERE subject = %s GROUP BY debit_account_id, credit_account_id"
+)
+OPEN_ACCOUNT = (
+    "INSERT INTO bursar_account (name, currency) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING"
+)
+TRANSFER = (
+    "INSERT INTO bursar_transfer (subject, debit_account_id, credit_account_id, amount_minor, "
+    "currency, posting_date, created_at) VALUES (%s, %s, %s, %s, %s, %s, %s)"
+)
+
+#: Accounts that are surely there, by database: names enter only after the commit that made them.
+_open_accounts: set[tuple[object, str]] = set()
+
+
+def post(*, subject: str, target: Mapping[tuple[str, str], int], now: datetime) -> int:
+    """
+    Post the difference between *target* and what is already posted about *subject*.
+
+    *target* maps (debit account, credit account) to minor units; below zero means the reverse.
+    Needs an open transaction in which nobody else posts about *subject* (its payment is locked).
+    Repeating it posts nothing. Returns how many transfers were made.
+    """
+    groupcommit.require_transaction()
+    rows = _transfers(subject, due(subject=subject, target=target), now)
+    if rows:
+        _open({str(name) for row in rows for name in row[1:3]})
+        with connection.cursor() as cursor:
+            cursor.executemany(TRANSFER, rows)
+    return len(rows)
+
+
+def due(*, subject: str, target: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+    """
+    What the transfers about *subject* lack to add up to *target*; empty if they do.
+
+    By pair of accounts in alphabetical order; a positive amount is to be debited to the first.
+    """
+    lacking: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for (debit, credit), amount in target.items():
+        _add(lacking, debit, credit, amount)
+    with connection.cursor() as cursor:
+        cursor.execute(POSTED, [subject])
+        for debit, credit, amount in cursor.fetchall():
+            _add(lacking, debit, credit, -int(amount))
+    return {pair: amount for pair, amount in lacking.items() if amount}
+
+
+def _add(lacking: defaultdict[tuple[str, str], int], debit: str, credit: str, amount: int) -> None:
+    # One key for both directions of a pair: its names in order, the first one debited.
+    if debit < credit:
+        lacking[debit, credit] += amount
+    else:
+        lacking[credit, debit] -= amount
+
+
+def _transfers(
+    subject: str, lacking: Mapping[tuple[str, str], int], now: datetime
+) -> list[tuple[object, ...]]:
+    date = fields.day(now.astimezone(ZoneInfo(settings.current.time_zone)).date())
+    created = fields.at(now)
+    rows: list[tuple[object, ...]] = []
+    for (first, second), amount in sorted(lacking.items()):
+        debit, credit = (first, second) if amount > 0 else (second, first)
+        rows.append((subject, debit, credit, abs(amount), currency_of(debit), date, created))
+    return rows
+
+
+def currency_of(account: str) -> str:
+    """The currency at the end of an account's name."""
+    return account.rpartition(":")[2]
+
+
+def _open(names: set[str]) -> None:
+    database = connection.settings_dict["NAME"]
+    new = sorted(name for name in names if (database, name) not in _open_accounts)
+    if new:
+        with connection.cursor() as cursor:
+            cursor.executemany(OPEN_ACCOUNT, [(name, currency_of(name)) for name in new])
+        transaction.on_commit(lambda: _open_accounts.update((database, name) for name in new))

@@ -1,0 +1,371 @@
+"""
+Logs: one JSON line an event, with the request it belongs to and without secrets.
+
+Every line has `timestamp` (UTC, RFC 3339), `level`, `event` and `logger`; `request_id`, `operation`
+and `actor` where `bound` set them; `exception` as data where there was one. Secrets are masked by
+the name of their key and by their type, card numbers wherever they stand. Logging never raises:
+what cannot be shown is replaced by a note.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import logging
+import re
+import sys
+from collections.abc import Iterator, Mapping, Set
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from itertools import islice
+from typing import Any, BinaryIO, Final, cast
+
+import orjson
+import structlog
+from structlog import contextvars, processors, tracebacks
+
+from bursar import errors
+
+MASK: Final = "***"
+CARD_MASK: Final = "[card number]"
+
+#: What one line may hold: nesting, entries of a container, characters of a text.
+DEPTH_MAX, ENTRIES_MAX, TEXT_MAX = 10, 100, 8_192
+
+_LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+
+# --- What must not be shown ---------------------------------------------------------------------
+
+_SECRET_TYPES = frozenset({"Secret", "SecretStr", "SecretBytes"})
+_SECRET_WORDS = frozenset(
+    "password passwd passphrase pwd secret secrets token tokens authorization cookie cookies "
+    "credential credentials signature card pan cvc cvv csc apikey csrftoken sessionid".split()
+)
+_SECRET_KEYS = frozenset({"api", "private", "signing", "access", "encryption", "webhook"})
+
+_WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
+_TOLD_IN_TEXT = re.compile(
+    r"(?i)(://[^/\s:@]*:)[^/\s@]+(?=@)"
+    r"|((?:password|passwd|secret|token|api_?key|signature|cvc|cvv)=)[^&\s,;]+"
+    r"|((?:bearer|basic)\s+)[a-z0-9._~+/=-]{8,}"
+)
+_GAP = "[ \\t\u00a0\u2009\u202f\u2010-\u2015\u2212-]"
+#: Thirteen digits or more, of any script, with at most two blanks or dashes between them.
+_DIGIT_RUN = re.compile(rf"(?<!\d)\d(?:{_GAP}{{0,2}}\d){{12,}}")
+_DIGIT_GROUP = re.compile(r"\d+")
+#: Length by issuer prefix (ISO/IEC 7812): it spares dates, barcodes and most order numbers.
+_ISSUED = re.compile(
+    r"4[0-9]{12,18}|3[0-9]{13,18}|(?:2[2-7]|5[0-9]|6[0-9]|8[12])[0-9]{13,17}|9792[0-9]{12}"
+)
+_CARD_DIGITS_MIN, _CARD_DIGITS_MAX = 13, 19
+
+
+def looks_like_card_number(text: str) -> bool:
+    """
+    Tell whether a payment card's number stands anywhere in *text*.
+
+    That is 13 to 19 digits, also in groups parted by blanks or dashes, which begin as the card
+    schemes' numbers do and whose last digit is right (ISO/IEC 7812-1 annex B, Luhn). About one
+    other number in ten of such a length and beginning is taken for one.
+    """
+    return any(_holds_card(run[0]) for run in _DIGIT_RUN.finditer(text))
+
+
+def _holds_card(run: str) -> bool:
+    groups = ["".join(str(int(digit)) for digit in group) for group in _DIGIT_GROUP.findall(run)]
+    return any(
+        _ISSUED.fullmatch(digits) is not None and _luhn(digits)
+        for start in range(len(groups))
+        for digits in _joined(groups, start)
+    )
+
+
+def _joined(groups: list[str], start: int) -> Iterator[str]:
+    digits = ""
+    for group in islice(groups, start, None):
+        digits += group
+        if len(digits) > _CARD_DIGITS_MAX:
+            return
+        if len(digits) >= _CARD_DIGITS_MIN:
+            yield digits
+
+
+def _luhn(digits: str) -> bool:
+    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
+    return (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_secret_name(name: str) -> bool:
+    words = [word.lower() for word in _WORDS.findall(name)]
+    if not _SECRET_WORDS.isdisjoint(words):
+        return True
+    return any(word == "key" and words[i - 1] in _SECRET_KEYS for i, word in enumerate(words) if i)
+
+
+def _masked(text: str) -> str:
+    """Return *text* cut to `TEXT_MAX`, without card numbers and without what it tells as secret."""
+    if len(text) < _CARD_DIGITS_MIN and text.isascii() and "=" not in text and ":" not in text:
+        return text  # most names and codes: too short to hide anything
+    if len(text) > TEXT_MAX:
+        text = f"{text[:TEXT_MAX]}... ({len(text)} characters)"
+    if not text.isascii():  # a lone surrogate cannot be written as UTF-8
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    if len(text) >= _CARD_DIGITS_MIN:
+        text = _DIGIT_RUN.sub(lambda run: CARD_MASK if _holds_card(run[0]) else run[0], text)
+    if "=" in text or "://" in text or "asic" in text or "earer" in text:
+        text = _TOLD_IN_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}{MASK}", text)
+    return text
+
+
+# --- Values as JSON can hold them ---------------------------------------------------------------
+
+
+def _plain(value: object, depth: int = 0) -> Any:
+    """Return *value* as plain JSON values, masked and bounded; never raise."""
+    if value is None or value is True or value is False:
+        return value
+    if type(value) is str:  # nearly all values are plain texts and numbers: shown first
+        return _masked(value)
+    if type(value) is int:
+        return _whole(value)
+    try:
+        return _shown(value, depth)
+    except Exception as error:  # noqa: BLE001  (a value's own methods may raise anything)
+        return f"<{type(value).__name__}: {type(error).__name__} while shown>"
+
+
+def _shown(value: Any, depth: int) -> Any:
+    if any(parent.__name__ in _SECRET_TYPES for parent in type(value).__mro__):
+        return MASK
+    if isinstance(value, Enum):
+        return _plain(value.value, depth)
+    if isinstance(value, str):
+        return _masked(value)
+    if isinstance(value, int):
+        return _whole(value)
+    if isinstance(value, float | Decimal):
+        return value if isinstance(value, float) and value - value == 0 else str(value)
+    if isinstance(value, Mapping | list | tuple | Set) or _is_record(value):
+        return _contents(value, depth + 1)
+    return _masked(_other(value))
+
+
+def _whole(value: int) -> int | str:
+    if not -(2**63) <= value < 2**63:
+        return f"<a whole number of {value.bit_length()} bits>"
+    return CARD_MASK if value >= 10**12 and looks_like_card_number(str(value)) else int(value)
+
+
+def _is_record(value: object) -> bool:
+    return dataclasses.is_dataclass(value) and not isinstance(value, type)
+
+
+def _contents(value: Any, depth: int) -> Any:
+    if depth > DEPTH_MAX:
+        return f"<{type(value).__name__} too deep to show>"
+    if _is_record(value):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    rest = len(value) - ENTRIES_MAX
+    if isinstance(value, Mapping):
+        pairs = ((_name(key), entry) for key, entry in islice(value.items(), ENTRIES_MAX))
+        shown = {k: MASK if _is_secret_name(k) else _plain(v, depth) for k, v in pairs}
+        return shown | ({"...": f"{rest} more"} if rest > 0 else {})
+    return [_plain(entry, depth) for entry in islice(value, ENTRIES_MAX)] + (
+        [f"... {rest} more"] if rest > 0 else []
+    )
+
+
+def _name(key: object) -> str:
+    return _masked(key) if type(key) is str else str(_plain(key, DEPTH_MAX))
+
+
+def _other(value: object) -> str:
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(value)} bytes>"  # a body or a key; never worth a leak
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, BaseException):
+        return f"{type(value).__name__}: {value}"
+    return repr(value)
+
+
+# --- The way of an event ------------------------------------------------------------------------
+
+_exception_as_data = tracebacks.ExceptionDictTransformer(
+    show_locals=False, use_rich=False, max_frames=50
+)
+
+
+def _with_exception(
+    _logger: object, _method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Replace `exc_info` by the exception as data, with a `BursarError`'s code and facts."""
+    told = event.pop("exc_info", None)
+    if not told:
+        return event
+    error = told if isinstance(told, BaseException) else sys.exc_info()[1]
+    if isinstance(told, tuple):
+        error = told[1]
+    if error is None:
+        return event
+    event["exception"] = _frames(error)
+    if isinstance(error, errors.BursarError):
+        event.setdefault("code", error.code)
+        event["facts"] = error.facts
+    return event
+
+
+def _frames(error: BaseException) -> object:
+    try:
+        return _exception_as_data((type(error), error, error.__traceback__))
+    except Exception as failure:  # noqa: BLE001  (an exception's own __str__ may raise anything)
+        return [{"exc_type": type(error).__name__, "exc_value": f"<{type(failure).__name__}>"}]
+
+
+def _line(_logger: object, _method: str, event: structlog.typing.EventDict) -> bytes:
+    try:
+        return orjson.dumps(_plain(event))
+    except Exception as failure:  # noqa: BLE001  (a lost line is better than a lost payment)
+        note = {"level": "error", "event": "unloggable", "reason": type(failure).__name__}
+        return orjson.dumps(note)
+
+
+class _Output:
+    """Where lines go; one for the process, so that `configure` reaches loggers in use."""
+
+    def __init__(self) -> None:
+        self.stream: BinaryIO | None = None
+        self.level = _LEVELS["info"]
+
+    def write(self, line: bytes) -> None:
+        """Write one line at once; a closed or full stream loses it and harms nobody."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream = self.stream or sys.stderr.buffer
+            stream.write(line + b"\n")
+            stream.flush()
+
+
+_output = _Output()
+
+_PROCESSORS: list[structlog.typing.Processor] = [
+    contextvars.merge_contextvars,
+    processors.add_log_level,
+    processors.TimeStamper(fmt="iso", utc=True),
+    _with_exception,
+    _line,
+]
+
+
+class Logger(structlog.BoundLoggerBase):
+    """Writes events: a constant *event* such as "payment charged", and *facts* by keyword."""
+
+    def debug(self, event: str, /, **facts: object) -> None:
+        """Log what only helps to find a fault."""
+        self._emit("debug", event, facts)
+
+    def info(self, event: str, /, **facts: object) -> None:
+        """Log what happened."""
+        self._emit("info", event, facts)
+
+    def warning(self, event: str, /, **facts: object) -> None:
+        """Log what somebody should look at some time."""
+        self._emit("warning", event, facts)
+
+    def error(self, event: str, /, **facts: object) -> None:
+        """Log what somebody must look at."""
+        self._emit("error", event, facts)
+
+    def critical(self, event: str, /, **facts: object) -> None:
+        """Log that the process cannot go on."""
+        self._emit("critical", event, facts)
+
+    def exception(self, event: str, /, **facts: object) -> None:
+        """Log an error with the exception that is being handled."""
+        self._emit("error", event, {"exc_info": True, **facts})
+
+    def _emit(self, method: str, event: str, facts: dict[str, object]) -> None:
+        if _LEVELS[method] < _output.level:
+            return
+        line, _ = self._process_event(method, event, facts)
+        _output.write(cast("tuple[bytes]", line)[0])
+
+
+def get(name: str) -> Logger:
+    """Return the logger of the module *name*; cheap, usable before `configure`."""
+    logger = structlog.wrap_logger(_output, processors=_PROCESSORS, wrapper_class=Logger)
+    return cast("Logger", logger.bind(logger=name))
+
+
+@contextlib.contextmanager
+def bound(
+    *, request_id: str | None = None, operation: str | None = None, actor: str | None = None
+) -> Iterator[None]:
+    """
+    Add what is given to every line logged inside, in this task or thread and those it starts.
+
+    *request_id* ties lines together, *operation* names what is done, *actor* who asked for it.
+    """
+    named = {"request_id": request_id, "operation": operation, "actor": actor}
+    with contextvars.bound_contextvars(**{k: v for k, v in named.items() if v is not None}):
+        yield
+
+
+# --- The standard library's loggers -------------------------------------------------------------
+
+#: These bring handlers of their own, which would write every line twice.
+_TAKEN_OVER = ("django", "django.server", "uvicorn", "uvicorn.access", "uvicorn.error", "asyncio")
+
+
+class StandardHandler(logging.Handler):
+    """Hands records of `logging` (Django, uvicorn, aiohttp, asyncio) to the same output."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write *record* as one line; a record whose arguments do not fit loses its arguments."""
+        facts: dict[str, object] = {"logger": record.name}
+        try:
+            message = record.getMessage()
+        except Exception as error:  # noqa: BLE001  (arguments' own methods may raise anything)
+            message, facts["unformatted"] = str(record.msg), type(error).__name__
+        if record.exc_info:
+            facts["exc_info"] = record.exc_info
+        _standard.emit_as(_level_of(record.levelno), message, facts)
+
+
+class _Standard(Logger):
+    def emit_as(self, method: str, event: str, facts: dict[str, object]) -> None:
+        self._emit(method, event, facts)
+
+
+_standard = cast(
+    "_Standard",
+    structlog.wrap_logger(_output, processors=_PROCESSORS, wrapper_class=_Standard).bind(),
+)
+
+
+def _level_of(number: int) -> str:
+    reached = [name for name, floor in _LEVELS.items() if number >= floor]
+    return reached[-1] if reached else "debug"
+
+
+def configure(*, level: str = "INFO", stream: BinaryIO | None = None) -> None:
+    """
+    Send every line of *level* (DEBUG, INFO, WARNING, ERROR, CRITICAL) or above to *stream*.
+
+    Without *stream* lines go to standard error. May be called again at any time; the last call
+    holds, also for loggers already in use. Start uvicorn with `log_config=None`.
+
+    :raises errors.Invalid: if there is no such level.
+    """
+    if level.lower() not in _LEVELS:
+        raise errors.Invalid(f"{level!r} is no log level; take one of {', '.join(_LEVELS)}")
+    _output.level, _output.stream = _LEVELS[level.lower()], stream
+    root = logging.getLogger()
+    root.handlers = [h for h in root.handlers if not isinstance(h, StandardHandler)]
+    root.addHandler(StandardHandler())
+    root.setLevel(_output.level)
+    for name in _TAKEN_OVER:
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [], True

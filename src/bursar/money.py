@@ -1,0 +1,196 @@
+"""
+Money: whole minor units and a currency, exact in every ISO 4217 exponent.
+
+An amount is a whole number of minor units, at most 2**53 - 1 in size so that every JSON reader
+keeps it exact. There is no float anywhere near it. Digits beyond the currency's exponent are
+refused, never rounded; rounding happens only in `pricing`, with a named mode.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from bursar import errors
+
+#: The largest amount in minor units (RFC 8259 section 6: what interoperable JSON keeps exact).
+MINOR_MAX = 2**53 - 1
+
+#: Every active ISO 4217 currency (table A.1 as of 2026-01) by the number of digits of its minor
+#: unit. Left out, as nobody pays with them: metals (XAG XAU XPD XPT), units of account and test
+#: codes (XAD XBA XBB XBC XBD XDR XSU XTS XUA XXX), and the funds codes but the two with four
+#: digits (BOV CHE CHW COU MXV USN UYI).
+_ISO_4217 = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
+    2: (
+        "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD "
+        "CDF CHF CNY COP CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD "
+        "GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL "
+        "MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN "
+        "PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP "
+        "SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD UYU UZS VED VES WST XCD XCG YER ZAR ZMW ZWG"
+    ),
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+
+#: Assets that are no ISO currency, with the exponent they are booked in. It may be coarser than
+#: the chain's own (ETH has 18 digits there), so that amounts stay below `MINOR_MAX`.
+ASSETS = {"BTC": 8, "ETH": 9, "USDC": 6, "USDT": 6}
+
+EXPONENTS: dict[str, int] = {
+    code: exponent for exponent, codes in _ISO_4217.items() for code in codes.split()
+} | ASSETS
+
+# [0-9], not \d: the latter also takes the digits of other scripts.
+_DECIMAL = re.compile(r"(-?)([0-9]{1,40})(?:\.([0-9]{1,40}))?")
+
+
+class UnknownCurrency(errors.ValidationError):
+    """The code is neither an active ISO 4217 currency nor a known asset."""
+
+    code = "unknown_currency"
+
+
+class BadAmount(errors.ValidationError):
+    """The amount is not written plainly, has too many digits, or is out of range."""
+
+    code = "bad_amount"
+
+
+class CurrencyMismatch(errors.Invalid):
+    """Amounts of two currencies were added or compared."""
+
+    code = "currency_mismatch"
+
+
+def exponent_of(currency: str) -> int:
+    """
+    The number of digits of *currency*'s minor unit (ISO 4217: 0, 2, 3 or 4; assets: see `ASSETS`).
+
+    :raises UnknownCurrency: if the code is not known; codes are upper case.
+    """
+    try:
+        return EXPONENTS[currency]
+    except (KeyError, TypeError):
+        raise UnknownCurrency(
+            f"{_shown(currency)} is not an active ISO 4217 currency code or known asset",
+            param="currency",
+        ) from None
+
+
+@dataclass(frozen=True, slots=True, order=False)
+class Money:
+    """*amount_minor* whole minor units of *currency*; may be negative, at most 2**53 - 1 in size."""
+
+    amount_minor: int
+    currency: str
+
+    def __post_init__(self) -> None:
+        if type(self.amount_minor) is not int:  # bool and float are not amounts
+            raise BadAmount(
+                f"an amount is a whole number of minor units, not {self.amount_minor!r}",
+                param="amount",
+            )
+        if not -MINOR_MAX <= self.amount_minor <= MINOR_MAX:
+            raise BadAmount(
+                f"an amount is at most {MINOR_MAX:,} minor units in size", param="amount"
+            )
+        exponent_of(self.currency)
+
+    @classmethod
+    def parse(cls, text: str, currency: str) -> Money:
+        """
+        Read a plain decimal in major units, such as "12.30": ASCII digits and one point.
+
+        Zeros beyond the currency's digits are refused too: "1.000" EUR may be meant as a thousand.
+
+        :raises BadAmount: for anything else, or for more digits than the currency has.
+        """
+        exponent = exponent_of(currency)
+        try:
+            match = _DECIMAL.fullmatch(text)
+        except TypeError:  # a number or None: no text at all
+            match = None
+        if match is None:
+            raise BadAmount(
+                f"{_shown(text)} is not a plain decimal number such as 12.30", param="amount"
+            )
+        sign, whole, fraction = match[1], match[2], match[3] or ""
+        if len(fraction) > exponent:
+            raise BadAmount(
+                f"{_shown(text)} has {len(fraction)} decimals; {currency} has {exponent}",
+                param="amount",
+            )
+        return cls(int(sign + whole + fraction.ljust(exponent, "0")), currency)
+
+    @property
+    def amount(self) -> Decimal:
+        """The amount in major units, exact."""
+        return Decimal(self.amount_minor).scaleb(-exponent_of(self.currency))
+
+    def __str__(self) -> str:
+        return f"{self.amount:,f} {self.currency}"
+
+    def _same(self, other: Money) -> int:
+        if other.currency != self.currency:
+            raise CurrencyMismatch(f"{self.currency} and {other.currency} do not mix")
+        return other.amount_minor
+
+    def __add__(self, other: Money) -> Money:
+        return Money(self.amount_minor + self._same(other), self.currency)
+
+    def __sub__(self, other: Money) -> Money:
+        return Money(self.amount_minor - self._same(other), self.currency)
+
+    def __mul__(self, count: int) -> Money:
+        if type(count) is not int:
+            raise BadAmount(f"money is multiplied by whole numbers, not {count!r}")
+        return Money(self.amount_minor * count, self.currency)
+
+    def __neg__(self) -> Money:
+        return Money(-self.amount_minor, self.currency)
+
+    def __lt__(self, other: Money) -> bool:
+        return self.amount_minor < self._same(other)
+
+    def __le__(self, other: Money) -> bool:
+        return self.amount_minor <= self._same(other)
+
+    def __gt__(self, other: Money) -> bool:
+        return self.amount_minor > self._same(other)
+
+    def __ge__(self, other: Money) -> bool:
+        return self.amount_minor >= self._same(other)
+
+
+def total(amounts: Iterable[Money], currency: str) -> Money:
+    """Add *amounts*, all in *currency*; nothing adds up to zero."""
+    return sum(amounts, Money(0, currency))
+
+
+def allocate(amount_minor: int, weights: Sequence[int]) -> list[int]:
+    """
+    Share *amount_minor* in proportion to *weights* without losing a unit (largest remainder).
+
+    Equal remainders go to the earlier weight, so the shares are a function of the arguments.
+    A negative amount is shared as its positive counterpart.
+
+    :raises ValueError: if a weight is negative or all are zero.
+    """
+    whole = sum(weights)
+    if whole <= 0 or min(weights) < 0:
+        raise ValueError("weights must be zero or positive, and one of them positive")
+    size = abs(amount_minor)
+    shares = [size * weight // whole for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: -(size * weights[i] % whole))
+    for i in by_remainder[: size - sum(shares)]:
+        shares[i] += 1
+    return shares if amount_minor >= 0 else [-share for share in shares]
+
+
+def _shown(text: object) -> str:
+    shown = repr(text[:40] if isinstance(text, str) else text)
+    return shown if len(shown) <= 42 else shown[:39] + "..."

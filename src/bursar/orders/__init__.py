@@ -1,0 +1,1 @@
+"""Orders: placing them, importing them from files, refunding their lines."""

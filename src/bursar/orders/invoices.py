@@ -1,0 +1,106 @@
+"""Invoices: the rows of a file gathered by their number, and the orders they become."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from bursar import errors
+from bursar.imports.mapping import InvoiceMapping
+from bursar.imports.problems import Problems, shown
+from bursar.imports.reading import Row
+from bursar.money import Money
+from bursar.orders import invoice_rows, placing
+from bursar.orders.invoice_rows import LeftOut, Sold
+from bursar.pricing import calculator
+
+#: More rows left out than this means that the mapping does not fit the file.
+LEFT_OUT_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoice:
+    """An order to place, its price, and the line of the file on which its invoice begins."""
+
+    line: int
+    order: placing.NewOrder
+    total: Money
+
+
+@dataclass(slots=True, kw_only=True)
+class Gathered:
+    """What a file holds: rows sold by invoice, in the order of the file, and rows left out."""
+
+    sold: dict[str, list[Sold]] = field(default_factory=dict)
+    left_out: list[LeftOut] = field(default_factory=list)
+
+
+def gather(
+    rows: Iterable[Row], *, mapping: InvoiceMapping, problems: Problems, charged: bool, method: str
+) -> Gathered:
+    """
+    Read *rows*; those of one invoice need not be adjacent. What is wrong goes to *problems*.
+
+    *charged* and *method* are as in `invoice_rows.read`.
+    """
+    gathered = Gathered()
+    for row in rows:
+        read = invoice_rows.read(
+            row, mapping=mapping, problems=problems, charged=charged, method=method
+        )
+        if isinstance(read, Sold):
+            _add(gathered.sold.setdefault(read.invoice, []), read, problems)
+        elif read is not None:
+            gathered.left_out.append(read)
+            if len(gathered.left_out) > LEFT_OUT_MAX:
+                message = f"more than {LEFT_OUT_MAX:,} rows would be left out: the wrong mapping?"
+                problems.add(line=row.line, rule="too_many_left_out", message=message)
+                problems.refuse_if_any()
+    return gathered
+
+
+def _add(rows: list[Sold], row: Sold, problems: Problems) -> None:
+    first = rows[0] if rows else row
+    rows.append(row)
+    for (column, value), (_, before) in zip(row.head, first.head, strict=True):
+        if value != before:
+            problems.add(
+                line=row.line,
+                column=column,
+                rule="invoice_disagrees",
+                message=f"{shown(value)}, but line {first.line} of this invoice has {shown(before)}",
+            )
+
+
+def to_place(
+    sold: dict[str, list[Sold]], *, mapping_name: str, provider_account: str, problems: Problems
+) -> list[Invoice]:
+    """Make an order of each invoice; those that cannot be placed go to *problems*."""
+    invoices = []
+    for number, rows in sold.items():
+        order = _order(number, rows, mapping_name, provider_account)
+        try:
+            placing.check(order)
+            total = calculator.price(order.lines, currency=order.currency).total
+        except errors.ValidationError as error:
+            problems.note(error, line=rows[0].line)
+        else:
+            invoices.append(Invoice(line=rows[0].line, order=order, total=total))
+    return invoices
+
+
+def _order(
+    number: str, rows: list[Sold], mapping_name: str, provider_account: str
+) -> placing.NewOrder:
+    first = rows[0]
+    return placing.NewOrder(
+        reference=number,
+        currency=first.currency,
+        lines=tuple(row.item for row in rows),
+        idempotency_key=f"import/{mapping_name}/{number}",
+        # The minute may change while the till writes a long invoice.
+        placed_at=min(row.placed_at for row in rows),
+        provider_account=provider_account,
+        method=first.method,
+        buyer=first.buyer,
+    )

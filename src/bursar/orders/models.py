@@ -1,0 +1,78 @@
+"""Tables of orders."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+
+from bursar import ids
+from bursar.fields import CurrencyField, IdField, MinorField
+
+
+class Order(models.Model):
+    """
+    What a buyer agreed to pay for, with its prices frozen.
+
+    Guarantees: totals are the sums of the lines; currency and totals never change; one
+    *idempotency_key* is one order. Whether it is paid is derived from its payments
+    (`orders.queries.payment_side`). *buyer* is a snapshot that may be erased.
+    """
+
+    id = IdField(ids.ORDER)
+    reference = models.CharField(max_length=120, db_index=True)
+    currency = CurrencyField()
+    total_minor = MinorField()
+    tax_minor = MinorField()
+    buyer = models.JSONField(default=dict)
+    metadata = models.JSONField(default=dict)
+    idempotency_key = models.CharField(max_length=255, unique=True)
+    fingerprint = models.CharField(max_length=32)
+    placed_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                name="order_total_not_negative", condition=Q(total_minor__gte=0)
+            ),
+            models.CheckConstraint(
+                name="order_tax_within_total",
+                condition=Q(tax_minor__gte=0, tax_minor__lte=F("total_minor")),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.reference})"
+
+
+class OrderLine(models.Model):
+    """
+    One priced line of an order.
+
+    Guarantees: net + tax = gross; quantity is positive. *unit_price* is an exact decimal as text
+    in major units: SQLite would keep a decimal column as a float.
+    """
+
+    order = models.ForeignKey(Order, models.PROTECT, related_name="lines")
+    position = models.IntegerField()
+    sku = models.CharField(max_length=80)
+    description = models.CharField(max_length=300)
+    quantity = models.BigIntegerField()
+    unit_price = models.CharField(max_length=40)
+    tax_rate = models.CharField(max_length=20, default="0")
+    net_minor = MinorField()
+    tax_minor = MinorField()
+    gross_minor = MinorField()
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(name="order_line_position", fields=["order", "position"]),
+            models.CheckConstraint(name="order_line_quantity", condition=Q(quantity__gt=0)),
+            models.CheckConstraint(
+                name="order_line_adds_up",
+                condition=Q(gross_minor=F("net_minor") + F("tax_minor")),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.order_id} line {self.position}"

@@ -1,0 +1,114 @@
+"""Refunding an order's lines: whole units, with their own tax, and the remainder never lost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.db.models import Sum
+
+from bursar import errors
+from bursar.money import Money
+from bursar.orders.models import Order, OrderLine
+from bursar.payments import refunding, statements
+from bursar.payments.models import Payment, Refund, RefundLine
+from bursar.providers.base import RefundStatus
+
+
+class TooManyUnits(errors.Conflict):
+    """More units of a line than are left to give back."""
+
+    code = "too_many_units"
+
+
+class NothingPaid(errors.Conflict):
+    """The order has no payment with that much collected."""
+
+    code = "nothing_paid"
+
+
+def refund_lines(
+    *,
+    order_id: str,
+    quantities: Mapping[int, int],
+    refund_id: str,
+    now: datetime,
+    reason: str = "",
+    idempotency_key: str | None = None,
+) -> str:
+    """
+    Give back *quantities* (position of the line -> units) of an order's payment.
+
+    Needs an open transaction. Each unit has its share of the line's price and tax; the last unit
+    takes what is left, so that all units together are the whole line. The same
+    *idempotency_key* with the same units is the same refund. Returns the refund's id.
+
+    :raises errors.ValidationError: if a line or quantity is not one;
+    :raises TooManyUnits: if fewer units are left;
+    :raises refunding.KeyReused: if the key came with other units;
+    :raises refunding.RefundTooHigh: if less money is left.
+    """
+    payment = paid_payment(order_id)
+    # From here on nobody else counts the units that are left.
+    statements.lock_payment(payment.id)
+    if known := _known(idempotency_key, payment.id, quantities):
+        return known
+    lines = {line.position: line for line in OrderLine.objects.filter(order_id=order_id)}
+    if not quantities:
+        raise errors.ValidationError("name at least one line", param="lines")
+    parts = [_part(lines, position, quantity) for position, quantity in sorted(quantities.items())]
+    amount = Money(sum(part.amount_minor for part in parts), payment.currency)
+    return refunding.open_refund(
+        refund_id=refund_id, payment_id=payment.id, amount=amount, lines=parts, reason=reason,
+        idempotency_key=idempotency_key, now=now,
+    )  # fmt: skip
+
+
+def _known(
+    idempotency_key: str | None, payment_id: str, quantities: Mapping[int, int]
+) -> str | None:
+    """The refund that was made with the key, if it gave back the same units."""
+    refund = idempotency_key and Refund.objects.filter(idempotency_key=idempotency_key).first()
+    if not refund:
+        return None
+    made = dict(refund.lines.values_list("order_line__position", "quantity"))
+    if (refund.payment_id, made) != (payment_id, dict(quantities)):
+        raise refunding.KeyReused("this key was used for another refund", param="idempotency_key")
+    return str(refund.id)
+
+
+def paid_payment(order_id: str) -> Payment:
+    """
+    The payment that collected money for an order.
+
+    :raises NothingPaid: if there is none.
+    """
+    payment = Payment.objects.filter(order_id=order_id, captured_minor__gt=0).order_by("id").first()
+    if payment is None:
+        known = Order.objects.filter(id=order_id).exists()
+        raise NothingPaid(f"nothing was paid for {order_id}" if known else f"no order {order_id}")
+    return payment
+
+
+def _part(lines: Mapping[int, OrderLine], position: int, quantity: int) -> refunding.Line:
+    line = lines.get(position)
+    if line is None:
+        raise errors.ValidationError(f"there is no line {position}", param="lines")
+    if type(quantity) is not int or quantity < 1:
+        raise errors.ValidationError("a quantity is a whole number from 1", param="lines")
+    gone = RefundLine.objects.filter(
+        order_line=line, refund__status__in=[RefundStatus.PENDING, RefundStatus.SUCCEEDED]
+    ).aggregate(units=Sum("quantity"), amount=Sum("amount_minor"), tax=Sum("tax_minor"))
+    before = int(gone["units"] or 0)
+    if before + quantity > line.quantity:
+        raise TooManyUnits(
+            f"line {position} has {line.quantity - before} units left, not {quantity}"
+        )
+    # What the units are worth together, less what was given for the others: whichever way they
+    # are split, and whichever refund failed in between, they add up to the line.
+    upto = before + quantity
+    amount = max(0, line.gross_minor * upto // line.quantity - int(gone["amount"] or 0))
+    tax = max(0, line.tax_minor * upto // line.quantity - int(gone["tax"] or 0))
+    return refunding.Line(
+        order_line_id=line.pk, quantity=quantity, amount_minor=amount, tax_minor=min(tax, amount)
+    )

@@ -1,0 +1,256 @@
+"""Charging: open a payment, collect it, capture or release what was only authorized, close it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from bursar import clock, errors, fields, groupcommit, ids
+from bursar.money import Money
+from bursar.payments import accounts, attempting, folding, recording, statements
+from bursar.payments.states import COLLECTING, LIVE, AttemptStatus, CaptureMethod, PaymentStatus
+from bursar.providers import base
+from bursar.providers.base import Operation
+from bursar.queue import leasing
+
+#: An authorization that is captured later than this has expired at most card networks.
+EXPIRES_AFTER = timedelta(days=7)
+
+#: States in which a payment may (still) be collected.
+_COLLECTABLE = {PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStatus.PROCESSING}
+
+CLOSE = "UPDATE bursar_payment SET closed = %s WHERE id = %s"
+
+
+class NotCapturable(errors.Conflict):
+    """There is no open authorization, or not as much of it."""
+
+    code = "not_capturable"
+
+
+class NotCancelable(errors.Conflict):
+    """Money was collected, or an operation is under way whose outcome must be known first."""
+
+    code = "not_cancelable"
+
+
+class NotOffered(errors.Invalid):
+    """The provider does not have this power."""
+
+    code = "not_offered"
+
+
+def open_payment(
+    *,
+    payment_id: str,
+    order_id: str,
+    provider_account: str,
+    amount: Money,
+    tax_minor: int,
+    method: str,
+    now: datetime,
+    capture_method: CaptureMethod = CaptureMethod.AUTOMATIC,
+) -> None:
+    """
+    Write the wish to collect *amount* and the job that will do so.
+
+    Needs an open transaction. *method* is a token of the provider, never a card number.
+
+    :raises accounts.UnknownAccount: if there is no such provider account.
+    """
+    groupcommit.require_transaction()
+    provider = accounts.get(provider_account)
+    if capture_method is CaptureMethod.MANUAL and not isinstance(provider, base.Captures):
+        raise NotOffered(f"{provider.name} cannot capture later", param="capture_method")
+    row = [
+        payment_id, order_id, provider_account, amount.amount_minor, tax_minor, amount.currency,
+        capture_method.value, method, fields.at(now), fields.at(now),
+        fields.at(now + EXPIRES_AFTER),
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(statements.INSERT_PAYMENT, row)
+    leasing.enqueue("charge", {"payment_id": payment_id}, now=now)
+
+
+async def charge(lease: leasing.Lease) -> Callable[[], None] | None:
+    """Job `charge`: collect a payment, unless that has been done or is no longer wanted."""
+    payment_id, attempt_id = lease.payload["payment_id"], ids.new(ids.ATTEMPT)
+    intent = await groupcommit.commits.run(
+        lambda: intend(payment_id=payment_id, attempt_id=attempt_id, now=clock.now())
+    )
+    return None if intent is None else await attempting.carry_out(intent)
+
+
+def intend(*, payment_id: str, attempt_id: str, now: datetime) -> attempting.Intent | None:
+    """
+    Commit to collecting a payment: a new attempt, or the live one that stands already.
+
+    None where nothing is left to do. Needs an open transaction.
+    """
+    payment = statements.lock_payment(payment_id)
+    attempts = [a for a in statements.attempts_of(payment_id) if a.operation in COLLECTING]
+    live = next((a for a in attempts if a.status in LIVE), None)
+    if live is not None and live.status != AttemptStatus.CREATED:
+        return None  # a look-up, the buyer or a webhook will settle it
+    if live is None and (payment.closed or payment.status not in _COLLECTABLE):
+        return None
+    if any(attempt.status == AttemptStatus.SUCCEEDED for attempt in attempts):
+        return None  # paid, though not as asked: a person has to decide
+    operation = (
+        Operation.AUTHORIZE if payment.capture_method == CaptureMethod.MANUAL else Operation.CHARGE
+    )
+    attempt = live or attempting.insert(
+        attempt_id=attempt_id, payment_id=payment_id, operation=operation,
+        amount_minor=payment.amount_minor, now=now,
+    )  # fmt: skip
+    return attempting.intent_of(attempt=attempt, payment=payment, fresh=live is None)
+
+
+def request_capture(*, payment_id: str, amount: Money, attempt_id: str, now: datetime) -> None:
+    """
+    Decide to capture *amount* of an authorized payment; the job does it.
+
+    Needs an open transaction. What is authorized and never captured is released by
+    `request_void`, or expires.
+
+    :raises NotCapturable: if less than that is authorized, or another capture is under way.
+    """
+    payment = statements.lock_payment(payment_id)
+    if amount.currency != payment.currency or not 0 < amount.amount_minor:
+        raise errors.ValidationError(
+            f"a capture is a positive amount in {payment.currency}", param="amount"
+        )
+    if amount.amount_minor > payment.authorized_minor:
+        left = Money(payment.authorized_minor, payment.currency)
+        raise NotCapturable(f"{amount} is more than the {left} still authorized")
+    _decide(payment, Operation.CAPTURE, amount.amount_minor, attempt_id, now)
+
+
+def request_void(*, payment_id: str, attempt_id: str, now: datetime) -> None:
+    """
+    Decide to release what is still authorized of a payment; the job does it.
+
+    :raises NotCapturable: if nothing is.
+    """
+    payment = statements.lock_payment(payment_id)
+    if payment.authorized_minor <= 0:
+        raise NotCapturable(f"nothing of {payment_id} is authorized")
+    _decide(payment, Operation.VOID, 0, attempt_id, now)
+
+
+def _decide(
+    payment: statements.PaymentRow,
+    operation: Operation,
+    amount_minor: int,
+    attempt_id: str,
+    now: datetime,
+) -> None:
+    provider = accounts.get(payment.provider_account)
+    power = base.Captures if operation is Operation.CAPTURE else base.Voids
+    if not isinstance(provider, power):
+        raise NotOffered(f"{provider.name} has no {operation.value}")
+    for attempt in statements.attempts_of(payment.id):
+        if attempt.operation in {Operation.CAPTURE, Operation.VOID} and attempt.status in LIVE:
+            raise NotCapturable(f"a {attempt.operation} of {payment.id} is under way")
+    if not enqueue_capture(
+        payment_id=payment.id, operation=operation, attempt_id=attempt_id,
+        amount_minor=amount_minor, now=now,
+    ):  # fmt: skip
+        raise NotCapturable(f"a capture or void of {payment.id} is under way")
+
+
+def enqueue_capture(
+    *, payment_id: str, operation: Operation, attempt_id: str, amount_minor: int, now: datetime
+) -> bool:
+    """Have one decision about an authorization carried out; False while another one waits."""
+    return leasing.enqueue(
+        operation.value,
+        {"payment_id": payment_id, "attempt_id": attempt_id, "amount_minor": amount_minor},
+        unique_key=f"capture/{payment_id}",
+        now=now,
+    )
+
+
+async def capture(lease: leasing.Lease) -> Callable[[], None] | None:
+    """Jobs `capture` and `void`: change an authorization as decided."""
+    operation = Operation(lease.name)
+    intent = await groupcommit.commits.run(
+        lambda: _intend_capture(operation, lease, now=clock.now())
+    )
+    return None if intent is None else await attempting.carry_out(intent)
+
+
+def _intend_capture(
+    operation: Operation, lease: leasing.Lease, now: datetime
+) -> attempting.Intent | None:
+    payment = statements.lock_payment(lease.payload["payment_id"])
+    known = {attempt.id: attempt for attempt in statements.attempts_of(payment.id)}
+    amount_minor: int = lease.payload["amount_minor"]
+    for number in itertools.count():
+        attempt_id = numbered(lease.payload["attempt_id"], number)
+        attempt = known.get(attempt_id)
+        if attempt is not None and attempt.status == AttemptStatus.NOT_SENT:
+            continue
+        if attempt is not None and attempt.status != AttemptStatus.CREATED:
+            return None
+        fresh = attempt is None
+        attempt = attempt or attempting.insert(
+            attempt_id=attempt_id, payment_id=payment.id, operation=operation,
+            amount_minor=amount_minor, target=charge_of(payment), now=now,
+        )  # fmt: skip
+        return attempting.intent_of(attempt=attempt, payment=payment, fresh=fresh)
+    raise AssertionError("itertools.count() has no end")
+
+
+def numbered(attempt_id: str, number: int) -> str:
+    """
+    The id of the n-th try at one decision.
+
+    Tries at a capture are named after the decision, so that a job run twice finds what was done
+    however its tries are timed; a second capture could succeed as well.
+    """
+    return attempt_id if number == 0 else f"{attempt_id}.{number}"
+
+
+def charge_of(payment: statements.PaymentRow, *, refund_minor: int = 0) -> str:
+    """
+    The provider's reference of a payment's charge; with *refund_minor*, of one with that much left.
+
+    :raises errors.Conflict: if there is none.
+    """
+    _, refunds, facts = statements.load(payment)
+    state = folding.fold(recording.commands_of(payment, refunds), (), facts)
+    for share in state.shares:
+        gone = share.refunded_elsewhere_minor + sum(
+            r.amount.amount_minor
+            for r in share.refunds
+            if r.status in {base.RefundStatus.SUCCEEDED, base.RefundStatus.PENDING}
+        )
+        authorized = share.charge.status in folding.OPEN_AUTHORIZATION
+        if (authorized and not refund_minor) or share.captured_minor - gone >= refund_minor > 0:
+            return share.charge.reference
+    raise errors.Conflict(f"{payment.id} has no charge that this could be done to")
+
+
+def cancel(*, payment_id: str, now: datetime, closed: str = "canceled") -> None:
+    """
+    Give up collecting a payment. *closed* is "canceled" or, when its time ran out, "expired".
+
+    Needs an open transaction. Repeating it changes nothing.
+
+    :raises NotCancelable: if money was collected or authorized, or an outcome is not known yet.
+    """
+    payment = statements.lock_payment(payment_id)
+    if payment.closed:
+        return
+    if payment.captured_minor or payment.authorized_minor:
+        raise NotCancelable(f"{payment_id} holds money: refund it, or void its authorization")
+    for attempt in statements.attempts_of(payment_id):
+        if attempt.operation in COLLECTING and attempt.status in LIVE:
+            raise NotCancelable(f"{payment_id} is being collected ({attempt.status})")
+    with connection.cursor() as cursor:
+        cursor.execute(CLOSE, [closed, payment_id])
+    recording.refresh(payment=statements.lock_payment(payment_id), now=now)

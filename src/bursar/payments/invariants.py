@@ -1,0 +1,126 @@
+"""What is never false of payments: each sentence with what finds the rows that break it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from django.db import connection
+
+from bursar import clock
+from bursar.ledger import posting
+from bursar.payments import booking, folding, lookup, recording, statements
+from bursar.payments.models import Attempt, Payment, Review
+from bursar.payments.states import AttemptStatus
+from bursar.queue.models import Job
+
+#: States in which something has still to happen, so that somebody must be at it.
+_OPEN = ("pending", "processing", "unknown", "requires_action")
+
+_STRAYS = (
+    "SELECT DISTINCT t.subject FROM bursar_transfer t "
+    "LEFT JOIN bursar_payment p ON p.id = t.subject "
+    "LEFT JOIN bursar_fact f ON t.subject = f.provider_account_id || '/' || f.kind || '/' || "
+    "f.reference WHERE p.id IS NULL AND f.id IS NULL"
+)
+
+
+def _wrong_states() -> Iterator[Mapping[str, object]]:
+    """Payments whose row or books are not what their commands, attempts and facts make of them."""
+    for payment in _all():
+        attempts, refunds, facts = statements.load(payment)
+        commands = recording.commands_of(payment, refunds)
+        asked = [
+            folding.Asked(operation=a.operation, status=a.status, refund_id=a.refund_id)
+            for a in attempts
+        ]
+        state = folding.fold(commands, asked, facts)
+        target = booking.book(
+            commands=commands, state=state, provider_account=payment.provider_account
+        )
+        row = (
+            payment.status, payment.authorized_minor, payment.captured_minor,
+            payment.refunded_minor, payment.disputed_minor,
+        )  # fmt: skip
+        computed = (
+            state.status.value, state.authorized_minor, state.captured_minor,
+            state.refunded_minor, state.disputed_minor,
+        )  # fmt: skip
+        if row != computed:
+            yield {"payment": payment.id, "row": row, "computed": computed}
+        for (first, second), amount in posting.due(subject=payment.id, target=target).items():
+            yield {"payment": payment.id, "debit": first, "credit": second, "lacks": amount}
+
+
+def _all() -> Iterator[statements.PaymentRow]:
+    """Every payment, read by key in chunks so that memory stays bounded."""
+    last = ""
+    while True:
+        ids = list(
+            Payment.objects.filter(id__gt=last).order_by("id").values_list("id", flat=True)[:1000]
+        )
+        if not ids:
+            return
+        yield from (statements.get_payment(payment_id) for payment_id in ids)
+        last = ids[-1]
+
+
+def _unknown_for_long() -> Iterator[Mapping[str, object]]:
+    limit = clock.now() - lookup.UNKNOWN_MAX - lookup.PAUSE_MAX
+    asked = Review.objects.filter(resolved_at__isnull=True, payment__isnull=False)
+    yield from (
+        Attempt.objects.filter(status=AttemptStatus.UNKNOWN, created_at__lt=limit)
+        .exclude(payment_id__in=asked.values("payment_id"))
+        .values("id", "payment_id", "created_at")
+    )
+
+
+def _nobody_at_it() -> Iterator[Mapping[str, object]]:
+    """Payments and refunds that wait for something that no job will do and no person is asked."""
+    # A dead letter is before a person, who revives it or settles its matter.
+    payloads = list(Job.objects.values_list("payload", flat=True))
+    worked_on = {payload.get("payment_id") for payload in payloads}
+    looked_up = {payload.get("attempt_id") for payload in payloads}
+    waiting = (
+        "SELECT p.id, p.status, a.id FROM bursar_payment p LEFT JOIN bursar_attempt a "
+        "ON a.payment_id = p.id AND a.status IN ('created', 'unknown', 'pending', "
+        "'requires_action') WHERE (p.status IN (%s, %s, %s, %s) OR p.reserved_minor > 0) "
+        "AND p.closed = '' AND NOT EXISTS (SELECT 1 FROM bursar_review r "
+        "WHERE r.payment_id = p.id AND r.resolved_at IS NULL)"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(waiting, list(_OPEN))
+        for payment_id, status, attempt_id in cursor.fetchall():
+            if payment_id not in worked_on and attempt_id not in looked_up:
+                yield {"payment": payment_id, "status": status, "attempt": attempt_id}
+
+
+INVARIANTS: Mapping[str, str | Callable[[], Iterable[Mapping[str, object]]]] = {
+    "every payment's row and books are what its facts make of them": _wrong_states,
+    "refunds under way are reserved on their payment, and nothing else is": (
+        "SELECT p.id, p.reserved_minor, COALESCE(SUM(r.amount_minor), 0) AS pending_minor "
+        "FROM bursar_payment p LEFT JOIN bursar_refund r "
+        "ON r.payment_id = p.id AND r.status = 'pending' "
+        "GROUP BY p.id, p.reserved_minor HAVING p.reserved_minor <> COALESCE(SUM(r.amount_minor), 0)"
+    ),
+    "refunds never exceed what was captured, unless a person is asked": (
+        "SELECT p.id, p.captured_minor, p.refunded_minor, p.reserved_minor FROM bursar_payment p "
+        "WHERE p.refunded_minor + p.reserved_minor > p.captured_minor AND NOT EXISTS "
+        "(SELECT 1 FROM bursar_review v WHERE v.payment_id = p.id)"
+    ),
+    "a payment is collected by one attempt": (
+        "SELECT payment_id, COUNT(*) AS attempts FROM bursar_attempt "
+        "WHERE operation IN ('charge', 'authorize') "
+        "AND status NOT IN ('declined', 'not_sent') GROUP BY payment_id HAVING COUNT(*) > 1"
+    ),
+    "an unknown outcome is resolved within a day, or a person is asked": _unknown_for_long,
+    "money moved for nobody we know is put before a person": (
+        "SELECT DISTINCT f.provider_account_id, f.kind, f.reference FROM bursar_fact f "
+        "WHERE f.kind IN ('charge', 'refund', 'dispute') AND NOT EXISTS (SELECT 1 FROM "
+        "bursar_factlink l WHERE l.provider_account_id = f.provider_account_id "
+        "AND l.kind = f.kind AND l.reference = f.reference) AND NOT EXISTS (SELECT 1 FROM "
+        "bursar_review v WHERE v.subject = f.provider_account_id || '/' || f.kind || '/' || "
+        "f.reference)"
+    ),
+    "every transfer is about a payment or a provider's object": _STRAYS,
+    "whatever still has to happen has a job or a person": _nobody_at_it,
+}

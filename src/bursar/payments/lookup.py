@@ -1,0 +1,208 @@
+"""
+Looking up: find out what became of an attempt whose outcome is unknown or pending.
+
+Asked by reference or by our key; where the provider only honours keys, the same request is sent
+again with the same key while the key still lives. "Not found" counts once it has settled and was
+heard twice. What cannot be known that way becomes a review, never a guess.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from bursar import clock, errors, groupcommit
+from bursar.payments import attempting, charging, recording, reviewing, statements
+from bursar.payments.models import Attempt, Payment
+from bursar.payments.states import LIVE, AttemptStatus
+from bursar.providers.base import (
+    ChargeStatus,
+    Operation,
+    Outcome,
+    PaymentProvider,
+    Result,
+    StatusRequest,
+)
+from bursar.queue import leasing, worker
+
+#: Two looks at least before "not found" is believed.
+LOOKS_MIN = 2
+PAUSE_MAX = timedelta(hours=1)
+#: An outcome that is still unknown by then is a person's to find out.
+UNKNOWN_MAX = timedelta(hours=24)
+#: A key is not repeated this close to the end of its life.
+KEY_MARGIN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An attempt to look up, with everything needed to ask."""
+
+    intent: attempting.Intent
+    attempt: statements.AttemptRow
+    captured_before_minor: int  # by our own captures that are known to have succeeded
+    expires_at: datetime | None
+
+    @property
+    def provider(self) -> PaymentProvider:
+        return self.intent.provider
+
+    def age(self, now: datetime) -> timedelta:
+        return now - self.attempt.created_at
+
+
+async def look_up(lease: leasing.Lease) -> Callable[[], None] | None:
+    """Job `look_up`: settle one live attempt, or come back later."""
+    attempt_id = lease.payload["attempt_id"]
+    case = await groupcommit.commits.run(lambda: _open(attempt_id))
+    if case is None:
+        return None
+    now = clock.now()
+    try:
+        result = await _ask(case, now)
+    except (errors.OutcomeUnknown, errors.Unavailable) as error:
+        if case.age(now) > UNKNOWN_MAX:
+            return lambda: _ask_a_person(case, "outcome_unresolved", now)
+        raise worker.RunAgain(pause(case), str(error)) from error
+    if result is None:
+        return lambda: _ask_a_person(case, "outcome_undecidable", now)
+    if result.outcome is Outcome.NOT_FOUND:
+        if not _is_settled(case, now):
+            raise worker.RunAgain(pause(case), "not found yet")
+        return lambda: _never_happened(case, now)
+    if result.outcome in {Outcome.PENDING, Outcome.REQUIRES_ACTION}:
+        if case.expires_at is not None and now >= case.expires_at:
+            return lambda: _expire(case, result, now)
+        await groupcommit.commits.run(lambda: _tell(case, result, now))
+        raise worker.RunAgain(pause(case), f"still {result.outcome.value}")
+    return lambda: _tell(case, result, now)
+
+
+def _open(attempt_id: str) -> _Case | None:
+    """Find the attempt, if it is still live, and count the look."""
+    row = Attempt.objects.filter(id=attempt_id).values("payment_id").first()
+    if row is None:
+        raise errors.NotFound(f"there is no attempt {attempt_id!r}")
+    payment = statements.lock_payment(row["payment_id"])
+    attempts = statements.attempts_of(payment.id)
+    attempt = next(a for a in attempts if a.id == attempt_id)
+    if attempt.status not in LIVE:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(statements.COUNT_LOOKUP, [attempt_id])
+    return _Case(
+        intent=attempting.intent_of(attempt=attempt, payment=payment, fresh=False),
+        attempt=attempt,
+        captured_before_minor=sum(
+            a.amount_minor
+            for a in attempts
+            if a.operation == Operation.CAPTURE and a.status == AttemptStatus.SUCCEEDED
+        ),
+        expires_at=Payment.objects.values_list("expires_at", flat=True).get(id=payment.id),
+    )
+
+
+async def _ask(case: _Case, now: datetime) -> Result | None:
+    """
+    Ask by reference or key, else repeat the key. None where the provider gives no way to know.
+
+    :raises errors.OutcomeUnknown: if it did not answer clearly;
+    :raises errors.Unavailable: if it could not be asked.
+    """
+    provider, attempt = case.provider, case.attempt
+    of_charge = case.intent.operation in {Operation.CAPTURE, Operation.VOID}
+    reference = attempt.target if of_charge else attempt.reference
+    if reference or provider.lookup_by_key:
+        request = StatusRequest(
+            operation=case.intent.operation, key=attempt.id, reference=reference
+        )
+        return _was_it_done(case, await _status(case, request))
+    ttl = provider.idempotency_key_ttl
+    if ttl is not None and case.age(now) < ttl - KEY_MARGIN:
+        return await attempting.call(case.intent)
+    return None
+
+
+async def _status(case: _Case, request: StatusRequest) -> Result:
+    try:
+        async with asyncio.timeout(attempting.CALL_SECONDS_MAX):
+            return await case.provider.get_status(request)
+    except (errors.Unavailable, errors.OutcomeUnknown):
+        raise
+    except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
+        raise errors.OutcomeUnknown(f"{type(error).__name__}: {error}") from error
+
+
+def _was_it_done(case: _Case, result: Result) -> Result:
+    """A capture or void is read off its charge: the provider answers for the charge as a whole."""
+    operation, charge = case.intent.operation, next(iter(result.snapshots), None)
+    if charge is None or operation not in {Operation.CAPTURE, Operation.VOID}:
+        return result
+    if operation is Operation.VOID:
+        done = charge.status in {ChargeStatus.VOIDED, ChargeStatus.EXPIRED, ChargeStatus.CAPTURED}
+    else:
+        # Captures of one payment never overlap, so the charge's total tells them apart.
+        expected = case.captured_before_minor + case.attempt.amount_minor
+        done = charge.captured_minor >= expected
+    outcome = Outcome.SUCCEEDED if done else Outcome.NOT_FOUND
+    return Result(outcome=outcome, reference=charge.reference, snapshots=result.snapshots)
+
+
+def pause(case: _Case) -> timedelta:
+    """
+    How long to wait for the next look: doubling from the first, at most an hour.
+
+    What is not found settles a set time after it was sent; a look soon after that is due.
+    """
+    doubled = min(attempting.LOOKUP_FIRST * 2 ** min(case.attempt.lookups, 20), PAUSE_MAX)
+    settles = case.attempt.created_at + case.provider.not_found_settles_after - clock.now()
+    return settles if timedelta(0) < settles < doubled else doubled
+
+
+def _is_settled(case: _Case, now: datetime) -> bool:
+    old_enough = case.age(now) >= case.provider.not_found_settles_after
+    return old_enough and case.attempt.lookups + 1 >= LOOKS_MIN
+
+
+def _tell(case: _Case, result: Result, now: datetime) -> None:
+    attempting.answered(case.intent, result, source="lookup", now=now)
+
+
+def _never_happened(case: _Case, now: datetime) -> None:
+    """Close the attempt and have what it was for tried anew, under a new key."""
+    intent = case.intent
+    attempting.settle(intent, status=AttemptStatus.NOT_SENT, code="not_found", now=now)
+    if intent.operation is Operation.REFUND:
+        payload = {"refund_id": case.attempt.refund_id, "payment_id": intent.payment_id}
+        leasing.enqueue("refund", payload, now=now)
+    elif intent.operation in {Operation.CAPTURE, Operation.VOID}:
+        charging.enqueue_capture(
+            payment_id=intent.payment_id, operation=intent.operation,
+            attempt_id=case.attempt.id.partition(".")[0],
+            amount_minor=case.attempt.amount_minor, now=now,
+        )  # fmt: skip
+    else:
+        leasing.enqueue("charge", {"payment_id": intent.payment_id}, now=now)
+
+
+def _expire(case: _Case, result: Result, now: datetime) -> None:
+    """The buyer never did what was asked: give up. Money that comes all the same is a review."""
+    attempting.answered(case.intent, result, source="lookup", now=now)
+    recording.settle_attempt(
+        attempt_id=case.attempt.id, status=AttemptStatus.DECLINED, code="expired", now=now
+    )
+    charging.cancel(payment_id=case.intent.payment_id, closed="expired", now=now)
+
+
+def _ask_a_person(case: _Case, code: str, now: datetime) -> None:
+    reviewing.open_review(
+        code=code,
+        subject=case.intent.payment_id,
+        payment_id=case.intent.payment_id,
+        detail={"attempt": case.attempt.id, "operation": case.intent.operation.value},
+        now=now,
+    )

@@ -1,0 +1,166 @@
+"""Refunding: decide to give money back within what is left, and carry it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+from django.db.models import Sum
+
+from bursar import clock, errors, fields, groupcommit, ids
+from bursar.money import Money
+from bursar.payments import attempting, booking, charging, statements
+from bursar.payments.models import Refund, RefundLine
+from bursar.payments.states import LIVE, AttemptStatus
+from bursar.providers.base import Operation, RefundStatus
+from bursar.queue import leasing
+
+RESERVE = (
+    "UPDATE bursar_payment SET reserved_minor = reserved_minor + %s, updated_at = %s "
+    "WHERE id = %s AND captured_minor - refunded_minor - reserved_minor"
+    " - CASE WHEN disputed_minor > 0 THEN disputed_minor ELSE 0 END >= %s"
+)
+
+
+class RefundTooHigh(errors.Conflict):
+    """More than is left of the payment; refunds under way count."""
+
+    code = "refund_too_high"
+
+
+class KeyReused(errors.Invalid):
+    """The idempotency key came before with other content."""
+
+    code = "idempotency_key_reused"
+
+
+class UnknownRefund(errors.NotFound):
+    """There is no refund of that id."""
+
+    code = "unknown_refund"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How many units of an order line go back, with their part of price and tax."""
+
+    order_line_id: int
+    quantity: int
+    amount_minor: int
+    tax_minor: int
+
+
+def open_refund(
+    *,
+    refund_id: str,
+    payment_id: str,
+    amount: Money,
+    now: datetime,
+    reason: str = "",
+    idempotency_key: str | None = None,
+    lines: Sequence[Line] = (),
+) -> str:
+    """
+    Decide to give *amount* of a payment back; the job does it. Returns the refund's id.
+
+    Needs an open transaction. The amount is reserved at once, so that refunds decided together
+    never exceed what is left. With *lines* their tax is given back, else its proportion. The same
+    *idempotency_key* with the same content is the same refund.
+
+    :raises RefundTooHigh: if less is left; :raises KeyReused: if the key had other content.
+    """
+    payment = statements.lock_payment(payment_id)
+    known = idempotency_key and Refund.objects.filter(idempotency_key=idempotency_key).first()
+    if known:
+        if (known.payment_id, known.amount_minor) != (payment_id, amount.amount_minor):
+            raise KeyReused("this key was used for another refund", param="idempotency_key")
+        return str(known.id)
+    _check(payment, amount)
+    tax_minor = sum(line.tax_minor for line in lines) if lines else _tax_in(payment, amount)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            RESERVE, [amount.amount_minor, fields.at(now), payment_id, amount.amount_minor]
+        )
+        if cursor.rowcount != 1:
+            left = Money(payment.refundable_minor, payment.currency)
+            raise RefundTooHigh(f"{amount} is more than the {left} left of {payment_id}")
+    Refund.objects.create(
+        id=refund_id, payment_id=payment_id, amount_minor=amount.amount_minor,
+        tax_minor=tax_minor, currency=payment.currency, reason=reason,
+        idempotency_key=idempotency_key, created_at=now,
+    )  # fmt: skip
+    RefundLine.objects.bulk_create(
+        RefundLine(
+            refund_id=refund_id, order_line_id=line.order_line_id, quantity=line.quantity,
+            amount_minor=line.amount_minor, tax_minor=line.tax_minor,
+        )
+        for line in lines
+    )  # fmt: skip
+    leasing.enqueue("refund", {"refund_id": refund_id, "payment_id": payment_id}, now=now)
+    return refund_id
+
+
+def _check(payment: statements.PaymentRow, amount: Money) -> None:
+    if amount.currency != payment.currency:
+        raise errors.ValidationError(
+            f"{payment.id} is in {payment.currency}, not {amount.currency}", param="currency"
+        )
+    if amount.amount_minor <= 0:
+        raise errors.ValidationError("a refund is a positive amount", param="amount")
+
+
+def _tax_in(payment: statements.PaymentRow, amount: Money) -> int:
+    """The tax in a refund without lines: its proportion, and all that is left in the last one."""
+    counted = [RefundStatus.PENDING, RefundStatus.SUCCEEDED]
+    ours = Refund.objects.filter(payment_id=payment.id, status__in=counted)
+    told = ours.aggregate(amount=Sum("amount_minor"), tax=Sum("tax_minor"))
+    elsewhere = payment.refunded_minor + payment.reserved_minor - int(told["amount"] or 0)
+    given = int(told["tax"] or 0)
+    given += booking.half_even(payment.tax_minor * max(0, elsewhere), payment.amount_minor)
+    total = booking.half_even(payment.tax_minor * payment.captured_minor, payment.amount_minor)
+    if amount.amount_minor == payment.kept_minor:
+        return min(max(0, total - given), amount.amount_minor)
+    share = booking.half_even(payment.tax_minor * amount.amount_minor, payment.amount_minor)
+    return max(0, min(share, total - given))
+
+
+async def refund(lease: leasing.Lease) -> Callable[[], None] | None:
+    """Job `refund`: carry a refund out, unless that has been done."""
+    attempt_id = ids.new(ids.ATTEMPT)
+    intent = await groupcommit.commits.run(
+        lambda: intend(
+            refund_id=lease.payload["refund_id"],
+            payment_id=lease.payload["payment_id"],
+            attempt_id=attempt_id,
+            now=clock.now(),
+        )
+    )
+    return None if intent is None else await attempting.carry_out(intent)
+
+
+def intend(
+    *, refund_id: str, payment_id: str, attempt_id: str, now: datetime
+) -> attempting.Intent | None:
+    """
+    Commit to carrying out a refund: a new attempt, or the live one that stands already.
+
+    None where nothing is left to do. Needs an open transaction.
+    """
+    payment = statements.lock_payment(payment_id)
+    refund = Refund.objects.get(id=refund_id)
+    attempts = [a for a in statements.attempts_of(payment_id) if a.refund_id == refund_id]
+    live = next((a for a in attempts if a.status in LIVE), None)
+    if live is not None and live.status != AttemptStatus.CREATED:
+        return None
+    if live is None and refund.status != RefundStatus.PENDING:
+        return None
+    if any(attempt.status == AttemptStatus.SUCCEEDED for attempt in attempts):
+        return None
+    attempt = live or attempting.insert(
+        attempt_id=attempt_id, payment_id=payment_id, operation=Operation.REFUND,
+        amount_minor=refund.amount_minor, refund_id=refund_id, now=now,
+        target=charging.charge_of(payment, refund_minor=refund.amount_minor),
+    )  # fmt: skip
+    return attempting.intent_of(attempt=attempt, payment=payment, fresh=live is None)

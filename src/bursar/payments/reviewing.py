@@ -1,0 +1,72 @@
+"""Reviews: questions that only a person can answer, asked once and answered once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from django.db import connection
+
+from bursar import errors, fields, groupcommit, ids
+from bursar.payments.models import Review
+
+OPEN = (
+    "INSERT INTO bursar_review (id, code, subject, fingerprint, payment_id, detail, opened_at, "
+    "resolved_at, resolution, resolved_by) VALUES (%s, %s, %s, %s, %s, %s, %s, NULL, '', '') "
+    "ON CONFLICT (subject, code, fingerprint) DO NOTHING"
+)
+
+
+class UnknownReview(errors.NotFound):
+    """There is no review of that id."""
+
+    code = "unknown_review"
+
+
+class AlreadyResolved(errors.Conflict):
+    """The review has been answered."""
+
+    code = "already_resolved"
+
+
+def open_review(
+    *,
+    code: str,
+    subject: str,
+    payment_id: str | None,
+    detail: Mapping[str, object],
+    now: datetime,
+) -> None:
+    """Ask a person about *subject*; the same question with the same detail is asked once."""
+    groupcommit.require_transaction()
+    text = json.dumps(dict(detail), sort_keys=True)
+    row = [
+        ids.new(ids.REVIEW), code, subject, ids.digest(text), payment_id, text, fields.at(now),
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(OPEN, row)
+
+
+def close(*, code: str, subject: str, resolution: str, now: datetime) -> int:
+    """Answer the open questions of one kind about *subject* because time has answered them."""
+    groupcommit.require_transaction()
+    return Review.objects.filter(code=code, subject=subject, resolved_at__isnull=True).update(
+        resolved_at=now, resolution=resolution, resolved_by="bursar"
+    )
+
+
+def resolve(*, review_id: str, resolution: str, by: str, now: datetime) -> None:
+    """
+    Write a person's answer, once.
+
+    :raises UnknownReview: if there is none; :raises AlreadyResolved: if it has been answered.
+    """
+    groupcommit.require_transaction()
+    changed = Review.objects.filter(id=review_id, resolved_at__isnull=True).update(
+        resolved_at=now, resolution=resolution, resolved_by=by
+    )
+    if not changed:
+        if Review.objects.filter(id=review_id).exists():
+            raise AlreadyResolved(f"{review_id} has been resolved already")
+        raise UnknownReview(f"there is no review {review_id!r}")

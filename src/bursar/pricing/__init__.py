@@ -1,0 +1,1 @@
+"""Prices as pure functions: a basket in, a priced basket out."""

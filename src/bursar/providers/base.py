@@ -1,0 +1,371 @@
+"""
+What a payment provider is: the messages, the interface and the optional powers.
+
+A provider's own words are translated here into snapshots: what one object of the provider
+(a charge, a refund, a dispute, a fee, a payout) looked like when we heard of it. Snapshots of one
+object can be merged in any order (`payments.folding`), so no provider needs to promise an order.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import AsyncIterator, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from bursar import errors
+from bursar.money import Money
+
+
+class Kind(StrEnum):
+    """The kinds of provider object that move money or promise to."""
+
+    CHARGE = "charge"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+    FEE = "fee"
+    PAYOUT = "payout"
+
+
+class ChargeStatus(StrEnum):
+    """States of a charge at its provider; `payments.folding` ranks them."""
+
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    DECLINED = "declined"
+    AUTHORIZED = "authorized"
+    PARTIALLY_CAPTURED = "partially_captured"  # and more can still be captured
+    VOIDED = "voided"
+    EXPIRED = "expired"
+    CAPTURED = "captured"  # final: what was not captured is released
+
+
+class RefundStatus(StrEnum):
+    """States of a refund; a bank may return one that had succeeded, hence failed is last."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    CANCELED = "canceled"
+    FAILED = "failed"
+
+
+class DisputeStatus(StrEnum):
+    """States of a dispute; an inquiry moves no money."""
+
+    INQUIRY = "inquiry"
+    INQUIRY_CLOSED = "inquiry_closed"
+    NEEDS_RESPONSE = "needs_response"
+    UNDER_REVIEW = "under_review"
+    WON = "won"
+    LOST = "lost"
+
+
+class MovementStatus(StrEnum):
+    """States of a fee or payout."""
+
+    PENDING = "pending"
+    POSTED = "posted"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """
+    One provider object as it was told to us once.
+
+    Amounts are totals of the object so far, never the difference to an earlier snapshot: a
+    provider that reports differences adds them up in its translation.
+
+    *reference* is the provider's id of the object; a declined charge without one takes our key.
+    *key* is the idempotency key we sent, where the provider gives it back; it ties an object to
+    the attempt that made it even when the answer was lost. *parent_reference* is the charge of a
+    refund, dispute or fee. *version* is the provider's own counter or time for this object, only
+    ever compared with versions of the same object. *round* counts a dispute's rounds from 1.
+    *captured_minor* and *refunded_minor* are running totals on a charge; *withdrawn_minor* and
+    *reinstated_minor* on a dispute, in the currency of *amount*. *settled* is what reached the
+    provider's balance in its own currency before fees, *rate* the exchange rate as text.
+    """
+
+    kind: Kind
+    reference: str
+    status: str
+    amount: Money
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    withdrawn_minor: int = 0
+    reinstated_minor: int = 0
+    fee: Money | None = None
+    settled: Money | None = None
+    rate: str = ""
+    key: str = ""
+    parent_reference: str = ""
+    code: str = ""
+    soft: bool = False
+    version: int = 0
+    round: int = 1
+    occurred_at: datetime | None = None
+
+
+class Outcome(StrEnum):
+    """What an answer said of the operation we asked for. An unclear answer is an exception."""
+
+    SUCCEEDED = "succeeded"
+    PENDING = "pending"
+    REQUIRES_ACTION = "requires_action"
+    DECLINED = "declined"
+    NOT_FOUND = "not_found"  # only from get_status: the provider knows no such operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """
+    A provider's clear answer: the outcome, and the objects as they are now.
+
+    *reference* names the object the operation made or changed. *code* and *soft* explain a
+    decline: a soft one may succeed later or elsewhere, a hard one never. *action_url* is where the
+    buyer must go when the outcome is `requires_action`.
+    """
+
+    outcome: Outcome
+    reference: str = ""
+    code: str = ""
+    soft: bool = False
+    action_url: str = ""
+    snapshots: tuple[Snapshot, ...] = ()
+
+
+class Operation(StrEnum):
+    """What one attempt asks a provider to do."""
+
+    CHARGE = "charge"  # authorize and capture in one
+    AUTHORIZE = "authorize"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargeRequest:
+    """
+    Collect *amount* with the saved or tokenised *method* (never a card number).
+
+    *key* is our idempotency key: the attempt's id, the same over all repeats. With
+    *capture* False the amount is only authorized. *metadata* is sent along where possible.
+    """
+
+    key: str
+    amount: Money
+    method: str
+    capture: bool = True
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureRequest:
+    """Capture *amount* of the authorized charge *reference*; *final* releases the rest."""
+
+    key: str
+    reference: str
+    amount: Money
+    final: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VoidRequest:
+    """Release what is authorized and not captured of the charge *reference*."""
+
+    key: str
+    reference: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundRequest:
+    """Give back *amount* of the captured charge *reference*."""
+
+    key: str
+    reference: str
+    amount: Money
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusRequest:
+    """
+    Ask what became of an operation, by our *key* and, where known, its object's *reference*.
+
+    For a charge or authorize the object is the charge; for a refund the refund; for a capture or
+    void the charge it was asked of, whose state alone tells whether it was done.
+    """
+
+    operation: Operation
+    key: str
+    reference: str = ""
+
+
+class Secret:
+    """A text that prints as stars; `reveal()` gives it to the one place that needs it."""
+
+    __slots__ = ("__text",)
+
+    def __init__(self, text: str) -> None:
+        self.__text = text
+
+    def reveal(self) -> str:
+        return self.__text
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self.__text
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self.__text))
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        raise TypeError("a Secret is not pickled: it would leave the process in the clear")
+
+
+class BadSignature(errors.Denied):
+    """The webhook was not signed with our secret, or not now."""
+
+    code = "bad_signature"
+    status = 401
+
+
+class PaymentProvider(abc.ABC):
+    """
+    The three things no provider lacks.
+
+    Each returns a `Result` for any clear answer, a decline included. It raises
+    `errors.Unavailable` only when surely nothing happened, and `errors.OutcomeUnknown` when it may
+    have: every other exception is taken for the latter.
+
+    The class variables declare what may be relied on when an outcome is unknown.
+    *idempotency_key_ttl*: how long the provider honours a repeated key (None: it does not).
+    *lookup_by_key*: `get_status` finds an operation by our key alone (by reference it always
+    can). *not_found_settles_after*: once this long has passed since an operation was sent,
+    "not found" is final; before that the request may still be on its way.
+    *exponents*: currencies whose minor unit at this provider differs from ISO 4217.
+    """
+
+    __slots__ = ("__weakref__", "config")
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    idempotency_key_ttl: ClassVar[timedelta | None] = None
+    lookup_by_key: ClassVar[bool] = False
+    not_found_settles_after: ClassVar[timedelta] = timedelta(minutes=5)
+    exponents: ClassVar[Mapping[str, int]] = {}
+    #: True for a provider that moves no real money; a live installation refuses it.
+    for_tests: ClassVar[bool] = False
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abc.abstractmethod
+    async def charge(self, request: ChargeRequest, /) -> Result:
+        """Collect or authorize money once per key."""
+
+    @abc.abstractmethod
+    async def refund(self, request: RefundRequest, /) -> Result:
+        """Give money back once per key."""
+
+    @abc.abstractmethod
+    async def get_status(self, request: StatusRequest, /) -> Result:
+        """Say what became of an operation; `Outcome.NOT_FOUND` where nothing is known of it."""
+
+    async def close(self) -> None:  # noqa: B027  (most providers hold nothing open)
+        """Release connections; the provider is not used afterwards."""
+
+
+# --- Optional powers: having the method is the opt-in -------------------------------------------
+
+
+@runtime_checkable
+class Charges(Protocol):
+    """What a function needs that only collects money."""
+
+    async def charge(self, request: ChargeRequest, /) -> Result: ...
+
+
+@runtime_checkable
+class Captures(Protocol):
+    """Captures what was authorized, in parts where the provider allows it."""
+
+    async def capture(self, request: CaptureRequest, /) -> Result: ...
+
+
+@runtime_checkable
+class Voids(Protocol):
+    """Releases an authorization."""
+
+    async def void(self, request: VoidRequest, /) -> Result: ...
+
+
+@runtime_checkable
+class VerifiesWebhooks(Protocol):
+    """Checks a delivery's signature over the raw bytes; pure, synchronous, constant time."""
+
+    def verify(self, headers: Mapping[str, str], body: bytes, /, *, now: datetime) -> WebhookEvent:
+        """:raises BadSignature: if it was not signed with our secret within the tolerance."""
+        ...
+
+
+@runtime_checkable
+class TranslatesWebhooks(Protocol):
+    """Turns a verified body into snapshots; pure and synchronous."""
+
+    def facts(self, body: bytes, /) -> Iterable[Snapshot]: ...
+
+
+@runtime_checkable
+class ListsObjects(Protocol):
+    """Tells everything it holds, so that both books can be compared."""
+
+    def list_objects(self) -> AsyncIterator[Snapshot]: ...
+
+
+@runtime_checkable
+class TellsBalance(Protocol):
+    """Tells what it owes the merchant now, by currency."""
+
+    async def balances(self) -> Mapping[str, int]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookEvent:
+    """The envelope of a verified delivery: *event_id* is unique per provider account."""
+
+    event_id: str
+    type: str
+
+
+POWERS: Mapping[str, type[Any]] = {
+    "captures": Captures,
+    "voids": Voids,
+    "verifies webhooks": VerifiesWebhooks,
+    "translates webhooks": TranslatesWebhooks,
+    "lists objects": ListsObjects,
+    "tells balance": TellsBalance,
+}
+
+
+def capabilities(provider: PaymentProvider | type[PaymentProvider]) -> list[str]:
+    """Name the optional powers that *provider* has, in the order of `POWERS`."""
+    found = [name for name, power in POWERS.items() if _has(provider, power)]
+    if provider.idempotency_key_ttl is not None:
+        found.append("honours keys")
+    if provider.lookup_by_key:
+        found.append("looks up by key")
+    return found
+
+
+def _has(provider: PaymentProvider | type[PaymentProvider], power: type[Any]) -> bool:
+    # isinstance() on a runtime Protocol only asks for the method names, which is what is meant.
+    names = [name for name in vars(power) if not name.startswith("_")]
+    return all(callable(getattr(provider, name, None)) for name in names)

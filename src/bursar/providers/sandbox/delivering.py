@@ -1,0 +1,83 @@
+"""Webhooks on their way: really signed, and as disorderly as the network is, by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from bursar.providers.sandbox import signing
+from bursar.providers.sandbox.faults import draw
+
+_FORGER = b"not the secret of this account"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disorder:
+    """
+    Probabilities (0 to 1) for each webhook: *dropped* never comes, *late* comes after all others,
+    *reordered* comes before its predecessor, *duplicate* comes twice, and *forged* is preceded by
+    one with a changed body that somebody else signed.
+    """
+
+    dropped: float = 0.0
+    late: float = 0.0
+    reordered: float = 0.0
+    duplicate: float = 0.0
+    forged: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One HTTP request to the merchant; *position* is its place in the book."""
+
+    position: int
+    event_id: str
+    headers: dict[str, str]
+    body: bytes
+    forged: bool = False
+
+
+def deliver(
+    rows: Iterable[tuple[int, str, bytes]],
+    *,
+    key: bytes,
+    at: datetime,
+    seed: int,
+    disorder: Disorder,
+) -> list[Delivery]:
+    """Sign *rows* (position, event id, body) with *key* at *at*, in the order they arrive."""
+    coming: list[Delivery] = []
+    late: list[Delivery] = []
+    for position, event_id, body in rows:
+
+        def happens(name: str, probability: float, position: int = position) -> bool:
+            return probability > 0 and draw(seed, name, position) < probability
+
+        if happens("dropped", disorder.dropped):
+            continue
+        headers = signing.headers(key, event_id=event_id, at=at, body=body)
+        delivery = Delivery(position=position, event_id=event_id, headers=headers, body=body)
+        if happens("forged", disorder.forged):
+            coming.append(_forge(delivery, at))
+        if happens("late", disorder.late):
+            late.append(delivery)
+        elif happens("reordered", disorder.reordered) and coming:
+            coming.insert(len(coming) - 1, delivery)
+        else:
+            coming.append(delivery)
+        if happens("duplicate", disorder.duplicate):
+            coming.append(delivery)
+    return coming + late
+
+
+def _forge(delivery: Delivery, at: datetime) -> Delivery:
+    body = delivery.body.replace(b'"status":"', b'"status":"forged_', 1)
+    headers = signing.headers(_FORGER, event_id=delivery.event_id, at=at, body=body)
+    return Delivery(
+        position=delivery.position,
+        event_id=delivery.event_id,
+        headers=headers,
+        body=body,
+        forged=True,
+    )

@@ -1,0 +1,52 @@
+"""The courses disputes take: what happens to the buyer's claim, and to the money, day by day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from bursar.providers.base import DisputeStatus
+
+
+class Step(NamedTuple):
+    """
+    One change of a dispute, *days* after the one before (the first: after the capture).
+
+    *withdrawn* and *reinstated* count how often the whole amount was taken and given back so far.
+    """
+
+    days: int
+    status: DisputeStatus
+    round: int
+    withdrawn: int
+    reinstated: int
+
+
+_INQUIRY = DisputeStatus.INQUIRY
+_CLOSED = DisputeStatus.INQUIRY_CLOSED
+_NEEDS = DisputeStatus.NEEDS_RESPONSE
+_REVIEW = DisputeStatus.UNDER_REVIEW
+_WON = DisputeStatus.WON
+_LOST = DisputeStatus.LOST
+
+COURSES: Mapping[str, tuple[Step, ...]] = {
+    "at_once": (Step(0, _NEEDS, 1, 1, 0),),
+    "inquiry_at_once": (Step(0, _INQUIRY, 1, 0, 0),),
+    "inquiry": (Step(1, _INQUIRY, 1, 0, 0), Step(1, _CLOSED, 1, 0, 0)),
+    "lost": (
+        Step(1, _NEEDS, 1, 1, 0),
+        Step(1, _REVIEW, 1, 1, 0),
+        Step(1, _LOST, 1, 1, 0),
+    ),
+    "won": (
+        Step(1, _NEEDS, 1, 1, 0),
+        Step(1, _REVIEW, 1, 1, 0),
+        Step(1, _WON, 1, 1, 1),
+    ),
+    "second_round": (
+        Step(1, _NEEDS, 1, 1, 0),
+        Step(1, _WON, 1, 1, 1),
+        Step(1, _NEEDS, 2, 2, 1),
+        Step(1, _LOST, 2, 2, 1),
+    ),
+}

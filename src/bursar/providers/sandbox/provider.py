@@ -1,0 +1,316 @@
+"""The sandbox as a provider: its book in this process, or over HTTP where the config has a url."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import orjson
+
+from bursar import clock, errors
+from bursar.money import Money
+from bursar.providers.base import (
+    BadSignature,
+    CaptureRequest,
+    ChargeRequest,
+    Kind,
+    Operation,
+    PaymentProvider,
+    RefundRequest,
+    Result,
+    Secret,
+    Snapshot,
+    StatusRequest,
+    VoidRequest,
+    WebhookEvent,
+)
+from bursar.providers.conformance.suite import Conformance
+from bursar.providers.mixins import Answer, JsonOverHttp, LoggingMixin, RetryMixin
+from bursar.providers.sandbox import outcomes, signing, wire
+from bursar.providers.sandbox.book import Book
+from bursar.providers.sandbox.faults import Faults
+from bursar.providers.sandbox.outcomes import Trouble
+from bursar.providers.sandbox.terms import Terms
+
+#: The header with the time (seconds since 1970) after which the caller no longer waits. With it
+#: "not found" is final at once: a request that was held up on its way is not carried out later.
+DEADLINE = "Sandbox-Deadline"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxConfig:
+    """
+    Either *url*, the address of a sandbox in its own process, or all the rest.
+
+    *book* is the path of the book's file, "" for one in memory that is gone with the provider.
+    A book that is not *durable* survives a killed process but no power cut. *timeouts*, *lost* and
+    *garbage* are probabilities; see `Faults`, and `Terms` for fees, settlement and rates.
+    *honours_keys* and *lookup* say what may be relied on; over HTTP the server must be started
+    with the same. *webhook_secret* may hold several secrets, separated by spaces.
+    """
+
+    url: str = ""
+    book: str = ""
+    durable: bool = True
+    webhook_secret: Secret = field(
+        default_factory=lambda: Secret("whsec_c2FuZGJveC1pcy1ub3QtYS1zZWNyZXQ=")
+    )
+    timeout_seconds: float = 10.0
+    slow_seconds: float = 0.2
+    seed: int = 0
+    fee_basis_points: int = 0
+    fee_fixed_minor: int = 0
+    settlement_currency: str = ""
+    rates: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    honours_keys: bool = True
+    lookup: bool = True
+    timeouts: float = 0.0
+    lost: float = 0.0
+    garbage: float = 0.0
+
+    def terms(self) -> Terms:
+        """The part that the book itself keeps to."""
+        return Terms(
+            seed=self.seed,
+            honours_keys=self.honours_keys,
+            fee_basis_points=self.fee_basis_points,
+            fee_fixed_minor=self.fee_fixed_minor,
+            settlement_currency=self.settlement_currency,
+            rates=self.rates,
+            faults=Faults(timeouts=self.timeouts, lost=self.lost, garbage=self.garbage),
+        )
+
+
+def _sample_delivery(provider: SandboxBank, at: datetime) -> tuple[dict[str, str], bytes]:
+    """A webhook as a sandbox with this config would sign it at that time."""
+    snapshot = Snapshot(
+        kind=Kind.CHARGE, reference="ch_sample", status="captured", amount=Money(1_000, "EUR")
+    )
+    body = wire.event_out("evt_sample", snapshot)
+    key = signing.keys_of(provider.config.webhook_secret)[0]
+    return signing.headers(key, event_id="evt_sample", at=at, body=body), body
+
+
+class SandboxBank(JsonOverHttp, PaymentProvider):
+    """Every operation of the sandbox, without logging and retrying."""
+
+    __slots__ = ("_book",)
+
+    name = "sandbox"
+    for_tests: ClassVar[bool] = True
+    Config = SandboxConfig
+    idempotency_key_ttl: ClassVar[timedelta | None] = timedelta(hours=24)
+    lookup_by_key: ClassVar[bool] = True
+    not_found_settles_after: ClassVar[timedelta] = timedelta(0)
+
+    conformance: ClassVar[Conformance] = Conformance(
+        approved="tok_approved",
+        declined="tok_declined_hard",
+        timeout_after="tok_timeout_after_charge",
+        lost="tok_timeout_before",
+        delivery=_sample_delivery,
+    )
+
+    config: SandboxConfig
+
+    def __init__(self, config: SandboxConfig) -> None:
+        super().__init__(config)
+        self._book: Book | None = None
+
+    @property
+    def book(self) -> Book:
+        """
+        The book in this process, opened at first need.
+
+        :raises RuntimeError: if the sandbox is in another process.
+        """
+        if self.config.url:
+            raise RuntimeError("this sandbox keeps its book in another process")
+        if self._book is None:
+            path = self.config.book or ":memory:"
+            self._book = Book(path, terms=self.config.terms(), durable=self.config.durable)
+        return self._book
+
+    async def charge(self, request: ChargeRequest, /) -> Result:
+        """Charge or authorize, as the method's name says."""
+        if self.config.url:
+            return await self._post("/v1/charges", request.key, wire.charge_out(request))
+        script = outcomes.script_of(request.method, request.metadata)
+        operation = Operation.CHARGE if request.capture else Operation.AUTHORIZE
+        return await self._perform(
+            operation, request.key, script, lambda: self.book.charge(request)
+        )
+
+    async def capture(self, request: CaptureRequest, /) -> Result:
+        """Capture a part or all of what is authorized."""
+        if self.config.url:
+            path = f"/v1/charges/{request.reference}/capture"
+            body = {"amount": wire.money_out(request.amount), "final": request.final}
+            return await self._post(path, request.key, body)
+        script = outcomes.APPROVED
+        return await self._perform(
+            Operation.CAPTURE, request.key, script, lambda: self.book.capture(request)
+        )
+
+    async def void(self, request: VoidRequest, /) -> Result:
+        """Release what is authorized and not captured."""
+        if self.config.url:
+            return await self._post(f"/v1/charges/{request.reference}/void", request.key, {})
+        script = outcomes.APPROVED
+        return await self._perform(
+            Operation.VOID, request.key, script, lambda: self.book.void(request)
+        )
+
+    async def refund(self, request: RefundRequest, /) -> Result:
+        """Give back a part or all of what was captured."""
+        if self.config.url:
+            return await self._post("/v1/refunds", request.key, wire.refund_out(request))
+        script = outcomes.script_of("tok_approved", request.metadata)
+        return await self._perform(
+            Operation.REFUND, request.key, script, lambda: self.book.refund(request)
+        )
+
+    async def get_status(self, request: StatusRequest, /) -> Result:
+        """
+        Say what became of an operation.
+
+        :raises OutcomeUnknown: if only the key is known and this sandbox does not look up by key.
+        """
+        if not request.reference and not self.lookup_by_key:
+            raise errors.OutcomeUnknown("this sandbox finds nothing by key alone")
+        if not self.config.url:
+            return self.book.status(request, by_key=self.lookup_by_key)
+        asked = {"operation": request.operation.value, "reference": request.reference}
+        if self.lookup_by_key:
+            asked["key"] = request.key
+        return _result(await self.call("GET", "/v1/status", params=asked))
+
+    def verify(self, headers: Mapping[str, str], body: bytes, /, *, now: datetime) -> WebhookEvent:
+        """:raises BadSignature: if it was not signed with our secret within five minutes."""
+        keys = signing.keys_of(self.config.webhook_secret)
+        event_id = signing.verify(keys, headers, body, now=now)
+        try:
+            return WebhookEvent(event_id=event_id, type=orjson.loads(body)["type"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise BadSignature("a signed delivery whose body is no event of ours") from error
+
+    def facts(self, body: bytes, /) -> list[Snapshot]:
+        """:raises Invalid: if *body* is no event of the sandbox."""
+        try:
+            return [wire.snapshot_in(orjson.loads(body)["object"])]
+        except (ValueError, KeyError, TypeError) as error:
+            raise errors.Invalid("the body is no event of the sandbox") from error
+
+    async def list_objects(self) -> AsyncIterator[Snapshot]:
+        """Everything in the book, oldest first, a page at a time."""
+        after = 0
+        while page := await self._page(after):
+            for after, snapshots in page:  # noqa: B007  (the last position is where to go on)
+                for snapshot in snapshots:
+                    yield snapshot
+
+    async def balances(self) -> Mapping[str, int]:
+        """What the sandbox owes now, in minor units by currency."""
+        if self.config.url:
+            told: dict[str, int] = (await self.call("GET", "/v1/balances")).body
+            return told
+        return self.book.balances()
+
+    def headers(self) -> dict[str, str]:
+        """Tell until when we wait: what is carried out later would be found by nobody."""
+        return {DEADLINE: str(clock.now().timestamp() + self.config.timeout_seconds)}
+
+    async def close(self) -> None:
+        """Close connections and the book."""
+        if self._book is not None:
+            self._book.close()
+            self._book = None
+        await super().close()
+
+    async def _page(self, after: int) -> list[tuple[int, list[Snapshot]]]:
+        if not self.config.url:
+            return self.book.snapshots(after=after)
+        answer = await self.call("GET", "/v1/objects", params={"after": str(after)})
+        return [
+            (one["position"], [wire.snapshot_in(told) for told in one["snapshots"]])
+            for one in answer.body
+        ]
+
+    async def _post(self, path: str, key: str, body: dict[str, Any]) -> Result:
+        return _result(await self.call("POST", path, json=body, key=key))
+
+    async def _perform(
+        self,
+        operation: Operation,
+        key: str,
+        script: outcomes.Script,
+        carry_out: Callable[[], Result],
+    ) -> Result:
+        """Carry out in this process, with the trouble that HTTP would have brought."""
+        trouble = self.book.trouble(operation, key, script)
+        if trouble is Trouble.UNAVAILABLE:
+            raise errors.Unavailable("the sandbox turns calls away", after_seconds=0.0)
+        if trouble is Trouble.LOST:
+            raise errors.OutcomeUnknown("the request was lost on its way to the sandbox")
+        if trouble is Trouble.SLOW:
+            await asyncio.sleep(self.config.slow_seconds)
+        result = carry_out()
+        if trouble in {Trouble.TIMEOUT_AFTER, Trouble.RESET, Trouble.GARBAGE}:
+            raise errors.OutcomeUnknown(f"the sandbox did it; its answer did not come ({trouble})")
+        return result
+
+
+def _result(answer: Answer) -> Result:
+    try:
+        return wire.result_in(answer.body)
+    except (KeyError, TypeError, ValueError, errors.Invalid) as error:
+        raise errors.OutcomeUnknown("the sandbox answered something else") from error
+
+
+class SandboxProvider(LoggingMixin, RetryMixin, SandboxBank):
+    """
+    The sandbox provider.
+
+    What may be relied on is declared by class, so making one with a config that honours no keys,
+    or looks up none, makes one of the classes below.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, config: SandboxConfig) -> SandboxProvider:
+        """Pick the class whose declarations the config asks for."""
+        return object.__new__(_BY_POWERS[config.honours_keys, config.lookup])
+
+
+class KeylessSandbox(SandboxProvider):
+    """A sandbox that takes a repeated key for a new operation."""
+
+    __slots__ = ()
+    idempotency_key_ttl = None
+
+
+class LookuplessSandbox(SandboxProvider):
+    """A sandbox that finds nothing by our key; only repeating it tells."""
+
+    __slots__ = ()
+    lookup_by_key = False
+
+
+class BlindSandbox(SandboxProvider):
+    """A sandbox with neither; after a lost answer only its webhooks and files tell."""
+
+    __slots__ = ()
+    idempotency_key_ttl = None
+    lookup_by_key = False
+
+
+_BY_POWERS = {
+    (True, True): SandboxProvider,
+    (False, True): KeylessSandbox,
+    (True, False): LookuplessSandbox,
+    (False, False): BlindSandbox,
+}

@@ -1,0 +1,235 @@
+"""The sandbox's own database: one SQLite file with its own commits, shared by all threads."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bursar.money import Money
+from bursar.providers.base import Kind, MovementStatus, Snapshot
+
+
+@dataclass(slots=True, kw_only=True)
+class Item:
+    """
+    One object of the sandbox as its row has it; amounts in minor units of *currency*.
+
+    *settled_minor* and *fee_minor* are in *balance_currency*; *net_minor* is what the object adds
+    to the balance now. *version* counts its changes. *outcome* names its
+    script and *capture* tells whether an approved charge is captured at once.
+    """
+
+    reference: str
+    kind: str
+    status: str
+    currency: str
+    amount_minor: int
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    withdrawn_minor: int = 0
+    reinstated_minor: int = 0
+    fee_minor: int = 0
+    settled_minor: int = 0
+    balance_currency: str = ""
+    rate: str = ""
+    key: str = ""
+    parent_reference: str = ""
+    code: str = ""
+    soft: int = 0
+    version: int = 0
+    round: int = 1
+    occurred_at: str = ""
+    captured_at: str = ""
+    outcome: str = ""
+    capture: int = 1
+    net_minor: int = 0
+
+    def snapshot(self) -> Snapshot:
+        """The object as it is told to the outside."""
+        abroad = bool(self.rate and self.settled_minor)
+        return Snapshot(
+            kind=Kind(self.kind),
+            reference=self.reference,
+            status=str(self.status),
+            amount=Money(self.amount_minor, self.currency),
+            captured_minor=self.captured_minor,
+            refunded_minor=self.refunded_minor,
+            withdrawn_minor=self.withdrawn_minor,
+            reinstated_minor=self.reinstated_minor,
+            fee=Money(self.fee_minor, self.balance_currency) if self.fee_minor else None,
+            settled=Money(self.settled_minor, self.balance_currency) if abroad else None,
+            rate=self.rate,
+            key=self.key,
+            parent_reference=self.parent_reference,
+            code=self.code,
+            soft=bool(self.soft),
+            version=self.version,
+            round=self.round,
+            occurred_at=datetime.fromisoformat(self.occurred_at),
+        )
+
+    def fee_snapshot(self) -> Snapshot:
+        """
+        The fee of a charge as an object of its own; its reference is the charge's.
+
+        It changes when more is captured and at no other time, so that it is its version.
+        """
+        return Snapshot(
+            kind=Kind.FEE,
+            reference=self.reference,
+            status=MovementStatus.POSTED.value,
+            amount=Money(self.fee_minor, self.balance_currency),
+            parent_reference=self.reference,
+            version=self.captured_minor,
+            occurred_at=datetime.fromisoformat(self.captured_at),
+        )
+
+    def snapshots(self) -> list[Snapshot]:
+        """The object, and its fee where it has one."""
+        return [self.snapshot(), self.fee_snapshot()] if self.fee_minor else [self.snapshot()]
+
+
+_COLUMNS = [one.name for one in fields(Item)]
+_NAMES = ", ".join(_COLUMNS)
+_INSERT = f"INSERT INTO object ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+_UPDATE = (
+    f"UPDATE object SET {', '.join(f'{name} = ?' for name in _COLUMNS)}"  # noqa: S608
+    " WHERE kind = ? AND reference = ?"
+)
+_SELECT = f"SELECT {_NAMES} FROM object"  # noqa: S608  (names are this module's own)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS object (
+    position INTEGER PRIMARY KEY,
+    reference TEXT NOT NULL, kind TEXT NOT NULL, status TEXT NOT NULL,
+    currency TEXT NOT NULL, amount_minor INTEGER NOT NULL,
+    captured_minor INTEGER NOT NULL, refunded_minor INTEGER NOT NULL,
+    withdrawn_minor INTEGER NOT NULL, reinstated_minor INTEGER NOT NULL,
+    fee_minor INTEGER NOT NULL, settled_minor INTEGER NOT NULL,
+    balance_currency TEXT NOT NULL, rate TEXT NOT NULL, key TEXT NOT NULL,
+    parent_reference TEXT NOT NULL, code TEXT NOT NULL, soft INTEGER NOT NULL,
+    version INTEGER NOT NULL, round INTEGER NOT NULL, occurred_at TEXT NOT NULL,
+    captured_at TEXT NOT NULL,
+    outcome TEXT NOT NULL, capture INTEGER NOT NULL, net_minor INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS object_reference ON object (reference, kind);
+CREATE INDEX IF NOT EXISTS object_key ON object (key) WHERE key <> '';
+CREATE INDEX IF NOT EXISTS object_parent ON object (parent_reference) WHERE parent_reference <> '';
+CREATE TABLE IF NOT EXISTS answer (
+    key TEXT PRIMARY KEY, asked TEXT NOT NULL, body BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS call (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS due (
+    position INTEGER PRIMARY KEY, at TEXT NOT NULL, action TEXT NOT NULL,
+    kind TEXT NOT NULL, reference TEXT NOT NULL, step INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS due_at ON due (at, position);
+CREATE TABLE IF NOT EXISTS delivery (
+    position INTEGER PRIMARY KEY, event_id TEXT NOT NULL, body BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID;
+"""
+
+
+class Shelf:
+    """
+    The rows of one book.
+
+    *path* is a file, or ":memory:". A *durable* shelf syncs the disk at each commit; the other one
+    leaves that to the operating system, so it survives a killed process but not a power cut.
+    """
+
+    __slots__ = ("_depth", "_lock", "connection", "path")
+
+    def __init__(self, path: str, *, durable: bool = True) -> None:
+        self.path = path
+        if path != ":memory:":
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        self.connection = sqlite3.connect(
+            path,
+            check_same_thread=False,
+            isolation_level=None,
+            timeout=30,
+            cached_statements=64,
+        )
+        self._lock = threading.RLock()
+        self._depth = 0
+        self.connection.execute("PRAGMA journal_mode = WAL")
+        self.connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
+        self.connection.executescript(_SCHEMA)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Hold the lock and one transaction; inside an open one of this thread, join it."""
+        with self._lock:
+            if self._depth == 0:
+                self.connection.execute("BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield
+            except BaseException:
+                if self._depth == 1:
+                    self.connection.execute("ROLLBACK")
+                raise
+            else:
+                if self._depth == 1:
+                    self.connection.execute("COMMIT")
+            finally:
+                self._depth -= 1
+
+    def run(self, sql: str, *values: Any) -> None:
+        """One statement of a transaction."""
+        self.connection.execute(sql, values)
+
+    def all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Every row of a query."""
+        with self._lock:
+            return self.connection.execute(sql, values).fetchall()
+
+    def one(self, sql: str, *values: Any) -> Any:
+        """The first column of the first row, or None."""
+        with self._lock:
+            row = self.connection.execute(sql, values).fetchone()
+        return row[0] if row else None
+
+    def insert(self, item: Item) -> None:
+        """Put a new object on the shelf."""
+        self.connection.execute(_INSERT, values_of(item))
+
+    def update(self, item: Item) -> None:
+        """Write an object's row again."""
+        self.connection.execute(_UPDATE, (*values_of(item), item.kind, item.reference))
+
+    def find(self, kind: str, reference: str) -> Item | None:
+        """The object of that kind and reference."""
+        rows = self.items("reference = ? AND kind = ?", reference, kind)
+        return rows[0] if rows else None
+
+    def items(self, where: str, *values: Any) -> list[Item]:
+        """The objects that a condition of this package selects, oldest first."""
+        rows = self.all(f"{_SELECT} WHERE {where} ORDER BY position", *values)
+        return [Item(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+
+    def page(self, *, after: int, limit: int) -> list[tuple[int, Item]]:
+        """Objects with a position above *after*, in order."""
+        rows = self.all(
+            f"SELECT position, {_NAMES} FROM object WHERE position > ? ORDER BY position LIMIT ?",  # noqa: S608
+            after, limit,
+        )  # fmt: skip
+        return [(row[0], Item(**dict(zip(_COLUMNS, row[1:], strict=True)))) for row in rows]
+
+    def close(self) -> None:
+        """Close the file; the shelf is not used afterwards."""
+        with self._lock:
+            self.connection.close()
+
+
+def values_of(item: Item) -> tuple[Any, ...]:
+    """The column values of *item* in order; `dataclasses.astuple` would copy deeply."""
+    return tuple([getattr(item, name) for name in _COLUMNS])

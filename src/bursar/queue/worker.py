@@ -1,0 +1,225 @@
+"""
+The worker: one event loop that claims jobs in batches and runs them concurrently.
+
+A handler does its work and may return its last write, which is committed together with the
+acknowledgement: either both are in the books or neither is. A handler that raises is tried again
+with growing pauses, and becomes a dead letter after `ATTEMPTS_MAX` claims.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+
+from bursar import errors, groupcommit, ids, logs
+from bursar.queue import leasing
+
+#: Called with the lease; what it returns runs in the transaction that acknowledges the job.
+Handler = Callable[[leasing.Lease], Awaitable[Callable[[], None] | None]]
+
+ATTEMPTS_MAX = 12
+LEASE = timedelta(seconds=60)
+BACKOFF_FIRST = timedelta(seconds=1)
+BACKOFF_MAX = timedelta(minutes=10)
+IDLE_SECONDS = 0.2
+
+log = logs.get(__name__)
+
+
+class UnknownJob(errors.NotFound):
+    """A job's name has no handler: it was enqueued by a newer version, or its handler is gone."""
+
+    code = "unknown_job"
+
+
+class RunAgain(Exception):
+    """Raised by a handler whose work goes on later; it is not an error."""
+
+    def __init__(self, after: timedelta, reason: str) -> None:
+        super().__init__(reason)
+        self.after = after
+
+
+class Worker:
+    """
+    Runs jobs until stopped.
+
+    At most *concurrency* jobs run at once. *outcomes* counts (job name, what became of it).
+    *randomness* spreads the pauses between tries.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        *,
+        concurrency: int = 128,
+        lease: timedelta = LEASE,
+        attempts_max: int = ATTEMPTS_MAX,
+        backoff_first: timedelta = BACKOFF_FIRST,
+        randomness: random.Random | None = None,
+    ) -> None:
+        self.handlers = handlers
+        self.concurrency = concurrency
+        self.lease = lease
+        self.attempts_max = attempts_max
+        self.backoff_first = backoff_first
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        self._randomness = randomness or random.Random()  # noqa: S311  (spreads load, no secret)
+        # One claim for many jobs: not for each that ends.
+        self._room_min = max(1, min(concurrency // 4, 17))
+        self._waiting: deque[leasing.Lease] = deque()
+        self._running: dict[asyncio.Task[None], leasing.Lease] = {}
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Claim no more; `run` ends when what is running has ended."""
+        self._stopping.set()
+
+    async def run(self, *, until_empty: bool = False, drain_seconds: float = 30.0) -> None:
+        """
+        Work until `stop`, or with *until_empty* until no job is ready or running.
+
+        On the way out jobs get *drain_seconds* to finish; those not started are handed back.
+        """
+        keeper = asyncio.create_task(self._keep_leases())
+        try:
+            await self._loop(until_empty)
+        finally:
+            keeper.cancel()
+            await self._drain(drain_seconds)
+
+    async def _loop(self, until_empty: bool) -> None:
+        while not self._stopping.is_set():
+            room = self.concurrency - len(self._running)
+            try:
+                claimed = await self._claim(room) if room >= self._room_min else []
+            except (errors.Unavailable, errors.OutcomeUnknown) as error:
+                if until_empty:
+                    raise
+                # The database is away. What may have been claimed is free when its lease ends.
+                log.warning("claim_failed", error=error)
+                await self._sleep(IDLE_SECONDS)
+                continue
+            self._waiting.extend(claimed)
+            while self._waiting and not self._stopping.is_set():
+                self._start(self._waiting.popleft())
+            if not claimed and not self._running:
+                if until_empty:
+                    return
+                await self._sleep(IDLE_SECONDS)
+            elif self._running:
+                # Wake when a job ends, or look for new ones after a while.
+                await asyncio.wait(
+                    self._running,
+                    timeout=IDLE_SECONDS,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def _claim(self, count: int) -> list[leasing.Lease]:
+        token = ids.new("lease")
+
+        def claim() -> list[leasing.Lease]:
+            now = leasing.database_time()
+            leasing.promote(now=now)
+            return leasing.claim(count=count, token=token, lease=self.lease, now=now)
+
+        return await groupcommit.commits.run(claim)
+
+    def _start(self, lease: leasing.Lease) -> None:
+        task = asyncio.create_task(self._work(lease))
+        self._running[task] = lease
+        task.add_done_callback(lambda done: self._running.pop(done, None))
+
+    async def _work(self, lease: leasing.Lease) -> None:
+        with logs.bound(request_id=f"job_{lease.job_id}", operation=lease.name):
+            try:
+                if lease.attempts > self.attempts_max:
+                    # It was claimed, and its worker died, too often: it may be what kills them.
+                    await self._bury(lease, "its lease ran out too often")
+                    return
+                handler = self.handlers.get(lease.name)
+                if handler is None:
+                    raise UnknownJob(f"no handler is called {lease.name!r}")
+                finish = await handler(lease)
+                await groupcommit.commits.run(lambda: _finish(lease, finish))
+                self.outcomes[lease.name, "done"] += 1
+            except RunAgain as again:
+                await self._retry(lease, again.after, str(again), outcome="again")
+            except Exception as error:  # noqa: BLE001  (a job must not take the worker with it)
+                await self._failed(lease, error)
+
+    async def _failed(self, lease: leasing.Lease, error: Exception) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        log.warning("job_failed", job=lease.name, attempts=lease.attempts, error=error)
+        final = isinstance(error, (errors.Invalid, errors.NotFound, errors.Denied))
+        if final or lease.attempts >= self.attempts_max:
+            await self._bury(lease, reason)
+            return
+        after = getattr(error, "after_seconds", None)
+        pause = timedelta(seconds=after) if after else self.pause(lease.attempts)
+        await self._retry(lease, pause, reason, outcome="retried")
+
+    def pause(self, attempts: int) -> timedelta:
+        """Half to all of first * 2^(attempts - 1), at most `BACKOFF_MAX`."""
+        full = min(self.backoff_first * 2 ** min(attempts - 1, 30), BACKOFF_MAX)
+        return full * (0.5 + self._randomness.random() / 2)
+
+    async def _retry(
+        self, lease: leasing.Lease, pause: timedelta, reason: str, *, outcome: str
+    ) -> None:
+        def retry() -> None:
+            at = leasing.database_time() + pause
+            # Work that goes on later is no failure: only failures count towards the dead letters.
+            leasing.retry(lease, at=at, error=reason, forget=outcome == "again")
+
+        await groupcommit.commits.run(retry)
+        self.outcomes[lease.name, outcome] += 1
+
+    async def _bury(self, lease: leasing.Lease, reason: str) -> None:
+        log.error("job_dead", job=lease.name, attempts=lease.attempts, reason=reason)
+        await groupcommit.commits.run(lambda: leasing.bury(lease, error=reason))
+        self.outcomes[lease.name, "dead"] += 1
+
+    async def _keep_leases(self) -> None:
+        # A slow provider must not cost the lease: those still running are extended in time.
+        while True:
+            await asyncio.sleep(self.lease.total_seconds() / 3)
+            held = list(self._running.values())
+
+            def extend(held: list[leasing.Lease] = held) -> None:
+                until = leasing.database_time() + self.lease
+                for lease in held:
+                    leasing.extend(lease, until=until)
+
+            if held:
+                try:
+                    await groupcommit.commits.run(extend)
+                except (errors.Unavailable, errors.OutcomeUnknown) as error:
+                    log.warning("leases_not_extended", count=len(held), error=error)
+
+    async def _drain(self, seconds: float) -> None:
+        if self._running:
+            _, late = await asyncio.wait(list(self._running), timeout=seconds)
+            for task in late:
+                task.cancel()  # its lease runs out and the job is run again
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        if waiting:
+            await groupcommit.commits.run(lambda: [leasing.release(each) for each in waiting])
+
+
+def _finish(lease: leasing.Lease, finish: Callable[[], None] | None) -> None:
+    if finish is not None:
+        finish()
+    if not leasing.ack(lease):
+        # The lease was lost and the job is run again; what we learned is kept all the same.
+        log.warning("lease_lost", job=lease.name, job_id=lease.job_id)

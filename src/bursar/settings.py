@@ -1,0 +1,200 @@
+"""
+Every setting, read once from the environment, a secrets directory, or (test mode only) `.env`.
+
+Each is an environment variable `BURSAR_<NAME>`. The upper-case names at the end are what Django
+reads; they follow from the settings above them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import tempfile
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from bursar import errors
+
+
+class Mode(StrEnum):
+    """An installation is one or the other for life: live keys never meet test money."""
+
+    TEST = "test"
+    LIVE = "live"
+
+
+class BadSettings(errors.Invalid):
+    """The installation cannot start with these settings."""
+
+    code = "bad_settings"
+
+
+class Settings(BaseSettings):
+    """What an installation is told from outside."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="BURSAR_",
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,  # a refused value may be a secret
+    )
+
+    home: Path = Field(default=Path("bursar-data"))
+    """The one folder that holds everything an installation keeps."""
+
+    mode: Mode = Mode.TEST
+    """`test` or `live`; the sandbox provider is refused in live."""
+
+    database_url: SecretStr | None = None
+    """A PostgreSQL connection URL; without it the books are SQLite in `home`."""
+
+    secrets_dir: Path | None = None
+    """A directory with one file a secret, named as the environment variable (Docker, Vault)."""
+
+    secret_key: SecretStr | None = None
+    """Signs sessions; made and kept in `home` in test mode, required in live mode."""
+
+    time_zone: str = "UTC"
+    """The accounting time zone: it decides on which day a transfer is posted (IANA name)."""
+
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{name!r} is no IANA time zone") from error
+        return name
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, name: str) -> str:
+        if name.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
+            raise ValueError("one of DEBUG, INFO, WARNING, ERROR")
+        return name.upper()
+
+    @model_validator(mode="after")
+    def _live_needs_care(self) -> Settings:
+        if self.mode is Mode.LIVE:
+            if Path(".env").exists():
+                raise ValueError("live mode does not read .env files; remove it")
+            if self.secret_key is None:
+                raise ValueError("live mode needs BURSAR_SECRET_KEY")
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  (pydantic's interface)
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take the environment before the secrets directory, and `.env` last."""
+        return init_settings, env_settings, file_secret_settings, dotenv_settings
+
+    @property
+    def sqlite_path(self) -> Path:
+        """Where the books are without a `database_url`."""
+        return self.home / "bursar.sqlite3"
+
+    def signing_key(self) -> str:
+        """The secret key; in test mode one is made at first need and kept in `home`."""
+        if self.secret_key is not None:
+            return self.secret_key.get_secret_value()
+        path = self.home / "secret_key"
+        try:
+            return path.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            return _made_once(path, secrets.token_urlsafe(48))
+
+
+def _made_once(path: Path, text: str) -> str:
+    """Write *text* to *path*, mode 0600, unless another process was faster; return what it holds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A link appears whole or not at all: nobody ever reads an empty key.
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(file.name, path)
+    return path.read_text(encoding="ascii").strip()
+
+
+def load(**given: Any) -> Settings:
+    """
+    Read the settings.
+
+    :raises BadSettings: with one line for each setting that is wrong.
+    """
+    directory = given.get("secrets_dir") or os.environ.get("BURSAR_SECRETS_DIR")
+    if directory and not Path(directory).is_dir():
+        raise BadSettings(f"BURSAR_SECRETS_DIR: {directory} is no directory")
+    try:
+        return Settings(_secrets_dir=directory, **given)
+    except ValueError as error:
+        problems = error.errors() if isinstance(error, ValidationError) else []
+        lines = [
+            f"BURSAR_{'_'.join(map(str, p['loc'])).upper()}: {p['msg']}" if p["loc"] else p["msg"]
+            for p in problems
+        ]
+        raise BadSettings("; ".join(lines) or str(error)) from error
+
+
+def databases(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Django's DATABASES: SQLite with every commit on disk, or PostgreSQL."""
+    if settings.database_url is None:
+        return {
+            "default": {
+                "ENGINE": "django.db.backends.sqlite3",
+                "NAME": settings.sqlite_path,
+                "OPTIONS": {
+                    # A deferred BEGIN fails with "database is locked" as soon as two threads
+                    # read and then write; and WAL with NORMAL loses payments in a power cut.
+                    "transaction_mode": "IMMEDIATE",
+                    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+                    "timeout": 20,
+                },
+            }
+        }
+    from psycopg import conninfo
+
+    parts = conninfo.conninfo_to_dict(settings.database_url.get_secret_value())
+    return {
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "NAME": parts.pop("dbname", "bursar"),
+            "USER": parts.pop("user", ""),
+            "PASSWORD": parts.pop("password", ""),
+            "HOST": parts.pop("host", ""),
+            "PORT": parts.pop("port", ""),
+            "CONN_MAX_AGE": None,
+            "OPTIONS": parts,
+        }
+    }
+
+
+current = load()
+
+SECRET_KEY = current.signing_key()
+DEBUG = False
+ALLOWED_HOSTS: list[str] = []
+USE_TZ = True
+TIME_ZONE = "UTC"
+USE_I18N = False
+DATABASES = databases(current)
+INSTALLED_APPS = ["bursar"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LOGGING_CONFIG = None

@@ -1,0 +1,1 @@
+"""The proof that the books close: every folder's invariants, run together."""

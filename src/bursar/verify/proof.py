@@ -1,0 +1,77 @@
+"""
+The proof: every invariant of every folder, and our books against the providers' own.
+
+A violation is a row that breaks a sentence which should never be false. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from django.db import connection
+
+from bursar import guards, ledger, orders, payments, queue, webhooks
+from bursar.ledger import invariants as _ledger
+from bursar.orders import invariants as _orders
+from bursar.payments import invariants as _payments
+from bursar.queue import invariants as _queue
+from bursar.verify import counterparts
+from bursar.webhooks import invariants as _webhooks
+
+Row = Mapping[str, object]
+Check = str | Callable[[], Iterable[Row]]
+
+#: So many offending rows are shown for each sentence; the rest are counted no further.
+ROWS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence, the folder it is from, and the rows that break it (at most `ROWS_MAX`)."""
+
+    folder: str
+    sentence: str
+    rows: tuple[Row, ...]
+
+    @property
+    def holds(self) -> bool:
+        return not self.rows
+
+
+def _guards() -> Iterator[Row]:
+    yield from ({"missing guard": name} for name in guards.missing())
+    yield from ({"setting": problem} for problem in guards.lax_settings())
+
+
+INVARIANTS: Mapping[str, Mapping[str, Check]] = {
+    "database": {"the guards stand and commits are durable": _guards},
+    ledger.__name__: _ledger.INVARIANTS,
+    payments.__name__: _payments.INVARIANTS,
+    orders.__name__: _orders.INVARIANTS,
+    queue.__name__: _queue.INVARIANTS,
+    webhooks.__name__: _webhooks.INVARIANTS,
+    "providers": {
+        "the provider's objects are in our books, and ours in its": counterparts.compare_objects,
+        "the receivable is what the provider says it owes": counterparts.compare_balances,
+    },
+}
+
+
+def prove(watch: Callable[[str], None] | None = None) -> Iterator[Finding]:
+    """Check one sentence after the other; *watch* is told each before it is checked."""
+    for folder, checks in INVARIANTS.items():
+        for sentence, check in checks.items():
+            if watch is not None:
+                watch(sentence)
+            rows = _query(check) if isinstance(check, str) else check()
+            yield Finding(folder.removeprefix("bursar."), sentence, tuple(islice(rows, ROWS_MAX)))
+
+
+def _query(sql: str) -> Iterator[Row]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [])
+        columns = [column[0] for column in cursor.description]
+        for row in cursor.fetchmany(ROWS_MAX):
+            yield dict(zip(columns, row, strict=True))

@@ -1,0 +1,1 @@
+"""The inbox for what providers tell us unasked."""

@@ -1,0 +1,119 @@
+"""
+The inbox: store what a provider delivers, answer only after the commit, work on it later.
+
+Nothing is believed before the signature over the raw bytes is verified. An event delivered twice
+is stored once; translation to facts is the worker's, so that a delivery costs one insert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from django.db import connection
+
+from bursar import clock, errors, fields, groupcommit, ids
+from bursar.payments import accounts, recording
+from bursar.payments.models import RawBody
+from bursar.providers import base
+from bursar.providers.base import TranslatesWebhooks, VerifiesWebhooks
+from bursar.queue import leasing
+from bursar.webhooks.models import InboxEvent
+
+INSERT_EVENT = (
+    "INSERT INTO bursar_inboxevent (provider_account_id, event_id, type, raw, received_at, "
+    "processed_at) VALUES (%s, %s, %s, %s, %s, NULL) "
+    "ON CONFLICT (provider_account_id, event_id) DO NOTHING"
+)
+INSERT_BODY = "INSERT INTO bursar_rawbody (id, body, received_at) VALUES (%s, %s, %s)"
+
+BODY_BYTES_MAX = 1_000_000
+
+
+class NoWebhooks(errors.NotFound):
+    """The provider account takes no webhooks."""
+
+    code = "no_webhooks"
+
+
+class BodyTooLarge(errors.Invalid):
+    """The delivery is larger than any provider's event."""
+
+    code = "body_too_large"
+
+
+def verify(
+    *, provider_account: str, headers: Mapping[str, str], body: bytes, now: datetime
+) -> base.WebhookEvent:
+    """
+    Check a delivery; nothing is stored.
+
+    :raises base.BadSignature: if it was not signed with our secret within the tolerance;
+    :raises NoWebhooks: if the account takes none; :raises BodyTooLarge: above 1 MB.
+    """
+    if len(body) > BODY_BYTES_MAX:
+        raise BodyTooLarge(f"a body of {len(body)} bytes is above {BODY_BYTES_MAX}")
+    provider = accounts.get(provider_account)
+    if not isinstance(provider, VerifiesWebhooks):
+        raise NoWebhooks(f"{provider_account} takes no webhooks")
+    return provider.verify(headers, body, now=now)
+
+
+def receive(
+    *,
+    provider_account: str,
+    event: base.WebhookEvent,
+    body: bytes,
+    raw_id: str,
+    now: datetime,
+) -> bool:
+    """
+    Store a verified delivery and enqueue its processing; False if it had come before.
+
+    Needs an open transaction; answer the provider only after its commit.
+    """
+    groupcommit.require_transaction()
+    received = fields.at(now)
+    with connection.cursor() as cursor:
+        row = [provider_account, event.event_id, event.type, raw_id, received]
+        cursor.execute(INSERT_EVENT, row)
+        if cursor.rowcount == 0:
+            return False
+        cursor.execute(INSERT_BODY, [raw_id, body, received])
+    payload = {"provider_account": provider_account, "event_id": event.event_id}
+    leasing.enqueue("webhook", payload, now=now)
+    return True
+
+
+def take(*, provider_account: str, headers: Mapping[str, str], body: bytes) -> bool:
+    """Verify, store and commit one delivery, for a synchronous caller; False if it came before."""
+    now = clock.now()
+    event = verify(provider_account=provider_account, headers=headers, body=body, now=now)
+    raw_id = ids.new(ids.BODY)
+    return groupcommit.commits.wait(
+        lambda: receive(
+            provider_account=provider_account, event=event, body=body, raw_id=raw_id, now=now
+        )
+    )
+
+
+async def process(lease: leasing.Lease) -> Callable[[], None]:
+    """Job `webhook`: translate a stored event to facts and record them."""
+    account, event_id = lease.payload["provider_account"], lease.payload["event_id"]
+    return lambda: _process(account, event_id, clock.now())
+
+
+def _process(provider_account: str, event_id: str, now: datetime) -> None:
+    event = InboxEvent.objects.get(provider_account_id=provider_account, event_id=event_id)
+    body = RawBody.objects.filter(id=event.raw).values_list("body", flat=True).first()
+    provider = accounts.get(provider_account)
+    if body is None or not isinstance(provider, TranslatesWebhooks):
+        raise errors.NotFound(f"event {event_id} has no body, or its provider cannot read it")
+    recording.record(
+        provider_account=provider_account,
+        snapshots=provider.facts(bytes(body)),
+        source="webhook",
+        raw=event.raw,
+        now=now,
+    )
+    InboxEvent.objects.filter(pk=event.pk).update(processed_at=now)

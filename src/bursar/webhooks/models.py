@@ -1,0 +1,33 @@
+"""Table of the inbox."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from bursar.payments.models import ProviderAccount
+
+
+class InboxEvent(models.Model):
+    """
+    One event a provider delivered, stored before it is answered.
+
+    Guarantees: an event id of a provider account is stored once; the row commits with the job
+    that will process it. *raw* is the id of the body, which may be pruned later.
+    """
+
+    provider_account = models.ForeignKey(ProviderAccount, models.PROTECT, db_index=False)
+    event_id = models.CharField(max_length=160)
+    type = models.CharField(max_length=120)
+    raw = models.CharField(max_length=40)
+    received_at = models.DateTimeField()
+    processed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                name="inbox_event_once", fields=["provider_account", "event_id"]
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.event_id}"

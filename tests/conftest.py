@@ -1,0 +1,81 @@
+"""What every test may ask for; a test that does not ask for `database` touches none."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# Before anything of Bursar is imported: its settings are read once, at import.
+for _name in [name for name in os.environ if name.startswith("BURSAR_")]:
+    if not _name.startswith(("BURSAR_TESTS_", "BURSAR_REAL_DATA")):
+        del os.environ[_name]
+os.environ["BURSAR_HOME"] = tempfile.mkdtemp(prefix="bursar-home-")
+os.environ["DJANGO_SETTINGS_MODULE"] = "bursar.settings"
+atexit.register(shutil.rmtree, os.environ["BURSAR_HOME"], ignore_errors=True)
+
+import django
+
+django.setup()
+
+from bursar import groupcommit, settings
+from tests import databases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """The copy a test works on."""
+
+    name: str
+    """`sqlite` or `postgres`."""
+
+    settings: settings.Settings
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A BURSAR_HOME of the test's own, for this process and for those it starts."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("BURSAR_HOME", str(folder))
+    monkeypatch.setattr(settings, "current", settings.load(home=folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> databases.Template:
+    """The migrated SQLite file that tests copy."""
+    return databases.SQLiteTemplate(tmp_path_factory.mktemp("sqlite"))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[databases.Template]:
+    """The migrated PostgreSQL database that tests copy, on a server for this process of tests."""
+    if os.environ.get("BURSAR_TESTS_WITHOUT_POSTGRES") == "1":
+        pytest.skip("BURSAR_TESTS_WITHOUT_POSTGRES=1: nothing is tested on PostgreSQL")
+    with databases.postgres_server() as url:
+        yield databases.PostgresTemplate(url, folder=tmp_path_factory.mktemp("postgres"))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(
+    request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Database]:
+    """An empty, migrated database behind Django's connection, and a fresh `groupcommit.commits`."""
+    template: databases.Template = request.getfixturevalue(f"{request.param}_template")
+    copied = template.copy(home=home)
+    monkeypatch.setattr(settings, "current", copied)
+    if copied.database_url is not None:
+        monkeypatch.setenv("BURSAR_DATABASE_URL", copied.database_url.get_secret_value())
+    with databases.connected(copied):
+        commits = groupcommit.GroupCommit()
+        monkeypatch.setattr(groupcommit, "commits", commits)
+        yield Database(name=request.param, settings=copied)
+        commits.close(timeout_seconds=30)
+    template.drop(copied)

@@ -1,0 +1,197 @@
+"""Every provider keeps every promise of the interface, or says that it makes none."""
+
+import asyncio
+import contextlib
+import dataclasses
+import importlib.util
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from bursar import ids
+from bursar.money import Money
+from bursar.providers import base, conformance, registry
+from bursar.providers.base import PaymentProvider
+from bursar.providers.conformance import Verdict
+from bursar.providers.sandbox import SandboxConfig, SandboxProvider, server
+from bursar.providers.sandbox.book import Book
+
+ACME = Path(__file__).parents[2] / "examples" / "acme_provider"
+
+Maker = Callable[[], PaymentProvider]
+
+WITHOUT_KEYS = {
+    "one key twice is one charge",
+    "one key in parallel is one charge",
+    "a key used for another amount is refused",
+    "a charge without an answer is not made again by its key",
+    "one key twice is one refund",
+}
+WITHOUT_LOOKUP = {
+    "a charge without an answer is found by its key",
+    "a request that was lost is not found",
+    "an unknown key is not found",
+    "a refund is found by its key",
+}
+OF_ACME = {
+    "a charge without an answer is found by its key",
+    "a charge without an answer is not made again by its key",
+    "a request that was lost is not found",
+    "an authorization is captured in parts",
+    "more than was authorized is not captured",
+    "a voided authorization is gone",
+    "what was charged is listed",
+    "a charge raises the balance by its net",
+    "a signed webhook is verified and translated",
+    "a webhook that was changed is rejected",
+    "a webhook of another time is rejected",
+    "a webhook with strange letters is rejected not raised",
+}
+
+
+@contextlib.asynccontextmanager
+async def listening(app: web.Application) -> AsyncIterator[str]:
+    """Serve *app* in this event loop; yields its address."""
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def in_process(**config) -> AsyncIterator[Maker]:
+    yield lambda: SandboxProvider(SandboxConfig(durable=False, **config))
+
+
+@contextlib.asynccontextmanager
+async def over_http() -> AsyncIterator[Maker]:
+    book, config = Book(durable=False), SandboxConfig(slow_seconds=0.0)
+    async with listening(server.application(book, config)) as url:
+        yield lambda: SandboxProvider(SandboxConfig(url=url, timeout_seconds=0.2))
+    book.close()
+
+
+@contextlib.asynccontextmanager
+async def acme() -> AsyncIterator[Maker]:
+    app = stand_in().application()
+    async with listening(app) as url:
+        config = {"url": url, "api_key": "acme-test-key"}
+        yield lambda: registry.build("acme", "acme-main", config)
+
+
+def stand_in():
+    """The made-up bank's server, which is a program and in no package."""
+    spec = importlib.util.spec_from_file_location("acme_stand_in", ACME / "stand_in.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def acme_installed(tmp_path_factory):
+    """The example plug-in, installed by pip from a copy of its folder, and importable."""
+    folder = tmp_path_factory.mktemp("acme")
+    source, target = folder / "source", folder / "target"
+    source.mkdir()
+    for name in ("pyproject.toml", "bursar_acme.py", "README.md"):
+        (source / name).write_bytes((ACME / name).read_bytes())
+    subprocess.run(
+        [
+            sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index",
+            "--no-build-isolation", "--disable-pip-version-check", "--target", target, source,
+        ],
+        check=True, timeout=50,
+    )  # fmt: skip
+    sys.path.append(str(target))
+    importlib.invalidate_caches()
+    yield target
+    sys.path.remove(str(target))
+
+
+SETTINGS = {
+    "sandbox": (in_process, {}, set()),
+    "sandbox-fees-fx": (
+        in_process,
+        {"fee_basis_points": 250, "fee_fixed_minor": 25, "settlement_currency": "USD",
+         "rates": {"EUR": "1.0873", "JPY": "0.0067"}},
+        set(),
+    ),
+    "sandbox-keyless": (in_process, {"honours_keys": False}, WITHOUT_KEYS),
+    "sandbox-lookupless": (in_process, {"lookup": False}, WITHOUT_LOOKUP),
+    "sandbox-blind": (
+        in_process, {"honours_keys": False, "lookup": False}, WITHOUT_KEYS | WITHOUT_LOOKUP
+    ),
+    "sandbox-http": (over_http, {}, set()),
+    "acme": (acme, {}, OF_ACME),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, id=c.name) for c in conformance.cases()])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_provider_keeps_its_promises(request, name, case):
+    setting, config, not_offered = SETTINGS[name]
+    if name == "acme":
+        request.getfixturevalue("acme_installed")
+
+    async def tried():
+        async with setting(**config) as make:
+            return await conformance.run_case(make, case)
+
+    result = asyncio.run(tried())
+
+    expected = Verdict.NOT_OFFERED if case.name in not_offered else Verdict.PASSED
+    assert (result.verdict, result.detail if expected is Verdict.PASSED else "") == (expected, "")
+
+
+def test_the_plug_in_is_found_and_charges(acme_installed):
+    assert {"acme", "sandbox"} <= set(registry.names())
+
+    async def charged():
+        async with acme() as make:
+            provider = make()
+            amount = Money(1_999, "EUR")
+            request = base.ChargeRequest(key="att_1", amount=amount, method="solvent")
+            result = await provider.charge(request)
+            await provider.close()
+            return result
+
+    result = asyncio.run(charged())
+
+    assert result.outcome is base.Outcome.SUCCEEDED
+    assert [(s.kind, s.status, s.amount, s.key) for s in result.snapshots] == [
+        (base.Kind.CHARGE, "captured", Money(1_999, "EUR"), "att_1")
+    ]
+
+
+def test_the_plug_in_has_about_25_lines_of_code():
+    text = (ACME / "bursar_acme.py").read_text(encoding="utf-8")
+    code = [line for line in re.sub(r'"""[^"]*"""', "", text).splitlines() if line.strip()]
+    assert len(code) == 27
+
+
+def test_the_suite_catches_a_provider_that_charges_twice():
+    class Forgetful(SandboxProvider):
+        __slots__ = ()
+
+        async def charge(self, request, /):
+            return await super().charge(dataclasses.replace(request, key=ids.new("att")))
+
+    def make():
+        provider = object.__new__(Forgetful)
+        provider.__init__(SandboxConfig(durable=False))
+        return provider
+
+    results = asyncio.run(conformance.run(make))
+    failed = {one.name for one in results if one.verdict is Verdict.FAILED}
+
+    assert "one key twice is one charge" in failed
+    assert "one key in parallel is one charge" in failed
+    assert "a charge without an answer is found by its key" in failed

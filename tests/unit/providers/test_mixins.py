@@ -1,0 +1,351 @@
+"""JSON over HTTP against a server with every fault; logging and retrying around a provider."""
+
+import asyncio
+import io
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import ClassVar
+
+import orjson
+import pytest
+from aiohttp import web
+
+from bursar import errors, logs
+from bursar.money import Money
+from bursar.providers import mixins
+from bursar.providers.base import (
+    ChargeRequest,
+    Operation,
+    Outcome,
+    PaymentProvider,
+    RefundRequest,
+    Result,
+    Secret,
+    StatusRequest,
+)
+from bursar.providers.mixins import HttpConfig, JsonOverHttp, LoggingMixin, RetryMixin
+
+REQUEST = ChargeRequest(key="att_1", amount=Money(100, "EUR"), method="tok_visa")
+
+
+class Shop(JsonOverHttp):
+    __slots__ = ()
+    name = "shop"
+
+    async def charge(self, request, /):
+        return await self.call("POST", "/charge", json={"a": 1}, key=request.key)
+
+    async def refund(self, request, /):
+        return await self.call("POST", "/charge")
+
+    async def get_status(self, request, /):
+        return await self.call("GET", "/charge", params={"key": request.key})
+
+
+def ask(handler, *, timeout_seconds=5.0, calls=1):
+    """What one call of a shop gives, or raises, where *handler* answers it."""
+
+    async def asked():
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handler)
+        runner = web.AppRunner(
+            app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+        )
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+        config = HttpConfig(url=url, api_key=Secret("s3cret"), timeout_seconds=timeout_seconds)
+        shop = Shop(config)
+        try:
+            for _ in range(calls):
+                told = await shop.charge(REQUEST)
+            return told
+        finally:
+            await shop.close()
+            await runner.cleanup()
+
+    return asyncio.run(asked())
+
+
+def answering(**answer):
+    seen = []
+
+    async def handler(request):
+        seen.append(request)
+        return web.Response(**answer)
+
+    handler.seen = seen
+    return handler
+
+
+def json(status=200, text='{"ok": true}', **more):
+    return answering(status=status, text=text, content_type="application/json", **more)
+
+
+def test_a_call_sends_the_key_and_the_secret_and_reads_json():
+    handler = json()
+    assert ask(handler, calls=2) == (200, {"ok": True})
+    sent = [(r.method, r.path, r.headers["Idempotency-Key"], r.headers["Authorization"])
+            for r in handler.seen]  # fmt: skip
+    assert sent == [("POST", "/charge", "att_1", "Bearer s3cret")] * 2
+
+
+@pytest.mark.parametrize("status", [200, 201, 402, 404])
+def test_clear_answers_are_the_callers_to_read(status):
+    assert ask(json(status)) == (status, {"ok": True})
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, errors.Invalid), (422, errors.Invalid), (401, errors.Denied), (403, errors.Denied),
+        (409, errors.Conflict), (408, errors.OutcomeUnknown), (500, errors.OutcomeUnknown),
+        (502, errors.OutcomeUnknown), (504, errors.OutcomeUnknown),
+    ],
+)  # fmt: skip
+def test_a_status_becomes_one_of_our_errors(status, error):
+    with pytest.raises(error) as caught:
+        ask(json(status, text='{"secret": "who paid"}'))
+    assert type(caught.value) is error
+    assert "who paid" not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("header", "after"),
+    [({}, None), ({"Retry-After": "7"}, 7.0), ({"Retry-After": "999999"}, 3_600.0),
+     ({"Retry-After": "soon"}, None), ({"Retry-After": "-5"}, None)],
+)  # fmt: skip
+def test_turned_away_means_nothing_happened(status, header, after):
+    handler = answering(status=status, headers=header)
+    with pytest.raises(errors.Unavailable) as caught:
+        ask(handler)
+    assert caught.value.after_seconds == after
+    assert len(handler.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("Fri, 02 Jan 2026 03:05:05 GMT", 60.0),
+        ("Fri, 02 Jan 2026 03:00:00 GMT", 0.0),
+        ("Fri, 02 Jan 2099 03:00:00 GMT", 3_600.0),
+        ("", None),
+        ("٣", None),
+    ],
+)
+def test_retry_after_may_be_a_date(text, seconds):
+    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert mixins.after_seconds(text, now) == seconds
+
+
+async def hang(request):
+    await asyncio.sleep(30)
+
+
+async def reset(request):
+    request.transport.abort()
+    return web.Response()
+
+
+async def half(request):
+    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+    answer.content_length = 100
+    await answer.prepare(request)
+    await answer.write(b'{"ok": ')
+    request.transport.abort()
+    return answer
+
+
+async def dripping(request):
+    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await answer.prepare(request)
+    while True:
+        await answer.write(b" ")
+        await asyncio.sleep(0.02)
+
+
+async def huge(request):
+    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
+    await answer.prepare(request)
+    for _ in range(40):
+        await answer.write(b" " * 65_536)
+    return answer
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        pytest.param(hang, id="no answer"),
+        pytest.param(dripping, id="an answer without end"),
+        pytest.param(reset, id="reset"),
+        pytest.param(half, id="half an answer"),
+        pytest.param(huge, id="huge"),
+        pytest.param(json(text='{"ok": tr'), id="broken json"),
+        pytest.param(json(text='{"n": NaN}'), id="not a number"),
+        pytest.param(json(text=""), id="empty"),
+        pytest.param(answering(text="<html>", content_type="text/html"), id="html with 200"),
+        pytest.param(
+            answering(status=502, text="<html>", content_type="text/html"), id="html with 502"
+        ),
+        pytest.param(answering(status=302, headers={"Location": "/elsewhere"}), id="redirect"),
+    ],
+)
+def test_anything_unclear_leaves_the_outcome_unknown(handler):
+    with pytest.raises(errors.OutcomeUnknown):
+        ask(handler, timeout_seconds=0.15)
+
+
+def test_a_redirect_is_not_followed():
+    handler = answering(status=307, headers={"Location": "/elsewhere"})
+    with pytest.raises(errors.OutcomeUnknown):
+        ask(handler)
+    assert [request.path for request in handler.seen] == ["/charge"]
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://nowhere.invalid"])
+def test_without_a_connection_nothing_happened(url):
+    async def asked():
+        shop = Shop(HttpConfig(url=url, api_key=Secret("x"), timeout_seconds=5.0))
+        try:
+            await shop.charge(REQUEST)
+        finally:
+            await shop.close()
+
+    with pytest.raises(errors.ExternalAPIError):
+        asyncio.run(asked())
+
+
+def test_a_provider_serves_one_event_loop_after_another():
+    shop = Shop(HttpConfig(url="http://127.0.0.1:1", api_key=Secret("x")))
+
+    async def asked():
+        with pytest.raises(errors.Unavailable):
+            await shop.charge(REQUEST)
+        await shop.close()
+
+    asyncio.run(asked())
+    asyncio.run(asked())
+
+
+# --- the wrappers -------------------------------------------------------------------------------
+
+
+class Scripted(PaymentProvider):
+    """Answers, or raises, what its config says, one after the other."""
+
+    __slots__ = ()
+    name = "scripted"
+
+    async def charge(self, request, /):
+        told = self.config.told.pop(0)
+        if isinstance(told, BaseException):
+            raise told
+        return told
+
+    refund = get_status = charge
+
+
+class Wrapped(LoggingMixin, RetryMixin, Scripted):
+    __slots__ = ()
+    waits: ClassVar[list[float]] = []
+    random = staticmethod(lambda: 0.5)
+
+    @staticmethod
+    async def sleep(seconds):
+        Wrapped.waits.append(seconds)
+
+
+@pytest.fixture
+def wrapped():
+    Wrapped.waits.clear()
+    return lambda *told: Wrapped(SimpleNamespace(told=list(told)))
+
+
+@pytest.fixture
+def lines():
+    stream = io.BytesIO()
+    logs.configure(level="DEBUG", stream=stream)
+    # The event loop logs as well.
+    yield lambda: [
+        line
+        for line in map(orjson.loads, stream.getvalue().splitlines())
+        if line["event"] == "provider called"
+    ]
+    logs.configure()
+
+
+DONE = Result(outcome=Outcome.SUCCEEDED, reference="ch_1")
+
+
+def test_what_did_not_happen_is_tried_again_with_growing_waits(wrapped):
+    away = errors.Unavailable("busy")
+    assert asyncio.run(wrapped(away, away, DONE).charge(REQUEST)) == DONE
+    assert Wrapped.waits == [0.05, 0.1]
+
+
+def test_three_attempts_are_enough(wrapped):
+    away = errors.Unavailable("busy")
+    provider = wrapped(away, away, away, DONE)
+    with pytest.raises(errors.Unavailable):
+        asyncio.run(provider.refund(REQUEST))
+    assert provider.config.told == [DONE]
+
+
+@pytest.mark.parametrize(("after", "waits"), [(1.5, [1.5]), (0.0, [0.05]), (60.0, None)])
+def test_the_providers_own_wait_is_kept_if_it_is_short(wrapped, after, waits):
+    provider = wrapped(errors.Unavailable("busy", after_seconds=after), DONE)
+    if waits is None:
+        with pytest.raises(errors.Unavailable):
+            asyncio.run(provider.charge(REQUEST))
+    else:
+        assert asyncio.run(provider.charge(REQUEST)) == DONE
+    assert Wrapped.waits == (waits or [])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [errors.OutcomeUnknown("?"), errors.Conflict("?"), errors.Invalid("?"), KeyError("told")],
+)
+def test_nothing_else_is_ever_tried_again(wrapped, error):
+    provider = wrapped(error, DONE)
+    with pytest.raises(type(error)):
+        asyncio.run(provider.charge(REQUEST))
+    assert provider.config.told == [DONE]
+
+
+def test_an_operation_is_one_line_without_amount_or_method(wrapped, lines):
+    requests = {
+        "charge": REQUEST,
+        "refund": RefundRequest(key="att_2", reference="ch_1", amount=Money(100, "EUR")),
+        "get_status": StatusRequest(operation=Operation.CHARGE, key="att_3"),
+    }
+    for name, request in requests.items():
+        asyncio.run(getattr(wrapped(DONE), name)(request))
+    told = [(x["operation"], x["outcome"], x["key"], x["provider"], x["level"]) for x in lines()]
+    assert told == [
+        ("charge", "succeeded", "att_1", "scripted", "debug"),
+        ("refund", "succeeded", "att_2", "scripted", "debug"),
+        ("get_status", "succeeded", "att_3", "scripted", "debug"),
+    ]
+    assert "tok_visa" not in str(lines())
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [(errors.OutcomeUnknown("?"), "outcome_unknown"), (KeyError("told"), "broken")],
+)
+def test_trouble_is_a_warning_and_still_raised(wrapped, lines, error, outcome):
+    with pytest.raises(type(error)):
+        asyncio.run(wrapped(error).charge(REQUEST))
+    assert [(line["outcome"], line["level"]) for line in lines()] == [(outcome, "warning")]
+
+
+def test_a_closed_log_breaks_no_charge(wrapped):
+    stream = io.BytesIO()
+    stream.close()
+    logs.configure(level="DEBUG", stream=stream)
+    try:
+        assert asyncio.run(wrapped(DONE).charge(REQUEST)) == DONE
+    finally:
+        logs.configure()
