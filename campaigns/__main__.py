@@ -14,6 +14,7 @@ from pathlib import Path
 
 def main() -> int:
     """Read the command line and play; returns the exit status."""
+    began = time.monotonic()
     arguments = _parser().parse_args()
     # Before anything of Bursar is imported: its settings are read once, at import.
     for name in [name for name in os.environ if name.startswith("BURSAR_")]:
@@ -25,15 +26,14 @@ def main() -> int:
         import django
 
         django.setup()
-        return _play(arguments)
+        return _play(arguments, began)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def _play(arguments: argparse.Namespace) -> int:
+def _play(arguments: argparse.Namespace, began: float) -> int:
     from campaigns import charge, report
 
-    began = time.monotonic()
     size = {"tiny": charge.TINY, "quick": charge.QUICK, "release": charge.RELEASE}[arguments.size]
     seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
     planned = []

@@ -61,7 +61,7 @@ class Size:
 
 
 TINY = Size(sweeps=-1, random_kills=2, postgres_kills=0, mutant_kills_max=0)
-QUICK = Size(sweeps=0, random_kills=4, postgres_kills=8, mutant_kills_max=40)
+QUICK = Size(sweeps=0, random_kills=12, postgres_kills=16, mutant_kills_max=40)
 RELEASE = Size(sweeps=4, random_kills=100, postgres_kills=150, mutant_kills_max=120)
 
 
@@ -197,12 +197,10 @@ def _attack(fire: Loop, scenario: Scenario, outcome: Outcome) -> None:
 
 
 def _hunt(fire: Loop, scenario: Scenario, outcome: Outcome) -> None:
-    """A few kills and a judgement, again and again until the mutant is caught."""
+    """A kill and a judgement, again and again until the mutant is caught."""
     points = list(scenario.points)
     while not outcome.findings and fire.kills.total() < scenario.kills_max:
-        some, points = points[:3], points[3:]
-        fire.kill_at(some)
-        fire.kill_at_random(1)
+        fire.kill_at([points.pop(0)])
         fire.finish()
         outcome.findings, outcome.counts = fire.judge()
     fire.missed.clear()

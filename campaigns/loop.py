@@ -24,7 +24,7 @@ ORDERS_A_LIFE = 6
 RANDOM_SECONDS, SHORTEST_SECONDS = 0.08, 0.03
 #: A life that has not come to its point by then is killed where it stands.
 POINT_SECONDS = 3.0
-FINISH_SECONDS = 40.0
+FINISH_SECONDS = 60.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,12 +97,20 @@ class Loop:
         for point in wanted:
             for tries in range(4):
                 nth = self.dice.randint(1, 3) if tries == 0 else 1
+                if "postpone" in point or (tries and "look" in point):
+                    self._leave_unsent()
                 reached = self._live(seconds=POINT_SECONDS, point=point, nth=nth)
                 self.kills[reached or "at random"] += 1
                 if reached:
                     break
             else:
                 self.missed.append(point)
+
+    def _leave_unsent(self) -> None:
+        """Leave attempts that were never sent: the look-ups of the next life find nothing."""
+        point = "committed intend charge"
+        reached = self._live(seconds=POINT_SECONDS, point=point)
+        self.kills[reached or "at random"] += 1
 
     def finish(self) -> None:
         """Let a last life do what is left to do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import os
 import shutil
@@ -25,7 +26,9 @@ import django
 django.setup()
 
 from bursar import groupcommit, settings
+from bursar.payments import accounts
 from tests import databases
+from tests import shop as shops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +82,16 @@ def database(
         yield Database(name=request.param, settings=copied)
         commits.close(timeout_seconds=30)
     template.drop(copied)
+
+
+@pytest.fixture
+def closing(database: Database) -> Iterator[None]:
+    """Close the provider objects that the test has made."""
+    yield
+    asyncio.run(accounts.close())
+
+
+@pytest.fixture
+def shop(database: Database, closing: None) -> shops.Shop:
+    """A shop with a sandbox account, in an empty database."""
+    return shops.Shop()

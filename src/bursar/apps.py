@@ -15,6 +15,7 @@ class BursarConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        """Connect the one signal."""
         post_migrate.connect(_install_guards, sender=self)
 
 

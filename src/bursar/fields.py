@@ -7,6 +7,7 @@ amount are a constraint of the column itself.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -23,11 +24,17 @@ else:
     _BigInteger, _Char = models.BigIntegerField, models.CharField
 
 
+def _quoted(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> str:
+    assert field.column is not None
+    return connection.ops.quote_name(field.column)
+
+
 class MinorField(_BigInteger):
     """Whole minor units, at most 2**53 - 1 in size; the sign is the table's business."""
 
     def db_check(self, connection: BaseDatabaseWrapper) -> str:
-        name = connection.ops.quote_name(self.column)
+        """Range and, where the database does not see to it, type."""
+        name = _quoted(self, connection)
         in_range = f"{name} BETWEEN {-MINOR_MAX} AND {MINOR_MAX}"
         if connection.vendor == "sqlite":
             in_range = f"typeof({name}) = 'integer' AND {in_range}"
@@ -42,7 +49,8 @@ class CurrencyField(_Char):
         super().__init__(*args, **kwargs)
 
     def db_check(self, connection: BaseDatabaseWrapper) -> str:
-        name = connection.ops.quote_name(self.column)
+        """A code in upper case."""
+        name = _quoted(self, connection)
         return f"length({name}) BETWEEN 3 AND 8 AND {name} = upper({name})"
 
 
@@ -56,32 +64,43 @@ class IdField(_Char):
         super().__init__(*args, **kwargs)
 
     def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
+        """How a migration writes this field."""
         name, path, args, kwargs = super().deconstruct()
         return name, path, [self.prefix, *args], kwargs
 
     def db_check(self, connection: BaseDatabaseWrapper) -> str | None:
+        """The prefix, where there is one."""
         if not self.prefix:
             return None
-        name = connection.ops.quote_name(self.column)
+        name = _quoted(self, connection)
         return f"substr({name}, 1, {len(self.prefix) + 1}) = '{self.prefix}_'"
 
-    def db_type(self, connection: BaseDatabaseWrapper) -> str:
+    def db_type(self, connection: BaseDatabaseWrapper) -> str:  # noqa: ARG002  (Django's)
+        """Text of bounded length."""
         # Under the name "varchar" Django adds a second index for LIKE to every key on PostgreSQL.
         return f"character varying({self.max_length})"
 
     def rel_db_type(self, connection: BaseDatabaseWrapper) -> str:
+        """The type of a column that refers to this one."""
         return self.db_type(connection)
 
 
-def at(moment: datetime | None) -> Any:
+#: What may be a parameter of named SQL.
+Parameter = str | int | bool | bytes | date | None
+
+
+def at(moment: datetime | None) -> Parameter:
     """Write an aware time as a parameter of named SQL, just as the ORM would."""
     if moment is None:
         return None
     if moment.tzinfo is None:
         raise ValueError(f"{moment!r} has no time zone")
-    if connection.vendor == "sqlite":
-        return str(moment.astimezone(UTC).replace(tzinfo=None))
-    return moment
+    return _text(moment) if connection.vendor == "sqlite" else moment
+
+
+@functools.lru_cache(maxsize=64)  # a transaction writes its own time into many rows
+def _text(moment: datetime) -> str:
+    return str(moment.astimezone(UTC).replace(tzinfo=None))
 
 
 def utc(moment: datetime | None) -> datetime | None:
@@ -89,7 +108,7 @@ def utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
-def day(value: date) -> Any:
+def day(value: date) -> Parameter:
     """Write a date as a parameter of named SQL."""
     return value.isoformat() if connection.vendor == "sqlite" else value
 

@@ -32,6 +32,7 @@ class Guard:
 
     @property
     def name(self) -> str:
+        """The trigger's name."""
         words = "_".join(self.message.split()[:6]).replace("'", "")
         return f"guard_{self.table.removeprefix('bursar_')}_{self.event.lower()}_{words}"[:63]
 
@@ -66,6 +67,7 @@ GUARDS: list[Guard] = [
         "a payment's order or amount or currency",
         "id",
         "order_id",
+        "provider_account_id",
         "amount_minor",
         "tax_minor",
         "currency",
@@ -77,7 +79,14 @@ GUARDS: list[Guard] = [
     Guard("bursar_order", "DELETE", "", "orders are never deleted"),
     *_append_only("bursar_orderline", "order lines"),
     _frozen(
-        "bursar_attempt", "what an attempt asks", "id", "payment_id", "operation", "amount_minor"
+        "bursar_attempt", "what an attempt asks", "id", "payment_id", "operation", "amount_minor",
+        "target",
+    ),
+    Guard(
+        "bursar_attempt",
+        "UPDATE",
+        "COALESCE(NEW.refund_id, '') <> COALESCE(OLD.refund_id, '')",
+        "an attempt's refund never changes",
     ),
     Guard(
         "bursar_attempt",

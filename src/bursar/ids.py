@@ -35,11 +35,9 @@ def digest(*parts: object) -> str:
     Parts are told apart (`("a", "bc")` is not `("ab", "c")`), and so are their types (1 is not
     "1"); a `StrEnum` counts as its text, which is what a database gives back.
     """
-    text = "".join(_told_apart(part) for part in parts)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
-def _told_apart(part: object) -> str:
     # With its length before it no part can pretend to be two.
-    kind, text = "str" if isinstance(part, str) else type(part).__name__, str(part)
-    return f"{kind}:{len(text)}:{text};"
+    told = [
+        f"{'str' if isinstance(part, str) else type(part).__name__}:{len(text := str(part))}:{text};"
+        for part in parts
+    ]
+    return hashlib.sha256("".join(told).encode("utf-8", "surrogatepass")).hexdigest()[:32]

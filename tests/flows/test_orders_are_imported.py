@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import csv
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
 import pytest
@@ -14,17 +12,15 @@ from django.db import DatabaseError, connection
 
 from bursar import errors, groupcommit
 from bursar.imports import mapping, problems
-from bursar.money import EXPONENTS, Money
+from bursar.money import Money
 from bursar.orders import importing
 from bursar.orders.invoice_rows import LeftOut
 from bursar.orders.models import Order, OrderLine
 from bursar.payments import accounts
 from bursar.payments.models import Payment
-from bursar.providers.sandbox import outcomes
 from tests.conftest import Database
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
-EXAMPLES = Path(__file__).parents[2] / "examples"
 HEADER = "number,when,code,text,count,price,money,tax,token,who\n"
 GOOD = "A-1,2026-03-01 10:00,LMP,Storm lantern,2,10.00,EUR,19,tok_visa,c-1\n"
 MAPPING = """
@@ -408,52 +404,3 @@ def test_decimal_commas_and_semicolons(database: Database, tmp_path: Path) -> No
     assert refused(tmp_path, pointed.encode(), text=text) == [
         "line 2, price: '10.50' has a point; the mapping's decimal mark is a comma"
     ]
-
-
-EXAMPLE_FILES = sorted((EXAMPLES / "invoices").glob("*.csv"))
-
-
-def by_hand() -> tuple[int, int, Mapping[str, Decimal]]:
-    """Orders, lines and sums of the example files, without any of Bursar's code."""
-    orders, lines, sums = set(), 0, defaultdict[str, Decimal](Decimal)
-    for path in EXAMPLE_FILES:
-        with path.open(encoding="utf-8", newline="") as file:
-            for row in csv.DictReader(file):
-                quantity, price = int(row["quantity"]), Decimal(row["unit_price"])
-                if row["invoice"].startswith("CN-") or quantity <= 0 or price <= 0:
-                    continue
-                unit = Decimal(1).scaleb(-EXPONENTS[row["currency"]])
-                tax = (quantity * price * Decimal(row["vat_percent"]) / 100).quantize(
-                    unit, rounding=ROUND_HALF_EVEN
-                )
-                orders.add(row["invoice"])
-                lines += 1
-                sums[row["currency"]] += quantity * price + tax
-    return len(orders), lines, sums
-
-
-def test_the_example_invoices(database: Database) -> None:
-    add_sandbox()
-    how = mapping.load(EXAMPLES / "invoices" / "mapping.toml")
-
-    reports = [
-        importing.import_file(path=path, mapping=how, provider_account="sandbox", now=NOW)
-        for path in EXAMPLE_FILES
-    ]
-
-    sums: Counter[str] = Counter()
-    for report in reports:
-        sums += Counter({money.currency: money.amount_minor for money in report.sums})
-    orders, lines, expected = by_hand()
-    assert sum(report.orders for report in reports) == orders == Order.objects.count() == 105
-    assert sum(report.lines for report in reports) == lines == OrderLine.objects.count()
-    assert {c: Money(minor, c).amount for c, minor in sums.items()} == expected
-    assert set(sums) == {"CHF", "EUR", "GBP", "JPY", "KWD", "USD"}
-    assert [len(report.credit_notes) for report in reports] == [3, 3]
-    assert Counter(row.reason for report in reports for row in report.unsellable) == {
-        "price_not_positive": 2,
-        "quantity_not_positive": 2,
-    }
-    methods = set(Payment.objects.values_list("method", flat=True))
-    # That one is turned away whenever it is tried, so it would never come to an end.
-    assert methods == set(outcomes.OUTCOMES) - {"tok_unavailable"}

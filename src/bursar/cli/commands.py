@@ -179,7 +179,7 @@ def list_providers() -> None:
 
 @providers.command("add")
 def add_account(
-    account: Annotated[str, typer.Argument(help="The account's name, such as stripe-eu.")],
+    account: Annotated[str, typer.Argument(help="The account's name, such as europe.")],
     provider: Annotated[str, typer.Option(help="One of `bursar providers list`.")],
     settings: Setting = None,
 ) -> None:
@@ -251,10 +251,14 @@ def demo(
         Optional[Path],  # noqa: UP045
         typer.Option(help="A folder of invoices with its mapping.toml; ours by default."),
     ] = None,
+    port: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=0, max=65535, help="Run the sandbox as a process of its own, here."),
+    ] = None,
 ) -> None:
     """Show the main job: import invoices, charge them in the sandbox with every trouble, verify."""
     with _started(), starting.only_worker():
         from bursar.cli import summary
 
-        if not summary.show_main_job(invoices=invoices):
+        if not summary.show_main_job(invoices=invoices, port=port):
             raise typer.Exit(1)

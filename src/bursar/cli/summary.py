@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from django.db.models import Count, Sum
@@ -16,25 +17,25 @@ from bursar.ledger import balances, posting
 from bursar.money import Money
 from bursar.payments.models import Attempt, Payment, ProviderAccount, Review
 from bursar.queue import leasing
-from bursar.verify import counterparts, proof
+from bursar.verify import counterparts
 
 
-def show_main_job(*, invoices: Path | None) -> bool:
+def show_main_job(*, invoices: Path | None, port: int | None) -> bool:
     """Run the main job and print its summary; False if an invariant is broken."""
     console = tables.console
     console.print(Panel("[bold]Bursar[/]: orders in, money collected, books closed", expand=False))
     with console.status("starting") as status:
-        story = main_job.run(invoices=invoices, watch=status.update)
+        story = main_job.run(invoices=invoices, port=port, watch=status.update)
     for file, report in story.imports:
         tables.show_import(Path(file.name), report)
     console.print(_payments())
     console.print(_declines())
     console.print(_unknowns())
     console.print(_trial_balance())
-    console.print(_receivables())
+    console.print(_receivables(story.owed))
     _show_events(story)
     console.print("\n[bold]Do the books close?[/]")
-    findings = tables.show_proof(proof.prove)
+    findings = tables.show_proof(lambda _: iter(story.findings))
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in story.seconds.items())
     console.print(f"[dim]{spent}[/]")
     return all(finding.holds for finding in findings)
@@ -87,23 +88,26 @@ def _trial_balance() -> Table:
             debit, credit = max(amount, 0), max(-amount, 0)
             shown.add_row(currency, path, _shown(debit, currency), _shown(credit, currency))
         debits = sum(max(amount, 0) for _, amount in accounts)
-        credits = sum(max(-amount, 0) for _, amount in accounts)
-        totals = [f"[bold]{_shown(side, currency)}[/]" for side in (debits, credits)]
+        credited = sum(max(-amount, 0) for _, amount in accounts)
+        totals = [f"[bold]{_shown(side, currency)}[/]" for side in (debits, credited)]
         shown.add_row("", "", *totals, end_section=True)
     return shown
 
 
-def _receivables() -> Table:
-    """What each provider account owes by our books and by its own word."""
+def _receivables(owed: Mapping[str, int]) -> Table:
+    """What the demonstration's account owes by our books and by its own word."""
     shown = tables.table(
         "Receivable per provider account", "account", "currency", "our books", "the provider says",
         numbers=["our books", "the provider says"],
     )  # fmt: skip
     for account in ProviderAccount.objects.order_by("name").values_list("name", flat=True):
-        ours, theirs = counterparts.receivable(account), counterparts.owed(account)
-        for currency in sorted({*ours, *(theirs or {})}):
-            says = "-" if theirs is None else _shown(theirs.get(currency, 0), currency)
-            shown.add_row(account, currency, _shown(ours.get(currency, 0), currency), says)
+        ours = counterparts.receivable(account)
+        says = owed if account == main_job.ACCOUNT else {}
+        for currency in sorted({*ours, *says}) or ["-"]:
+            shown.add_row(
+                account, currency,
+                _shown(ours.get(currency, 0), currency), _shown(says.get(currency, 0), currency),
+            )  # fmt: skip
     return shown
 
 

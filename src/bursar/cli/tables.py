@@ -63,18 +63,15 @@ def show_import(file: Path, report: Report) -> None:
     if report.already_imported:
         console.print(f"{file}: imported before; nothing changed")
         return
-    sums = ", ".join(str(money) for money in report.sums)
-    console.print(
-        f"{file}: {report.orders:,} orders of {report.lines:,} lines: {sums or 'nothing'}"
-    )
+    sums = ", ".join(str(money) for money in report.sums) or "nothing"
+    console.print(f"[bold]{file}[/]: {report.orders:,} orders of {report.lines:,} lines")
+    console.print(f"  {sums}", soft_wrap=True)
     for name, rows in (("credit notes", report.credit_notes), ("not sold", report.unsellable)):
         if rows:
-            listed = table(f"{name}: {len(rows):,} rows", "line", "why", numbers=["line"])
-            for row in rows[:LINES_MAX]:
-                listed.add_row(str(row.line), escape(row.reason))
-            if len(rows) > LINES_MAX:
-                listed.add_row("", f"and {len(rows) - LINES_MAX:,} more")
-            console.print(listed)
+            told = [f"{row.line} {row.reason.replace('_', ' ')}" for row in rows[:LINES_MAX]]
+            more = f" and {len(rows) - LINES_MAX:,} more" if len(rows) > LINES_MAX else ""
+            listed = ", ".join(told).replace(" credit note", "")
+            console.print(f"  {name}, lines {escape(listed)}{more}", soft_wrap=True)
 
 
 def show_proof(
@@ -88,7 +85,8 @@ def show_proof(
             findings.append(finding)
             if not as_json:
                 mark = "[green]holds[/]" if finding.holds else "[bold red]BROKEN[/]"
-                console.print(f"  {mark}  [dim]{finding.folder:9}[/] {escape(finding.sentence)}")
+                where = f"[dim]{finding.folder:9}[/]"
+                console.print(f" {mark} {where} {escape(finding.sentence)}", soft_wrap=True)
     if as_json:
         _print_json(findings)
         return findings
@@ -141,12 +139,12 @@ def show_reviews() -> None:
     if not count:
         console.print("nothing waits for a person")
         return
-    shown = table(f"Reviews: {count:,} open", "id", "opened", "question", "about", "detail")
+    console.print(f"[bold]{count:,} open[/]; answer with: bursar reviews resolve ID ...")
     for review in open_ones[: LINES_MAX * 5]:
         detail = ", ".join(f"{key}: {value}" for key, value in review.detail.items())
-        opened = review.opened_at.strftime("%Y-%m-%d %H:%M")
-        shown.add_row(review.id, opened, review.code, escape(review.subject), escape(detail))
-    console.print(shown)
+        opened = review.opened_at.strftime("%Y-%m-%d %H:%M UTC")
+        console.print(f"{review.id}  {opened}  [bold]{review.code}[/]", soft_wrap=True)
+        console.print(f"    {escape(review.subject)}  {escape(detail)}", soft_wrap=True)
 
 
 def show_providers() -> None:

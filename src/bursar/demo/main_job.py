@@ -6,12 +6,16 @@ trouble, refunded in part, told of by disorderly webhooks, and booked.
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from bursar import clock, errors, groupcommit, ids, jobs, settings
 from bursar.imports import mapping as invoice_mapping
@@ -22,10 +26,12 @@ from bursar.payments import accounts, refunding
 from bursar.payments.models import Attempt, Payment
 from bursar.payments.states import AttemptStatus, PaymentStatus
 from bursar.providers.base import BadSignature
-from bursar.providers.sandbox import SandboxProvider, signing
+from bursar.providers.sandbox import SandboxProvider, server, signing
+from bursar.providers.sandbox.book import Book
 from bursar.providers.sandbox.delivering import Disorder
 from bursar.queue.models import Job, JobState
 from bursar.queue.worker import Worker
+from bursar.verify import counterparts, proof
 from bursar.webhooks import inbox
 
 ACCOUNT = "sandbox"
@@ -48,6 +54,8 @@ class Story:
     webhooks: Counter[str] = field(default_factory=Counter)
     refunds: int = 0
     payouts: list[Money] = field(default_factory=list)
+    findings: list[proof.Finding] = field(default_factory=list)
+    owed: Mapping[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -66,29 +74,59 @@ def invoices_folder() -> Path:
     raise errors.NotFound("the example invoices are not installed; give a folder of your own")
 
 
-def run(*, invoices: Path | None, watch: Watch = lambda _: None) -> Story:
+def run(*, invoices: Path | None, port: int | None = None, watch: Watch = lambda _: None) -> Story:
     """
     Do the main job on a folder of CSV files with its `mapping.toml`; ours without one.
 
-    Needs an installation that was started. A second run imports nothing again.
+    With *port* the sandbox is a process of its own that listens there on loopback (0: any free
+    one). Needs an installation that was started. A second run imports nothing again.
     """
     story, folder = Story(), invoices or invoices_folder()
-    _open_account()
-    with _timed(story, "import", watch, "placing the invoices as orders"):
-        for file in sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")]):
-            story.imports.append((file, _import(file, folder / "mapping.toml")))
-    with _timed(story, "charge", watch, "charging, with every kind of trouble"):
-        _settle(story, DISORDER)
-        _buyers_act()
-    with _timed(story, "refund", watch, "refunding every tenth order"):
-        story.refunds = _refund_some()
-        _settle(story, DISORDER)
-    with _timed(story, "webhooks", watch, "taking what the sandbox delivers again"):
-        # Half of what is left is paid out a month later, when disputes have had their course.
-        sandbox().book.advance(timedelta(days=30).total_seconds())
-        story.payouts = [snapshot.amount for snapshot in sandbox().book.pay_out()]
-        _settle(story, Disorder())
+    with _sandbox(port) as book:
+        with _timed(story, "import", watch, "placing the invoices as orders"):
+            for file in sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")]):
+                story.imports.append((file, _import(file, folder / "mapping.toml")))
+        with _timed(story, "charge", watch, "charging, with every kind of trouble"):
+            _settle(story, book, DISORDER)
+            _buyers_act(book)
+            _settle(story, book, DISORDER)
+            story.payouts = [snapshot.amount for snapshot in book.pay_out()]
+        with _timed(story, "refund", watch, "refunding every tenth order"):
+            story.refunds = _refund_some()
+            _settle(story, book, DISORDER)
+        with _timed(
+            story, "webhooks", watch, "a month later: disputes, failed refunds, late webhooks"
+        ):
+            book.advance(timedelta(days=30).total_seconds())
+            _settle(story, book, Disorder())
+        # The balance is told before the sandbox's process ends.
+        watch("checking the books")
+        story.findings = list(proof.prove())
+        story.owed = counterparts.owed(ACCOUNT) or {}
     return story
+
+
+@contextmanager
+def _sandbox(port: int | None) -> Iterator[Book]:
+    """Set the account up, in this process or one of its own, and hold its book open."""
+    path = settings.current.home / "sandbox.sqlite3"
+    terms = {"fee_basis_points": 150, "fee_fixed_minor": 20}
+    if port is None:
+        _open_account({"book": str(path), **terms})
+        yield _provider().book
+        return
+    command = [sys.executable, "-m", server.__name__, "--book", str(path), "--port", str(port)]
+    command += [f"--{name.replace('_', '-')}={value}" for name, value in terms.items()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = process.stdout.readline().strip().removeprefix("port=")
+        _open_account({"url": f"http://127.0.0.1:{told}", "timeout_seconds": 2.0})
+        book = Book(str(path))
+        try:
+            yield book
+        finally:
+            book.close()
+            process.terminate()
 
 
 class _timed:  # noqa: N801  (reads as a statement)
@@ -103,19 +141,13 @@ class _timed:  # noqa: N801  (reads as a statement)
         self._story.seconds[self._name] = time.perf_counter() - self._began
 
 
-def sandbox() -> SandboxProvider:
-    """The provider object of the demonstration's account."""
+def _provider() -> SandboxProvider:
     provider = accounts.get(ACCOUNT)
     assert isinstance(provider, SandboxProvider)
     return provider
 
 
-def _open_account() -> None:
-    config = {
-        "book": str(settings.current.home / "sandbox.sqlite3"),
-        "fee_basis_points": 150,
-        "fee_fixed_minor": 20,
-    }
+def _open_account(config: Mapping[str, Any]) -> None:
     now = clock.now()
     groupcommit.commits.wait(
         lambda: accounts.add(name=ACCOUNT, provider="sandbox", config=config, now=now)
@@ -128,14 +160,14 @@ def _import(file: Path, mapping: Path) -> importing.Report:
     )
 
 
-def _settle(story: Story, disorder: Disorder) -> None:
+def _settle(story: Story, book: Book, disorder: Disorder) -> None:
     """Work, and take the sandbox's webhooks, until nothing more happens soon."""
     position, until = 0, time.monotonic() + SECONDS_MAX
     while time.monotonic() < until:
         worker = Worker(jobs.HANDLERS)
         asyncio.run(worker.run(until_empty=True))
         story.jobs += worker.outcomes
-        position, taken = _deliver(story, position, disorder)
+        position, taken = _deliver(story, book, position, disorder)
         due = Job.objects.filter(state__in=[JobState.READY, JobState.LEASED]).exists()
         soon = Job.objects.filter(state=JobState.DELAYED, run_at__lte=clock.now() + WAIT)
         if not (taken or due or soon.exists()):
@@ -143,11 +175,10 @@ def _settle(story: Story, disorder: Disorder) -> None:
         time.sleep(0.05)
 
 
-def _deliver(story: Story, position: int, disorder: Disorder) -> tuple[int, int]:
+def _deliver(story: Story, book: Book, position: int, disorder: Disorder) -> tuple[int, int]:
     """Take what the sandbox delivers after *position*; returns the new one and the count."""
-    provider = sandbox()
-    (key, *_) = signing.keys_of(provider.config.webhook_secret)
-    deliveries = provider.book.deliveries(key, after=position, disorder=disorder, at=clock.now())
+    (key, *_) = signing.keys_of(_provider().config.webhook_secret)
+    deliveries = book.deliveries(key, after=position, disorder=disorder, at=clock.now())
     for delivery in deliveries:
         try:
             new = inbox.take(provider_account=ACCOUNT, headers=delivery.headers, body=delivery.body)
@@ -158,12 +189,12 @@ def _deliver(story: Story, position: int, disorder: Disorder) -> tuple[int, int]
     return position, len(deliveries)
 
 
-def _buyers_act() -> None:
+def _buyers_act(book: Book) -> None:
     """Every second buyer who was asked to approves; the others refuse."""
     waiting = Attempt.objects.filter(status=AttemptStatus.REQUIRES_ACTION).order_by("id")
     for number, attempt in enumerate(waiting):
         try:
-            sandbox().book.complete_action(attempt.reference, approve=number % 2 == 0)
+            book.complete_action(attempt.reference, approve=number % 2 == 0)
         except errors.NotFound:
             continue  # acted in an earlier run whose webhook is still to come
 

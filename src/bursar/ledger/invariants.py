@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 INVARIANTS: Mapping[str, str] = {
-    "every transfer moves a positive amount between two accounts of its currency": (
+    "every transfer is positive, between two accounts of its currency": (
         "SELECT id, subject, debit_account_id, credit_account_id, amount_minor, currency "
         "FROM bursar_transfer WHERE amount_minor <= 0 OR debit_account_id = credit_account_id "
         "OR debit_account_id NOT LIKE '%%:' || currency "

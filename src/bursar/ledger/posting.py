@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection, transaction
 
-from bursar import fields, groupcommit, settings
+from bursar import fields, groupcommit, settings, sql
 
 POSTED = (
     "SELECT debit_account_id, credit_account_id, SUM(amount_minor) FROM bursar_transfer "
@@ -39,8 +39,7 @@ def post(*, subject: str, target: Mapping[tuple[str, str], int], now: datetime) 
     rows = _transfers(subject, due(subject=subject, target=target), now)
     if rows:
         _open({str(name) for row in rows for name in row[1:3]})
-        with connection.cursor() as cursor:
-            cursor.executemany(TRANSFER, rows)
+        sql.run_many(TRANSFER, rows)
     return len(rows)
 
 
@@ -53,10 +52,8 @@ def due(*, subject: str, target: Mapping[tuple[str, str], int]) -> dict[tuple[st
     lacking: defaultdict[tuple[str, str], int] = defaultdict(int)
     for (debit, credit), amount in target.items():
         _add(lacking, debit, credit, amount)
-    with connection.cursor() as cursor:
-        cursor.execute(POSTED, [subject])
-        for debit, credit, amount in cursor.fetchall():
-            _add(lacking, debit, credit, -int(amount))
+    for debit, credit, amount in sql.rows(POSTED, [subject]):
+        _add(lacking, debit, credit, -int(amount))
     return {pair: amount for pair, amount in lacking.items() if amount}
 
 
@@ -70,10 +67,10 @@ def _add(lacking: defaultdict[tuple[str, str], int], debit: str, credit: str, am
 
 def _transfers(
     subject: str, lacking: Mapping[tuple[str, str], int], now: datetime
-) -> list[tuple[object, ...]]:
+) -> list[tuple[fields.Parameter, ...]]:
     date = fields.day(now.astimezone(ZoneInfo(settings.current.time_zone)).date())
     created = fields.at(now)
-    rows: list[tuple[object, ...]] = []
+    rows: list[tuple[fields.Parameter, ...]] = []
     for (first, second), amount in sorted(lacking.items()):
         debit, credit = (first, second) if amount > 0 else (second, first)
         rows.append((subject, debit, credit, abs(amount), currency_of(debit), date, created))
@@ -89,6 +86,5 @@ def _open(names: set[str]) -> None:
     database = connection.settings_dict["NAME"]
     new = sorted(name for name in names if (database, name) not in _open_accounts)
     if new:
-        with connection.cursor() as cursor:
-            cursor.executemany(OPEN_ACCOUNT, [(name, currency_of(name)) for name in new])
+        sql.run_many(OPEN_ACCOUNT, [(name, currency_of(name)) for name in new])
         transaction.on_commit(lambda: _open_accounts.update((database, name) for name in new))

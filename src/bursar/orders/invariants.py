@@ -12,7 +12,7 @@ INVARIANTS: Mapping[str, str] = {
         "HAVING COALESCE(SUM(l.gross_minor), 0) <> o.total_minor "
         "OR COALESCE(SUM(l.tax_minor), 0) <> o.tax_minor"
     ),
-    "a payment asks for its order's currency and at most its total": (
+    "a payment is in its order's currency and at most its total": (
         "SELECT p.id, p.order_id, p.amount_minor, p.currency FROM bursar_payment p "
         "JOIN bursar_order o ON o.id = p.order_id "
         "WHERE p.currency <> o.currency OR p.amount_minor > o.total_minor"

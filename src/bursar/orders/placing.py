@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db import connection
-
-from bursar import errors, fields, groupcommit, ids, logs
+from bursar import errors, fields, groupcommit, ids, logs, sql
 from bursar.payments import charging
 from bursar.payments.states import CaptureMethod
 from bursar.pricing import calculator
@@ -85,16 +83,14 @@ def place(order: NewOrder, *, order_id: str, payment_id: str, now: datetime) -> 
     groupcommit.require_transaction()
     check(order)
     price = calculator.price(order.lines, currency=order.currency)
-    row = [
+    row: list[fields.Parameter] = [
         order_id, order.reference, order.currency, price.total.amount_minor,
         price.tax.amount_minor, json.dumps(dict(order.buyer)), json.dumps(dict(order.metadata)),
         order.idempotency_key, order.fingerprint(), fields.at(order.placed_at), fields.at(now),
     ]  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(INSERT_ORDER, row)
-        if cursor.rowcount == 0:
-            return _known(order)
-        cursor.executemany(INSERT_LINE, _line_rows(order_id, price))
+    if sql.run(INSERT_ORDER, row) == 0:
+        return _known(order)
+    sql.run_many(INSERT_LINE, _line_rows(order_id, price))
     if order.provider_account and price.total.amount_minor:
         charging.open_payment(
             payment_id=payment_id,
@@ -109,7 +105,7 @@ def place(order: NewOrder, *, order_id: str, payment_id: str, now: datetime) -> 
     return order_id
 
 
-def _line_rows(order_id: str, price: calculator.Price) -> list[tuple[object, ...]]:
+def _line_rows(order_id: str, price: calculator.Price) -> list[tuple[fields.Parameter, ...]]:
     return [
         (
             order_id, position, p.line.sku, p.line.description, p.line.quantity,
@@ -120,9 +116,7 @@ def _line_rows(order_id: str, price: calculator.Price) -> list[tuple[object, ...
 
 
 def _known(order: NewOrder) -> str:
-    with connection.cursor() as cursor:
-        cursor.execute(FIND_KEY, [order.idempotency_key])
-        order_id, fingerprint = cursor.fetchone()
+    [(order_id, fingerprint)] = sql.rows(FIND_KEY, [order.idempotency_key])
     if fingerprint != order.fingerprint():
         raise KeyReused(
             f"the key of {order_id} was used again for another order", param="idempotency_key"
@@ -157,7 +151,7 @@ def check_text(param: str, text: str, letters_max: int, *, required: bool = Fals
     :raises errors.ValidationError: if it is too long, missing, or cannot be stored;
     :raises CardNumber: if it holds what looks like one.
     """
-    if not isinstance(text, str) or len(text) > letters_max or (required and not text):
+    if len(text) > letters_max or (required and not text):
         raise errors.ValidationError(f"a text of at most {letters_max} letters", param=param)
     if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
         raise errors.ValidationError("NUL and lone surrogates cannot be stored", param=param)

@@ -14,9 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
-
-from bursar import clock, errors, fields, groupcommit, logs
+from bursar import clock, errors, fields, groupcommit, logs, sql
 from bursar.money import Money
 from bursar.payments import accounts, recording, statements
 from bursar.payments.states import AttemptStatus
@@ -55,6 +53,7 @@ class Intent:
 
     @property
     def attempt_id(self) -> str:
+        """The attempt's id, which is the key of every repeat."""
         return self.request.key
 
 
@@ -78,8 +77,7 @@ def insert(
         attempt_id, payment_id, refund_id, operation.value, amount_minor, target, False, False,
         fields.at(now),
     ]  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(statements.INSERT_ATTEMPT, row)
+    sql.run(statements.INSERT_ATTEMPT, row)
     return statements.AttemptRow(
         attempt_id, operation, refund_id, amount_minor, AttemptStatus.CREATED, target, "", 0, now
     )
@@ -138,7 +136,7 @@ async def call(intent: Intent) -> Result:
             result = await method(intent.request)
     except (errors.Unavailable, errors.OutcomeUnknown):
         raise
-    except Exception as error:  # noqa: BLE001  (a plug-in may raise anything after it has sent)
+    except Exception as error:  # a plug-in may raise anything after it has sent
         raise errors.OutcomeUnknown(f"{type(error).__name__}: {error}") from error
     if not isinstance(result, Result) or result.outcome not in STATUSES:
         raise errors.OutcomeUnknown(f"{intent.provider.name} gave no clear answer")

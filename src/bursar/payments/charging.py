@@ -6,9 +6,7 @@ import itertools
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from django.db import connection
-
-from bursar import clock, errors, fields, groupcommit, ids
+from bursar import clock, errors, fields, groupcommit, ids, sql
 from bursar.money import Money
 from bursar.payments import accounts, attempting, folding, recording, statements
 from bursar.payments.states import COLLECTING, LIVE, AttemptStatus, CaptureMethod, PaymentStatus
@@ -65,13 +63,12 @@ def open_payment(
     provider = accounts.get(provider_account)
     if capture_method is CaptureMethod.MANUAL and not isinstance(provider, base.Captures):
         raise NotOffered(f"{provider.name} cannot capture later", param="capture_method")
-    row = [
+    row: list[fields.Parameter] = [
         payment_id, order_id, provider_account, amount.amount_minor, tax_minor, amount.currency,
         capture_method.value, method, fields.at(now), fields.at(now),
         fields.at(now + EXPIRES_AFTER),
     ]  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(statements.INSERT_PAYMENT, row)
+    sql.run(statements.INSERT_PAYMENT, row)
     leasing.enqueue("charge", {"payment_id": payment_id}, now=now)
 
 
@@ -119,7 +116,7 @@ def request_capture(*, payment_id: str, amount: Money, attempt_id: str, now: dat
     :raises NotCapturable: if less than that is authorized, or another capture is under way.
     """
     payment = statements.lock_payment(payment_id)
-    if amount.currency != payment.currency or not 0 < amount.amount_minor:
+    if amount.currency != payment.currency or amount.amount_minor <= 0:
         raise errors.ValidationError(
             f"a capture is a positive amount in {payment.currency}", param="amount"
         )
@@ -251,6 +248,5 @@ def cancel(*, payment_id: str, now: datetime, closed: str = "canceled") -> None:
     for attempt in statements.attempts_of(payment_id):
         if attempt.operation in COLLECTING and attempt.status in LIVE:
             raise NotCancelable(f"{payment_id} is being collected ({attempt.status})")
-    with connection.cursor() as cursor:
-        cursor.execute(CLOSE, [closed, payment_id])
+    sql.run(CLOSE, [closed, payment_id])
     recording.refresh(payment=statements.lock_payment(payment_id), now=now)

@@ -95,14 +95,14 @@ def _nobody_at_it() -> Iterator[Mapping[str, object]]:
 
 
 INVARIANTS: Mapping[str, str | Callable[[], Iterable[Mapping[str, object]]]] = {
-    "every payment's row and books are what its facts make of them": _wrong_states,
-    "refunds under way are reserved on their payment, and nothing else is": (
+    "every payment and its books are what its facts make of them": _wrong_states,
+    "refunds under way are reserved, and nothing else is": (
         "SELECT p.id, p.reserved_minor, COALESCE(SUM(r.amount_minor), 0) AS pending_minor "
         "FROM bursar_payment p LEFT JOIN bursar_refund r "
         "ON r.payment_id = p.id AND r.status = 'pending' "
         "GROUP BY p.id, p.reserved_minor HAVING p.reserved_minor <> COALESCE(SUM(r.amount_minor), 0)"
     ),
-    "refunds never exceed what was captured, unless a person is asked": (
+    "no refund exceeds what was captured, or a person is asked": (
         "SELECT p.id, p.captured_minor, p.refunded_minor, p.reserved_minor FROM bursar_payment p "
         "WHERE p.refunded_minor + p.reserved_minor > p.captured_minor AND NOT EXISTS "
         "(SELECT 1 FROM bursar_review v WHERE v.payment_id = p.id)"
@@ -112,7 +112,7 @@ INVARIANTS: Mapping[str, str | Callable[[], Iterable[Mapping[str, object]]]] = {
         "WHERE operation IN ('charge', 'authorize') "
         "AND status NOT IN ('declined', 'not_sent') GROUP BY payment_id HAVING COUNT(*) > 1"
     ),
-    "an unknown outcome is resolved within a day, or a person is asked": _unknown_for_long,
+    "no outcome stays unknown for a day, or a person is asked": _unknown_for_long,
     "money moved for nobody we know is put before a person": (
         "SELECT DISTINCT f.provider_account_id, f.kind, f.reference FROM bursar_fact f "
         "WHERE f.kind IN ('charge', 'refund', 'dispute') AND NOT EXISTS (SELECT 1 FROM "

@@ -133,7 +133,7 @@ async def _status(case: _Case, request: StatusRequest) -> Result:
             return await case.provider.get_status(request)
     except (errors.Unavailable, errors.OutcomeUnknown):
         raise
-    except Exception as error:  # noqa: BLE001  (a plug-in may raise anything)
+    except Exception as error:  # a plug-in may raise anything
         raise errors.OutcomeUnknown(f"{type(error).__name__}: {error}") from error
 
 
@@ -199,6 +199,11 @@ def _expire(case: _Case, result: Result, now: datetime) -> None:
 
 
 def _ask_a_person(case: _Case, code: str, now: datetime) -> None:
+    # A webhook may have told since we asked; then there is nothing left to decide.
+    statements.lock_payment(case.intent.payment_id)
+    attempts = statements.attempts_of(case.intent.payment_id)
+    if not any(a.id == case.attempt.id and a.status in LIVE for a in attempts):
+        return
     reviewing.open_review(
         code=code,
         subject=case.intent.payment_id,

@@ -106,7 +106,7 @@ class Refund(models.Model):
     status = models.CharField(
         max_length=10, choices=_choices(RefundStatus), default=RefundStatus.PENDING
     )
-    idempotency_key = models.CharField(max_length=255, null=True, unique=True)  # noqa: DJ001
+    idempotency_key = models.CharField(max_length=255, null=True, unique=True)
     created_at = models.DateTimeField()
 
     class Meta:

@@ -8,13 +8,13 @@ transaction that stores the facts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from django.db import connection
 
-from bursar import fields, groupcommit, ids
+from bursar import fields, groupcommit, ids, sql
 from bursar.ledger import posting
 from bursar.payments import booking, folding, reviewing, statements
 from bursar.payments.states import LIVE, AttemptStatus
@@ -115,9 +115,8 @@ def lock_families(provider_account: str, told: Iterable[Snapshot]) -> None:
     # seeing the other; so all news about one charge queue up. SQLite has one writer anyway.
     if connection.vendor == "postgresql":
         roots = sorted({s.parent_reference or s.reference for s in told})
-        with connection.cursor() as cursor:
-            for root in roots:
-                cursor.execute(statements.LOCK_FAMILY, [f"{provider_account}/{root}"])
+        for root in roots:
+            sql.run(statements.LOCK_FAMILY, [f"{provider_account}/{root}"])
 
 
 def _insert_facts(
@@ -138,8 +137,7 @@ def _insert_facts(
     ]  # fmt: skip
     for snapshot in told:
         folding.rank(snapshot)  # a status that cannot be folded must not be stored
-    with connection.cursor() as cursor:
-        cursor.executemany(statements.INSERT_FACT, rows)
+    sql.run_many(statements.INSERT_FACT, rows)
 
 
 def _links(
@@ -165,24 +163,19 @@ def _links(
 def _find_link(
     provider_account: str, snapshot: Snapshot, links: dict[ObjectKey, Link]
 ) -> tuple[Link, str] | None:
-    with connection.cursor() as cursor:
-        if snapshot.kind is not Kind.FEE or not snapshot.parent_reference:
-            cursor.execute(
-                statements.FIND_LINK, [provider_account, snapshot.kind.value, snapshot.reference]
-            )
-            if row := cursor.fetchone():
-                return Link(row[0], row[1]), ""
-        if snapshot.key:
-            cursor.execute(statements.FIND_BY_KEY, [snapshot.key, provider_account])
-            if row := cursor.fetchone():
-                return Link(row[0], row[1]), "key"
-        if parent := snapshot.parent_reference:
-            charge = (Kind.CHARGE.value, parent)
-            if charge in links:
-                return Link(links[charge].payment_id, None), "parent"
-            cursor.execute(statements.FIND_LINK, [provider_account, *charge])
-            if row := cursor.fetchone():
-                return Link(row[0], None), "parent"
+    find_link, own = statements.FIND_LINK, [snapshot.kind.value, snapshot.reference]
+    if snapshot.kind is not Kind.FEE or not snapshot.parent_reference:
+        if row := sql.row(find_link, [provider_account, *own]):
+            return Link(row[0], row[1]), ""
+    if snapshot.key:
+        if row := sql.row(statements.FIND_BY_KEY, [snapshot.key, provider_account]):
+            return Link(row[0], row[1]), "key"
+    if parent := snapshot.parent_reference:
+        charge = (Kind.CHARGE.value, parent)
+        if charge in links:
+            return Link(links[charge].payment_id, None), "parent"
+        if row := sql.row(find_link, [provider_account, *charge]):
+            return Link(row[0], None), "parent"
     return None
 
 
@@ -194,8 +187,7 @@ def _write_links(
             (provider_account, *key, link.payment_id, link.refund_id, by, fields.at(now))
             for key, link, by in new
         ]
-        with connection.cursor() as cursor:
-            cursor.executemany(statements.INSERT_LINK, rows)
+        sql.run_many(statements.INSERT_LINK, rows)
 
 
 def _adopt(
@@ -203,15 +195,13 @@ def _adopt(
 ) -> list[ObjectKey]:
     """Link what had been told of a charge before we knew whose it is."""
     adopted: list[tuple[ObjectKey, Link, str]] = []
-    with connection.cursor() as cursor:
-        for reference in sorted({s.reference for s in told if s.kind is Kind.CHARGE}):
-            link = links.get((Kind.CHARGE.value, reference))
-            if link is not None:
-                cursor.execute(statements.FIND_ORPHANS, [provider_account, reference])
-                adopted += [
-                    ((kind, orphan), Link(link.payment_id, None), "parent")
-                    for kind, orphan in cursor.fetchall()
-                ]
+    for reference in sorted({s.reference for s in told if s.kind is Kind.CHARGE}):
+        link = links.get((Kind.CHARGE.value, reference))
+        if link is not None:
+            orphans = sql.rows(statements.FIND_ORPHANS, [provider_account, reference])
+            adopted += [
+                ((kind, orphan), Link(link.payment_id, None), "parent") for kind, orphan in orphans
+            ]
     _write_links(provider_account, adopted, now)
     return [key for key, _, _ in adopted]
 
@@ -260,7 +250,7 @@ def refresh(*, payment: statements.PaymentRow, now: datetime) -> folding.Payment
 
 
 #: What a provider object that came of an attempt says of the attempt.
-_SETTLED_BY = {
+_SETTLED_BY: Mapping[tuple[str, str], AttemptStatus] = {
     (Kind.CHARGE, ChargeStatus.CAPTURED): AttemptStatus.SUCCEEDED,
     (Kind.CHARGE, ChargeStatus.PARTIALLY_CAPTURED): AttemptStatus.SUCCEEDED,
     (Kind.CHARGE, ChargeStatus.AUTHORIZED): AttemptStatus.SUCCEEDED,
@@ -286,7 +276,7 @@ def _settle_by_facts(
     settled = []
     for attempt in attempts:
         told = made.get(attempt.id)
-        status = told and _SETTLED_BY.get((told.kind, told.status))  # type: ignore[call-overload]
+        status = _SETTLED_BY.get((told.kind, told.status)) if told else None
         if attempt.status in LIVE and told and status:
             settle_attempt(
                 attempt_id=attempt.id, status=status, reference=told.reference, code=told.code,
@@ -295,7 +285,7 @@ def _settle_by_facts(
             for code in OUTCOME_REVIEWS:
                 reviewing.close(
                     code=code, subject=payment.id, resolution=f"the provider told: {status}",
-                    now=now,
+                    attempt_id=attempt.id, now=now,
                 )  # fmt: skip
             attempt = replace(attempt, status=status, reference=told.reference)  # noqa: PLW2901
         settled.append(attempt)
@@ -376,11 +366,8 @@ def settle_attempt(
     Needs an open transaction; call it before `record`, which folds attempts too.
     """
     groupcommit.require_transaction()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            statements.SETTLE_ATTEMPT,
-            [
-                status.value, reference, code, soft, action_url, fields.at(now),
-                status is AttemptStatus.UNKNOWN, attempt_id, *[s.value for s in LIVE],
-            ],
-        )  # fmt: skip
+    row = [
+        status.value, reference, code, soft, action_url, fields.at(now),
+        status is AttemptStatus.UNKNOWN, attempt_id, *[s.value for s in LIVE],
+    ]  # fmt: skip
+    sql.run(statements.SETTLE_ATTEMPT, row)

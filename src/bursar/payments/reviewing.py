@@ -48,12 +48,19 @@ def open_review(
         cursor.execute(OPEN, row)
 
 
-def close(*, code: str, subject: str, resolution: str, now: datetime) -> int:
-    """Answer the open questions of one kind about *subject* because time has answered them."""
+def close(
+    *, code: str, subject: str, resolution: str, now: datetime, attempt_id: str | None = None
+) -> int:
+    """
+    Answer the open questions of one kind about *subject* because time has answered them.
+
+    With *attempt_id* only those about that attempt: another of the same payment may be in doubt.
+    """
     groupcommit.require_transaction()
-    return Review.objects.filter(code=code, subject=subject, resolved_at__isnull=True).update(
-        resolved_at=now, resolution=resolution, resolved_by="bursar"
-    )
+    asked = Review.objects.filter(code=code, subject=subject, resolved_at__isnull=True)
+    if attempt_id is not None:
+        asked = asked.filter(detail__attempt=attempt_id)
+    return asked.update(resolved_at=now, resolution=resolution, resolved_by="bursar")
 
 
 def resolve(*, review_id: str, resolution: str, by: str, now: datetime) -> None:

@@ -8,13 +8,13 @@ these roads. Everything that is not run for every payment uses the ORM.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
 
-from bursar import errors, fields, groupcommit
+from bursar import errors, fields, groupcommit, sql
 from bursar.money import Money
 from bursar.payments.folding import PaymentState
 from bursar.providers.base import Kind, RefundStatus, Snapshot
@@ -93,9 +93,11 @@ FIND_BY_KEY = (
     "SELECT a.payment_id, a.refund_id FROM bursar_attempt a "
     "JOIN bursar_payment p ON p.id = a.payment_id WHERE a.id = %s AND p.provider_account_id = %s"
 )
+# NOT (... = '') word for word as in the index `fact_parent`: SQLite does not see that <> '' is the
+# same, and would go through all facts of the account.
 FIND_ORPHANS = (
     "SELECT DISTINCT f.kind, f.reference FROM bursar_fact f WHERE f.provider_account_id = %s "
-    "AND f.parent_reference = %s AND f.parent_reference <> '' AND NOT EXISTS (SELECT 1 FROM "
+    "AND f.parent_reference = %s AND NOT (f.parent_reference = '') AND NOT EXISTS (SELECT 1 FROM "
     "bursar_factlink l WHERE l.provider_account_id = f.provider_account_id "
     "AND l.kind = f.kind AND l.reference = f.reference)"
 )
@@ -189,9 +191,7 @@ def get_payment(payment_id: str) -> PaymentRow:
 
 
 def _payment(query: str, payment_id: str) -> PaymentRow:
-    with connection.cursor() as cursor:
-        cursor.execute(query, [payment_id])
-        row = cursor.fetchone()
+    row = sql.row(query, [payment_id])
     if row is None:
         raise UnknownPayment(f"there is no payment {payment_id!r}")
     return PaymentRow(*row)
@@ -199,16 +199,14 @@ def _payment(query: str, payment_id: str) -> PaymentRow:
 
 def attempts_of(payment_id: str) -> list[AttemptRow]:
     """All attempts of a payment, oldest first."""
-    with connection.cursor() as cursor:
-        cursor.execute(ATTEMPTS, [payment_id])
-        return [_attempt(row) for row in cursor.fetchall()]
+    return [_attempt(row) for row in sql.rows(ATTEMPTS, [payment_id])]
 
 
 def _attempt(row: Sequence[Any]) -> AttemptRow:
-    *rest, created_at = row
-    moment = fields.utc(created_at)
+    attempt = AttemptRow(*row)
+    moment = fields.utc(attempt.created_at)
     assert moment is not None
-    return AttemptRow(*rest, moment)
+    return replace(attempt, created_at=moment)
 
 
 def load(
@@ -218,20 +216,17 @@ def load(
     attempts = attempts_of(payment.id)
     references: dict[str, set[str]] = {}
     facts = []
-    with connection.cursor() as cursor:
-        cursor.execute(FACTS_OF_PAYMENT, [payment.id])
-        for refund_id, *row in cursor.fetchall():
-            facts.append(_snapshot(row))
-            if refund_id:
-                references.setdefault(refund_id, set()).add(facts[-1].reference)
-        refunds = []
-        # A payment is refunded by way of attempts, so without one there is nothing to read.
-        if any(attempt.refund_id for attempt in attempts) or payment.reserved_minor:
-            cursor.execute(REFUNDS, [payment.id])
-            refunds = [
-                RefundRow(*row, references=tuple(sorted(references.get(row[0], ()))))
-                for row in cursor.fetchall()
-            ]
+    for refund_id, *row in sql.rows(FACTS_OF_PAYMENT, [payment.id]):
+        facts.append(_snapshot(row))
+        if refund_id:
+            references.setdefault(refund_id, set()).add(facts[-1].reference)
+    refunds = []
+    # A payment is refunded by way of attempts, so without one there is nothing to read.
+    if any(attempt.refund_id for attempt in attempts) or payment.reserved_minor:
+        refunds = [
+            RefundRow(key, amount, tax, status, tuple(sorted(references.get(key, ()))))
+            for key, amount, tax, status in sql.rows(REFUNDS, [payment.id])
+        ]
     return attempts, refunds, facts
 
 
@@ -260,18 +255,15 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
 
 def facts_of_object(provider_account: str, key: tuple[str, str]) -> list[Snapshot]:
     """Everything we were told of one provider object."""
-    with connection.cursor() as cursor:
-        cursor.execute(FACTS_OF_OBJECT, [provider_account, *key])
-        return [_snapshot(row) for row in cursor.fetchall()]
+    return [_snapshot(row) for row in sql.rows(FACTS_OF_OBJECT, [provider_account, *key])]
 
 
 def unmatched_refunds(provider_account: str, key: tuple[str, str]) -> list[Snapshot]:
     """Everything we were told of the refunds of a charge that has no payment."""
     if key[0] != Kind.CHARGE:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(FIND_ORPHANS, [provider_account, key[1]])
-        orphans = [tuple(row) for row in cursor.fetchall() if row[0] == Kind.REFUND]
+    found = sql.rows(FIND_ORPHANS, [provider_account, key[1]])
+    orphans = [(kind, reference) for kind, reference in found if kind == Kind.REFUND]
     return [fact for orphan in orphans for fact in facts_of_object(provider_account, orphan)]
 
 
@@ -279,9 +271,8 @@ def unmatched_subjects(subjects: Sequence[str]) -> list[str]:
     """Which of *subjects* have transfers or an open review."""
     if not subjects:
         return []
-    with connection.cursor() as cursor:
-        cursor.execute(FIND_UNMATCHED.format(fields.placeholders(subjects)), [*subjects, *subjects])
-        return sorted(row[0] for row in cursor.fetchall())
+    query = FIND_UNMATCHED.format(fields.placeholders(subjects))
+    return sorted(subject for (subject,) in sql.rows(query, [*subjects, *subjects]))
 
 
 def update_payment(
@@ -298,11 +289,9 @@ def update_payment(
     )  # fmt: skip
     if (payment.status, cached) == (state.status, amounts):
         return
-    with connection.cursor() as cursor:
-        cursor.execute(UPDATE_PAYMENT, [state.status.value, *amounts, fields.at(now), payment.id])
+    sql.run(UPDATE_PAYMENT, [state.status.value, *amounts, fields.at(now), payment.id])
 
 
 def update_refund(refund_id: str, status: RefundStatus) -> None:
     """Bring the cached status of a refund up to date."""
-    with connection.cursor() as cursor:
-        cursor.execute(UPDATE_REFUND, [status.value, refund_id])
+    sql.run(UPDATE_REFUND, [status.value, refund_id])

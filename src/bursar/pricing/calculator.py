@@ -50,6 +50,7 @@ class PricedLine:
 
     @property
     def gross_minor(self) -> int:
+        """Net and tax together."""
         return self.net_minor + self.tax_minor
 
 

@@ -213,6 +213,7 @@ class Secret:
         self.__text = text
 
     def reveal(self) -> str:
+        """The text itself."""
         return self.__text
 
     def __repr__(self) -> str:
@@ -290,21 +291,27 @@ class PaymentProvider(abc.ABC):
 class Charges(Protocol):
     """What a function needs that only collects money."""
 
-    async def charge(self, request: ChargeRequest, /) -> Result: ...
+    async def charge(self, request: ChargeRequest, /) -> Result:
+        """Collect or authorize money once per key."""
+        ...
 
 
 @runtime_checkable
 class Captures(Protocol):
     """Captures what was authorized, in parts where the provider allows it."""
 
-    async def capture(self, request: CaptureRequest, /) -> Result: ...
+    async def capture(self, request: CaptureRequest, /) -> Result:
+        """Capture what the request says, once per key."""
+        ...
 
 
 @runtime_checkable
 class Voids(Protocol):
     """Releases an authorization."""
 
-    async def void(self, request: VoidRequest, /) -> Result: ...
+    async def void(self, request: VoidRequest, /) -> Result:
+        """Release what is not captured."""
+        ...
 
 
 @runtime_checkable
@@ -320,21 +327,27 @@ class VerifiesWebhooks(Protocol):
 class TranslatesWebhooks(Protocol):
     """Turns a verified body into snapshots; pure and synchronous."""
 
-    def facts(self, body: bytes, /) -> Iterable[Snapshot]: ...
+    def facts(self, body: bytes, /) -> Iterable[Snapshot]:
+        """Say what a verified delivery tells."""
+        ...
 
 
 @runtime_checkable
 class ListsObjects(Protocol):
     """Tells everything it holds, so that both books can be compared."""
 
-    def list_objects(self) -> AsyncIterator[Snapshot]: ...
+    def list_objects(self) -> AsyncIterator[Snapshot]:
+        """Every object, in any order, as it is now."""
+        ...
 
 
 @runtime_checkable
 class TellsBalance(Protocol):
     """Tells what it owes the merchant now, by currency."""
 
-    async def balances(self) -> Mapping[str, int]: ...
+    async def balances(self) -> Mapping[str, int]:
+        """Minor units owed, by currency."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db import connection
 
-from bursar import clock, fields, groupcommit
+from bursar import clock, fields, groupcommit, sql
 from bursar.queue.models import JobState
 
 PRIORITY_NORMAL = 100
@@ -23,7 +23,8 @@ PRIORITY_LOW = 200
 
 ENQUEUE = (
     "INSERT INTO bursar_job (name, payload, priority, state, run_at, attempts, unique_key, "
-    "last_error, created_at) VALUES (%s, %s, %s, %s, %s, 0, %s, '', %s) "
+    "lease_token, leased_until, last_error, created_at) "
+    "VALUES (%s, %s, %s, %s, %s, 0, %s, NULL, NULL, '', %s) "
     "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND NOT (state = 'dead') DO NOTHING"
 )
 # SKIP LOCKED is filled in on PostgreSQL only: SQLite has one writer.
@@ -54,8 +55,8 @@ RELEASE = (
 EXTEND = "UPDATE bursar_job SET leased_until = %s WHERE id = %s AND lease_token = %s"
 REVIVE = (
     "UPDATE bursar_job SET state = 'ready', attempts = 0 WHERE id = %s AND state = 'dead' "
-    "AND NOT EXISTS (SELECT 1 FROM bursar_job living WHERE living.state <> 'dead' "
-    "AND living.unique_key = bursar_job.unique_key)"
+    "AND NOT EXISTS (SELECT 1 FROM bursar_job living WHERE living.unique_key IS NOT NULL "
+    "AND NOT (living.state = 'dead') AND living.unique_key = bursar_job.unique_key)"
 )
 COUNT = "SELECT name, state, COUNT(*) FROM bursar_job GROUP BY name, state"
 
@@ -78,9 +79,7 @@ def database_time() -> datetime:
     """The clock that all workers share: the database's (on SQLite there is one process)."""
     if connection.vendor != "postgresql":
         return clock.now()
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        (moment,) = cursor.fetchone()
+    [(moment,)] = sql.rows("SELECT clock_timestamp()")
     assert isinstance(moment, datetime)
     return moment
 
@@ -103,10 +102,16 @@ def enqueue(
     groupcommit.require_transaction()
     state = JobState.DELAYED if delay > timedelta(0) else JobState.READY
     run_at, created = fields.at(now + delay), fields.at(now)
-    row = [name, json.dumps(payload), priority, state.value, run_at, unique_key, created]
-    with connection.cursor() as cursor:
-        cursor.execute(ENQUEUE, row)
-        return bool(cursor.rowcount == 1)
+    row: list[fields.Parameter] = [
+        name,
+        json.dumps(payload),
+        priority,
+        state.value,
+        run_at,
+        unique_key,
+        created,
+    ]
+    return sql.run(ENQUEUE, row) == 1
 
 
 def claim(*, count: int, token: str, lease: timedelta, now: datetime) -> list[Lease]:
@@ -118,11 +123,7 @@ def claim(*, count: int, token: str, lease: timedelta, now: datetime) -> list[Le
     """
     groupcommit.require_transaction()
     skip_locked = " FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            CLAIM.format(skip_locked=skip_locked), [token, fields.at(now + lease), count]
-        )
-        rows = cursor.fetchall()
+    rows = sql.rows(CLAIM.format(skip_locked=skip_locked), [token, fields.at(now + lease), count])
     # RETURNING keeps no order.
     return [
         Lease(job_id, name, json.loads(payload), attempts, priority, token)
@@ -133,11 +134,7 @@ def claim(*, count: int, token: str, lease: timedelta, now: datetime) -> list[Le
 def promote(*, now: datetime) -> int:
     """Make delayed jobs ready whose time has come, and leased ones whose lease ran out."""
     groupcommit.require_transaction()
-    with connection.cursor() as cursor:
-        cursor.execute(PROMOTE, [fields.at(now)])
-        promoted = int(cursor.rowcount)
-        cursor.execute(RESCUE, [fields.at(now)])
-        return promoted + int(cursor.rowcount)
+    return sql.run(PROMOTE, [fields.at(now)]) + sql.run(RESCUE, [fields.at(now)])
 
 
 def ack(lease: Lease) -> bool:
@@ -166,11 +163,9 @@ def extend(lease: Lease, *, until: datetime) -> bool:
     return _touch(EXTEND, [fields.at(until)], lease)
 
 
-def _touch(statement: str, values: Sequence[object], lease: Lease) -> bool:
+def _touch(statement: str, values: Sequence[fields.Parameter], lease: Lease) -> bool:
     groupcommit.require_transaction()
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [*values, lease.job_id, lease.token])
-        return bool(cursor.rowcount == 1)
+    return sql.run(statement, [*values, lease.job_id, lease.token]) == 1
 
 
 def revive(job_id: int) -> bool:
@@ -180,13 +175,9 @@ def revive(job_id: int) -> bool:
     False if it is not dead, or a living job does its work already.
     """
     groupcommit.require_transaction()
-    with connection.cursor() as cursor:
-        cursor.execute(REVIVE, [job_id])
-        return bool(cursor.rowcount == 1)
+    return sql.run(REVIVE, [job_id]) == 1
 
 
 def depth() -> Counter[tuple[str, str]]:
     """How many jobs there are, by (name, state)."""
-    with connection.cursor() as cursor:
-        cursor.execute(COUNT)
-        return Counter({(name, state): int(count) for name, state, count in cursor.fetchall()})
+    return Counter({(name, state): int(count) for name, state, count in sql.rows(COUNT)})

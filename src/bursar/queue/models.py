@@ -30,9 +30,9 @@ class Job(models.Model):
     state = models.CharField(max_length=8, choices=JobState.choices, default=JobState.READY)
     run_at = models.DateTimeField()
     attempts = models.IntegerField(default=0)
-    lease_token = models.CharField(max_length=40, null=True)  # noqa: DJ001  (no lease, no token)
+    lease_token = models.CharField(max_length=40, null=True)  # no lease, no token
     leased_until = models.DateTimeField(null=True)
-    unique_key = models.CharField(max_length=120, null=True)  # noqa: DJ001  (NULLs never collide)
+    unique_key = models.CharField(max_length=120, null=True)  # NULLs never collide
     last_error = models.TextField(default="")
     created_at = models.DateTimeField()
 

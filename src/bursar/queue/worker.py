@@ -86,12 +86,12 @@ class Worker:
         """
         keeper = asyncio.create_task(self._keep_leases())
         try:
-            await self._loop(until_empty)
+            await self._loop(until_empty=until_empty)
         finally:
             keeper.cancel()
             await self._drain(drain_seconds)
 
-    async def _loop(self, until_empty: bool) -> None:
+    async def _loop(self, *, until_empty: bool) -> None:
         while not self._stopping.is_set():
             room = self.concurrency - len(self._running)
             try:
@@ -170,7 +170,8 @@ class Worker:
 
     def pause(self, attempts: int) -> timedelta:
         """Half to all of first * 2^(attempts - 1), at most `BACKOFF_MAX`."""
-        full = min(self.backoff_first * 2 ** min(attempts - 1, 30), BACKOFF_MAX)
+        doubled: timedelta = self.backoff_first * 2 ** min(attempts - 1, 30)
+        full = min(doubled, BACKOFF_MAX)
         return full * (0.5 + self._randomness.random() / 2)
 
     async def _retry(

@@ -37,6 +37,7 @@ class Finding:
 
     @property
     def holds(self) -> bool:
+        """Whether no row breaks the sentence."""
         return not self.rows
 
 
@@ -53,8 +54,8 @@ INVARIANTS: Mapping[str, Mapping[str, Check]] = {
     queue.__name__: _queue.INVARIANTS,
     webhooks.__name__: _webhooks.INVARIANTS,
     "providers": {
-        "the provider's objects are in our books, and ours in its": counterparts.compare_objects,
-        "the receivable is what the provider says it owes": counterparts.compare_balances,
+        "their objects are in our books, and ours in theirs": counterparts.compare_objects,
+        "each receivable is what the provider says it owes": counterparts.compare_balances,
     },
 }
 

@@ -1,0 +1,60 @@
+"""What the code has, the pages tell: errors, settings, jobs, commands."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import bursar
+from bursar import errors, jobs
+from bursar.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def headings(page: str) -> set[str]:
+    text = (ROOT / "docs" / "reference" / page).read_text("utf-8")
+    return set(re.findall(r"^#+ ([^:\n]+)", text, re.MULTILINE))
+
+
+def every_error() -> Iterator[type[errors.BursarError]]:
+    for module in pkgutil.walk_packages(bursar.__path__, "bursar."):
+        if ".migrations" not in module.name and not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    waiting = [errors.BursarError]
+    while waiting:
+        for found in waiting.pop().__subclasses__():
+            waiting.append(found)
+            if found.__module__.startswith("bursar."):
+                yield found
+
+
+def test_every_error_code_has_a_heading_and_no_heading_is_stale() -> None:
+    codes = {error.code for error in every_error()}
+    roots = {"Errors", *(error.__name__ for error in errors.BursarError.__subclasses__())}
+    assert headings("errors.md") - roots == codes
+
+
+def test_every_setting_has_a_heading() -> None:
+    names = {f"BURSAR_{name.upper()}" for name in Settings.model_fields}
+    assert headings("settings.md") - {"Settings", "BURSAR_<ACCOUNT>_<FIELD>"} == names
+
+
+def test_every_job_has_a_heading() -> None:
+    assert headings("jobs.md") - {"Jobs"} == set(jobs.HANDLERS)
+
+
+def test_every_decision_is_titled_by_its_file_name() -> None:
+    for page in sorted((ROOT / "docs" / "decisions").glob("*.md")):
+        title = page.read_text("utf-8").splitlines()[0].removeprefix("# ")
+        words = re.findall(r"[a-z0-9]+", title.lower())
+        assert "-".join(words) == page.stem[5:], page.name
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"

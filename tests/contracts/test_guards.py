@@ -1,0 +1,346 @@
+"""What must never be false is refused by both databases, whoever writes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core import management
+from django.db import DataError, IntegrityError, ProgrammingError, connection, models
+
+from bursar import clock, fields, groupcommit, guards, ids
+from bursar.imports.models import ImportedFile
+from bursar.money import MINOR_MAX
+from bursar.orders import refunding as refunding_lines
+from bursar.orders.models import Order
+from bursar.payments import reviewing
+from bursar.payments.models import Attempt, Payment, Refund, Review
+from bursar.queue import leasing
+from tests.conftest import Database
+from tests.shop import ACCOUNT, Shop, commit
+
+MODELS = {model.__name__: model for model in apps.get_app_config("bursar").get_models()}
+
+
+@pytest.fixture
+def shop(database: Database, closing: None) -> Shop:
+    """A shop with at least one row in every table."""
+    shop = Shop(fee_basis_points=150)
+    payment = shop.paid()
+    commit(
+        lambda: refunding_lines.refund_lines(
+            order_id=payment.order_id, quantities={1: 1}, refund_id=ids.new(ids.REFUND),
+            now=clock.now(), idempotency_key="back",
+        )
+    )  # fmt: skip
+    shop.deliver(shop.deliveries()[:1])
+    shop.run_jobs()
+    commit(_extras)
+    empty = [name for name, model in MODELS.items() if not model._default_manager.exists()]
+    assert empty == []
+    return shop
+
+
+def _extras() -> None:
+    now = clock.now()
+    ImportedFile.objects.create(
+        digest="d", name="n", purpose="orders", report={}, imported_at=now
+    )
+    reviewing.open_review(code="c", subject="s", payment_id=None, detail={}, now=now)
+    reviewing.close(code="c", subject="s", resolution="done", now=now)
+    leasing.enqueue("charge", {}, now=now, unique_key="one")
+
+
+def refused(sql: str, *values: object) -> str:
+    """Run a statement that the database must refuse; returns what it said."""
+
+    def run() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values or None)
+
+    with pytest.raises((IntegrityError, DataError, ProgrammingError)) as caught:
+        groupcommit.commits.wait(run)
+    return str(caught.value)
+
+
+# --- The guards ---------------------------------------------------------------------------------
+
+#: How to change a column so that the change is one.
+_CHANGES = {
+    "currency": "'USD'",
+    "provider_account_id": "'another'",
+    "operation": "'void'",
+    "target": "'another'",
+}
+
+
+def _changes(guard: guards.Guard) -> list[str]:
+    """An UPDATE for each column that *guard* freezes."""
+    columns = re.findall(r"NEW\.(\w+) <> OLD", guard.condition)
+    return [
+        f"UPDATE {guard.table} SET {column} = "
+        + _CHANGES.get(column, f"{column} + 1" if column.endswith("_minor") else f"{column} || 'x'")
+        for column in columns
+    ]
+
+
+_SPECIAL = {
+    "an attempt's final status never changes": [
+        f"UPDATE bursar_attempt SET status = '{status}' WHERE status = 'succeeded'"
+        for status in ("created", "pending", "requires_action", "unknown", "declined", "not_sent")
+    ],
+    "an attempt's refund never changes": [
+        "UPDATE bursar_attempt SET refund_id = NULL WHERE refund_id IS NOT NULL",
+        "UPDATE bursar_attempt SET refund_id = (SELECT MIN(id) FROM bursar_refund)"
+        " WHERE refund_id IS NULL",
+    ],
+    "a resolved review never changes": [
+        "UPDATE bursar_review SET resolution = 'other' WHERE resolved_at IS NOT NULL",
+        "UPDATE bursar_review SET resolved_at = NULL WHERE resolved_at IS NOT NULL",
+    ],
+    "transfer currency is that of both accounts": [
+        "INSERT INTO bursar_transfer (subject, debit_account_id, credit_account_id, amount_minor,"
+        " currency, posting_date, created_at) SELECT subject, debit_account_id,"
+        " credit_account_id, 1, 'USD', posting_date, created_at FROM bursar_transfer LIMIT 1",
+    ],
+}
+
+
+def _attacks(guard: guards.Guard) -> list[str]:
+    if guard.message in _SPECIAL:
+        return _SPECIAL[guard.message]
+    if guard.event == "DELETE":
+        return [f"DELETE FROM {guard.table}"]
+    if guard.condition:
+        return _changes(guard)
+    (model,) = [model for model in MODELS.values() if model._meta.db_table == guard.table]
+    column = model._meta.concrete_fields[-1].column
+    return [f"UPDATE {guard.table} SET {column} = {column}"]
+
+
+def test_every_guard_refuses_what_it_says(shop: Shop) -> None:
+    for guard in guards.GUARDS:
+        attacks = _attacks(guard)
+        assert attacks, guard
+        for attack in attacks:
+            assert guard.message in refused(attack), attack
+
+
+def test_an_open_review_may_still_be_answered_and_a_job_removed(shop: Shop) -> None:
+    commit(
+        lambda: reviewing.open_review(
+            code="d", subject="s", payment_id=None, detail={}, now=clock.now()
+        )
+    )
+    assert commit(lambda: reviewing.close(code="d", subject="s", resolution="", now=clock.now()))
+    assert commit(lambda: MODELS["Job"]._default_manager.all().delete())[0] == 1
+
+
+def test_guards_have_names_of_their_own() -> None:
+    names = [guard.name for guard in guards.GUARDS]
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not re.fullmatch(r"guard_[a-z_]{1,57}", name)] == []
+
+
+def test_migrating_puts_dropped_guards_back(database: Database) -> None:
+    guard = guards.GUARDS[0]
+    assert guards.missing() == []
+    guards.check()
+
+    on = f" ON {guard.table}" if database.name == "postgres" else ""
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TRIGGER {guard.name}{on}")
+
+    assert guards.missing() == [guard.name]
+    with pytest.raises(guards.GuardsMissing, match=f"1 guards are missing, first {guard.name}"):
+        guards.check()
+    management.call_command("migrate", verbosity=0)
+    assert guards.missing() == []
+
+
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+def test_a_guard_that_is_switched_off_is_missing(database: Database) -> None:
+    guard = guards.GUARDS[0]
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {guard.table} DISABLE TRIGGER {guard.name}")
+    assert guards.missing() == [guard.name]
+
+
+# --- The constraints ----------------------------------------------------------------------------
+
+
+def copy(model: str, where: str = "", /, **changes: str) -> str:
+    """An INSERT of a copy of one row of a model, with some columns as other SQL expressions."""
+    meta = MODELS[model]._meta
+    if isinstance(meta.pk, models.AutoField | models.BigAutoField):
+        columns = [field.column for field in meta.concrete_fields if field is not meta.pk]
+    else:
+        columns = [field.column for field in meta.concrete_fields]
+        changes.setdefault(meta.pk.column, f"{meta.pk.column} || 'x'")
+    values = ", ".join(changes.get(column, column) for column in columns)
+    condition = f"WHERE {where}" if where else ""
+    return (
+        f"INSERT INTO {meta.db_table} ({', '.join(columns)}) "
+        f"SELECT {values} FROM {meta.db_table} {condition} LIMIT 1"
+    )
+
+
+LIVE = {"status": "'created'"}
+VIOLATIONS: dict[str, list[str]] = {
+    "order_total_not_negative": [
+        copy("Order", total_minor="-1", tax_minor="0", idempotency_key="'o'")
+    ],
+    "order_tax_within_total": [
+        copy("Order", tax_minor="total_minor + 1", idempotency_key="'o'"),
+        copy("Order", tax_minor="-1", idempotency_key="'o'"),
+    ],
+    "order_line_position": [copy("OrderLine")],
+    "order_line_quantity": [copy("OrderLine", position="9", quantity="0")],
+    "order_line_adds_up": [copy("OrderLine", position="9", gross_minor="gross_minor + 1")],
+    "payment_amount_is_positive": [copy("Payment", amount_minor="0", tax_minor="0")],
+    "payment_tax_within_amount": [
+        copy("Payment", tax_minor="amount_minor + 1"), copy("Payment", tax_minor="-1")
+    ],
+    "payment_reserved_not_negative": [copy("Payment", reserved_minor="-1")],
+    "payment_status_known": [copy("Payment", status="'paid'")],
+    "payment_closed_known": [copy("Payment", closed="'done'")],
+    "refund_amount_is_positive": [
+        copy("Refund", amount_minor="0", tax_minor="0", idempotency_key="NULL")
+    ],
+    "refund_tax_within_amount": [
+        copy("Refund", tax_minor="amount_minor + 1", idempotency_key="NULL"),
+        copy("Refund", tax_minor="-1", idempotency_key="NULL"),
+    ],
+    "refund_status_known": [copy("Refund", status="'done'", idempotency_key="NULL")],
+    "refund_line_once": [copy("RefundLine")],
+    "refund_line_quantity": [copy("RefundLine", quantity="0")],
+    "attempt_one_live_per_operation": [
+        copy("Attempt", "refund_id IS NULL", operation="'capture'", **LIVE),
+    ],
+    "attempt_one_live_per_refund": [copy("Attempt", "refund_id IS NOT NULL", **LIVE)],
+    "attempt_one_collection_per_payment": [
+        copy("Attempt", "refund_id IS NULL"),
+        copy("Attempt", "refund_id IS NULL", operation="'authorize'", **LIVE),
+    ],
+    "attempt_status_known": [copy("Attempt", status="'done'")],
+    "attempt_amount_not_negative": [copy("Attempt", amount_minor="-1", status="'declined'")],
+    "fact_once": [copy("Fact")],
+    "fact_has_reference": [copy("Fact", reference="''")],
+    "fact_link_once": [copy("FactLink")],
+    "review_asked_once": [copy("Review")],
+    "account_name_ends_in_currency": [copy("Account", name="'sales:USD'")],
+    "transfer_amount_is_positive": [
+        copy("Transfer", amount_minor="0"), copy("Transfer", amount_minor="-1")
+    ],
+    "transfer_accounts_differ": [copy("Transfer", debit_account_id="credit_account_id")],
+    "job_state_known": [copy("Job", state="'done'", unique_key="NULL")],
+    "job_leased_has_token": [
+        copy("Job", state="'leased'", unique_key="NULL"),
+        copy("Job", state="'leased'", lease_token="'t'", unique_key="NULL"),
+    ],
+    "job_one_living_per_key": [copy("Job", "unique_key IS NOT NULL")],
+    "inbox_event_once": [copy("InboxEvent")],
+}  # fmt: skip
+
+#: Rows that are there before the one that is refused.
+_BEFORE = {
+    "attempt_one_live_per_operation": copy(
+        "Attempt", "refund_id IS NULL", operation="'capture'", id="'att_0'", **LIVE
+    ),
+    "attempt_one_live_per_refund": copy(
+        "Attempt", "refund_id IS NOT NULL", id="'att_1'", **LIVE
+    ),
+}
+
+
+def test_every_constraint_has_its_violation() -> None:
+    declared = {
+        constraint.name for model in MODELS.values() for constraint in model._meta.constraints
+    }
+    assert set(VIOLATIONS) == declared
+
+
+def test_every_constraint_refuses_its_violation(shop: Shop) -> None:
+    for name, attacks in VIOLATIONS.items():
+        if name in _BEFORE:
+            commit(lambda name=name: _execute(_BEFORE[name]))
+        for attack in attacks:
+            said = refused(attack)
+            # SQLite names the columns of a plain unique constraint, PostgreSQL the constraint.
+            if connection.vendor == "postgresql" or "UNIQUE" not in said:
+                assert _names(name) & set(re.findall(r"\w+", said)), (name, said)
+
+
+def _names(name: str) -> set[str]:
+    # A negative total has no tax that could be within it, so either may be named.
+    return {name, "order_tax_within_total"} if name == "order_total_not_negative" else {name}
+
+
+def _execute(sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+def test_one_key_is_one_order_and_one_refund(shop: Shop) -> None:
+    assert "idempotency_key" in refused(copy("Order"))
+    assert "idempotency_key" in refused(copy("Refund"))
+
+
+def _amounts() -> list[tuple[str, str]]:
+    return [
+        (name, field.column)
+        for name, model in MODELS.items()
+        for field in model._meta.concrete_fields
+        if isinstance(field, fields.MinorField)
+    ]
+
+
+def test_there_are_amounts() -> None:
+    assert len(_amounts()) >= 20
+
+
+@pytest.mark.parametrize("amount", [f"{MINOR_MAX + 1}", f"-{MINOR_MAX + 1}", "'12'||'x'"])
+def test_an_amount_is_a_whole_number_that_json_keeps(shop: Shop, amount: str) -> None:
+    for name, column in _amounts():
+        refused(copy(name, **{column: amount}))
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_half_a_unit_is_no_amount(shop: Shop) -> None:
+    """PostgreSQL rounds what is assigned to a bigint: nothing else can be stored there."""
+    for name, column in _amounts():
+        refused(copy(name, **{column: "1.5"}))
+
+
+@pytest.mark.parametrize(
+    ("model", "field"), [(Order, "ord"), (Payment, "pay"), (Attempt, "att"), (Refund, "re")]
+)
+def test_an_id_has_the_prefix_of_its_table(shop: Shop, model: type[models.Model], field: str) -> None:
+    changes: dict[str, Any] = {"id": "'xxx_1'"}
+    if model in (Order, Refund):
+        changes["idempotency_key"] = "'another'"
+    if model is Attempt:
+        changes["status"] = "'declined'"
+    said = refused(copy(model.__name__, **changes))
+    assert "CHECK" in said.upper()
+    commit(_ok(copy(model.__name__, **{**changes, "id": f"'{field}_1'"})))
+
+
+def _ok(sql: str) -> Callable[[], None]:
+    return lambda: _execute(sql)
+
+
+@pytest.mark.parametrize("currency", ["'eur'", "'EU'", "''"])
+def test_a_currency_is_upper_case_and_has_three_letters(shop: Shop, currency: str) -> None:
+    said = refused(copy("Order", currency=currency, idempotency_key="'another'"))
+    assert "CHECK" in said.upper()
+
+
+def test_rows_that_others_need_stay(shop: Shop) -> None:
+    """Guards apart, a foreign key holds what something refers to."""
+    with pytest.raises(IntegrityError):
+        commit(lambda: _execute(f"DELETE FROM bursar_provideraccount WHERE name = '{ACCOUNT}'"))
+    assert Review.objects.count() == 1
