@@ -16,16 +16,16 @@ TABLES = {
     "orders": ("order", "id currency total_minor idempotency_key"),
     "payments": (
         "payment",
-        "id order_id amount_minor tax_minor currency status closed authorized_minor "
-        "captured_minor refunded_minor reserved_minor disputed_minor",
+        """id order_id amount_minor tax_minor currency status closed authorized_minor
+        captured_minor refunded_minor reserved_minor disputed_minor""",
     ),
     "attempts": ("attempt", "id payment_id refund_id operation amount_minor status was_unknown"),
     "refunds": ("refund", "id payment_id amount_minor tax_minor status idempotency_key"),
     "facts": (
         "fact",
-        "kind reference status amount_minor currency captured_minor refunded_minor "
-        "withdrawn_minor reinstated_minor settled_minor settled_currency rate key "
-        "parent_reference code soft version round",
+        """kind reference status amount_minor currency captured_minor refunded_minor
+        withdrawn_minor reinstated_minor settled_minor settled_currency rate key
+        parent_reference code soft version round""",
     ),
     "links": ("factlink", "kind reference payment_id refund_id"),
     "transfers": (
@@ -60,8 +60,7 @@ def broken_pages(sqlite_path: Path) -> str:
 def _rows(connection: Any, table: str, names: str) -> Iterator[Row]:
     columns = names.split()
     cursor = connection.cursor()
-    order = "id" if table != "account" else "name"
-    cursor.execute(f"SELECT {', '.join(columns)} FROM bursar_{table} ORDER BY {order}")
+    cursor.execute(f"SELECT {', '.join(columns)} FROM bursar_{table} ORDER BY id")
     for values in cursor.fetchall():
         row = dict(zip(columns, values, strict=True))
         for name in ("detail", "payload"):

@@ -118,7 +118,7 @@ def on_postgres(size: Size, *, seed: int) -> list[Scenario]:
     chosen = tuple(dice.sample(points * (1 + kills // len(points)), kills - kills // 4))
     return [
         Scenario(
-            name="PostgreSQL", powers=BOTH, seed=seed + 10, points=chosen,
+            name=BOTH.name, powers=BOTH, seed=seed + 10, points=chosen,
             random_kills=kills // 4, database="postgres",
         )
     ] if kills else []  # fmt: skip
@@ -158,11 +158,10 @@ def templates(folder: Path, names: set[str]) -> Iterator[Templates]:
         yield found
 
 
-def play(scenario: Scenario, template: databases.Template, folder: Path) -> Outcome:
-    """Play one scenario and judge it."""
+def play(scenario: Scenario, installation: settings.Settings) -> Outcome:
+    """Play one scenario on an empty installation and judge it."""
     began = time.monotonic()
-    home = loop.folder_of(folder, f"{scenario.database} {scenario.name}")
-    installation = template.copy(home=home)
+    home = installation.home
     bank = Bank(folder=home, powers=scenario.powers, seed=scenario.seed)
     try:
         _add_account(installation, bank)
@@ -238,7 +237,8 @@ def run(
             while waiting or running:
                 while waiting and len(running) < at_once:
                     one = waiting.pop(0)
-                    pid, reading = _fork(one, found[one.database], folder)
+                    home = loop.folder_of(folder, f"{one.database} {one.name}")
+                    pid, reading = _fork(one, found[one.database].copy(home=home))
                     running[reading] = pid, one
                 for reading in select.select(list(running), [], [])[0]:
                     outcomes.append(_result(reading, *running.pop(reading), folder))
@@ -249,21 +249,19 @@ def run(
     return outcomes
 
 
-def _fork(scenario: Scenario, template: databases.Template, folder: Path) -> tuple[int, int]:
+def _fork(scenario: Scenario, installation: settings.Settings) -> tuple[int, int]:
     reading, writing = os.pipe()
     sys.stdout.flush()
     if (pid := os.fork()) == 0:
         os.close(reading)
-        _play_and_tell(scenario, template, folder, writing)
+        _play_and_tell(scenario, installation, writing)
     os.close(writing)
     return pid, reading
 
 
-def _play_and_tell(
-    scenario: Scenario, template: databases.Template, folder: Path, writing: int
-) -> NoReturn:
+def _play_and_tell(scenario: Scenario, installation: settings.Settings, writing: int) -> NoReturn:
     try:
-        told = json.dumps(play(scenario, template, folder).as_json())
+        told = json.dumps(play(scenario, installation).as_json())
         with os.fdopen(writing, "w") as answer:
             answer.write(told)
         os._exit(0)

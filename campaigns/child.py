@@ -228,7 +228,10 @@ def _wanted_refunds(seed: int) -> list[tuple[str, str, Money]]:
         paid = cursor.fetchall()
     wanted = []
     for payment_id, key in paid:
-        order = plan.order(seed, int(key.rpartition("/")[2]))
+        number = int(key.rpartition("/")[2])
+        if not plan.wants_refund(number):
+            continue
+        order = plan.order(seed, number)
         for part, amount in enumerate(order.refunds_minor):
             if order.refund_key(part) not in known:
                 wanted.append((payment_id, order.refund_key(part), Money(amount, order.currency)))

@@ -48,6 +48,10 @@ class Outcome:
         """The real code is found innocent, a mutant guilty."""
         return bool(self.findings) == bool(self.mutant) and not self.missed
 
+    @property
+    def label(self) -> str:
+        return self.name if self.database == "sqlite" else f"{self.name}, PostgreSQL"
+
     def as_json(self) -> dict[str, Any]:
         told = {one.name: getattr(self, one.name) for one in fields(self)}
         return {**told, "passed": self.passed}

@@ -79,12 +79,17 @@ async def _charge_without_intent(lease: leasing.Lease) -> Callable[[], None] | N
         return None
     try:
         result = await attempting.call(intent)
-    except errors.OutcomeUnknown:
-        return lambda: (_insert(intent), attempting.doubt(intent, reason="", now=now))[1]
-    return lambda: (
-        _insert(intent),
-        attempting.answered(intent, result, source="answer", now=now),
-    )[1]
+    except errors.OutcomeUnknown as error:
+        reason = str(error)
+        return lambda: _write_late(intent, lambda: attempting.doubt(intent, reason=reason, now=now))
+    return lambda: _write_late(
+        intent, lambda: attempting.answered(intent, result, source="answer", now=now)
+    )
+
+
+def _write_late(intent: attempting.Intent, outcome: Callable[[], None]) -> None:
+    _insert(intent)
+    outcome()
 
 
 def _unwritten(payment_id: str, attempt_id: str) -> attempting.Intent | None:

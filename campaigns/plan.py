@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,6 +50,7 @@ class Planned:
         )  # fmt: skip
 
 
+@functools.cache
 def order(seed: int, number: int) -> Planned:
     """Order *number* (from 0) of the plan that *seed* makes."""
     dice = random.Random(f"{seed}/{number}")
@@ -73,6 +75,11 @@ def order(seed: int, number: int) -> Planned:
 
 def _decimal(price: int, digits: int) -> str:
     return f"{price // 10**digits}.{price % 10**digits:0{digits}d}"
+
+
+def wants_refund(number: int) -> bool:
+    """Whether some of order *number* goes back (a few too small for it excepted)."""
+    return number % 4 == 1 or number % 12 == 3
 
 
 def _refunds(number: int, total: int) -> tuple[int, ...]:

@@ -46,7 +46,7 @@ def name_of(member: Callable[..., Any]) -> str:
     lease = held["lease"].cell_contents if "lease" in held else None
     job = getattr(lease, "name", "")
     words = f"{module}.{member.__qualname__}"
-    if words == "lookup.look_up.<locals>.<lambda>" and "_open" not in code.co_names:
+    if code and words == "lookup.look_up.<locals>.<lambda>" and "_open" not in code.co_names:
         return "tell look_up"
     return _NAMES.get(words, words).replace("JOB", job)
 

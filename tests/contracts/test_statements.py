@@ -50,7 +50,7 @@ def _explain(sql: str, how: str = "EXPLAIN") -> list[tuple[object, ...]]:
     def explain() -> list[tuple[object, ...]]:
         with connection.cursor() as cursor:
             cursor.execute(f"{how} {complete}", [None] * complete.count("%s"))
-            return cursor.fetchall()
+            return list(cursor.fetchall())
 
     return groupcommit.commits.wait(explain)
 
@@ -96,7 +96,7 @@ def test_an_insert_names_every_column_of_its_table(name: str) -> None:
 def _columns(table: str) -> list[str]:
     (model,) = [model for model in apps.get_models() if model._meta.db_table == table]
     return [
-        field.column
+        str(field.column)
         for field in model._meta.concrete_fields
         if not isinstance(field, models.AutoField | models.BigAutoField)
     ]

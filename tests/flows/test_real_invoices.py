@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 import csv
 import gzip
 import os
+import random
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,12 +14,16 @@ from django.db.models import Sum
 
 from bursar.imports import mapping
 from bursar.imports.models import ImportedFile
+from bursar.ledger import balances
 from bursar.money import Money
 from bursar.orders import importing
 from bursar.orders.models import Order, OrderLine
-from tests.conftest import Database
+from bursar.payments.models import Payment
+from bursar.verify import proof
+from tests.shop import ACCOUNT, Shop
 
 MAPPING = Path(__file__).parents[2] / "examples" / "mappings" / "online-retail.toml"
+RECEIVABLE_GBP = f"receivable/{ACCOUNT}:GBP"
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
 
 
@@ -49,11 +55,11 @@ def by_hand(path: Path) -> tuple[set[str], int, Decimal, int, int]:
     return invoices, lines, total, credit_notes, unsellable
 
 
-def test_ten_days_of_a_real_shop(database: Database, retail: list[Path]) -> None:
+def test_ten_days_of_a_real_shop(shop: Shop, retail: list[Path]) -> None:
     how = mapping.load(MAPPING)
     expected = [by_hand(path) for path in retail]
 
-    reports = [importing.import_file(path=path, mapping=how, now=NOW) for path in retail]
+    reports = [place(path, how, NOW) for path in retail]
 
     for report, (invoices, lines, total, credit_notes, unsellable) in zip(
         reports, expected, strict=True
@@ -63,15 +69,53 @@ def test_ten_days_of_a_real_shop(database: Database, retail: list[Path]) -> None
         assert (len(report.credit_notes), len(report.unsellable)) == (credit_notes, unsellable)
     assert Order.objects.count() == len(set.union(*(day[0] for day in expected)))
     assert OrderLine.objects.count() == sum(day[1] for day in expected)
-    stored = Order.objects.aggregate(sum=Sum("total_minor"))["sum"]
-    assert Money(int(stored), "GBP").amount == sum(day[2] for day in expected)
     assert sum(day[1] + day[3] + day[4] for day in expected) == 26_732
 
-    later = NOW + timedelta(days=1)
-    again = [importing.import_file(path=path, mapping=how, now=later) for path in retail]
+    again = [place(path, how, NOW + timedelta(days=1)) for path in retail]
 
     assert all(report.already_imported for report in again)
     assert [report.sums for report in again] == [report.sums for report in reports]
     assert ImportedFile.objects.count() == 10
     assert Order.objects.count() == sum(report.orders for report in reports)
     assert OrderLine.objects.count() == sum(day[1] for day in expected)
+
+    assert shop.run_jobs() == {("charge", "done"): Order.objects.count()}
+
+    total_minor = Money.parse(str(sum(day[2] for day in expected)), "GBP").amount_minor
+    charged = Payment.objects.aggregate(sum=Sum("captured_minor"))["sum"]
+    assert charged == total_minor
+    assert balances.balances() == {RECEIVABLE_GBP: total_minor, "sales:GBP": -total_minor}
+    assert asyncio.run(shop.provider.balances()) == {"GBP": total_minor}
+    assert broken() == []
+
+    refunded = refund_a_tenth(shop)
+
+    assert balances.balances() == {
+        RECEIVABLE_GBP: total_minor - refunded,
+        "sales:GBP": -total_minor,
+        "sales_returns:GBP": refunded,
+    }
+    assert broken() == []
+
+
+def place(path: Path, how: mapping.InvoiceMapping, now: datetime) -> importing.Report:
+    return importing.import_file(
+        path=path, mapping=how, now=now, provider_account=ACCOUNT, method="tok_visa"
+    )
+
+
+def refund_a_tenth(shop: Shop) -> int:
+    """Refund a random tenth of the payments, some of them in part; returns the sum."""
+    choice = random.Random(10)
+    payments = list(Payment.objects.order_by("order__reference"))
+    refunded = 0
+    for payment in choice.sample(payments, len(payments) // 10):
+        amount_minor = choice.choice([payment.amount_minor, 1 + payment.amount_minor // 3])
+        shop.refund(payment, amount_minor)
+        refunded += amount_minor
+    shop.run_jobs()
+    return refunded
+
+
+def broken() -> list[proof.Finding]:
+    return [finding for finding in proof.prove() if not finding.holds]

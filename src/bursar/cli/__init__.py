@@ -1,4 +1,4 @@
-"""The command line: translates words into one call each, and results into tables."""
+"""The command line: words in, one call, tables out."""
 
 from __future__ import annotations
 

@@ -32,8 +32,8 @@ Setting = Annotated[
 
 
 @contextlib.contextmanager
-def _started(*, log_to_file: bool = True) -> Iterator[None]:
-    starting.start(log_to_file=log_to_file)
+def _started(*, log_to_file: bool = True, refuse: bool = True) -> Iterator[None]:
+    starting.start(log_to_file=log_to_file, refuse=refuse)
     try:
         yield
     finally:
@@ -110,7 +110,7 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Prove that the books close: every invariant, and both directions against the providers."""
-    with _started():
+    with _started(refuse=False):
         from bursar.cli import tables
         from bursar.verify import proof
 
@@ -253,7 +253,7 @@ def demo(
     ] = None,
     port: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=0, max=65535, help="Run the sandbox as a process of its own, here."),
+        typer.Option(min=0, max=65535, help="Run the counterpart as a process of its own, here."),
     ] = None,
 ) -> None:
     """Show the main job: import invoices, charge them in the sandbox with every trouble, verify."""

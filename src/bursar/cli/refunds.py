@@ -12,6 +12,12 @@ from bursar.payments import refunding
 from bursar.payments.models import Payment
 
 
+class UnknownOrder(errors.NotFound):
+    """No order has that reference, or more than one has."""
+
+    code = "unknown_order"
+
+
 def refund(*, order: str, amount: str, lines: Sequence[str], reason: str, key: str) -> str:
     """
     Decide a refund of *order* (its id, its payment's id, or the merchant's reference).
@@ -37,8 +43,7 @@ def refund(*, order: str, amount: str, lines: Sequence[str], reason: str, key: s
             )
         )
     else:
-        left = payment.captured_minor - payment.refunded_minor - payment.reserved_minor
-        money = Money.parse(amount, payment.currency) if amount else Money(left, payment.currency)
+        money = Money.parse(amount, payment.currency) if amount else None
         decided = groupcommit.commits.wait(
             lambda: refunding.open_refund(
                 refund_id=refund_id,
@@ -62,7 +67,7 @@ def _payment(name: str) -> Payment:
         found = list(Order.objects.filter(reference=name).values_list("id", flat=True)[:2])
         if len(found) != 1:
             many = "more than one order has" if found else "no order has"
-            raise errors.NotFound(f"{many} the reference {name!r}")
+            raise UnknownOrder(f"{many} the reference {name!r}")
         name = found[0]
     return order_refunding.paid_payment(name)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +27,7 @@ FIND_KEY = "SELECT id, fingerprint FROM bursar_order WHERE idempotency_key = %s"
 
 METADATA_KEYS_MAX, METADATA_KEY_LETTERS, METADATA_LETTERS = 50, 40, 500
 REFERENCE_LETTERS, TEXT_LETTERS, SKU_LETTERS = 120, 300, 80
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class KeyReused(errors.Invalid):
@@ -153,7 +155,7 @@ def check_text(param: str, text: str, letters_max: int, *, required: bool = Fals
     """
     if len(text) > letters_max or (required and not text):
         raise errors.ValidationError(f"a text of at most {letters_max} letters", param=param)
-    if "\x00" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+    if "\x00" in text or (not text.isascii() and _SURROGATE.search(text)):
         raise errors.ValidationError("NUL and lone surrogates cannot be stored", param=param)
     if logs.looks_like_card_number(text):
         raise CardNumber("this looks like a card number, which is never stored", param=param)

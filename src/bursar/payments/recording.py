@@ -198,9 +198,9 @@ def _adopt(
     for reference in sorted({s.reference for s in told if s.kind is Kind.CHARGE}):
         link = links.get((Kind.CHARGE.value, reference))
         if link is not None:
-            orphans = sql.rows(statements.FIND_ORPHANS, [provider_account, reference])
             adopted += [
-                ((kind, orphan), Link(link.payment_id, None), "parent") for kind, orphan in orphans
+                (orphan, Link(link.payment_id, None), "parent")
+                for orphan in statements.orphans_of(provider_account, reference)
             ]
     _write_links(provider_account, adopted, now)
     return [key for key, _, _ in adopted]

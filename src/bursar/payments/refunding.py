@@ -56,14 +56,16 @@ def open_refund(
     *,
     refund_id: str,
     payment_id: str,
-    amount: Money,
+    amount: Money | None,
     now: datetime,
     reason: str = "",
     idempotency_key: str | None = None,
     lines: Sequence[Line] = (),
 ) -> str:
     """
-    Decide to give *amount* of a payment back; the job does it. Returns the refund's id.
+    Decide to give *amount* of a payment back, or all that is left; the job does it.
+
+    Returns the refund's id.
 
     Needs an open transaction. The amount is reserved at once, so that refunds decided together
     never exceed what is left. With *lines* their tax is given back, else its proportion. The same
@@ -74,9 +76,14 @@ def open_refund(
     payment = statements.lock_payment(payment_id)
     known = idempotency_key and Refund.objects.filter(idempotency_key=idempotency_key).first()
     if known:
-        if (known.payment_id, known.amount_minor) != (payment_id, amount.amount_minor):
+        other = amount is not None and known.amount_minor != amount.amount_minor
+        if known.payment_id != payment_id or other:
             raise KeyReused("this key was used for another refund", param="idempotency_key")
         return str(known.id)
+    if amount is None:
+        amount = Money(payment.refundable_minor, payment.currency)
+        if amount.amount_minor <= 0:
+            raise RefundTooHigh(f"nothing is left of {payment_id}")
     _check(payment, amount)
     tax_minor = sum(line.tax_minor for line in lines) if lines else _tax_in(payment, amount)
     with connection.cursor() as cursor:

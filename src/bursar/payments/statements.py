@@ -93,10 +93,10 @@ FIND_BY_KEY = (
     "SELECT a.payment_id, a.refund_id FROM bursar_attempt a "
     "JOIN bursar_payment p ON p.id = a.payment_id WHERE a.id = %s AND p.provider_account_id = %s"
 )
-# NOT (... = '') word for word as in the index `fact_parent`: SQLite does not see that <> '' is the
-# same, and would go through all facts of the account.
+# NOT (... = '') word for word as in the index `fact_parent`, and no DISTINCT: else SQLite takes
+# another index and goes through all facts of the account.
 FIND_ORPHANS = (
-    "SELECT DISTINCT f.kind, f.reference FROM bursar_fact f WHERE f.provider_account_id = %s "
+    "SELECT f.kind, f.reference FROM bursar_fact f WHERE f.provider_account_id = %s "
     "AND f.parent_reference = %s AND NOT (f.parent_reference = '') AND NOT EXISTS (SELECT 1 FROM "
     "bursar_factlink l WHERE l.provider_account_id = f.provider_account_id "
     "AND l.kind = f.kind AND l.reference = f.reference)"
@@ -262,9 +262,15 @@ def unmatched_refunds(provider_account: str, key: tuple[str, str]) -> list[Snaps
     """Everything we were told of the refunds of a charge that has no payment."""
     if key[0] != Kind.CHARGE:
         return []
-    found = sql.rows(FIND_ORPHANS, [provider_account, key[1]])
-    orphans = [(kind, reference) for kind, reference in found if kind == Kind.REFUND]
+    orphans = [one for one in orphans_of(provider_account, key[1]) if one[0] == Kind.REFUND]
     return [fact for orphan in orphans for fact in facts_of_object(provider_account, orphan)]
+
+
+def orphans_of(provider_account: str, reference: str) -> list[tuple[str, str]]:
+    """The objects told of as parts of the charge *reference* that are linked to no payment."""
+    return sorted(
+        {(row[0], row[1]) for row in sql.rows(FIND_ORPHANS, [provider_account, reference])}
+    )
 
 
 def unmatched_subjects(subjects: Sequence[str]) -> list[str]:

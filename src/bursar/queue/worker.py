@@ -9,6 +9,7 @@ with growing pauses, and becomes a dead letter after `ATTEMPTS_MAX` claims.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -73,6 +74,7 @@ class Worker:
         self._waiting: deque[leasing.Lease] = deque()
         self._running: dict[asyncio.Task[None], leasing.Lease] = {}
         self._stopping = asyncio.Event()
+        self._ended = asyncio.Event()  # jobs: all that ran, or enough for another claim
 
     def stop(self) -> None:
         """Claim no more; `run` ends when what is running has ended."""
@@ -101,7 +103,7 @@ class Worker:
                     raise
                 # The database is away. What may have been claimed is free when its lease ends.
                 log.warning("claim_failed", error=error)
-                await self._sleep(IDLE_SECONDS)
+                await self._within(IDLE_SECONDS, self._stopping)
                 continue
             self._waiting.extend(claimed)
             while self._waiting and not self._stopping.is_set():
@@ -109,20 +111,16 @@ class Worker:
             if not claimed and not self._running:
                 if until_empty:
                     return
-                await self._sleep(IDLE_SECONDS)
+                await self._within(IDLE_SECONDS, self._stopping)
             elif self._running:
-                # Wake when a job ends, or look for new ones after a while.
-                await asyncio.wait(
-                    self._running,
-                    timeout=IDLE_SECONDS,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+                # Look for new jobs when enough have ended, or after a while.
+                self._ended.clear()
+                await self._within(IDLE_SECONDS, self._ended)
 
-    async def _sleep(self, seconds: float) -> None:
-        try:
-            await asyncio.wait_for(self._stopping.wait(), seconds)
-        except TimeoutError:
-            return
+    async def _within(self, seconds: float, event: asyncio.Event) -> None:
+        """Wait for *event*, at most *seconds*."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), seconds)
 
     async def _claim(self, count: int) -> list[leasing.Lease]:
         token = ids.new("lease")
@@ -137,7 +135,12 @@ class Worker:
     def _start(self, lease: leasing.Lease) -> None:
         task = asyncio.create_task(self._work(lease))
         self._running[task] = lease
-        task.add_done_callback(lambda done: self._running.pop(done, None))
+        task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._running.pop(task, None)
+        if not self._running or self.concurrency - len(self._running) >= self._room_min:
+            self._ended.set()
 
     async def _work(self, lease: leasing.Lease) -> None:
         with logs.bound(request_id=f"job_{lease.job_id}", operation=lease.name):
@@ -216,6 +219,13 @@ class Worker:
         self._waiting.clear()
         if waiting:
             await groupcommit.commits.run(lambda: [leasing.release(each) for each in waiting])
+
+
+async def _within(seconds: float, event: asyncio.Event) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return
 
 
 def _finish(lease: leasing.Lease, finish: Callable[[], None] | None) -> None:

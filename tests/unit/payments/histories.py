@@ -314,7 +314,7 @@ COURSES = {
 @st.composite
 def providers(draw: st.DrawFn) -> Provider:
     """A provider after a true history of 1 to about 14 changes."""
-    dice = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311
+    dice = random.Random(draw(st.integers(0, 2**32)))
     amount = dice.choice([1, 7, 1000, 99_999])
     provider = Provider(amount_minor=amount, settles_in=dice.choice(["", "", "USD"]))
     by_hand = dice.random() < 0.3
