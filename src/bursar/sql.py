@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 T = TypeVar("T")
-Values = Sequence[object]
+Values = Sequence[Any]
 
 _PLACEHOLDER = re.compile(r"(?<!%)%s")
 
@@ -39,7 +39,8 @@ def rows(statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
 
 def row(statement: str, values: Values = ()) -> tuple[Any, ...] | None:
     """The first row of a query, or None."""
-    return _executed(statement, values, lambda cursor: cursor.fetchone())
+    found: tuple[Any, ...] | None = _executed(statement, values, lambda cursor: cursor.fetchone())
+    return found
 
 
 def run_many(statement: str, several: Sequence[Values]) -> None:

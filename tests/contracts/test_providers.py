@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -90,6 +91,8 @@ async def acme() -> AsyncIterator[Maker]:
 def stand_in():
     """The made-up bank's server, which is a program and in no package."""
     spec = importlib.util.spec_from_file_location("acme_stand_in", ACME / "stand_in.py")
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -116,7 +119,7 @@ def acme_installed(tmp_path_factory):
     sys.path.remove(str(target))
 
 
-SETTINGS = {
+SETTINGS: dict[str, tuple[Any, dict[str, Any], set[str]]] = {
     "sandbox": (in_process, {}, set()),
     "sandbox-fees-fx": (
         in_process,
@@ -186,7 +189,7 @@ def test_the_suite_catches_a_provider_that_charges_twice():
 
     def make():
         provider = object.__new__(Forgetful)
-        provider.__init__(SandboxConfig(durable=False))
+        SandboxProvider.__init__(provider, SandboxConfig(durable=False))
         return provider
 
     results = asyncio.run(conformance.run(make))

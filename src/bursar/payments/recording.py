@@ -164,12 +164,12 @@ def _find_link(
     provider_account: str, snapshot: Snapshot, links: dict[ObjectKey, Link]
 ) -> tuple[Link, str] | None:
     find_link, own = statements.FIND_LINK, [snapshot.kind.value, snapshot.reference]
-    if snapshot.kind is not Kind.FEE or not snapshot.parent_reference:
-        if row := sql.row(find_link, [provider_account, *own]):
-            return Link(row[0], row[1]), ""
-    if snapshot.key:
-        if row := sql.row(statements.FIND_BY_KEY, [snapshot.key, provider_account]):
-            return Link(row[0], row[1]), "key"
+    follows_its_charge = snapshot.kind is Kind.FEE and snapshot.parent_reference
+    if not follows_its_charge and (row := sql.row(find_link, [provider_account, *own])):
+        return Link(row[0], row[1]), ""
+    by_key = [snapshot.key, provider_account]
+    if snapshot.key and (row := sql.row(statements.FIND_BY_KEY, by_key)):
+        return Link(row[0], row[1]), "key"
     if parent := snapshot.parent_reference:
         charge = (Kind.CHARGE.value, parent)
         if charge in links:

@@ -74,7 +74,7 @@ def answering(**answer):
         seen.append(request)
         return web.Response(**answer)
 
-    handler.seen = seen
+    handler.seen = seen  # type: ignore[attr-defined]
     return handler
 
 

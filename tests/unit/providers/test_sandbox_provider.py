@@ -56,6 +56,7 @@ def test_a_secret_is_neither_shown_nor_pickled():
 def in_own_process(*arguments, book):
     command = [sys.executable, "-m", "bursar.providers.sandbox.server", "--book", str(book)]
     server = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
     try:
         line = server.stdout.readline()
         assert line.startswith("port="), line
@@ -162,6 +163,7 @@ def test_a_tester_controls_it_over_http(tmp_path):
     async def controlled(url):
         config = {"url": url, "webhook_secret": "hush"}
         provider = registry.build("sandbox", "main", config)
+        assert isinstance(provider, SandboxProvider)
         waits = await provider.charge(request("tok_requires_action"))
         approve = {"approve": True}
         done = await provider.call("POST", f"/control/actions/{waits.reference}", json=approve)

@@ -1,0 +1,1 @@
+"""Benchmarks: one file a system, each against named peers in the same minute."""

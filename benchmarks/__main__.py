@@ -1,0 +1,47 @@
+"""Run benchmarks: python -m benchmarks [NAME...] [--quick] [--json FILE] [--no-peers]."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from benchmarks import machine, orders
+from benchmarks.records import Plan, Record
+
+BENCHMARKS: dict[str, Callable[[Plan, Console], list[Record]]] = {"orders": orders.run}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument("--quick", action="store_true", help="fewer orders and rounds")
+    parser.add_argument("--no-peers", action="store_true", help="only ours; installs nothing")
+    parser.add_argument("--orders", type=int, help="orders a round, instead of the usual number")
+    parser.add_argument("--rounds", type=int, help="rounds, instead of the usual number")
+    parser.add_argument("--databases", default="sqlite,postgresql", help="one or both, by comma")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the records there")
+    told = parser.parse_args()
+    unknown = [name for name in told.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark is called {unknown[0]!r}; there are: {', '.join(BENCHMARKS)}")
+    plan = Plan(
+        orders=told.orders or (600 if told.quick else 3_000),
+        rounds=told.rounds or (3 if told.quick else 5),
+        peers=not told.no_peers,
+        databases=tuple(told.databases.split(",")),
+    )
+    console = Console()
+    records = [r for name in told.names or BENCHMARKS for r in BENCHMARKS[name](plan, console)]
+    if told.json:
+        where = {"machine": machine.hardware(), "versions": machine.versions(),
+                 "commit": machine.commit()}  # fmt: skip
+        lines = [json.dumps({**record.as_dict(), **where}) for record in records]
+        told.json.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

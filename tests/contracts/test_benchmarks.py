@@ -1,0 +1,72 @@
+"""What scripts/bench writes has the shape that readers of its records count on; no speed is tested."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+FIELDS = {
+    "benchmark", "measure", "unit", "value", "peer", "peer_value", "ratio", "machine", "versions",
+    "commit",
+}  # fmt: skip
+
+
+def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BURSAR_")}
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=ROOT, env=kept, capture_output=True, text=True, timeout=50, check=False,
+    )  # fmt: skip
+
+
+def _records(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+
+
+def test_orders_writes_records_of_the_agreed_shape(tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    done = _bench(
+        "orders", "--quick", "--no-peers", "--orders=20", "--rounds=1", "--databases=sqlite",
+        f"--json={file}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "orders placed, charged and booked: sqlite" in done.stdout
+    records = _records(file)
+    assert {frozenset(record) for record in records} == {frozenset(FIELDS)}
+    assert {record["benchmark"] for record in records} == {"orders/sqlite"}
+    assert [(record["measure"], record["unit"]) for record in records] == [
+        ("throughput", "orders/s"),
+        ("cpu", "us/order"),
+        ("server_cpu", "us/order"),
+        ("commits", "1/order"),
+        *[
+            pair
+            for part in ("sql", "commit", "provider", "python")
+            for pair in ((f"wall_share_{part}", "1"), (f"cpu_{part}", "us/order"))
+        ],
+    ]
+    assert {(r["peer"], r["peer_value"], r["ratio"]) for r in records} == {("", None, None)}
+    first = records[0]
+    assert set(first["machine"]) == {"cores", "cpu", "memory_mb", "kernel", "load"}
+    assert {"python", "sqlite", "postgresql", "django", "bursar", "django-payments"} <= set(
+        first["versions"]
+    )
+    assert re.fullmatch(r"[0-9a-f]{40}|none", first["commit"])
+
+
+def test_an_unknown_benchmark_is_named() -> None:
+    done = _bench("no_such_thing")
+    assert done.returncode == 2
+    assert "no benchmark is called 'no_such_thing'" in done.stderr
+
+
+def test_the_peers_lock_names_no_host() -> None:
+    text = (ROOT / "locks" / "bench.lock").read_text("utf-8")
+    assert re.findall(r"(?m)^-.*|.*://.*", text) == []
+    assert "django-payments==" in text
