@@ -103,7 +103,9 @@ def once(contestant: Contestant, server: Server, python: Path, task: dict[str, A
         "server_pid": server.pid, **task, **contestant.task,
     }  # fmt: skip
     program = [str(python), "-m", contestant.module, json.dumps(told)]
-    done = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        program, check=False, cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
     if done.returncode:
         raise RuntimeError(f"{contestant.name} failed:\n{done.stderr[-4000:]}")
     return json.loads(done.stdout.splitlines()[-1])

