@@ -9,6 +9,9 @@ from collections.abc import Iterator
 
 from bursar import errors
 
+#: What a run holds open until `stop`: its log.
+_left_open = contextlib.ExitStack()
+
 
 class NotMigrated(errors.Conflict):
     """The database is of another version than the program."""
@@ -37,7 +40,8 @@ def set_up(*, log_to_file: bool = True) -> None:
     from bursar import logs, settings
 
     settings.current.home.mkdir(parents=True, exist_ok=True)
-    stream = (settings.current.home / "bursar.log").open("ab", 0) if log_to_file else None
+    path = settings.current.home / "bursar.log"
+    stream = _left_open.enter_context(path.open("ab", 0)) if log_to_file else None
     logs.configure(level=settings.current.log_level, stream=stream)
     django.setup()
 
@@ -94,7 +98,10 @@ def only_worker() -> Iterator[None]:
 
 
 def stop() -> None:
-    """Commit what waits, and leave."""
-    from bursar import groupcommit
+    """Commit what waits, and leave everything as it was before `start`."""
+    from bursar import groupcommit, logs, settings
 
     groupcommit.commits.close()
+    groupcommit.commits = groupcommit.GroupCommit()
+    logs.configure(level=settings.current.log_level)
+    _left_open.close()
