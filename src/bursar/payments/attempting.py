@@ -49,6 +49,7 @@ class Intent:
     provider: base.PaymentProvider
     operation: Operation
     request: Request
+    refund_id: str | None
     fresh: bool
 
     @property
@@ -93,6 +94,7 @@ def intent_of(
         provider=accounts.get(payment.provider_account),
         operation=Operation(attempt.operation),
         request=request_of(attempt=attempt, payment=payment),
+        refund_id=attempt.refund_id,
         fresh=fresh,
     )
 
@@ -155,23 +157,20 @@ _METHODS = {
 def answered(intent: Intent, result: Result, *, source: str, now: datetime) -> None:
     """Write a clear answer: the attempt's status and what the provider told of its objects."""
     status = STATUSES[result.outcome]
-    told = result.snapshots or _told(intent, result)
-    recording.lock_families(intent.provider_account, told)
-    statements.lock_payment(intent.payment_id)
-    recording.settle_attempt(
-        attempt_id=intent.attempt_id,
-        status=status,
-        reference=result.reference,
-        code=result.code,
-        soft=result.soft,
-        action_url=result.action_url,
-        now=now,
-    )
     recording.record(
         provider_account=intent.provider_account,
-        snapshots=told,
+        snapshots=result.snapshots or _told(intent, result),
         source=source,
         now=now,
+        answer=recording.Answer(
+            attempt_id=intent.attempt_id,
+            link=recording.Link(intent.payment_id, intent.refund_id),
+            status=status,
+            reference=result.reference,
+            code=result.code,
+            soft=result.soft,
+            action_url=result.action_url,
+        ),
     )
     if status in {AttemptStatus.PENDING, AttemptStatus.REQUIRES_ACTION}:
         enqueue_lookup(intent.attempt_id, delay=POLL_FIRST, now=now)

@@ -41,6 +41,19 @@ class Link:
     refund_id: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The attempt that a provider answered, whose it is, and what became of it."""
+
+    attempt_id: str
+    link: Link
+    status: AttemptStatus
+    reference: str = ""
+    code: str = ""
+    soft: bool = False
+    action_url: str = ""
+
+
 def record(
     *,
     provider_account: str,
@@ -48,22 +61,30 @@ def record(
     source: str,
     now: datetime,
     raw: str = "",
+    answer: Answer | None = None,
 ) -> list[str]:
     """
     Store what *provider_account* told us and bring the payments and books concerned up to date.
 
-    *source* names the road: `answer`, `webhook`, `lookup`, `file`. The same news by any road is
-    stored once. Needs an open transaction; a repeat changes nothing. Returns the payments' ids.
+    *source* names the road: `answer`, `webhook`, `lookup`, `file`; with an *answer* its attempt is
+    settled too. The same news by any road is stored once. Needs an open transaction; a repeat
+    changes nothing. Returns the payments' ids.
     """
     groupcommit.require_transaction()
     told = [part for snapshot in snapshots for part in parts(snapshot)]
-    if not told:
-        return []
-    lock_families(provider_account, told)
-    links, new = _links(provider_account, told, now)
+    # Locks are always taken in this order: families, payments, attempts. Else two transactions
+    # could wait for each other.
+    _lock_families(provider_account, told)
+    links, new = _links(provider_account, told, answer, now)
     # The payments are locked before the facts are read, so that whoever comes second sees both.
-    payments = sorted({link.payment_id for link in links.values()})
+    concerned = {link.payment_id for link in links.values()}
+    payments = sorted(concerned | {answer.link.payment_id} if answer else concerned)
     locked = [statements.lock_payment(payment_id) for payment_id in payments]
+    if answer:
+        settle_attempt(
+            attempt_id=answer.attempt_id, status=answer.status, reference=answer.reference,
+            code=answer.code, soft=answer.soft, action_url=answer.action_url, now=now,
+        )  # fmt: skip
     _insert_facts(provider_account, told, source=source, now=now, raw=raw)
     new += _adopt(provider_account, told, links, now)
     for payment in locked:
@@ -104,13 +125,8 @@ def digest_of(snapshot: Snapshot) -> str:
     )  # fmt: skip
 
 
-def lock_families(provider_account: str, told: Iterable[Snapshot]) -> None:
-    """
-    Keep everybody else off the charges that *told* is about, before any payment is locked.
-
-    Locks are always taken in this order: families, payment, attempts. Else two transactions
-    could wait for each other.
-    """
+def _lock_families(provider_account: str, told: Iterable[Snapshot]) -> None:
+    """Keep everybody else off the charges that *told* is about."""
     # On PostgreSQL two transactions could store a refund and link its charge, each without
     # seeing the other; so all news about one charge queue up. SQLite has one writer anyway.
     if connection.vendor == "postgresql":
@@ -141,7 +157,7 @@ def _insert_facts(
 
 
 def _links(
-    provider_account: str, told: Sequence[Snapshot], now: datetime
+    provider_account: str, told: Sequence[Snapshot], answer: Answer | None, now: datetime
 ) -> tuple[dict[ObjectKey, Link], list[ObjectKey]]:
     """Find which payments the objects told of belong to; write down, and name, the new ones."""
     links: dict[ObjectKey, Link] = {}
@@ -151,7 +167,10 @@ def _links(
         key = (snapshot.kind.value, snapshot.reference)
         if key in links:
             continue
-        found = _find_link(provider_account, snapshot, links)
+        if answer and snapshot.key == answer.attempt_id:
+            found: tuple[Link, str] | None = (answer.link, "key")
+        else:
+            found = _find_link(provider_account, snapshot, links)
         if found is not None:
             links[key], linked_by = found
             if linked_by:
@@ -200,7 +219,7 @@ def _adopt(
         if link is not None:
             adopted += [
                 (orphan, Link(link.payment_id, None), "parent")
-                for orphan in statements.orphans_of(provider_account, reference)
+                for orphan in statements.orphans_of(provider_account, reference, linked=links)
             ]
     _write_links(provider_account, adopted, now)
     return [key for key, _, _ in adopted]
@@ -363,7 +382,7 @@ def settle_attempt(
     """
     Write what became of an attempt; once final it stays.
 
-    Needs an open transaction; call it before `record`, which folds attempts too.
+    Needs an open transaction and its payment locked.
     """
     groupcommit.require_transaction()
     row = [

@@ -7,7 +7,7 @@ these roads. Everything that is not run for every payment uses the ORM.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -95,11 +95,9 @@ FIND_BY_KEY = (
 )
 # NOT (... = '') word for word as in the index `fact_parent`, and no DISTINCT: else SQLite takes
 # another index and goes through all facts of the account.
-FIND_ORPHANS = (
-    "SELECT f.kind, f.reference FROM bursar_fact f WHERE f.provider_account_id = %s "
-    "AND f.parent_reference = %s AND NOT (f.parent_reference = '') AND NOT EXISTS (SELECT 1 FROM "
-    "bursar_factlink l WHERE l.provider_account_id = f.provider_account_id "
-    "AND l.kind = f.kind AND l.reference = f.reference)"
+FIND_CHILDREN = (
+    "SELECT kind, reference FROM bursar_fact WHERE provider_account_id = %s "
+    "AND parent_reference = %s AND NOT (parent_reference = '')"
 )
 FIND_UNMATCHED = (
     "SELECT subject FROM bursar_transfer WHERE subject IN ({0}) UNION "
@@ -266,11 +264,21 @@ def unmatched_refunds(provider_account: str, key: tuple[str, str]) -> list[Snaps
     return [fact for orphan in orphans for fact in facts_of_object(provider_account, orphan)]
 
 
-def orphans_of(provider_account: str, reference: str) -> list[tuple[str, str]]:
-    """The objects told of as parts of the charge *reference* that are linked to no payment."""
-    return sorted(
-        {(row[0], row[1]) for row in sql.rows(FIND_ORPHANS, [provider_account, reference])}
-    )
+def orphans_of(
+    provider_account: str, reference: str, *, linked: Container[tuple[str, str]] = ()
+) -> list[tuple[str, str]]:
+    """
+    The objects (kind, reference) told of as parts of a charge that belong to no payment.
+
+    Those in *linked* are known to belong to one; most often that is all there are.
+    """
+    found = sql.rows(FIND_CHILDREN, [provider_account, reference])
+    children = sorted({(kind, child) for kind, child in found})
+    return [
+        child
+        for child in children
+        if child not in linked and not sql.row(FIND_LINK, [provider_account, *child])
+    ]
 
 
 def unmatched_subjects(subjects: Sequence[str]) -> list[str]:
