@@ -20,6 +20,7 @@ from bursar.orders import importing
 from bursar.orders.models import Order, OrderLine
 from bursar.payments.models import Payment
 from bursar.verify import proof
+from tests.conftest import Database
 from tests.shop import ACCOUNT, Shop
 
 MAPPING = Path(__file__).parents[2] / "examples" / "mappings" / "online-retail.toml"
@@ -55,7 +56,9 @@ def by_hand(path: Path) -> tuple[set[str], int, Decimal, int, int]:
     return invoices, lines, total, credit_notes, unsellable
 
 
-def test_ten_days_of_a_real_shop(shop: Shop, retail: list[Path]) -> None:
+def test_ten_days_of_a_real_shop(shop: Shop, database: Database, retail: list[Path]) -> None:
+    if database.name == "postgres":
+        retail = retail[-2:]  # the whole would take too long; what differs is the database only
     how = mapping.load(MAPPING)
     expected = [by_hand(path) for path in retail]
 
@@ -69,13 +72,14 @@ def test_ten_days_of_a_real_shop(shop: Shop, retail: list[Path]) -> None:
         assert (len(report.credit_notes), len(report.unsellable)) == (credit_notes, unsellable)
     assert Order.objects.count() == len(set.union(*(day[0] for day in expected)))
     assert OrderLine.objects.count() == sum(day[1] for day in expected)
-    assert sum(day[1] + day[3] + day[4] for day in expected) == 26_732
+    if len(retail) == 10:
+        assert sum(day[1] + day[3] + day[4] for day in expected) == 26_732
 
     again = [place(path, how, NOW + timedelta(days=1)) for path in retail]
 
     assert all(report.already_imported for report in again)
     assert [report.sums for report in again] == [report.sums for report in reports]
-    assert ImportedFile.objects.count() == 10
+    assert ImportedFile.objects.count() == len(retail)
     assert Order.objects.count() == sum(report.orders for report in reports)
     assert OrderLine.objects.count() == sum(day[1] for day in expected)
 

@@ -34,10 +34,10 @@ def show_main_job(*, invoices: Path | None, port: int | None) -> bool:
     console.print(_trial_balance())
     console.print(_receivables(story.owed))
     _show_events(story)
-    console.print("\n[bold]Do the books close?[/]")
+    tables.say("\n[bold]Do the books close?[/]")
     findings = tables.show_proof(lambda _: iter(story.findings))
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in story.seconds.items())
-    console.print(f"[dim]{spent}[/]")
+    tables.say(f"[dim]{spent}[/]")
     return all(finding.holds for finding in findings)
 
 
@@ -116,17 +116,16 @@ def _shown(amount_minor: int, currency: str) -> str:
 
 
 def _show_events(story: main_job.Story) -> None:
-    console = tables.console
     webhooks = ", ".join(f"{count:,} {what}" for what, count in sorted(story.webhooks.items()))
-    console.print(f"webhooks: {webhooks or 'none'}")
-    console.print(f"refunds decided: {story.refunds:,}")
+    tables.say(f"webhooks: {webhooks or 'none'}")
+    tables.say(f"refunds decided: {story.refunds:,}")
     if story.payouts:
-        console.print(f"paid out: {', '.join(str(amount) for amount in story.payouts)}")
+        tables.say(f"paid out: {', '.join(str(amount) for amount in story.payouts)}")
     done = sum(story.jobs.values())
     left = sum(leasing.depth().values())
-    console.print(f"jobs: {done:,} run, {left:,} left for later")
+    tables.say(f"jobs: {done:,} run, {left:,} left for later")
     questions = Counter(
         Review.objects.filter(resolved_at__isnull=True).values_list("code", flat=True)
     )
     asked = ", ".join(f"{count} {escape(code)}" for code, count in questions.most_common())
-    console.print(f"for a person to decide (bursar reviews): {asked or 'nothing'}")
+    tables.say(f"for a person to decide (bursar reviews): {asked or 'nothing'}")

@@ -35,6 +35,11 @@ def table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
     return made
 
 
+def say(text: str) -> None:
+    """Print a sentence, which the terminal and not we may break."""
+    console.print(text, soft_wrap=True)
+
+
 def show_error(error: errors.BursarError) -> None:
     """Print an error on one line or, where it is a list, one line each."""
     out = Console(stderr=True, highlight=False)
@@ -43,7 +48,7 @@ def show_error(error: errors.BursarError) -> None:
     for problem in problems[:LINES_MAX] if len(problems) > 1 else ():
         out.print(f"  {escape(str(problem))}", soft_wrap=True)
     if len(problems) > LINES_MAX:
-        out.print(f"  and {len(problems) - LINES_MAX:,} more")
+        out.print(f"  and {len(problems) - LINES_MAX:,} more", soft_wrap=True)
 
 
 def show_outcomes(
@@ -55,23 +60,23 @@ def show_outcomes(
         shown.add_row(name, outcome, f"{count:,}")
     console.print(shown)
     left = sum(depth.values())
-    console.print(f"{left:,} left in the queue" if left else "the queue is empty")
+    say(f"{left:,} left in the queue" if left else "the queue is empty")
 
 
 def show_import(file: Path, report: Report) -> None:
     """Print what an import did, and list every row that was not sold, by line."""
     if report.already_imported:
-        console.print(f"{file}: imported before; nothing changed")
+        say(f"{file}: imported before; nothing changed")
         return
     sums = ", ".join(str(money) for money in report.sums) or "nothing"
-    console.print(f"[bold]{file}[/]: {report.orders:,} orders of {report.lines:,} lines")
-    console.print(f"  {sums}", soft_wrap=True)
+    say(f"[bold]{file}[/]: {report.orders:,} orders of {report.lines:,} lines")
+    say(f"  {sums}")
     for name, rows in (("credit notes", report.credit_notes), ("not sold", report.unsellable)):
         if rows:
             told = [f"{row.line} {row.reason.replace('_', ' ')}" for row in rows[:LINES_MAX]]
             more = f" and {len(rows) - LINES_MAX:,} more" if len(rows) > LINES_MAX else ""
             listed = ", ".join(told).replace(" credit note", "")
-            console.print(f"  {name}, lines {escape(listed)}{more}", soft_wrap=True)
+            say(f"  {name}, lines {escape(listed)}{more}")
 
 
 def show_proof(
@@ -86,20 +91,20 @@ def show_proof(
             if not as_json:
                 mark = "[green]holds[/]" if finding.holds else "[bold red]BROKEN[/]"
                 where = f"[dim]{finding.folder:9}[/]"
-                console.print(f" {mark} {where} {escape(finding.sentence)}", soft_wrap=True)
+                say(f" {mark} {where} {escape(finding.sentence)}")
     if as_json:
         _print_json(findings)
         return findings
     broken = [finding for finding in findings if not finding.holds]
     for finding in broken:
-        console.print(f"\n[bold red]{escape(finding.sentence)}[/]")
+        say(f"\n[bold red]{escape(finding.sentence)}[/]")
         for row in finding.rows[:LINES_MAX]:
-            console.print("  " + escape(", ".join(f"{k}: {v}" for k, v in row.items())))
+            say("  " + escape(", ".join(f"{k}: {v}" for k, v in row.items())))
         if len(finding.rows) > LINES_MAX:
-            console.print(f"  and {len(finding.rows) - LINES_MAX} more (see --json)")
+            say(f"  and {len(finding.rows) - LINES_MAX} more (see --json)")
     verdict = f"[bold red]{len(broken)} BROKEN[/]" if broken else "[bold green]the books close[/]"
     seconds = time.monotonic() - started
-    console.print(f"\n{len(findings)} invariants checked in {seconds:.1f} s: {verdict}")
+    say(f"\n{len(findings)} invariants checked in {seconds:.1f} s: {verdict}")
     return findings
 
 
@@ -137,14 +142,14 @@ def show_reviews() -> None:
     open_ones = Review.objects.filter(resolved_at__isnull=True).order_by("opened_at")
     count = open_ones.count()
     if not count:
-        console.print("nothing waits for a person")
+        say("nothing waits for a person")
         return
-    console.print(f"[bold]{count:,} open[/]; answer with: bursar reviews resolve ID ...")
+    say(f"[bold]{count:,} open[/]; answer with: bursar reviews resolve ID ...")
     for review in open_ones[: LINES_MAX * 5]:
         detail = ", ".join(f"{key}: {value}" for key, value in review.detail.items())
         opened = review.opened_at.strftime("%Y-%m-%d %H:%M UTC")
-        console.print(f"{review.id}  {opened}  [bold]{review.code}[/]", soft_wrap=True)
-        console.print(f"    {escape(review.subject)}  {escape(detail)}", soft_wrap=True)
+        say(f"{review.id}  {opened}  [bold]{review.code}[/]")
+        say(f"    {escape(review.subject)}  {escape(detail)}")
 
 
 def show_providers() -> None:
