@@ -42,6 +42,32 @@ class Template(Protocol):
         """Remove a copy, whoever may still be connected."""
 
 
+#: Everything that a test could alter: columns, triggers and whether they are on, constraints.
+SCHEMA = """
+    SELECT c.relname, a.attname, a.atttypid::text FROM pg_class c
+    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+    WHERE c.relnamespace = 'public'::regnamespace
+    UNION ALL SELECT tgrelid::regclass::text, tgname, tgenabled::text FROM pg_trigger
+    WHERE NOT tgisinternal
+    UNION ALL SELECT conrelid::regclass::text, conname, '' FROM pg_constraint
+    WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2, 3
+"""
+#: Connections to a database besides the one that asks.
+LEFT = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
+
+
+def _emptying(connection: psycopg.Connection[Any]) -> bytes:
+    """The statements that empty every table but Django's record of migrations."""
+    tables = connection.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
+        "AND relkind = 'r' AND relname <> 'django_migrations' ORDER BY 1"
+    ).fetchall()
+    sequences = connection.execute("SELECT sequencename FROM pg_sequences").fetchall()
+    statements = [f'DELETE FROM "{table}"' for (table,) in tables]
+    statements += [f"SELECT setval('\"{name}\"', 1, false)" for (name,) in sequences]
+    return ";".join(statements).encode()
+
+
 class SQLiteTemplate:
     """One file, without a write-ahead log beside it."""
 
@@ -66,24 +92,52 @@ class SQLiteTemplate:
 
 
 class PostgresTemplate:
-    """One database of a server; copies are made with CREATE DATABASE ... TEMPLATE."""
+    """
+    One database of a server; copies are made with CREATE DATABASE ... TEMPLATE.
+
+    That takes a third of a second, so a copy whose schema is as it was is emptied and lent again.
+    """
 
     def __init__(self, server_url: str, *, folder: Path) -> None:
         self._url = server_url
+        self._free: list[str] = []
         self._execute("CREATE DATABASE template_migrated")
         made = settings.load(home=folder, database_url=self._url_of("template_migrated"))
         with connected(made):
             _migrate()
+        with psycopg.connect(self._url_of("template_migrated")) as connection:
+            self._schema = connection.execute(SCHEMA).fetchall()
+            self._empty = _emptying(connection)
 
     def copy(self, *, home: Path) -> settings.Settings:
-        name = f"test_{next(_numbers)}"
-        self._execute(f"CREATE DATABASE {name} TEMPLATE template_migrated")
+        if self._free:
+            name = self._free.pop()
+        else:
+            name = f"test_{next(_numbers)}"
+            self._execute(f"CREATE DATABASE {name} TEMPLATE template_migrated")
         return settings.load(home=home, database_url=self._url_of(name))
 
     def drop(self, copied: settings.Settings) -> None:
         assert copied.database_url is not None
         name = conninfo.conninfo_to_dict(copied.database_url.get_secret_value())["dbname"]
-        self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+        assert isinstance(name, str)
+        if self._emptied(name):
+            self._free.append(name)
+        else:
+            self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _emptied(self, name: str) -> bool:
+        """Empty a copy; False where its schema was changed or somebody holds on to its tables."""
+        try:
+            with psycopg.connect(self._url_of(name)) as connection:
+                if connection.execute(SCHEMA).fetchall() != self._schema:
+                    return False
+                connection.execute("SET lock_timeout = '1s'")
+                connection.execute("SET session_replication_role = replica")  # no guards
+                connection.execute(self._empty)
+                return connection.execute(LEFT, [name]).fetchone() == (0,)
+        except psycopg.Error:
+            return False
 
     def _url_of(self, name: str) -> str:
         parts = conninfo.conninfo_to_dict(self._url, dbname=name)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import datetime
+from weakref import WeakKeyDictionary
 from zoneinfo import ZoneInfo
 
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from bursar import fields, groupcommit, settings, sql
 
@@ -23,8 +24,8 @@ TRANSFER = (
     "currency, posting_date, created_at) VALUES (%s, %s, %s, %s, %s, %s, %s)"
 )
 
-#: Accounts that are surely there, by database: names enter only after the commit that made them.
-_open_accounts: set[tuple[object, str]] = set()
+#: Accounts that are surely there, by connection: names enter after the commit that made them.
+_open_accounts: WeakKeyDictionary[object, set[str]] = WeakKeyDictionary()
 
 
 def post(*, subject: str, target: Mapping[tuple[str, str], int], now: datetime) -> int:
@@ -83,8 +84,8 @@ def currency_of(account: str) -> str:
 
 
 def _open(names: set[str]) -> None:
-    database = connection.settings_dict["NAME"]
-    new = sorted(name for name in names if (database, name) not in _open_accounts)
+    known = _open_accounts.setdefault(connections[DEFAULT_DB_ALIAS], set())
+    new = sorted(names - known)
     if new:
         sql.run_many(OPEN_ACCOUNT, [(name, currency_of(name)) for name in new])
-        transaction.on_commit(lambda: _open_accounts.update((database, name) for name in new))
+        transaction.on_commit(lambda: known.update(new))
