@@ -143,7 +143,7 @@ def test_a_provider_is_tested_from_the_command_line(terminal: Terminal) -> None:
 def test_the_main_job_closes_its_books_and_tampering_with_them_is_found(
     terminal: Terminal, home: Path
 ) -> None:
-    first = process(home, "demo", "--port", "0")
+    first = terminal.run("demo", "--port", "0")
     assert "54 orders of 139 lines" in first
     assert "20 invariants checked" in first
     assert "the books close" in first
@@ -168,7 +168,7 @@ def test_the_main_job_closes_its_books_and_tampering_with_them_is_found(
     assert "missing guard: guard_transfer_update_transfers_are_never_changed" in printed
     assert f"payment: {tampered}, " in printed
     assert "guards_missing" in terminal.run("worker", "--until-empty", code=1)
-    process(home, "manage", "migrate")
+    terminal.run("manage", "migrate")
     assert "2 BROKEN" in terminal.run("verify", code=1)
 
 

@@ -5,7 +5,6 @@ trouble, refunded in part, told of by disorderly webhooks, and booked.
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
 import time
@@ -165,7 +164,7 @@ def _settle(story: Story, book: Book, disorder: Disorder) -> None:
     position, until = 0, time.monotonic() + SECONDS_MAX
     while time.monotonic() < until:
         worker = Worker(jobs.HANDLERS)
-        asyncio.run(worker.run(until_empty=True))
+        accounts.run(worker.run(until_empty=True))
         story.jobs += worker.outcomes
         position, taken = _deliver(story, book, position, disorder)
         due = Job.objects.filter(state__in=[JobState.READY, JobState.LEASED]).exists()

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from bursar import errors, groupcommit, settings
 from bursar.payments.models import ProviderAccount
 from bursar.providers import registry
 from bursar.providers.base import PaymentProvider
+
+T = TypeVar("T")
 
 #: How many calls to one provider account may be under way in one process.
 CALLS_MAX = 64
@@ -95,6 +97,19 @@ def secrets_of(account: str, provider: str) -> dict[str, str]:
         elif directory and (directory / name).is_file():
             found[field] = (directory / name).read_text(encoding="utf-8").strip()
     return found
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Run *work* in an event loop of its own; connections of that loop are closed with it."""
+
+    async def connected() -> T:
+        try:
+            return await work
+        finally:
+            for provider in _providers.values():
+                await provider.disconnect()
+
+    return asyncio.run(connected())
 
 
 async def close() -> None:

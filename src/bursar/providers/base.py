@@ -280,6 +280,9 @@ class PaymentProvider(abc.ABC):
     async def get_status(self, request: StatusRequest, /) -> Result:
         """Say what became of an operation; `Outcome.NOT_FOUND` where nothing is known of it."""
 
+    async def disconnect(self) -> None:  # noqa: B027  (most providers hold nothing open)
+        """Release the connections of the running event loop; the next call makes new ones."""
+
     async def close(self) -> None:  # noqa: B027  (most providers hold nothing open)
         """Release connections; the provider is not used afterwards."""
 

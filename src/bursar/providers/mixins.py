@@ -137,8 +137,15 @@ class JsonOverHttp(PaymentProvider):
             return {}
         return {"Authorization": f"Bearer {api_key.reveal()}"}
 
+    async def disconnect(self) -> None:
+        """Close the connections of the running event loop."""
+        session = _SESSIONS.get(self, WeakKeyDictionary()).pop(asyncio.get_running_loop(), None)
+        if session is not None:
+            await session.close()
+        await super().disconnect()
+
     async def close(self) -> None:
-        """Close this provider's connections."""
+        """Close this provider's connections, those of other event loops too."""
         for session in _SESSIONS.pop(self, {}).values():
             await session.close()
         await super().close()

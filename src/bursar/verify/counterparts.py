@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -27,7 +26,7 @@ def compare_objects() -> Iterator[Row]:
         provider = accounts.get(account.name)
         if isinstance(provider, ListsObjects):
             theirs = {
-                (s.kind.value, s.reference): money_in(s) for s in asyncio.run(_listed(provider))
+                (s.kind.value, s.reference): money_in(s) for s in accounts.run(_listed(provider))
             }
             yield from _differences(account.name, theirs)
 
@@ -88,7 +87,7 @@ def owed(account: str) -> dict[str, int] | None:
     provider = accounts.get(account)
     if not isinstance(provider, TellsBalance):
         return None
-    told = asyncio.run(_balances(provider))
+    told = accounts.run(_balances(provider))
     return {currency: amount for currency, amount in told.items() if amount}
 
 
