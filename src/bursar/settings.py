@@ -11,6 +11,7 @@ import contextlib
 import os
 import secrets
 import tempfile
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -146,11 +147,14 @@ def load(**given: Any) -> Settings:
         return Settings(_secrets_dir=directory, **given)
     except ValueError as error:
         problems = error.errors() if isinstance(error, ValidationError) else []
-        lines = [
-            f"BURSAR_{'_'.join(map(str, p['loc'])).upper()}: {p['msg']}" if p["loc"] else p["msg"]
-            for p in problems
-        ]
+        lines = [_told(problem) for problem in problems]
         raise BadSettings("; ".join(lines) or str(error)) from error
+
+
+def _told(problem: Mapping[str, Any]) -> str:
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    name = "_".join(map(str, problem["loc"])).upper()
+    return f"BURSAR_{name}: {message}" if name else message
 
 
 def databases(settings: Settings) -> dict[str, dict[str, Any]]:

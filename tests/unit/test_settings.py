@@ -43,17 +43,17 @@ def test_nothing_needs_to_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "TIME_ZONE",
             "Mars/Olympus",
-            "BURSAR_TIME_ZONE: Value error, 'Mars/Olympus' is no IANA time zone",
+            "BURSAR_TIME_ZONE: 'Mars/Olympus' is no IANA time zone",
         ),
         (
             "TIME_ZONE",
             "../etc/passwd",
-            "BURSAR_TIME_ZONE: Value error, '../etc/passwd' is no IANA time zone",
+            "BURSAR_TIME_ZONE: '../etc/passwd' is no IANA time zone",
         ),
         (
             "LOG_LEVEL",
             "LOUD",
-            "BURSAR_LOG_LEVEL: Value error, one of DEBUG, INFO, WARNING, ERROR",
+            "BURSAR_LOG_LEVEL: one of DEBUG, INFO, WARNING, ERROR",
         ),
         ("SECRETS_DIR", "/nowhere", "BURSAR_SECRETS_DIR: /nowhere is no directory"),
     ],
@@ -74,7 +74,7 @@ def test_two_wrong_values_are_told_together(monkeypatch: pytest.MonkeyPatch) -> 
         settings.load()
     assert str(caught.value) == (
         "BURSAR_MODE: Input should be 'test' or 'live'; "
-        "BURSAR_LOG_LEVEL: Value error, one of DEBUG, INFO, WARNING, ERROR"
+        "BURSAR_LOG_LEVEL: one of DEBUG, INFO, WARNING, ERROR"
     )
 
 
@@ -99,7 +99,7 @@ def test_live_mode_refuses_an_env_file(
     (tmp_path / ".env").write_text(written)
     with pytest.raises(settings.BadSettings) as caught:
         settings.load()
-    assert str(caught.value) == "Value error, live mode does not read .env files; remove it"
+    assert str(caught.value) == "live mode does not read .env files; remove it"
     assert "kept-in-a-file" not in repr(caught.value.__cause__) + str(caught.value.__cause__)
 
 
@@ -107,7 +107,7 @@ def test_live_mode_needs_a_secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BURSAR_MODE", "live")
     with pytest.raises(settings.BadSettings) as caught:
         settings.load()
-    assert str(caught.value) == "Value error, live mode needs BURSAR_SECRET_KEY"
+    assert str(caught.value) == "live mode needs BURSAR_SECRET_KEY"
 
 
 def test_secrets_are_read_from_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

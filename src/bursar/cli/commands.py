@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import getpass
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Optional
@@ -34,8 +35,11 @@ Setting = Annotated[
 @contextlib.contextmanager
 def _started(*, log_to_file: bool = True, refuse: bool = True) -> Iterator[None]:
     starting.start(log_to_file=log_to_file, refuse=refuse)
+    from bursar import ids, logs
+
     try:
-        yield
+        with logs.bound(request_id=ids.new("cli"), actor=getpass.getuser()):
+            yield
     finally:
         starting.stop()
 
