@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 
 from bursar import clock, errors, groupcommit
-from bursar.payments import charging, lookup, models, refunding, reviewing
+from bursar.payments import attempting, charging, lookup, models, refunding, reviewing
 from bursar.providers.base import Operation, Result, StatusRequest
 from bursar.providers.sandbox import SandboxProvider
-from bursar.queue import leasing
+from bursar.queue import leasing, worker
 from bursar.queue.models import Job
 from tests.conftest import Database
 from tests.shop import Shop, commit, depth
@@ -191,3 +191,21 @@ def test_writing_needs_a_transaction(shop: Shop) -> None:
     with pytest.raises(RuntimeError, match=r"hand it to groupcommit.commits"):
         reviewing.close(code="c", subject="s", resolution="", now=clock.now())
     assert groupcommit.commits is not None
+
+
+def test_an_intent_that_waited_too_long_is_not_sent_but_made_anew(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As after SIGSTOP: somebody else may have looked the attempt up and charged anew meanwhile.
+    monkeypatch.setattr(attempting, "SEND_SECONDS_MAX", -1.0)
+    order_id = shop.place()
+    assert shop.run_jobs(rounds=1) == {("charge", "retried"): 1}
+    payment = shop.payment(order_id)
+    assert (shop.charges(), shop.attempts(payment)) == (0, [("charge", "not_sent")])
+
+    monkeypatch.setattr(attempting, "SEND_SECONDS_MAX", 20.0)
+    shop.run_jobs()
+
+    assert shop.attempts(payment) == [("charge", "not_sent"), ("charge", "succeeded")]
+    assert (shop.fresh(payment).status, shop.charges()) == ("captured", 1)
+    assert timedelta(seconds=20) < worker.LEASE

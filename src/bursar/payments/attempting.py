@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bursar import clock, errors, fields, groupcommit, logs, sql
@@ -24,6 +24,9 @@ from bursar.queue import leasing
 
 #: A call that has not answered by then is unknown, whatever the provider's own time-out.
 CALL_SECONDS_MAX = 60.0
+#: An intent older than this is not sent any more. It is shorter than a job's lease: a worker that
+#: was stopped for longer may find that others have asked, heard "not found", and charged anew.
+SEND_SECONDS_MAX = 20.0
 LOOKUP_FIRST = timedelta(seconds=1)
 #: What is pending at the provider is asked for again, in case its webhook is lost.
 POLL_FIRST = timedelta(minutes=5)
@@ -51,6 +54,7 @@ class Intent:
     request: Request
     refund_id: str | None
     fresh: bool
+    made_at: float = field(default_factory=clock.monotonic)
 
     @property
     def attempt_id(self) -> str:
@@ -135,6 +139,8 @@ async def call(intent: Intent) -> Result:
     method = getattr(intent.provider, _METHODS[intent.operation])
     try:
         async with accounts.gate(intent.provider_account), asyncio.timeout(CALL_SECONDS_MAX):
+            if clock.monotonic() - intent.made_at > SEND_SECONDS_MAX:
+                raise errors.Unavailable(f"{intent.attempt_id} waited too long to be sent")
             result = await method(intent.request)
     except (errors.Unavailable, errors.OutcomeUnknown):
         raise
