@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.markup import escape
@@ -28,6 +29,6 @@ def show(name: str, pairs: Sequence[str]) -> bool:
     for result in results:
         shown.add_row(result.name, _MARKS[result.verdict], escape(result.detail))
     tables.console.print(shown)
-    failed = sum(result.verdict is conformance.Verdict.FAILED for result in results)
-    tables.console.print(f"{len(results) - failed} of {len(results)} cases without failure")
-    return not failed
+    counts = Counter(result.verdict for result in results)
+    tables.say(", ".join(f"{counts[verdict]} {verdict}" for verdict in conformance.Verdict))
+    return not counts[conformance.Verdict.FAILED]
