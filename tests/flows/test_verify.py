@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from bursar.verify import proof
+from tests.conftest import Database
+from tests.shop import Shop
+
+
+def test_what_is_gone_at_the_second_look_was_only_on_its_way() -> None:
+    looks = iter([[{"payment": 1}, {"payment": 2}], [{"payment": 2}, {"payment": 3}]])
+
+    def check() -> Iterator[Mapping[str, object]]:
+        yield from next(looks)
+
+    assert proof.lasting(check) == ({"payment": 2},)
+
+
+def test_what_holds_is_looked_at_once() -> None:
+    looks = []
+
+    def check() -> Iterator[Mapping[str, object]]:
+        looks.append(1)
+        return iter(())
+
+    assert proof.lasting(check) == ()
+    assert len(looks) == 1
+
+
+def test_a_query_that_finds_rows_tells_their_columns(database: Database) -> None:
+    assert proof.lasting("SELECT 1 AS one, 'x' AS letter") == ({"one": 1, "letter": "x"},)
+    assert proof.lasting("SELECT 1 AS one WHERE 1 = 0") == ()
+
+
+def test_every_sentence_is_checked_and_told_before_it_is(shop: Shop) -> None:
+    shop.paid()
+    told: list[str] = []
+
+    findings = list(proof.prove(told.append))
+
+    assert [finding.sentence for finding in findings] == told
+    assert len(told) == len(set(told)) == 20
+    assert [finding for finding in findings if not finding.holds] == []
