@@ -67,8 +67,9 @@ def looks_like_card_number(text: str) -> bool:
     Tell whether a payment card's number stands anywhere in *text*.
 
     That is 13 to 19 digits, also in groups parted by blanks or dashes, which begin as the card
-    schemes' numbers do and whose last digit is right (ISO/IEC 7812-1 annex B, Luhn). About one
-    other number in ten of such a length and beginning is taken for one.
+    schemes' numbers do and whose last digit is right (ISO/IEC 7812-1 annex B, Luhn). A barcode of
+    13 digits (GTIN-13, GS1 General Specifications 7.9) is none: nobody issues cards of that length
+    any more. About one other number in ten of such a length and beginning is taken for one.
     """
     return any(_holds_card(run[0]) for run in _DIGIT_RUN.finditer(text))
 
@@ -76,7 +77,7 @@ def looks_like_card_number(text: str) -> bool:
 def _holds_card(run: str) -> bool:
     groups = ["".join(str(int(digit)) for digit in group) for group in _DIGIT_GROUP.findall(run)]
     return any(
-        _ISSUED.fullmatch(digits) is not None and _luhn(digits)
+        _ISSUED.fullmatch(digits) is not None and _luhn(digits) and not _is_barcode(digits)
         for start in range(len(groups))
         for digits in _joined(groups, start)
     )
@@ -95,6 +96,11 @@ def _joined(groups: list[str], start: int) -> Iterator[str]:
 def _luhn(digits: str) -> bool:
     doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
     return (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0
+
+
+def _is_barcode(digits: str) -> bool:
+    weighed = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits))
+    return len(digits) == 13 and weighed % 10 == 0
 
 
 @functools.lru_cache(maxsize=1024)
