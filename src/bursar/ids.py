@@ -16,7 +16,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LETTERS = 26
 
 ORDER, PAYMENT, ATTEMPT, REFUND, REVIEW = "ord", "pay", "att", "re", "rev"
-EVENT, FACT, BODY = "evt", "fct", "raw"
+BODY = "raw"
 
 
 def new(prefix: str) -> str:

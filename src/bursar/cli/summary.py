@@ -35,7 +35,7 @@ def show_main_job(*, invoices: Path | None, port: int | None) -> bool:
     console.print(_receivables(story.owed))
     _show_events(story)
     tables.say("\n[bold]Do the books close?[/]")
-    findings = tables.show_proof(lambda _: iter(story.findings))
+    findings = tables.show_proof(lambda _: iter(story.findings), seconds=story.seconds["verify"])
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in story.seconds.items())
     tables.say(f"[dim]{spent}[/]")
     return all(finding.holds for finding in findings)

@@ -99,8 +99,8 @@ def run(*, invoices: Path | None, port: int | None = None, watch: Watch = lambda
             book.advance(timedelta(days=30).total_seconds())
             _settle(story, book, Disorder())
         # The balance is told before the sandbox's process ends.
-        watch("checking the books")
-        story.findings = list(proof.prove())
+        with _timed(story, "verify", watch, "checking the books"):
+            story.findings = list(proof.prove())
         story.owed = counterparts.owed(ACCOUNT) or {}
     return story
 
@@ -128,16 +128,12 @@ def _sandbox(port: int | None) -> Iterator[Book]:
             process.terminate()
 
 
-class _timed:  # noqa: N801  (reads as a statement)
-    def __init__(self, story: Story, name: str, watch: Watch, what: str) -> None:
-        self._story, self._name = story, name
-        watch(what)
-
-    def __enter__(self) -> None:
-        self._began = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        self._story.seconds[self._name] = time.perf_counter() - self._began
+@contextmanager
+def _timed(story: Story, name: str, watch: Watch, what: str) -> Iterator[None]:
+    watch(what)
+    began = time.perf_counter()
+    yield
+    story.seconds[name] = time.perf_counter() - began
 
 
 def _provider() -> SandboxProvider:

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection
 
-from bursar import groupcommit
+from bursar import groupcommit, sql
 from bursar.imports.models import ImportedFile
 
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('bursar/imports', 0))"
@@ -35,8 +35,7 @@ def find(digest: str) -> Mapping[str, Any] | None:
     """
     groupcommit.require_transaction()
     if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute(LOCK)
+        sql.row(LOCK)
     known = ImportedFile.objects.filter(digest=digest).values_list("report", flat=True).first()
     return known if known is None else dict(known)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from django.db import connection
+from bursar import sql
 
 BALANCES = (
     "SELECT name, SUM(amount_minor) FROM ("
@@ -18,6 +18,4 @@ def balances(*, prefix: str = "") -> dict[str, int]:
 
     Minor units of the currency at the end of the account's name.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(BALANCES)
-        return {name: int(sum_) for name, sum_ in cursor.fetchall() if name.startswith(prefix)}
+    return {name: int(total) for name, total in sql.rows(BALANCES) if name.startswith(prefix)}

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from django.db import connection
-
-from bursar import clock
+from bursar import clock, sql
 from bursar.ledger import posting
 from bursar.payments import booking, folding, lookup, recording, statements
 from bursar.payments.models import Attempt, Payment, Review
@@ -87,11 +85,9 @@ def _nobody_at_it() -> Iterator[Mapping[str, object]]:
         "AND p.closed = '' AND NOT EXISTS (SELECT 1 FROM bursar_review r "
         "WHERE r.payment_id = p.id AND r.resolved_at IS NULL)"
     )
-    with connection.cursor() as cursor:
-        cursor.execute(waiting, list(_OPEN))
-        for payment_id, status, attempt_id in cursor.fetchall():
-            if payment_id not in worked_on and attempt_id not in looked_up:
-                yield {"payment": payment_id, "status": status, "attempt": attempt_id}
+    for payment_id, status, attempt_id in sql.rows(waiting, _OPEN):
+        if payment_id not in worked_on and attempt_id not in looked_up:
+            yield {"payment": payment_id, "status": status, "attempt": attempt_id}
 
 
 INVARIANTS: Mapping[str, str | Callable[[], Iterable[Mapping[str, object]]]] = {

@@ -13,9 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
-
-from bursar import clock, errors, groupcommit
+from bursar import clock, errors, groupcommit, sql
 from bursar.payments import attempting, charging, recording, reviewing, statements
 from bursar.payments.models import Attempt, Payment
 from bursar.payments.states import LIVE, AttemptStatus
@@ -92,8 +90,7 @@ def _open(attempt_id: str) -> _Case | None:
     attempt = next(a for a in attempts if a.id == attempt_id)
     if attempt.status not in LIVE:
         return None
-    with connection.cursor() as cursor:
-        cursor.execute(statements.COUNT_LOOKUP, [attempt_id])
+    sql.run(statements.COUNT_LOOKUP, [attempt_id])
     return _Case(
         intent=attempting.intent_of(attempt=attempt, payment=payment, fresh=False),
         attempt=attempt,

@@ -6,10 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection
 from django.db.models import Sum
 
-from bursar import clock, errors, fields, groupcommit, ids
+from bursar import clock, errors, fields, groupcommit, ids, sql
 from bursar.money import Money
 from bursar.payments import attempting, booking, charging, statements
 from bursar.payments.models import Refund, RefundLine
@@ -34,12 +33,6 @@ class KeyReused(errors.Invalid):
     """The idempotency key came before with other content."""
 
     code = "idempotency_key_reused"
-
-
-class UnknownRefund(errors.NotFound):
-    """There is no refund of that id."""
-
-    code = "unknown_refund"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +79,10 @@ def open_refund(
             raise RefundTooHigh(f"nothing is left of {payment_id}")
     _check(payment, amount)
     tax_minor = sum(line.tax_minor for line in lines) if lines else _tax_in(payment, amount)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            RESERVE, [amount.amount_minor, fields.at(now), payment_id, amount.amount_minor]
-        )
-        if cursor.rowcount != 1:
-            left = Money(payment.refundable_minor, payment.currency)
-            raise RefundTooHigh(f"{amount} is more than the {left} left of {payment_id}")
+    row = [amount.amount_minor, fields.at(now), payment_id, amount.amount_minor]
+    if sql.run(RESERVE, row) != 1:
+        left = Money(payment.refundable_minor, payment.currency)
+        raise RefundTooHigh(f"{amount} is more than the {left} left of {payment_id}")
     Refund.objects.create(
         id=refund_id, payment_id=payment_id, amount_minor=amount.amount_minor,
         tax_minor=tax_minor, currency=payment.currency, reason=reason,

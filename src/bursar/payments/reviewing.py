@@ -6,9 +6,7 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 
-from django.db import connection
-
-from bursar import errors, fields, groupcommit, ids
+from bursar import errors, fields, groupcommit, ids, sql
 from bursar.payments.models import Review
 
 OPEN = (
@@ -44,8 +42,7 @@ def open_review(
     row = [
         ids.new(ids.REVIEW), code, subject, ids.digest(text), payment_id, text, fields.at(now),
     ]  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(OPEN, row)
+    sql.run(OPEN, row)
 
 
 def close(

@@ -251,7 +251,6 @@ class PaymentProvider(abc.ABC):
     *lookup_by_key*: `get_status` finds an operation by our key alone (by reference it always
     can). *not_found_settles_after*: once this long has passed since an operation was sent,
     "not found" is final; before that the request may still be on its way.
-    *exponents*: currencies whose minor unit at this provider differs from ISO 4217.
     """
 
     __slots__ = ("__weakref__", "config")
@@ -261,7 +260,6 @@ class PaymentProvider(abc.ABC):
     idempotency_key_ttl: ClassVar[timedelta | None] = None
     lookup_by_key: ClassVar[bool] = False
     not_found_settles_after: ClassVar[timedelta] = timedelta(minutes=5)
-    exponents: ClassVar[Mapping[str, int]] = {}
     #: True for a provider that moves no real money; a live installation refuses it.
     for_tests: ClassVar[bool] = False
 

@@ -19,7 +19,6 @@ from bursar import clock, fields, groupcommit, sql
 from bursar.queue.models import JobState
 
 PRIORITY_NORMAL = 100
-PRIORITY_LOW = 200
 
 ENQUEUE = (
     "INSERT INTO bursar_job (name, payload, priority, state, run_at, attempts, unique_key, "

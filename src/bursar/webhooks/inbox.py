@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from django.db import connection
-
-from bursar import clock, errors, fields, groupcommit, ids
+from bursar import clock, errors, fields, groupcommit, ids, sql
 from bursar.payments import accounts, recording
 from bursar.payments.models import RawBody
 from bursar.providers import base
@@ -74,12 +72,10 @@ def receive(
     """
     groupcommit.require_transaction()
     received = fields.at(now)
-    with connection.cursor() as cursor:
-        row = [provider_account, event.event_id, event.type, raw_id, received]
-        cursor.execute(INSERT_EVENT, row)
-        if cursor.rowcount == 0:
-            return False
-        cursor.execute(INSERT_BODY, [raw_id, body, received])
+    row = [provider_account, event.event_id, event.type, raw_id, received]
+    if sql.run(INSERT_EVENT, row) == 0:
+        return False
+    sql.run(INSERT_BODY, [raw_id, body, received])
     payload = {"provider_account": provider_account, "event_id": event.event_id}
     leasing.enqueue("webhook", payload, now=now)
     return True
