@@ -16,15 +16,16 @@ import logging
 import re
 import sys
 from collections.abc import Iterator, Mapping, Set
-from datetime import date, datetime
+from contextvars import ContextVar
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from itertools import islice
-from typing import Any, BinaryIO, Final, cast
+from types import MappingProxyType
+from typing import Any, BinaryIO, Final
 
 import orjson
-import structlog
-from structlog import contextvars, processors, tracebacks
+from structlog import tracebacks
 
 from bursar import errors
 
@@ -119,7 +120,7 @@ def _masked(text: str) -> str:
         text = f"{text[:TEXT_MAX]}... ({len(text)} characters)"
     if not text.isascii():  # a lone surrogate cannot be written as UTF-8
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    if len(text) >= _CARD_DIGITS_MIN:
+    if len(text) >= _CARD_DIGITS_MIN and _DIGIT_RUN.search(text) is not None:
         text = _DIGIT_RUN.sub(lambda run: CARD_MASK if _holds_card(run[0]) else run[0], text)
     if "=" in text or "://" in text or "asic" in text or "earer" in text:
         text = _TOLD_IN_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}{MASK}", text)
@@ -174,18 +175,30 @@ def _contents(value: Any, depth: int) -> Any:
         return f"<{type(value).__name__} too deep to show>"
     if _is_record(value):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    rest = len(value) - ENTRIES_MAX
     if isinstance(value, Mapping):
-        pairs = ((_name(key), entry) for key, entry in islice(value.items(), ENTRIES_MAX))
-        shown = {k: MASK if _is_secret_name(k) else _plain(v, depth) for k, v in pairs}
-        return shown | ({"...": f"{rest} more"} if rest > 0 else {})
+        return _pairs(value, depth)
+    rest = len(value) - ENTRIES_MAX
     return [_plain(entry, depth) for entry in islice(value, ENTRIES_MAX)] + (
         [f"... {rest} more"] if rest > 0 else []
     )
 
 
+def _pairs(value: Mapping[Any, object], depth: int) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for key, entry in islice(value.items(), ENTRIES_MAX):
+        name = _text_name(key) if type(key) is str else _name(key)
+        shown[name] = MASK if _is_secret_name(name) else _plain(entry, depth)
+    rest = len(value) - ENTRIES_MAX
+    return shown | ({"...": f"{rest} more"} if rest > 0 else {})
+
+
+@functools.lru_cache(maxsize=1024)  # the same few names in every line; texts of no one's
+def _text_name(key: str) -> str:
+    return _masked(key)
+
+
 def _name(key: object) -> str:
-    return _masked(key) if type(key) is str else str(_plain(key, DEPTH_MAX))
+    return str(_plain(key, DEPTH_MAX))
 
 
 def _other(value: object) -> str:
@@ -205,23 +218,19 @@ _exception_as_data = tracebacks.ExceptionDictTransformer(
 )
 
 
-def _with_exception(
-    _logger: object, _method: str, event: structlog.typing.EventDict
-) -> structlog.typing.EventDict:
+def _with_exception(facts: dict[str, object]) -> dict[str, object]:
     """Replace `exc_info` by the exception as data, with a `BursarError`'s code and facts."""
-    told = event.pop("exc_info", None)
-    if not told:
-        return event
+    told = facts.pop("exc_info")
     error = told if isinstance(told, BaseException) else sys.exc_info()[1]
     if isinstance(told, tuple):
         error = told[1]
-    if error is None:
-        return event
-    event["exception"] = _frames(error)
+    if not told or error is None:
+        return facts
+    facts["exception"] = _frames(error)
     if isinstance(error, errors.BursarError):
-        event.setdefault("code", error.code)
-        event["facts"] = error.facts
-    return event
+        facts.setdefault("code", error.code)
+        facts["facts"] = error.facts
+    return facts
 
 
 def _frames(error: BaseException) -> object:
@@ -231,9 +240,16 @@ def _frames(error: BaseException) -> object:
         return [{"exc_type": type(error).__name__, "exc_value": f"<{type(failure).__name__}>"}]
 
 
-def _line(_logger: object, _method: str, event: structlog.typing.EventDict) -> bytes:
+def _line(level: str, event: str, logger: str, facts: dict[str, object]) -> bytes:
     try:
-        return orjson.dumps(_plain(event))
+        facts = {**_bound.get(), **facts}
+        if "exc_info" in facts:
+            facts = _with_exception(facts)
+        line = _pairs(facts, 0)
+        line |= {"event": _masked(event), "level": level, "timestamp": datetime.now(UTC)}
+        if logger:
+            line["logger"] = logger
+        return orjson.dumps(line, option=orjson.OPT_UTC_Z)
     except Exception as failure:  # noqa: BLE001  (a lost line is better than a lost payment)
         note = {"level": "error", "event": "unloggable", "reason": type(failure).__name__}
         return orjson.dumps(note)
@@ -256,17 +272,14 @@ class _Output:
 
 _output = _Output()
 
-_PROCESSORS: list[structlog.typing.Processor] = [
-    contextvars.merge_contextvars,
-    processors.add_log_level,
-    processors.TimeStamper(fmt="iso", utc=True),
-    _with_exception,
-    _line,
-]
 
-
-class Logger(structlog.BoundLoggerBase):
+class Logger:
     """Writes events: a constant *event* such as "payment charged", and *facts* by keyword."""
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        self._name = name
 
     def debug(self, event: str, /, **facts: object) -> None:
         """Log what only helps to find a fault."""
@@ -292,17 +305,22 @@ class Logger(structlog.BoundLoggerBase):
         """Log an error with the exception that is being handled."""
         self._emit("error", event, {"exc_info": True, **facts})
 
-    def _emit(self, method: str, event: str, facts: dict[str, object]) -> None:
-        if _LEVELS[method] < _output.level:
-            return
-        line, _ = self._process_event(method, event, facts)
-        _output.write(cast("tuple[bytes]", line)[0])
+    def _emit(self, level: str, event: str, facts: dict[str, object]) -> None:
+        if _LEVELS[level] >= _output.level:
+            _output.write(_line(level, event, self._name, facts))
 
 
 def get(name: str) -> Logger:
     """Return the logger of the module *name*; cheap, usable before `configure`."""
-    logger = structlog.wrap_logger(_output, processors=_PROCESSORS, wrapper_class=Logger)
-    return cast("Logger", logger.bind(logger=name))
+    return Logger(name)
+
+
+def enabled(level: str) -> bool:
+    """Whether lines of *level* (such as "info") are written at all."""
+    return _LEVELS[level] >= _output.level
+
+
+_bound: ContextVar[Mapping[str, object]] = ContextVar("bursar_log", default=MappingProxyType({}))
 
 
 @contextlib.contextmanager
@@ -315,8 +333,11 @@ def bound(
     *request_id* ties lines together, *operation* names what is done, *actor* who asked for it.
     """
     named = {"request_id": request_id, "operation": operation, "actor": actor}
-    with contextvars.bound_contextvars(**{k: v for k, v in named.items() if v is not None}):
+    token = _bound.set({**_bound.get(), **{k: v for k, v in named.items() if v is not None}})
+    try:
         yield
+    finally:
+        _bound.reset(token)
 
 
 # --- The standard library's loggers -------------------------------------------------------------
@@ -330,25 +351,16 @@ class StandardHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write *record* as one line; a record whose arguments do not fit loses its arguments."""
-        facts: dict[str, object] = {"logger": record.name}
+        facts: dict[str, object] = {}
         try:
             message = record.getMessage()
         except Exception as error:  # noqa: BLE001  (arguments' own methods may raise anything)
             message, facts["unformatted"] = str(record.msg), type(error).__name__
         if record.exc_info:
             facts["exc_info"] = record.exc_info
-        _standard.emit_as(_level_of(record.levelno), message, facts)
-
-
-class _Standard(Logger):
-    def emit_as(self, method: str, event: str, facts: dict[str, object]) -> None:
-        self._emit(method, event, facts)
-
-
-_standard = cast(
-    "_Standard",
-    structlog.wrap_logger(_output, processors=_PROCESSORS, wrapper_class=_Standard).bind(),
-)
+        level = _level_of(record.levelno)
+        if enabled(level):
+            _output.write(_line(level, message, record.name, facts))
 
 
 def _level_of(number: int) -> str:

@@ -139,6 +139,8 @@ def _explained_by_name(module: Module, name: str, node: ast.AST) -> bool:
         return name.endswith((".Meta", ".Config"))
     assert isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     length = (node.end_lineno or 0) - node.body[0].lineno + 1
+    if any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list):
+        return True  # the implementation below it explains
     return "." in name and (
         length <= 2 or name.rpartition(".")[2] in DJANGO_METHODS | _documented_above(module)
     )

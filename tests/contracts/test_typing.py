@@ -12,7 +12,9 @@ FOLDER = Path(__file__).parent / "typing"
 SOURCES = Path(__file__).parents[2] / "src"
 
 FILES = sorted(path.name for path in FOLDER.glob("*.py"))
-_ERROR = re.compile(r"(?P<path>[^:]+\.py):(?P<line>\d+): error: (?P<message>.*)")
+_ERROR = re.compile(
+    r"(?P<path>[^:]+\.py):(?P<line>\d+): (?:error: |note: (?=Revealed))(?P<message>.*)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,11 @@ def found(tmp_path_factory) -> dict[tuple[str, int], str]:
     )  # fmt: skip
     assert told.stderr == ""
     matches = [_ERROR.match(line) for line in told.stdout.splitlines()]
-    return {(Path(m["path"]).name, int(m["line"])): m["message"] for m in matches if m}
+    told_of: dict[tuple[str, int], str] = {}
+    for m in filter(None, matches):
+        place = (Path(m["path"]).name, int(m["line"]))
+        told_of[place] = f"{told_of.get(place, '')}{m['message']}\n"
+    return told_of
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -16,19 +16,20 @@ Every mixin has empty `__slots__`: two with slots of their own could not be comb
 from __future__ import annotations
 
 import asyncio
+import operator
 import random
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple
 from weakref import WeakKeyDictionary
 
 import aiohttp
 import orjson
 
-from bursar import errors, logs
+from bursar import errors
+from bursar.decorators import Exponential, log_call, retry
 from bursar.providers.base import (
     ChargeRequest,
     PaymentProvider,
@@ -37,10 +38,6 @@ from bursar.providers.base import (
     Secret,
     StatusRequest,
 )
-
-T = TypeVar("T")
-
-log = logs.get(__name__)
 
 #: Before any byte of the request left us: surely nothing happened.
 UNSENT = (
@@ -234,99 +231,90 @@ def after_seconds(text: str, now: datetime) -> float | None:
     return min(max(seconds, 0.0), AFTER_SECONDS_MAX)
 
 
+def _outcome(result: Result) -> str:
+    return result.outcome.value
+
+
+# At DEBUG, for a clear answer is in the books anyway; what raised is a WARNING. Who paid, with
+# what and how much is not shown.
+_logged = log_call(
+    show={"provider": "self.name", "key": "request.key"},
+    level="debug",
+    outcome=_outcome,
+    event="provider called",
+)
+
+
 class LoggingMixin(PaymentProvider):
     """Logs every operation: clear answers at DEBUG, trouble at WARNING; never who or what for."""
 
     __slots__ = ()
 
+    @_logged
     async def charge(self, request: ChargeRequest, /) -> Result:
         """Charge, and log it."""
-        return await self._logged("charge", request.key, super().charge(request))
+        return await super().charge(request)
 
+    @_logged
     async def refund(self, request: RefundRequest, /) -> Result:
         """Refund, and log it."""
-        return await self._logged("refund", request.key, super().refund(request))
+        return await super().refund(request)
 
+    @_logged
     async def get_status(self, request: StatusRequest, /) -> Result:
         """Look up, and log it."""
-        return await self._logged("get_status", request.key, super().get_status(request))
-
-    async def _logged(self, operation: str, key: str, answer: Awaitable[Result]) -> Result:
-        began = time.perf_counter()
-        outcome = "broken"
-        try:
-            result = await answer
-            outcome = result.outcome.value
-        except errors.BursarError as error:
-            outcome = error.code
-            raise
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
-        else:
-            return result
-        finally:
-            _log(self.name, operation, outcome, key, time.perf_counter() - began)
+        return await super().get_status(request)
 
 
-_CLEAR = {"succeeded", "pending", "requires_action", "declined", "not_found"}
+async def _pause(seconds: float) -> None:
+    await RetryMixin.sleep(seconds)
 
 
-def _log(provider: str, operation: str, outcome: str, key: str, seconds: float) -> None:
-    tell = log.debug if outcome in _CLEAR else log.warning
-    tell(
-        "provider called",
-        provider=provider,
-        operation=operation,
-        outcome=outcome,
-        key=key,
-        duration_ms=round(seconds * 1_000, 3),
-    )
+def _dice() -> float:
+    return RetryMixin.random()
+
+
+# Nothing was sent, or it was turned away (`errors.Unavailable`): the same key may be sent again.
+# A provider that wants more time than the deadline is not waited for: the queue does that better.
+_retried = retry(
+    3,
+    errors.Unavailable,
+    Exponential(first_seconds=0.1, cap_seconds=2.0),
+    key="request.key",
+    deadline_seconds=2.0,
+    dependency=operator.attrgetter("name"),
+    sleep=_pause,
+    random=_dice,
+)
 
 
 class RetryMixin(PaymentProvider):
     """
-    Calls again what was surely not carried out (`errors.Unavailable`), and nothing else.
+    Calls again, under the same key, what was surely not carried out (`errors.Unavailable`).
 
-    At most *retry_attempts* calls, with a wait of 0 to *retry_base_seconds*, doubled each time
-    (full jitter). A provider that asks for more than *retry_wait_max_seconds* is not waited for:
-    the caller's queue does that better.
+    At most 3 calls within 2 seconds, with waits of up to 0.1 and 0.2 seconds (full jitter) on top
+    of what the provider asks for; none while most calls of the provider fail (`RetryBudget`).
     """
 
     __slots__ = ()
 
-    retry_attempts: ClassVar[int] = 3
-    retry_base_seconds: ClassVar[float] = 0.1
-    retry_wait_max_seconds: ClassVar[float] = 2.0
-    sleep: ClassVar[staticmethod[[float], Awaitable[None]]] = staticmethod(asyncio.sleep)
-    random: ClassVar[staticmethod[[], float]] = staticmethod(random.random)
+    sleep: ClassVar[Callable[[float], Awaitable[None]]] = staticmethod(asyncio.sleep)
+    random: ClassVar[Callable[[], float]] = staticmethod(random.random)
 
+    @_retried
     async def charge(self, request: ChargeRequest, /) -> Result:
         """Charge, again where nothing happened."""
-        call = super().charge
-        return await self._retried(lambda: call(request))
+        return await super().charge(request)
 
+    @_retried
     async def refund(self, request: RefundRequest, /) -> Result:
         """Refund, again where nothing happened."""
-        call = super().refund
-        return await self._retried(lambda: call(request))
+        return await super().refund(request)
 
+    @_retried
     async def get_status(self, request: StatusRequest, /) -> Result:
         """Look up, again where there was no answer."""
-        call = super().get_status
-        return await self._retried(lambda: call(request))
-
-    async def _retried(self, call: Callable[[], Awaitable[T]]) -> T:
-        for attempt in range(1, self.retry_attempts + 1):
-            try:
-                return await call()
-            except errors.Unavailable as error:
-                wait = self.random() * self.retry_base_seconds * 2 ** (attempt - 1)
-                wait = max(wait, error.after_seconds or 0.0)
-                if attempt == self.retry_attempts or wait > self.retry_wait_max_seconds:
-                    raise
-            await self.sleep(wait)
-        raise AssertionError("unreachable: the last attempt returns or raises")
+        return await super().get_status(request)
 
 
 #: Classes that only wrap the three methods of a provider.

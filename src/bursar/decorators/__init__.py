@@ -1,0 +1,50 @@
+"""
+Decorators for any function, sync or async: retry, cache, require_auth, log_call.
+
+They need nothing of Django or of Bursar's database. `composing` tells in which order they stand.
+"""
+
+from __future__ import annotations
+
+from bursar.decorators.authorizing import (
+    BearerTokens,
+    Forbidden,
+    Principal,
+    Unauthenticated,
+    acting_as,
+    current_principal,
+    require_auth,
+)
+from bursar.decorators.budgets import RetryBudget
+from bursar.decorators.caching import cache, cache_of
+from bursar.decorators.calls import log_call
+from bursar.decorators.retrying import (
+    Exponential,
+    RetryStatistics,
+    all_retry_statistics,
+    exponential,
+    retry,
+    retry_statistics,
+)
+from bursar.decorators.store import CacheStatistics
+
+__all__ = [
+    "BearerTokens",
+    "CacheStatistics",
+    "Exponential",
+    "Forbidden",
+    "Principal",
+    "RetryBudget",
+    "RetryStatistics",
+    "Unauthenticated",
+    "acting_as",
+    "all_retry_statistics",
+    "cache",
+    "cache_of",
+    "current_principal",
+    "exponential",
+    "log_call",
+    "require_auth",
+    "retry",
+    "retry_statistics",
+]

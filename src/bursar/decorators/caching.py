@@ -1,0 +1,299 @@
+"""
+`@cache`: remember what a function returned, for a while, for the arguments used most lately.
+
+    @cache(1_000, 60.0, stale_seconds=300.0)
+    def turnover(day: date, currency: str) -> Money: ...
+
+    cache_of(turnover).invalidate(day, "EUR")
+
+However many ask at once for what is not there, the function is called once (single flight); all
+get its value, or its error, which is not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import inspect
+import math
+import threading
+import time
+import weakref
+from collections.abc import Callable, Hashable
+from typing import Any, Final, ParamSpec, TypeVar, cast
+
+from bursar import logs
+from bursar.decorators import composing, keys
+from bursar.decorators.store import Cache, Flight, Place
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+
+log = logs.get(__name__)
+
+#: Refreshes that one process runs in threads at once; beyond that the old value stays for now.
+REFRESHES_MAX: Final = 8
+_refreshes = threading.BoundedSemaphore(REFRESHES_MAX)
+
+
+def cache(
+    maxsize: int,
+    ttl_seconds: float,
+    *,
+    stale_seconds: float = 0.0,
+    key: Callable[..., Hashable] | None = None,
+    weak: bool = False,
+    wait_seconds_max: float = 60.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """
+    Keep up to *maxsize* values, each for *ttl_seconds* after it came (`math.inf`: as long as there
+    is room); the one not used for longest makes room.
+
+    For *stale_seconds* more an old value is still returned, at once, while one call in the
+    background fetches a new one (stale-while-revalidate, RFC 5861); if that fails the old value
+    stays and a warning is logged.
+
+    Arguments are compared by type and content (`keys`); *key* makes the key from them instead.
+    The cache keeps the arguments it compares alive, a method's `self` too, until they make room.
+    With *weak* a value is kept only as long as somebody else holds it.
+
+    A caller waits at most *wait_seconds_max* for another's call and then makes its own. An
+    asynchronous call goes on when its first caller is cancelled, and is cancelled with the last
+    one; it sees the first caller's context. Each event loop has calls of its own; the values are
+    shared.
+
+    :raises ValueError: when decorating, if a number is out of bounds.
+    :raises TypeError: when decorating a generator, or anything but a function.
+    """
+    if callable(maxsize):
+        raise TypeError("@cache needs its bounds: @cache(maxsize, ttl_seconds)")
+    if maxsize < 1 or not ttl_seconds > 0:
+        raise ValueError("maxsize is a whole number from 1, ttl_seconds above 0")
+    if not (stale_seconds >= 0 and 0 < wait_seconds_max < math.inf):
+        raise ValueError("stale_seconds is 0 or more, wait_seconds_max a finite number above 0")
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        composing.check("cache", function)
+        composing.refuse_generators("cache", function)
+        key_of = keys.keyer(function) if key is None else _own_keyer(key)
+        store = Cache(
+            title=composing.title(function), maxsize=maxsize, ttl_seconds=ttl_seconds,
+            stale_seconds=stale_seconds, weak=weak, key_of=key_of, clock=clock,
+        )  # fmt: skip
+        plain = keys.BARE if key is None and _has_one_parameter(function) else frozenset[type]()
+        make = _async if inspect.iscoroutinefunction(function) else _sync
+        wrapper = make(function, store, key_of, plain, wait_seconds_max)
+        composing.mark("cache", wrapper, function)
+        _caches[wrapper] = store
+        return cast("Callable[P, R]", wrapper)
+
+    return decorate
+
+
+_caches: weakref.WeakKeyDictionary[Callable[..., Any], Cache] = weakref.WeakKeyDictionary()
+
+
+def cache_of(function: Callable[..., Any]) -> Cache:
+    """
+    Return the cache of a decorated function, also from under other decorators or off a method.
+
+    :raises TypeError: if `@cache` is not on it.
+    """
+    found: Any = getattr(function, "__func__", function)
+    while found is not None:
+        if found in _caches:
+            return _caches[found]
+        found = getattr(found, "__wrapped__", None)
+    raise TypeError(f"@cache is not on {composing.title(function)}")
+
+
+def _own_keyer(key: Callable[..., Hashable]) -> keys.Keyer:
+    def of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
+        return (keys.exact(key(*args, **kwargs)),)
+
+    return of
+
+
+def _has_one_parameter(function: Callable[..., Any]) -> bool:
+    parameters = list(inspect.signature(function).parameters.values())
+    return len(parameters) == 1 and parameters[0].kind is parameters[0].POSITIONAL_OR_KEYWORD
+
+
+def _sync(
+    function: Callable[..., Any],
+    store: Cache,
+    key_of: keys.Keyer,
+    plain: frozenset[type],
+    wait_seconds_max: float,
+) -> Callable[..., Any]:
+    find, touch, clock, weak = store.entries.get, store.entries.move_to_end, store.clock, store.weak
+    miss = _Threads(function, store, wait_seconds_max).miss
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        # The way of a hit takes no lock: each step on the dict is one of the interpreter's.
+        key = args[0] if len(args) == 1 and type(args[0]) in plain else key_of(args, kwargs)
+        entry = find(key)
+        if entry is not None and clock() < entry[1]:
+            value = entry[0]() if weak else entry[0]
+            if value is not None or not weak:
+                try:  # noqa: SIM105  (contextlib.suppress would double the cost of a hit)
+                    touch(key)
+                except KeyError:  # it made room this very moment
+                    pass
+                store.hits += 1
+                return value
+        return miss(key, args, kwargs)
+
+    return wrapper
+
+
+def _async(
+    function: Callable[..., Any],
+    store: Cache,
+    key_of: keys.Keyer,
+    plain: frozenset[type],
+    wait_seconds_max: float,
+) -> Callable[..., Any]:
+    find, touch, clock, weak = store.entries.get, store.entries.move_to_end, store.clock, store.weak
+    miss = _Tasks(function, store, wait_seconds_max).miss
+
+    @functools.wraps(function)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        key = args[0] if len(args) == 1 and type(args[0]) in plain else key_of(args, kwargs)
+        entry = find(key)
+        if entry is not None and clock() < entry[1]:
+            value = entry[0]() if weak else entry[0]
+            if value is not None or not weak:
+                try:  # noqa: SIM105  (as above)
+                    touch(key)
+                except KeyError:
+                    pass
+                store.hits += 1
+                return value
+        return await miss(key, args, kwargs)
+
+    return wrapper
+
+
+class _Threads:
+    """Calls a synchronous function for all threads that wait for one key."""
+
+    __slots__ = ("_function", "_store", "_wait_seconds_max")
+
+    def __init__(self, function: Callable[..., Any], store: Cache, wait_seconds_max: float) -> None:
+        self._function = function
+        self._store = store
+        self._wait_seconds_max = wait_seconds_max
+
+    def miss(self, key: Hashable, args: Args, kwargs: Kwargs) -> Any:
+        """What a caller gets who found no fresh value."""
+        place: Place = (None, key)
+        while True:
+            found, flight, mine = self._store.look(place)
+            if found is not None:
+                if mine:
+                    self._refresh(place, flight, args, kwargs)
+                return found[0]
+            if mine:
+                self._fly(place, flight, args, kwargs)
+            elif flight.owner == threading.get_ident():
+                return self._function(*args, **kwargs)  # it calls itself with the same arguments
+            else:
+                self._store.joined += 1
+                if not flight.done.wait(self._wait_seconds_max):
+                    return self._function(*args, **kwargs)
+            if flight.error is not None:
+                raise flight.error
+            if not flight.abandoned:
+                return flight.value
+
+    def _fly(self, place: Place, flight: Flight, args: Args, kwargs: Kwargs) -> None:
+        try:
+            value = self._function(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001  (raised by `miss`, to all who wait)
+            self._store.land(place, flight, error=error)
+        except BaseException:
+            # The thread is to end; that is no answer for the others: one of them calls again.
+            self._store.land(place, flight, abandoned=True)
+            raise
+        else:
+            self._store.land(place, flight, value=value)
+
+    def _refresh(self, place: Place, flight: Flight, args: Args, kwargs: Kwargs) -> None:
+        if not _refreshes.acquire(blocking=False):
+            self._store.land(place, flight, abandoned=True)
+            return
+
+        def work() -> None:
+            flight.owner = threading.get_ident()
+            try:
+                self._fly(place, flight, args, kwargs)
+            finally:
+                _refreshes.release()
+            _warn(self._store, flight)
+
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(work,), daemon=True).start()
+
+
+class _Tasks:
+    """Calls an asynchronous function for all tasks of one event loop that wait for one key."""
+
+    __slots__ = ("_function", "_store", "_wait_seconds_max")
+
+    def __init__(self, function: Callable[..., Any], store: Cache, wait_seconds_max: float) -> None:
+        self._function = function
+        self._store = store
+        self._wait_seconds_max = wait_seconds_max
+
+    async def miss(self, key: Hashable, args: Args, kwargs: Kwargs) -> Any:
+        """What a caller gets who found no fresh value."""
+        place: Place = (asyncio.get_running_loop(), key)
+        found, flight, mine = self._store.look(place)
+        if mine:
+            # A task of its own: it goes on when the caller that began it is cancelled.
+            flight.task = asyncio.create_task(self._fly(place, flight, args, kwargs))
+        if found is not None:
+            if mine and flight.task is not None:
+                flight.waiters = 1  # the cache itself: nobody's end cancels a refresh
+                flight.task.add_done_callback(lambda _: _warn(self._store, flight))
+            return found[0]
+        task = flight.task
+        if task is None or task is asyncio.current_task():
+            return await self._function(*args, **kwargs)  # calls itself with the same arguments
+        self._store.joined += not mine
+        flight.waiters += 1
+        try:
+            await asyncio.wait((task,), timeout=self._wait_seconds_max)
+        finally:
+            flight.waiters -= 1
+            if not flight.waiters and not task.done():
+                self._store.forsake(place, flight)
+                task.cancel()
+        if not flight.done.is_set() or flight.abandoned:
+            return await self._function(*args, **kwargs)
+        if flight.error is not None:
+            raise flight.error
+        return flight.value
+
+    async def _fly(self, place: Place, flight: Flight, args: Args, kwargs: Kwargs) -> None:
+        try:
+            value = await self._function(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001  (raised by `miss`, to all who wait)
+            self._store.land(place, flight, error=error)
+        except BaseException:
+            self._store.land(place, flight, abandoned=True)
+            raise
+        else:
+            self._store.land(place, flight, value=value)
+
+
+def _warn(store: Cache, flight: Flight) -> None:
+    if flight.error is not None:
+        log.warning("cache not refreshed", function=store.title, error=flight.error)

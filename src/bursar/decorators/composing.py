@@ -1,0 +1,112 @@
+"""
+The order in which the decorators may stand on one function, checked when the function is made.
+
+Outermost first, each at most once (`log_call` twice, to see calls and attempts):
+
+    @log_call        anywhere: outside it logs every call, further in only what gets there
+    @require_auth    outside @cache and @retry: a remembered answer is no permission
+    @cache           outside @retry: a remembered answer needs no second try
+    @retry           next to the function
+
+`functools.wraps` carries what is already there from one wrapper to the next, through other
+libraries' decorators too.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+#: Outermost first. `log_call` may stand anywhere.
+ORDER: Final = ("require_auth", "cache", "retry")
+LOGS_MAX: Final = 2
+
+_MARK: Final = "__bursar_decorators__"
+
+
+def on(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the names of our decorators on *function*, outermost first."""
+    found: tuple[str, ...] = getattr(function, _MARK, ())
+    return found
+
+
+def check(name: str, function: object) -> None:
+    """
+    Refuse to put the decorator *name* on *function* where that would go wrong silently.
+
+    :raises TypeError: if *function* cannot be called, is a class, a `staticmethod`, `classmethod`
+        or `property`, or stands in the wrong order.
+    """
+    if isinstance(function, staticmethod | classmethod | property):
+        kind = type(function).__name__
+        raise TypeError(f"@{name} stands below @{kind}: put @{kind} outermost")
+    if isinstance(function, type) or not callable(function):
+        raise TypeError(f"@{name} is for functions and methods, not for {function!r}")
+    below = on(function)
+    if name == "log_call":
+        if below.count(name) == LOGS_MAX:
+            raise TypeError(f"@log_call stands on {title(function)} {LOGS_MAX} times already")
+        return
+    if name in below:
+        raise TypeError(f"@{name} stands on {title(function)} already")
+    for other in below:
+        if other in ORDER and ORDER.index(other) < ORDER.index(name):
+            raise TypeError(
+                f"@{name} must stand below @{other} on {title(function)}; "
+                f"outermost first: {', '.join(f'@{each}' for each in ORDER)}"
+            )
+
+
+def mark(name: str, wrapper: Callable[..., Any], function: Callable[..., Any]) -> None:
+    """Write down that *wrapper* puts the decorator *name* around *function*."""
+    setattr(wrapper, _MARK, (name, *on(function)))
+
+
+def refuse_generators(name: str, function: Callable[..., Any]) -> None:
+    """:raises TypeError: if *function* yields: what it does happens after the call returned."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"@{name} cannot stand on the generator {title(function)}")
+
+
+def title(function: Callable[..., Any]) -> str:
+    """Return the dotted name of *function*, as logs and statistics show it."""
+    module = getattr(function, "__module__", "?")
+    return f"{module}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
+# --- Arguments ------------------------------------------------------------------------------------
+
+Getter = Callable[[tuple[Any, ...], dict[str, Any]], Any]
+
+
+def getter(function: Callable[..., Any], path: str) -> Getter:
+    """
+    Return what reads *path* (a parameter, then attributes) from a call's (args, kwargs).
+
+    It gives the parameter's default where the call has none, and None where an attribute is
+    missing.
+
+    :raises TypeError: if *function* has no such parameter.
+    """
+    name, *attributes = path.split(".")
+    parameters = list(inspect.signature(function).parameters.values())
+    found = [p for p in parameters if p.name == name and p.kind not in _VARIADIC]
+    if not found:
+        raise TypeError(f"{title(function)} has no parameter {name!r}")
+    [parameter] = found
+    default = None if parameter.default is parameter.empty else parameter.default
+    position = parameters.index(parameter)
+    if parameter.kind is parameter.KEYWORD_ONLY:
+        position = len(parameters) + 1_000  # beyond any positional argument
+
+    def get(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        value = args[position] if position < len(args) else kwargs.get(name, default)
+        for attribute in attributes:
+            value = getattr(value, attribute, None)
+        return value
+
+    return get
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)

@@ -1,0 +1,131 @@
+"""
+What a call is remembered under: a hashable key that is equal only for the same arguments.
+
+Not `str(args)`: different things print the same (`1` and a class that prints "1"), equal dicts
+print in the order they were filled, default reprs hold addresses that are used again, and a
+password among the arguments would be kept in the clear. Not the arguments themselves: 1, 1.0 and
+True are equal in Python, as are 0.0 and -0.0, Decimal("1.0") and Decimal("1.00"), and one instant
+in two time zones; a function may well answer differently to them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Hashable, Mapping, Set
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any, Final
+
+Keyer = Callable[[tuple[Any, ...], dict[str, Any]], Hashable]
+
+#: Types whose values are equal only if they are the same, within one type.
+_PLAIN: Final = frozenset({str, int, bool, bytes, type(None)})
+#: These alone may stand for themselves: no key of another shape is one of them.
+BARE: Final = frozenset({str, int})
+#: How many combinations of types a function is expected to be called with.
+KINDS_MAX: Final = 1_000
+
+
+def exact(value: Any) -> Hashable:
+    """
+    Return a key for one value: its type, and its content without loss.
+
+    Lists, tuples, sets, dicts (in any order), bytearrays and dataclasses are taken apart;
+    anything else that is hashable is compared as its class says.
+
+    :raises TypeError: if something in *value* has no stable content to be compared by.
+    """
+    kind = type(value)
+    if kind in _PLAIN:
+        return (kind, value)
+    content = _scalar(value)
+    if content is None:
+        content = _parts(value)
+    return _of_object(value, kind) if content is None else (kind, content)
+
+
+def _scalar(value: Any) -> Hashable | None:
+    if isinstance(value, float):
+        return value.hex()
+    if isinstance(value, complex):
+        return (value.real.hex(), value.imag.hex())
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, datetime | time):
+        return (value.isoformat(), str(value.tzinfo), value.fold)
+    return None
+
+
+def _parts(value: Any) -> Hashable | None:
+    if isinstance(value, list | tuple):
+        return tuple(map(exact, value))
+    if isinstance(value, Set):
+        return frozenset(map(exact, value))
+    if isinstance(value, Mapping):
+        return frozenset((exact(k), exact(v)) for k, v in value.items())
+    return bytes(value) if isinstance(value, bytearray) else None
+
+
+def _of_object(value: Any, kind: type) -> Hashable:
+    try:
+        hash(value)
+    except TypeError:
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            fields = dataclasses.fields(value)
+            return (kind, *(exact(getattr(value, field.name)) for field in fields))
+        raise TypeError(
+            f"@cache finds no stable key for a {kind.__name__}; give it key=, a function of the "
+            "same arguments"
+        ) from None
+    return (kind, value)
+
+
+def keyer(function: Callable[..., Any]) -> Keyer:
+    """
+    Return what makes the key of a call of *function* from its (args, kwargs).
+
+    `f(1)`, `f(a=1)` and a default that is spelled out are one call. A call that *function* would
+    refuse raises the same TypeError.
+    """
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())
+    names, missing = [p.name for p in parameters], inspect.Parameter.empty
+    defaults = {p.name: p.default for p in parameters}
+    simple = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
+    count = len(parameters)
+    known: dict[tuple[type, ...], object] = {}
+
+    def of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
+        if kwargs or len(args) != count or not simple:
+            args = complete(args, kwargs)
+        if count == 1 and simple and type(args[0]) in BARE:
+            bare: Hashable = args[0]
+            return bare  # as the wrapper of a hit takes it, without asking here
+        kinds = tuple(map(type, args))
+        mark = known.get(kinds)  # one object for these types: quicker to compare than they are
+        if mark is not None:
+            return (*args, mark)
+        if all(map(_is_plain, kinds)):
+            if len(known) >= KINDS_MAX:
+                known.clear()
+            return (*args, known.setdefault(kinds, object()))
+        return tuple(map(exact, args))
+
+    def complete(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        if simple and len(args) <= count:
+            rest = names[len(args) :]
+            found = [kwargs.get(name, defaults[name]) for name in rest]
+            if kwargs.keys() <= {*rest} and not any(each is missing for each in found):
+                return (*args, *found)
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        return tuple(bound.arguments.values())
+
+    return of
+
+
+def _is_plain(kind: type) -> bool:
+    # An object that is equal to itself only is told apart by itself.
+    own = {name for each in kind.__mro__[:-1] for name in vars(each)}
+    return kind in _PLAIN or own.isdisjoint({"__eq__", "__hash__"})
