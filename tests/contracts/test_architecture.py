@@ -311,7 +311,7 @@ def test_every_error_has_a_code_of_its_own() -> None:
 # --- The repository -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["run", "test", "check", "bench", "campaign", "lock"])
+@pytest.mark.parametrize("name", ["run", "test", "stories", "check", "bench", "campaign", "lock"])
 def test_the_scripts_can_be_run(name: str) -> None:
     path = ROOT / "scripts" / name
     assert os.access(path, os.X_OK)

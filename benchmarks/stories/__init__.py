@@ -1,0 +1,1 @@
+"""The guide's stories, played: the naive before, the guide's own remedy, and Bursar."""
