@@ -9,10 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import machine, orders
+from benchmarks import decorators, machine, orders
 from benchmarks.records import Plan, Record
 
-BENCHMARKS: dict[str, Callable[[Plan, Console], list[Record]]] = {"orders": orders.run}
+BENCHMARKS: dict[str, Callable[[Plan, Console], list[Record]]] = {
+    "orders": orders.run,
+    "decorators": decorators.run,
+}
 
 
 def main() -> None:
@@ -21,6 +24,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer orders and rounds")
     parser.add_argument("--no-peers", action="store_true", help="only ours; installs nothing")
     parser.add_argument("--orders", type=int, help="orders a round, instead of the usual number")
+    parser.add_argument("--calls", type=int, help="calls of a decorator, as above")
     parser.add_argument("--rounds", type=int, help="rounds, instead of the usual number")
     parser.add_argument("--databases", default="sqlite,postgresql", help="one or both, by comma")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the records there")
@@ -29,8 +33,10 @@ def main() -> None:
     if unknown:
         parser.error(f"no benchmark is called {unknown[0]!r}; there are: {', '.join(BENCHMARKS)}")
     plan = Plan(
-        orders=told.orders or (600 if told.quick else 3_000),
-        rounds=told.rounds or (3 if told.quick else 5),
+        quick=told.quick,
+        orders=told.orders,
+        calls=told.calls,
+        rounds=told.rounds,
         peers=not told.no_peers,
         databases=tuple(told.databases.split(",")),
     )

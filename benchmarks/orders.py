@@ -31,15 +31,17 @@ SHAPES = {"sqlite": {"processes": 1, "threads": 1}, "postgresql": {"processes": 
 
 def run(plan: Plan, console: Console) -> list[Record]:
     records = []
+    orders = plan.orders or (600 if plan.quick else 3_000)
+    rounds = plan.rounds or (3 if plan.quick else 5)
     for database in plan.databases:
         with contestants.SERVERS[database]() as server:
             entered = [OURS, *(_peers(database) if plan.peers else [])]
-            task = {"orders": plan.orders, "parts": False}
-            results = contestants.alternate(entered, server, rounds=plan.rounds, task=task)
+            task = {"orders": orders, "parts": False}
+            results = contestants.alternate(entered, server, rounds=rounds, task=task)
             task["parts"] = True
             parts = contestants.alternate([OURS], server, rounds=1, task=task)["bursar"][0]
         records += _records(database, results, parts)
-        _show(console, database, plan, results, parts)
+        _show(console, database, results, parts)
     return records
 
 
@@ -98,13 +100,11 @@ def breakdown(parts: Any) -> dict[str, tuple[float, float]]:
     return {**told, "python": (rest / parts["seconds"], 1e6 * rest / orders)}
 
 
-def _show(
-    console: Console, database: str, plan: Plan, results: dict[str, list[Any]], parts: Any
-) -> None:
+def _show(console: Console, database: str, results: dict[str, list[Any]], parts: Any) -> None:
     hardware = machine.hardware()
     table = Table(
         title=f"orders placed, charged and booked: {database}",
-        caption=f"{plan.orders} orders a round, median of {plan.rounds}; {hardware['cores']} cores, "
+        caption=f"{len(results['bursar'])} rounds, medians; {hardware['cores']} cores, "
         f"load {hardware['load']:.1f}. The sandbox's book is in memory: its disk time is not ours.",
     )
     for heading in ("", "orders/s", "CPU us/order", "server CPU", "ours is", "what it does"):

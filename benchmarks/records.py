@@ -11,9 +11,12 @@ from typing import Any
 class Plan:
     """How much is measured."""
 
-    orders: int
-    rounds: int
+    quick: bool
     peers: bool
+    #: Orders, or calls, and rounds; None for a benchmark's own number.
+    orders: int | None
+    calls: int | None
+    rounds: int | None
     databases: tuple[str, ...]
 
 

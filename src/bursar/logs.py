@@ -138,6 +138,8 @@ def _plain(value: object, depth: int = 0) -> Any:
         return _masked(value)
     if type(value) is int:
         return _whole(value)
+    if type(value) is float and value - value == 0:
+        return value
     try:
         return _shown(value, depth)
     except Exception as error:  # noqa: BLE001  (a value's own methods may raise anything)

@@ -60,6 +60,25 @@ def test_orders_writes_records_of_the_agreed_shape(tmp_path: Path) -> None:
     assert re.fullmatch(r"[0-9a-f]{40}|none", first["commit"])
 
 
+def test_decorators_writes_a_record_for_every_bar(tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    done = _bench(
+        "decorators", "--quick", "--no-peers", "--calls=60", "--rounds=1", f"--json={file}"
+    )
+    assert done.returncode == 0, done.stderr
+    told = {record["measure"]: record for record in _records(file)}
+    assert list(told) == [
+        "bare", "bare async", "retry", "retry async", "cache", "cache async",
+        "stampede of 50 threads", "stampede of 50 coroutines", "four", "four async", "log line",
+        "flaky at 5%, seen", "flaky at 5%, seen without", "flaky at 12%, seen",
+        "flaky at 12%, seen without", "aggregation mean, ms", "aggregation P50, ms",
+        "aggregation P99, ms",
+    ]  # fmt: skip
+    assert told["stampede of 50 threads"]["value"] == 1
+    assert told["stampede of 50 coroutines"]["value"] == 1
+    assert {frozenset(record) for record in told.values()} == {frozenset(FIELDS)}
+
+
 def test_an_unknown_benchmark_is_named() -> None:
     done = _bench("no_such_thing")
     assert done.returncode == 2

@@ -6,9 +6,8 @@ import time
 
 from benchmarks.stories.story_02_retry.asking import ask_all, tell
 
-task = json.loads(sys.argv[1])
+task, sent = json.loads(sys.argv[1]), 0
 connection = http.client.HTTPConnection("127.0.0.1", task["port"])
-sent = 0
 
 
 def retry(max_attempts, exceptions, backoff):
@@ -32,8 +31,7 @@ def get(number):
     global sent
     sent += 1
     connection.request("GET", f"/rates/{number}")
-    answer = connection.getresponse()
-    body = answer.read()
+    body = (answer := connection.getresponse()).read()
     if answer.status != 200:
         raise OSError("Error")
     return json.loads(body)["amount"]

@@ -85,9 +85,9 @@ def cache(
             title=composing.title(function), maxsize=maxsize, ttl_seconds=ttl_seconds,
             stale_seconds=stale_seconds, weak=weak, key_of=key_of, clock=clock,
         )  # fmt: skip
-        plain = keys.BARE if key is None and _has_one_parameter(function) else frozenset[type]()
         make = _async if inspect.iscoroutinefunction(function) else _sync
-        wrapper = make(function, store, key_of, plain, wait_seconds_max)
+        bare = key is None and _has_one_parameter(function)
+        wrapper = make(function, store, key_of, wait_seconds_max, bare=bare)
         composing.mark("cache", wrapper, function)
         _caches[wrapper] = store
         return cast("Callable[P, R]", wrapper)
@@ -128,26 +128,30 @@ def _sync(
     function: Callable[..., Any],
     store: Cache,
     key_of: keys.Keyer,
-    plain: frozenset[type],
     wait_seconds_max: float,
+    *,
+    bare: bool,
 ) -> Callable[..., Any]:
     find, touch, clock, weak = store.entries.get, store.entries.move_to_end, store.clock, store.weak
     miss = _Threads(function, store, wait_seconds_max).miss
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        # The way of a hit takes no lock: each step on the dict is one of the interpreter's.
-        key = args[0] if len(args) == 1 and type(args[0]) in plain else key_of(args, kwargs)
+        # The way of a hit takes no lock: each step on the dict is one of the interpreter's. The one
+        # text or number that most functions take is its own key, as in `keys.keyer`.
+        kind = bare and len(args) == 1 and not kwargs and type(args[0])
+        key = args[0] if kind is str or kind is int else key_of(args, kwargs)
         entry = find(key)
         if entry is not None and clock() < entry[1]:
-            value = entry[0]() if weak else entry[0]
-            if value is not None or not weak:
-                try:  # noqa: SIM105  (contextlib.suppress would double the cost of a hit)
-                    touch(key)
-                except KeyError:  # it made room this very moment
-                    pass
-                store.hits += 1
-                return value
+            value = entry[0]
+            if weak and (value := value()) is None:
+                return miss(key, args, kwargs)
+            try:  # noqa: SIM105  (contextlib.suppress would double the cost of a hit)
+                touch(key)
+            except KeyError:  # it made room this very moment
+                pass
+            store.hits += 1
+            return value
         return miss(key, args, kwargs)
 
     return wrapper
@@ -157,25 +161,28 @@ def _async(
     function: Callable[..., Any],
     store: Cache,
     key_of: keys.Keyer,
-    plain: frozenset[type],
     wait_seconds_max: float,
+    *,
+    bare: bool,
 ) -> Callable[..., Any]:
     find, touch, clock, weak = store.entries.get, store.entries.move_to_end, store.clock, store.weak
     miss = _Tasks(function, store, wait_seconds_max).miss
 
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        key = args[0] if len(args) == 1 and type(args[0]) in plain else key_of(args, kwargs)
+        kind = bare and len(args) == 1 and not kwargs and type(args[0])
+        key = args[0] if kind is str or kind is int else key_of(args, kwargs)
         entry = find(key)
         if entry is not None and clock() < entry[1]:
-            value = entry[0]() if weak else entry[0]
-            if value is not None or not weak:
-                try:  # noqa: SIM105  (as above)
-                    touch(key)
-                except KeyError:
-                    pass
-                store.hits += 1
-                return value
+            value = entry[0]
+            if weak and (value := value()) is None:
+                return await miss(key, args, kwargs)
+            try:  # noqa: SIM105  (as above)
+                touch(key)
+            except KeyError:
+                pass
+            store.hits += 1
+            return value
         return await miss(key, args, kwargs)
 
     return wrapper

@@ -8,7 +8,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from bursar.decorators import keys
 
@@ -33,12 +33,9 @@ class CacheStatistics:
     maxsize: int
 
 
-class Entry(NamedTuple):
-    """A value and its age, in seconds of the cache's clock."""
-
-    value: Any  # in weak mode a weak reference to it
-    fresh_until: float
-    stale_until: float
+#: A value (in weak mode a weak reference to it), until when it is fresh, and until when it may be
+#: returned at all; seconds of the cache's clock. A plain tuple: a hit reads it quicker.
+Entry = tuple[Any, float, float]
 
 
 class Flight:
@@ -115,7 +112,7 @@ class Cache:
         with self._lock:
             now, entry, flight = self.clock(), self.entries.get(place[1]), self._flights.get(place)
             found = self._usable(entry, now)
-            if entry is not None and found is not None and now < entry.fresh_until:
+            if entry is not None and found is not None and now < entry[1]:
                 self.hits += 1  # it came while we waited for the lock
                 self.entries.move_to_end(place[1])
                 return found, flight or Flight(), False
@@ -127,9 +124,9 @@ class Cache:
             return found, flight, True
 
     def _usable(self, entry: Entry | None, now: float) -> tuple[Any] | None:
-        if entry is None or now >= entry.stale_until:
+        if entry is None or now >= entry[2]:
             return None
-        value = entry.value() if self.weak else entry.value
+        value = entry[0]() if self.weak else entry[0]
         return None if self.weak and value is None else (value,)
 
     def land(
@@ -156,7 +153,7 @@ class Cache:
             return
         held = self._weakly(key, value) if self.weak else value
         fresh_until = self.clock() + self.ttl_seconds
-        entry = Entry(held, fresh_until, fresh_until + self.stale_seconds)
+        entry = (held, fresh_until, fresh_until + self.stale_seconds)
         self.entries.pop(key, None)
         while len(self.entries) >= self.maxsize:  # before, so that it is never larger
             self.entries.popitem(last=False)
@@ -166,7 +163,7 @@ class Cache:
     def _weakly(self, key: Hashable, value: Any) -> Any:
         def forget(gone: weakref.ref[Any], key: Hashable = key) -> None:
             entry = self.entries.get(key)
-            if entry is not None and entry.value is gone:
+            if entry is not None and entry[0] is gone:
                 self.entries.pop(key, None)
 
         try:
