@@ -21,8 +21,7 @@ PROGRAM_LINES_MAX = 40
 @pytest.mark.parametrize("name", SCENES)
 @pytest.mark.parametrize("column", scenes.COLUMNS)
 def test_programs_are_short(name: str, column: str) -> None:
-    lines = (scenes.FOLDER / name / f"{column}.py").read_text("utf-8").splitlines()
-    assert len(lines) <= PROGRAM_LINES_MAX
+    assert runner.lines_of(scenes.FOLDER / name / f"{column}.py") <= PROGRAM_LINES_MAX
 
 
 def test_every_scene_says_what_it_plays() -> None:
@@ -39,6 +38,8 @@ SMALL: dict[str, scenes.Task] = {
         "calls": 30, "service_seconds": 0.001, "load": 0.5, "misses": 0.15, "seed": 1,
     },
     "story_04_dequeue": {"length": 300, "taken": 250},
+    "story_05_providers": {"instances": 50},
+    "story_06_import": {"rows": 40},
 }  # fmt: skip
 
 
@@ -63,6 +64,17 @@ def test_retries_hide_exactly_what_the_plan_lets_them() -> None:
     seen = [column.figures["failures seen, %"] for column in told]
     assert seen == [first / 2, thrice / 2, thrice / 2]
     assert 0 < thrice < first
+
+
+def test_only_ours_names_every_mistake_and_only_the_naive_leaves_rows() -> None:
+    scene, task = SCENES["story_06_import"], {"rows": 40}
+    with scene.setup(task) as more:
+        told = [runner.play("story_06_import", c, {**task, **more}) for c in scenes.COLUMNS]
+    assert [column.figures for column in told] == [
+        {"rows left behind": 20, "mistakes named": 0},
+        {"rows left behind": 0, "mistakes named": 1},
+        {"rows left behind": 0, "mistakes named": 3},
+    ]
 
 
 def test_answers_that_differ_are_told() -> None:

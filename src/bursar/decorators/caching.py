@@ -95,6 +95,9 @@ def cache(
     return decorate
 
 
+#: No first argument. Taking the first one apart from the rest saves a hit the making of a tuple.
+_NONE: Final = object()
+
 _caches: weakref.WeakKeyDictionary[Callable[..., Any], Cache] = weakref.WeakKeyDictionary()
 
 
@@ -136,23 +139,26 @@ def _sync(
     miss = _Threads(function, store, wait_seconds_max).miss
 
     @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(first: Any = _NONE, /, *rest: Any, **kwargs: Any) -> Any:
         # The way of a hit takes no lock: each step on the dict is one of the interpreter's. The one
         # text or number that most functions take is its own key, as in `keys.keyer`.
-        kind = bare and len(args) == 1 and not kwargs and type(args[0])
-        key = args[0] if kind is str or kind is int else key_of(args, kwargs)
+        kind = type(first)
+        if bare and (kind is str or kind is int) and not (rest or kwargs):
+            key = first
+        else:
+            key = key_of(() if first is _NONE else (first, *rest), kwargs)
         entry = find(key)
         if entry is not None and clock() < entry[1]:
             value = entry[0]
             if weak and (value := value()) is None:
-                return miss(key, args, kwargs)
+                return miss(key, () if first is _NONE else (first, *rest), kwargs)
             try:  # noqa: SIM105  (contextlib.suppress would double the cost of a hit)
                 touch(key)
             except KeyError:  # it made room this very moment
                 pass
             store.hits += 1
             return value
-        return miss(key, args, kwargs)
+        return miss(key, () if first is _NONE else (first, *rest), kwargs)
 
     return wrapper
 
@@ -169,21 +175,24 @@ def _async(
     miss = _Tasks(function, store, wait_seconds_max).miss
 
     @functools.wraps(function)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        kind = bare and len(args) == 1 and not kwargs and type(args[0])
-        key = args[0] if kind is str or kind is int else key_of(args, kwargs)
+    async def wrapper(first: Any = _NONE, /, *rest: Any, **kwargs: Any) -> Any:
+        kind = type(first)
+        if bare and (kind is str or kind is int) and not (rest or kwargs):
+            key = first
+        else:
+            key = key_of(() if first is _NONE else (first, *rest), kwargs)
         entry = find(key)
         if entry is not None and clock() < entry[1]:
             value = entry[0]
             if weak and (value := value()) is None:
-                return await miss(key, args, kwargs)
+                return await miss(key, () if first is _NONE else (first, *rest), kwargs)
             try:  # noqa: SIM105  (as above)
                 touch(key)
             except KeyError:
                 pass
             store.hits += 1
             return value
-        return await miss(key, args, kwargs)
+        return await miss(key, () if first is _NONE else (first, *rest), kwargs)
 
     return wrapper
 

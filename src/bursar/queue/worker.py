@@ -221,13 +221,6 @@ class Worker:
             await groupcommit.commits.run(lambda: [leasing.release(each) for each in waiting])
 
 
-async def _within(seconds: float, event: asyncio.Event) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        return
-
-
 def _finish(lease: leasing.Lease, finish: Callable[[], None] | None) -> None:
     if finish is not None:
         finish()

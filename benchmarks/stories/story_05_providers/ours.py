@@ -1,0 +1,40 @@
+import asyncio
+import inspect
+import json
+import sys
+import tracemalloc
+
+sys.path.insert(0, "examples/acme_provider")
+from bursar_acme import AcmeBank, AcmeProvider
+
+from bursar.money import Money
+from bursar.providers import base, mixins
+
+WORDS = {"succeeded": "paid", "declined": "refused"}
+
+
+class Acme(AcmeProvider):  # the example plug-in, with the bank in this process
+    __slots__ = ()
+
+    async def call(self, method, path, *, json, key, **more):
+        state = "refused" if json.get("payer") == "broke" else "paid"
+        state = "returned" if "of" in json else state
+        movement = ["no", state, json["cents"], json["ccy"], "", key, json.get("of", "")]
+        return mixins.Answer(200, {"movement": movement})
+
+
+task, euro = json.loads(sys.argv[1]), Money(100, "EUR")
+config = mixins.HttpConfig(url="u", api_key=base.Secret("k"))  # shared: it never changes
+tracemalloc.start()
+made = [Acme(config) for _ in range(task["instances"])]
+used = tracemalloc.get_traced_memory()[0] / task["instances"] - 8
+one = made[0]
+charges = [base.ChargeRequest(key="a", amount=euro, method=m) for m in ("solvent", "broke")]
+answer = [WORDS[asyncio.run(one.charge(each)).outcome.value] for each in charges]
+back = asyncio.run(one.refund(base.RefundRequest(key="b", reference="no", amount=euro)))
+answer.append("returned" if back.outcome is base.Outcome.SUCCEEDED else back.outcome.value)
+source = inspect.getsource(AcmeBank) + inspect.getsource(AcmeProvider)
+lines = len([line for line in source.splitlines() if line.strip()])
+print(
+    json.dumps({"answer": answer, "figures": {"bytes an instance": used, "its own lines": lines}})
+)
