@@ -38,6 +38,7 @@ SMALL: dict[str, scenes.Task] = {
         "calls": 30, "service_seconds": 0.001, "load": 0.5, "misses": 0.15, "seed": 1,
     },
     "story_04_dequeue": {"length": 300, "taken": 250},
+    "story_04_counting": {"orders": 500},
     "story_05_providers": {"instances": 50},
     "story_06_import": {"rows": 40},
     "story_07_prices": {"mutants": 1},

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 from bursar import errors, groupcommit, ids, logs
+from bursar.decorators import Exponential
 from bursar.queue import leasing
 
 #: Called with the lease; what it returns runs in the transaction that acknowledges the job.
@@ -173,9 +174,8 @@ class Worker:
 
     def pause(self, attempts: int) -> timedelta:
         """Half to all of first * 2^(attempts - 1), at most `BACKOFF_MAX`."""
-        doubled: timedelta = self.backoff_first * 2 ** min(attempts - 1, 30)
-        full = min(doubled, BACKOFF_MAX)
-        return full * (0.5 + self._randomness.random() / 2)
+        bound = Exponential(self.backoff_first.total_seconds(), 2.0, BACKOFF_MAX.total_seconds())
+        return timedelta(seconds=bound(attempts) * (0.5 + self._randomness.random() / 2))
 
     async def _retry(
         self, lease: leasing.Lease, pause: timedelta, reason: str, *, outcome: str

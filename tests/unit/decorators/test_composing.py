@@ -2,7 +2,9 @@
 
 import asyncio
 import functools
+import inspect
 import itertools
+import time
 
 import pytest
 
@@ -122,3 +124,8 @@ def test_what_is_no_function_is_refused(name, thing, words):
         return
     with pytest.raises(TypeError, match=words):
         MAKERS[name]()(thing)
+
+
+@pytest.mark.parametrize("decorator", [cache, retry])
+def test_ages_and_deadlines_are_measured_on_a_clock_that_nobody_sets_back(decorator):
+    assert inspect.signature(decorator).parameters["clock"].default is time.monotonic
