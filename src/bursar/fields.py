@@ -1,5 +1,5 @@
 """
-The database types of money, ids and times, with the checks that keep them true.
+The database types of money, ids, times and texts, with the checks that keep them true.
 
 SQLite stores any text in an integer column unless told otherwise, so the range and type of an
 amount are a constraint of the column itself.
@@ -8,6 +8,8 @@ amount are a constraint of the column itself.
 from __future__ import annotations
 
 import functools
+import json
+import re
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bursar import errors, logs
 from bursar.money import MINOR_MAX
 
 if TYPE_CHECKING:
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     _Char = models.CharField[Any, Any]
 else:
     _BigInteger, _Char = models.BigIntegerField, models.CharField
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _quoted(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> str:
@@ -113,6 +119,11 @@ def utc(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
 
+def from_json(value: Any) -> Any:
+    """Read a JSON column from named SQL: the drivers give text or what it holds."""
+    return json.loads(value) if isinstance(value, (str, bytes)) else value
+
+
 def day(value: date) -> Parameter:
     """Write a date as a parameter of named SQL."""
     return value.isoformat() if _is_sqlite() else value
@@ -121,3 +132,24 @@ def day(value: date) -> Parameter:
 def placeholders(values: Iterable[object]) -> str:
     """The `%s, %s` of an IN list, one for each of *values*."""
     return ", ".join("%s" for _ in values)
+
+
+class CardNumber(errors.ValidationError):
+    """A text holds what looks like a card number; Bursar never keeps one."""
+
+    code = "card_number_refused"
+
+
+def check_text(param: str, text: str, letters_max: int, *, required: bool = False) -> None:
+    """
+    Check one text; *param* names it.
+
+    :raises errors.ValidationError: if it is too long, missing, or cannot be stored;
+    :raises CardNumber: if it holds what looks like one.
+    """
+    if len(text) > letters_max or (required and not text):
+        raise errors.ValidationError(f"a text of at most {letters_max} letters", param=param)
+    if "\x00" in text or (not text.isascii() and _SURROGATE.search(text)):
+        raise errors.ValidationError("NUL and lone surrogates cannot be stored", param=param)
+    if logs.looks_like_card_number(text):
+        raise CardNumber("this looks like a card number, which is never stored", param=param)

@@ -113,6 +113,21 @@ GUARDS: list[Guard] = [
     ),
     Guard("bursar_review", "DELETE", "", "reviews are never deleted"),
     *_append_only("bursar_importedfile", "imported files"),
+    *_append_only("bursar_auditentry", "audit entries"),
+    _frozen("bursar_apikey", "what a key is", "id", "digest", "mode", "created_at"),
+    Guard("bursar_apikey", "UPDATE", "OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS NULL",
+          "a revoked key never works again"),
+    Guard("bursar_apikey", "DELETE", "", "keys are never deleted"),
+    Guard("bursar_person", "DELETE", "", "people are never deleted"),
+    _frozen("bursar_refundapproval", "what is to be approved", "id", "refund_id", "requested_by"),
+    Guard(
+        "bursar_refundapproval",
+        "UPDATE",
+        "OLD.decided_at IS NOT NULL AND (NEW.decided_at IS NULL OR NEW.decided_by <> OLD.decided_by"
+        " OR COALESCE(NEW.approved, FALSE) <> COALESCE(OLD.approved, FALSE))",
+        "a decided approval never changes",
+    ),
+    Guard("bursar_refundapproval", "DELETE", "", "approvals are never deleted"),
 ]  # fmt: skip
 
 

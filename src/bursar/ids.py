@@ -16,7 +16,8 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LETTERS = 26
 
 ORDER, PAYMENT, ATTEMPT, REFUND, REVIEW = "ord", "pay", "att", "re", "rev"
-BODY = "raw"
+BODY, API_KEY = "raw", "key"
+EVENT = "evt"  # and a fact's number
 
 
 def new(prefix: str) -> str:

@@ -342,6 +342,11 @@ def bound(
         _bound.reset(token)
 
 
+def bound_values() -> Mapping[str, object]:
+    """What `bound` has added here: `request_id`, `operation` and `actor`, those that are known."""
+    return _bound.get()
+
+
 # --- The standard library's loggers -------------------------------------------------------------
 
 #: These bring handlers of their own, which would write every line twice.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bursar.access.models import ApiKey, AuditEntry, IdempotentAnswer, Person
 from bursar.imports.models import ImportedFile
 from bursar.ledger.models import Account, Transfer
 from bursar.orders.models import Order, OrderLine
@@ -13,6 +14,7 @@ from bursar.payments.models import (
     ProviderAccount,
     RawBody,
     Refund,
+    RefundApproval,
     RefundLine,
     Review,
 )
@@ -21,18 +23,23 @@ from bursar.webhooks.models import InboxEvent
 
 __all__ = [
     "Account",
+    "ApiKey",
     "Attempt",
+    "AuditEntry",
     "Fact",
     "FactLink",
+    "IdempotentAnswer",
     "ImportedFile",
     "InboxEvent",
     "Job",
     "Order",
     "OrderLine",
     "Payment",
+    "Person",
     "ProviderAccount",
     "RawBody",
     "Refund",
+    "RefundApproval",
     "RefundLine",
     "Review",
     "Transfer",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from bursar import errors
+from bursar.money import Money
 
 
 class Mode(StrEnum):
@@ -68,6 +70,21 @@ class Settings(BaseSettings):
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
+    hosts: str = "localhost,127.0.0.1,[::1]"
+    """The host names this installation answers to, parted by commas; never `*`."""
+
+    second_factor: bool = False
+    """Let people into the back office with a one-time code only."""
+
+    refund_approval_above: str = ""
+    """
+    Above which amount a second person approves a refund, by currency in major units, such as
+    `EUR=500,JPY=80000`. Where it is set, refunds in any other currency always need approval.
+    """
+
+    api_requests_per_minute: int = Field(default=6_000, ge=1)
+    """How many requests one API key may make in a minute, per process."""
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
@@ -76,6 +93,19 @@ class Settings(BaseSettings):
         except (KeyError, ValueError, OSError) as error:
             raise ValueError(f"{name!r} is no IANA time zone") from error
         return name
+
+    @field_validator("hosts")
+    @classmethod
+    def _named_hosts(cls, text: str) -> str:
+        if not all(re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", name) for name in text.split(",")):
+            raise ValueError("host names parted by commas, without blanks; * is none")
+        return text
+
+    @field_validator("refund_approval_above")
+    @classmethod
+    def _known_limits(cls, text: str) -> str:
+        _limits(text)
+        return text
 
     @field_validator("log_level")
     @classmethod
@@ -106,6 +136,11 @@ class Settings(BaseSettings):
         return init_settings, env_settings, file_secret_settings, dotenv_settings
 
     @property
+    def refund_limits(self) -> dict[str, int]:
+        """`refund_approval_above` as minor units by currency."""
+        return _limits(self.refund_approval_above)
+
+    @property
     def sqlite_path(self) -> Path:
         """Where the books are without a `database_url`."""
         return self.home / "bursar.sqlite3"
@@ -119,6 +154,19 @@ class Settings(BaseSettings):
             return path.read_text(encoding="ascii").strip()
         except FileNotFoundError:
             return _made_once(path, secrets.token_urlsafe(48))
+
+
+def _limits(text: str) -> dict[str, int]:
+    limits = {}
+    for pair in filter(None, text.split(",")):
+        currency, separator, amount = pair.partition("=")
+        if not separator:
+            raise ValueError(f"{pair!r} is not CURRENCY=AMOUNT")
+        try:
+            limits[currency.strip()] = Money.parse(amount.strip(), currency.strip()).amount_minor
+        except errors.ValidationError as error:
+            raise ValueError(str(error)) from None
+    return limits
 
 
 def _made_once(path: Path, text: str) -> str:
@@ -197,11 +245,87 @@ current = load()
 
 SECRET_KEY = current.signing_key()
 DEBUG = False
-ALLOWED_HOSTS: list[str] = []
+ALLOWED_HOSTS = current.hosts.split(",")
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
 DATABASES = databases(current)
-INSTALLED_APPS = ["bursar"]
+INSTALLED_APPS = [
+    "bursar",
+    "unfold",
+    "django.contrib.admin.apps.SimpleAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+]
+AUTH_USER_MODEL = "bursar.Person"
+AUTHENTICATION_BACKENDS = ["bursar.access.people.Backend"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+AUTH_PASSWORD_VALIDATORS[0]["OPTIONS"] = {"min_length": 12}  # type: ignore[assignment]
+OTP_TOTP_ISSUER = "Bursar"
+ROOT_URLCONF = "bursar.admin.urls"  # Django serves the back office and nothing else
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "bursar.admin.acting.ActingMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [Path(__file__).parent / "admin" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "/static/"
+SESSION_ENGINE = "bursar.access.sessions"
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "bursar_session", "bursar_csrf"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = current.mode is Mode.LIVE
+SECURE_HSTS_SECONDS = 31_536_000 if current.mode is Mode.LIVE else 0
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+X_FRAME_OPTIONS = "DENY"
+LOGIN_URL = "/admin/login/"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
+UNFOLD = {
+    "SITE_TITLE": "Bursar",
+    "SITE_HEADER": "Bursar",
+    "SITE_SUBHEADER": "The books always close",
+    "SITE_SYMBOL": "account_balance",
+    "SITE_URL": "/docs",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["/static/bursar/bursar.css"],
+    "ENVIRONMENT": "bursar.admin.site.environment",
+    "COMMAND": {"search_callback": "bursar.admin.search.found", "show_history": False},
+    "SIDEBAR": {
+        "show_search": False,
+        "command_search": True,
+        "show_all_applications": False,
+        "navigation": "bursar.admin.site.navigation",
+    },
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGGING_CONFIG = None

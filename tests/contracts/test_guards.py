@@ -11,11 +11,12 @@ from django.core import management
 from django.db import DataError, IntegrityError, ProgrammingError, connection, models
 
 from bursar import clock, fields, groupcommit, guards, ids
+from bursar.access import idempotency, keys, people
 from bursar.imports.models import ImportedFile
 from bursar.money import MINOR_MAX
 from bursar.orders import refunding as refunding_lines
 from bursar.payments import reviewing
-from bursar.payments.models import Review
+from bursar.payments.models import Refund, RefundApproval, Review
 from bursar.queue import leasing
 from tests.conftest import Database
 from tests.shop import ACCOUNT, Shop, commit
@@ -48,6 +49,16 @@ def _extras() -> None:
     reviewing.open_review(code="c", subject="s", payment_id=None, detail={}, now=now)
     reviewing.close(code="c", subject="s", resolution="done", now=now)
     leasing.enqueue("charge", {}, now=now, unique_key="one")
+    people.add(email="a@b", name="A", role="viewer", password_hash="!", now=now)
+    keys.create(key_id="key_1", token="bk_test_x", name="n", scopes=["orders:read"], now=now)
+    keys.revoke(key_id="key_1", now=now)
+    idempotency.once(
+        caller="c", key="k", fingerprint="f", now=now, make=lambda: idempotency.Answer(200, b"")
+    )
+    RefundApproval.objects.create(
+        refund=Refund.objects.get(), requested_by="a", requested_at=now, approved=True,
+        decided_by="b", decided_at=now,
+    )  # fmt: skip
 
 
 def refused(sql: str) -> str:
@@ -95,6 +106,18 @@ _SPECIAL = {
             " WHERE refund_id IS NULL"
         ),
     ],
+    "a decided approval never changes": ["UPDATE bursar_refundapproval SET approved = NULL"],
+    "what is to be approved never changes": [
+        "UPDATE bursar_refundapproval SET id = id + 1",
+        "UPDATE bursar_refundapproval SET refund_id = refund_id || 'x'",
+        "UPDATE bursar_refundapproval SET requested_by = 'b'",
+    ],
+    "what a key is never changes": [
+        "UPDATE bursar_apikey SET digest = 'other'",
+        "UPDATE bursar_apikey SET mode = 'live'",
+        "UPDATE bursar_apikey SET created_at = '2020-01-01 00:00:00'",
+    ],
+    "a revoked key never works again": ["UPDATE bursar_apikey SET revoked_at = NULL"],
     "a resolved review never changes": [
         "UPDATE bursar_review SET resolution = 'other' WHERE resolved_at IS NOT NULL",
         "UPDATE bursar_review SET resolved_at = NULL WHERE resolved_at IS NOT NULL",
@@ -245,6 +268,13 @@ VIOLATIONS: dict[str, list[str]] = {
     ],
     "job_one_living_per_key": [copy("Job", "unique_key IS NOT NULL")],
     "inbox_event_once": [copy("InboxEvent")],
+    "person_role_known": [copy("Person", email="'x'", role="'king'")],
+    "api_key_mode_known": [copy("ApiKey", digest="'x'", mode="'both'")],
+    "idempotent_answer_once": [copy("IdempotentAnswer")],
+    "refund_approval_by_another": [
+        # Of a refund that has one: which constraint is told depends on the database.
+        copy("RefundApproval", decided_by="requested_by"),
+    ],
 }  # fmt: skip
 
 #: Rows that are there before the one that is refused.

@@ -143,11 +143,11 @@ def test_a_provider_is_tested_from_the_command_line(terminal: Terminal) -> None:
 def test_the_main_job_closes_its_books_and_tampering_with_them_is_found(
     terminal: Terminal, home: Path
 ) -> None:
-    first = terminal.run("demo", "--port", "0")
+    first = terminal.run("demo", "--once", "--counterpart-port", "0")
     assert "54 orders of 139 lines" in first
     assert "20 invariants checked" in first
     assert "the books close" in first
-    again = terminal.run("demo")
+    again = terminal.run("demo", "--once")
     assert again.count("imported before; nothing changed") == 2
     assert "the books close" in again
     assert "captured_too_much" in terminal.run("reviews")

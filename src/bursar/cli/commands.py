@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import getpass
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
 
-from bursar.cli import starting
+from bursar.cli import access, starting
+from bursar.cli.starting import started
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,23 +24,13 @@ app.add_typer(imports, name="import")
 app.add_typer(providers, name="providers")
 app.add_typer(queue, name="queue")
 app.add_typer(reviews, name="reviews")
+app.add_typer(access.keys, name="keys")
+app.add_typer(access.users, name="users")
 
 Setting = Annotated[
     Optional[list[str]],  # noqa: UP045  (Typer reads this at run time)
     typer.Option("--set", metavar="NAME=VALUE", help="A setting of the provider; repeatable."),
 ]
-
-
-@contextlib.contextmanager
-def _started(*, log_to_file: bool = True, refuse: bool = True) -> Iterator[None]:
-    starting.start(log_to_file=log_to_file, refuse=refuse)
-    from bursar import ids, logs
-
-    try:
-        with logs.bound(request_id=ids.new("cli"), actor=getpass.getuser()):
-            yield
-    finally:
-        starting.stop()
 
 
 @app.command()
@@ -53,7 +41,7 @@ def worker(
     concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at once.")] = 128,
 ) -> None:
     """Run jobs: charge, refund, look up, read webhooks. Ctrl+C drains and stops."""
-    with _started(log_to_file=False), starting.only_worker():
+    with started(log_to_file=False), starting.only_worker():
         from bursar.cli import running, tables
 
         outcomes, depth = running.work(until_empty=until_empty, concurrency=concurrency)
@@ -72,7 +60,7 @@ def import_orders(
     ] = "",
 ) -> None:
     """Place the invoices of FILES as orders, all or nothing per file."""
-    with _started():
+    with started():
         from bursar import clock
         from bursar.cli import tables
         from bursar.imports import mapping as invoice_mapping
@@ -102,7 +90,7 @@ def refund(
     key: Annotated[str, typer.Option(help="Repeating with the same key is the same refund.")] = "",
 ) -> None:
     """Give money back: an amount, lines, or (with neither) all that is left."""
-    with _started():
+    with started():
         from bursar.cli import refunds
 
         typer.echo(
@@ -115,7 +103,7 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Prove that the books close: every invariant, and both directions against the providers."""
-    with _started(refuse=False):
+    with started(refuse=False):
         from bursar.cli import tables
         from bursar.verify import proof
 
@@ -127,7 +115,7 @@ def verify(
 def show_queue(context: typer.Context) -> None:
     """Show how many jobs wait, by name and state, and the dead letters."""
     if context.invoked_subcommand is None:
-        with _started():
+        with started():
             from bursar.cli import tables
 
             tables.show_queue()
@@ -136,7 +124,7 @@ def show_queue(context: typer.Context) -> None:
 @queue.command("retry")
 def retry(job_id: Annotated[int, typer.Argument(help="A dead job's number.")]) -> None:
     """Make a dead job ready again."""
-    with _started():
+    with started():
         from bursar import groupcommit
         from bursar.queue import leasing
 
@@ -149,7 +137,7 @@ def retry(job_id: Annotated[int, typer.Argument(help="A dead job's number.")]) -
 def show_reviews(context: typer.Context) -> None:
     """List the questions that are open."""
     if context.invoked_subcommand is None:
-        with _started():
+        with started():
             from bursar.cli import tables
 
             tables.show_reviews()
@@ -162,7 +150,7 @@ def resolve(
     by: Annotated[str, typer.Option(help="Who decided.")],
 ) -> None:
     """Write down what a person decided."""
-    with _started():
+    with started():
         from bursar import clock, groupcommit
         from bursar.payments import reviewing
 
@@ -176,7 +164,7 @@ def resolve(
 @providers.command("list")
 def list_providers() -> None:
     """List the providers installed, their powers, and the accounts set up."""
-    with _started():
+    with started():
         from bursar.cli import tables
 
         tables.show_providers()
@@ -189,7 +177,7 @@ def add_account(
     settings: Setting = None,
 ) -> None:
     """Set up an account; its secrets come from the environment or the secrets directory."""
-    with _started():
+    with started():
         from bursar import clock, groupcommit
         from bursar.cli import options
         from bursar.payments import accounts
@@ -217,7 +205,7 @@ def test_provider(
 @app.command()
 def backup(file: Annotated[Path, typer.Argument(help="The archive to write.")]) -> None:
     """Save the whole installation into FILE while it runs."""
-    with _started():
+    with started():
         from bursar import backups
 
         typer.echo(f"{file}: {backups.save(file)} bytes")
@@ -250,20 +238,63 @@ def manage(context: typer.Context) -> None:
     execute_from_command_line(["bursar manage", *context.args])
 
 
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0: any free port.")]
+Host = Annotated[str, typer.Option(help="On which address to listen.")]
+
+
+@app.command()
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    api: Annotated[bool, typer.Option(help="Serve the public API.")] = True,
+    admin: Annotated[bool, typer.Option(help="Serve the back office.")] = True,
+    hooks: Annotated[bool, typer.Option(help="Take the providers' webhooks.")] = True,
+    with_worker: Annotated[
+        bool, typer.Option("--worker/--no-worker", help="Run jobs in this process too.")
+    ] = True,
+    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at once.")] = 128,
+) -> None:
+    """Serve the API, the back office and the webhooks, with a worker inside."""
+    with started(log_to_file=False), starting.only_worker(), starting.tidied():
+        from bursar.cli import running, tables
+
+        parts = running.Parts(
+            api=api, admin=admin, hooks=hooks, worker=with_worker, concurrency=concurrency
+        )
+        outcomes, depth = running.serve(
+            host=host,
+            port=port,
+            parts=parts,
+            ready=lambda address: tables.say(f"serving {address}"),
+        )
+        tables.show_outcomes(outcomes, depth)
+
+
 @app.command()
 def demo(
     invoices: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(help="A folder of invoices with its mapping.toml; ours by default."),
     ] = None,
-    port: Annotated[
+    once: Annotated[
+        bool, typer.Option("--once", help="Only the main job and its proof; serve nothing.")
+    ] = False,
+    counterpart_port: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=0, max=65535, help="Run the counterpart as a process of its own, here."),
+        typer.Option(min=0, max=65535, help="With --once: the counterpart as a process, here."),
+    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    seconds: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=0, help="Stop by itself after so long."),
     ] = None,
 ) -> None:
-    """Show the main job: import invoices, charge them in the sandbox with every trouble, verify."""
-    with _started(), starting.only_worker():
-        from bursar.cli import summary
+    """Show Bursar at work: the main job, then everything served with orders coming in."""
+    with started(), starting.only_worker():
+        from bursar.cli import demonstrating, summary
 
-        if not summary.show_main_job(invoices=invoices, port=port):
+        if not summary.show_main_job(invoices=invoices, port=counterpart_port if once else None):
             raise typer.Exit(1)
+        if not once:
+            demonstrating.serve(host=host, port=port, seconds=seconds)

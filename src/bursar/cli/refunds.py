@@ -6,16 +6,11 @@ from collections.abc import Sequence
 
 from bursar import clock, errors, groupcommit, ids
 from bursar.money import Money
+from bursar.orders import placing
 from bursar.orders import refunding as order_refunding
 from bursar.orders.models import Order
 from bursar.payments import refunding
 from bursar.payments.models import Payment
-
-
-class UnknownOrder(errors.NotFound):
-    """No order has that reference, or more than one has."""
-
-    code = "unknown_order"
 
 
 def refund(*, order: str, amount: str, lines: Sequence[str], reason: str, key: str) -> str:
@@ -67,7 +62,7 @@ def _payment(name: str) -> Payment:
         found = list(Order.objects.filter(reference=name).values_list("id", flat=True)[:2])
         if len(found) != 1:
             many = "more than one order has" if found else "no order has"
-            raise UnknownOrder(f"{many} the reference {name!r}")
+            raise placing.UnknownOrder(f"{many} the reference {name!r}")
         name = found[0]
     return order_refunding.paid_payment(name)
 

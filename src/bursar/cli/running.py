@@ -1,15 +1,46 @@
-"""Running the worker from a terminal: signals, drain, what is left."""
+"""Running a worker, the servers, or all in one process: signals, drain, what is left."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
+import socket
 from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 
-from bursar import jobs
+import uvicorn
+import uvloop
+
+from bursar import errors, jobs, logs
+from bursar.api import app, metrics
+from bursar.api.reading import readers
 from bursar.payments import accounts
 from bursar.queue import leasing
 from bursar.queue.worker import Worker
+
+#: On the way out, how long requests and jobs under way may take to end.
+DRAIN_SECONDS = 5.0
+
+log = logs.get(__name__)
+
+
+class PortTaken(errors.Conflict):
+    """Another process listens on that port."""
+
+    code = "port_taken"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What one process does; on SQLite it must be all, for one process writes there."""
+
+    api: bool = True
+    admin: bool = True
+    hooks: bool = True
+    worker: bool = True
+    concurrency: int = 128
 
 
 def work(
@@ -21,11 +52,11 @@ def work(
     Returns what became of the jobs it ran, and what is left in the queue.
     """
     worker = Worker(jobs.HANDLERS, concurrency=concurrency)
-    asyncio.run(_run(worker, until_empty))
+    asyncio.run(_work(worker, until_empty))
     return worker.outcomes, leasing.depth()
 
 
-async def _run(worker: Worker, until_empty: bool) -> None:
+async def _work(worker: Worker, until_empty: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, worker.stop)
@@ -33,3 +64,96 @@ async def _run(worker: Worker, until_empty: bool) -> None:
         await worker.run(until_empty=until_empty)
     finally:
         await accounts.close()
+
+
+def serve(
+    *,
+    host: str,
+    port: int,
+    parts: Parts,
+    beside: Callable[[str], Awaitable[None]] | None = None,
+    ready: Callable[[str], None] = lambda _: None,
+) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
+    """
+    Serve on *host* and *port* (0: any free one) until SIGINT or SIGTERM, with a worker inside.
+
+    *ready* is told the address once it answers; *beside* runs in the same loop until the end.
+    Returns what became of the jobs that were run, and what is left in the queue.
+
+    :raises PortTaken: if the address cannot be listened on.
+    """
+    worker = Worker(jobs.HANDLERS, concurrency=parts.concurrency)
+    with (
+        _listening(host, port) as listener,
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
+        try:
+            runner.run(_serve(listener, parts, worker, beside, ready))
+        finally:
+            readers.close()
+    return worker.outcomes, leasing.depth()
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+    except OSError as error:
+        raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror}") from error
+    with listener:
+        yield listener
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn, but that the signals are ours."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def _serve(
+    listener: socket.socket,
+    parts: Parts,
+    worker: Worker,
+    beside: Callable[[str], Awaitable[None]] | None,
+    ready: Callable[[str], None],
+) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    made = app.make(api=parts.api, admin=parts.admin, hooks_too=parts.hooks)
+    server = _Server(
+        uvicorn.Config(
+            made, http="httptools", lifespan="off", log_config=None, access_log=False,
+            server_header=False, proxy_headers=True, timeout_keep_alive=30, limit_concurrency=2_000,
+            timeout_graceful_shutdown=int(DRAIN_SECONDS),
+        )
+    )  # fmt: skip
+    name, port = listener.getsockname()[:2]
+    address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
+    tasks = [asyncio.create_task(server.serve(sockets=[listener]), name="server")]
+    if parts.worker:
+        tasks.append(asyncio.create_task(worker.run(drain_seconds=DRAIN_SECONDS), name="worker"))
+        metrics.UP.set(1)
+    if beside is not None:
+        tasks.append(asyncio.ensure_future(beside(address)))
+    waiting = asyncio.create_task(stopping.wait())
+    try:
+        while not server.started and not tasks[0].done():  # noqa: ASYNC110  (uvicorn has no event)
+            await asyncio.sleep(0.01)
+        ready(address)
+        # One that ends by itself has failed; the others are not left running without it.
+        await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        log.info("stopping", tasks=[task.get_name() for task in tasks if not task.done()])
+        server.should_exit = True
+        worker.stop()
+        for task in [waiting, *tasks[2 if parts.worker else 1 :]]:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        await accounts.close()
+    for result in ended:
+        if isinstance(result, Exception):
+            raise result

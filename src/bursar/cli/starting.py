@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import getpass
 import os
 from collections.abc import Iterator
 
@@ -73,6 +74,30 @@ def start(*, log_to_file: bool = True, refuse: bool = True) -> None:
     if refuse:
         guards.check_durability()
         guards.check()
+
+
+@contextlib.contextmanager
+def started(*, log_to_file: bool = True, refuse: bool = True) -> Iterator[None]:
+    """`start` and, at the end, `stop`; what is logged inside names the command and who typed it."""
+    start(log_to_file=log_to_file, refuse=refuse)
+    from bursar import ids, logs
+
+    try:
+        with logs.bound(request_id=ids.new("cli"), actor=getpass.getuser()):
+            yield
+    finally:
+        stop()
+
+
+@contextlib.contextmanager
+def tidied() -> Iterator[None]:
+    """Forget what has outlived its use, before serving."""
+    from bursar import clock, groupcommit
+    from bursar.access import idempotency
+
+    now = clock.now()
+    groupcommit.commits.wait(lambda: idempotency.prune(now=now))
+    yield
 
 
 @contextlib.contextmanager

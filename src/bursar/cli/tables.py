@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,6 +179,36 @@ def show_providers() -> None:
         settings = ", ".join(f"{key}={value}" for key, value in account.config.items())
         listed.add_row(account.name, account.provider, escape(settings))
     console.print(listed if accounts else "no account is set up")
+
+
+def show_keys() -> None:
+    """Print the API keys, newest first."""
+    from bursar.access.models import ApiKey
+
+    shown = table("API keys", "id", "name", "key", "scopes", "ends", "last used")
+    for key in ApiKey.objects.order_by("-id")[: LINES_MAX * 5]:
+        ends = "revoked" if key.revoked_at else _day(key.expires_at)
+        shown.add_row(
+            key.id, escape(key.name), key.hint, " ".join(key.scopes), ends, _day(key.last_used_at)
+        )
+    console.print(shown)
+
+
+def show_people() -> None:
+    """Print who may sign in, by e-mail address."""
+    from bursar.access.models import Person
+
+    shown = table("People", "e-mail", "name", "role", "signs in", "signed in")
+    for person in Person.objects.order_by("email")[: LINES_MAX * 5]:
+        may = "yes" if person.is_active else "no"
+        shown.add_row(
+            escape(person.email), escape(person.name), person.role, may, _day(person.signed_in_at)
+        )
+    console.print(shown)
+
+
+def _day(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d}" if moment else "never"
 
 
 def counted(title: str, what: str, counts: Counter[str]) -> Table:

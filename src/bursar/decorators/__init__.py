@@ -12,11 +12,12 @@ from bursar.decorators.authorizing import (
     Principal,
     Unauthenticated,
     acting_as,
+    bearer_token,
     current_principal,
     require_auth,
 )
 from bursar.decorators.budgets import RetryBudget
-from bursar.decorators.caching import cache, cache_of
+from bursar.decorators.caching import all_cache_statistics, cache, cache_of
 from bursar.decorators.calls import log_call
 from bursar.decorators.retrying import (
     Exponential,
@@ -38,7 +39,9 @@ __all__ = [
     "RetryStatistics",
     "Unauthenticated",
     "acting_as",
+    "all_cache_statistics",
     "all_retry_statistics",
+    "bearer_token",
     "cache",
     "cache_of",
     "current_principal",

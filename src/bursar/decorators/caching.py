@@ -25,7 +25,7 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from bursar import logs
 from bursar.decorators import composing, keys
-from bursar.decorators.store import Cache, Flight, Place
+from bursar.decorators.store import Cache, CacheStatistics, Flight, Place
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -113,6 +113,11 @@ def cache_of(function: Callable[..., Any]) -> Cache:
             return _caches[found]
         found = getattr(found, "__wrapped__", None)
     raise TypeError(f"@cache is not on {composing.title(function)}")
+
+
+def all_cache_statistics() -> dict[str, CacheStatistics]:
+    """Statistics by dotted name, of all functions with `@cache` in this process."""
+    return {store.title: store.statistics() for store in list(_caches.values())}
 
 
 def _own_keyer(key: Callable[..., Hashable]) -> keys.Keyer:

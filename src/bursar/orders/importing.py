@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bursar import errors, groupcommit, ids, money
+from bursar import errors, fields, groupcommit, ids, money
 from bursar.imports import reading, recording
 from bursar.imports.mapping import InvoiceMapping, Source
 from bursar.imports.problems import Problems
@@ -168,7 +168,7 @@ def _check_method(mapping: InvoiceMapping, provider_account: str | None, method:
     if method and (mapped or not provider_account):
         why = "the mapping names the method" if mapped else "nothing is to be charged"
         raise errors.ValidationError(f"{why}: none can be given", param="method")
-    placing.check_text("method", method, 120)
+    fields.check_text("method", method, 120)
 
 
 def _report(

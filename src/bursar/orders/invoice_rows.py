@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from bursar import errors, logs, money
+from bursar import errors, fields, logs, money
 from bursar.imports.mapping import Action, Columns, Format, InvoiceMapping, Reason, Source
 from bursar.imports.problems import Problems, shown
 from bursar.imports.reading import Row
@@ -109,7 +109,7 @@ def _refuse_card_numbers(cells: _Cells, mapping: InvoiceMapping) -> None:
     for column in mapping.columns_read():
         if logs.looks_like_card_number(cells.values[column]):
             cells.refuse(
-                column, placing.CardNumber.code,
+                column, fields.CardNumber.code,
                 "this looks like a card number, which is never stored",
             )  # fmt: skip
 
@@ -148,9 +148,9 @@ def _item(cells: _Cells, mapping: InvoiceMapping) -> tuple[calculator.Line, str]
         with cells.checking(columns.unit_price):
             money.Money.parse(price, currency)
     with cells.checking(columns.sku):
-        placing.check_text("sku", values[columns.sku], placing.SKU_LETTERS)
+        fields.check_text("sku", values[columns.sku], placing.SKU_LETTERS)
     with cells.checking(columns.description):
-        placing.check_text("description", values[columns.description], placing.TEXT_LETTERS)
+        fields.check_text("description", values[columns.description], placing.TEXT_LETTERS)
     item = calculator.Line(
         sku=values[columns.sku],
         description=values[columns.description],
@@ -251,7 +251,7 @@ def _buyer(cells: _Cells, mapping: InvoiceMapping) -> dict[str, str]:
     snapshot = {name: cells.values[column] for name, column in mapping.buyer}
     for name, column in mapping.buyer:
         with cells.checking(column):
-            placing.check_text(name, snapshot[name], placing.METADATA_LETTERS)
+            fields.check_text(name, snapshot[name], placing.METADATA_LETTERS)
     return snapshot
 
 

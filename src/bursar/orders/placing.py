@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from bursar import errors, fields, groupcommit, ids, logs, sql
+from django.db import connection
+from django.db.models import QuerySet, TextField
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
+
+from bursar import errors, fields, groupcommit, ids, sql
+from bursar.access import auditing
+from bursar.money import Money
+from bursar.orders.models import Order
 from bursar.payments import charging
-from bursar.payments.states import CaptureMethod
+from bursar.payments.states import CaptureMethod, PaymentStatus
 from bursar.pricing import calculator
 
 INSERT_ORDER = (
@@ -26,20 +33,29 @@ INSERT_LINE = (
 FIND_KEY = "SELECT id, fingerprint FROM bursar_order WHERE idempotency_key = %s"
 
 METADATA_KEYS_MAX, METADATA_KEY_LETTERS, METADATA_LETTERS = 50, 40, 500
-REFERENCE_LETTERS, TEXT_LETTERS, SKU_LETTERS = 120, 300, 80
-_SURROGATE = re.compile("[\ud800-\udfff]")
+REFERENCE_LETTERS, TEXT_LETTERS, SKU_LETTERS, METHOD_LETTERS = 120, 300, 80, 120
+
+
+#: A payment in one of these collects nothing any more, so that another may be opened.
+_GIVEN_UP = (PaymentStatus.DECLINED, PaymentStatus.CANCELED, PaymentStatus.EXPIRED)
+
+
+class UnknownOrder(errors.NotFound):
+    """No order has that id or reference, or more than one has."""
+
+    code = "unknown_order"
+
+
+class CollectedAlready(errors.Conflict):
+    """A payment collects the order, or has collected it."""
+
+    code = "collected_already"
 
 
 class KeyReused(errors.Invalid):
     """The idempotency key came before with another order."""
 
     code = "order_key_reused"
-
-
-class CardNumber(errors.ValidationError):
-    """A text holds what looks like a card number; Bursar never keeps one."""
-
-    code = "card_number_refused"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,36 +142,105 @@ def _known(order: NewOrder) -> str:
     return str(order_id)
 
 
+def collect(
+    *,
+    order_id: str,
+    payment_id: str,
+    provider_account: str,
+    method: str,
+    capture_method: CaptureMethod,
+    now: datetime,
+) -> None:
+    """
+    Open another payment for an order that nothing collects or has collected.
+
+    Needs an open transaction.
+
+    :raises UnknownOrder: if there is none; :raises CollectedAlready: if a payment of it stands.
+    """
+    fields.check_text("method", method, METHOD_LETTERS, required=True)
+    order = lock(order_id)
+    standing = order.payments.exclude(status__in=_GIVEN_UP).first()
+    if standing is not None:
+        raise CollectedAlready(f"{standing.id} collects {order_id} ({standing.status})")
+    if not order.total_minor:
+        raise CollectedAlready(f"{order_id} costs nothing")
+    charging.open_payment(
+        payment_id=payment_id, order_id=order_id, provider_account=provider_account,
+        amount=Money(order.total_minor, order.currency), tax_minor=order.tax_minor, method=method,
+        capture_method=capture_method, now=now,
+    )  # fmt: skip
+
+
+def lock(order_id: str) -> Order:
+    """
+    Read an order and keep everybody else off it until the transaction ends.
+
+    :raises UnknownOrder: if there is none.
+    """
+    groupcommit.require_transaction()
+    rows = Order.objects.filter(id=order_id)
+    # SQLite's one writer has the whole database.
+    order = (rows.select_for_update() if connection.vendor == "postgresql" else rows).first()
+    if order is None:
+        raise UnknownOrder(f"there is no order {order_id!r}")
+    return order
+
+
+def describe(
+    *,
+    order_id: str,
+    metadata: Mapping[str, str | None],
+    buyer: Mapping[str, str] | None,
+    now: datetime,
+) -> None:
+    """
+    Change an order's *metadata* key by key (None removes one), and replace its *buyer*; {} erases.
+
+    The audit trail tells which keys were changed, and of the buyer nothing.
+
+    :raises UnknownOrder: if there is none; :raises errors.ValidationError: as `check` does.
+    """
+    order = lock(order_id)
+    merged = {**order.metadata, **metadata}
+    kept = {key: value for key, value in merged.items() if value is not None}
+    _check_pairs("metadata", kept)
+    _check_pairs("buyer", buyer or {})
+    new_buyer = order.buyer if buyer is None else dict(buyer)
+    Order.objects.filter(id=order_id).update(metadata=kept, buyer=new_buyer)
+    auditing.write(
+        action="order.describe", subject=order_id, now=now,
+        before={"metadata": {key: order.metadata.get(key) for key in metadata}},
+        after={"metadata": dict(metadata), "buyer_changed": new_buyer != order.buyer},
+    )  # fmt: skip
+
+
+def with_metadata(orders: QuerySet[Order], name: str, value: str) -> QuerySet[Order]:
+    """Those of *orders* whose metadata has *value* under *name*."""
+    # Without the cast Django compares on SQLite with JSON, which a plain text is not.
+    found = Cast(KeyTextTransform(name, "metadata"), TextField())
+    return orders.annotate(found=found).filter(found=value)
+
+
 def check(order: NewOrder) -> None:
     """
     Check the texts of an order; its amounts are `calculator.price`'s to check.
 
     :raises errors.ValidationError: if one is too long, missing, or cannot be stored.
     """
-    check_text("reference", order.reference, REFERENCE_LETTERS, required=True)
-    check_text("idempotency_key", order.idempotency_key, 255, required=True)
-    check_text("method", order.method, 120, required=bool(order.provider_account))
+    fields.check_text("reference", order.reference, REFERENCE_LETTERS, required=True)
+    fields.check_text("idempotency_key", order.idempotency_key, 255, required=True)
+    fields.check_text("method", order.method, METHOD_LETTERS, required=bool(order.provider_account))
     for number, line in enumerate(order.lines, 1):
-        check_text(f"lines[{number}].sku", line.sku, SKU_LETTERS)
-        check_text(f"lines[{number}].description", line.description, TEXT_LETTERS)
-    if len(order.metadata) > METADATA_KEYS_MAX:
-        raise errors.ValidationError(f"at most {METADATA_KEYS_MAX} keys", param="metadata")
-    for name, values in (("metadata", order.metadata), ("buyer", order.buyer)):
-        for key, value in values.items():
-            check_text(f"{name} key", key, METADATA_KEY_LETTERS, required=True)
-            check_text(f"{name}.{key}", value, METADATA_LETTERS)
+        fields.check_text(f"lines[{number}].sku", line.sku, SKU_LETTERS)
+        fields.check_text(f"lines[{number}].description", line.description, TEXT_LETTERS)
+    _check_pairs("metadata", order.metadata)
+    _check_pairs("buyer", order.buyer)
 
 
-def check_text(param: str, text: str, letters_max: int, *, required: bool = False) -> None:
-    """
-    Check one text; *param* names it.
-
-    :raises errors.ValidationError: if it is too long, missing, or cannot be stored;
-    :raises CardNumber: if it holds what looks like one.
-    """
-    if len(text) > letters_max or (required and not text):
-        raise errors.ValidationError(f"a text of at most {letters_max} letters", param=param)
-    if "\x00" in text or (not text.isascii() and _SURROGATE.search(text)):
-        raise errors.ValidationError("NUL and lone surrogates cannot be stored", param=param)
-    if logs.looks_like_card_number(text):
-        raise CardNumber("this looks like a card number, which is never stored", param=param)
+def _check_pairs(name: str, values: Mapping[str, str]) -> None:
+    if len(values) > METADATA_KEYS_MAX:
+        raise errors.ValidationError(f"at most {METADATA_KEYS_MAX} keys", param=name)
+    for key, value in values.items():
+        fields.check_text(f"{name} key", key, METADATA_KEY_LETTERS, required=True)
+        fields.check_text(f"{name}.{key}", value, METADATA_LETTERS)

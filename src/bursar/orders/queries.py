@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 from bursar.orders.models import Order
+from bursar.payments.models import Payment
 
 
 class PaymentSide(StrEnum):
@@ -20,7 +22,12 @@ class PaymentSide(StrEnum):
 
 def payment_side(order: Order) -> PaymentSide:
     """How far *order* is paid, over all its payments in its currency."""
-    payments = [p for p in order.payments.all() if p.currency == order.currency]
+    return side_of(order, order.payments.all())
+
+
+def side_of(order: Order, collected: Iterable[Payment]) -> PaymentSide:
+    """How far *order* is paid by *collected*, all the payments it has."""
+    payments = [p for p in collected if p.currency == order.currency]
     paid = sum(payment.captured_minor for payment in payments)
     refunded = sum(payment.refunded_minor for payment in payments)
     if paid and refunded:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.db.models import Sum
@@ -25,6 +25,47 @@ class NothingPaid(errors.Conflict):
     """The order has no payment with that much collected."""
 
     code = "nothing_paid"
+
+
+def refund(
+    *,
+    payment_id: str,
+    amount: Money | None,
+    quantities: Mapping[int, int],
+    refund_id: str,
+    now: datetime,
+    reason: str = "",
+) -> str:
+    """
+    Give back *amount* of a payment, or *quantities* of its order's lines, or all that is left.
+
+    Raises what `refund_lines` and `payments.refunding.open_refund` do.
+    """
+    if amount is not None and quantities:
+        raise errors.ValidationError("give an amount or lines, not both", param="amount")
+    payment = statements.get_payment(payment_id)
+    if not quantities:
+        return refunding.open_refund(
+            refund_id=refund_id, payment_id=payment_id, amount=amount, reason=reason, now=now
+        )
+    if paid_payment(payment.order_id).id != payment_id:
+        raise NothingPaid(f"the lines of {payment.order_id} were not paid by {payment_id}")
+    return refund_lines(
+        order_id=payment.order_id, quantities=quantities, refund_id=refund_id, reason=reason,
+        now=now,
+    )  # fmt: skip
+
+
+def units(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
+    """
+    Units by the position of their line.
+
+    :raises errors.ValidationError: if a position is there twice.
+    """
+    listed = list(pairs)
+    if len(dict(listed)) != len(listed):
+        raise errors.ValidationError("each line once", param="lines")
+    return dict(listed)
 
 
 def refund_lines(

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from bursar import errors, groupcommit, settings
+from bursar.access import auditing
 from bursar.payments.models import ProviderAccount
 from bursar.providers import registry
 from bursar.providers.base import PaymentProvider
@@ -48,6 +49,12 @@ def add(*, name: str, provider: str, config: Mapping[str, Any], now: datetime) -
     _refuse_in_live(provider)
     registry.build(provider, name, {**config, **secrets_of(name, provider)})
     _providers.pop((settings.current.home, name), None)
+    before = ProviderAccount.objects.filter(name=name).first()
+    auditing.write(
+        action="account.add", subject=name, now=now,
+        before={"provider": before.provider, "config": before.config} if before else {},
+        after={"provider": provider, "config": dict(config)},
+    )  # fmt: skip
     account, _ = ProviderAccount.objects.update_or_create(
         name=name,
         defaults={"provider": provider, "config": dict(config)},
@@ -74,6 +81,11 @@ def get(name: str) -> PaymentProvider:
         config = {**row.config, **secrets_of(name, row.provider)}
         provider = _providers[key] = registry.build(row.provider, name, config)
     return provider
+
+
+def is_made(name: str) -> bool:
+    """Whether `get` has made this account's provider, and reads no database any more."""
+    return (settings.current.home, name) in _providers
 
 
 def gate(name: str) -> asyncio.Semaphore:

@@ -7,12 +7,14 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from bursar import clock, errors, fields, groupcommit, ids, sql
+from bursar.access import auditing
 from bursar.money import Money
 from bursar.payments import accounts, attempting, folding, recording, statements
 from bursar.payments.states import COLLECTING, LIVE, AttemptStatus, CaptureMethod, PaymentStatus
 from bursar.providers import base
 from bursar.providers.base import Operation
 from bursar.queue import leasing
+from bursar.queue.models import Job
 
 #: An authorization that is captured later than this has expired at most card networks.
 EXPIRES_AFTER = timedelta(days=7)
@@ -152,6 +154,10 @@ def _decide(
     for attempt in statements.attempts_of(payment.id):
         if attempt.operation in {Operation.CAPTURE, Operation.VOID} and attempt.status in LIVE:
             raise NotCapturable(f"a {attempt.operation} of {payment.id} is under way")
+    auditing.write(
+        action=f"payment.{operation.value}", subject=payment.id, now=now,
+        after={"amount_minor": amount_minor, "currency": payment.currency},
+    )  # fmt: skip
     if not enqueue_capture(
         payment_id=payment.id, operation=operation, attempt_id=attempt_id,
         amount_minor=amount_minor, now=now,
@@ -232,6 +238,27 @@ def charge_of(payment: statements.PaymentRow, *, refund_minor: int = 0) -> str:
     raise errors.Conflict(f"{payment.id} has no charge that this could be done to")
 
 
+def give_up(*, payment_id: str, attempt_id: str, now: datetime) -> None:
+    """
+    Cancel a payment that holds no money, or release what is authorized of it.
+
+    Needs an open transaction. Raises what `cancel` and `request_void` do.
+    """
+    if statements.lock_payment(payment_id).authorized_minor:
+        request_void(payment_id=payment_id, attempt_id=attempt_id, now=now)
+    else:
+        cancel(payment_id=payment_id, now=now)
+
+
+def is_under_way(payment_id: str) -> bool:
+    """Whether a capture or void of a payment was decided and has not been done."""
+    if Job.objects.filter(unique_key=f"capture/{payment_id}").exists():
+        return True
+    changing = {Operation.CAPTURE, Operation.VOID}
+    attempts = statements.attempts_of(payment_id)
+    return any(a.operation in changing and a.status in LIVE for a in attempts)
+
+
 def cancel(*, payment_id: str, now: datetime, closed: str = "canceled") -> None:
     """
     Give up collecting a payment. *closed* is "canceled" or, when its time ran out, "expired".
@@ -249,4 +276,5 @@ def cancel(*, payment_id: str, now: datetime, closed: str = "canceled") -> None:
         if attempt.operation in COLLECTING and attempt.status in LIVE:
             raise NotCancelable(f"{payment_id} is being collected ({attempt.status})")
     sql.run(CLOSE, [closed, payment_id])
+    auditing.write(action=f"payment.{closed}", subject=payment_id, now=now)
     recording.refresh(payment=statements.lock_payment(payment_id), now=now)

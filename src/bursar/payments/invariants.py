@@ -83,7 +83,9 @@ def _nobody_at_it() -> Iterator[Mapping[str, object]]:
         "ON a.payment_id = p.id AND a.status IN ('created', 'unknown', 'pending', "
         "'requires_action') WHERE (p.status IN (%s, %s, %s, %s) OR p.reserved_minor > 0) "
         "AND p.closed = '' AND NOT EXISTS (SELECT 1 FROM bursar_review r "
-        "WHERE r.payment_id = p.id AND r.resolved_at IS NULL)"
+        "WHERE r.payment_id = p.id AND r.resolved_at IS NULL) AND NOT EXISTS (SELECT 1 FROM "
+        "bursar_refundapproval d JOIN bursar_refund f ON f.id = d.refund_id "
+        "WHERE f.payment_id = p.id AND d.decided_at IS NULL)"
     )
     for payment_id, status, attempt_id in sql.rows(waiting, _OPEN):
         if payment_id not in worked_on and attempt_id not in looked_up:

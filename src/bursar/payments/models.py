@@ -128,6 +128,40 @@ class Refund(models.Model):
         return str(self.id)
 
 
+class RefundApproval(models.Model):
+    """
+    That a second person must agree to a refund before it is carried out.
+
+    Guarantees: decided once, and not by whoever asked for the refund; until then the refund is
+    pending, its amount reserved and no job at it.
+    """
+
+    refund = models.OneToOneField(Refund, models.PROTECT, related_name="approval")
+    requested_by = models.CharField(max_length=200)
+    requested_at = models.DateTimeField()
+    approved = models.BooleanField(null=True)
+    decided_by = models.CharField(max_length=200, default="")
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = (
+            models.CheckConstraint(
+                name="refund_approval_by_another",
+                condition=Q(decided_at__isnull=True) | ~Q(decided_by=F("requested_by")),
+            ),
+        )
+        indexes = (
+            models.Index(
+                name="refund_approval_open",
+                fields=["requested_at"],
+                condition=Q(decided_at__isnull=True),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"approval of {self.refund_id}"
+
+
 class RefundLine(models.Model):
     """How many units of an order line a refund gives back, with their share of price and tax."""
 

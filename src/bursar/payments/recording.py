@@ -326,6 +326,8 @@ def commands_of(
                 references=r.references,
             )
             for r in refunds
+            # One that was taken back before anybody was asked for it is no command any more.
+            if r.references or r.status != RefundStatus.CANCELED
         ),
     )  # fmt: skip
 

@@ -9,9 +9,10 @@ from datetime import datetime
 from django.db.models import Sum
 
 from bursar import clock, errors, fields, groupcommit, ids, sql
+from bursar.access import auditing
 from bursar.money import Money
-from bursar.payments import attempting, booking, charging, statements
-from bursar.payments.models import Refund, RefundLine
+from bursar.payments import approving, attempting, booking, charging, statements
+from bursar.payments.models import Refund, RefundApproval, RefundLine
 from bursar.payments.states import LIVE, AttemptStatus
 from bursar.providers.base import Operation, RefundStatus
 from bursar.queue import leasing
@@ -21,6 +22,9 @@ RESERVE = (
     "WHERE id = %s AND captured_minor - refunded_minor - reserved_minor"
     " - CASE WHEN disputed_minor > 0 THEN disputed_minor ELSE 0 END >= %s"
 )
+
+
+REASON_LETTERS_MAX = 200
 
 
 class RefundTooHigh(errors.Conflict):
@@ -56,16 +60,18 @@ def open_refund(
     lines: Sequence[Line] = (),
 ) -> str:
     """
-    Decide to give *amount* of a payment back, or all that is left; the job does it.
+    Decide to give *amount* of a payment back, or all that is left; the job does it, above a
+    limit (`approving`) after a second person has agreed.
 
     Returns the refund's id.
 
-    Needs an open transaction. The amount is reserved at once, so that refunds decided together
-    never exceed what is left. With *lines* their tax is given back, else its proportion. The same
+    Needs an open transaction. The amount is reserved at once, so refunds decided together never
+    exceed what is left. With *lines* their tax is given back, else its proportion. The same
     *idempotency_key* with the same content is the same refund.
 
     :raises RefundTooHigh: if less is left; :raises KeyReused: if the key had other content.
     """
+    fields.check_text("reason", reason, REASON_LETTERS_MAX)
     payment = statements.lock_payment(payment_id)
     known = idempotency_key and Refund.objects.filter(idempotency_key=idempotency_key).first()
     if known:
@@ -95,8 +101,19 @@ def open_refund(
         )
         for line in lines
     )  # fmt: skip
-    leasing.enqueue("refund", {"refund_id": refund_id, "payment_id": payment_id}, now=now)
+    auditing.write(
+        action="refund.open", subject=refund_id, now=now,
+        after={"payment": payment_id, "amount": str(amount), "reason": reason},
+    )  # fmt: skip
+    _start(refund_id, payment_id, amount, now)
     return refund_id
+
+
+def _start(refund_id: str, payment_id: str, amount: Money, now: datetime) -> None:
+    if approving.is_needed(amount):
+        approving.ask(refund_id=refund_id, now=now)
+    else:
+        leasing.enqueue("refund", {"refund_id": refund_id, "payment_id": payment_id}, now=now)
 
 
 def _check(payment: statements.PaymentRow, amount: Money) -> None:
@@ -147,6 +164,8 @@ def intend(
     """
     payment = statements.lock_payment(payment_id)
     refund = Refund.objects.get(id=refund_id)
+    if RefundApproval.objects.filter(refund_id=refund_id).exclude(approved=True).exists():
+        return None
     attempts = [a for a in statements.attempts_of(payment_id) if a.refund_id == refund_id]
     live = next((a for a in attempts if a.status in LIVE), None)
     if live is not None and live.status != AttemptStatus.CREATED:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from bursar import errors, fields, groupcommit, ids, sql
+from bursar.access import auditing
 from bursar.payments.models import Review
 
 OPEN = (
@@ -14,6 +15,9 @@ OPEN = (
     "resolved_at, resolution, resolved_by) VALUES (%s, %s, %s, %s, %s, %s, %s, NULL, '', '') "
     "ON CONFLICT (subject, code, fingerprint) DO NOTHING"
 )
+
+
+RESOLUTION_LETTERS_MAX = 2_000
 
 
 class UnknownReview(errors.NotFound):
@@ -60,17 +64,22 @@ def close(
     return asked.update(resolved_at=now, resolution=resolution, resolved_by="bursar")
 
 
-def resolve(*, review_id: str, resolution: str, by: str, now: datetime) -> None:
+def resolve(*, review_id: str, resolution: str, now: datetime, by: str = "") -> None:
     """
-    Write a person's answer, once.
+    Write a person's answer, once; *by* whoever acts now, unless it is given.
 
+    :raises errors.ValidationError: if the answer is empty or too long;
     :raises UnknownReview: if there is none; :raises AlreadyResolved: if it has been answered.
     """
     groupcommit.require_transaction()
+    fields.check_text("resolution", resolution, RESOLUTION_LETTERS_MAX, required=True)
     changed = Review.objects.filter(id=review_id, resolved_at__isnull=True).update(
-        resolved_at=now, resolution=resolution, resolved_by=by
+        resolved_at=now, resolution=resolution, resolved_by=by or auditing.actor()
     )
     if not changed:
         if Review.objects.filter(id=review_id).exists():
             raise AlreadyResolved(f"{review_id} has been resolved already")
         raise UnknownReview(f"there is no review {review_id!r}")
+    auditing.write(
+        action="review.resolve", subject=review_id, now=now, after={"resolution": resolution}
+    )

@@ -13,10 +13,12 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import Exists, OuterRef, QuerySet
 
 from bursar import errors, fields, groupcommit, sql
 from bursar.money import Money
 from bursar.payments.folding import PaymentState
+from bursar.payments.models import Fact, FactLink
 from bursar.providers.base import Kind, RefundStatus, Snapshot
 
 LOCK_FAMILY = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
@@ -249,6 +251,18 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
         version=version,
         round=round_,
     )
+
+
+def facts_about(payment_id: str) -> QuerySet[Fact]:
+    """The facts of the objects that belong to a payment, for reading."""
+    return Fact.objects.filter(
+        Exists(
+            FactLink.objects.filter(
+                payment_id=payment_id, provider_account_id=OuterRef("provider_account_id"),
+                kind=OuterRef("kind"), reference=OuterRef("reference"),
+            )
+        )
+    )  # fmt: skip
 
 
 def facts_of_object(provider_account: str, key: tuple[str, str]) -> list[Snapshot]:

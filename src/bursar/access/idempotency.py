@@ -1,0 +1,90 @@
+"""
+Idempotency keys (draft-ietf-httpapi-idempotency-key-header): the same request twice is one effect.
+
+The answer is claimed, made and stored inside the effect's own transaction, so there is no moment
+at which the effect is there and the answer is not. A second request with the key waits for that
+commit and is answered with the same bytes. A refusal writes nothing, so it is decided anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bursar import errors, fields, groupcommit, sql
+from bursar.access.models import IdempotentAnswer
+
+CLAIM = (
+    "INSERT INTO bursar_idempotentanswer (caller, key, fingerprint, status, headers, body, "
+    "created_at) VALUES (%s, %s, %s, 0, '{}', %s, %s) ON CONFLICT (caller, key) DO NOTHING"
+)
+KEEP = (
+    "UPDATE bursar_idempotentanswer SET status = %s, headers = %s, body = %s "
+    "WHERE caller = %s AND key = %s"
+)
+FIND = (
+    "SELECT fingerprint, status, headers, body FROM bursar_idempotentanswer "
+    "WHERE caller = %s AND key = %s"
+)
+
+KEY_LETTERS_MAX = 200
+KEPT = timedelta(hours=24)
+
+
+class KeyMissing(errors.Invalid):
+    """The request needs an `Idempotency-Key`."""
+
+    code = "idempotency_key_missing"
+    status = 400
+
+
+class KeyReused(errors.Invalid):
+    """The idempotency key came before with another request."""
+
+    code = "idempotency_key_of_another_request"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer as it was given: *status*, *headers* of its own, and the bytes of *body*."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    replayed: bool = False
+
+
+def once(
+    *, caller: str, key: str, fingerprint: str, now: datetime, make: Callable[[], Answer]
+) -> Answer:
+    """
+    Make the answer to *key*, or return the one that was made.
+
+    Needs an open transaction, which *make* shares. *fingerprint* names the request's content.
+
+    :raises KeyReused: if the key came with another request.
+    """
+    groupcommit.require_transaction()
+    if sql.run(CLAIM, [caller, key, fingerprint, b"", fields.at(now)]) == 0:
+        return _known(caller, key, fingerprint)
+    answer = make()
+    sql.run(KEEP, [answer.status, json.dumps(dict(answer.headers)), answer.body, caller, key])
+    return answer
+
+
+def _known(caller: str, key: str, fingerprint: str) -> Answer:
+    [(known, status, headers, body)] = sql.rows(FIND, [caller, key])
+    if known != fingerprint:
+        raise KeyReused(
+            "this Idempotency-Key was used for another request", param="Idempotency-Key"
+        )
+    return Answer(status, bytes(body), fields.from_json(headers), replayed=True)
+
+
+def prune(*, now: datetime) -> int:
+    """Forget the answers older than `KEPT`; returns how many."""
+    groupcommit.require_transaction()
+    gone, _ = IdempotentAnswer.objects.filter(created_at__lt=now - KEPT).delete()
+    return gone

@@ -1,0 +1,26 @@
+"""Sessions in the database, written through the group commit like everything else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.sessions.backends import db
+
+from bursar import groupcommit
+
+
+class SessionStore(db.SessionStore):
+    """Django's own store, but for who opens the transaction."""
+
+    def save(self, must_create: bool = False) -> None:  # noqa: FBT001, FBT002  (Django's)
+        """Store the session; the answer that sets its cookie waits for the commit."""
+        if self.session_key is None:
+            self.create()
+            return
+        write = super().save
+        groupcommit.commits.wait(lambda: write(must_create=must_create))
+
+    def delete(self, session_key: str | None = None) -> None:
+        """End the session."""
+        remove: Any = super().delete
+        groupcommit.commits.wait(lambda: remove(session_key))

@@ -1,0 +1,55 @@
+"""Health: is the process alive, can it work, and how is it doing."""
+
+from __future__ import annotations
+
+import orjson
+from django import db
+from fastapi import APIRouter
+from starlette.responses import PlainTextResponse, Response
+
+from bursar import errors, guards, logs, sql
+from bursar.access import roles
+from bursar.api import metrics
+from bursar.api.border.callers import Needs
+from bursar.api.reading import readers
+
+router = APIRouter(include_in_schema=False)
+
+log = logs.get(__name__)
+
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """The process answers."""
+    return PlainTextResponse("ok")
+
+
+@router.get("/readyz")
+async def readyz() -> Response:
+    """The database answers, keeps what it commits, and has its guards."""
+    try:
+        await readers.run(_check)
+    except (errors.BursarError, db.Error) as error:
+        log.error("not_ready", error=error)  # noqa: TRY400  (no bug: no traceback)
+        told = error.code if isinstance(error, errors.BursarError) else "database_unavailable"
+        return Response(
+            orjson.dumps({"ready": False, "why": told}), 503, media_type="application/json"
+        )
+    return Response(orjson.dumps({"ready": True}), media_type="application/json")
+
+
+def _check() -> None:
+    sql.row("SELECT 1")
+    guards.check_durability()
+    guards.check()
+
+
+_needs = Needs(roles.METRICS_READ)
+
+
+@router.get("/metrics")
+async def show_metrics() -> Response:
+    """Prometheus' text format, for a key with the scope `metrics:read`."""
+    await _needs.check()
+    text = await readers.run(metrics.page)
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,0 +1,152 @@
+"""Orders: place, read, find, and change what may change."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bursar import clock, ids
+from bursar.access import roles
+from bursar.access.idempotency import Answer
+from bursar.api import answers, rendering, shapes
+from bursar.api.border.callers import needs
+from bursar.api.border.problems import Changed
+from bursar.api.routes.parameters import (
+    LIMIT,
+    Cursor,
+    Id,
+    IdempotencyKey,
+    IfMatch,
+    IfNoneMatch,
+    Limit,
+    Prefer,
+    StrictRoute,
+    expanded,
+)
+from bursar.decorators import current_principal
+from bursar.orders import placing
+from bursar.orders.models import Order
+from bursar.payments import accounts
+from bursar.payments.states import CaptureMethod, PaymentStatus
+from bursar.pricing import calculator
+
+router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=StrictRoute)
+
+Expand = Annotated[list[Literal["payments"]], Query(max_length=1)]
+#: While a payment is in one of these the provider, or we, are still at it.
+UNSETTLED = frozenset({PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStatus.PROCESSING})
+
+
+@router.post(
+    "",
+    **needs(
+        roles.ORDERS_WRITE, shapes.Order, placing.KeyReused, accounts.UnknownAccount, status=201,
+        keyed=True,
+    ),
+)  # fmt: skip
+async def place_order(
+    request: Request, order: shapes.NewOrder, _: IdempotencyKey = None, __: Prefer = None
+) -> Response:
+    """Place an order and, where it says how, start to collect it."""
+    order_id, payment_id, now = ids.new(ids.ORDER), ids.new(ids.PAYMENT), clock.now()
+    caller, key = current_principal().id, request.headers.get("idempotency-key", "")
+    asked = order.payment
+    new = placing.NewOrder(
+        reference=order.reference,
+        currency=order.currency,
+        lines=[calculator.Line(**line.model_dump()) for line in order.lines],
+        idempotency_key=f"{caller}/{key}",
+        placed_at=now,
+        provider_account=asked.provider_account if asked else "",
+        method=asked.method if asked else "",
+        capture_method=asked.capture_method if asked else CaptureMethod.AUTOMATIC,
+        buyer=order.buyer,
+        metadata=order.metadata,
+    )
+
+    def place() -> Answer:
+        placing.place(new, order_id=order_id, payment_id=payment_id, now=now)
+        return answers.made(_shown(order_id), status=201, location=f"/v1/orders/{order_id}")
+
+    answer = await answers.change(request, place)
+    return await answers.settled(request, answer, lambda: _settled(answers.id_of(answer)))
+
+
+def _shown(order_id: str) -> rendering.Json:
+    return rendering.orders([_order(order_id)])[0]
+
+
+def _order(order_id: str) -> Order:
+    order = Order.objects.filter(id=order_id).first()
+    if order is None:
+        raise placing.UnknownOrder(f"there is no order {order_id!r}")
+    return order
+
+
+def _settled(order_id: str) -> tuple[bool, rendering.Json]:
+    order = _order(order_id)
+    states = {payment.status for payment in order.payments.all()}
+    return not states & UNSETTLED, rendering.orders([order])[0]
+
+
+@router.get("", **needs(roles.ORDERS_READ, shapes.Orders, answers.BadCursor))
+async def list_orders(
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
+    reference: Annotated[str | None, Query(max_length=120, description="Yours.")] = None,
+    metadata: Annotated[
+        list[str],
+        Query(max_length=5, description="`name:value`; repeatable, and all must be so."),
+    ] = [],  # noqa: B006  (FastAPI copies it)
+    expand: Expand = [],  # noqa: B006
+) -> Response:
+    """Find orders, newest first, by reference and metadata."""
+    rows = Order.objects.all()
+    if reference is not None:
+        rows = rows.filter(reference=reference)
+    for pair in metadata:
+        name, _, value = pair.partition(":")
+        rows = placing.with_metadata(rows, name, value)
+    return await answers.page(
+        rows, rendering.orders, limit=limit, cursor=cursor, prefix=ids.ORDER,
+        expand=expanded(expand, "payments"),
+    )  # fmt: skip
+
+
+@router.get("/{order_id}", **needs(roles.ORDERS_READ, shapes.Order, placing.UnknownOrder))
+async def read_order(
+    request: Request,
+    order_id: Id,
+    expand: Expand = [],  # noqa: B006
+    _: IfNoneMatch = None,
+) -> Response:
+    """Read an order."""
+    return await answers.one(
+        request, lambda: _order(order_id), rendering.orders, expanded(expand, "payments")
+    )
+
+
+@router.patch(
+    "/{order_id}",
+    **needs(roles.ORDERS_WRITE, shapes.Order, placing.UnknownOrder, Changed, keyed=True),
+)
+async def change_order(
+    request: Request,
+    order_id: Id,
+    changes: shapes.OrderChanges,
+    _: IdempotencyKey = None,
+    __: IfMatch = None,
+) -> Response:
+    """Change an order's metadata, or replace or erase the snapshot of its buyer."""
+    now = clock.now()
+
+    def update() -> Answer:
+        with_lock = placing.lock(order_id)
+        answers.check_unchanged(request, rendering.orders([with_lock])[0])
+        placing.describe(order_id=order_id, metadata=changes.metadata, buyer=changes.buyer, now=now)
+        return answers.made(_shown(order_id))
+
+    return answers.respond(await answers.change(request, update))

@@ -1,0 +1,211 @@
+"""Payments: try again, capture, cancel and refund."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bursar import clock, ids
+from bursar.access import roles
+from bursar.access.idempotency import Answer
+from bursar.api import answers, rendering, shapes
+from bursar.api.border.callers import needs
+from bursar.api.routes.orders import UNSETTLED
+from bursar.api.routes.parameters import (
+    LIMIT,
+    Cursor,
+    Id,
+    IdempotencyKey,
+    IfNoneMatch,
+    Limit,
+    Prefer,
+    StrictRoute,
+    expanded,
+)
+from bursar.money import Money
+from bursar.orders import placing
+from bursar.orders import refunding as order_refunding
+from bursar.payments import accounts, charging, refunding, statements
+from bursar.payments.models import Payment, Refund
+from bursar.payments.states import PaymentStatus
+
+router = APIRouter(prefix="/v1/payments", tags=["payments"], route_class=StrictRoute)
+
+Expand = Annotated[list[Literal["order", "refunds", "attempts"]], Query(max_length=3)]
+
+
+@router.post(
+    "",
+    **needs(
+        roles.ORDERS_WRITE, shapes.Payment, placing.UnknownOrder, placing.CollectedAlready,
+        accounts.UnknownAccount, status=201, keyed=True,
+    ),
+)  # fmt: skip
+async def open_payment(
+    request: Request, asked: shapes.NewPayment, _: IdempotencyKey = None, __: Prefer = None
+) -> Response:
+    """Try again to collect an order: after a decline, at another account, or for the first time."""
+    payment_id, now = ids.new(ids.PAYMENT), clock.now()
+
+    def collect() -> Answer:
+        placing.collect(
+            order_id=asked.order, payment_id=payment_id, provider_account=asked.provider_account,
+            method=asked.method, capture_method=asked.capture_method, now=now,
+        )  # fmt: skip
+        return answers.made(_shown(payment_id), status=201, location=f"/v1/payments/{payment_id}")
+
+    answer = await answers.change(request, collect)
+    return await answers.settled(request, answer, lambda: _settled(answers.id_of(answer)))
+
+
+@router.get("", **needs(roles.PAYMENTS_READ, shapes.Payments, answers.BadCursor))
+async def list_payments(
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
+    order: Annotated[str | None, Query(max_length=60)] = None,
+    status: Annotated[PaymentStatus | None, Query()] = None,
+    expand: Expand = [],  # noqa: B006
+) -> Response:
+    """List payments, newest first."""
+    rows = Payment.objects.all()
+    rows = rows if order is None else rows.filter(order_id=order)
+    rows = rows if status is None else rows.filter(status=status)
+    return await answers.page(
+        rows, rendering.payments, limit=limit, cursor=cursor, prefix=ids.PAYMENT,
+        expand=expanded(expand, "order", "refunds", "attempts"),
+    )  # fmt: skip
+
+
+@router.get(
+    "/{payment_id}", **needs(roles.PAYMENTS_READ, shapes.Payment, statements.UnknownPayment)
+)
+async def read_payment(
+    request: Request,
+    payment_id: Id,
+    expand: Expand = [],  # noqa: B006
+    _: IfNoneMatch = None,
+) -> Response:
+    """Read a payment."""
+    wanted = expanded(expand, "order", "refunds", "attempts")
+    return await answers.one(request, lambda: _payment(payment_id), rendering.payments, wanted)
+
+
+@router.post(
+    "/{payment_id}/capture",
+    **needs(
+        roles.PAYMENTS_WRITE, shapes.Payment, statements.UnknownPayment, charging.NotCapturable,
+        charging.NotOffered, status=202, keyed=True,
+    ),
+)  # fmt: skip
+async def capture_payment(
+    request: Request,
+    payment_id: Id,
+    asked: shapes.NewCapture,
+    _: IdempotencyKey = None,
+    __: Prefer = None,
+) -> Response:
+    """Capture what is authorized, or a part of it; the rest is released."""
+    attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
+
+    def capture() -> Answer:
+        payment = statements.lock_payment(payment_id)
+        whole = Money(payment.authorized_minor, payment.currency)
+        amount = Money(asked.amount.amount, asked.amount.currency) if asked.amount else whole
+        charging.request_capture(
+            payment_id=payment_id, amount=amount, attempt_id=attempt_id, now=now
+        )
+        return answers.made(_shown(payment_id), status=202)
+
+    answer = await answers.change(request, capture)
+    return await answers.settled(request, answer, lambda: _changed(payment_id))
+
+
+@router.post(
+    "/{payment_id}/cancel",
+    **needs(
+        roles.PAYMENTS_WRITE, shapes.Payment, statements.UnknownPayment, charging.NotCancelable,
+        charging.NotOffered, status=202, keyed=True,
+    ),
+)  # fmt: skip
+async def cancel_payment(
+    request: Request,
+    payment_id: Id,
+    _: shapes.NewCancel,
+    __: IdempotencyKey = None,
+    ___: Prefer = None,
+) -> Response:
+    """Give up a payment that holds no money, or release what is authorized of it."""
+    attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
+
+    def cancel() -> Answer:
+        charging.give_up(payment_id=payment_id, attempt_id=attempt_id, now=now)
+        return answers.made(_shown(payment_id), status=202)
+
+    answer = await answers.change(request, cancel)
+    return await answers.settled(request, answer, lambda: _changed(payment_id))
+
+
+@router.post(
+    "/{payment_id}/refunds",
+    **needs(
+        roles.REFUNDS_WRITE, shapes.Refund, statements.UnknownPayment, refunding.RefundTooHigh,
+        order_refunding.TooManyUnits, status=201, keyed=True,
+    ),
+)  # fmt: skip
+async def refund_payment(
+    request: Request,
+    payment_id: Id,
+    asked: shapes.NewRefund,
+    _: IdempotencyKey = None,
+    __: Prefer = None,
+) -> Response:
+    """Give money back: an amount, units of lines, or all that is left."""
+    refund_id, now = ids.new(ids.REFUND), clock.now()
+    amount = Money(asked.amount.amount, asked.amount.currency) if asked.amount else None
+
+    def refund() -> Answer:
+        order_refunding.refund(
+            payment_id=payment_id,
+            amount=amount,
+            quantities=order_refunding.units(
+                (line.position, line.quantity) for line in asked.lines
+            ),
+            refund_id=refund_id,
+            reason=asked.reason,
+            now=now,
+        )
+        shown = rendering.refunds([Refund.objects.get(id=refund_id)])[0]
+        return answers.made(shown, status=201, location=f"/v1/refunds/{refund_id}")
+
+    answer = await answers.change(request, refund)
+    return await answers.settled(request, answer, lambda: refund_settled(answers.id_of(answer)))
+
+
+def refund_settled(refund_id: str) -> tuple[bool, rendering.Json]:
+    """Whether a refund needs no more waiting for, and the refund."""
+    shown = rendering.refunds([Refund.objects.get(id=refund_id)])[0]
+    return shown["status"] != "pending" or shown["approval"] == "waiting", shown
+
+
+def _payment(payment_id: str) -> Payment:
+    payment = Payment.objects.filter(id=payment_id).first()
+    if payment is None:
+        raise statements.UnknownPayment(f"there is no payment {payment_id!r}")
+    return payment
+
+
+def _shown(payment_id: str) -> rendering.Json:
+    return rendering.payments([_payment(payment_id)])[0]
+
+
+def _settled(payment_id: str) -> tuple[bool, rendering.Json]:
+    shown = _shown(payment_id)
+    return shown["status"] not in UNSETTLED, shown
+
+
+def _changed(payment_id: str) -> tuple[bool, rendering.Json]:
+    """Whether what was decided about an authorization has been done."""
+    return not charging.is_under_way(payment_id), _shown(payment_id)

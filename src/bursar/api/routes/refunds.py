@@ -1,0 +1,59 @@
+"""Refunds, read; one is made at its payment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bursar import errors, ids
+from bursar.access import roles
+from bursar.api import answers, rendering, shapes
+from bursar.api.border.callers import needs
+from bursar.api.routes.parameters import LIMIT, Cursor, Id, IfNoneMatch, Limit, StrictRoute
+from bursar.payments.models import Refund
+
+router = APIRouter(prefix="/v1/refunds", tags=["refunds"], route_class=StrictRoute)
+
+Expand = Annotated[list[Literal["payment"]], Query(max_length=1)]
+
+
+class UnknownRefund(errors.NotFound):
+    """There is no refund of that id."""
+
+    code = "unknown_refund"
+
+
+@router.get("", **needs(roles.REFUNDS_READ, shapes.Refunds, answers.BadCursor))
+async def list_refunds(
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
+    payment: Annotated[str | None, Query(max_length=60)] = None,
+    expand: Expand = [],  # noqa: B006
+) -> Response:
+    """List refunds, newest first."""
+    rows = Refund.objects.all() if payment is None else Refund.objects.filter(payment_id=payment)
+    return await answers.page(
+        rows, rendering.refunds, limit=limit, cursor=cursor, prefix=ids.REFUND,
+        expand=frozenset(expand),
+    )  # fmt: skip
+
+
+@router.get("/{refund_id}", **needs(roles.REFUNDS_READ, shapes.Refund, UnknownRefund))
+async def read_refund(
+    request: Request,
+    refund_id: Id,
+    expand: Expand = [],  # noqa: B006
+    _: IfNoneMatch = None,
+) -> Response:
+    """Read a refund."""
+
+    def find() -> Refund:
+        refund = Refund.objects.filter(id=refund_id).first()
+        if refund is None:
+            raise UnknownRefund(f"there is no refund {refund_id!r}")
+        return refund
+
+    return await answers.one(request, find, rendering.refunds, frozenset(expand))

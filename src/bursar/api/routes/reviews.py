@@ -1,0 +1,88 @@
+"""Reviews: what only a person can decide, read and answered."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bursar import clock, ids
+from bursar.access import roles
+from bursar.access.idempotency import Answer
+from bursar.api import answers, rendering, shapes
+from bursar.api.border.callers import needs
+from bursar.api.routes.parameters import (
+    LIMIT,
+    Cursor,
+    Id,
+    IdempotencyKey,
+    IfNoneMatch,
+    Limit,
+    StrictRoute,
+)
+from bursar.payments import reviewing
+from bursar.payments.models import Review
+
+router = APIRouter(prefix="/v1/reviews", tags=["reviews"], route_class=StrictRoute)
+
+Expand = Annotated[list[Literal["payment"]], Query(max_length=1)]
+
+
+@router.get("", **needs(roles.REVIEWS_READ, shapes.Reviews, answers.BadCursor))
+async def list_reviews(
+    limit: Limit = LIMIT,
+    cursor: Cursor = None,
+    resolved: Annotated[bool | None, Query(description="Only those; only the open ones.")] = None,
+    payment: Annotated[str | None, Query(max_length=60)] = None,
+    expand: Expand = [],  # noqa: B006
+) -> Response:
+    """List reviews, newest first."""
+    rows = Review.objects.all() if payment is None else Review.objects.filter(payment_id=payment)
+    if resolved is not None:
+        rows = rows.filter(resolved_at__isnull=not resolved)
+    return await answers.page(
+        rows, rendering.reviews, limit=limit, cursor=cursor, prefix=ids.REVIEW,
+        expand=frozenset(expand),
+    )  # fmt: skip
+
+
+@router.get("/{review_id}", **needs(roles.REVIEWS_READ, shapes.Review, reviewing.UnknownReview))
+async def read_review(
+    request: Request,
+    review_id: Id,
+    expand: Expand = [],  # noqa: B006
+    _: IfNoneMatch = None,
+) -> Response:
+    """Read a review."""
+    return await answers.one(
+        request, lambda: _review(review_id), rendering.reviews, frozenset(expand)
+    )
+
+
+@router.post(
+    "/{review_id}/resolve",
+    **needs(
+        roles.REVIEWS_WRITE, shapes.Review, reviewing.UnknownReview, reviewing.AlreadyResolved,
+        keyed=True,
+    ),
+)  # fmt: skip
+async def resolve_review(
+    request: Request, review_id: Id, asked: shapes.Resolution, _: IdempotencyKey = None
+) -> Response:
+    """Write down what was found and decided."""
+    now = clock.now()
+
+    def resolve() -> Answer:
+        reviewing.resolve(review_id=review_id, resolution=asked.resolution, now=now)
+        return answers.made(rendering.reviews([_review(review_id)])[0])
+
+    return answers.respond(await answers.change(request, resolve))
+
+
+def _review(review_id: str) -> Review:
+    review = Review.objects.filter(id=review_id).first()
+    if review is None:
+        raise reviewing.UnknownReview(f"there is no review {review_id!r}")
+    return review

@@ -1,0 +1,46 @@
+"""The API served in this process, and keys to call it with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from bursar import clock, ids
+from bursar.access import keys, roles
+from bursar.api import app, reading
+from bursar.api.border import callers
+from tests.conftest import Database
+from tests.shop import commit
+
+
+@pytest.fixture
+def api(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    """A client without a key; an error of the server is answered, not raised."""
+    readers = reading.Readers()
+    monkeypatch.setattr(reading.readers, "run", readers.run)
+    monkeypatch.setattr(callers, "_limiter", callers.new_limiter())
+    callers.forget()
+    with TestClient(
+        app.make(admin=False), base_url="http://localhost", raise_server_exceptions=False
+    ) as client:
+        yield client
+    readers.close()
+
+
+@pytest.fixture
+def key(api: TestClient) -> Callable[..., dict[str, str]]:
+    """Make a key with some scopes (all by default); returns the header that carries it."""
+
+    def make(*scopes: str) -> dict[str, str]:
+        token, key_id = keys.make_token(), ids.new(ids.API_KEY)
+        commit(
+            lambda: keys.create(
+                key_id=key_id, token=token, name="test", scopes=scopes or roles.KEY_SCOPES,
+                now=clock.now(),
+            )
+        )  # fmt: skip
+        return {"Authorization": f"Bearer {token}"}
+
+    return make
