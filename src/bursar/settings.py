@@ -271,7 +271,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 AUTH_PASSWORD_VALIDATORS[0]["OPTIONS"] = {"min_length": 12}  # type: ignore[assignment]
 OTP_TOTP_ISSUER = "Bursar"
-ROOT_URLCONF = "bursar.admin.urls"  # Django serves the back office and nothing else
+ROOT_URLCONF = "bursar.admin.site"  # Django serves the back office and nothing else
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -315,13 +315,32 @@ UNFOLD = {
     "SITE_SUBHEADER": "The books always close",
     "SITE_SYMBOL": "account_balance",
     "SITE_URL": "/docs",
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "/static/bursar/icon.svg"},
+    ],
+    "COLORS": {
+        "primary": {  # Tailwind's indigo
+            "50": "#eef2ff",
+            "100": "#e0e7ff",
+            "200": "#c7d2fe",
+            "300": "#a5b4fc",
+            "400": "#818cf8",
+            "500": "#6366f1",
+            "600": "#4f46e5",
+            "700": "#4338ca",
+            "800": "#3730a3",
+            "900": "#312e81",
+            "950": "#1e1b4b",
+        }
+    },
+    "ACCOUNT": {"navigation": "bursar.admin.site.account_links"},
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": ["/static/bursar/bursar.css"],
     "ENVIRONMENT": "bursar.admin.site.environment",
-    "COMMAND": {"search_callback": "bursar.admin.search.found", "show_history": False},
+    "COMMAND": {"search_callback": "bursar.admin.site.found", "show_history": False},
     "SIDEBAR": {
-        "show_search": False,
+        "show_search": True,
         "command_search": True,
         "show_all_applications": False,
         "navigation": "bursar.admin.site.navigation",

@@ -92,3 +92,8 @@ def _decide(refund_id: str, *, approved: bool, now: datetime) -> Refund:
         after={"payment": refund.payment_id},
     )  # fmt: skip
     return refund
+
+
+def limit_of(currency: str) -> Money:
+    """Above what amount a second person is needed."""
+    return Money(settings.current.refund_limits.get(currency, 0), currency)

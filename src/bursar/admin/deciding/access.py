@@ -1,0 +1,199 @@
+"""Decisions about who may do what: API keys, people, one's own second factor."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django import forms
+from django.http import Http404, HttpRequest
+from django.urls import reverse
+from django.utils.safestring import mark_safe
+from unfold import widgets
+
+from bursar import clock, ids
+from bursar.access import keys, people, roles, second_factor
+from bursar.access.models import ApiKey, Person
+from bursar.admin.acting import commit
+from bursar.admin.deciding.asking import Asked, ToldOnce, form_of, page_of, text
+from bursar.decorators import require_auth
+
+
+@require_auth(roles.KEYS_WRITE)
+def key(request: HttpRequest, _: str) -> Asked:
+    """Make an API key."""
+    form = form_of(
+        request,
+        name=text("What it is for", max_length=80),
+        scopes=forms.MultipleChoiceField(
+            label="What it may do", choices=[(scope, scope) for scope in roles.KEY_SCOPES],
+            widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget(),
+        ),
+        days=forms.IntegerField(
+            label="Days it works", min_value=1, max_value=3650, initial=365,
+            widget=widgets.UnfoldAdminIntegerFieldWidget(),
+        ),
+    )  # fmt: skip
+
+    def decide(values: dict[str, Any]) -> str:
+        token, key_id, now = keys.make_token(), ids.new(ids.API_KEY), clock.now()
+        commit(
+            lambda: keys.create(
+                key_id=key_id, token=token, name=values["name"], scopes=values["scopes"], now=now,
+                life=timedelta(days=values["days"]),
+            )
+        )  # fmt: skip
+        raise ToldOnce("API key", token, back)
+
+    back = reverse("admin:bursar_apikey_changelist")
+    says = "The key is shown once, on the next page, and kept nowhere."
+    return Asked("New API key", says, back, form, "Make the key", decide)
+
+
+def _key(key_id: str) -> ApiKey:
+    found = ApiKey.objects.filter(pk=key_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+@require_auth(roles.KEYS_WRITE)
+def rotate(request: HttpRequest, key: str) -> Asked:
+    """Replace an API key, with an overlap."""
+    old = _key(key)
+    form = form_of(
+        request,
+        hours=forms.IntegerField(
+            label="Hours the old key goes on working", min_value=0, max_value=720, initial=24,
+            widget=widgets.UnfoldAdminIntegerFieldWidget(),
+        ),
+    )  # fmt: skip
+
+    def decide(values: dict[str, Any]) -> str:
+        token, new_id, now = keys.make_token(), ids.new(ids.API_KEY), clock.now()
+        overlap = timedelta(hours=values["hours"])
+        commit(
+            lambda: keys.rotate(key_id=key, new_id=new_id, token=token, overlap=overlap, now=now)
+        )
+        raise ToldOnce("API key", token, page_of("apikey", new_id))
+
+    says = "The new key is shown once, on the next page, and kept nowhere."
+    return Asked(f"Rotate {old.name}", says, page_of("apikey", key), form, "Rotate", decide)
+
+
+@require_auth(roles.KEYS_WRITE)
+def revoke(request: HttpRequest, key: str) -> Asked:
+    """End an API key."""
+    old = _key(key)
+
+    def decide(_: dict[str, Any]) -> str:
+        now = clock.now()
+        commit(lambda: keys.revoke(key_id=key, now=now))
+        return f"{old.name} works no more."
+
+    says = "Whoever calls with it is refused from now on. This cannot be undone."
+    return Asked(f"Revoke {old.name}", says, page_of("apikey", key), form_of(request), "Revoke", decide,
+                 danger=True)  # fmt: skip
+
+
+def _role(initial: str = "") -> forms.ChoiceField:
+    return forms.ChoiceField(
+        label="Role", choices=[(role.value, role.value) for role in roles.Role], initial=initial,
+        widget=widgets.UnfoldAdminSelectWidget(),
+    )  # fmt: skip
+
+
+@require_auth(roles.PEOPLE_WRITE)
+def add_person(request: HttpRequest, _: str) -> Asked:
+    """Let somebody in."""
+    form = form_of(request, email=text("E-mail", max_length=200), name=text("Name", max_length=120),
+                 role=_role())  # fmt: skip
+
+    def decide(values: dict[str, Any]) -> str:
+        password, now = people.make_password(), clock.now()
+        hashed = people.hashed(password)
+        commit(lambda: people.add(**values, password_hash=hashed, now=now))
+        raise ToldOnce(f"Password of {values['email']}", password, back)
+
+    back = reverse("admin:bursar_person_changelist")
+    says = "A password is made and shown once, on the next page."
+    return Asked("Add a person", says, back, form, "Add", decide)
+
+
+def _person(key: str) -> Person:
+    found = Person.objects.filter(pk=key).first() if key.isdigit() else None
+    if found is None:
+        raise Http404
+    return found
+
+
+@require_auth(roles.PEOPLE_WRITE)
+def person(request: HttpRequest, key: str) -> Asked:
+    """Change somebody's role, or whether they may sign in."""
+    found = _person(key)
+    form = form_of(
+        request,
+        role=_role(found.role),
+        active=forms.BooleanField(
+            label="May sign in", required=False, initial=found.is_active,
+            widget=widgets.UnfoldBooleanWidget(),
+        ),
+    )  # fmt: skip
+
+    def decide(values: dict[str, Any]) -> str:
+        now = clock.now()
+        commit(
+            lambda: people.change(
+                email=found.email, role=values["role"], is_active=values["active"], now=now
+            )
+        )
+        return f"{found.name} is changed."
+
+    says = "What the role allows is in force with the next click of that person."
+    return Asked(f"Change {found.name}", says, page_of("person", key), form, "Change", decide)
+
+
+@require_auth(roles.PEOPLE_WRITE)
+def password(request: HttpRequest, key: str) -> Asked:
+    """Make a new password for somebody."""
+    found = _person(key)
+
+    def decide(_: dict[str, Any]) -> str:
+        made, now = people.make_password(), clock.now()
+        hashed = people.hashed(made)
+
+        def change() -> None:
+            people.change(email=found.email, password_hash=hashed, now=now)
+            second_factor.forget(email=found.email, now=now)
+
+        commit(change)
+        raise ToldOnce(f"Password of {found.email}", made, page_of("person", key))
+
+    says = "It is shown once, on the next page. Their second factor is forgotten too."
+    return Asked(f"New password for {found.name}", says, page_of("person", key), form_of(request),
+                 "Make it", decide, danger=True)  # fmt: skip
+
+
+def own_second_factor(request: HttpRequest, _: str) -> Asked:
+    """Set up one-time codes for oneself."""
+    me = request.user
+    assert isinstance(me, Person)
+    address = ""
+
+    def propose() -> None:
+        nonlocal address
+        address = second_factor.propose(email=me.email)
+
+    commit(propose)
+    form = form_of(request, code=text("The code the app shows now", max_length=8))
+
+    def decide(values: dict[str, Any]) -> str:
+        now = clock.now()
+        commit(lambda: second_factor.confirm(email=me.email, token=values["code"].strip(), now=now))
+        return "From now on you sign in with a code too."
+
+    return Asked(
+        "Second factor", "Scan this with an authenticator app, then enter the code it shows.",
+        reverse("admin:index"), form, "Switch on", decide,
+        picture=mark_safe(second_factor.picture(address)),  # noqa: S308  (made by us of our own text)
+    )  # fmt: skip

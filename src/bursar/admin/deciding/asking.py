@@ -1,0 +1,62 @@
+"""What a decision is, and the small parts of its form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from django import forms
+from django.contrib.admin.utils import quote
+from django.http import HttpRequest
+from django.urls import reverse
+from unfold import widgets
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """
+    One decision before it is taken: *title* and *says* tell what will happen, *back* is where it
+    leads. *decide* takes the form's values and returns a sentence that tells what was done.
+    """
+
+    title: str
+    says: str
+    back: str
+    form: forms.Form
+    label: str
+    decide: Callable[[dict[str, Any]], str]
+    danger: bool = False
+    picture: str = ""
+
+
+Ask = Callable[[HttpRequest, str], Asked]
+
+
+def text(label: str, *, required: bool = True, rows: int = 0, **more: Any) -> forms.CharField:
+    """A field for a text, of *rows* lines where that is more than one."""
+    widget = (
+        widgets.UnfoldAdminTextareaWidget({"rows": rows}) if rows
+        else widgets.UnfoldAdminTextInputWidget()
+    )  # fmt: skip
+    return forms.CharField(label=label, required=required, widget=widget, **more)
+
+
+def form_of(request: HttpRequest, **fields: forms.Field) -> forms.Form:
+    """A form of *fields*, filled in by a POST."""
+    made = type("DecisionForm", (forms.Form,), fields)
+    form: forms.Form = made(request.POST or None, label_suffix="")
+    return form
+
+
+def page_of(model: str, key: object) -> str:
+    """The address of a row's page."""
+    return reverse(f"admin:bursar_{model}_change", args=[quote(str(key))])
+
+
+class ToldOnce(Exception):
+    """*secret* has been made; it is shown once and kept nowhere."""
+
+    def __init__(self, what: str, secret: str, back: str) -> None:
+        super().__init__(what)
+        self.what, self.secret, self.back = what, secret, back

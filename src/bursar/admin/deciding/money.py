@@ -1,0 +1,214 @@
+"""Decisions about money: refunds and their approval, captures, reviews, dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.http import Http404, HttpRequest
+from django.urls import reverse
+from unfold import widgets
+
+from bursar import clock, errors, ids
+from bursar.access import auditing, roles
+from bursar.admin.acting import commit
+from bursar.admin.deciding.asking import Asked, form_of, page_of, text
+from bursar.decorators import require_auth
+from bursar.money import Money
+from bursar.orders import refunding as order_refunding
+from bursar.payments import approving, charging, refunding, reviewing, statements
+from bursar.payments.models import Payment, Refund, Review
+from bursar.queue import leasing
+from bursar.queue.models import Job
+
+
+def _payment(key: str) -> Payment:
+    payment = Payment.objects.filter(pk=key).select_related("order").first()
+    if payment is None:
+        raise Http404
+    return payment
+
+
+@require_auth(roles.REFUNDS_WRITE)
+def refund(request: HttpRequest, key: str) -> Asked:
+    """Give money back: an amount, or units of lines, or all that is left."""
+    payment = _payment(key)
+    left = Money(max(0, statements.get_payment(key).refundable_minor), payment.currency)
+    lines = list(payment.order.lines.order_by("position")[:50])
+    units = {
+        f"line_{line.position}": forms.IntegerField(
+            label=f"Units of {line.description or line.sku} (of {line.quantity})", required=False,
+            min_value=0, max_value=line.quantity, widget=widgets.UnfoldAdminIntegerFieldWidget(),
+        )
+        for line in lines
+    }  # fmt: skip
+    form = form_of(
+        request,
+        amount=text(
+            "Amount", required=False,
+            help_text=f"Such as 12.30. Empty: the units below or, without any, all {left}.",
+        ),
+        reason=text("Reason", max_length=refunding.REASON_LETTERS_MAX),
+        **units,
+    )  # fmt: skip
+
+    def decide(values: dict[str, Any]) -> str:
+        refund_id, now = ids.new(ids.REFUND), clock.now()
+        amount = Money.parse(values["amount"], payment.currency) if values["amount"] else None
+        chosen = {line.position: values[f"line_{line.position}"] for line in lines}
+        commit(
+            lambda: order_refunding.refund(
+                payment_id=key, amount=amount, refund_id=refund_id, reason=values["reason"],
+                quantities={position: n for position, n in chosen.items() if n}, now=now,
+            )
+        )  # fmt: skip
+        made = Refund.objects.get(pk=refund_id)
+        waits = hasattr(made, "approval")
+        tail = "it waits for a second person" if waits else "the provider is being asked"
+        return f"{Money(made.amount_minor, made.currency)} will be given back; {tail}."
+
+    says = f"{left} can be given back. "
+    if approving.is_needed(left):
+        limit = approving.limit_of(payment.currency)
+        says += f"Above {limit} a second person has to approve."
+    return Asked(f"Refund {payment.order.reference}", says, page_of("payment", key), form, "Refund",
+                 decide)  # fmt: skip
+
+
+@require_auth(roles.REFUNDS_APPROVE)
+def approve(request: HttpRequest, key: str) -> Asked:
+    """Agree to a refund."""
+    made = _refund(key)
+
+    def decide(_: dict[str, Any]) -> str:
+        now = clock.now()
+        commit(lambda: approving.approve(refund_id=key, now=now))
+        return "Approved; the provider is being asked."
+
+    amount = Money(made.amount_minor, made.currency)
+    says = f"{amount} will be given back. Asked for by {made.approval.requested_by}."
+    return Asked(
+        "Approve a refund", says, page_of("refund", key), form_of(request), "Approve", decide
+    )
+
+
+@require_auth(roles.REFUNDS_WRITE)
+def reject(request: HttpRequest, key: str) -> Asked:
+    """Refuse a refund, or take it back."""
+    made = _refund(key)
+
+    def decide(_: dict[str, Any]) -> str:
+        now = clock.now()
+        commit(lambda: approving.reject(refund_id=key, now=now))
+        return "Rejected; nothing is given back."
+
+    says = f"{Money(made.amount_minor, made.currency)} will not be given back."
+    return Asked("Reject a refund", says, page_of("refund", key), form_of(request), "Reject", decide,
+                 danger=True)  # fmt: skip
+
+
+def _refund(key: str) -> Refund:
+    made = Refund.objects.filter(pk=key, approval__isnull=False).select_related("approval").first()
+    if made is None:
+        raise Http404
+    return made
+
+
+@require_auth(roles.PAYMENTS_WRITE)
+def capture(request: HttpRequest, key: str) -> Asked:
+    """Capture what is held."""
+    payment = _payment(key)
+    held = Money(payment.authorized_minor, payment.currency)
+    form = form_of(
+        request,
+        amount=text(
+            "Amount", required=False, help_text=f"Empty: all {held}. The rest is released."
+        ),
+    )
+
+    def decide(values: dict[str, Any]) -> str:
+        attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
+        amount = Money.parse(values["amount"], payment.currency) if values["amount"] else held
+        commit(
+            lambda: charging.request_capture(
+                payment_id=key, amount=amount, attempt_id=attempt_id, now=now
+            )
+        )
+        return f"{amount} is being captured."
+
+    return Asked(f"Capture {payment.order.reference}", f"{held} is held.", page_of("payment", key),
+                 form, "Capture", decide)  # fmt: skip
+
+
+@require_auth(roles.PAYMENTS_WRITE)
+def cancel(request: HttpRequest, key: str) -> Asked:
+    """Give a payment up, or release what is held."""
+    payment = _payment(key)
+    held = payment.authorized_minor
+
+    def decide(_: dict[str, Any]) -> str:
+        attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
+        commit(lambda: charging.give_up(payment_id=key, attempt_id=attempt_id, now=now))
+        return "It is being released." if held else "The payment is canceled."
+
+    says = (f"{Money(held, payment.currency)} is released to the buyer." if held
+            else "Nothing is collected for this payment any more.")  # fmt: skip
+    label = "Release" if held else "Cancel the payment"
+    return Asked(f"{label}: {payment.order.reference}", says, page_of("payment", key),
+                 form_of(request), label, decide, danger=True)  # fmt: skip
+
+
+@require_auth(roles.REVIEWS_WRITE)
+def resolve(request: HttpRequest, key: str) -> Asked:
+    """Answer a review."""
+    review = Review.objects.filter(pk=key).first()
+    if review is None:
+        raise Http404
+    form = form_of(
+        request,
+        resolution=text(
+            "What was found and decided", rows=4, max_length=reviewing.RESOLUTION_LETTERS_MAX
+        ),
+    )
+
+    def decide(values: dict[str, Any]) -> str:
+        now = clock.now()
+        commit(lambda: reviewing.resolve(review_id=key, resolution=values["resolution"], now=now))
+        return "Resolved."
+
+    says = "The answer is kept as it is written; it changes no fact and no amount by itself."
+    title = f"Resolve: {review.code.replace('_', ' ')}"
+    return Asked(title, says, page_of("review", key), form, "Resolve", decide)
+
+
+@require_auth(roles.JOBS_WRITE)
+def retry(request: HttpRequest, key: str) -> Asked:
+    """Try a dead letter again."""
+    job = Job.objects.filter(pk=key).first() if key.isdigit() else None
+    if job is None:
+        raise Http404
+
+    def decide(_: dict[str, Any]) -> str:
+        now = clock.now()
+        commit(_revive(int(key), now))
+        return f"Job {key} is tried again."
+
+    back = reverse("admin:bursar_job_changelist")
+    return Asked(f"Retry job {key}", job.last_error, back, form_of(request), "Retry", decide)
+
+
+class NotDead(errors.Conflict):
+    """The job is not among the dead letters any more."""
+
+    code = "not_dead"
+
+
+def _revive(number: int, now: datetime) -> Callable[[], None]:
+    def revive() -> None:
+        if not leasing.revive(number):
+            raise NotDead(f"job {number} is not dead, or another one does its work")
+        auditing.write(action="job.retry", subject=f"job {number}", now=now)
+
+    return revive

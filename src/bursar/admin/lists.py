@@ -1,0 +1,365 @@
+"""
+The lists: newest first, found by index, never counted.
+
+Nothing can be edited in a list or form of Django's: every change is a decision (`deciding`), which
+calls the same function as the API.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin import display
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+
+from bursar.access import roles
+from bursar.access.models import ApiKey, AuditEntry, Person
+from bursar.admin import showing
+from bursar.admin.listing import ReadOnly
+from bursar.admin.pages import states
+from bursar.ledger.models import Account, Transfer
+from bursar.orders.models import Order
+from bursar.payments.models import (
+    Fact,
+    Payment,
+    ProviderAccount,
+    Refund,
+    RefundApproval,
+    Review,
+)
+from bursar.queue.models import Job
+from bursar.webhooks.models import InboxEvent
+
+
+class Orders(ReadOnly):
+    """Orders."""
+
+    scope = roles.ORDERS_READ
+    list_display = ("number", "total", "paid", "buyer_name", "placed")
+    list_filter = ("currency",)
+    found_by = ("pk", "reference")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
+        """With their payments, in one query more however many there are."""
+        return super().get_queryset(request).prefetch_related("payments")  # type: ignore[no-any-return]
+
+    @display(description="order")
+    def number(self, row: Order) -> showing.Shown:
+        """The merchant's own reference."""
+        return row.reference
+
+    @display(description="total")
+    def total(self, row: Order) -> showing.Shown:
+        """What it costs."""
+        return showing.money(row.total_minor, row.currency)
+
+    @display(description="payment")
+    def paid(self, row: Order) -> showing.Shown:
+        """How far it is paid."""
+        return states.side(row)
+
+    @display(description="buyer")
+    def buyer_name(self, row: Order) -> showing.Shown:
+        """Who bought."""
+        return str(row.buyer.get("name", "-"))
+
+    @display(description="placed")
+    def placed(self, row: Order) -> showing.Shown:
+        """When."""
+        return showing.at(row.placed_at)
+
+
+class Payments(ReadOnly):
+    """Payments."""
+
+    scope = roles.PAYMENTS_READ
+    list_display = ("reference", "amount", "shown_status", "kept", "account", "opened")
+    list_filter = ("status", "currency")
+    list_select_related = ("order",)
+    found_by = ("pk", "order__reference", "links__reference", "attempts__id")
+
+    @display(description="order")
+    def reference(self, row: Payment) -> showing.Shown:
+        """The order's reference."""
+        return row.order.reference
+
+    @display(description="asked")
+    def amount(self, row: Payment) -> showing.Shown:
+        """What is to be collected."""
+        return showing.money(row.amount_minor, row.currency)
+
+    @display(description="state")
+    def shown_status(self, row: Payment) -> showing.Shown:
+        """What became of it."""
+        return showing.state(row.status)
+
+    @display(description="collected, less refunds")
+    def kept(self, row: Payment) -> showing.Shown:
+        """What is left."""
+        return showing.money(row.captured_minor - row.refunded_minor, row.currency)
+
+    @display(description="at")
+    def account(self, row: Payment) -> showing.Shown:
+        """At which provider account."""
+        return str(row.provider_account_id)
+
+    @display(description="opened")
+    def opened(self, row: Payment) -> showing.Shown:
+        """When."""
+        return showing.at(row.created_at)
+
+
+class Refunds(ReadOnly):
+    """Refunds."""
+
+    scope = roles.REFUNDS_READ
+    list_display = ("pk", "amount", "shown_status", "reason", "decided")
+    list_filter = ("status", "currency")
+    list_select_related = ("approval",)
+    found_by = ("pk", "payment_id")
+
+    @display(description="amount")
+    def amount(self, row: Refund) -> showing.Shown:
+        """What goes back."""
+        return showing.money(row.amount_minor, row.currency)
+
+    @display(description="state")
+    def shown_status(self, row: Refund) -> showing.Shown:
+        """What became of it."""
+        return states.refund_state(row)
+
+    @display(description="decided")
+    def decided(self, row: Refund) -> showing.Shown:
+        """When."""
+        return showing.at(row.created_at)
+
+
+class Approvals(ReadOnly):
+    """Refunds that a second person has to approve."""
+
+    scope = roles.REFUNDS_READ
+    list_display = ("refund_id", "amount", "requested_by", "shown_state", "asked")
+    list_select_related = ("refund",)
+    list_filter = (states.Undecided,)
+    found_by = ("refund_id",)
+
+    @display(description="amount")
+    def amount(self, row: RefundApproval) -> showing.Shown:
+        """What goes back."""
+        return showing.money(row.refund.amount_minor, row.refund.currency)
+
+    @display(description="state")
+    def shown_state(self, row: RefundApproval) -> showing.Shown:
+        """Whether it was decided."""
+        return states.approval_state(row)
+
+    @display(description="asked")
+    def asked(self, row: RefundApproval) -> showing.Shown:
+        """When."""
+        return showing.at(row.requested_at)
+
+
+class Reviews(ReadOnly):
+    """Reviews."""
+
+    scope = roles.REVIEWS_READ
+    list_display = ("question", "subject", "shown_state", "opened")
+    list_filter = (states.Unresolved,)
+    found_by = ("pk", "payment_id")
+
+    @display(description="question")
+    def question(self, row: Review) -> showing.Shown:
+        """What is asked."""
+        return showing.words(row.code)
+
+    @display(description="state")
+    def shown_state(self, row: Review) -> showing.Shown:
+        """Open or resolved."""
+        return showing.state("open") if row.resolved_at is None else showing.state("resolved")
+
+    @display(description="opened")
+    def opened(self, row: Review) -> showing.Shown:
+        """When."""
+        return showing.at(row.opened_at)
+
+
+class LedgerAccounts(ReadOnly):
+    """Ledger accounts; there are few, and a page shows a balance."""
+
+    scope = roles.LEDGER_READ
+    ordering = ("name",)
+    list_display = ("name", "currency", "balance")
+    found_by = ("pk",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
+        """With their balances, added up by the database."""
+        return states.with_balances(super().get_queryset(request))
+
+    @display(description="balance (debit positive)")
+    def balance(self, row: Any) -> showing.Shown:
+        """What its transfers add up to."""
+        return showing.money(int(row.balance_minor), row.currency)
+
+
+class Transfers(ReadOnly):
+    """Transfers."""
+
+    scope = roles.LEDGER_READ
+    list_display = ("pk", "amount", "debit_account_id", "credit_account_id", "posting_date")
+    list_filter = ("currency",)
+    found_by = ("pk", "subject")
+
+    @display(description="amount")
+    def amount(self, row: Transfer) -> showing.Shown:
+        """How much."""
+        return showing.money(row.amount_minor, row.currency)
+
+
+class Events(ReadOnly):
+    """Facts: what providers told us."""
+
+    scope = roles.EVENTS_READ
+    list_display = ("pk", "kind", "reference", "shown_status", "amount", "source", "received")
+    list_filter = ("kind", "source")
+    found_by = ("pk",)
+
+    @display(description="state")
+    def shown_status(self, row: Fact) -> showing.Shown:
+        """As the provider had it."""
+        return showing.state(row.status)
+
+    @display(description="amount")
+    def amount(self, row: Fact) -> showing.Shown:
+        """Of the object."""
+        return showing.money(row.amount_minor, row.currency)
+
+    @display(description="received")
+    def received(self, row: Fact) -> showing.Shown:
+        """When."""
+        return showing.at(row.received_at)
+
+
+class Inbox(ReadOnly):
+    """Events of the inbox."""
+
+    scope = roles.EVENTS_READ
+    list_display = ("type", "event_id", "provider_account_id", "received", "processed")
+    found_by = ("pk", "event_id")
+
+    @display(description="received")
+    def received(self, row: InboxEvent) -> showing.Shown:
+        """When it came."""
+        return showing.at(row.received_at)
+
+    @display(description="read")
+    def processed(self, row: InboxEvent) -> showing.Shown:
+        """When it was translated."""
+        return showing.at(row.processed_at) if row.processed_at else showing.state("waiting")
+
+
+class Jobs(ReadOnly):
+    """Jobs, and the dead letters among them."""
+
+    scope = roles.JOBS_READ
+    list_display = ("pk", "name", "shown_state", "attempts", "why", "due")
+    list_filter = ("state", "name")
+    found_by = ("pk",)
+
+    @display(description="state")
+    def shown_state(self, row: Job) -> showing.Shown:
+        """Where it stands."""
+        return showing.state(row.state)
+
+    @display(description="last error")
+    def why(self, row: Job) -> showing.Shown:
+        """Why it is not done."""
+        return row.last_error[:120] or "-"
+
+    @display(description="due")
+    def due(self, row: Job) -> showing.Shown:
+        """When it may run."""
+        return showing.at(row.run_at)
+
+
+class Accounts(ReadOnly):
+    """Provider accounts."""
+
+    scope = roles.ACCOUNTS_READ
+    ordering = ("name",)
+    list_display = ("name", "provider", "added")
+
+    @display(description="added")
+    def added(self, row: ProviderAccount) -> showing.Shown:
+        """When."""
+        return showing.at(row.created_at)
+
+
+class PeopleList(ReadOnly):
+    """People."""
+
+    scope = roles.PEOPLE_READ
+    list_before_template = "bursar/new.html"
+    new_scope, new_url, new_label = roles.PEOPLE_WRITE, "admin:decide_add_person", "Add a person"
+    list_display = ("email", "name", "role", "shown_state", "signed_in")
+    found_by = ("email",)
+
+    @display(description="state")
+    def shown_state(self, row: Person) -> showing.Shown:
+        """Whether they may sign in."""
+        return states.person_state(row)
+
+    @display(description="signed in")
+    def signed_in(self, row: Person) -> showing.Shown:
+        """When last."""
+        return showing.at(row.signed_in_at)
+
+
+class Keys(ReadOnly):
+    """API keys."""
+
+    scope = roles.KEYS_READ
+    list_before_template = "bursar/new.html"
+    new_scope, new_url, new_label = roles.KEYS_WRITE, "admin:decide_key", "New API key"
+    list_display = ("name", "hint", "shown_state", "used", "ends")
+    found_by = ("pk",)
+
+    @display(description="state")
+    def shown_state(self, row: ApiKey) -> showing.Shown:
+        """Whether it works."""
+        return states.key_state(row)
+
+    @display(description="last used")
+    def used(self, row: ApiKey) -> showing.Shown:
+        """When last, to the minute."""
+        return showing.at(row.last_used_at)
+
+    @display(description="ends")
+    def ends(self, row: ApiKey) -> showing.Shown:
+        """When it stops working."""
+        return showing.at(row.expires_at)
+
+
+class Audit(ReadOnly):
+    """The audit trail."""
+
+    scope = roles.AUDIT_READ
+    list_display = ("when", "actor", "what", "subject")
+    found_by = ("subject",)
+
+    @display(description="at")
+    def when(self, row: AuditEntry) -> showing.Shown:
+        """When."""
+        return showing.at(row.at)
+
+    @display(description="did")
+    def what(self, row: AuditEntry) -> showing.Shown:
+        """What."""
+        return row.action.replace(".", " ").replace("_", " ")
+
+
+LISTS: dict[type[Model], type[ReadOnly]] = {
+    Order: Orders, Payment: Payments, Refund: Refunds, RefundApproval: Approvals, Review: Reviews,
+    Account: LedgerAccounts, Transfer: Transfers, Fact: Events, InboxEvent: Inbox, Job: Jobs,
+    ProviderAccount: Accounts, Person: PeopleList, ApiKey: Keys, AuditEntry: Audit,
+}  # fmt: skip

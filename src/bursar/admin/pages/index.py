@@ -1,0 +1,45 @@
+"""Which page a row has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.contrib.admin.utils import unquote
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from bursar.access.models import ApiKey, AuditEntry, Person
+from bursar.admin.pages import access, books, money
+from bursar.admin.showing import Page
+from bursar.ledger.models import Account, Transfer
+from bursar.orders.models import Order
+from bursar.payments.models import Fact, Payment, ProviderAccount, Refund, RefundApproval, Review
+from bursar.queue.models import Job
+from bursar.webhooks.models import InboxEvent
+
+PAGES: Mapping[type[Model], Callable[[Any], Page]] = {
+    Order: money.order, Payment: money.payment, Refund: money.refund, RefundApproval: money.approval, Review: money.review,
+    Account: books.account, Transfer: books.transfer, Fact: books.fact, InboxEvent: books.event, Job: books.job,
+    ProviderAccount: books.provider_account, Person: access.person, ApiKey: access.key, AuditEntry: access.audit,
+}  # fmt: skip
+
+
+def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+    """
+    The page of one row.
+
+    :raises Http404: if there is none, or the person may not see it.
+    """
+    if not model_admin.has_view_permission(request):
+        raise Http404
+    row = model_admin.get_object(request, unquote(object_id))
+    if row is None:
+        raise Http404
+    page = PAGES[model_admin.model](row)
+    context = {
+        **model_admin.admin_site.each_context(request), "page": page, "title": page.title,
+        "opts": model_admin.opts, "show_back_button": True,
+    }  # fmt: skip
+    return TemplateResponse(request, "bursar/page.html", context)

@@ -1,0 +1,107 @@
+"""A payment's time line, in words: what we decided and asked, what we were told, what was booked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from django.utils.html import format_html
+
+from bursar.access.models import AuditEntry
+from bursar.admin import showing
+from bursar.admin.showing import Moment, money, words
+from bursar.ledger.models import Transfer
+from bursar.payments import statements
+from bursar.payments.models import Attempt, Fact, Payment, Refund, Review
+from bursar.payments.states import AttemptStatus
+
+#: A time line is for people; beyond this many of a kind only the first are shown.
+ENTRIES_MAX = 200
+
+_ASKED = {
+    "charge": "asked to charge", "authorize": "asked to authorize", "capture": "asked to capture",
+    "void": "asked to release the authorization of", "refund": "asked to refund",
+}  # fmt: skip
+_ANSWERED = {
+    AttemptStatus.SUCCEEDED: ("done", "good"),
+    AttemptStatus.DECLINED: ("declined", "bad"),
+    AttemptStatus.UNKNOWN: ("no clear answer; it is being looked up", "care"),
+    AttemptStatus.REQUIRES_ACTION: ("the buyer has to act", "care"),
+    AttemptStatus.PENDING: ("accepted; the outcome comes later", "busy"),
+    AttemptStatus.NOT_SENT: ("nothing was sent; it is tried again", ""),
+}
+_ROADS = {"answer": "in its answer", "webhook": "by webhook", "look_up": "when we asked"}
+
+
+def moments(payment: Payment) -> list[Moment]:
+    """Everything that happened to *payment*, oldest first."""
+    found = [
+        Moment(
+            payment.created_at, "Payment opened",
+            format_html("{} to collect at {}", money(payment.amount_minor, payment.currency),
+                        payment.provider_account_id),
+        )
+    ]  # fmt: skip
+    attempts = list(Attempt.objects.filter(payment=payment).order_by("id")[:ENTRIES_MAX])
+    found += [moment for attempt in attempts for moment in _attempt(payment, attempt)]
+    found += [_refund(r) for r in Refund.objects.filter(payment=payment)[:ENTRIES_MAX]]
+    found += [
+        _fact(f) for f in statements.facts_about(str(payment.pk)).order_by("pk")[:ENTRIES_MAX]
+    ]
+    transfers = Transfer.objects.filter(subject=payment.pk).order_by("pk")[:ENTRIES_MAX]
+    found += [_transfer(transfer) for transfer in transfers]
+    for review in Review.objects.filter(payment=payment)[:ENTRIES_MAX]:
+        found += _review(review)
+    subjects = [payment.pk, *(r.pk for r in Refund.objects.filter(payment=payment)[:ENTRIES_MAX])]
+    decided = AuditEntry.objects.filter(subject__in=subjects).exclude(action="refund.open")
+    found += [
+        Moment(e.at, f"{e.action.replace('.', ' ').capitalize()}", f"by {e.actor}", "", 1)
+        for e in decided[:ENTRIES_MAX]
+    ]
+    return sorted(found, key=lambda moment: (moment.at, moment.order))
+
+
+def _attempt(payment: Payment, attempt: Attempt) -> Iterator[Moment]:
+    asked = format_html(
+        "{} was {} {}", payment.provider_account_id, _ASKED[attempt.operation],
+        money(attempt.amount_minor, payment.currency) if attempt.amount_minor else "it",
+    )  # fmt: skip
+    yield Moment(attempt.created_at, asked, f"key {attempt.pk}", "", 2)
+    if attempt.answered_at is None or attempt.status not in _ANSWERED:
+        return
+    said, tone = _ANSWERED[AttemptStatus(attempt.status)]
+    why = words(attempt.code)
+    if attempt.status == AttemptStatus.DECLINED:
+        why += "; it may succeed later or elsewhere" if attempt.soft else "; final"
+    if attempt.was_unknown and attempt.status != AttemptStatus.UNKNOWN:
+        why = f"{why} (the first answer was unclear)".strip()
+    yield Moment(attempt.answered_at, f"{attempt.operation.capitalize()}: {said}", why, tone, 3)
+
+
+def _refund(refund: Refund) -> Moment:
+    title = format_html("Refund of {} decided", money(refund.amount_minor, refund.currency))
+    return Moment(refund.created_at, title, refund.reason, "", 1)
+
+
+def _fact(fact: Fact) -> Moment:
+    title = format_html(
+        "{} told us {}: {} {} is {}", fact.provider_account_id,
+        _ROADS.get(fact.source, f"by {words(fact.source)}"), fact.kind,
+        money(fact.amount_minor, fact.currency), words(fact.status),
+    )  # fmt: skip
+    tone = showing.TONES.get(fact.status, "")
+    return Moment(fact.received_at, title, f"{fact.reference} {words(fact.code)}".strip(), tone, 4)
+
+
+def _transfer(transfer: Transfer) -> Moment:
+    title = format_html("Booked {}", money(transfer.amount_minor, transfer.currency))
+    route = f"{transfer.debit_account_id} from {transfer.credit_account_id}"
+    return Moment(transfer.created_at, title, route, "", 5)
+
+
+def _review(review: Review) -> Iterator[Moment]:
+    title = showing.link(review, f"A person is asked: {words(review.code)}")
+    yield Moment(review.opened_at, title, showing.pairs(review.detail), "care", 6)
+    if review.resolved_at is not None:
+        yield Moment(
+            review.resolved_at, "Answered", f"{review.resolution} ({review.resolved_by})", "good", 7
+        )

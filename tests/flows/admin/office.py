@@ -1,0 +1,76 @@
+"""The back office as a person uses it over HTTP: signing in, opening pages, sending forms."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+import httpx2
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from bursar import clock
+from bursar.access import people
+from bursar.access.models import Person
+from bursar.access.roles import Role
+from bursar.api import app
+from tests.shop import commit
+
+PASSWORD = "correct horse battery staple"
+_TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
+
+
+@functools.cache
+def served() -> FastAPI:
+    """One for all tests: its threads ask for a connection anew in each."""
+    return app.make(api=False, hooks_too=False)
+
+
+@functools.cache
+def _hashed() -> str:
+    return people.hashed(PASSWORD)
+
+
+def add(role: Role, email: str = "") -> str:
+    """A person of *role*; returns their address."""
+    address = email or f"{role}@example.com"
+    commit(
+        lambda: people.add(
+            email=address, name=role.title(), role=role, password_hash=_hashed(), now=clock.now()
+        )
+    )
+    return address
+
+
+class Office:
+    """A browser without eyes, for one person."""
+
+    def __init__(self) -> None:
+        self.http = TestClient(
+            served(), base_url="http://localhost", follow_redirects=False,
+            raise_server_exceptions=False,
+        )  # fmt: skip
+
+    def get(self, path: str) -> httpx2.Response:
+        return self.http.get(f"/admin{path}")
+
+    def send(self, path: str, **values: Any) -> httpx2.Response:
+        """Send the form at *path*."""
+        token = _TOKEN.search(self.get(path).text)
+        told = values | {"csrfmiddlewaretoken": token[1] if token else ""}
+        return self.http.post(f"/admin{path}", data=told, headers={"Referer": "http://localhost/"})
+
+    def sign_in(self, email: str, password: str = PASSWORD, code: str = "") -> bool:
+        answer = self.send("/login/", username=email, password=password, code=code, next="/admin/")
+        return answer.status_code == 302
+
+
+def office(role: Role, email: str = "") -> Office:
+    """The back office as somebody of *role*, new and signed in, has it."""
+    address = email or f"{role}@example.com"
+    if not Person.objects.filter(email=address).exists():
+        add(role, address)
+    made = Office()
+    assert made.sign_in(address)
+    return made

@@ -1,0 +1,371 @@
+"""The back office: who gets in, what they see, what they decide, and that nothing else changes."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.contrib.admin.utils import quote
+from django.db.backends.utils import CursorWrapper
+from django_otp.oath import totp
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from bursar import clock, settings
+from bursar.access import people, second_factor
+from bursar.access.models import AuditEntry, Person
+from bursar.access.roles import SCOPES_OF, Role
+from bursar.admin import lists
+from bursar.admin.deciding.index import DECISIONS, NEW
+from bursar.admin.home import figures
+from bursar.decorators import cache_of
+from bursar.orders.models import Order
+from bursar.payments import reviewing
+from bursar.payments.models import Payment, Refund, RefundApproval, Review
+from bursar.queue import leasing
+from bursar.queue.models import Job
+from tests.conftest import Database
+from tests.flows.admin.office import Office, add, office
+from tests.shop import Shop, commit
+
+LIMITED = "EUR=5"
+
+
+@pytest.fixture(autouse=True)
+def _figures_are_worked_out_anew() -> None:
+    cache_of(figures).clear()
+
+
+@pytest.fixture
+def limited(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
+    """Refunds above 5 EUR need a second person."""
+    changed = settings.current.model_copy(update={"refund_approval_above": LIMITED})
+    monkeypatch.setattr(settings, "current", changed)
+
+
+# --- Who gets in --------------------------------------------------------------------------------
+
+
+def test_a_stranger_sees_the_sign_in_and_nothing_else(database: Database) -> None:
+    stranger = Office()
+    for path in ("/", "/bursar/payment/", "/decide/key/", "/search/?s=x"):
+        answer = stranger.get(path)
+        assert (answer.status_code, answer.headers["Location"].split("?")[0]) == (
+            302, "/admin/login/",
+        )  # fmt: skip
+    assert stranger.get("/login/").status_code == 200
+
+
+def test_wrong_passwords_lock_out_for_a_while_and_the_right_one_too(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email = add(Role.FINANCE)
+    at_the_door = Office()
+    tries = [at_the_door.sign_in(email, "wrong") for _ in range(people.FAILURES_MAX)]
+    assert not any(tries)
+    assert at_the_door.sign_in(email) is False
+    person = Person.objects.get()
+    assert person.locked_until is not None
+    assert AuditEntry.objects.filter(action="person.lock", subject=email).count() == 1
+    later = clock.now() + timedelta(minutes=2)
+    monkeypatch.setattr(clock, "now", lambda: later)
+    assert at_the_door.sign_in(email)
+    person.refresh_from_db()
+    assert not person.failures
+    assert not person.locked_until
+
+
+def test_an_unknown_address_and_a_wrong_password_look_the_same(database: Database) -> None:
+    email = add(Role.VIEWER)
+    at_the_door = Office()
+
+    def told(name: str) -> str:
+        page = at_the_door.send("/login/", username=name, password="wrong", code="").text
+        return page[page.index('role="alert"') :][:200]
+
+    assert told(email) == told("nobody@example.com")
+
+
+def _code(device: TOTPDevice, *, drift: int = 0) -> str:
+    return f"{totp(device.bin_key, drift=drift):06d}"
+
+
+def test_a_second_factor_is_set_up_and_then_needed(database: Database) -> None:
+    email = add(Role.ADMIN)
+    me = Office()
+    assert me.sign_in(email)
+    page = me.get("/decide/second_factor/")
+    assert "<svg" in page.text
+    device = TOTPDevice.objects.get()
+    wrong = me.send("/decide/second_factor/", code="000000")
+    assert (wrong.status_code, "wrong_code" in wrong.text) == (422, True)
+    commit(lambda: TOTPDevice.objects.update(throttling_failure_count=0))
+    assert me.send("/decide/second_factor/", code=_code(device)).status_code == 302
+    commit(lambda: TOTPDevice.objects.update(last_t=-1))
+    device = second_factor.device_of(Person.objects.get())
+    other = Office()
+    assert not other.sign_in(email)
+    commit(lambda: TOTPDevice.objects.update(throttling_failure_count=0))
+    assert not other.sign_in(email, code="123")
+    commit(lambda: TOTPDevice.objects.update(throttling_failure_count=0))
+    assert other.sign_in(email, code=_code(device))
+    assert not Office().sign_in(email, code=_code(device)), "each code is good once"
+
+
+def test_where_a_second_factor_is_required_nobody_gets_far_without(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    email = add(Role.ADMIN)
+    strict = settings.current.model_copy(update={"second_factor": True})
+    monkeypatch.setattr(settings, "current", strict)
+    me = Office()
+    assert me.sign_in(email)
+    assert me.get("/").status_code == 302
+    assert me.get("/decide/second_factor/").status_code == 200
+
+
+def test_who_is_made_inactive_is_out_at_once(database: Database) -> None:
+    me = office(Role.VIEWER)
+    assert me.get("/").status_code == 200
+    add(Role.ADMIN)
+    commit(lambda: people.change(email="viewer@example.com", is_active=False, now=clock.now()))
+    assert me.get("/").status_code == 302
+
+
+# --- What each role sees and may do -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_each_role_sees_its_lists_and_no_others(shop: Shop, role: Role) -> None:
+    me = office(role)
+    for model, shown in lists.LISTS.items():
+        expected = 200 if shown.scope in SCOPES_OF[role] else 403
+        answer = me.get(f"/bursar/{model._meta.model_name}/")
+        assert (model.__name__, answer.status_code) == (model.__name__, expected)
+    home = me.get("/")
+    assert ("/bursar/person/" in home.text) == (role is Role.ADMIN)
+
+
+NEEDED = {
+    "refund": "refunds:write", "approve": "refunds:approve", "reject": "refunds:write",
+    "capture": "payments:write", "cancel": "payments:write", "resolve": "reviews:write",
+    "retry": "jobs:write", "rotate": "keys:write", "revoke": "keys:write",
+    "person": "people:write", "password": "people:write", "key": "keys:write",
+    "add_person": "people:write",
+}  # fmt: skip
+
+
+def test_every_decision_has_a_scope_but_that_about_oneself() -> None:
+    assert {*DECISIONS, *NEW} == {*NEEDED, "second_factor"}
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_each_role_decides_what_it_may_and_nothing_else(database: Database, role: Role) -> None:
+    me = office(role)
+    for name, scope in NEEDED.items():
+        path = f"/decide/{name}/" if name in NEW else f"/decide/{name}/nothing/"
+        answer = me.get(path)
+        may = scope in SCOPES_OF[role]
+        # What is allowed finds nothing of that name; what is not is refused before it looks.
+        expected = (200 if name in NEW else 404) if may else 403
+        assert (name, answer.status_code) == (name, expected)
+
+
+def test_nothing_can_be_edited_added_or_deleted_by_a_form_of_djangos(shop: Shop) -> None:
+    payment = shop.paid()
+    admin = office(Role.ADMIN)
+    before = Payment.objects.values().get()
+    for path in ("add/", f"{quote(payment.id)}/delete/"):
+        assert admin.get(f"/bursar/payment/{path}").status_code in {403, 404}
+    changed = admin.send(f"/bursar/payment/{quote(payment.id)}/change/", amount_minor="1")
+    assert changed.status_code in {200, 403, 405}
+    assert Payment.objects.values().get() == before
+
+
+# --- What is decided ----------------------------------------------------------------------------
+
+
+def test_a_refund_above_the_limit_waits_for_somebody_else(shop: Shop, limited: None) -> None:
+    payment = shop.paid()
+    fin, other = office(Role.FINANCE), office(Role.FINANCE, "second@example.com")
+    decided = fin.send(f"/decide/refund/{payment.id}/", amount="6.00", reason="broken")
+    assert decided.status_code == 302
+    refund = Refund.objects.get()
+    assert Job.objects.filter(name="refund").count() == 0
+    page = fin.get(f"/bursar/payment/{quote(payment.id)}/change/").text
+    assert "waits for a second person" in page
+    own = fin.send(f"/decide/approve/{refund.id}/")
+    assert (own.status_code, "second_person_needed" in own.text) == (403, True)
+    assert other.send(f"/decide/approve/{refund.id}/").status_code == 302
+    assert other.send(f"/decide/approve/{refund.id}/").status_code == 409
+    shop.run_jobs()
+    assert shop.fresh(payment).refunded_minor == 600
+    trail = list(AuditEntry.objects.order_by("pk").values_list("action", "actor"))
+    assert ("refund.open", "person:finance@example.com") in trail
+    assert ("refund.approve", "person:second@example.com") in trail
+
+
+def test_a_rejected_refund_frees_what_it_reserved(shop: Shop, limited: None) -> None:
+    payment = shop.paid()
+    fin = office(Role.FINANCE)
+    fin.send(f"/decide/refund/{payment.id}/", amount="", reason="all of it")
+    refund = Refund.objects.get()
+    assert shop.fresh(payment).reserved_minor == 1000
+    assert fin.send(f"/decide/reject/{refund.id}/").status_code == 302
+    assert (shop.fresh(payment).reserved_minor, Refund.objects.get().status) == (0, "canceled")
+    shop.run_jobs()
+    assert shop.fresh(payment).refunded_minor == 0
+    assert RefundApproval.objects.get().decided_by.endswith("(taken back)")
+    small = fin.send(f"/decide/refund/{payment.id}/", amount="5.00", reason="a part")
+    assert small.status_code == 302
+    shop.run_jobs()
+    assert shop.fresh(payment).refunded_minor == 500
+
+
+def test_two_browsers_race_for_the_same_refund(shop: Shop) -> None:
+    payment = shop.paid()
+    people_at_it = [office(Role.FINANCE), office(Role.SUPPORT)]
+    statuses: list[int] = []
+
+    def give_back(who: Office) -> None:
+        answer = who.send(f"/decide/refund/{payment.id}/", amount="10.00", reason="once")
+        statuses.append(answer.status_code)
+
+    threads = [threading.Thread(target=give_back, args=[who]) for who in people_at_it]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses) == [302, 409]
+    assert Refund.objects.count() == 1
+
+
+def test_a_part_is_captured_and_what_is_refused_is_told_on_the_form(shop: Shop) -> None:
+    payment = shop.authorized()
+    fin = office(Role.FINANCE)
+    much = fin.send(f"/decide/capture/{payment.id}/", amount="99.00")
+    assert (much.status_code, "not_capturable" in much.text) == (409, True)
+    odd = fin.send(f"/decide/capture/{payment.id}/", amount="1.234")
+    assert (odd.status_code, "bad_amount" in odd.text) == (422, True)
+    assert fin.send(f"/decide/capture/{payment.id}/", amount="4.00").status_code == 302
+    shop.run_jobs()
+    assert shop.fresh(payment).captured_minor == 400
+
+
+def test_a_review_is_answered_and_a_dead_letter_tried_again(shop: Shop) -> None:
+    now = clock.now()
+
+    def make() -> None:
+        reviewing.open_review(
+            code="captured_too_much", subject="s", payment_id=None, detail={}, now=now
+        )
+        leasing.enqueue("charge", {"payment_id": "pay_gone"}, now=now)
+
+    commit(make)
+    shop.run_jobs()
+    review, dead = Review.objects.get(), Job.objects.get(state="dead")
+    admin = office(Role.ADMIN)
+    page = admin.get(f"/bursar/review/{quote(review.id)}/change/").text
+    assert f"/admin/decide/resolve/{review.id}/" in page
+    empty = admin.send(f"/decide/resolve/{review.id}/", resolution="")
+    assert (empty.status_code, Review.objects.get().resolved_at) == (200, None)
+    assert admin.send(f"/decide/resolve/{review.id}/", resolution="paid twice").status_code == 302
+    resolved = Review.objects.get()
+    assert (resolved.resolution, resolved.resolved_by) == ("paid twice", "person:admin@example.com")
+    assert admin.send(f"/decide/retry/{dead.pk}/").status_code == 302
+    assert Job.objects.get(pk=dead.pk).state == "ready"
+    assert admin.send(f"/decide/retry/{dead.pk}/").status_code == 409
+
+
+def test_keys_and_people_are_made_and_shown_once(database: Database) -> None:
+    admin = office(Role.ADMIN)
+    made = admin.send("/decide/key/", name="shop", scopes=["orders:read"], days="30")
+    token = made.text[made.text.index("bk_test_") :][:51]
+    assert token not in admin.get("/bursar/apikey/").text
+    added = admin.send("/decide/add_person/", email="New@Example.com", name="New", role="support")
+    assert added.status_code == 200
+    twice = admin.send("/decide/add_person/", email="new@example.com", name="New", role="support")
+    assert twice.status_code == 409
+    new = Person.objects.get(email="new@example.com")
+    assert admin.send(f"/decide/person/{new.pk}/", role="viewer", active="on").status_code == 302
+    me = Person.objects.get(email="admin@example.com")
+    last = admin.send(f"/decide/person/{me.pk}/", role="viewer", active="on")
+    assert (last.status_code, Person.objects.get(pk=me.pk).role) == (409, "admin")
+
+
+def test_what_people_type_is_never_code(shop: Shop) -> None:
+    payment = shop.paid()
+    admin = office(Role.ADMIN)
+    evil = "<script>alert(1)</script>"
+    admin.send(f"/decide/refund/{payment.id}/", amount="1.00", reason=evil)
+    shop.run_jobs()
+    for path in (f"/bursar/payment/{quote(payment.id)}/change/", "/bursar/refund/"):
+        page = admin.get(path)
+        assert evil not in page.text
+        assert "&lt;script&gt;" in page.text
+        assert "script-src 'self' 'unsafe-eval';" in page.headers["Content-Security-Policy"]
+
+
+def test_a_form_without_its_token_or_with_a_card_number_changes_nothing(shop: Shop) -> None:
+    payment = shop.paid()
+    admin = office(Role.ADMIN)
+    path = f"/admin/decide/refund/{payment.id}/"
+    assert admin.http.post(path, data={"reason": "x"}).status_code == 403
+    card = admin.send(f"/decide/refund/{payment.id}/", reason="card 4111 1111 1111 1111")
+    assert (card.status_code, "4111" in card.text) == (422, False)
+    assert admin.get("/bursar/order/?q=4111111111111111").status_code == 422
+    assert Refund.objects.count() == 0
+
+
+def test_ctrl_k_finds_by_any_reference(shop: Shop) -> None:
+    payment = shop.paid()
+    order = Order.objects.get()
+    viewer = office(Role.VIEWER)
+    reference = payment.links.first()
+    assert reference is not None
+    for term in (order.reference, payment.id, reference.reference):
+        found = viewer.get(f"/search/?extended=1&s={term}").text
+        assert f"/admin/bursar/payment/{quote(payment.id)}/change/" in found
+
+
+# --- Long lists ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", list(lists.LISTS), ids=lambda model: model.__name__)
+def test_a_list_costs_the_same_few_queries_however_long_it_is(
+    shop: Shop, model: type[object]
+) -> None:
+    """No count over everything, and nothing asked row by row."""
+    admin = office(Role.ADMIN)
+    path = f"/bursar/{model._meta.model_name}/"  # type: ignore[attr-defined]
+    _many(shop, 3)
+    admin.get(path)
+    few = _queries(admin, path)
+    _many(shop, 12)
+    many = _queries(admin, path)
+    assert len(many) <= max(len(few), 7)
+    assert [sql for sql in many if "COUNT(" in sql.upper()] == []
+
+
+def _many(shop: Shop, count: int) -> None:
+    for _ in range(count):
+        payment = shop.paid()
+        shop.refund(payment, 100)
+    shop.run_jobs()
+
+
+def _queries(who: Office, path: str) -> list[str]:
+    # The pages are worked out on other threads, so it is the class that is listened to.
+    found: list[str] = []
+    before = CursorWrapper.execute
+
+    def execute(self: CursorWrapper, sql: str, params: object = None) -> object:
+        found.append(str(sql))
+        return before(self, sql, params)  # type: ignore[arg-type]
+
+    CursorWrapper.execute = execute  # type: ignore[method-assign,assignment]
+    try:
+        assert who.get(path).status_code == 200
+    finally:
+        CursorWrapper.execute = before  # type: ignore[method-assign]
+    return found
