@@ -297,6 +297,8 @@ TEMPLATES = [
         },
     }
 ]
+# Unfold keeps what a search found for five minutes; somebody who looks again wants it as it is.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 STATIC_URL = "/static/"
 SESSION_ENGINE = "bursar.access.sessions"
 SESSION_COOKIE_AGE = 12 * 3600

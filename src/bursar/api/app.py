@@ -20,6 +20,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from bursar import errors, settings
+from bursar.access.idempotency import KEY_LETTERS_MAX
 from bursar.api import health, shapes
 from bursar.api.border import problems
 from bursar.api.border.admitting import Border
@@ -103,6 +104,18 @@ async def _docs() -> Response:
     return Response(_DOCS, media_type="text/html")
 
 
+def _describe_header(parameter: dict[str, Any]) -> None:
+    """Say of a header what FastAPI cannot: none is null, and a key is needed (400, not 422)."""
+    if parameter["in"] != "header":
+        return
+    parameter["schema"] = {"type": "string"}
+    if parameter["name"] == "Idempotency-Key":
+        parameter["required"] = True
+        parameter["schema"] |= {
+            "minLength": 1, "maxLength": KEY_LETTERS_MAX, "pattern": "^[!-~]+$",
+        }  # fmt: skip
+
+
 async def _home() -> Response:
     return RedirectResponse("/admin/", 303)
 
@@ -125,5 +138,8 @@ def _described(app: FastAPI) -> dict[str, Any]:
         schemas["Problem"] = problem
         for unused in ("HTTPValidationError", "ValidationError"):
             schemas.pop(unused, None)
+        for operation in (o for path in made["paths"].values() for o in path.values()):
+            for parameter in operation.get("parameters", ()):
+                _describe_header(parameter)
         app.openapi_schema = made
     return app.openapi_schema

@@ -64,7 +64,9 @@ class AskedLine(_Asked):
     sku: str = Field(max_length=SKU_LETTERS, default="", examples=["book-17"])
     description: str = Field(max_length=TEXT_LETTERS, default="", examples=["A book"])
     quantity: int = Field(ge=1, le=QUANTITY_MAX, examples=[2])
-    unit_price: str = Field(min_length=1, max_length=40, examples=["4.20"])
+    unit_price: str = Field(
+        min_length=1, max_length=40, pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?$", examples=["4.20"]
+    )
     tax_rate: str = Field(
         min_length=1, max_length=20, default="0", examples=["19"], description="In percent."
     )
