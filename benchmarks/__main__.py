@@ -9,12 +9,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import decorators, machine, orders
+from benchmarks import decorators, lists, machine, orders
 from benchmarks.records import Plan, Record
 
 BENCHMARKS: dict[str, Callable[[Plan, Console], list[Record]]] = {
     "orders": orders.run,
     "decorators": decorators.run,
+    "lists": lists.run,
 }
 
 

@@ -42,6 +42,8 @@ SMALL: dict[str, scenes.Task] = {
     "story_05_providers": {"instances": 50},
     "story_06_import": {"rows": 40},
     "story_07_prices": {"mutants": 1},
+    "story_08_n_plus_one": {"orders": 20},
+    "story_08_webhook": {"deliveries": 40, "at_once": 4},
 }  # fmt: skip
 
 

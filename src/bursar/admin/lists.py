@@ -37,7 +37,7 @@ class Orders(ReadOnly):
 
     scope = roles.ORDERS_READ
     list_display = ("number", "total", "paid", "buyer_name", "placed")
-    list_filter = ("currency",)
+    list_filter = (states.Currency,)
     found_by = ("pk", "reference")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
@@ -75,7 +75,7 @@ class Payments(ReadOnly):
 
     scope = roles.PAYMENTS_READ
     list_display = ("reference", "amount", "shown_status", "kept", "account", "opened")
-    list_filter = ("status", "currency")
+    list_filter = ("status", states.Currency)
     list_select_related = ("order",)
     found_by = ("pk", "order__reference", "links__reference", "attempts__id")
 
@@ -115,7 +115,7 @@ class Refunds(ReadOnly):
 
     scope = roles.REFUNDS_READ
     list_display = ("pk", "amount", "shown_status", "reason", "decided")
-    list_filter = ("status", "currency")
+    list_filter = ("status", states.Currency)
     list_select_related = ("approval",)
     found_by = ("pk", "payment_id")
 
@@ -207,7 +207,7 @@ class Transfers(ReadOnly):
 
     scope = roles.LEDGER_READ
     list_display = ("pk", "amount", "debit_account_id", "credit_account_id", "posting_date")
-    list_filter = ("currency",)
+    list_filter = (states.Currency,)
     found_by = ("pk", "subject")
 
     @display(description="amount")
@@ -221,7 +221,7 @@ class Events(ReadOnly):
 
     scope = roles.EVENTS_READ
     list_display = ("pk", "kind", "reference", "shown_status", "amount", "source", "received")
-    list_filter = ("kind", "source")
+    list_filter = ("kind", states.Source)
     found_by = ("pk",)
 
     @display(description="state")
@@ -263,7 +263,7 @@ class Jobs(ReadOnly):
 
     scope = roles.JOBS_READ
     list_display = ("pk", "name", "shown_state", "attempts", "why", "due")
-    list_filter = ("state", "name")
+    list_filter = ("state",)
     found_by = ("pk",)
 
     @display(description="state")

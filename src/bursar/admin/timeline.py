@@ -29,7 +29,7 @@ _ANSWERED = {
     AttemptStatus.PENDING: ("accepted; the outcome comes later", "busy"),
     AttemptStatus.NOT_SENT: ("nothing was sent; it is tried again", ""),
 }
-_ROADS = {"answer": "in its answer", "webhook": "by webhook", "look_up": "when we asked"}
+_ROADS = {"answer": "in its answer", "webhook": "by webhook", "lookup": "when we asked"}
 
 
 def moments(payment: Payment) -> list[Moment]:

@@ -70,6 +70,37 @@ class Undecided(_Still):
     column = "decided_at"
 
 
+class Currency(SimpleListFilter):
+    """By currency; which there are the ledger's few accounts tell, not the long table itself."""
+
+    title = "currency"
+    parameter_name = "currency"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
+        """Every currency that was ever booked."""
+        known = Account.objects.values_list("currency", flat=True).distinct().order_by("currency")
+        return [(code, code) for code in known[:ROWS_MAX]]
+
+    def queryset(self, request: Any, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The rows in that currency."""
+        return queryset.filter(currency=self.value()) if self.value() else queryset
+
+
+class Source(SimpleListFilter):
+    """By the road on which a fact came."""
+
+    title = "source"
+    parameter_name = "source"
+
+    def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
+        """The roads there are."""
+        return [(road, words(road)) for road in ("answer", "webhook", "lookup")]
+
+    def queryset(self, request: Any, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """The facts of that road."""
+        return queryset.filter(source=self.value()) if self.value() else queryset
+
+
 def side(order: Order) -> Shown:
     """How far an order is paid."""
     return state(queries.payment_side(order).value)
