@@ -117,6 +117,25 @@ def settle_memory() -> None:
     gc.freeze()
 
 
+async def _ended(task: asyncio.Future[None], *, seconds: float) -> None:
+    """Cancel *task* and give it *seconds* for what it does on its way out."""
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=seconds)
+    for each in done:
+        if not each.cancelled() and each.exception() is not None:
+            log.error("simulation_failed", error=each.exception())
+
+
+async def _drained(seconds: float) -> None:
+    """Wait until no job is ready or running, at most *seconds*."""
+    until = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < until:
+        depth = await readers.run(leasing.depth)
+        if not any(state in {"ready", "leased"} for _, state in depth):
+            return
+        await asyncio.sleep(0.1)
+
+
 class _Server(uvicorn.Server):
     """Uvicorn, but that the signals are ours."""
 
@@ -160,11 +179,13 @@ async def _serve(
         # One that ends by itself has failed; the others are not left running without it.
         await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
     finally:
+        if beside is not None:
+            await _ended(tasks.pop(), seconds=DRAIN_SECONDS)
+            await _drained(DRAIN_SECONDS)
         log.info("stopping", tasks=[task.get_name() for task in tasks if not task.done()])
         server.should_exit = True
         worker.stop()
-        for task in [waiting, *tasks[2 if parts.worker else 1 :]]:
-            task.cancel()
+        waiting.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         await accounts.close()
     for result in ended:

@@ -27,6 +27,8 @@ from bursar.simulation import goods
 
 DISORDER = Disorder(dropped=0.08, late=0.15, reordered=0.15, duplicate=0.15, forged=0.04)
 HOUR_A_SECOND = 3_600.0
+#: After so many seconds the sandbox delivers again what did not arrive.
+TICKS_TO_AGAIN = 10
 REASONS = ("sent back", "arrived broken", "ordered twice", "late delivery", "wrong size")
 
 log = logs.get(__name__)
@@ -45,6 +47,8 @@ class Stream:
     seed: int = 2026
     number: int = 0
     position: int = 0
+    settled: int = 0  # up to here everything was delivered, in order and for sure
+    ticks: int = 0
     draw: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,12 +59,16 @@ class Stream:
     async def run(self, address: str) -> None:
         """Go on until cancelled; webhooks are delivered to the hooks at *address*."""
         async with aiohttp.ClientSession() as session:
-            while True:
-                try:
-                    await self.tick(session, address)
-                except (errors.Unavailable, errors.Conflict, aiohttp.ClientError) as error:
-                    log.warning("simulation_hindered", error=error)
-                await asyncio.sleep(1.0)
+            try:
+                while True:
+                    try:
+                        await self.tick(session, address)
+                    except (errors.Unavailable, errors.Conflict, aiohttp.ClientError) as error:
+                        log.warning("simulation_hindered", error=error)
+                    await asyncio.sleep(1.0)
+            finally:
+                # What was dropped so far comes after all, as a provider's next try would.
+                await self._deliver(session, address, again=True)
 
     async def tick(self, session: aiohttp.ClientSession, address: str) -> None:
         """One second of the day."""
@@ -69,7 +77,8 @@ class Stream:
         decided = await asyncio.to_thread(self._decide)
         log.debug("simulation_tick", decided=decided)
         self._provider().book.advance(HOUR_A_SECOND)
-        await self._deliver(session, address)
+        self.ticks += 1
+        await self._deliver(session, address, again=self.ticks % TICKS_TO_AGAIN == 0)
 
     def _how_many(self) -> int:
         whole, part = divmod(self.orders_per_second, 1)
@@ -161,18 +170,25 @@ class Stream:
             )
         )  # fmt: skip
 
-    async def _deliver(self, session: aiohttp.ClientSession, address: str) -> None:
-        """Deliver what the sandbox has to tell, to our own hooks, over HTTP."""
+    async def _deliver(self, session: aiohttp.ClientSession, address: str, *, again: bool) -> None:
+        """
+        Deliver what the sandbox has to tell, to our own hooks, over HTTP.
+
+        *again*: all since the last time, in order, whatever the network had dropped or turned.
+        """
         provider = self._provider()
         (key, *_) = signing.keys_of(provider.config.webhook_secret)
         deliveries = provider.book.deliveries(
-            key, after=self.position, disorder=DISORDER, at=clock.now()
-        )
+            key, after=self.settled if again else self.position,
+            disorder=Disorder() if again else DISORDER, at=clock.now(),
+        )  # fmt: skip
         url = f"{address}/hooks/{self.account}"
         for delivery in deliveries:
             async with session.post(url, data=delivery.body, headers=delivery.headers) as answer:
                 log.debug("simulation_delivered", status=answer.status)
             self.position = max(self.position, delivery.position)
+        if again:
+            self.settled = self.position
 
 
 def _tried(decide: Callable[[], object]) -> int:

@@ -152,6 +152,7 @@ FIELDS: list[Callable[[str], dict[str, object]]] = [
 ]
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_no_card_number_gets_in_or_is_logged(
     shop: Shop, api: TestClient, key: KeyMaker, capfd: pytest.CaptureFixture[str]
 ) -> None:

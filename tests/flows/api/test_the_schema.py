@@ -41,7 +41,7 @@ def before_call(context, case, kwargs):
     if case.meta.generation.mode.name == "POSITIVE" and "Idempotency-Key" in case.headers:
         case.headers["Idempotency-Key"] = f"key-{next(numbers)}"
 """
-EXAMPLES = 8
+EXAMPLES = 4
 
 
 @pytest.fixture
