@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import shutil
 import tempfile
@@ -72,7 +73,24 @@ def database(
     request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Database]:
     """An empty, migrated database behind Django's connection, and a fresh `groupcommit.commits`."""
-    template: databases.Template = request.getfixturevalue(f"{request.param}_template")
+    with _copy_of(request.param, request, home, monkeypatch) as copied:
+        yield copied
+
+
+@pytest.fixture
+def sqlite_only(
+    request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Database]:
+    """The same on SQLite alone, for modules whose `database` it is."""
+    with _copy_of("sqlite", request, home, monkeypatch) as copied:
+        yield copied
+
+
+@contextlib.contextmanager
+def _copy_of(
+    name: str, request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Database]:
+    template: databases.Template = request.getfixturevalue(f"{name}_template")
     copied = template.copy(home=home)
     monkeypatch.setattr(settings, "current", copied)
     if copied.database_url is not None:
@@ -80,7 +98,7 @@ def database(
     with databases.connected(copied):
         commits = groupcommit.GroupCommit()
         monkeypatch.setattr(groupcommit, "commits", commits)
-        yield Database(name=request.param, settings=copied)
+        yield Database(name=name, settings=copied)
         commits.close(timeout_seconds=30)
     template.drop(copied)
 

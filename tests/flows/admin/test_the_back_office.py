@@ -135,6 +135,7 @@ def test_who_is_made_inactive_is_out_at_once(database: Database) -> None:
 # --- What each role sees and may do -------------------------------------------------------------
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("role", list(Role))
 def test_each_role_sees_its_lists_and_no_others(shop: Shop, role: Role) -> None:
     me = office(role)
@@ -159,6 +160,7 @@ def test_every_decision_has_a_scope_but_that_about_oneself() -> None:
     assert {*DECISIONS, *NEW} == {*NEEDED, "second_factor"}
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("role", list(Role))
 def test_each_role_decides_what_it_may_and_nothing_else(database: Database, role: Role) -> None:
     me = office(role)

@@ -13,10 +13,17 @@ from bursar.api.border import strictly
 from bursar.api.border.problems import BadJson
 from bursar.fields import CardNumber
 from bursar.orders.models import Order
+from tests.conftest import Database
 from tests.flows.api.test_orders_over_http import ORDER
 from tests.shop import Shop
 
 KeyMaker = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def database(sqlite_only: Database) -> Database:
+    """One database is enough: what is tested happens before it."""
+    return sqlite_only
 
 
 @pytest.mark.parametrize(
@@ -152,7 +159,6 @@ FIELDS: list[Callable[[str], dict[str, object]]] = [
 ]
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_no_card_number_gets_in_or_is_logged(
     shop: Shop, api: TestClient, key: KeyMaker, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,9 +16,18 @@ from bursar.access.models import ApiKey
 from bursar.api import app
 from bursar.api.border import callers
 from bursar.api.border.callers import Needs
+from tests.conftest import Database
 from tests.shop import commit
 
 KeyMaker = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def database(sqlite_only: Database) -> Database:
+    """One database is enough: what is tested happens before it."""
+    return sqlite_only
+
+
 #: What answers without a key, and why.
 OPEN = {
     "/hooks/{provider_account}": "the provider's signature is its key",

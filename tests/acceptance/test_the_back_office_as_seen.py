@@ -19,7 +19,7 @@ from bursar.payments import reviewing
 from bursar.payments.models import Refund, Review
 from bursar.queue import leasing
 from bursar.queue.models import Job
-from tests.browser import driving
+from tests.acceptance import driving
 from tests.conftest import Database
 from tests.shop import Shop, commit
 

@@ -16,7 +16,7 @@ import pytest
 from bursar import settings
 from bursar.payments.models import Payment
 from tests import databases
-from tests.browser import driving
+from tests.acceptance import driving
 
 
 @pytest.mark.timeout(150)
