@@ -192,6 +192,9 @@ def _seen(axe: Any, page: Any, path: str) -> list[str]:
 
 
 def _too_wide(page: Any, path: str) -> list[str]:
-    if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
-        return [f"{path}: wider than the screen"]
-    return []
+    # A chart follows the window a moment later.
+    for _ in range(20):
+        if not page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+            return []
+        page.wait_for_timeout(100)
+    return [f"{path}: wider than the screen"]
