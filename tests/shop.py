@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -19,7 +18,7 @@ from bursar.orders import placing
 from bursar.payments import accounts, charging, models, refunding
 from bursar.payments.states import CaptureMethod
 from bursar.pricing import calculator
-from bursar.providers.base import WebhookEvent
+from bursar.providers.powers import WebhookEvent
 from bursar.providers.sandbox import SandboxProvider, delivering, signing
 from bursar.queue import leasing, worker
 from bursar.queue.models import Job
@@ -45,13 +44,17 @@ class Shop:
     """A shop whose orders cost 10.00 EUR, 1.60 of it tax, unless they say otherwise."""
 
     def __init__(self, **config: Any) -> None:
-        self.config = {"durable": False, **config}
+        self.config = config
+        self.add_account()
+        self._numbers = itertools.count(1)
+
+    def add_account(self) -> None:
+        self.config = {"durable": False, **self.config}
         commit(
             lambda: accounts.add(
                 name=ACCOUNT, provider="sandbox", config=self.config, now=clock.now()
             )
         )
-        self._numbers = itertools.count(1)
 
     @property
     def provider(self) -> SandboxProvider:
@@ -128,7 +131,7 @@ class Shop:
         outcomes: Counter[tuple[str, str]] = Counter()
         for _ in range(rounds):
             running = worker.Worker(handlers)
-            asyncio.run(running.run(until_empty=True))
+            accounts.run(running.run(until_empty=True))
             outcomes += running.outcomes
             if not self.hurry():
                 break

@@ -4,12 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bursar.money import Money
-from bursar.providers import base, conformance, mixins, results
+from bursar.providers import base, conformance, mixins, over_http, results
 
 STATUS = {"paid": "captured", "refused": "declined", "returned": "succeeded"}
 
 
-class AcmeBank(mixins.JsonOverHttp, base.PaymentProvider):
+class AcmeBank(over_http.JsonOverHttp, base.PaymentProvider):
     __slots__ = ()
     name, idempotency_key_ttl, lookup_by_key = "acme", timedelta(days=1), True
     conformance = conformance.Conformance(approved="solvent", declined="broke")
@@ -27,7 +27,7 @@ class AcmeBank(mixins.JsonOverHttp, base.PaymentProvider):
         body = {"cents": asked.amount_minor, "ccy": asked.currency, **more}
         return self.told(await self.call("POST", path, json=body, key=key))
 
-    def told(self, answer: mixins.Answer) -> base.Result:
+    def told(self, answer: over_http.Answer) -> base.Result:
         if answer.status != 200:
             return results.refused(answer.status, code=answer.body["why"])
         no, state, cents, currency, why, key, of = answer.body["movement"]

@@ -128,6 +128,14 @@ GUARDS: list[Guard] = [
         "a decided approval never changes",
     ),
     Guard("bursar_refundapproval", "DELETE", "", "approvals are never deleted"),
+    *_append_only("bursar_reconciliation", "reconciliations"),
+    *_append_only("bursar_settledentry", "settled entries"),
+    *_append_only("bursar_settlementbreak", "settlement breaks"),
+    _frozen(
+        "bursar_settled", "what a settlement line tells", "provider_account_id", "reference",
+        "occurrence", "category", "source", "currency", "gross_minor", "fee_minor", "payout",
+    ),
+    Guard("bursar_settled", "DELETE", "", "settlement lines are never deleted"),
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _LETTERS = 26
 
 ORDER, PAYMENT, ATTEMPT, REFUND, REVIEW = "ord", "pay", "att", "re", "rev"
-BODY, API_KEY = "raw", "key"
+BODY, API_KEY, RECONCILIATION = "raw", "key", "rec"
 EVENT = "evt"  # and a fact's number
 
 

@@ -14,5 +14,6 @@ HANDLERS: Mapping[str, Handler] = {
     "void": charging.capture,
     "refund": refunding.refund,
     "look_up": lookup.look_up,
+    "fetch": lookup.fetch,
     "webhook": inbox.process,
 }

@@ -19,6 +19,12 @@ from bursar.payments.models import (
     Review,
 )
 from bursar.queue.models import Job
+from bursar.reconciliation.models import (
+    Reconciliation,
+    Settled,
+    SettledEntry,
+    SettlementBreak,
+)
 from bursar.webhooks.models import InboxEvent
 
 __all__ = [
@@ -38,9 +44,13 @@ __all__ = [
     "Person",
     "ProviderAccount",
     "RawBody",
+    "Reconciliation",
     "Refund",
     "RefundApproval",
     "RefundLine",
     "Review",
+    "Settled",
+    "SettledEntry",
+    "SettlementBreak",
     "Transfer",
 ]

@@ -24,8 +24,8 @@ SOURCE = ROOT / "src" / "bursar"
 FUNCTION_LINES_MAX, FILE_LINES_MAX, FOLDER_MODULES_MAX = 60, 400, 8
 #: Folders that may hold more, and why.
 ROOMY = {
-    "cli": 10,  # a module for each group of commands, and what they show
-    "payments": 14,  # the heart of the house: every road of money passes through it
+    "cli": 11,  # a module for each group of commands, and what they show
+    "payments": 15,  # the heart of the house: every road of money passes through it
     "providers/sandbox": 14,  # a provider's whole system, book and server included
 }
 

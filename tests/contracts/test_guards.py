@@ -18,6 +18,12 @@ from bursar.orders import refunding as refunding_lines
 from bursar.payments import reviewing
 from bursar.payments.models import Refund, RefundApproval, Review
 from bursar.queue import leasing
+from bursar.reconciliation.models import (
+    Reconciliation,
+    Settled,
+    SettledEntry,
+    SettlementBreak,
+)
 from tests.conftest import Database
 from tests.shop import ACCOUNT, Shop, commit
 
@@ -54,6 +60,20 @@ def _extras() -> None:
     keys.revoke(key_id="key_1", now=now)
     idempotency.once(
         caller="c", key="k", fingerprint="f", now=now, make=lambda: idempotency.Answer(200, b"")
+    )
+    run = Reconciliation.objects.create(
+        id="rec_1", provider_account_id=ACCOUNT, until=now, totals=[], created_at=now
+    )
+    amounts = {"gross_minor": 100, "fee_minor": 10}
+    moved = {"category": "charge", "source": "ch_1"}
+    Settled.objects.create(
+        provider_account_id=ACCOUNT, reference="txn_1", currency="EUR", net_minor=90,
+        paid_minor=100, paid_currency="USD", occurred_at=now, loaded_at=now, reconciliation=run,
+        verdict="matched", **moved, **amounts,
+    )  # fmt: skip
+    SettledEntry.objects.create(reconciliation=run, provider_account_id=ACCOUNT, **moved, **amounts)
+    SettlementBreak.objects.create(
+        reconciliation=run, verdict="late", currency="EUR", reason="new", **moved
     )
     RefundApproval.objects.create(
         refund=Refund.objects.get(), requested_by="a", requested_at=now, approved=True,
@@ -121,6 +141,20 @@ _SPECIAL = {
     "a resolved review never changes": [
         "UPDATE bursar_review SET resolution = 'other' WHERE resolved_at IS NOT NULL",
         "UPDATE bursar_review SET resolved_at = NULL WHERE resolved_at IS NOT NULL",
+    ],
+    "what a settlement line tells never changes": [
+        f"UPDATE bursar_settled SET {change}"
+        for change in (
+            "provider_account_id = 'another'",
+            "reference = 'x'",
+            "occurrence = 1",
+            "category = 'x'",
+            "source = 'x'",
+            "currency = 'USD'",
+            "payout = 'x'",
+            "gross_minor = 101, net_minor = 91",
+            "fee_minor = 11, net_minor = 89",
+        )
     ],
     "transfer currency is that of both accounts": [
         (
@@ -271,6 +305,8 @@ VIOLATIONS: dict[str, list[str]] = {
     "person_role_known": [copy("Person", email="'x'", role="'king'")],
     "api_key_mode_known": [copy("ApiKey", digest="'x'", mode="'both'")],
     "idempotent_answer_once": [copy("IdempotentAnswer")],
+    "settled_line_once": [copy("Settled")],
+    "settled_net_is_gross_less_fee": [copy("Settled", net_minor="100", occurrence="1")],
     "refund_approval_by_another": [
         # Of a refund that has one: which constraint is told depends on the database.
         copy("RefundApproval", decided_by="requested_by"),

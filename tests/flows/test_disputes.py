@@ -87,7 +87,7 @@ def test_a_dispute_in_the_currency_of_the_balance(database: Database, closing: N
     shop = Shop(settlement_currency="EUR", rates={"USD": "0.9"})
     payment = shop.paid("tok_dispute_lost", currency="USD")
     days(shop, 3)
-    assert shop.fresh(payment).disputed_minor == 0  # in EUR, which is not the payment's
+    assert shop.fresh(payment).disputed_minor == 1000  # withdrawn in EUR, at the charge's own rate
     assert shop.balances() == {
         "dispute_losses:EUR": 900,
         "fx_clearing:EUR": -900,

@@ -12,7 +12,8 @@ import pytest
 from bursar import clock, errors, ids
 from bursar.money import Money
 from bursar.payments import charging, models, recording
-from bursar.providers.base import BadSignature, ChargeRequest, RefundRequest, Snapshot, WebhookEvent
+from bursar.providers.base import BadSignature, ChargeRequest, RefundRequest, Snapshot
+from bursar.providers.powers import WebhookEvent
 from bursar.webhooks import inbox
 from bursar.webhooks.models import InboxEvent
 from tests.shop import ACCOUNT, Shop, commit, depth

@@ -29,7 +29,7 @@ from bursar.payments.models import (
     Review,
 )
 from bursar.payments.states import AttemptStatus
-from bursar.providers import base
+from bursar.providers import powers
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -250,16 +250,17 @@ def provider_accounts(
         try:
             provider = accounts.get(row.name)
         except errors.BursarError:
-            powers, hooks = [], False
+            offered: list[str] = []
+            hooks = False
         else:
-            powers = base.capabilities(provider)
-            hooks = isinstance(provider, base.VerifiesWebhooks)
+            offered = powers.capabilities(provider)
+            hooks = isinstance(provider, powers.VerifiesWebhooks)
         shown.append(
             {
                 "name": row.name,
                 "object": "provider_account",
                 "provider": row.provider,
-                "capabilities": powers,
+                "capabilities": offered,
                 "takes_webhooks_at": f"/hooks/{row.name}" if hooks else None,
                 "created_at": _at(row.created_at),
             }

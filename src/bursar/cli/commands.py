@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from bursar.cli import access, starting
+from bursar.cli import access, reconciling, starting
 from bursar.cli.starting import started
 
 app = typer.Typer(
@@ -26,6 +26,9 @@ app.add_typer(queue, name="queue")
 app.add_typer(reviews, name="reviews")
 app.add_typer(access.keys, name="keys")
 app.add_typer(access.users, name="users")
+app.add_typer(reconciling.disputes, name="disputes")
+app.command("reconcile")(reconciling.reconcile)
+providers.command("check")(reconciling.check)
 
 Setting = Annotated[
     Optional[list[str]],  # noqa: UP045  (Typer reads this at run time)

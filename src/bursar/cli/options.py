@@ -35,6 +35,21 @@ def read_settings(provider: str, pairs: Sequence[str]) -> dict[str, Any]:
     return config
 
 
+def read_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
+    """
+    Read `NAME=TEXT` pairs of *option*.
+
+    :raises errors.ValidationError: for a pair without "=".
+    """
+    read = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not (separator and name):
+            raise errors.ValidationError(f"{pair!r} is not NAME=TEXT", param=option)
+        read[name] = text
+    return read
+
+
 def _value(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)

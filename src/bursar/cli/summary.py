@@ -15,9 +15,9 @@ from bursar.cli import tables
 from bursar.demo import main_job
 from bursar.ledger import balances, posting
 from bursar.money import Money
+from bursar.payments import accounts
 from bursar.payments.models import Attempt, Payment, ProviderAccount, Review
 from bursar.queue import leasing
-from bursar.verify import counterparts
 
 
 def show_main_job(*, invoices: Path | None, port: int | None) -> bool:
@@ -83,12 +83,12 @@ def _trial_balance() -> Table:
     shown = tables.table(
         "Trial balance", "currency", "account", "debit", "credit", numbers=["debit", "credit"]
     )
-    for currency, accounts in sorted(by_currency.items()):
-        for path, amount in accounts:
+    for currency, sums in sorted(by_currency.items()):
+        for path, amount in sums:
             debit, credit = max(amount, 0), max(-amount, 0)
             shown.add_row(currency, path, _shown(debit, currency), _shown(credit, currency))
-        debits = sum(max(amount, 0) for _, amount in accounts)
-        credited = sum(max(-amount, 0) for _, amount in accounts)
+        debits = sum(max(amount, 0) for _, amount in sums)
+        credited = sum(max(-amount, 0) for _, amount in sums)
         totals = [f"[bold]{_shown(side, currency)}[/]" for side in (debits, credited)]
         shown.add_row("", "", *totals, end_section=True)
     return shown
@@ -101,7 +101,7 @@ def _receivables(owed: Mapping[str, int]) -> Table:
         numbers=["our books", "the provider says"],
     )  # fmt: skip
     for account in ProviderAccount.objects.order_by("name").values_list("name", flat=True):
-        ours = counterparts.receivable(account)
+        ours = accounts.receivable(account)
         says = owed if account == main_job.ACCOUNT else {}
         for currency in sorted({*ours, *says}) or ["-"]:
             shown.add_row(

@@ -163,15 +163,15 @@ def show_reviews() -> None:
 def show_providers() -> None:
     """Print the installed providers with their powers, and the accounts at them."""
     from bursar.payments.models import ProviderAccount
-    from bursar.providers import base, registry
+    from bursar.providers import powers, registry
 
     shown = table("Providers", "name", "powers")
     for name in registry.names():
         try:
-            powers = ", ".join(base.capabilities(registry.get_class(name)))
+            offered = ", ".join(powers.capabilities(registry.get_class(name)))
         except errors.BursarError as error:
-            powers = f"[red]{escape(str(error))}[/]"
-        shown.add_row(name, powers)
+            offered = f"[red]{escape(str(error))}[/]"
+        shown.add_row(name, offered)
     console.print(shown)
     accounts = list(ProviderAccount.objects.order_by("name"))
     listed = table("Accounts", "account", "provider", "settings")

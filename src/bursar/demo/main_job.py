@@ -30,7 +30,7 @@ from bursar.providers.sandbox.book import Book
 from bursar.providers.sandbox.delivering import Disorder
 from bursar.queue.models import Job, JobState
 from bursar.queue.worker import Worker
-from bursar.verify import counterparts, proof
+from bursar.verify import proof
 from bursar.webhooks import inbox
 
 ACCOUNT = "sandbox"
@@ -101,7 +101,7 @@ def run(*, invoices: Path | None, port: int | None = None, watch: Watch = lambda
         # The balance is told before the sandbox's process ends.
         with _timed(story, "verify", watch, "checking the books"):
             story.findings = list(proof.prove())
-        story.owed = counterparts.owed(ACCOUNT) or {}
+        story.owed = accounts.owed(ACCOUNT) or {}
     return story
 
 

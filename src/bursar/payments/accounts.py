@@ -11,9 +11,12 @@ from typing import Any, TypeVar
 
 from bursar import errors, groupcommit, settings
 from bursar.access import auditing
+from bursar.ledger import balances
+from bursar.payments import booking
 from bursar.payments.models import ProviderAccount
 from bursar.providers import registry
 from bursar.providers.base import PaymentProvider
+from bursar.providers.powers import TellsBalance
 
 T = TypeVar("T")
 
@@ -33,9 +36,15 @@ class UnknownAccount(errors.NotFound):
 
 
 class NotInLive(errors.Invalid):
-    """The provider is for trying things out; a live installation refuses it."""
+    """The provider, or its key, is for trying things out; a live installation refuses it."""
 
     code = "not_in_live"
+
+
+class NotInTest(errors.Invalid):
+    """The key moves real money; a test installation refuses it."""
+
+    code = "not_in_test"
 
 
 def add(*, name: str, provider: str, config: Mapping[str, Any], now: datetime) -> ProviderAccount:
@@ -46,8 +55,7 @@ def add(*, name: str, provider: str, config: Mapping[str, Any], now: datetime) -
     :raises errors.ValidationError: if the configuration is not the provider's.
     """
     groupcommit.require_transaction()
-    _refuse_in_live(provider)
-    registry.build(provider, name, {**config, **secrets_of(name, provider)})
+    _check_mode(registry.build(provider, name, {**config, **secrets_of(name, provider)}))
     _providers.pop((settings.current.home, name), None)
     before = ProviderAccount.objects.filter(name=name).first()
     auditing.write(
@@ -77,9 +85,10 @@ def get(name: str) -> PaymentProvider:
         row = ProviderAccount.objects.filter(name=name).first()
         if row is None:
             raise UnknownAccount(f"there is no provider account {name!r}")
-        _refuse_in_live(row.provider)
         config = {**row.config, **secrets_of(name, row.provider)}
-        provider = _providers[key] = registry.build(row.provider, name, config)
+        provider = registry.build(row.provider, name, config)
+        _check_mode(provider)
+        _providers[key] = provider
     return provider
 
 
@@ -131,8 +140,41 @@ async def close() -> None:
         await provider.close()
 
 
-def _refuse_in_live(provider: str) -> None:
-    if settings.current.mode is settings.Mode.LIVE and registry.get_class(provider).for_tests:
+def owed(account: str) -> dict[str, int] | None:
+    """
+    What a provider says it owes us, by currency, in minor units; None if it does not tell.
+
+    :raises errors.Unavailable: if it cannot be asked; :raises errors.OutcomeUnknown: if its answer
+        is not clear.
+    """
+    provider = get(account)
+    if not isinstance(provider, TellsBalance):
+        return None
+
+    async def ask() -> Mapping[str, int]:
+        assert isinstance(provider, TellsBalance)
+        return await provider.balances()
+
+    return {currency: amount for currency, amount in run(ask()).items() if amount}
+
+
+def receivable(account: str) -> dict[str, int]:
+    """What a provider account owes us by our books, by currency, in minor units."""
+    prefix = f"{booking.receivable(account)}:"
+    return {
+        name.removeprefix(prefix): amount
+        for name, amount in balances.balances(prefix=prefix).items()
+        if amount
+    }
+
+
+def _check_mode(provider: PaymentProvider) -> None:
+    installed, mode = settings.current.mode, provider.mode
+    if installed is settings.Mode.LIVE and mode == "test":
         raise NotInLive(
-            f"provider {provider!r} is for trying things out; this is a live installation"
+            f"provider {provider.name!r} is for trying things out; this is a live installation"
+        )
+    if installed is settings.Mode.TEST and mode == "live":
+        raise NotInTest(
+            f"this key of {provider.name!r} moves real money; this is a test installation"
         )

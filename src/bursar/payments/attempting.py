@@ -144,6 +144,8 @@ async def call(intent: Intent) -> Result:
             result = await method(intent.request)
     except (errors.Unavailable, errors.OutcomeUnknown):
         raise
+    except errors.Declined as error:
+        return Result(outcome=Outcome.DECLINED, code=error.code)
     except Exception as error:  # a plug-in may raise anything after it has sent
         raise errors.OutcomeUnknown(f"{type(error).__name__}: {error}") from error
     if not isinstance(result, Result) or result.outcome not in STATUSES:

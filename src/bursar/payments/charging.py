@@ -11,7 +11,7 @@ from bursar.access import auditing
 from bursar.money import Money
 from bursar.payments import accounts, attempting, folding, recording, statements
 from bursar.payments.states import COLLECTING, LIVE, AttemptStatus, CaptureMethod, PaymentStatus
-from bursar.providers import base
+from bursar.providers import base, powers
 from bursar.providers.base import Operation
 from bursar.queue import leasing
 from bursar.queue.models import Job
@@ -63,7 +63,7 @@ def open_payment(
     """
     groupcommit.require_transaction()
     provider = accounts.get(provider_account)
-    if capture_method is CaptureMethod.MANUAL and not isinstance(provider, base.Captures):
+    if capture_method is CaptureMethod.MANUAL and not isinstance(provider, powers.Captures):
         raise NotOffered(f"{provider.name} cannot capture later", param="capture_method")
     row: list[fields.Parameter] = [
         payment_id, order_id, provider_account, amount.amount_minor, tax_minor, amount.currency,
@@ -148,7 +148,7 @@ def _decide(
     now: datetime,
 ) -> None:
     provider = accounts.get(payment.provider_account)
-    power = base.Captures if operation is Operation.CAPTURE else base.Voids
+    power = powers.Captures if operation is Operation.CAPTURE else powers.Voids
     if not isinstance(provider, power):
         raise NotOffered(f"{provider.name} has no {operation.value}")
     for attempt in statements.attempts_of(payment.id):

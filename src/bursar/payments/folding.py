@@ -15,54 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bursar.money import Money
-from bursar.payments.states import COLLECTING, LIVE, AttemptStatus, PaymentStatus
+from bursar.payments.states import COLLECTING, LIVE, RANKS, AttemptStatus, PaymentStatus
 from bursar.providers.base import (
     ChargeStatus,
-    DisputeStatus,
     Kind,
-    MovementStatus,
     RefundStatus,
     Snapshot,
 )
-
-#: A later rank is the later truth, whenever we heard of it. Money that moved outranks a no; a
-#: refund that failed after it had succeeded stays failed (a second try is another refund).
-RANKS: Mapping[Kind, Mapping[str, int]] = {
-    Kind.CHARGE: {
-        ChargeStatus.PENDING: 0,
-        ChargeStatus.REQUIRES_ACTION: 1,
-        ChargeStatus.DECLINED: 2,
-        ChargeStatus.AUTHORIZED: 3,
-        ChargeStatus.PARTIALLY_CAPTURED: 4,
-        ChargeStatus.VOIDED: 5,
-        ChargeStatus.EXPIRED: 5,
-        ChargeStatus.CAPTURED: 6,
-    },
-    Kind.REFUND: {
-        RefundStatus.PENDING: 0,
-        RefundStatus.SUCCEEDED: 1,
-        RefundStatus.CANCELED: 2,
-        RefundStatus.FAILED: 3,
-    },
-    Kind.DISPUTE: {
-        DisputeStatus.INQUIRY: 0,
-        DisputeStatus.INQUIRY_CLOSED: 1,
-        DisputeStatus.NEEDS_RESPONSE: 2,
-        DisputeStatus.UNDER_REVIEW: 3,
-        DisputeStatus.WON: 4,
-        DisputeStatus.LOST: 4,  # won and lost in one round: the provider's version decides
-    },
-    Kind.FEE: {
-        MovementStatus.PENDING: 0,
-        MovementStatus.POSTED: 1,
-        MovementStatus.FAILED: 2,
-    },
-    Kind.PAYOUT: {
-        MovementStatus.PENDING: 0,
-        MovementStatus.POSTED: 1,
-        MovementStatus.FAILED: 2,
-    },
-}
 
 #: In these states of a charge the rest of its amount may still be captured.
 OPEN_AUTHORIZATION = {ChargeStatus.AUTHORIZED, ChargeStatus.PARTIALLY_CAPTURED}
@@ -120,6 +79,7 @@ def merge(a: Snapshot, b: Snapshot) -> Snapshot:
         key=max(a.key, b.key),
         parent_reference=max(a.parent_reference, b.parent_reference),
         occurred_at=max(filter(None, (a.occurred_at, b.occurred_at)), default=None),
+        respond_by=max(filter(None, (a.respond_by, b.respond_by)), default=None),
     )
 
 
@@ -226,15 +186,12 @@ def fold(commands: Commands, attempts: Iterable[Asked], facts: Iterable[Snapshot
         for charge in charges
         if charge.status in OPEN_AUTHORIZATION and _is_in(commands, charge.amount)
     )
-    held = sum(
-        d.withdrawn_minor - d.reinstated_minor for d in disputes if _is_in(commands, d.amount)
-    )
     return PaymentState(
         status=_status(commands, attempts, charges, authorized, captured, refunded),
         authorized_minor=max(0, authorized),
         captured_minor=captured,
         refunded_minor=refunded,
-        disputed_minor=held,
+        disputed_minor=sum(_held(commands, d, shares) for d in disputes),
         shares=shares,
         disputes=disputes,
         fees=by_kind.get(Kind.FEE, ()),
@@ -253,6 +210,25 @@ def captured_of(charge: Snapshot) -> int:
 
 def _is_in(commands: Commands, amount: Money) -> bool:
     return amount.currency == commands.currency
+
+
+def _held(commands: Commands, dispute: Snapshot, shares: tuple[ChargeShare, ...]) -> int:
+    """What a dispute holds, in the payment's currency; converted back at its charge's own rate."""
+    held = dispute.withdrawn_minor - dispute.reinstated_minor
+    if _is_in(commands, dispute.amount):
+        return held
+    for share in shares:
+        settled = share.charge.settled
+        if (
+            settled is not None
+            and share.charge.reference == dispute.parent_reference
+            and settled.currency == dispute.amount.currency
+            and settled.amount_minor > 0
+            and _is_in(commands, share.charge.amount)
+        ):
+            # Whole units, rounded up: a cent less could be given back twice.
+            return -(-held * share.captured_minor // settled.amount_minor)
+    return 0
 
 
 def _has_left(commands: Commands, refund: Snapshot) -> bool:

@@ -9,22 +9,27 @@ heard twice. What cannot be known that way becomes a review, never a guess.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bursar import clock, errors, groupcommit, sql
-from bursar.payments import attempting, charging, recording, reviewing, statements
-from bursar.payments.models import Attempt, Payment
+from bursar import clock, errors, groupcommit, ids, sql
+from bursar.payments import accounts, attempting, charging, recording, reviewing, statements
+from bursar.payments.folding import captured_of
+from bursar.payments.models import Attempt, Fact, Payment
 from bursar.payments.states import LIVE, AttemptStatus
 from bursar.providers.base import (
     ChargeStatus,
+    Kind,
     Operation,
     Outcome,
     PaymentProvider,
+    RefundStatus,
     Result,
+    Snapshot,
     StatusRequest,
 )
+from bursar.providers.powers import FetchesObjects
 from bursar.queue import leasing, worker
 
 #: Two looks at least before "not found" is believed.
@@ -113,15 +118,30 @@ async def _ask(case: _Case, now: datetime) -> Result | None:
     provider, attempt = case.provider, case.attempt
     of_charge = case.intent.operation in {Operation.CAPTURE, Operation.VOID}
     reference = attempt.target if of_charge else attempt.reference
-    if reference or provider.lookup_by_key:
-        request = StatusRequest(
-            operation=case.intent.operation, key=attempt.id, reference=reference
-        )
-        return _was_it_done(case, await _status(case, request))
+    request = StatusRequest(
+        operation=case.intent.operation, key=attempt.id, reference=reference,
+        parent_reference=attempt.target,
+    )  # fmt: skip
     ttl = provider.idempotency_key_ttl
-    if ttl is not None and case.age(now) < ttl - KEY_MARGIN:
-        return await attempting.call(case.intent)
+    lives = ttl is not None and case.age(now) < ttl - KEY_MARGIN
+    if lives and not reference and (provider.repeats_before_lookup or not provider.lookup_by_key):
+        return await _repeat(case, request)
+    if reference or provider.lookup_by_key:
+        return _was_it_done(case, await _status(case, request))
     return None
+
+
+async def _repeat(case: _Case, request: StatusRequest) -> Result:
+    """Send the same again under the same key; what that does not tell, a look-up may."""
+    try:
+        return await attempting.call(case.intent)
+    except errors.OutcomeUnknown:
+        if not case.provider.lookup_by_key:
+            raise
+        found = await _status(case, request)
+        if found.outcome is Outcome.NOT_FOUND:
+            raise  # it may lie in an index that lags
+        return found
 
 
 async def _status(case: _Case, request: StatusRequest) -> Result:
@@ -207,4 +227,54 @@ def _ask_a_person(case: _Case, code: str, now: datetime) -> None:
         payment_id=case.intent.payment_id,
         detail={"attempt": case.attempt.id, "operation": case.intent.operation.value},
         now=now,
+    )
+
+
+def needs_fetching(provider_account: str, told: Iterable[Snapshot]) -> list[Snapshot]:
+    """
+    Which of *told* moved money without saying what of it reached the balance.
+
+    Webhooks of some providers leave fee and exchange rate out; the object itself tells them.
+    """
+    if not isinstance(accounts.get(provider_account), FetchesObjects):
+        return []
+    return [
+        s for s in told
+        if ((s.kind is Kind.CHARGE and captured_of(s)) or s.status == RefundStatus.SUCCEEDED)
+        and s.fee is None and s.settled is None
+    ]  # fmt: skip
+
+
+def enqueue_fetch(provider_account: str, snapshot: Snapshot, now: datetime) -> None:
+    """Have an object fetched whole, once for each amount that it moved."""
+    payload = {
+        "provider_account": provider_account, "kind": snapshot.kind.value,
+        "reference": snapshot.reference, "captured_minor": snapshot.captured_minor,
+    }  # fmt: skip
+    leasing.enqueue("fetch", payload, unique_key=f"fetch/{ids.digest(*payload.values())}", now=now)
+
+
+async def fetch(lease: leasing.Lease) -> Callable[[], None] | None:
+    """Job `fetch`: ask the provider for an object whole, unless its fee is in the books by now."""
+    told = lease.payload
+    account, kind, reference = told["provider_account"], Kind(told["kind"]), told["reference"]
+
+    def known() -> tuple[bool, PaymentProvider]:
+        facts = Fact.objects.filter(provider_account_id=account, reference=reference)
+        fees = facts.filter(kind=Kind.FEE, version=told["captured_minor"])
+        settled = facts.filter(kind=kind, settled_minor__isnull=False)
+        enough = fees if kind is Kind.CHARGE else settled
+        return enough.exists(), accounts.get(account)
+
+    is_known, provider = await groupcommit.commits.run(known)
+    if is_known or not isinstance(provider, FetchesObjects):
+        return None
+    async with accounts.gate(account), asyncio.timeout(attempting.CALL_SECONDS_MAX):
+        snapshots = tuple(await provider.fetch(kind, reference))
+    return lambda: _record(account, snapshots)
+
+
+def _record(account: str, snapshots: Iterable[Snapshot]) -> None:
+    recording.record(
+        provider_account=account, snapshots=snapshots, source="lookup", now=clock.now()
     )

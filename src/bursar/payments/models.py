@@ -287,6 +287,7 @@ class Fact(models.Model):
     version = models.BigIntegerField(default=0)
     round = models.IntegerField(default=1)
     occurred_at = models.DateTimeField(null=True)
+    respond_by = models.DateTimeField(null=True)
     received_at = models.DateTimeField()
     raw = models.CharField(max_length=40, default="")  # a RawBody's id, which may be pruned
 

@@ -109,7 +109,8 @@ def parts(snapshot: Snapshot) -> list[Snapshot]:
         status=MovementStatus.POSTED,
         amount=snapshot.fee,
         parent_reference=snapshot.reference,
-        version=snapshot.captured_minor,  # it changes when more is captured, and at no other time
+        # It changes when more is captured, disputed or won back, and at no other time.
+        version=snapshot.captured_minor + snapshot.withdrawn_minor + snapshot.reinstated_minor,
     )
     return [replace(snapshot, fee=None), fee]
 
@@ -122,6 +123,7 @@ def digest_of(snapshot: Snapshot) -> str:
         s.kind, s.reference, s.status, s.amount.amount_minor, s.amount.currency,
         s.captured_minor, s.refunded_minor, s.withdrawn_minor, s.reinstated_minor, settled,
         s.rate, s.key, s.parent_reference, s.code, s.soft, s.version, s.round,
+        *([s.respond_by.isoformat()] if s.respond_by else []),
     )  # fmt: skip
 
 
@@ -147,7 +149,7 @@ def _insert_facts(
             s.settled.amount_minor if s.settled else None,
             s.settled.currency if s.settled else "",
             s.rate, s.key, s.parent_reference, s.code, s.soft, s.version, s.round,
-            fields.at(s.occurred_at), received, raw,
+            fields.at(s.occurred_at), fields.at(s.respond_by), received, raw,
         )
         for s in told
     ]  # fmt: skip
@@ -291,7 +293,9 @@ def _settle_by_facts(
     """Settle live attempts whose answer was lost, where another road told what became of them."""
     if not any(attempt.status in LIVE for attempt in attempts):
         return attempts
-    made = {o.key: o for o in folding.merge_all(facts) if o.key}
+    # A page of the provider's and the charge made on it have one key: the further one tells.
+    told_of = sorted((o for o in folding.merge_all(facts) if o.key), key=folding.rank)
+    made = {o.key: o for o in told_of}
     settled = []
     for attempt in attempts:
         told = made.get(attempt.id)

@@ -61,20 +61,20 @@ UPDATE_REFUND = "UPDATE bursar_refund SET status = %s WHERE id = %s"
 _FACT = (
     "kind, reference, status, amount_minor, currency, captured_minor, refunded_minor, "
     "withdrawn_minor, reinstated_minor, settled_minor, settled_currency, rate, key, "
-    "parent_reference, code, soft, version, round"
+    "parent_reference, code, soft, version, round, respond_by"
 )
 INSERT_FACT = (
     "INSERT INTO bursar_fact (provider_account_id, kind, reference, digest, source, status, "
     "amount_minor, currency, captured_minor, refunded_minor, withdrawn_minor, reinstated_minor, "
     "settled_minor, settled_currency, rate, key, parent_reference, code, soft, version, round, "
-    "occurred_at, received_at, raw) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, "
+    "occurred_at, respond_by, received_at, raw) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, "
     "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
     "ON CONFLICT (provider_account_id, kind, reference, digest) DO NOTHING"
 )
 FACTS_OF_PAYMENT = (
     "SELECT l.refund_id, f.kind, f.reference, f.status, f.amount_minor, f.currency, "
     "f.captured_minor, f.refunded_minor, f.withdrawn_minor, f.reinstated_minor, f.settled_minor, "
-    "f.settled_currency, f.rate, f.key, f.parent_reference, f.code, f.soft, f.version, f.round "
+    "f.settled_currency, f.rate, f.key, f.parent_reference, f.code, f.soft, f.version, f.round, f.respond_by "
     "FROM bursar_factlink l JOIN bursar_fact f ON f.provider_account_id = l.provider_account_id "
     "AND f.kind = l.kind AND f.reference = l.reference WHERE l.payment_id = %s ORDER BY f.id"
 )
@@ -232,7 +232,8 @@ def load(
 
 def _snapshot(row: Sequence[Any]) -> Snapshot:
     (kind, reference, status, amount, currency, captured, refunded, withdrawn, reinstated,
-     settled, settled_currency, rate, key, parent, code, soft, version, round_) = row  # fmt: skip
+     settled, settled_currency, rate, key, parent, code, soft, version, round_,
+     respond_by) = row  # fmt: skip
     return Snapshot(
         kind=Kind(kind),
         reference=reference,
@@ -250,6 +251,7 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
         soft=bool(soft),
         version=version,
         round=round_,
+        respond_by=fields.utc(respond_by),
     )
 
 

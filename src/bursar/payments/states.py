@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
-from bursar.providers.base import Operation
+from bursar.providers.base import (
+    ChargeStatus,
+    DisputeStatus,
+    Kind,
+    MovementStatus,
+    Operation,
+    RefundStatus,
+)
 
 
 class PaymentStatus(StrEnum):
@@ -52,3 +60,43 @@ class CaptureMethod(StrEnum):
 
     AUTOMATIC = "automatic"
     MANUAL = "manual"
+
+
+#: A later rank is the later truth, whenever we heard of it. Money that moved outranks a no; a
+#: refund that failed after it had succeeded stays failed (a second try is another refund).
+RANKS: Mapping[Kind, Mapping[str, int]] = {
+    Kind.CHARGE: {
+        ChargeStatus.PENDING: 0,
+        ChargeStatus.REQUIRES_ACTION: 1,
+        ChargeStatus.DECLINED: 2,
+        ChargeStatus.AUTHORIZED: 3,
+        ChargeStatus.PARTIALLY_CAPTURED: 4,
+        ChargeStatus.VOIDED: 5,
+        ChargeStatus.EXPIRED: 5,
+        ChargeStatus.CAPTURED: 6,
+    },
+    Kind.REFUND: {
+        RefundStatus.PENDING: 0,
+        RefundStatus.SUCCEEDED: 1,
+        RefundStatus.CANCELED: 2,
+        RefundStatus.FAILED: 3,
+    },
+    Kind.DISPUTE: {
+        DisputeStatus.INQUIRY: 0,
+        DisputeStatus.INQUIRY_CLOSED: 1,
+        DisputeStatus.NEEDS_RESPONSE: 2,
+        DisputeStatus.UNDER_REVIEW: 3,
+        DisputeStatus.WON: 4,
+        DisputeStatus.LOST: 4,  # won and lost in one round: the provider's version decides
+    },
+    Kind.FEE: {
+        MovementStatus.PENDING: 0,
+        MovementStatus.POSTED: 1,
+        MovementStatus.FAILED: 2,
+    },
+    Kind.PAYOUT: {
+        MovementStatus.PENDING: 0,
+        MovementStatus.POSTED: 1,
+        MovementStatus.FAILED: 2,
+    },
+}

@@ -1,5 +1,5 @@
 """
-What a payment provider is: the messages, the interface and the optional powers.
+What a payment provider is: the messages and the interface (`powers` has what it may do besides).
 
 A provider's own words are translated here into snapshots: what one object of the provider
 (a charge, a refund, a dispute, a fee, a payout) looked like when we heard of it. Snapshots of one
@@ -9,11 +9,11 @@ object can be merged in any order (`payments.folding`), so no provider needs to 
 from __future__ import annotations
 
 import abc
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 from bursar import errors
 from bursar.money import Money
@@ -85,7 +85,8 @@ class Snapshot:
     ever compared with versions of the same object. *round* counts a dispute's rounds from 1.
     *captured_minor* and *refunded_minor* are running totals on a charge; *withdrawn_minor* and
     *reinstated_minor* on a dispute, in the currency of *amount*. *settled* is what reached the
-    provider's balance in its own currency before fees, *rate* the exchange rate as text.
+    provider's balance in its own currency before fees, *rate* the exchange rate as text. A dispute
+    is answered by *respond_by*, where its provider sets a time.
     """
 
     kind: Kind
@@ -106,6 +107,7 @@ class Snapshot:
     version: int = 0
     round: int = 1
     occurred_at: datetime | None = None
+    respond_by: datetime | None = None
 
 
 class Outcome(StrEnum):
@@ -197,11 +199,67 @@ class StatusRequest:
 
     For a charge or authorize the object is the charge; for a refund the refund; for a capture or
     void the charge it was asked of, whose state alone tells whether it was done.
+    *parent_reference* is the charge that a refund was asked of.
     """
 
     operation: Operation
     key: str
     reference: str = ""
+    parent_reference: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceRequest:
+    """
+    Tell our side of the dispute *reference*: *texts* by the provider's names for them.
+
+    With *submit* it goes to the bank, most often once and for good; else it is only kept.
+    """
+
+    key: str
+    reference: str
+    texts: Mapping[str, str]
+    submit: bool = False
+
+
+class Category(StrEnum):
+    """Why a provider's balance moved; the words of the field for lines of settlement reports."""
+
+    CHARGE = "charge"
+    REFUND = "refund"
+    REFUND_FAILURE = "refund_failure"
+    DISPUTE = "dispute"
+    DISPUTE_REVERSAL = "dispute_reversal"
+    FEE = "fee"
+    PAYOUT = "payout"
+    PAYOUT_REVERSAL = "payout_reversal"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettlementLine:
+    """
+    One movement of the provider's balance, as its settlement report tells it.
+
+    *reference* is the provider's id of the movement, *source* that of the object that moved, named
+    as in `Snapshot.reference`; *parent_reference* is the charge of a refund or dispute. Amounts are
+    minor units of *currency*, the balance's own; what the merchant gets is above zero:
+    net = gross - fee. *paid* is what the buyer paid or got back, where that is another currency.
+    *payout* names the payout that paid this line out; "" where it has not been.
+    """
+
+    reference: str
+    category: Category
+    source: str
+    currency: str
+    gross_minor: int
+    fee_minor: int
+    net_minor: int
+    occurred_at: datetime
+    parent_reference: str = ""
+    paid: Money | None = None
+    rate: str = ""
+    payout: str = ""
 
 
 class Secret:
@@ -242,8 +300,8 @@ class PaymentProvider(abc.ABC):
     """
     The three things no provider lacks.
 
-    Each returns a `Result` for any clear answer, a decline included. It raises
-    `errors.Unavailable` only when surely nothing happened, and `errors.OutcomeUnknown` when it may
+    Each returns a `Result` for any clear answer, a decline included (`errors.Declined` is taken for
+    one too). It raises `errors.Unavailable` only when surely nothing happened, and `errors.OutcomeUnknown` when it may
     have: every other exception is taken for the latter.
 
     The class variables declare what may be relied on when an outcome is unknown.
@@ -251,6 +309,8 @@ class PaymentProvider(abc.ABC):
     *lookup_by_key*: `get_status` finds an operation by our key alone (by reference it always
     can). *not_found_settles_after*: once this long has passed since an operation was sent,
     "not found" is final; before that the request may still be on its way.
+    *repeats_before_lookup*: finding by key lags behind (a search index), so that while the key
+    lives the same request is sent again instead.
     """
 
     __slots__ = ("__weakref__", "config")
@@ -259,12 +319,18 @@ class PaymentProvider(abc.ABC):
     Config: ClassVar[type[Any]]
     idempotency_key_ttl: ClassVar[timedelta | None] = None
     lookup_by_key: ClassVar[bool] = False
+    repeats_before_lookup: ClassVar[bool] = False
     not_found_settles_after: ClassVar[timedelta] = timedelta(minutes=5)
     #: True for a provider that moves no real money; a live installation refuses it.
     for_tests: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config
+
+    @property
+    def mode(self) -> str:
+        """`test` or `live`, where the provider can tell by its config; else ""."""
+        return "test" if self.for_tests else ""
 
     @abc.abstractmethod
     async def charge(self, request: ChargeRequest, /) -> Result:
@@ -283,103 +349,3 @@ class PaymentProvider(abc.ABC):
 
     async def close(self) -> None:  # noqa: B027  (most providers hold nothing open)
         """Release connections; the provider is not used afterwards."""
-
-
-# --- Optional powers: having the method is the opt-in -------------------------------------------
-
-
-@runtime_checkable
-class Charges(Protocol):
-    """What a function needs that only collects money."""
-
-    async def charge(self, request: ChargeRequest, /) -> Result:
-        """Collect or authorize money once per key."""
-        ...
-
-
-@runtime_checkable
-class Captures(Protocol):
-    """Captures what was authorized, in parts where the provider allows it."""
-
-    async def capture(self, request: CaptureRequest, /) -> Result:
-        """Capture what the request says, once per key."""
-        ...
-
-
-@runtime_checkable
-class Voids(Protocol):
-    """Releases an authorization."""
-
-    async def void(self, request: VoidRequest, /) -> Result:
-        """Release what is not captured."""
-        ...
-
-
-@runtime_checkable
-class VerifiesWebhooks(Protocol):
-    """Checks a delivery's signature over the raw bytes; pure, synchronous, constant time."""
-
-    def verify(self, headers: Mapping[str, str], body: bytes, /, *, now: datetime) -> WebhookEvent:
-        """:raises BadSignature: if it was not signed with our secret within the tolerance."""
-        ...
-
-
-@runtime_checkable
-class TranslatesWebhooks(Protocol):
-    """Turns a verified body into snapshots; pure and synchronous."""
-
-    def facts(self, body: bytes, /) -> Iterable[Snapshot]:
-        """Say what a verified delivery tells."""
-        ...
-
-
-@runtime_checkable
-class ListsObjects(Protocol):
-    """Tells everything it holds, so that both books can be compared."""
-
-    def list_objects(self) -> AsyncIterator[Snapshot]:
-        """Every object, in any order, as it is now."""
-        ...
-
-
-@runtime_checkable
-class TellsBalance(Protocol):
-    """Tells what it owes the merchant now, by currency."""
-
-    async def balances(self) -> Mapping[str, int]:
-        """Minor units owed, by currency."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookEvent:
-    """The envelope of a verified delivery: *event_id* is unique per provider account."""
-
-    event_id: str
-    type: str
-
-
-POWERS: Mapping[str, type[Any]] = {
-    "captures": Captures,
-    "voids": Voids,
-    "verifies webhooks": VerifiesWebhooks,
-    "translates webhooks": TranslatesWebhooks,
-    "lists objects": ListsObjects,
-    "tells balance": TellsBalance,
-}
-
-
-def capabilities(provider: PaymentProvider | type[PaymentProvider]) -> list[str]:
-    """Name the optional powers that *provider* has, in the order of `POWERS`."""
-    found = [name for name, power in POWERS.items() if _has(provider, power)]
-    if provider.idempotency_key_ttl is not None:
-        found.append("honours keys")
-    if provider.lookup_by_key:
-        found.append("looks up by key")
-    return found
-
-
-def _has(provider: PaymentProvider | type[PaymentProvider], power: type[Any]) -> bool:
-    # isinstance() on a runtime Protocol only asks for the method names, which is what is meant.
-    names = [name for name in vars(power) if not name.startswith("_")]
-    return all(callable(getattr(provider, name, None)) for name in names)

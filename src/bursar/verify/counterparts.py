@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from bursar.ledger import balances
-from bursar.payments import accounts, booking, folding, recording, statements
+from bursar import errors
+from bursar.payments import accounts, folding, recording, statements
 from bursar.payments.models import Fact, ProviderAccount
-from bursar.providers.base import (
-    Kind,
-    ListsObjects,
-    PaymentProvider,
-    RefundStatus,
-    Snapshot,
-    TellsBalance,
-)
+from bursar.providers.base import Kind, PaymentProvider, RefundStatus, Snapshot
+from bursar.providers.powers import ListsObjects
 
 Row = Mapping[str, object]
 
@@ -71,7 +65,12 @@ def money_in(snapshot: Snapshot) -> Counter[str]:
 def compare_balances() -> Iterator[Row]:
     """Currencies in which a provider owes another amount than our receivable says."""
     for account in ProviderAccount.objects.order_by("name").values_list("name", flat=True):
-        theirs, ours = owed(account), receivable(account)
+        try:
+            theirs = accounts.owed(account)
+        except (errors.Unavailable, errors.OutcomeUnknown) as error:
+            yield {"account": account, "could not be asked": str(error)}
+            continue
+        ours = accounts.receivable(account)
         if theirs is not None:
             for currency in sorted(ours.keys() | theirs.keys()):
                 our, their = ours.get(currency, 0), theirs.get(currency, 0)
@@ -80,27 +79,3 @@ def compare_balances() -> Iterator[Row]:
                         "account": account, "currency": currency,
                         "ours_minor": our, "theirs_minor": their,
                     }  # fmt: skip
-
-
-def owed(account: str) -> dict[str, int] | None:
-    """What a provider says it owes us, by currency, in minor units; None if it does not tell."""
-    provider = accounts.get(account)
-    if not isinstance(provider, TellsBalance):
-        return None
-    told = accounts.run(_balances(provider))
-    return {currency: amount for currency, amount in told.items() if amount}
-
-
-async def _balances(provider: PaymentProvider) -> Mapping[str, int]:
-    assert isinstance(provider, TellsBalance)
-    return await provider.balances()
-
-
-def receivable(account: str) -> dict[str, int]:
-    """What a provider account owes us by our books, by currency, in minor units."""
-    prefix = f"{booking.receivable(account)}:"
-    return {
-        name.removeprefix(prefix): amount
-        for name, amount in balances.balances(prefix=prefix).items()
-        if amount
-    }

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from bursar import clock, errors, fields, groupcommit, ids, sql
-from bursar.payments import accounts, recording
+from bursar.payments import accounts, lookup, recording
 from bursar.payments.models import RawBody
-from bursar.providers import base
-from bursar.providers.base import TranslatesWebhooks, VerifiesWebhooks
+from bursar.providers import powers
+from bursar.providers.powers import TranslatesWebhooks, VerifiesWebhooks
 from bursar.queue import leasing
 from bursar.webhooks.models import InboxEvent
 
@@ -42,7 +42,7 @@ class BodyTooLarge(errors.Invalid):
 
 def verify(
     *, provider_account: str, headers: Mapping[str, str], body: bytes, now: datetime
-) -> base.WebhookEvent:
+) -> powers.WebhookEvent:
     """
     Check a delivery; nothing is stored.
 
@@ -60,7 +60,7 @@ def verify(
 def receive(
     *,
     provider_account: str,
-    event: base.WebhookEvent,
+    event: powers.WebhookEvent,
     body: bytes,
     raw_id: str,
     now: datetime,
@@ -105,11 +105,14 @@ def _process(provider_account: str, event_id: str, now: datetime) -> None:
     provider = accounts.get(provider_account)
     if body is None or not isinstance(provider, TranslatesWebhooks):
         raise errors.NotFound(f"event {event_id} has no body, or its provider cannot read it")
+    told = list(provider.facts(bytes(body)))
     recording.record(
         provider_account=provider_account,
-        snapshots=provider.facts(bytes(body)),
+        snapshots=told,
         source="webhook",
         raw=event.raw,
         now=now,
     )
+    for snapshot in lookup.needs_fetching(provider_account, told):
+        lookup.enqueue_fetch(provider_account, snapshot, now)
     InboxEvent.objects.filter(pk=event.pk).update(processed_at=now)

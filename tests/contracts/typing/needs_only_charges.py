@@ -1,10 +1,10 @@
 """Who only collects money asks for `Charges`, and gets anything that has it."""
 
 from bursar.money import Money
-from bursar.providers import base
+from bursar.providers import base, powers
 
 
-async def collect(till: base.Charges) -> base.Result:
+async def collect(till: powers.Charges) -> base.Result:
     amount = Money(100, "EUR")
     return await till.charge(base.ChargeRequest(key="att_1", amount=amount, method="tok_visa"))
 

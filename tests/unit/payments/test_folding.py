@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bursar.money import Money
-from bursar.payments import folding
+from bursar.payments import folding, states
 from bursar.payments.folding import Asked, Commands, RefundCommand
 from bursar.payments.states import PaymentStatus
 from bursar.providers.base import Kind, RefundStatus, Snapshot
@@ -31,7 +31,7 @@ def snapshots(draw: st.DrawFn, kind: Kind) -> Snapshot:
     return Snapshot(
         kind=kind,
         reference="one",
-        status=draw(st.sampled_from(sorted(folding.RANKS[kind]))),
+        status=draw(st.sampled_from(sorted(states.RANKS[kind]))),
         amount=draw(monies),
         captured_minor=draw(small),
         refunded_minor=draw(small),
@@ -99,7 +99,7 @@ def test_every_status_has_a_rank() -> None:
         Kind.FEE: base.MovementStatus,
         Kind.PAYOUT: base.MovementStatus,
     }
-    assert {kind: set(ranks) for kind, ranks in folding.RANKS.items()} == {
+    assert {kind: set(ranks) for kind, ranks in states.RANKS.items()} == {
         kind: set(known) for kind, known in statuses.items()
     }
 
@@ -289,10 +289,10 @@ def test_a_dispute_holds_what_was_withdrawn_and_not_reinstated() -> None:
     assert held == [0, 0, 1000, 0, 1000, 1000]
 
 
-def test_a_dispute_in_another_currency_is_not_in_the_payments_amounts() -> None:
+def test_a_dispute_in_the_balances_currency_is_held_at_the_charges_own_rate() -> None:
     provider = histories.COURSES["abroad"]()
     state = folding.fold(provider.commands(), (), provider.news[:5])
-    assert state.disputed_minor == 0
+    assert state.disputed_minor == 400
     assert state.disputes[0].withdrawn_minor == 266
 
 

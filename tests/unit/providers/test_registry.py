@@ -15,7 +15,7 @@ from bursar.providers.sandbox.provider import BlindSandbox, KeylessSandbox, Look
 
 MODULE = """
 from dataclasses import dataclass
-from bursar.providers import base, mixins
+from bursar.providers import base, mixins, over_http
 
 @dataclass(frozen=True, slots=True)
 class Config:
@@ -34,7 +34,7 @@ class Good(mixins.LoggingMixin, mixins.RetryMixin, base.PaymentProvider):
     __slots__ = ()
     name, Config = "good", Config
 
-class Half(mixins.JsonOverHttp):
+class Half(over_http.JsonOverHttp):
     __slots__ = ()
     name = "half"
     async def charge(self, request, /): ...
@@ -48,7 +48,7 @@ class Complete(mixins.LoggingMixin, Half):
 class Open(Half):
     Config = Loose
 
-class Nameless(mixins.JsonOverHttp):
+class Nameless(over_http.JsonOverHttp):
     async def charge(self, request, /): ...
     async def refund(self, request, /): ...
     async def get_status(self, request, /): ...

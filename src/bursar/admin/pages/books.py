@@ -9,7 +9,7 @@ from bursar.admin.pages.states import ROWS_MAX, buttons, with_balances
 from bursar.admin.showing import Page, Shown, Table, at, link_to, money, state, words
 from bursar.ledger.models import Account, Transfer
 from bursar.payments.models import Fact, ProviderAccount, RawBody
-from bursar.providers import base, registry
+from bursar.providers import powers, registry
 from bursar.queue.models import Job
 from bursar.webhooks.models import InboxEvent
 
@@ -110,11 +110,11 @@ def job(row: Job) -> Page:
 
 def provider_account(row: ProviderAccount) -> Page:
     """A provider account and its powers."""
-    powers = ", ".join(base.capabilities(registry.get_class(row.provider)))
+    offered = ", ".join(powers.capabilities(registry.get_class(row.provider)))
     return Page(
         title=row.name,
         facts=[
-            ("provider", row.provider), ("can", powers or "charge and refund"),
+            ("provider", row.provider), ("can", offered or "charge and refund"),
             ("webhooks at", f"/hooks/{row.name}"),
             *((words(key), str(value)) for key, value in row.config.items()),
             ("secrets", "from the environment or the secrets directory"),

@@ -6,7 +6,7 @@ attribute `conformance = Conformance(...)`. What it has no power or no test meth
 as not offered, never as passed.
 """
 
-from bursar.providers.conformance import objects, operations
+from bursar.providers.conformance import faults, objects, operations
 from bursar.providers.conformance.suite import (
     Case,
     CaseResult,
@@ -24,6 +24,7 @@ __all__ = [
     "Conformance",
     "Verdict",
     "cases",
+    "faults",
     "methods_of",
     "objects",
     "operations",

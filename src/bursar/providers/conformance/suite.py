@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from bursar import errors, ids, money
 from bursar.money import Money
-from bursar.providers import base
+from bursar.providers import base, powers
 from bursar.providers.base import ChargeRequest, Kind, Operation, Outcome, PaymentProvider, Result
 
 #: "Not found" is only waited for where it is final soon.
@@ -31,14 +31,19 @@ class Conformance:
     """
     How a provider's test account is made to do what a case needs.
 
-    Each text is a `ChargeRequest.method`, "" where there is none. *delivery* makes a webhook
-    (headers and body) really signed at a given time. *currencies* are tried one by one.
+    Each text is a `ChargeRequest.method`, "" where there is none. *faults* has methods for what
+    goes wrong on the way, by the names in `conformance.faults`; a method's fault strikes the first
+    call of a key. *delivery* makes a webhook (headers and body) really signed at a given time.
+    *currencies* are tried one by one. Without *several_captures* one capture releases the rest.
     """
 
     approved: str = "tok_approved"
     declined: str = ""
     timeout_after: str = ""
     lost: str = ""
+    disputed: str = ""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    several_captures: bool = True
     currencies: tuple[str, ...] = ("JPY", "EUR", "KWD", "CLF")
     delivery: Callable[[Any, datetime], tuple[Mapping[str, str], bytes]] | None = None
 
@@ -112,10 +117,13 @@ class Case:
 
     def missing(self, provider: PaymentProvider, methods: Conformance) -> str:
         """What the provider does not offer; "" where the case can be tried."""
-        offered = set(base.capabilities(provider))
-        for name in ("declined", "timeout_after", "lost", "delivery"):
+        offered = set(powers.capabilities(provider))
+        for name in ("declined", "timeout_after", "lost", "disputed", "delivery"):
             if getattr(methods, name):
                 offered.add(f"test method: {name}")
+        offered |= {f"fault: {name}" for name in methods.faults}
+        if methods.several_captures:
+            offered.add("several captures")
         for currency in methods.currencies:
             offered.add(f"a currency of {money.exponent_of(currency)} decimals")
         if provider.not_found_settles_after <= SETTLING_MAX:
@@ -155,10 +163,16 @@ async def run(
     return [await run_case(make, case) for case in (cases() if only is None else only)]
 
 
-async def run_case(make: Callable[[], PaymentProvider], case: Case) -> CaseResult:
-    """Try one case; an exception of any kind is a failure of the provider."""
+async def run_case(
+    make: Callable[[], PaymentProvider], case: Case, methods: Conformance | None = None
+) -> CaseResult:
+    """
+    Try one case; an exception of any kind is a failure of the provider.
+
+    *methods* are those of the server behind it, by default what the provider says of it.
+    """
     provider = make()
-    methods = methods_of(provider)
+    methods = methods or methods_of(provider)
     began = time.perf_counter()
     verdict, detail = Verdict.PASSED, ""
     try:

@@ -26,10 +26,11 @@ from bursar.providers.base import (
     Snapshot,
     StatusRequest,
     VoidRequest,
-    WebhookEvent,
 )
 from bursar.providers.conformance.suite import Conformance
-from bursar.providers.mixins import Answer, JsonOverHttp, LoggingMixin, RetryMixin
+from bursar.providers.mixins import LoggingMixin, RetryMixin
+from bursar.providers.over_http import Answer, JsonOverHttp
+from bursar.providers.powers import WebhookEvent
 from bursar.providers.sandbox import outcomes, signing, wire
 from bursar.providers.sandbox.book import Book
 from bursar.providers.sandbox.faults import Faults
@@ -112,6 +113,16 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
         declined="tok_declined_hard",
         timeout_after="tok_timeout_after_charge",
         lost="tok_timeout_before",
+        disputed="tok_createDispute",
+        faults=MappingProxyType(
+            {
+                "reset": "tok_reset_mid_answer",
+                "garbage": "tok_garbage_answer",
+                "turned_away": "tok_unavailable_once",
+                "wrong_amount": "tok_wrong_amount",
+                "slow_body": "tok_slow",
+            }
+        ),
         delivery=_sample_delivery,
     )
 

@@ -1,0 +1,185 @@
+"""Reconciling a settlement report, and answering disputes, as commands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from bursar.cli.starting import started
+
+if TYPE_CHECKING:
+    from bursar.reconciliation.reconciling import Report
+
+ROWS_SHOWN = 100
+
+disputes = typer.Typer(invoke_without_command=True, help="Disputes that want an answer.")
+Account = Annotated[str, typer.Option(help="The provider account.")]
+
+
+def reconcile(
+    account: Account,
+    file: Annotated[
+        Optional[Path],  # noqa: UP045  (Typer reads this at run time)
+        typer.Argument(help="A settlement report, as the provider writes it."),
+    ] = None,
+    since: Annotated[
+        Optional[datetime],  # noqa: UP045
+        typer.Option(formats=["%Y-%m-%d"], help="Without FILE: ask the provider, from this day."),
+    ] = None,
+    until: Annotated[
+        Optional[datetime],  # noqa: UP045
+        typer.Option(formats=["%Y-%m-%d"], help="When the report ends; else with its last line."),
+    ] = None,
+) -> None:
+    """
+    Match a settlement report with the books; what these missed is booked, the rest is told.
+
+    Exit status 1: something does not match.
+    """
+    with started():
+        from bursar import clock, errors
+        from bursar.reconciliation import loading, reconciling
+
+        if file is not None:
+            loaded = loading.read_file(file, provider_account=account)
+        elif since is not None:
+            loaded = loading.ask(provider_account=account, since=since.replace(tzinfo=UTC))
+        else:
+            raise errors.ValidationError("a FILE is needed, or --since", param="FILE")
+        end = until.replace(tzinfo=UTC) if until else None
+        report = reconciling.reconcile(loaded, provider_account=account, now=clock.now(), until=end)
+        level = _show(report, account)
+    if not report.clean or not level:
+        raise typer.Exit(1)
+
+
+def _show(report: Report, account: str) -> bool:
+    """Print what was found; whether the receivable is what the provider says."""
+    from rich.markup import escape
+
+    from bursar.cli import tables
+    from bursar.money import Money
+    from bursar.reconciliation import reconciling
+
+    if report.already_loaded:
+        tables.say(f"{report.file} came before; what is open is matched anew")
+    else:
+        tables.say(f"{report.loaded} lines of {report.file or account} loaded")
+    sums = tables.table(
+        f"Reconciliation {report.id}", "class", "currency", "lines", "their gross", "ours",
+        "our gross", numbers=("lines", "their gross", "ours", "our gross"),
+    )  # fmt: skip
+    for total in report.totals:
+        theirs = Money(total.lines_minor, total.currency).amount
+        ours = Money(total.entries_minor, total.currency).amount
+        sums.add_row(total.verdict.value, total.currency, str(total.lines), f"{theirs:,f}",
+                     str(total.entries), f"{ours:,f}")  # fmt: skip
+    tables.console.print(sums)
+    if breaks := report.breaks:
+        shown = tables.table("What does not match", "class", "movement", "of", "why")
+        for one in breaks[:ROWS_SHOWN]:
+            first = (one.entries or one.lines)[0]
+            source = reconciling.source_of(one)
+            shown.add_row(
+                one.verdict.value, first.category.value, escape(source), escape(one.reason)
+            )
+        tables.console.print(shown)
+        if len(breaks) > ROWS_SHOWN:
+            tables.say(f"and {len(breaks) - ROWS_SHOWN} more")
+    return _show_balance(account)
+
+
+def _show_balance(account: str) -> bool:
+    from bursar import errors
+    from bursar.cli import tables
+    from bursar.money import Money
+    from bursar.payments import accounts
+
+    ours = accounts.receivable(account)
+    try:
+        theirs = accounts.owed(account)
+    except (errors.Unavailable, errors.OutcomeUnknown) as error:
+        tables.say(f"the balance could not be asked for: {error}")
+        return True
+    if theirs is None:
+        return True
+    level = True
+    for currency in sorted(ours.keys() | theirs.keys()):
+        our, their = (Money(side.get(currency, 0), currency) for side in (ours, theirs))
+        level = level and our == their
+        word = "is level with" if our == their else "DIFFERS from"
+        tables.say(f"our receivable of {our} {word} the provider's balance of {their}")
+    return level
+
+
+@disputes.callback()
+def show_disputes(context: typer.Context) -> None:
+    """List the disputes that want an answer, the most urgent first."""
+    if context.invoked_subcommand is None:
+        with started():
+            from bursar.cli import tables
+            from bursar.money import Money
+            from bursar.payments import disputing
+
+            shown = tables.table("Disputes", "account", "dispute", "of", "amount", "respond by")
+            for one in disputing.unanswered():
+                by = f"{one.respond_by:%Y-%m-%d %H:%M}" if one.respond_by else "-"
+                amount = Money(one.amount_minor, one.currency)
+                shown.add_row(one.account, one.reference, one.parent_reference, str(amount), by)
+            tables.console.print(shown if shown.row_count else "no dispute wants an answer")
+
+
+@disputes.command("answer")
+def answer(
+    dispute: Annotated[str, typer.Argument(help="The provider's id of the dispute.")],
+    account: Account,
+    evidence: Annotated[
+        list[str], typer.Option("--evidence", metavar="NAME=TEXT", help="Repeatable.")
+    ],
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Send it to the bank; most often once and for good.")
+    ] = False,
+) -> None:
+    """Tell our side of a dispute, by the provider's own names for what is evidence."""
+    with started():
+        from bursar.cli import options, tables
+        from bursar.payments import disputing
+
+        texts = options.read_pairs("--evidence", evidence)
+        result = disputing.answer(
+            provider_account=account, reference=dispute, texts=texts, submit=submit
+        )
+        tables.say(f"{dispute}: {result.snapshots[0].status if result.snapshots else 'told'}")
+
+
+def check(account: str) -> None:
+    """Print what an account still lacks before it can take money; exit status 1 if anything."""
+    with started():
+        from rich.markup import escape
+
+        from bursar import settings
+        from bursar.cli import tables
+        from bursar.payments import accounts
+        from bursar.providers.powers import ChecksSetup, SetupFinding
+
+        provider = accounts.get(account)
+        if not isinstance(provider, ChecksSetup):
+            tables.say(f"{provider.name} offers no check of its set-up")
+            return
+        hook_url = f"https://{settings.current.hosts[0]}/hooks/{account}"
+        findings = provider.check_setup(hook_url=hook_url)
+
+        async def found() -> list[SetupFinding]:
+            return [one async for one in findings]
+
+        shown = tables.table(f"{account} at {provider.name}", "", "what", "how it is")
+        told = accounts.run(found())
+        for one in told:
+            mark = "[green]ok[/]" if one.good else "[bold red]missing[/]"
+            shown.add_row(mark, one.subject, escape(one.told))
+        tables.console.print(shown)
+        if not all(one.good for one in told):
+            raise typer.Exit(1)

@@ -1,0 +1,104 @@
+"""Disputes that want an answer, and answering them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Max
+
+from bursar import clock, errors, fields, groupcommit, ids
+from bursar.access import auditing
+from bursar.payments import accounts, attempting, folding, recording, statements
+from bursar.payments.models import Fact
+from bursar.providers.base import DisputeStatus, EvidenceRequest, Kind, Outcome, Result
+from bursar.providers.powers import SubmitsEvidence
+
+TEXT_LETTERS_MAX = 20_000
+_WANTS_ANSWER = (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.INQUIRY)
+
+
+class NoEvidence(errors.Invalid):
+    """The provider takes no evidence through its API."""
+
+    code = "no_evidence"
+
+
+class EvidenceRefused(errors.Declined):
+    """The provider did not take the evidence."""
+
+    code = "evidence_refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """A dispute that wants an answer, in minor units; *respond_by* where the provider says when."""
+
+    account: str
+    reference: str
+    parent_reference: str
+    amount_minor: int
+    currency: str
+    respond_by: datetime | None
+
+
+def unanswered() -> list[Unanswered]:
+    """The disputes that want an answer, the most urgent first, then those without a time."""
+    return sorted(_unanswered(), key=lambda one: (one.respond_by is None, str(one.respond_by)))
+
+
+def _unanswered() -> Iterator[Unanswered]:
+    told = Fact.objects.filter(kind=Kind.DISPUTE).values_list("provider_account_id", "reference")
+    for account, reference, _ in told.annotate(Max("id")).order_by("provider_account_id"):
+        facts = statements.facts_of_object(account, (Kind.DISPUTE.value, reference))
+        dispute = folding.merge_all(facts)[0]
+        if dispute.status in _WANTS_ANSWER:
+            yield Unanswered(
+                account=account, reference=reference, parent_reference=dispute.parent_reference,
+                amount_minor=dispute.amount.amount_minor, currency=dispute.amount.currency,
+                respond_by=dispute.respond_by,
+            )  # fmt: skip
+
+
+def answer(
+    *, provider_account: str, reference: str, texts: Mapping[str, str], submit: bool
+) -> Result:
+    """
+    Tell our side of a dispute, and record what the provider makes of it; blocks.
+
+    :raises NoEvidence: if the provider takes none; :raises EvidenceRefused: if it refused it;
+    :raises errors.Unavailable: if it could not be told; :raises errors.OutcomeUnknown: if it may
+        have been: it is told again under another key, which changes nothing.
+    """
+    provider = accounts.get(provider_account)
+    if not isinstance(provider, SubmitsEvidence):
+        raise NoEvidence(f"{provider_account} takes no evidence")
+    for name, text in texts.items():
+        fields.check_text(name, text, TEXT_LETTERS_MAX, required=True)
+    request = EvidenceRequest(
+        key=ids.new(ids.ATTEMPT), reference=reference, texts=texts, submit=submit
+    )
+    sending = provider.submit_evidence(request)
+
+    async def tell() -> Result:
+        async with asyncio.timeout(attempting.CALL_SECONDS_MAX):
+            return await sending
+
+    result = accounts.run(tell())
+    if result.outcome is Outcome.DECLINED:
+        raise EvidenceRefused(f"{provider_account} refused the evidence: {result.code}")
+    now = clock.now()
+
+    def record() -> None:
+        auditing.write(
+            action="dispute.submit" if submit else "dispute.evidence",
+            subject=f"{provider_account}/{reference}", now=now, after={"evidence": sorted(texts)},
+        )  # fmt: skip
+        recording.record(
+            provider_account=provider_account, snapshots=result.snapshots, source="answer", now=now
+        )
+
+    groupcommit.commits.wait(record)
+    return result

@@ -1,0 +1,99 @@
+"""The circuit breaker of one provider account: while it is open, nothing is sent there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from weakref import WeakSet
+
+from bursar import clock, errors, logs
+
+#: So many calls without a clear answer, one after the other, open the circuit.
+FAILURES_MAX = 10
+#: How long it stays open at first; each probe that fails doubles it, up to the longest.
+OPEN_SECONDS_FIRST, OPEN_SECONDS_MAX = 5.0, 60.0
+
+log = logs.get(__name__)
+
+
+class State(StrEnum):
+    """Whether calls go through (closed), are refused (open), or one is tried (half open)."""
+
+    CLOSED = "closed"
+    HALF_OPEN = "half_open"
+    OPEN = "open"
+
+
+class Circuit:
+    """
+    Counts failures in a row (Nygard, Release It!, "Circuit Breaker").
+
+    A clear answer, a decline included, closes it; `FAILURES_MAX` failures open it, and so does one
+    refusal of our key: another call with the same key is refused as well. After its time one call
+    probes; all others are still turned away. *monotonic* is a clock in seconds.
+    """
+
+    __slots__ = (
+        "__weakref__", "_failures", "_monotonic", "_open_seconds", "_open_until", "_probing",
+        "name", "why",
+    )  # fmt: skip
+
+    def __init__(self, name: str, *, monotonic: Callable[[], float] = clock.monotonic) -> None:
+        self.name = name
+        self.why = ""
+        self._monotonic = monotonic
+        self._failures = 0
+        self._open_seconds = 0.0
+        self._open_until = 0.0
+        self._probing = False
+        circuits.add(self)
+
+    @property
+    def state(self) -> State:
+        """What would become of a call now."""
+        if not self._open_seconds:
+            return State.CLOSED
+        waiting = self._probing or self._monotonic() < self._open_until
+        return State.OPEN if waiting else State.HALF_OPEN
+
+    def enter(self) -> None:
+        """
+        Ask to send; the caller then tells `succeeded`, `failed` or `left`.
+
+        :raises errors.ExternalAPIError: while it is open; `after_seconds` tells for how long.
+        """
+        state = self.state
+        if state is State.OPEN:
+            left = max(self._open_until - self._monotonic(), 0.1)
+            raise errors.ExternalAPIError(
+                f"{self.name} is not asked for {left:.0f} s more: {self.why}", after_seconds=left
+            )
+        self._probing = state is State.HALF_OPEN
+
+    def succeeded(self) -> None:
+        """Hear of a clear answer."""
+        if self._open_seconds:
+            log.warning("circuit_closed", provider=self.name)
+        self._failures, self._open_seconds, self._probing, self.why = 0, 0.0, False, ""
+
+    def failed(self, why: str, *, at_once: bool = False) -> None:
+        """Hear of a call without a clear answer; *at_once* opens whatever the count."""
+        self._failures += 1
+        if self._probing or at_once or self._failures >= FAILURES_MAX:
+            self._open(why, OPEN_SECONDS_MAX if at_once else OPEN_SECONDS_FIRST)
+
+    def left(self) -> None:
+        """Hear that a call was given up by its caller, which tells nothing."""
+        self._probing = False
+
+    def _open(self, why: str, first_seconds: float) -> None:
+        doubled = min(self._open_seconds * 2, OPEN_SECONDS_MAX)
+        self._open_seconds = max(first_seconds, doubled)
+        self._open_until = self._monotonic() + self._open_seconds
+        self._probing, self.why = False, why
+        # The alarm: an error in the log, and `bursar_provider_circuit_open` in the metrics.
+        log.error("circuit_opened", provider=self.name, why=why, seconds=self._open_seconds)
+
+
+#: Every circuit of this process, for the metrics.
+circuits: WeakSet[Circuit] = WeakSet()

@@ -1,0 +1,251 @@
+"""Stripe as a provider: which call of its API each operation is, and how its answers are meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from bursar import errors
+from bursar.providers import base, over_http, results
+from bursar.providers.base import BadSignature, Kind, Operation, Outcome, Result, Secret, Snapshot
+from bursar.providers.conformance.suite import Conformance
+from bursar.providers.mixins import LoggingMixin, RetryMixin
+from bursar.providers.powers import WebhookEvent
+from bursar.providers.stripe import checking, objects, settling, signing, units, wire
+
+#: The method that sends the buyer to a page of Stripe's (Checkout) for all they need to enter.
+CHECKOUT = "checkout"
+_MOVE = ["latest_charge.balance_transaction"]
+_PATHS = {Kind.CHARGE: "payment_intents", Kind.REFUND: "refunds", Kind.DISPUTE: "disputes",
+          Kind.PAYOUT: "payouts"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StripeConfig:
+    """
+    *api_key* is a secret or restricted key, for test or live mode; *webhook_secret* may hold
+    several secrets, separated by blanks, while one is rolled. *return_url* is where buyers come
+    back to after 3-D Secure or Checkout. *payment_method_types*, separated by blanks, narrows what
+    the dashboard offers. With *multicapture* authorizations stay open after a partial capture,
+    where account and card allow it; else the first capture releases the rest.
+    """
+
+    api_key: Secret
+    webhook_secret: Secret = field(default_factory=lambda: Secret(""))
+    return_url: str = ""
+    payment_method_types: str = ""
+    multicapture: bool = False
+    url: str = "https://api.stripe.com"
+    timeout_seconds: float = 30.0
+
+    def __post_init__(self) -> None:
+        """:raises ValueError: if the key would travel in the clear."""
+        loopback = self.url.startswith(("http://127.0.0.1:", "http://[::1]:", "http://localhost:"))
+        if not (self.url.startswith("https://") or loopback):
+            raise ValueError("url must begin with https://")
+
+
+def _sample_delivery(provider: StripeBank, at: datetime) -> tuple[dict[str, str], bytes]:
+    """A webhook signed as Stripe would at that time."""
+    body = (
+        b'{"id":"evt_1","type":"payment_intent.succeeded","livemode":false,"data":{"object":{"id":'
+        b'"pi_1","object":"payment_intent","amount":1000,"amount_received":1000,"currency":"eur",'
+        b'"status":"succeeded","created":1700000000}}}'
+    )
+    secrets = provider.config.webhook_secret.reveal().split()
+    return {"Stripe-Signature": signing.sign(secrets, body, at=at)}, body
+
+
+class StripeBank(settling.StripeSettlements, checking.StripeSetup):
+    """Every operation at Stripe, without logging and retrying."""
+
+    __slots__ = ()
+
+    name = "stripe"
+    Config = StripeConfig
+    idempotency_key_ttl: ClassVar[timedelta | None] = timedelta(hours=24)
+    lookup_by_key: ClassVar[bool] = True
+    repeats_before_lookup: ClassVar[bool] = True
+    not_found_settles_after: ClassVar[timedelta] = timedelta(hours=1)  # the search index lags
+    config: StripeConfig
+
+    @property
+    def conformance(self) -> Conformance:
+        """Stripe's own test methods (docs.stripe.com/testing)."""
+        return Conformance(
+            approved="pm_card_visa", declined="pm_card_chargeDeclined",
+            disputed="pm_card_createDispute", several_captures=self.config.multicapture,
+            currencies=("JPY", "EUR", "ISK", "UGX"), delivery=_sample_delivery,
+        )  # fmt: skip
+
+    @property
+    def mode(self) -> str:
+        """As the key says."""
+        return "live" if "_live_" in self.config.api_key.reveal()[:9] else "test"
+
+    async def charge(self, request: base.ChargeRequest, /) -> Result:
+        """Create and confirm a payment intent, or open a page of Checkout for one."""
+        if request.method == CHECKOUT:
+            return await self._open_page(request)
+        customer, _, method = request.method.rpartition("/")
+        types = self.config.payment_method_types.split()
+        back = self.config.return_url
+        automatic = {"enabled": True, "allow_redirects": "always" if back else "never"}
+        form = {
+            **self._amount(request), "confirm": True, "customer": customer,
+            "payment_method": method, "payment_method_types": types, "return_url": back,
+            "automatic_payment_methods": {} if types else automatic,
+            "payment_method_options": self._options(request), "expand": _MOVE,
+            "capture_method": "automatic" if request.capture else "manual",
+            "metadata": {objects.KEY: request.key, **request.metadata},
+        }  # fmt: skip
+        return await self._ask("/v1/payment_intents", request.key, form)
+
+    async def _open_page(self, request: base.ChargeRequest) -> Result:
+        metadata = {objects.KEY: request.key, **request.metadata}
+        amount = self._amount(request)
+        price = {"currency": amount["currency"], "unit_amount": amount["amount"],
+                 "product_data": {"name": request.metadata.get("order") or request.key}}  # fmt: skip
+        form = {
+            "mode": "payment", "client_reference_id": request.key, "metadata": metadata,
+            "success_url": self.config.return_url, "cancel_url": self.config.return_url,
+            "payment_method_types": self.config.payment_method_types.split(),
+            "line_items": [{"price_data": price, "quantity": 1}],
+            "payment_method_options": self._options(request),
+            "payment_intent_data": {
+                "metadata": {**metadata, objects.HOSTED: "yes"},
+                "capture_method": "automatic" if request.capture else "manual",
+            },
+        }  # fmt: skip
+        return await self._ask("/v1/checkout/sessions", request.key, form)
+
+    async def capture(self, request: base.CaptureRequest, /) -> Result:
+        """Capture a part or all; what is left stays open only with `multicapture`."""
+        form = {"amount_to_capture": units.units_of(request.amount), "expand": _MOVE}
+        if self.config.multicapture and not request.final:
+            form["final_capture"] = False
+        path = f"/v1/payment_intents/{request.reference}/capture"
+        return await self._ask(path, request.key, form)
+
+    async def void(self, request: base.VoidRequest, /) -> Result:
+        """Cancel the intent, which releases what is not captured."""
+        path = f"/v1/payment_intents/{request.reference}/cancel"
+        return await self._ask(path, request.key, {"expand": _MOVE})
+
+    async def refund(self, request: base.RefundRequest, /) -> Result:
+        """Refund the intent's charge."""
+        kind = "charge" if request.reference.startswith("ch_") else "payment_intent"
+        form = {
+            kind: request.reference, "amount": units.units_of(request.amount),
+            "metadata": {objects.KEY: request.key, **request.metadata},
+            "expand": ["balance_transaction"],
+        }  # fmt: skip
+        return await self._ask("/v1/refunds", request.key, form)
+
+    async def submit_evidence(self, request: base.EvidenceRequest, /) -> Result:
+        """Stage the texts, or submit them to the bank for good."""
+        form = {"evidence": request.texts, "submit": request.submit}
+        return await self._ask(f"/v1/disputes/{request.reference}", request.key, form)
+
+    async def get_status(self, request: base.StatusRequest, /) -> Result:
+        """By reference; a refund by its charge's list, a charge by search, which lags."""
+        kind = Kind.REFUND if request.operation is Operation.REFUND else Kind.CHARGE
+        try:
+            if request.reference:
+                return self._told(await self._get(kind, request.reference))
+            if kind is Kind.CHARGE:
+                query = f"metadata['{objects.KEY}']:'{request.key}'"
+                pages = self.pages("/v1/payment_intents/search", query=query, expand=_MOVE[0])
+            else:
+                pages = self.pages("/v1/refunds", payment_intent=request.parent_reference,
+                                   expand="balance_transaction")  # fmt: skip
+            async for one in pages:
+                if (one.get("metadata") or {}).get(objects.KEY) == request.key:
+                    return self._told(one)
+        except errors.NotFound:
+            pass
+        return Result(outcome=Outcome.NOT_FOUND)
+
+    async def fetch(self, kind: Kind, reference: str, /) -> Iterable[Snapshot]:
+        """:raises errors.NotFound: if there is no such object."""
+        return objects.read(await self._get(kind, reference))
+
+    async def balances(self) -> Mapping[str, int]:
+        """What Stripe owes, cleared or not, in minor units by currency."""
+        told = over_http.typed(await self.get("/v1/balance"), wire.Balance, "the balance")
+        owed: dict[str, int] = {}
+        for part in [*told.available, *told.pending]:
+            amount = units.money_of(part.amount, part.currency)
+            owed[amount.currency] = owed.get(amount.currency, 0) + amount.amount_minor
+        return {currency: minor for currency, minor in owed.items() if minor}
+
+    def verify(self, headers: Mapping[str, str], body: bytes, /, *, now: datetime) -> WebhookEvent:
+        """:raises BadSignature: if it was not signed with our secret just now, for our mode."""
+        signing.verify(self.config.webhook_secret.reveal().split(), headers, body, now=now)
+        try:
+            told = over_http.typed(over_http.read_json(body), wire.Envelope, "the event")
+        except (ValueError, errors.OutcomeUnknown) as error:
+            raise BadSignature("a signed delivery whose body is no event of Stripe's") from error
+        if told.livemode != (self.mode == "live"):
+            raise BadSignature("a signed delivery for the other mode, test or live")
+        return WebhookEvent(event_id=told.id, type=told.type)
+
+    def facts(self, body: bytes, /) -> Iterable[Snapshot]:
+        """What an event tells; nothing for those that move no money. See `fetch` for the fees."""
+        told = over_http.typed(over_http.read_json(body), wire.Event, "the event")
+        made = told.data.object
+        return (
+            []
+            if made.get("payment_intent") and made.get("object") == "charge"
+            else objects.read(made)
+        )
+
+    # --- what they share --------------------------------------------------------------------------
+
+    def _amount(self, request: base.ChargeRequest) -> dict[str, Any]:
+        return {"amount": units.units_of(request.amount),
+                "currency": request.amount.currency.lower()}  # fmt: skip
+
+    def _options(self, request: base.ChargeRequest) -> dict[str, Any]:
+        several = self.config.multicapture and not request.capture
+        return {"card": {"request_multicapture": "if_available"}} if several else {}
+
+    async def _ask(self, path: str, key: str, form: Mapping[str, Any]) -> Result:
+        answer = await self.call("POST", path, form=form, key=key)
+        if 200 <= answer.status < 300:
+            return self._told(answer.body)
+        problem = over_http.typed(answer.body, wire.Failure, "the refusal").error
+        # Another request has this key, now or with other content: what became of it is not said.
+        if problem.type == "idempotency_error" or answer.status == 409:
+            raise errors.OutcomeUnknown(f"{path} answered {answer.status}: {problem.code}")
+        if problem.payment_intent is not None:
+            made = objects.intent(problem.payment_intent)
+            return Result(
+                outcome=Outcome.DECLINED, reference=made.reference, snapshots=(made,),
+                code=objects.reason_of(problem), soft=made.soft,
+            )  # fmt: skip
+        return results.refused(402, code=objects.reason_of(problem))
+
+    def _told(self, body: Any) -> Result:
+        made = next(iter(objects.read(body)), None)
+        if made is None:
+            return Result(outcome=Outcome.PENDING, reference=str(body.get("id", "")))
+        action = (body.get("next_action") or {}).get("redirect_to_url") or {}
+        return results.result_of(made, action_url=action.get("url") or body.get("url") or "")
+
+    async def _get(self, kind: Kind, reference: str) -> Any:
+        if reference.startswith("cs_"):
+            expand = f"payment_intent.{_MOVE[0]}"
+            return await self.get(f"/v1/checkout/sessions/{reference}", expand=expand)
+        if kind is Kind.CHARGE and reference.startswith("ch_"):
+            return await self.get(f"/v1/charges/{reference}", expand="balance_transaction")
+        expand = {Kind.CHARGE: _MOVE[0], Kind.REFUND: "balance_transaction"}.get(kind, "")
+        return await self.get(f"/v1/{_PATHS[kind]}/{reference}", expand=expand)
+
+
+class StripeProvider(LoggingMixin, RetryMixin, StripeBank):
+    """The Stripe provider."""
+
+    __slots__ = ()

@@ -1,0 +1,215 @@
+"""Stripe's objects, as far as we read them (API reference, docs.stripe.com/api)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+
+class Message(msgspec.Struct, kw_only=True):
+    """An object or a part of one; what is not named here is passed over."""
+
+
+class BalanceTransaction(Message):
+    """One movement of the balance, in its currency; *source* may be expanded."""
+
+    id: str
+    amount: int
+    fee: int
+    net: int
+    currency: str
+    created: int
+    exchange_rate: Decimal | int | None = None
+    reporting_category: str = ""
+    source: Any = None
+
+
+class Multicapture(Message):
+    """Whether a charge may be captured in several parts."""
+
+    status: str = "unavailable"
+
+
+class Charge(Message):
+    """A charge; for those of payment intents the intent is what we know them by."""
+
+    id: str
+    amount: int
+    currency: str
+    status: str
+    created: int
+    amount_captured: int = 0
+    captured: bool = False
+    payment_intent: str | None = None
+    failure_code: str | None = None
+    metadata: dict[str, str] | None = None
+    balance_transaction: str | BalanceTransaction | None = None
+
+
+class Problem(Message):
+    """Why something was refused; a declined charge comes with its intent."""
+
+    type: str = ""
+    code: str | None = None
+    decline_code: str | None = None
+    param: str | None = None
+    payment_intent: PaymentIntent | None = None
+
+
+class Redirect(Message):
+    """Where the buyer has to go."""
+
+    url: str | None = None
+
+
+class NextAction(Message):
+    """What the buyer has to do before the intent goes on."""
+
+    type: str = ""
+    redirect_to_url: Redirect | None = None
+
+
+class PaymentIntent(Message):
+    """The wish to collect an amount, and how far it has come."""
+
+    id: str
+    amount: int
+    currency: str
+    status: str
+    created: int
+    amount_received: int = 0
+    amount_capturable: int = 0
+    latest_charge: str | Charge | None = None
+    metadata: dict[str, str] | None = None
+    last_payment_error: Problem | None = None
+    next_action: NextAction | None = None
+    cancellation_reason: str | None = None
+
+
+class Refund(Message):
+    """Money given back; *status* may be null for some kinds of payment."""
+
+    id: str
+    amount: int
+    currency: str
+    created: int
+    status: str | None = None
+    charge: str | None = None
+    payment_intent: str | None = None
+    failure_reason: str | None = None
+    metadata: dict[str, str] | None = None
+    balance_transaction: str | BalanceTransaction | None = None
+
+
+class EvidenceDetails(Message):
+    """Until when a dispute may be answered (seconds since 1970; 0 where it may not)."""
+
+    due_by: int | None = None
+    submission_count: int = 0
+
+
+class Dispute(Message):
+    """A dispute, with the movements of the balance that it caused."""
+
+    id: str
+    amount: int
+    currency: str
+    status: str
+    created: int
+    charge: str | None = None
+    payment_intent: str | None = None
+    reason: str = ""
+    balance_transactions: list[BalanceTransaction] = []
+    evidence_details: EvidenceDetails | None = None
+
+
+class Payout(Message):
+    """Money on its way from the balance to the merchant's bank."""
+
+    id: str
+    amount: int
+    currency: str
+    status: str
+    created: int
+    failure_code: str | None = None
+
+
+class Session(Message):
+    """A page of Stripe's on which a buyer pays; its intent is made when the buyer does."""
+
+    id: str
+    created: int
+    status: str | None = None
+    url: str | None = None
+    amount_total: int | None = None
+    currency: str | None = None
+    metadata: dict[str, str] | None = None
+    payment_intent: str | PaymentIntent | None = None
+
+
+class Money(Message):
+    """A part of the balance."""
+
+    amount: int
+    currency: str
+
+
+class Balance(Message):
+    """What Stripe owes now, and what it will when it has cleared."""
+
+    available: list[Money]
+    pending: list[Money]
+
+
+class Page(Message):
+    """A page of a list or of search results."""
+
+    data: list[Any]
+    has_more: bool = False
+
+
+class Envelope(Message):
+    """What of an event is read before anything else."""
+
+    id: str
+    type: str
+    livemode: bool
+
+
+class EventData(Message):
+    """The object that an event tells of."""
+
+    object: dict[str, Any]
+
+
+class Event(Envelope):
+    """A delivered event."""
+
+    data: EventData
+
+
+class Failure(Message):
+    """The body of an answer that is no object."""
+
+    error: Problem
+
+
+class Endpoint(Message):
+    """A webhook endpoint set up at Stripe."""
+
+    id: str
+    url: str
+    status: str
+    enabled_events: list[str]
+    api_version: str | None = None
+
+
+class Account(Message):
+    """The merchant's account at Stripe."""
+
+    id: str
+    charges_enabled: bool = False
+    payouts_enabled: bool = False
+    default_currency: str = ""

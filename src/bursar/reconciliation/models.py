@@ -1,0 +1,127 @@
+"""Tables of reconciliation: the lines as they came, what was found, and what is settled for good."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from bursar import ids
+from bursar.fields import CurrencyField, IdField, MinorField
+from bursar.payments.models import ProviderAccount
+from bursar.providers.base import Category
+from bursar.reconciliation.rules import Verdict
+
+
+class Reconciliation(models.Model):
+    """
+    One run: the report it began with (if one did), and how both sides add up.
+
+    Guarantees: never changed or deleted; *totals* has every line and entry of the run once.
+    """
+
+    id = IdField(ids.RECONCILIATION)
+    provider_account = models.ForeignKey(ProviderAccount, models.PROTECT)
+    file = models.CharField(max_length=255, default="")
+    until = models.DateTimeField()
+    totals = models.JSONField()
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class Settled(models.Model):
+    """
+    A settlement line as it was loaded, and the run that settled it.
+
+    Guarantees: what it tells never changes; net = gross - fee; the same line told twice is two
+    rows (*occurrence* 0, 1, ...), of which only the first can ever count.
+    """
+
+    provider_account = models.ForeignKey(ProviderAccount, models.PROTECT, db_index=False)
+    reference = models.CharField(max_length=160)
+    occurrence = models.IntegerField(default=0)
+    category = models.CharField(max_length=20, choices=[(c.value, c.name) for c in Category])
+    source = models.CharField(max_length=160)
+    parent_reference = models.CharField(max_length=160, default="")
+    currency = CurrencyField()
+    gross_minor = MinorField()
+    fee_minor = MinorField()
+    net_minor = MinorField()
+    paid_minor = MinorField(null=True)
+    paid_currency = models.CharField(max_length=8, default="")
+    rate = models.CharField(max_length=40, default="")
+    payout = models.CharField(max_length=160, default="")
+    occurred_at = models.DateTimeField()
+    loaded_at = models.DateTimeField()
+    reconciliation = models.ForeignKey(
+        Reconciliation, models.PROTECT, null=True, related_name="settled"
+    )
+    verdict = models.CharField(
+        max_length=20, default="", choices=[(v.value, v.name) for v in Verdict]
+    )
+
+    class Meta:
+        constraints = (
+            models.UniqueConstraint(
+                name="settled_line_once", fields=["provider_account", "reference", "occurrence"]
+            ),
+            models.CheckConstraint(
+                name="settled_net_is_gross_less_fee",
+                condition=models.Q(net_minor=models.F("gross_minor") - models.F("fee_minor")),
+            ),
+        )
+        indexes = (
+            models.Index(name="settled_source", fields=["provider_account", "source"]),
+            models.Index(name="settled_payout", fields=["provider_account", "payout"]),
+            models.Index(
+                name="settled_open", fields=["provider_account"],
+                condition=models.Q(reconciliation__isnull=True),
+            ),
+        )  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.category} {self.reference}"
+
+
+class SettledEntry(models.Model):
+    """
+    How much of one movement of our books a run has settled.
+
+    Guarantees: never changed or deleted; a movement that grows later (another part captured) is
+    settled by another row.
+    """
+
+    reconciliation = models.ForeignKey(Reconciliation, models.PROTECT, related_name="entries")
+    provider_account = models.ForeignKey(ProviderAccount, models.PROTECT, db_index=False)
+    category = models.CharField(max_length=20)
+    source = models.CharField(max_length=160)
+    gross_minor = MinorField()
+    fee_minor = MinorField()
+
+    class Meta:
+        indexes = (
+            models.Index(name="settled_entry", fields=["provider_account", "category", "source"]),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.category} {self.source}"
+
+
+class SettlementBreak(models.Model):
+    """
+    Something that a run could not match: which verdict, and the reason in words.
+
+    Guarantees: never changed or deleted; the next run tells anew what is still open.
+    """
+
+    reconciliation = models.ForeignKey(Reconciliation, models.PROTECT, related_name="breaks")
+    verdict = models.CharField(max_length=20, choices=[(v.value, v.name) for v in Verdict])
+    category = models.CharField(max_length=20)
+    source = models.CharField(max_length=160)
+    currency = CurrencyField()
+    ours_minor = MinorField(null=True)
+    theirs_minor = MinorField(null=True)
+    reason = models.CharField(max_length=400)
+
+    def __str__(self) -> str:
+        return f"{self.verdict} {self.source}"
