@@ -136,7 +136,7 @@ class Book:
         made = self.get(id_, "payment_intent")
         if made["status"] != "requires_capture":
             raise invalid("payment_intent_unexpected_state", payment_intent=made)
-        part = int(form.get("amount_to_capture", made["amount_capturable"]))
+        part = int(form.get("amount_to_capture") or made["amount_capturable"])
         if not 0 < part <= made["amount_capturable"]:
             raise invalid("amount_too_large", param="amount_to_capture")
         charge = self.objects[made["latest_charge"]]

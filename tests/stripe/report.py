@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from bursar import money
 from bursar.providers.stripe import units
 from tests.stripe.book import Book
+from tests.stripe.shapes import Json
 
 COLUMNS = (
     "automatic_payout_id", "automatic_payout_effective_at_utc", "balance_transaction_id",
@@ -30,9 +31,11 @@ def rows(book: Book) -> list[Row]:
     return made
 
 
-def _row(book: Book, move: dict, payout: str) -> Row:
+def _row(book: Book, move: Json, payout: str) -> Row:
     source = book.objects[move["source"]]
-    charge = source if source["object"] == "charge" else book.objects.get(source.get("charge"), {})
+    charge = (
+        source if source["object"] == "charge" else book.objects.get(source.get("charge") or "", {})
+    )
     facing = source["currency"] != move["currency"]
     size = (source.get("amount_captured") or source["amount"]) * (-1 if move["amount"] < 0 else 1)
     return {

@@ -19,7 +19,7 @@ from tests.stripe.book import Book, Refused, invalid
 from tests.stripe.shapes import Json
 
 BOOK = web.AppKey("book", Book)
-SEEN = web.AppKey("seen", list)
+SEEN: web.AppKey[list[Any]] = web.AppKey("seen", list)
 FORM = web.RequestKey("form", dict)
 SECRET = "whsec_stand_in"
 KEY = "sk_test_stand_in"
@@ -101,6 +101,7 @@ def _changing(carry_out: Any) -> Any:
     async def handler(request: web.Request) -> web.Response:
         book, form = request.app[BOOK], request[FORM]
         expand = form.pop("expand", [])
+        expand = list(expand.values()) if isinstance(expand, dict) else expand
         id_ = request.match_info.get("id", "")
 
         def done() -> Json:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from django.db.models import Max, Min
+from django.db.models import Max, Min, Sum
 
 from bursar.money import Money
 from bursar.payments import folding, statements
@@ -40,24 +39,26 @@ def objects_of(provider_account: str) -> Objects:
     return found
 
 
-def expected(provider_account: str, objects: Objects) -> list[Entry]:
-    """The movements that no run has settled yet, or what of them it has not."""
-    settled: Counter[tuple[str, str, str]] = Counter()
+#: What earlier runs have settled, by (category, source): gross and fee in minor units.
+Done = Mapping[tuple[str, str], tuple[int, int]]
+
+
+def settled(provider_account: str) -> Done:
+    """What earlier runs have settled of each movement."""
     rows = SettledEntry.objects.filter(provider_account_id=provider_account)
-    for category, source, gross, fee in rows.values_list(
-        "category", "source", "gross_minor", "fee_minor"
-    ):
-        settled[category, source, "gross"] += gross
-        settled[category, source, "fee"] += fee or 0
-    seen = {(category, source) for category, source, _ in settled}
+    sums = rows.values_list("category", "source").annotate(Sum("gross_minor"), Sum("fee_minor"))
+    return {(category, source): (int(gross), int(fee)) for category, source, gross, fee in sums}
+
+
+def expected(objects: Objects, done: Done) -> list[Entry]:
+    """The movements that no run has settled yet, or what of them it has not."""
     left = []
     for entry in _movements(objects):
-        gross_minor = entry.gross_minor - settled[entry.category, entry.source, "gross"]
-        fee_minor = entry.fee_minor
-        if entry.name in seen and fee_minor is not None:
-            fee_minor -= settled[entry.category, entry.source, "fee"]
-        if gross_minor or (fee_minor and entry.name in seen):
-            left.append(replace(entry, gross_minor=gross_minor, fee_minor=fee_minor))
+        gross, fee = done.get((entry.category.value, entry.source), (0, 0))
+        known = None if entry.fee_minor is None else entry.fee_minor - fee
+        rest = replace(entry, gross_minor=entry.gross_minor - gross, fee_minor=known)
+        if rest.gross_minor or (rest.fee_minor and (entry.category.value, entry.source) in done):
+            left.append(rest)
     return left
 
 
@@ -72,14 +73,19 @@ def _movements(objects: Objects) -> Iterator[Entry]:
                 yield _entry(known, Category.FEE, -known.object.amount)
         else:
             fee = objects.get((Kind.FEE.value, reference))
-            yield from _entries(known, fee.object.amount if fee else None)
+            yield from _entries(known, fee.object if fee else None)
 
 
-def _entries(known: Known, fee: Money | None) -> Iterator[Entry]:
+def _entries(known: Known, told_fee: Snapshot | None) -> Iterator[Entry]:
     one = known.object
+    fee = told_fee.amount if told_fee else None
     told = fee if fee is not None or one.settled is None else Money(0, one.settled.currency)
     if one.kind is Kind.CHARGE and (captured := folding.captured_of(one)):
-        amount = one.settled or Money(captured, one.amount.currency)
+        if told_fee is not None and told_fee.version < captured:
+            told = None  # it was told of an earlier part only
+        amount = Money(captured, one.amount.currency)
+        if one.settled is not None and one.settled.currency != amount.currency:
+            amount = one.settled
         yield _entry(known, Category.CHARGE, amount, told, fee_known=told is not None)
     elif one.kind is Kind.REFUND and one.status == RefundStatus.SUCCEEDED:
         amount = -(one.settled or one.amount)

@@ -105,8 +105,9 @@ def _run(
     if told := list(repairing.payouts(lines, objects)):
         recording.record(provider_account=account, snapshots=told, source="file", now=now)
         objects = entries.objects_of(account)
+    done = entries.settled(account)
     judged = rules.reconcile(
-        entries.expected(account, objects),
+        entries.expected(objects, done),
         lines,
         until=end,
         late_after=late_after,
@@ -118,7 +119,7 @@ def _run(
         id=run_id, provider_account_id=account, file=loaded.file, until=end, created_at=now,
         totals=[asdict(total) for total in totals],
     )  # fmt: skip
-    _book(account, judged, objects, now)
+    _book(account, judged, objects, done, now)
     _settle(run_id, account, judged, rows)
     _tell(run_id, account, judged, now)
     return Report(
@@ -161,11 +162,17 @@ def _paid_out(account: str) -> dict[str, int]:
     return {payout: int(net) for payout, net in sums.annotate(Sum("net_minor"))}
 
 
-def _book(account: str, judged: Iterable[Judged], objects: entries.Objects, now: datetime) -> None:
+def _book(
+    account: str,
+    judged: Iterable[Judged],
+    objects: entries.Objects,
+    done: entries.Done,
+    now: datetime,
+) -> None:
     """Record what the lines tell and the books missed."""
     told = []
     for one in judged:
-        told += list(repairing.learned(one, objects))
+        told += list(repairing.learned(one, objects, done))
         if one.verdict is Verdict.MISSING_IN_BOOKS:
             told += [made for line in one.lines if (made := repairing.missed(line)) is not None]
     if told:
@@ -224,15 +231,22 @@ def _tell(run_id: str, account: str, judged: Sequence[Judged], now: datetime) ->
     """Write the breaks, ask a person about them, and take back what has been answered."""
     broken = [one for one in judged if one.verdict is not Verdict.MATCHED]
     SettlementBreak.objects.bulk_create([_break(run_id, one) for one in broken], batch_size=500)
+    # First what is answered: a duplicate is asked about under the name of what it duplicates.
     for one in judged:
-        subject = f"{account}/{_category(one).value}/{source_of(one)}"
         if one.verdict in {Verdict.MATCHED, Verdict.LATE}:
-            reviewing.close(code=REVIEW, subject=subject, resolution="it matches now", now=now)
-        else:
+            resolution = "it matches now" if one.verdict is Verdict.MATCHED else "it is only late"
+            reviewing.close(code=REVIEW, subject=_subject(account, one), resolution=resolution,
+                            now=now)  # fmt: skip
+    for one in broken:
+        if one.verdict is not Verdict.LATE:
             reviewing.open_review(
-                code=REVIEW, subject=subject, payment_id=_payment(account, one), now=now,
-                detail={"verdict": one.verdict.value, "reason": one.reason},
+                code=REVIEW, subject=_subject(account, one), payment_id=_payment(account, one),
+                detail={"verdict": one.verdict.value, "reason": one.reason}, now=now,
             )  # fmt: skip
+
+
+def _subject(account: str, judged: Judged) -> str:
+    return f"{account}/{_category(judged).value}/{source_of(judged)}"
 
 
 def _break(run_id: str, one: Judged) -> SettlementBreak:

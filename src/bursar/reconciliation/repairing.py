@@ -18,7 +18,7 @@ from bursar.providers.base import (
     SettlementLine,
     Snapshot,
 )
-from bursar.reconciliation.entries import Objects
+from bursar.reconciliation.entries import Done, Objects
 from bursar.reconciliation.rules import Judged, Verdict
 
 _OWN = {Category.CHARGE: Kind.CHARGE, Category.REFUND: Kind.REFUND}
@@ -64,8 +64,12 @@ def missed(line: SettlementLine) -> Snapshot | None:
     return replace(told, **changes)
 
 
-def learned(judged: Judged, objects: Objects) -> Iterator[Snapshot]:
-    """What a match tells beside that it matches: the fee and the exchange rate, where unknown."""
+def learned(judged: Judged, objects: Objects, done: Done) -> Iterator[Snapshot]:
+    """
+    What a match tells beside that it matches: the fee and the exchange rate, where unknown.
+
+    Facts are totals, so what earlier runs have settled of the movement (*done*) is added.
+    """
     if judged.verdict is not Verdict.MATCHED or len(judged.entries) != 1:
         return
     (entry,) = judged.entries
@@ -73,16 +77,15 @@ def learned(judged: Judged, objects: Objects) -> Iterator[Snapshot]:
     if kind is None or (entry.settled and entry.fee_minor is not None) or not judged.lines:
         return
     known = objects[kind.value, entry.source].object
-    if known.settled is not None and known.fee is not None:
-        return
     currency = judged.lines[0].currency
-    gross = sum(line.gross_minor for line in judged.lines)
-    fee = sum(line.fee_minor for line in judged.lines)
+    gross, fee = done.get((entry.category.value, entry.source), (0, 0))
+    gross += sum(line.gross_minor for line in judged.lines)
+    fee += sum(line.fee_minor for line in judged.lines)
     sign = 1 if kind is Kind.CHARGE else -1
     rates = {line.rate for line in judged.lines}
     yield replace(
         known,
-        settled=known.settled or Money(sign * gross, currency),
+        settled=Money(sign * gross, currency),
         rate=known.rate or (rates.pop() if len(rates) == 1 else ""),
         fee=Money(fee, currency) if fee else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -108,18 +109,18 @@ class StripeShop(shops.Shop):
         now = clock.now()
         for one in server.deliveries(self.book, after=self.delivered, limit=100_000, at=now):
             for _ in range(times):
-                body = one["body"].encode()
-                event = inbox.verify(
-                    provider_account=ACCOUNT, headers=one["headers"], body=body, now=now
-                )
-                raw_id = ids.new(ids.BODY)
-                shops.commit(
-                    lambda body=body, event=event, raw_id=raw_id: inbox.receive(
-                        provider_account=ACCOUNT, event=event, body=body, raw_id=raw_id, now=now
-                    )
-                )
+                self._hear(one, now)
             self.delivered = one["position"]
         self.run_jobs(rounds=2)
+
+    def _hear(self, one: dict[str, Any], now: datetime) -> None:
+        body, raw_id = one["body"].encode(), ids.new(ids.BODY)
+        event = inbox.verify(provider_account=ACCOUNT, headers=one["headers"], body=body, now=now)
+        shops.commit(
+            lambda: inbox.receive(
+                provider_account=ACCOUNT, event=event, body=body, raw_id=raw_id, now=now
+            )
+        )
 
     def agrees(self) -> bool:
         """Whether our receivables are what the stand-in owes."""

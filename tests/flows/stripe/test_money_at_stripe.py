@@ -157,6 +157,7 @@ def test_a_dispute_holds_its_money_has_a_deadline_and_is_answered(stripe):
     [waiting] = disputing.unanswered()
     [dispute] = shop.book.listed("dispute")
     due = dispute["evidence_details"]["due_by"]
+    assert waiting.respond_by is not None
     assert (waiting.reference, int(waiting.respond_by.timestamp())) == (dispute["id"], due)
     with pytest.raises(refunding.RefundTooHigh):
         shop.refund(payment, 100)

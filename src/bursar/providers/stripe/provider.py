@@ -104,6 +104,8 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
         return await self._ask("/v1/payment_intents", request.key, form)
 
     async def _open_page(self, request: base.ChargeRequest) -> Result:
+        if not self.config.return_url:
+            raise units.NotChargeable("Checkout needs the account's return_url")
         metadata = {objects.KEY: request.key, **request.metadata}
         amount = self._amount(request)
         price = {"currency": amount["currency"], "unit_amount": amount["amount"],
