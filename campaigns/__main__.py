@@ -11,6 +11,8 @@ import tempfile
 import time
 from pathlib import Path
 
+NAMES = ["charge", "stripe"]
+
 
 def main() -> int:
     """Read the command line and play; returns the exit status."""
@@ -36,16 +38,21 @@ def _play(arguments: argparse.Namespace, began: float) -> int:
 
     size = {"tiny": charge.TINY, "quick": charge.QUICK, "release": charge.RELEASE}[arguments.size]
     seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed
-    planned = []
-    if not arguments.mutants_only:
+    names, planned = arguments.campaigns or NAMES, []
+    if "charge" in names and not arguments.mutants_only:
         if arguments.database in {None, "sqlite"}:
             planned += charge.scenarios(size, seed=seed, database="sqlite")
         if arguments.database == "postgres":
             planned += charge.scenarios(size, seed=seed, database="postgres")
         elif arguments.database is None:
             planned += charge.on_postgres(size, seed=seed)
-    if not arguments.no_mutants and size.mutant_kills_max:
+    if "charge" in names and not arguments.no_mutants and size.mutant_kills_max:
         planned += charge.planted(size, seed=seed)
+    if "stripe" in names and arguments.database in {None, "sqlite"}:
+        planned += [
+            one for one in charge.at_stripe(size, seed=seed)
+            if not (arguments.mutants_only if not one.mutant else arguments.no_mutants)
+        ]  # fmt: skip
     report.begin(planned, seed=seed, size=arguments.size)
     outcomes = charge.run(planned, at_once=size.at_once, told=report.tell)
     summary = report.summary(
@@ -59,8 +66,8 @@ def _play(arguments: argparse.Namespace, began: float) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/campaign", description=__doc__)
-    parser.add_argument("campaigns", nargs="*", default="charge", choices=["charge"],
-                        help="which to play (there is one)")  # fmt: skip
+    parser.add_argument("campaigns", nargs="*", choices=[*NAMES, []],
+                        help=f"which to play of {', '.join(NAMES)} (all, else)")  # fmt: skip
     size = parser.add_mutually_exclusive_group()
     for name, words in (
         ("tiny", "a few kills and no mutants: is the harness alive?"),

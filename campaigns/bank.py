@@ -1,22 +1,34 @@
-"""The sandbox in a process of its own, which survives our kills, and a look at its book."""
+"""A provider in a process of its own, which survives our kills, and a look at its book."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bursar.providers.sandbox import server
+from aiohttp import web
+
+from bursar.payments import recording
+from bursar.providers.sandbox import server, wire
+from bursar.providers.stripe import objects
+from tests import faulty
+from tests.stripe import server as stand_in
+from tests.stripe.book import Book
 
 #: 5 % time-outs after charging, 5 % lost requests, 1 % garbage.
 FAULTS = ("--timeouts", "0.05", "--lost", "0.05", "--garbage", "0.01")
+#: The same, as the server before the stand-in Stripe has them.
+CHANCES = {"timeout_after": 0.05, "lost": 0.05, "garbage": 0.01}
 FEES = {"fee_basis_points": 150, "fee_fixed_minor": 20}
 #: How long a call of ours waits for an answer that does not come.
 TIMEOUT_SECONDS = 0.3
@@ -43,20 +55,13 @@ class Powers:
 class Bank:
     """A running sandbox; `stop` it at the end."""
 
+    provider = "sandbox"
+
     def __init__(self, *, folder: Path, powers: Powers, seed: int) -> None:
         self._powers = powers
-        reading, writing = os.pipe()
-        lifeline, self._lifeline = os.pipe()
-        self._pid = os.fork()
-        if self._pid == 0:
-            _serve(folder, writing, lifeline, _arguments(folder, powers, seed))
-        os.close(writing)
-        os.close(lifeline)
-        with os.fdopen(reading) as told:
-            line = told.readline()
-        if not line.startswith("port="):
-            raise RuntimeError(f"the sandbox did not start; see {folder / 'sandbox.log'}")
-        self.url = f"http://127.0.0.1:{int(line.removeprefix('port='))}"
+        arguments = _arguments(folder, powers, seed)
+        self._process = _Process(folder, lambda: server.main(arguments))
+        self.url = self._process.url
 
     def config(self) -> dict[str, Any]:
         """The configuration of the provider account that uses it."""
@@ -80,13 +85,85 @@ class Bank:
         return found
 
     def stop(self) -> None:
+        self._process.stop()
+
+    def _get(self, path: str) -> Any:
+        return _get(self.url, path)
+
+
+class StripeBank:
+    """The stand-in Stripe behind a server with faults, both in one process of their own."""
+
+    provider = "stripe"
+
+    def __init__(self, *, folder: Path, powers: Powers, seed: int) -> None:
+        del powers  # Stripe has both
+        # Secrets are not in the database; every life is a fork of this process.
+        name = "BURSAR_CAMPAIGN_"
+        os.environ[f"{name}API_KEY"], os.environ[f"{name}WEBHOOK_SECRET"] = (
+            stand_in.KEY, stand_in.SECRET,
+        )  # fmt: skip
+        self._process = _Process(folder, lambda: asyncio.run(_stripe(seed)))
+        self.url = self._process.url
+
+    def config(self) -> dict[str, Any]:
+        """The configuration of the provider account that uses it."""
+        return {"url": self.url, "timeout_seconds": TIMEOUT_SECONDS}
+
+    def objects(self) -> list[dict[str, Any]]:
+        """Every object in its book, and the fee of each, in the words of the sandbox's."""
+        made = [s for told in _get(self.url, "/control/objects") for s in objects.read(told)]
+        return [wire.snapshot_out(part) for one in made for part in recording.parts(one)]
+
+    def balances(self) -> dict[str, int]:
+        """What it owes, by currency."""
+        told = _get(self.url, "/control/balance")["available"]
+        return {one["currency"].upper(): one["amount"] for one in told if one["amount"]}
+
+    def stop(self) -> None:
+        self._process.stop()
+
+
+async def _stripe(seed: int) -> None:
+    book = Book(basis_points=150, fixed=25, now=int(time.time()))
+    inner = web.AppRunner(stand_in.application(book), access_log=None)
+    await inner.setup()
+    await web.TCPSite(inner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{inner.addresses[0][1]}"
+    app = faulty.before(url, chances=CHANCES, seed=seed)
+    outer = web.AppRunner(app, access_log=None, handler_cancellation=True)
+    await outer.setup()
+    await web.TCPSite(outer, "127.0.0.1", 0).start()
+    print(f"port={outer.addresses[0][1]}", flush=True)
+    await asyncio.Event().wait()
+
+
+def _get(url: str, path: str) -> Any:
+    with urllib.request.urlopen(url + path, timeout=10) as answer:
+        return json.load(answer)
+
+
+class _Process:
+    """A server in a fork of this process, which tells its port and ends with us."""
+
+    def __init__(self, folder: Path, serve: Callable[[], None]) -> None:
+        reading, writing = os.pipe()
+        lifeline, self._lifeline = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            _serve(folder, writing, lifeline, serve)
+        os.close(writing)
+        os.close(lifeline)
+        with os.fdopen(reading) as told:
+            line = told.readline()
+        if not line.startswith("port="):
+            raise RuntimeError(f"the provider did not start; see {folder / 'sandbox.log'}")
+        self.url = f"http://127.0.0.1:{int(line.removeprefix('port='))}"
+
+    def stop(self) -> None:
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         os.close(self._lifeline)
-
-    def _get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.url + path, timeout=10) as answer:
-            return json.load(answer)
 
 
 def _arguments(folder: Path, powers: Powers, seed: int) -> list[str]:
@@ -99,7 +176,7 @@ def _arguments(folder: Path, powers: Powers, seed: int) -> list[str]:
     return arguments + ([] if powers.lookup else ["--no-lookup"])
 
 
-def _serve(folder: Path, writing: int, lifeline: int, arguments: list[str]) -> None:
+def _serve(folder: Path, writing: int, lifeline: int, serve: Callable[[], None]) -> None:
     try:
         os.dup2(writing, 1)
         os.dup2(os.open(folder / "sandbox.log", os.O_WRONLY | os.O_CREAT, 0o600), 2)
@@ -107,7 +184,7 @@ def _serve(folder: Path, writing: int, lifeline: int, arguments: list[str]) -> N
         os.closerange(4, 256)  # whoever waits for the end of a pipe must not wait for us
         sys.stdout = os.fdopen(1, "w", closefd=False)
         threading.Thread(target=_end_with_parent, daemon=True).start()
-        server.main(arguments)
+        serve()
     except BaseException:  # noqa: BLE001
         traceback.print_exc()
     finally:

@@ -1,7 +1,7 @@
 """
 The campaign `charge`: kill while money moves, then compare both books.
 
-The sandbox is another process behind HTTP that loses, delays and garbles answers; the process
+The sandbox, or a stand-in Stripe, is another process behind HTTP that loses, delays and garbles answers; the process
 under test is killed at every named point and at random moments, and started again with the same
 plan. It runs against each kind of provider there is: with keys, with look-ups, both, neither.
 Each scenario is a process, and so is each life within it.
@@ -22,7 +22,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,7 +31,7 @@ from django.db import connections
 from bursar import clock, groupcommit, settings
 from bursar.payments import accounts
 from campaigns import loop, mutants
-from campaigns.bank import Bank, Powers
+from campaigns.bank import Bank, Powers, StripeBank
 from campaigns.loop import Loop, Outcome
 from tests import databases
 
@@ -77,6 +77,33 @@ class Scenario:
     database: str = "sqlite"
     mutant: str = ""
     kills_max: int = 0
+    provider: str = "sandbox"
+    orders_a_life: int = loop.ORDERS_A_LIFE
+
+
+BANKS: dict[str, type[Bank] | type[StripeBank]] = {"sandbox": Bank, "stripe": StripeBank}
+#: Stripe finds charges by our key, too, but is asked only where repeating the key did not tell.
+STRIPE_POINTS = KEYS
+
+
+def at_stripe(size: Size, *, seed: int) -> list[Scenario]:
+    """The same at the stand-in Stripe over HTTP: every point, at random, and two mutants."""
+    dice = random.Random(f"stripe/{seed}")
+    points = loop.all_points(STRIPE_POINTS) * max(size.sweeps, 1)
+    dice.shuffle(points)
+    real = Scenario(
+        name="Stripe", powers=BOTH, seed=seed + 30, points=tuple(points),
+        random_kills=size.random_kills, provider="stripe",
+        orders_a_life=2 * loop.ORDERS_A_LIFE if size.sweeps < 4 else 4 * loop.ORDERS_A_LIFE,
+    )  # fmt: skip
+    if size.sweeps < 0:
+        return [replace(real, points=tuple(points[:2]))]
+    chosen = (mutants.NEW_KEY, mutants.NO_INTENT)
+    hunted = [
+        replace(one, powers=BOTH, provider="stripe", name=f"{one.mutant}, Stripe")
+        for one in planted(size, seed=seed + 40) if one.mutant in chosen
+    ]  # fmt: skip
+    return [real, *hunted]
 
 
 def scenarios(size: Size, *, seed: int, database: str) -> list[Scenario]:
@@ -162,12 +189,12 @@ def play(scenario: Scenario, installation: settings.Settings) -> Outcome:
     """Play one scenario on an empty installation and judge it."""
     began = time.monotonic()
     home = installation.home
-    bank = Bank(folder=home, powers=scenario.powers, seed=scenario.seed)
+    bank = BANKS[scenario.provider](folder=home, powers=scenario.powers, seed=scenario.seed)
     try:
         _add_account(installation, bank)
         fire = Loop(
             installation=installation, bank=bank, powers=scenario.powers, seed=scenario.seed,
-            mutant=scenario.mutant,
+            mutant=scenario.mutant, orders_a_life=scenario.orders_a_life,
         )  # fmt: skip
         outcome = Outcome(
             name=scenario.name, database=scenario.database, seed=scenario.seed,
@@ -206,13 +233,13 @@ def _hunt(fire: Loop, scenario: Scenario, outcome: Outcome) -> None:
     outcome.kills_until_caught = fire.kills.total()
 
 
-def _add_account(installation: settings.Settings, bank: Bank) -> None:
+def _add_account(installation: settings.Settings, bank: Bank | StripeBank) -> None:
     with databases.connected(installation):
         commits = groupcommit.GroupCommit()
         config = bank.config()
         commits.wait(
             lambda: accounts.add(
-                name=loop.ACCOUNT, provider="sandbox", config=config, now=clock.now()
+                name=loop.ACCOUNT, provider=bank.provider, config=config, now=clock.now()
             )
         )
         # Its thread and its connection end here: what is forked from now on has neither.

@@ -18,7 +18,7 @@ import traceback
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import aiohttp
 from django.db import connection, connections
@@ -28,7 +28,6 @@ from bursar.money import Money
 from bursar.orders import placing
 from bursar.payments import accounts, attempting, refunding
 from bursar.providers.base import BadSignature
-from bursar.providers.sandbox import SandboxProvider
 from bursar.queue import worker
 from bursar.webhooks import inbox
 from campaigns import mutants, plan, points
@@ -60,6 +59,7 @@ class Life:
     database_url: str | None
     account: str
     sandbox: str
+    provider: str
     seed: int
     todo: tuple[int, ...]
     point: str = ""
@@ -112,7 +112,7 @@ class _Shop:
         trap = points.Trap(point=self.life.point, nth=self.life.nth, tell=self._tell)
         groupcommit.commits = groupcommit.GroupCommit(watch=trap.watch)
         provider = await groupcommit.commits.run(lambda: accounts.get(self.life.account))
-        watched = points.watched(cast(SandboxProvider, provider), trap)
+        watched = points.watched(provider, trap)
         setattr(accounts, "get", lambda _name: watched)  # noqa: B010
         self.worker = worker.Worker(
             mutants.apply(self.life.mutant, jobs.HANDLERS),
@@ -163,7 +163,7 @@ class _Shop:
             await asyncio.sleep(0.02)
 
     async def _give_back(self) -> int:
-        wanted = await groupcommit.commits.run(lambda: _wanted_refunds(self.life.seed))
+        wanted = await groupcommit.commits.run(lambda: _wanted_refunds(self.life))
         await asyncio.gather(*(self._give_back_one(*each) for each in wanted))
         return len(wanted)
 
@@ -199,7 +199,8 @@ class _Shop:
 
 
 async def _place(life: Life, number: int, order_id: str) -> str:
-    order = plan.order(life.seed, number).new_order(provider_account=life.account)
+    planned = plan.order(life.seed, number, life.provider)
+    order = planned.new_order(provider_account=life.account, provider=life.provider)
     payment_id, now = ids.new(ids.PAYMENT), clock.now()
 
     def place() -> str:
@@ -219,7 +220,7 @@ async def _open_refund(payment_id: str, key: str, amount: Money) -> str:
     return await groupcommit.commits.run(open_refund)
 
 
-def _wanted_refunds(seed: int) -> list[tuple[str, str, Money]]:
+def _wanted_refunds(life: Life) -> list[tuple[str, str, Money]]:
     """The refunds of the plan that are not in the books yet and whose payment is collected."""
     with connection.cursor() as cursor:
         cursor.execute(KNOWN_REFUNDS)
@@ -231,7 +232,7 @@ def _wanted_refunds(seed: int) -> list[tuple[str, str, Money]]:
         number = int(key.rpartition("/")[2])
         if not plan.wants_refund(number):
             continue
-        order = plan.order(seed, number)
+        order = plan.order(life.seed, number, life.provider)
         for part, amount in enumerate(order.refunds_minor):
             if order.refund_key(part) not in known:
                 wanted.append((payment_id, order.refund_key(part), Money(amount, order.currency)))

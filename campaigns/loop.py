@@ -15,7 +15,7 @@ from typing import Any
 
 from bursar import settings
 from campaigns import books, child, judge, plan, points
-from campaigns.bank import Bank, Powers
+from campaigns.bank import Bank, Powers, StripeBank
 
 ACCOUNT = "campaign"
 #: New orders for each life.
@@ -64,13 +64,15 @@ class Loop:
         self,
         *,
         installation: settings.Settings,
-        bank: Bank,
+        bank: Bank | StripeBank,
         powers: Powers,
         seed: int,
         mutant: str = "",
+        orders_a_life: int = ORDERS_A_LIFE,
     ) -> None:
         self.installation = installation
         self.bank = bank
+        self.orders_a_life = orders_a_life
         self.powers = powers
         self.seed = seed
         self.mutant = mutant
@@ -130,7 +132,10 @@ class Loop:
             balances=self.bank.balances(),
             account=ACCOUNT,
             tells=self.powers.tell,
-            plan={number: plan.order(self.seed, number) for number in range(self._limit)},
+            plan={
+                number: plan.order(self.seed, number, self.bank.provider)
+                for number in range(self._limit)
+            },
             acknowledged=self._acknowledged,
             refunded=self._refunded,
         )
@@ -145,12 +150,12 @@ class Loop:
         "done", or "" where it was killed for time.
         """
         self._lives += 1
-        self._limit += 0 if finish else ORDERS_A_LIFE
+        self._limit += 0 if finish else self.orders_a_life
         # Webhooks come in time, and late: in some lives only, and in the last.
         delivers = finish or "webhook" in point or self._lives % 3 == 0
         life = child.Life(
             home=self.installation.home, database_url=self.url, account=ACCOUNT,
-            sandbox=self.bank.url, seed=self.seed, point=point, nth=nth, finish=finish,
+            sandbox=self.bank.url, provider=self.bank.provider, seed=self.seed, point=point, nth=nth, finish=finish,
             todo=tuple(n for n in range(self._limit) if n not in self._acknowledged),
             delivered=self._delivered if delivers else None, mutant=self.mutant,
         )  # fmt: skip

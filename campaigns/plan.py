@@ -14,6 +14,18 @@ from bursar.pricing.calculator import Line
 PLACED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 #: Digits behind the point, and percent of tax, by currency.
 CURRENCIES = {"EUR": (2, "19"), "JPY": (0, "10"), "KWD": (3, "0")}
+#: Another provider's currencies, where it does not take these, and its names of the methods.
+CURRENCIES_OF = {"stripe": {"EUR": (2, "19"), "JPY": (0, "10"), "USD": (2, "0")}}
+METHODS_OF = {
+    "stripe": {
+        "tok_visa": "pm_card_visa", "tok_answered_twice": "pm_card_mastercard",
+        "tok_timeout_after_charge": "pm_card_visa__timeout_after",
+        "tok_declined_soft": "pm_card_chargeDeclinedInsufficientFunds",
+        "tok_declined_hard": "pm_card_chargeDeclinedLostCard",
+        "tok_reset_mid_answer": "pm_card_visa__reset",
+        "tok_garbage_answer": "pm_card_visa__garbage",
+    }
+}  # fmt: skip
 #: What goes wrong for sure, by the order's number modulo 30; all others are approved.
 METHODS = {
     4: "tok_timeout_after_charge", 7: "tok_declined_soft", 11: "tok_reset_mid_answer",
@@ -41,21 +53,22 @@ class Planned:
     def refund_key(self, part: int) -> str:
         return f"{self.key}/refund/{part}"
 
-    def new_order(self, *, provider_account: str) -> NewOrder:
+    def new_order(self, *, provider_account: str, provider: str = "sandbox") -> NewOrder:
         """The order as `placing.place` takes it."""
         return NewOrder(
             reference=f"campaign {self.number}", currency=self.currency, lines=self.lines,
             idempotency_key=self.key, placed_at=PLACED_AT, provider_account=provider_account,
-            method=self.method,
+            method=METHODS_OF.get(provider, {}).get(self.method, self.method),
         )  # fmt: skip
 
 
 @functools.cache
-def order(seed: int, number: int) -> Planned:
-    """Order *number* (from 0) of the plan that *seed* makes."""
+def order(seed: int, number: int, provider: str = "sandbox") -> Planned:
+    """Order *number* (from 0) of the plan that *seed* makes for a *provider*."""
     dice = random.Random(f"{seed}/{number}")
-    currency = dice.choice(sorted(CURRENCIES))
-    digits, rate = CURRENCIES[currency]
+    currencies = CURRENCIES_OF.get(provider, CURRENCIES)
+    currency = dice.choice(sorted(currencies))
+    digits, rate = currencies[currency]
     lines, total = [], 0
     for position in range(dice.randint(1, 3)):
         quantity, price = dice.randint(1, 5), dice.randint(1, 9_999)

@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
-from bursar.providers.base import ChargeRequest, RefundRequest, Result, StatusRequest
-from bursar.providers.sandbox import SandboxProvider
+from bursar.providers.base import PaymentProvider, Result
 
 EVENTS = ("begin", "commit", "committed")
 #: Members that every life meets.
@@ -94,43 +93,21 @@ class Trap:
                 self.reach(f"{event} {name}")
 
 
-class WatchedSandbox(SandboxProvider):
-    """The sandbox with a trap before and after each call."""
+def watched(provider: PaymentProvider, trap: Trap) -> PaymentProvider:
+    """*provider* with a trap before and after each call; whatever it declares stays the same."""
 
-    __slots__ = ("trap",)
+    def trapped(name: str) -> Callable[..., Any]:
+        async def call(self: Any, request: Any, /) -> Result:
+            trap.reach(f"before {name}")
+            try:
+                result: Result = await getattr(type(provider), name)(self, request)
+                return result
+            finally:
+                trap.reach(f"after {name}")
 
-    trap: Trap
+        return call
 
-    async def charge(self, request: ChargeRequest, /) -> Result:
-        self.trap.reach("before charge")
-        try:
-            return await super().charge(request)
-        finally:
-            self.trap.reach("after charge")
-
-    async def refund(self, request: RefundRequest, /) -> Result:
-        self.trap.reach("before refund")
-        try:
-            return await super().refund(request)
-        finally:
-            self.trap.reach("after refund")
-
-    async def get_status(self, request: StatusRequest, /) -> Result:
-        self.trap.reach("before get_status")
-        try:
-            return await super().get_status(request)
-        finally:
-            self.trap.reach("after get_status")
-
-
-def watched(provider: SandboxProvider, trap: Trap) -> WatchedSandbox:
-    """*provider* with a trap; what it declares to be relied on stays the same."""
-    powers = {
-        "__slots__": (),
-        "idempotency_key_ttl": provider.idempotency_key_ttl,
-        "lookup_by_key": provider.lookup_by_key,
-    }
-    made: WatchedSandbox = object.__new__(type("WatchedSandbox", (WatchedSandbox,), powers))
-    made.__init__(provider.config)  # type: ignore[misc]  # __new__ picks the class by config
-    made.trap = trap
-    return made
+    methods = {name: trapped(name) for name in ("charge", "refund", "get_status")}
+    made: Any = object.__new__(type("Watched", (type(provider),), {"__slots__": (), **methods}))
+    made.__init__(provider.config)  # __new__ may pick the class by config
+    return cast(PaymentProvider, made)

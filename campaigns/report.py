@@ -28,7 +28,7 @@ console = Console(highlight=False, width=shutil.get_terminal_size((110, 24)).col
 
 def begin(planned: Sequence[Scenario], *, seed: int, size: str) -> None:
     """Say what is about to happen."""
-    console.print(f"[bold]Campaign charge[/] ({size}, seed {seed}, commit {commit()})")
+    console.print(f"[bold]Campaign[/] ({size}, seed {seed}, commit {commit()})")
     console.print(f"{len(planned)} scenarios; every kill is a real SIGKILL.\n")
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
+from collections import Counter
+from collections.abc import Mapping
 
 import aiohttp
 from aiohttp import web
@@ -22,8 +25,20 @@ _STRUCK = web.AppKey("struck", set)
 _SESSION = web.AppKey("session", aiohttp.ClientSession)
 
 
-def before(url: str, *, hang_seconds: float = 60.0) -> web.Application:
-    """An app that hands on to the server at *url*; a call that times out hangs so long."""
+def before(
+    url: str,
+    *,
+    hang_seconds: float = 60.0,
+    chances: Mapping[str, float] | None = None,
+    seed: int = 0,
+) -> web.Application:
+    """
+    An app that hands on to the server at *url*; a call that times out hangs so long.
+
+    *chances* are probabilities of faults that strike unasked, each call that has a key anew; they
+    depend on the seed, the key and how often it came.
+    """
+    calls: Counter[str] = Counter()
     app = web.Application(client_max_size=10_000_000)
     app[PASSED], app[_STRUCK] = [], set()
 
@@ -39,11 +54,23 @@ def before(url: str, *, hang_seconds: float = 60.0) -> web.Application:
         if mark and key not in request.app[_STRUCK]:
             request.app[_STRUCK].add(key)
             fault = mark[1].decode()
+        if key and not fault and chances:
+            calls[key] += 1
+            fault = _drawn(chances, f"{seed}/{key}/{calls[key]}")
         return await _answer(request, url, _MARK.sub(b"", body), fault, hang_seconds)
 
     app.cleanup_ctx.append(connected)
     app.router.add_route("*", "/{path:.*}", handle)
     return app
+
+
+def _drawn(chances: Mapping[str, float], seed: str) -> str:
+    drawn = random.Random(seed).random()
+    for fault, chance in chances.items():
+        drawn -= chance
+        if drawn < 0:
+            return fault
+    return ""
 
 
 async def _answer(

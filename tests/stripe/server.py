@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
+import random
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +51,7 @@ def application(book: Book) -> web.Application:
             web.get("/v1/webhook_endpoints", _endpoints),
             web.get("/v1/{kind}", _list),
             web.get("/v1/{kind}/{id}", _get),
+            web.get("/control/balance", _balance),
             web.get("/control/objects", _objects),
             web.get("/control/deliveries", _deliveries),
             web.get("/control/report", _report),
@@ -203,9 +206,27 @@ def deliveries(book: Book, *, after: int = 0, limit: int = 500, at: datetime) ->
 
 
 async def _deliveries(request: web.Request) -> web.Response:
-    after, limit = int(request.query.get("after", "0")), int(request.query.get("limit", "500"))
-    told = deliveries(request.app[BOOK], after=after, limit=limit, at=datetime.now(UTC))
-    return _json(told)
+    """
+    Webhooks as a network brings them; query: after, limit, and the chances of dropped, late (after
+    all others of the page), duplicate and forged ones.
+    """
+    asked = {name: float(text) for name, text in request.query.items()}
+    after, limit = int(asked.pop("after", 0)), int(asked.pop("limit", 500))
+    told: list[Json] = []
+    late: list[Json] = []
+    for one in deliveries(request.app[BOOK], after=after, limit=limit, at=datetime.now(UTC)):
+        dice = random.Random(one["event_id"])
+        whole = {**one, "body": base64.b64encode(one["body"].encode()).decode(), "forged": False}
+        happens = {name: dice.random() < chance for name, chance in sorted(asked.items())}
+        if happens.get("forged"):
+            headers = {"Stripe-Signature": whole["headers"]["Stripe-Signature"][:-4] + "0000"}
+            told.append({**whole, "headers": headers, "forged": True})
+        if not happens.get("dropped"):
+            copies = [whole] * (2 if happens.get("duplicate") else 1)
+            (late if happens.get("late") else told).extend(copies)
+        else:
+            told.append({**whole, "headers": {}, "forged": True})  # so that the page goes on
+    return _json([*told, *late])
 
 
 async def _report(request: web.Request) -> web.Response:
