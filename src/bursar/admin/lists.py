@@ -29,6 +29,7 @@ from bursar.payments.models import (
     Review,
 )
 from bursar.queue.models import Job
+from bursar.reconciliation.models import Reconciliation
 from bursar.webhooks.models import InboxEvent
 
 
@@ -358,8 +359,38 @@ class Audit(ReadOnly):
         return row.action.replace(".", " ").replace("_", " ")
 
 
+class Reconciliations(ReadOnly):
+    """Runs of reconciliation."""
+
+    scope = roles.LEDGER_READ
+    list_display = ("when", "account", "file", "lines", "open")
+    found_by = ("pk",)
+
+    @display(description="run")
+    def when(self, row: Reconciliation) -> showing.Shown:
+        """When."""
+        return showing.at(row.created_at)
+
+    @display(description="at")
+    def account(self, row: Reconciliation) -> showing.Shown:
+        """Whose report."""
+        return str(row.provider_account_id)
+
+    @display(description="lines")
+    def lines(self, row: Reconciliation) -> showing.Shown:
+        """How many lines were looked at."""
+        return f"{sum(total['lines'] for total in row.totals):,}"
+
+    @display(description="does not match")
+    def open(self, row: Reconciliation) -> showing.Shown:
+        """How many lines and entries of ours do not match."""
+        broken = (each for each in row.totals if each["verdict"] != "matched")
+        count = sum(each["lines"] + each["entries"] for each in broken)
+        return f"{count:,}" if count else "-"
+
+
 LISTS: dict[type[Model], type[ReadOnly]] = {
     Order: Orders, Payment: Payments, Refund: Refunds, RefundApproval: Approvals, Review: Reviews,
     Account: LedgerAccounts, Transfer: Transfers, Fact: Events, InboxEvent: Inbox, Job: Jobs,
-    ProviderAccount: Accounts, Person: PeopleList, ApiKey: Keys, AuditEntry: Audit,
+    Reconciliation: Reconciliations, ProviderAccount: Accounts, Person: PeopleList, ApiKey: Keys, AuditEntry: Audit,
 }  # fmt: skip

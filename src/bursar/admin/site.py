@@ -142,6 +142,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         ("Books", [
             item("Ledger accounts", "account_balance", "account", roles.LEDGER_READ),
             item("Transfers", "swap_horiz", "transfer", roles.LEDGER_READ),
+            item("Reconciliations", "join_inner", "reconciliation", roles.LEDGER_READ),
         ]),
         ("Machine", [
             item("Jobs", "manufacturing", "job", roles.JOBS_READ),

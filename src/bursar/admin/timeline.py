@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from django.utils.html import format_html
 
@@ -11,8 +12,10 @@ from bursar.admin import showing
 from bursar.admin.showing import Moment, money, words
 from bursar.ledger.models import Transfer
 from bursar.payments import statements
-from bursar.payments.models import Attempt, Fact, Payment, Refund, Review
+from bursar.payments.models import Attempt, Fact, FactLink, Payment, Refund, Review
 from bursar.payments.states import AttemptStatus
+from bursar.providers.base import Kind
+from bursar.reconciliation.models import Settled
 
 #: A time line is for people; beyond this many of a kind only the first are shown.
 ENTRIES_MAX = 200
@@ -29,7 +32,8 @@ _ANSWERED = {
     AttemptStatus.PENDING: ("accepted; the outcome comes later", "busy"),
     AttemptStatus.NOT_SENT: ("nothing was sent; it is tried again", ""),
 }
-_ROADS = {"answer": "in its answer", "webhook": "by webhook", "lookup": "when we asked"}
+_ROADS = {"answer": "in its answer", "webhook": "by webhook", "lookup": "when we asked",
+          "file": "in its settlement report"}  # fmt: skip
 
 
 def moments(payment: Payment) -> list[Moment]:
@@ -51,6 +55,7 @@ def moments(payment: Payment) -> list[Moment]:
     found += [_transfer(transfer) for transfer in transfers]
     for review in Review.objects.filter(payment=payment)[:ENTRIES_MAX]:
         found += _review(review)
+    found += _settlement(payment)
     subjects = [payment.pk, *(r.pk for r in Refund.objects.filter(payment=payment)[:ENTRIES_MAX])]
     decided = AuditEntry.objects.filter(subject__in=subjects).exclude(action="refund.open")
     found += [
@@ -96,6 +101,42 @@ def _transfer(transfer: Transfer) -> Moment:
     title = format_html("Booked {}", money(transfer.amount_minor, transfer.currency))
     route = f"{transfer.debit_account_id} from {transfer.credit_account_id}"
     return Moment(transfer.created_at, title, route, "", 5)
+
+
+def _settlement(payment: Payment) -> Iterator[Moment]:
+    """The settlement lines of a payment's charges, refunds and disputes, and their payouts."""
+    account = payment.provider_account_id
+    links = FactLink.objects.filter(payment=payment).exclude(kind=Kind.FEE)
+    own = links.values_list("reference", flat=True)
+    rows = Settled.objects.filter(provider_account_id=account, source__in=own)
+    payouts = set()
+    for row in rows.order_by("pk")[:ENTRIES_MAX]:
+        title = format_html(
+            "Settled by {}: {} of {}, fee {}, net {}", account, words(row.category),
+            money(row.gross_minor, row.currency), money(row.fee_minor, row.currency),
+            money(row.net_minor, row.currency),
+        )  # fmt: skip
+        told = f"{row.reference}: {words(row.verdict)}"
+        tone = "good" if row.verdict == "matched" else "care"
+        yield Moment(row.loaded_at, title, told, tone, 8)
+        payouts |= {row.payout} - {""}
+    for payout in sorted(payouts):
+        yield from _payout(account, payout)
+
+
+def _payout(account: str, payout: str) -> Iterator[Moment]:
+    facts = Fact.objects.filter(
+        provider_account_id=account, kind=Kind.PAYOUT, reference=payout
+    ).order_by("pk")
+    for fact in facts[:ENTRIES_MAX]:
+        title = format_html(
+            "Paid out to the bank with {}: {} in all is {}", payout,
+            money(fact.amount_minor, fact.currency), words(fact.status),
+        )  # fmt: skip
+        yield Moment(fact.received_at, title, "this payment's part is in its lines", "good", 9)
+    transfers = Transfer.objects.filter(subject=f"{account}/{Kind.PAYOUT.value}/{payout}")
+    for transfer in transfers.order_by("pk")[:ENTRIES_MAX]:
+        yield replace(_transfer(transfer), order=10)
 
 
 def _review(review: Review) -> Iterator[Moment]:

@@ -14,6 +14,7 @@ from bursar import clock
 from bursar.decorators import all_cache_statistics, all_retry_statistics
 from bursar.payments.models import Attempt, RefundApproval, Review
 from bursar.payments.states import AttemptStatus
+from bursar.providers import breaking
 from bursar.queue import leasing
 
 registry = CollectorRegistry()
@@ -69,6 +70,27 @@ class _Books(Collector):
         )
 
 
+class _Circuits(Collector):
+    """Which providers are not asked at the moment, by this process."""
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing beforehand."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the circuits."""
+        told = GaugeMetricFamily(
+            "bursar_provider_circuit_open", "1 while a provider is not asked.", labels=["provider"]
+        )
+        found: dict[str, float] = {}
+        for circuit in breaking.circuits:
+            opened = float(circuit.state is breaking.State.OPEN)
+            found[circuit.name] = max(found.get(circuit.name, 0.0), opened)
+        for name, opened in sorted(found.items()):
+            told.add_metric([name], opened)
+        yield told
+
+
 class _Decorators(Collector):
     """What `@retry` and `@cache` have counted in this process."""
 
@@ -95,6 +117,7 @@ class _Decorators(Collector):
 
 
 registry.register(_Books())
+registry.register(_Circuits())
 registry.register(_Decorators())
 
 

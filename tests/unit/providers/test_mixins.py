@@ -2,10 +2,14 @@
 
 import asyncio
 import io
+import ssl
+import subprocess
 from datetime import UTC, datetime
+from decimal import Decimal
 from types import SimpleNamespace
 from typing import ClassVar
 
+import msgspec
 import orjson
 import pytest
 from aiohttp import web
@@ -353,3 +357,99 @@ def test_a_closed_log_breaks_no_charge(wrapped):
         assert asyncio.run(wrapped(DONE).charge(REQUEST)) == DONE
     finally:
         logs.configure()
+
+
+# --- what is read and written -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": 1, "a": 2}', '{"a": NaN}', '{"a": Infinity}', '{"a": "\\ud800"}', '{"a": 1', "\xff",
+     '{"x": {"b": 1, "b": 1}}'],
+)  # fmt: skip
+def test_json_that_two_readers_could_read_differently_is_unknown(text):
+    with pytest.raises(errors.OutcomeUnknown, match="broken JSON"):
+        ask(answering(body=text.encode("latin-1"), content_type="application/json"))
+
+
+def test_numbers_with_a_point_are_exact():
+    told = over_http.read_json(b'{"rate": 0.1, "big": 12345678901234567890, "n": 1e2}')
+    assert told == {"rate": Decimal("0.1"), "big": 12345678901234567890, "n": Decimal(100)}
+
+
+def test_a_form_is_flattened():
+    form = {
+        "a": 1, "b": {"c": "d", "e": {"f": True}}, "g": ["x", "y"], "h": [{"i": 1}, {"i": 2}],
+        "empty": "", "none": None, "no": {}, "l": [],
+    }  # fmt: skip
+    assert list(over_http.flattened(form)) == [
+        ("a", "1"), ("b[c]", "d"), ("b[e][f]", "true"), ("g[]", "x"), ("g[]", "y"),
+        ("h[0][i]", "1"), ("h[1][i]", "2"),
+    ]  # fmt: skip
+
+
+def test_an_answer_of_another_form_is_unknown_and_does_not_tell_what_was_in_it():
+    class Wanted(msgspec.Struct):
+        amount: int
+
+    assert over_http.typed({"amount": 1, "more": 2}, Wanted, "it") == Wanted(1)
+    with pytest.raises(errors.OutcomeUnknown, match="it is told in another form") as caught:
+        over_http.typed({"amount": "who paid"}, Wanted, "it")
+    assert "who paid" not in str(caught.value)
+
+
+def test_a_server_with_a_bad_certificate_gets_nothing(tmp_path):
+    certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+         "-nodes", "-subj", "/CN=127.0.0.1", "-days", "1", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    handler = json()
+
+    async def asked():
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handler)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
+        url = f"https://127.0.0.1:{runner.addresses[0][1]}"
+        shop = Shop(HttpConfig(url=url, api_key=Secret("s3cret")))
+        try:
+            with pytest.raises(errors.ExternalAPIError, match="was not sent"):
+                await shop.charge(REQUEST)
+        finally:
+            await shop.close()
+            await runner.cleanup()
+
+    asyncio.run(asked())
+    assert handler.seen == []
+
+
+def test_a_refused_key_is_not_tried_again_and_nothing_is_unknown():
+    handler = json(401)
+    with pytest.raises(errors.ExternalAPIError, match=r"shop is not asked for 60 s more"):
+        ask_twice(handler)
+    assert len(handler.seen) == 1
+
+
+def ask_twice(handler):
+    async def asked():
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handler)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        shop = Shop(HttpConfig(url=url, api_key=Secret("s3cret")))
+        try:
+            with pytest.raises(KeyRefused):
+                await shop.charge(REQUEST)
+            await shop.charge(REQUEST)
+        finally:
+            await shop.close()
+            await runner.cleanup()
+
+    asyncio.run(asked())

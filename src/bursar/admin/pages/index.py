@@ -11,18 +11,19 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from bursar.access.models import ApiKey, AuditEntry, Person
-from bursar.admin.pages import access, books, money
+from bursar.admin.pages import access, books, money, settlement
 from bursar.admin.showing import Page
 from bursar.ledger.models import Account, Transfer
 from bursar.orders.models import Order
 from bursar.payments.models import Fact, Payment, ProviderAccount, Refund, RefundApproval, Review
 from bursar.queue.models import Job
+from bursar.reconciliation.models import Reconciliation
 from bursar.webhooks.models import InboxEvent
 
 PAGES: Mapping[type[Model], Callable[[Any], Page]] = {
     Order: money.order, Payment: money.payment, Refund: money.refund, RefundApproval: money.approval, Review: money.review,
     Account: books.account, Transfer: books.transfer, Fact: books.fact, InboxEvent: books.event, Job: books.job,
-    ProviderAccount: books.provider_account, Person: access.person, ApiKey: access.key, AuditEntry: access.audit,
+    Reconciliation: settlement.reconciliation, ProviderAccount: books.provider_account, Person: access.person, ApiKey: access.key, AuditEntry: access.audit,
 }  # fmt: skip
 
 
