@@ -73,30 +73,6 @@ def busy(stripe, *, charges: int) -> StripeShop:
     return shop
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_three_hundred_charges_flow_to_a_payout_and_reconcile_to_nothing(stripe, tmp_path):
-    shop = busy(stripe, charges=300)
-    assert len(shop.book.listed("charge")) == 303
-    [payout] = shop.book.pay_out()
-    shop.hear()
-    path = write(tmp_path, reports.rows(shop.book))
-
-    report = reconcile(path)
-
-    assert [one for one in report.judged if one.verdict is not Verdict.MATCHED] == []
-    assert report.loaded == len(reports.rows(shop.book)) == sum(t.lines for t in report.totals)
-    assert report.clean
-    # The parts of an authorization have no fee of their own until the report: it told them.
-    assert accounts.receivable(ACCOUNT) == (accounts.owed(ACCOUNT) or {}) == {}
-    in_transit = shop.balances()[f"cash_in_transit/{ACCOUNT}:EUR"]
-    assert in_transit == payout["amount"]
-    assert shop.reviews() == []
-
-    again = reconcile(path)
-    assert (again.loaded, again.already_loaded, again.judged) == (0, True, [])
-
-
 # --- fourteen kinds of trouble -------------------------------------------------------------------
 
 
@@ -198,7 +174,7 @@ def refund_split(t: Trouble) -> str:
 
 
 def chargeback(t: Trouble) -> str:
-    [charge] = [c for c in t.shop.book.listed("charge") if c["amount"] == 1_050]
+    [charge] = [c for c in t.shop.book.listed("charge") if c["amount"] == 1_040]
     made = t.shop.book.dispute(charge["id"])
     t.shop.delivered = len(t.shop.book.events)  # its webhook is lost
     moved = t.shop.book.moves[-1]
@@ -238,7 +214,7 @@ TROUBLES = {
 
 
 def test_fourteen_kinds_of_trouble_are_each_classified_right(stripe, tmp_path):
-    shop = busy(stripe, charges=60)
+    shop = busy(stripe, charges=45)
     shop.book.pay_out()
     shop.hear()
     trouble = Trouble(shop)
@@ -316,6 +292,7 @@ def test_what_is_late_comes_with_the_next_report(stripe, tmp_path):
     assert shop.reviews() == []
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("change", "said"),
     [
