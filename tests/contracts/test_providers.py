@@ -58,7 +58,7 @@ OF_ACME = {
 }
 #: What happens on the way only, which a book in this process has none of.
 ON_THE_WAY = {
-    "an answer that is a web page of a proxys is unknown",
+    "an answer that is a web page instead is unknown",
     "an answer that says it is no JSON is unknown",
     "an answer that is JSON of another form is unknown",
 }

@@ -23,7 +23,7 @@ from bursar.providers.conformance.suite import (
 UNREADABLE = {
     "reset": "breaks off in the middle",
     "garbage": "cannot be read",
-    "html_502": "is a web page of a proxy's",
+    "html_502": "is a web page instead",
     "wrong_type": "says it is no JSON",
     "wrong_shape": "is JSON of another form",
 }
