@@ -24,10 +24,13 @@ GROUPS = {
 }
 
 
+NAME, EXTRAS = r"[A-Za-z0-9._-]+", r"(?:\[[a-z,]+\])?"
+
+
 def _pins(text: str) -> dict[str, list[Version]]:
     """Return each name's versions: a name may be pinned once per marker."""
     pins: dict[str, list[Version]] = {}
-    for name, version in re.findall(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", text, re.MULTILINE):
+    for name, version in re.findall(rf"^({NAME}){EXTRAS}==([^\s;\\]+)", text, re.MULTILINE):
         pins.setdefault(canonicalize_name(name), []).append(Version(version))
     return pins
 
@@ -55,7 +58,7 @@ def test_a_lock_names_no_host(lock: Path) -> None:
 def test_every_pin_has_its_hashes(lock: Path) -> None:
     entries = re.split(r"(?m)^(?=[A-Za-z0-9])", lock.read_text())[1:]
     bare = [e.split()[0] for e in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}\b", e)]
-    loose = [e.split()[0] for e in entries if not re.match(r"[A-Za-z0-9._-]+==", e)]
+    loose = [e.split()[0] for e in entries if not re.match(f"{NAME}{EXTRAS}==", e)]
     assert (bare, loose) == ([], [])
 
 
