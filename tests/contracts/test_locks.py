@@ -24,7 +24,7 @@ GROUPS = {
 }
 
 
-NAME, EXTRAS = r"[A-Za-z0-9._-]+", r"(?:\[[a-z,]+\])?"
+NAME, EXTRAS = r"[A-Za-z0-9._-]+", r"(?:\[[A-Za-z0-9,._-]+\])?"
 
 
 def _pins(text: str) -> dict[str, list[Version]]:

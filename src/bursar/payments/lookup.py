@@ -238,11 +238,21 @@ def needs_fetching(provider_account: str, told: Iterable[Snapshot]) -> list[Snap
     """
     if not isinstance(accounts.get(provider_account), FetchesObjects):
         return []
-    return [
+    moved = (
         s for s in told
         if ((s.kind is Kind.CHARGE and captured_of(s)) or s.status == RefundStatus.SUCCEEDED)
         and s.fee is None and s.settled is None
-    ]  # fmt: skip
+    )  # fmt: skip
+    return [s for s in moved if not _is_settled_in_books(provider_account, s.kind, s.reference,
+                                                         s.captured_minor)]  # fmt: skip
+
+
+def _is_settled_in_books(account: str, kind: Kind, reference: str, captured_minor: int) -> bool:
+    """Whether another road told what of it reached the balance."""
+    facts = Fact.objects.filter(provider_account_id=account, reference=reference)
+    if kind is Kind.CHARGE:
+        return facts.filter(kind=Kind.FEE, version=captured_minor).exists()
+    return facts.filter(kind=kind, settled_minor__isnull=False).exists()
 
 
 def enqueue_fetch(provider_account: str, snapshot: Snapshot, now: datetime) -> None:
@@ -260,11 +270,8 @@ async def fetch(lease: leasing.Lease) -> Callable[[], None] | None:
     account, kind, reference = told["provider_account"], Kind(told["kind"]), told["reference"]
 
     def known() -> tuple[bool, PaymentProvider]:
-        facts = Fact.objects.filter(provider_account_id=account, reference=reference)
-        fees = facts.filter(kind=Kind.FEE, version=told["captured_minor"])
-        settled = facts.filter(kind=kind, settled_minor__isnull=False)
-        enough = fees if kind is Kind.CHARGE else settled
-        return enough.exists(), accounts.get(account)
+        is_settled = _is_settled_in_books(account, kind, reference, told["captured_minor"])
+        return is_settled, accounts.get(account)
 
     is_known, provider = await groupcommit.commits.run(known)
     if is_known or not isinstance(provider, FetchesObjects):

@@ -84,6 +84,10 @@ def test_a_page_of_checkout_collects_without_a_card_ever_coming_here(stripe):
     assert shop.fresh(payment).status == "captured"
     assert shop.attempts(payment) == [("charge", "succeeded")]
     assert shop.agrees()
+    shop.refund(shop.fresh(payment), 1000)
+    shop.run_jobs()
+    assert shop.fresh(payment).status == "refunded"
+    assert shop.agrees()
 
 
 def test_a_page_that_nobody_paid_on_expires(stripe):

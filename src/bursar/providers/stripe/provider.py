@@ -99,14 +99,14 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
             "automatic_payment_methods": {} if types else automatic,
             "payment_method_options": self._options(request), "expand": _MOVE,
             "capture_method": "automatic" if request.capture else "manual",
-            "metadata": {objects.KEY: request.key, **request.metadata},
+            "metadata": {**request.metadata, objects.KEY: request.key},
         }  # fmt: skip
         return await self._ask("/v1/payment_intents", request.key, form)
 
     async def _open_page(self, request: base.ChargeRequest) -> Result:
         if not self.config.return_url:
             raise units.NotChargeable("Checkout needs the account's return_url")
-        metadata = {objects.KEY: request.key, **request.metadata}
+        metadata = {**request.metadata, objects.KEY: request.key}
         amount = self._amount(request)
         price = {"currency": amount["currency"], "unit_amount": amount["amount"],
                  "product_data": {"name": request.metadata.get("order") or request.key}}  # fmt: skip
@@ -141,7 +141,7 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
         kind = "charge" if request.reference.startswith("ch_") else "payment_intent"
         form = {
             kind: request.reference, "amount": units.units_of(request.amount),
-            "metadata": {objects.KEY: request.key, **request.metadata},
+            "metadata": {**request.metadata, objects.KEY: request.key},
             "expand": ["balance_transaction"],
         }  # fmt: skip
         return await self._ask("/v1/refunds", request.key, form)
@@ -198,11 +198,8 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
         """What an event tells; nothing for those that move no money. See `fetch` for the fees."""
         told = over_http.typed(over_http.read_json(body), wire.Event, "the event")
         made = told.data.object
-        return (
-            []
-            if made.get("payment_intent") and made.get("object") == "charge"
-            else objects.read(made)
-        )
+        of_intent = made.get("object") == "charge" and made.get("payment_intent")
+        return [] if of_intent else objects.read(made)
 
     # --- what they share --------------------------------------------------------------------------
 
