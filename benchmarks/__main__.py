@@ -9,13 +9,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import decorators, lists, machine, orders
+from benchmarks import decorators, lists, machine, orders, providers
 from benchmarks.records import Plan, Record
 
 BENCHMARKS: dict[str, Callable[[Plan, Console], list[Record]]] = {
     "orders": orders.run,
     "decorators": decorators.run,
     "lists": lists.run,
+    "providers": providers.run,
 }
 
 

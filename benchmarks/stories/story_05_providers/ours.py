@@ -8,7 +8,7 @@ sys.path.insert(0, "examples/acme_provider")
 from bursar_acme import AcmeBank, AcmeProvider
 
 from bursar.money import Money
-from bursar.providers import base, mixins
+from bursar.providers import base, over_http
 
 WORDS = {"succeeded": "paid", "declined": "refused"}
 
@@ -20,11 +20,11 @@ class Acme(AcmeProvider):  # the example plug-in, with the bank in this process
         state = "refused" if json.get("payer") == "broke" else "paid"
         state = "returned" if "of" in json else state
         movement = ["no", state, json["cents"], json["ccy"], "", key, json.get("of", "")]
-        return mixins.Answer(200, {"movement": movement})
+        return over_http.Answer(200, {"movement": movement})
 
 
 task, euro = json.loads(sys.argv[1]), Money(100, "EUR")
-config = mixins.HttpConfig(url="u", api_key=base.Secret("k"))  # shared: it never changes
+config = over_http.HttpConfig(url="u", api_key=base.Secret("k"))  # shared: it never changes
 tracemalloc.start()
 made = [Acme(config) for _ in range(task["instances"])]
 used = tracemalloc.get_traced_memory()[0] / task["instances"] - 8

@@ -57,6 +57,7 @@ def test_a_stranger_sees_the_sign_in_and_nothing_else(database: Database) -> Non
     assert stranger.get("/login/").status_code == 200
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_wrong_passwords_lock_out_for_a_while_and_the_right_one_too(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,6 +91,7 @@ def _code(device: TOTPDevice, *, drift: int = 0) -> str:
     return f"{totp(device.bin_key, drift=drift):06d}"
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_second_factor_is_set_up_and_then_needed(database: Database) -> None:
     email = add(Role.ADMIN)
     me = Office()
