@@ -169,7 +169,8 @@ def check(account: str) -> None:
         if not isinstance(provider, ChecksSetup):
             tables.say(f"{provider.name} offers no check of its set-up")
             return
-        hook_url = f"https://{settings.current.hosts[0]}/hooks/{account}"
+        host = settings.current.hosts.split(",")[0]
+        hook_url = f"https://{host}/hooks/{account}"
         findings = provider.check_setup(hook_url=hook_url)
 
         async def found() -> list[SetupFinding]:

@@ -98,6 +98,7 @@ def test_the_check_says_what_is_missing(stripe, say, monkeypatch):
                   "not set: no 3-D Secure redirect", "from Stripe's", "no endpoint",
                   server.HOOK_URL, "digits that differ from ISO 4217: ISK 2, MGA 0, UGX 2"):  # fmt: skip
         assert words in told, words
+    assert f"https://localhost/hooks/{ACCOUNT}" in told.replace("\n", "")
     assert server.KEY not in told
 
 
