@@ -40,7 +40,7 @@ from bursar.decorators import acting_as
 from bursar.orders import placing
 from bursar.payments import accounts, refunding, reviewing
 from bursar.payments.models import Payment, Refund, RefundApproval
-from bursar.pricing.calculator import Line
+from bursar.pricing.baskets import Line
 from bursar.providers.sandbox import SandboxProvider, signing
 from bursar.queue import leasing, worker
 from bursar.webhooks import inbox

@@ -35,7 +35,7 @@ from bursar import clock, groupcommit, guards, ids, jobs, logs, sql
 from bursar.ledger.models import Transfer
 from bursar.orders import placing
 from bursar.payments import accounts
-from bursar.pricing.calculator import Line
+from bursar.pricing.baskets import Line
 from bursar.queue import worker
 
 PLACERS = 128

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 
 from bursar.orders.placing import NewOrder
-from bursar.pricing.calculator import Line
+from bursar.pricing.baskets import Line
 
 PLACED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 #: Digits behind the point, and percent of tax, by currency.

@@ -17,7 +17,7 @@ from bursar.money import Money
 from bursar.orders import placing
 from bursar.payments import accounts, charging, models, refunding
 from bursar.payments.states import CaptureMethod
-from bursar.pricing import calculator
+from bursar.pricing import baskets
 from bursar.providers.powers import WebhookEvent
 from bursar.providers.sandbox import SandboxProvider, delivering, signing
 from bursar.queue import leasing, worker
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 #: Two books at 4.20 and 19 % (net 8.40, tax 1.60) cost 10.00.
 BOOKS = (
-    calculator.Line(sku="book", description="A book", quantity=2, unit_price="4.20", tax_rate="19"),
+    baskets.Line(sku="book", description="A book", quantity=2, unit_price="4.20", tax_rate="19"),
 )
 ACCOUNT = "sandbox-eu"
 RECEIVABLE = f"receivable/{ACCOUNT}:EUR"

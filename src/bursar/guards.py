@@ -81,6 +81,8 @@ GUARDS: list[Guard] = [
     _frozen(
         "bursar_order", "an order's currency or total", "id", "currency", "total_minor", "tax_minor"
     ),
+    Guard("bursar_couponuse", "UPDATE", "NEW.used < OLD.used", "a coupon is never unused"),
+    Guard("bursar_couponuse", "DELETE", "", "coupons' uses are never deleted"),
     Guard("bursar_order", "DELETE", "", "orders are never deleted"),
     *_append_only("bursar_orderline", "order lines"),
     _frozen(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bursar.access.models import ApiKey, AuditEntry, IdempotentAnswer, Person
 from bursar.imports.models import ImportedFile
 from bursar.ledger.models import Account, Transfer
-from bursar.orders.models import Order, OrderLine
+from bursar.orders.models import CouponUse, Order, OrderLine
 from bursar.payments.models import (
     Attempt,
     Fact,
@@ -32,6 +32,7 @@ __all__ = [
     "ApiKey",
     "Attempt",
     "AuditEntry",
+    "CouponUse",
     "Fact",
     "FactLink",
     "IdempotentAnswer",

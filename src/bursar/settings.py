@@ -76,6 +76,9 @@ class Settings(BaseSettings):
     second_factor: bool = False
     """Let people into the back office with a one-time code only."""
 
+    prices: Path | None = None
+    """The TOML file of price lists, taxes, discounts and fees; none: prices come with orders."""
+
     refund_approval_above: str = ""
     """
     Above which amount a second person approves a refund, by currency in major units, such as

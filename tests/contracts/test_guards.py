@@ -15,6 +15,7 @@ from bursar.access import idempotency, keys, people
 from bursar.imports.models import ImportedFile
 from bursar.money import MINOR_MAX
 from bursar.orders import refunding as refunding_lines
+from bursar.orders.models import CouponUse
 from bursar.payments import reviewing
 from bursar.payments.models import Refund, RefundApproval, Review
 from bursar.queue import leasing
@@ -75,6 +76,7 @@ def _extras() -> None:
     SettlementBreak.objects.create(
         reconciliation=run, verdict="late", currency="EUR", reason="new", **moved
     )
+    CouponUse.objects.create(code="SPRING", used=2)
     RefundApproval.objects.create(
         refund=Refund.objects.get(), requested_by="a", requested_at=now, approved=True,
         decided_by="b", decided_at=now,
@@ -126,6 +128,7 @@ _SPECIAL = {
             " WHERE refund_id IS NULL"
         ),
     ],
+    "a coupon is never unused": ["UPDATE bursar_couponuse SET used = 1"],
     "a decided approval never changes": ["UPDATE bursar_refundapproval SET approved = NULL"],
     "what is to be approved never changes": [
         "UPDATE bursar_refundapproval SET id = id + 1",
@@ -254,6 +257,7 @@ VIOLATIONS: dict[str, list[str]] = {
         copy("Order", tax_minor="total_minor + 1", idempotency_key="'o'"),
         copy("Order", tax_minor="-1", idempotency_key="'o'"),
     ],
+    "coupon_used": [copy("CouponUse", code="'other'", used="0")],
     "order_line_position": [copy("OrderLine")],
     "order_line_quantity": [copy("OrderLine", position="9", quantity="0")],
     "order_line_adds_up": [copy("OrderLine", position="9", gross_minor="gross_minor + 1")],

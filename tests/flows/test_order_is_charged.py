@@ -8,7 +8,7 @@ from bursar import clock
 from bursar.orders import placing, queries
 from bursar.orders.models import Order
 from bursar.payments import charging, models
-from bursar.pricing import calculator
+from bursar.pricing import baskets
 from tests.shop import BOOKS, RECEIVABLE, Shop, commit, depth
 
 SOLD = {RECEIVABLE: 1000, "sales:EUR": -840, "tax_payable:EUR": -160}
@@ -58,7 +58,7 @@ def test_one_key_with_other_content_is_refused(shop: Shop, other: dict[str, obje
 
 
 def test_an_order_of_nothing_to_pay_has_no_payment(shop: Shop) -> None:
-    free = [calculator.Line(sku="f", description="free", quantity=1, unit_price="0.00")]
+    free = [baskets.Line(sku="f", description="free", quantity=1, unit_price="0.00")]
     order_id = shop.place(lines=free)
     assert models.Payment.objects.count() == 0
     assert queries.payment_side(Order.objects.get(id=order_id)) == "paid"

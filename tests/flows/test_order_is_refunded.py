@@ -12,7 +12,7 @@ from bursar.orders import queries
 from bursar.orders import refunding as refunding_lines
 from bursar.orders.models import Order
 from bursar.payments import models, refunding
-from bursar.pricing import calculator
+from bursar.pricing import baskets
 from bursar.providers.base import RefundRequest
 from tests.shop import RECEIVABLE, Shop, commit
 
@@ -60,8 +60,8 @@ def test_partial_refunds_share_the_tax_and_leave_none(shop: Shop) -> None:
 
 def test_lines_are_refunded_by_unit_with_their_tax_and_remainder(shop: Shop) -> None:
     lines = [
-        calculator.Line(sku="a", description="A", quantity=3, unit_price="3.33", tax_rate="10"),
-        calculator.Line(sku="b", description="B", quantity=1, unit_price="5.00"),
+        baskets.Line(sku="a", description="A", quantity=3, unit_price="3.33", tax_rate="10"),
+        baskets.Line(sku="b", description="B", quantity=1, unit_price="5.00"),
     ]
     payment = shop.paid(lines=lines)
     assert payment.amount_minor == 999 + 100 + 500
@@ -80,9 +80,9 @@ def test_lines_are_refunded_by_unit_with_their_tax_and_remainder(shop: Shop) -> 
 
 
 def test_units_whose_refund_failed_are_worth_what_is_left_of_the_line(shop: Shop) -> None:
-    lines = [calculator.Line(sku="a", description="A", quantity=3, unit_price="0.34")]
+    lines = [baskets.Line(sku="a", description="A", quantity=3, unit_price="0.34")]
     # 1.02 in three; with 3 units of 0.34 nothing rounds, so take a line that does.
-    lines = [*lines, calculator.Line(sku="b", description="B", quantity=7, unit_price="0.10",
+    lines = [*lines, baskets.Line(sku="b", description="B", quantity=7, unit_price="0.10",
                                      tax_rate="19")]  # fmt: skip
     payment = shop.paid("tok_refund_fails_later", lines=lines)
     first = refund_lines(shop, payment.order_id, {2: 2})
@@ -188,8 +188,8 @@ def test_refunds_made_at_once_never_exceed_what_is_left(shop: Shop) -> None:
 
 def test_units_refunded_at_once_never_exceed_the_line(shop: Shop) -> None:
     lines = [
-        calculator.Line(sku="a", description="A", quantity=2, unit_price="1.00"),
-        calculator.Line(sku="b", description="B", quantity=1, unit_price="8.00"),
+        baskets.Line(sku="a", description="A", quantity=2, unit_price="1.00"),
+        baskets.Line(sku="b", description="B", quantity=1, unit_price="8.00"),
     ]
     payment = shop.paid(lines=lines)
     several = 4 if _is_postgres() else 1

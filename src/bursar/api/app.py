@@ -24,7 +24,7 @@ from bursar.access.idempotency import KEY_LETTERS_MAX
 from bursar.api import health, shapes
 from bursar.api.border import problems
 from bursar.api.border.admitting import Border
-from bursar.api.routes import accounts, events, hooks, orders, payments, refunds, reviews
+from bursar.api.routes import accounts, events, hooks, orders, payments, quotes, refunds, reviews
 
 DESCRIPTION = """
 Money is `{"amount": 1999, "currency": "EUR"}` in whole minor units. Send `Authorization: Bearer
@@ -61,7 +61,7 @@ def make(*, admin: bool = True, api: bool = True, hooks_too: bool = True) -> Fas
     app.add_exception_handler(RequestValidationError, problems.on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     if api:
-        for routes in (orders, payments, refunds, reviews, accounts, events):
+        for routes in (quotes, orders, payments, refunds, reviews, accounts, events):
             app.include_router(routes.router)
         app.add_api_route("/docs", _docs, include_in_schema=False)
         app.add_api_route("/openapi.json", lambda: _described(app), include_in_schema=False)

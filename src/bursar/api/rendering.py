@@ -71,6 +71,7 @@ def orders(rows: Sequence[Order], expand: Collection[str] = ()) -> list[Json]:
             "total": _money(row.total_minor, row.currency),
             "tax": _money(row.tax_minor, row.currency),
             "lines": [_line(line, row.currency) for line in lines[row.id]],
+            "explanation": row.explanation,
             "buyer": row.buyer,
             "metadata": row.metadata,
             "payments": [shown.get(each.id, each.id) for each in collected[row.id]],
@@ -89,9 +90,11 @@ def _line(line: OrderLine, currency: str) -> Json:
         "quantity": line.quantity,
         "unit_price": line.unit_price,
         "tax_rate": line.tax_rate,
+        "tax_code": line.tax_code,
         "net": _money(line.net_minor, currency),
         "tax": _money(line.tax_minor, currency),
         "gross": _money(line.gross_minor, currency),
+        "explanation": line.explanation,
     }
 
 

@@ -5,16 +5,23 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
 
+from bursar.api.pricing_shapes import (
+    LINES_MAX,
+    QUANTITY_MAX,
+    Asked,
+    AskedBasket,
+    Currency,
+    Money,
+    Told,
+)
 from bursar.money import MINOR_MAX
 from bursar.orders.placing import (
     METADATA_KEY_LETTERS,
     METADATA_KEYS_MAX,
     METADATA_LETTERS,
     REFERENCE_LETTERS,
-    SKU_LETTERS,
-    TEXT_LETTERS,
 )
 from bursar.orders.queries import PaymentSide
 from bursar.payments.refunding import REASON_LETTERS_MAX
@@ -22,57 +29,23 @@ from bursar.payments.reviewing import RESOLUTION_LETTERS_MAX
 from bursar.payments.states import AttemptStatus, CaptureMethod, PaymentStatus
 from bursar.providers.base import Kind, Operation, RefundStatus
 
-LINES_MAX = 500
-#: More units of one line than anybody sells; with it a line's total is refused before it overflows.
-QUANTITY_MAX = 10**9
-
-
-Currency = Annotated[
-    str, Field(pattern=r"^[A-Z]{3,8}$", examples=["EUR"], description="ISO 4217, or a known asset.")
-]
 _Minor = Annotated[int, Field(ge=1, le=MINOR_MAX)]
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=METADATA_KEY_LETTERS)]
 _Value = Annotated[str, StringConstraints(max_length=METADATA_LETTERS)]
 Metadata = Annotated[dict[_Name, _Value], Field(max_length=METADATA_KEYS_MAX)]
 
 
-class _Asked(BaseModel):
-    """What callers send: nothing unknown, nothing of a wrong type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
-
-
-class _Told(BaseModel):
-    """What we answer."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
 # --- Requests -----------------------------------------------------------------------------------
 
 
-class AskedMoney(_Asked):
+class AskedMoney(Asked):
     """An amount above zero in whole minor units (cents; yen; thousandths of a dinar)."""
 
     amount: _Minor = Field(examples=[1999])
     currency: Currency
 
 
-class AskedLine(_Asked):
-    """One line of an order; *unit_price* is a plain decimal in major units, without tax."""
-
-    sku: str = Field(max_length=SKU_LETTERS, default="", examples=["book-17"])
-    description: str = Field(max_length=TEXT_LETTERS, default="", examples=["A book"])
-    quantity: int = Field(ge=1, le=QUANTITY_MAX, examples=[2])
-    unit_price: str = Field(
-        min_length=1, max_length=40, pattern=r"^[0-9]{1,15}(\.[0-9]{1,9})?$", examples=["4.20"]
-    )
-    tax_rate: str = Field(
-        min_length=1, max_length=20, default="0", examples=["19"], description="In percent."
-    )
-
-
-class AskedPayment(_Asked):
+class AskedPayment(Asked):
     """How an order is collected: at which provider account, with which token of its."""
 
     provider_account: str = Field(min_length=1, max_length=40, examples=["europe"])
@@ -80,18 +53,16 @@ class AskedPayment(_Asked):
     capture_method: Annotated[CaptureMethod, Field(strict=False)] = CaptureMethod.AUTOMATIC
 
 
-class NewOrder(_Asked):
+class NewOrder(AskedBasket):
     """An order to place and, with *payment*, to collect at once."""
 
     reference: str = Field(min_length=1, max_length=REFERENCE_LETTERS, examples=["web-1001"])
-    currency: Currency
-    lines: list[AskedLine] = Field(min_length=1, max_length=LINES_MAX)
     payment: AskedPayment | None = None
     buyer: Metadata = Field(default_factory=dict, examples=[{"name": "Ada"}])
     metadata: Metadata = Field(default_factory=dict, examples=[{"basket": "b-77"}])
 
 
-class OrderChanges(_Asked):
+class OrderChanges(Asked):
     """What may be changed of an order: metadata, key by key (null removes one), and the buyer."""
 
     metadata: dict[_Name, _Value | None] = Field(default_factory=dict, max_length=METADATA_KEYS_MAX)
@@ -104,24 +75,24 @@ class NewPayment(AskedPayment):
     order: str = Field(min_length=1, max_length=40, examples=["ord_06f1x3kq8tq9x2d4y7v0m5w1zc"])
 
 
-class NewCapture(_Asked):
+class NewCapture(Asked):
     """What to capture; without an amount all that is authorized."""
 
     amount: AskedMoney | None = None
 
 
-class NewCancel(_Asked):
+class NewCancel(Asked):
     """Nothing needs to be said."""
 
 
-class RefundedLine(_Asked):
+class RefundedLine(Asked):
     """How many units of the line at *position* (from 1) go back."""
 
     position: int = Field(ge=1, le=LINES_MAX)
     quantity: int = Field(ge=1, le=QUANTITY_MAX)
 
 
-class NewRefund(_Asked):
+class NewRefund(Asked):
     """What to give back: an amount, or units of lines, or with neither all that is left."""
 
     amount: AskedMoney | None = None
@@ -129,7 +100,7 @@ class NewRefund(_Asked):
     reason: str = Field(max_length=REASON_LETTERS_MAX, default="", examples=["sent back"])
 
 
-class Resolution(_Asked):
+class Resolution(Asked):
     """What was found and decided."""
 
     resolution: str = Field(
@@ -140,14 +111,7 @@ class Resolution(_Asked):
 # --- Answers ------------------------------------------------------------------------------------
 
 
-class Money(_Told):
-    """Whole minor units of a currency."""
-
-    amount: int = Field(ge=-MINOR_MAX, le=MINOR_MAX, examples=[1999])
-    currency: str = Field(examples=["EUR"])
-
-
-class Line(_Told):
+class Line(Told):
     """One line of an order as it was priced."""
 
     position: int
@@ -156,19 +120,21 @@ class Line(_Told):
     quantity: int
     unit_price: str
     tax_rate: str
+    tax_code: str
     net: Money
     tax: Money
     gross: Money
+    explanation: dict[str, Any] = Field(description="Discounts and more, where there are any.")
 
 
-class Decline(_Told):
+class Decline(Told):
     """Why the last attempt was declined; a soft decline may succeed later or elsewhere."""
 
     code: str
     soft: bool
 
 
-class Attempt(_Told):
+class Attempt(Told):
     """One operation asked of a provider; its id is the key of every repeat."""
 
     id: str
@@ -184,7 +150,7 @@ class Attempt(_Told):
     answered_at: datetime | None
 
 
-class Payment(_Told):
+class Payment(Told):
     """The wish to collect an amount for an order through one provider account."""
 
     id: str
@@ -210,7 +176,7 @@ class Payment(_Told):
     expires_at: datetime | None
 
 
-class Order(_Told):
+class Order(Told):
     """What a buyer agreed to pay for; whether it is paid follows from its payments."""
 
     id: str
@@ -220,6 +186,7 @@ class Order(_Told):
     total: Money
     tax: Money
     lines: list[Line]
+    explanation: dict[str, Any] = Field(description="How the whole was priced, by rules.")
     buyer: dict[str, str]
     metadata: dict[str, str]
     payments: list[str] | list[Payment]
@@ -227,7 +194,7 @@ class Order(_Told):
     created_at: datetime
 
 
-class RefundLine(_Told):
+class RefundLine(Told):
     """Units of a line that a refund gives back, with their part of price and tax."""
 
     position: int
@@ -236,7 +203,7 @@ class RefundLine(_Told):
     tax: Money
 
 
-class Refund(_Told):
+class Refund(Told):
     """Money we decided to give back on a payment."""
 
     id: str
@@ -251,7 +218,7 @@ class Refund(_Told):
     created_at: datetime
 
 
-class Review(_Told):
+class Review(Told):
     """Something only a person can decide."""
 
     id: str
@@ -266,7 +233,7 @@ class Review(_Told):
     resolved_by: str
 
 
-class ProviderAccount(_Told):
+class ProviderAccount(Told):
     """The merchant's account at a provider, and what can be done with it."""
 
     name: str
@@ -277,7 +244,7 @@ class ProviderAccount(_Told):
     created_at: datetime
 
 
-class Event(_Told):
+class Event(Told):
     """A fact: what we were told of one provider object, once. Not in order of time."""
 
     id: str
@@ -294,7 +261,7 @@ class Event(_Told):
     received_at: datetime
 
 
-class Page(_Told):
+class Page(Told):
     """A part of a list, newest first; *next_cursor* asks for the part after it."""
 
     object: Literal["list"]
@@ -337,21 +304,21 @@ class Events(Page):
     data: list[Event]
 
 
-class Received(_Told):
+class Received(Told):
     """That a delivery is kept; *new* is false where it came before."""
 
     received: Literal[True]
     new: bool
 
 
-class ProblemDetail(_Told):
+class ProblemDetail(Told):
     """One thing that was wrong with a request."""
 
     param: str
     detail: str
 
 
-class Problem(_Told):
+class Problem(Told):
     """An error (RFC 9457): *code* is for programs, *detail* for people."""
 
     type: str

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from bursar.cli import access, reconciling, starting
+from bursar.cli import access, pricing, reconciling, starting
 from bursar.cli.starting import started
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(access.keys, name="keys")
 app.add_typer(access.users, name="users")
 app.add_typer(reconciling.disputes, name="disputes")
 app.command("reconcile")(reconciling.reconcile)
+app.command("price")(pricing.price)
 providers.command("check")(reconciling.check)
 
 Setting = Annotated[

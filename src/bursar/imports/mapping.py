@@ -12,14 +12,14 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from bursar import errors, ids, logs, money
-from bursar.pricing import calculator
+from bursar.pricing import baskets, calculator
 
 MAPPING_BYTES_MAX = 64 * 2**10
 BUYER_MAX = 20
@@ -283,8 +283,8 @@ def _source(table: _Table, check: Callable[[str], object]) -> Source:
 
 
 def _check_rate(rate: str) -> None:
-    line = calculator.Line(sku="", description="", quantity=1, unit_price="0", tax_rate=rate)
-    calculator.price([line], currency="EUR")
+    line = baskets.Line(sku="", description="", quantity=1, unit_price="0", tax_rate=rate)
+    calculator.price(baskets.Basket(currency="EUR", lines=(line,)), day=date.min)
 
 
 def _check_method(method: str) -> None:

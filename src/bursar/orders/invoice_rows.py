@@ -6,7 +6,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from bursar import errors, fields, logs, money
@@ -14,7 +14,8 @@ from bursar.imports.mapping import Action, Columns, Format, InvoiceMapping, Reas
 from bursar.imports.problems import Problems, shown
 from bursar.imports.reading import Row
 from bursar.orders import placing
-from bursar.pricing import calculator
+from bursar.pricing import baskets, calculator
+from bursar.pricing.baskets import Basket
 
 CREDIT_NOTE = "credit_note"
 
@@ -37,7 +38,7 @@ class Sold:
 
     line: int
     invoice: str
-    item: calculator.Line
+    item: baskets.Line
     placed_at: datetime
     currency: str
     method: str
@@ -137,7 +138,7 @@ def _credit_note(
     return LeftOut(line=cells.line, invoice=invoice, reason=CREDIT_NOTE)
 
 
-def _item(cells: _Cells, mapping: InvoiceMapping) -> tuple[calculator.Line, str]:
+def _item(cells: _Cells, mapping: InvoiceMapping) -> tuple[baskets.Line, str]:
     """Read what was bought, sellable or not, and its currency."""
     columns, values = mapping.columns, cells.values
     currency = mapping.currency.of(values)
@@ -151,7 +152,7 @@ def _item(cells: _Cells, mapping: InvoiceMapping) -> tuple[calculator.Line, str]
         fields.check_text("sku", values[columns.sku], placing.SKU_LETTERS)
     with cells.checking(columns.description):
         fields.check_text("description", values[columns.description], placing.TEXT_LETTERS)
-    item = calculator.Line(
+    item = baskets.Line(
         sku=values[columns.sku],
         description=values[columns.description],
         quantity=_whole(cells, columns.quantity),
@@ -181,7 +182,7 @@ def _decimal(cells: _Cells, column: str, written: Format) -> str:
     return text.replace(",", ".")
 
 
-def _faults(item: calculator.Line, columns: Columns) -> dict[Reason, str]:
+def _faults(item: baskets.Line, columns: Columns) -> dict[Reason, str]:
     """Why *item* cannot be sold: reasons and the columns they are read from."""
     found = {}
     if item.quantity <= 0:
@@ -209,11 +210,10 @@ def _unsellable(
     return None
 
 
-def _check_price(
-    cells: _Cells, mapping: InvoiceMapping, item: calculator.Line, currency: str
-) -> None:
+def _check_price(cells: _Cells, mapping: InvoiceMapping, item: baskets.Line, currency: str) -> None:
     try:
-        calculator.price([item], currency=currency)
+        # Its tax is a rate, so the day does not matter.
+        calculator.price(Basket(currency=currency, lines=(item,)), day=date.min)
     except errors.ValidationError as error:
         columns = {
             "quantity": mapping.columns.quantity,

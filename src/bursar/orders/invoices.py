@@ -81,7 +81,7 @@ def to_place(
         order = _order(number, rows, mapping_name, provider_account)
         try:
             placing.check(order)
-            total = calculator.price(order.lines, currency=order.currency).total
+            total = calculator.price(order.basket(), day=order.placed_at.date()).total
         except errors.ValidationError as error:
             problems.note(error, line=rows[0].line)
         else:

@@ -14,7 +14,8 @@ class Order(models.Model):
     What a buyer agreed to pay for, with its prices frozen.
 
     Guarantees: totals are the sums of the lines; currency and totals never change; one
-    *idempotency_key* is one order. Whether it is paid is derived from its payments
+    *idempotency_key* is one order. *explanation* is how it was priced, beside its lines' (empty
+    where that is plain: net prices, a rate, no discount). Whether it is paid is derived from its payments
     (`orders.queries.payment_side`). *buyer* is a snapshot that may be erased.
     """
 
@@ -27,6 +28,7 @@ class Order(models.Model):
     metadata = models.JSONField(default=dict)
     idempotency_key = models.CharField(max_length=255, unique=True)
     fingerprint = models.CharField(max_length=32)
+    explanation = models.JSONField(default=dict)
     placed_at = models.DateTimeField()
     created_at = models.DateTimeField()
 
@@ -50,7 +52,8 @@ class OrderLine(models.Model):
     One priced line of an order.
 
     Guarantees: net + tax = gross; quantity is positive. *unit_price* is an exact decimal as text
-    in major units: SQLite would keep a decimal column as a float.
+    in major units: SQLite would keep a decimal column as a float. *tax_code* is the VAT category
+    of EN 16931, "" for lines older than it.
     """
 
     order = models.ForeignKey(Order, models.PROTECT, related_name="lines")
@@ -60,9 +63,11 @@ class OrderLine(models.Model):
     quantity = models.BigIntegerField()
     unit_price = models.CharField(max_length=40)
     tax_rate = models.CharField(max_length=20, default="0")
+    tax_code = models.CharField(max_length=2, default="")
     net_minor = MinorField()
     tax_minor = MinorField()
     gross_minor = MinorField()
+    explanation = models.JSONField(default=dict)
 
     class Meta:
         constraints = (
@@ -76,3 +81,20 @@ class OrderLine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.order_id} line {self.position}"
+
+
+class CouponUse(models.Model):
+    """
+    How many orders used a coupon.
+
+    Guarantees: never more than the limit of the rules in force when each was placed.
+    """
+
+    code = models.CharField(max_length=60, primary_key=True)
+    used = models.BigIntegerField()
+
+    class Meta:
+        constraints = (models.CheckConstraint(name="coupon_used", condition=Q(used__gt=0)),)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.used}"

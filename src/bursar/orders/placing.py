@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 from django.db.models import QuerySet, TextField
@@ -15,20 +16,24 @@ from django.db.models.functions import Cast
 from bursar import errors, fields, groupcommit, ids, sql
 from bursar.access import auditing
 from bursar.money import Money
+from bursar.orders import quoting
 from bursar.orders.models import Order
 from bursar.payments import charging
 from bursar.payments.states import CaptureMethod, PaymentStatus
-from bursar.pricing import calculator
+from bursar.pricing.baskets import Basket, Line
+from bursar.pricing.quotes import Quote
+from bursar.pricing.rules import NONE, Rules
 
 INSERT_ORDER = (
     "INSERT INTO bursar_order (id, reference, currency, total_minor, tax_minor, buyer, metadata, "
-    "idempotency_key, fingerprint, placed_at, created_at) "
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+    "idempotency_key, fingerprint, explanation, placed_at, created_at) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
     "ON CONFLICT (idempotency_key) DO NOTHING"
 )
 INSERT_LINE = (
     "INSERT INTO bursar_orderline (order_id, position, sku, description, quantity, unit_price, "
-    "tax_rate, net_minor, tax_minor, gross_minor) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    "tax_rate, tax_code, net_minor, tax_minor, gross_minor, explanation) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 FIND_KEY = "SELECT id, fingerprint FROM bursar_order WHERE idempotency_key = %s"
 
@@ -63,14 +68,15 @@ class NewOrder:
     """
     An order to place.
 
-    *reference* is the merchant's own name for it. With *provider_account* it is charged with
+    *country* (ISO 3166-1) and *vat_id* are the buyer's and decide on its taxes; the latter is kept
+    in the snapshot of the buyer. *reference* is the merchant's own name for it. With *provider_account* it is charged with
     *method*, a token of that provider; without, it waits for a payment. *placed_at* is when the
     buyer agreed.
     """
 
     reference: str
     currency: str
-    lines: Sequence[calculator.Line]
+    lines: Sequence[Line]
     idempotency_key: str
     placed_at: datetime
     provider_account: str = ""
@@ -78,44 +84,77 @@ class NewOrder:
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC
     buyer: Mapping[str, str] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    country: str = ""
+    vat_id: str = ""
+    customer_group: str = ""
+    coupons: Sequence[str] = ()
+    prices_include_tax: bool | None = None
+
+    def basket(self) -> Basket:
+        """What is to be priced."""
+        return Basket(
+            currency=self.currency, lines=tuple(self.lines), country=self.country,
+            vat_id=self.vat_id, customer_group=self.customer_group, coupons=tuple(self.coupons),
+            payment_method=self.provider_account, prices_include_tax=self.prices_include_tax,
+        )  # fmt: skip
 
     def fingerprint(self) -> str:
         """Name the content, so that a key used twice for different orders is noticed."""
-        lines = [(i.sku, i.description, i.quantity, i.unit_price, i.tax_rate) for i in self.lines]
-        return ids.digest(
+        lines = [
+            (i.sku, i.description, i.quantity, i.unit_price, i.tax_rate or "0") for i in self.lines
+        ]
+        told: list[Any] = [
             self.reference, self.currency, lines, self.provider_account, self.method,
             self.capture_method.value, sorted(self.buyer.items()), sorted(self.metadata.items()),
+        ]  # fmt: skip
+        # Named only where there is any, so that plain orders keep the name they always had.
+        by_rules = [(i.tax_code, i.tax_category, i.supply.value) for i in self.lines]
+        asked = (
+            self.country, self.vat_id, self.customer_group, list(self.coupons),
+            bool(self.prices_include_tax),
         )  # fmt: skip
+        if any(asked) or any(code or category for code, category, _ in by_rules):
+            told += [by_rules, asked]
+        return ids.digest(*told)
 
 
-def place(order: NewOrder, *, order_id: str, payment_id: str, now: datetime) -> str:
+def place(
+    order: NewOrder, *, order_id: str, payment_id: str, now: datetime, rules: Rules = NONE
+) -> str:
     """
     Price and store an order and, with a provider account, the payment that collects it.
 
     Needs an open transaction. The same idempotency key with the same content is the same order:
-    its id is returned and nothing is written.
+    its id is returned and nothing is written. Its prices, by *rules* on the day it was placed,
+    are frozen with it; its coupons are used up.
 
     :raises errors.ValidationError: if something in it is wrong, naming the field;
     :raises KeyReused: if the key came with other content.
     """
     groupcommit.require_transaction()
     check(order)
-    price = calculator.price(order.lines, currency=order.currency)
+    # Before it is priced: what came before may have used its coupon up.
+    if order.coupons and sql.rows(FIND_KEY, [order.idempotency_key]):
+        return _known(order)
+    quote = quoting.quote(order.basket(), at=order.placed_at, rules=rules)
+    buyer = {**order.buyer, **({"vat_id": order.vat_id} if order.vat_id else {})}
     row: list[fields.Parameter] = [
-        order_id, order.reference, order.currency, price.total.amount_minor,
-        price.tax.amount_minor, json.dumps(dict(order.buyer)), json.dumps(dict(order.metadata)),
-        order.idempotency_key, order.fingerprint(), fields.at(order.placed_at), fields.at(now),
+        order_id, order.reference, order.currency, quote.total.amount_minor,
+        quote.tax.amount_minor, json.dumps(buyer), json.dumps(dict(order.metadata)),
+        order.idempotency_key, order.fingerprint(), json.dumps(quoting.explained(quote)),
+        fields.at(order.placed_at), fields.at(now),
     ]  # fmt: skip
     if sql.run(INSERT_ORDER, row) == 0:
         return _known(order)
-    sql.run_many(INSERT_LINE, _line_rows(order_id, price))
-    if order.provider_account and price.total.amount_minor:
+    sql.run_many(INSERT_LINE, _line_rows(order_id, quote))
+    quoting.redeem(quote)
+    if order.provider_account and quote.total.amount_minor:
         charging.open_payment(
             payment_id=payment_id,
             order_id=order_id,
             provider_account=order.provider_account,
-            amount=price.total,
-            tax_minor=price.tax.amount_minor,
+            amount=quote.total,
+            tax_minor=quote.tax.amount_minor,
             method=order.method,
             capture_method=order.capture_method,
             now=now,
@@ -123,13 +162,14 @@ def place(order: NewOrder, *, order_id: str, payment_id: str, now: datetime) -> 
     return order_id
 
 
-def _line_rows(order_id: str, price: calculator.Price) -> list[tuple[fields.Parameter, ...]]:
+def _line_rows(order_id: str, quote: Quote) -> list[tuple[fields.Parameter, ...]]:
     return [
         (
-            order_id, position, p.line.sku, p.line.description, p.line.quantity,
-            p.line.unit_price, p.line.tax_rate, p.net_minor, p.tax_minor, p.gross_minor,
+            order_id, position, p.line.sku, p.line.description, p.line.quantity, p.unit_price,
+            p.tax.rate, p.tax.code.value, p.net_minor, p.tax_minor, p.gross_minor,
+            json.dumps(quoting.explained_line(p)),
         )
-        for position, p in enumerate(price.lines, 1)
+        for position, p in enumerate(quote.lines, 1)
     ]  # fmt: skip
 
 
@@ -224,7 +264,7 @@ def with_metadata(orders: QuerySet[Order], name: str, value: str) -> QuerySet[Or
 
 def check(order: NewOrder) -> None:
     """
-    Check the texts of an order; its amounts are `calculator.price`'s to check.
+    Check the texts of an order; its amounts are `pricing.calculator.price`'s to check.
 
     :raises errors.ValidationError: if one is too long, missing, or cannot be stored.
     """
@@ -234,6 +274,7 @@ def check(order: NewOrder) -> None:
     for number, line in enumerate(order.lines, 1):
         fields.check_text(f"lines[{number}].sku", line.sku, SKU_LETTERS)
         fields.check_text(f"lines[{number}].description", line.description, TEXT_LETTERS)
+    fields.check_text("customer_group", order.customer_group, METADATA_KEY_LETTERS)
     _check_pairs("metadata", order.metadata)
     _check_pairs("buyer", order.buyer)
 

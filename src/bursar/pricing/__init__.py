@@ -1,1 +1,1 @@
-"""Prices as pure functions: a basket in, a priced basket out."""
+"""Prices as pure functions: a basket and rules in, an explained price out."""

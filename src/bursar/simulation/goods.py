@@ -8,7 +8,7 @@ from typing import Any
 
 from bursar.orders.placing import NewOrder
 from bursar.payments.states import CaptureMethod
-from bursar.pricing.calculator import Line
+from bursar.pricing.baskets import Line
 
 #: (what, its number, price by currency); tax in percent by currency.
 GOODS: tuple[tuple[str, str, dict[str, str]], ...] = (

@@ -11,7 +11,7 @@ from bursar import clock
 from bursar.imports.problems import ImportRefused
 from bursar.payments import accounts, models
 from bursar.payments.states import CaptureMethod
-from bursar.pricing import calculator
+from bursar.pricing import baskets
 from bursar.providers.base import Category
 from bursar.reconciliation import loading, reconciling
 from bursar.reconciliation.models import Settled, SettlementBreak
@@ -39,7 +39,7 @@ def found(report) -> Counter[str]:
 
 def lines(cents: int):
     """An order of so many cents, no two alike."""
-    return (calculator.Line(sku="a", description="a", quantity=1,
+    return (baskets.Line(sku="a", description="a", quantity=1,
                             unit_price=f"{cents // 100}.{cents % 100:02d}", tax_rate="0"),)  # fmt: skip
 
 

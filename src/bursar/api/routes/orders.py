@@ -27,11 +27,10 @@ from bursar.api.routes.parameters import (
     expanded,
 )
 from bursar.decorators import current_principal
-from bursar.orders import placing
+from bursar.orders import placing, quoting
 from bursar.orders.models import Order
 from bursar.payments import accounts
 from bursar.payments.states import CaptureMethod, PaymentStatus
-from bursar.pricing import calculator
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=StrictRoute)
 
@@ -53,11 +52,11 @@ async def place_order(
     """Place an order and, where it says how, start to collect it."""
     order_id, payment_id, now = ids.new(ids.ORDER), ids.new(ids.PAYMENT), clock.now()
     caller, key = current_principal().id, request.headers.get("idempotency-key", "")
-    asked = order.payment
+    asked, basket = order.payment, order.basket()
     new = placing.NewOrder(
         reference=order.reference,
         currency=order.currency,
-        lines=[calculator.Line(**line.model_dump()) for line in order.lines],
+        lines=basket.lines,
         idempotency_key=f"{caller}/{key}",
         placed_at=now,
         provider_account=asked.provider_account if asked else "",
@@ -65,10 +64,17 @@ async def place_order(
         capture_method=asked.capture_method if asked else CaptureMethod.AUTOMATIC,
         buyer=order.buyer,
         metadata=order.metadata,
+        country=basket.country,
+        vat_id=basket.vat_id,
+        customer_group=basket.customer_group,
+        coupons=basket.coupons,
+        prices_include_tax=basket.prices_include_tax,
     )
 
     def place() -> Answer:
-        placing.place(new, order_id=order_id, payment_id=payment_id, now=now)
+        placing.place(
+            new, order_id=order_id, payment_id=payment_id, now=now, rules=quoting.installed()
+        )
         return answers.made(_shown(order_id), status=201, location=f"/v1/orders/{order_id}")
 
     answer = await answers.change(request, place)

@@ -1,0 +1,103 @@
+"""A quote on the terminal: what a basket costs, as a table that explains each step."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+if TYPE_CHECKING:
+    from bursar.pricing.quotes import Quote
+
+
+def price(
+    basket: Annotated[Path, typer.Argument(help="A JSON file, or - for standard input.")],
+    rules: Annotated[
+        Optional[Path],  # noqa: UP045  (Typer reads this at run time)
+        typer.Option(help="A TOML file of rules; else BURSAR_PRICES."),
+    ] = None,
+    on: Annotated[
+        Optional[datetime],  # noqa: UP045
+        typer.Option(formats=["%Y-%m-%d"], help="As on this day; else today."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the quote as JSON.")] = False,
+) -> None:
+    """Price the basket in BASKET and explain each step; nothing is written, no coupon used."""
+    from zoneinfo import ZoneInfo
+
+    from bursar import clock, errors, settings
+    from bursar.pricing import baskets, calculator
+    from bursar.pricing import rules as pricing_rules
+
+    try:
+        data = (
+            typer.get_binary_stream("stdin").read() if str(basket) == "-" else basket.read_bytes()
+        )
+    except OSError as error:
+        raise errors.ValidationError(
+            f"{basket} cannot be read: {error.strerror}", param="BASKET"
+        ) from error
+    path = rules or settings.current.prices
+    known = pricing_rules.load(path) if path else pricing_rules.parse("", name="no rules")
+    zone = ZoneInfo(settings.current.time_zone)
+    day = on.date() if on else clock.now().astimezone(zone).date()
+    quote = calculator.price(baskets.read(data), day=day, rules=known)
+    if json:
+        from bursar.api import answers
+
+        typer.echo(answers.body_of(quote.to_json()))
+    else:
+        _show(quote)
+
+
+def _show(quote: Quote) -> None:
+    from rich.markup import escape
+
+    from bursar.cli import tables
+    from bursar.money import Money
+
+    def money(minor: int) -> str:
+        return f"{Money(minor, quote.currency).amount:,f}"
+
+    lines = tables.table(
+        f"Quote in {quote.currency}", "", "what", "units", "unit price", "list", "net", "tax", "",
+        "gross", numbers=("", "units", "unit price", "list", "net", "tax", "gross"),
+    )  # fmt: skip
+    for position, line in enumerate(quote.lines, 1):
+        told = f"{line.tax.rate} % {line.tax.code.value}"
+        with_tax = " incl." if line.includes_tax else ""
+        lines.add_row(
+            str(position), escape(line.line.description or line.line.sku),
+            f"{line.line.quantity:,}", line.unit_price + with_tax, money(line.list_minor),
+            money(line.net_minor), money(line.tax_minor), told, money(line.gross_minor),
+        )  # fmt: skip
+        for taken in line.discounts:
+            lines.add_row(
+                "", f"  [dim]{escape(taken.name)}[/]", "", "", f"[dim]-{money(taken.amount_minor)}[/]",
+                "", "", "", "",
+            )  # fmt: skip
+    tables.console.print(lines)
+    taxes = tables.table(
+        "Taxes", "code", "rate", "on", "tax", "why none", numbers=("rate", "on", "tax")
+    )
+    for each in quote.taxes:
+        taxes.add_row(
+            each.tax.code.value, f"{each.tax.rate} %", money(each.base_minor),
+            money(each.tax_minor), each.tax.reason,
+        )  # fmt: skip
+        if len(each.tax.parts) > 1:
+            for (name, rate), minor in zip(each.tax.parts, each.part_minors, strict=True):
+                taxes.add_row(
+                    "", f"[dim]{rate} %[/]", f"[dim]{escape(name)}[/]", f"[dim]{money(minor)}[/]"
+                )
+    tables.console.print(taxes)
+    if quote.discount_minor:
+        tables.say(f"discounts {money(quote.discount_minor)}")
+    if quote.rounding_minor:
+        tables.say(
+            f"rounding  {money(quote.rounding_minor)} of tax, against lines one by one ({quote.mode.value})"
+        )
+    tables.say(f"net {money(quote.net.amount_minor)}, tax {money(quote.tax.amount_minor)}")
+    tables.say(f"[bold]to pay {quote.total}[/]")

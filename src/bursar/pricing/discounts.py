@@ -1,0 +1,206 @@
+"""
+Discounts: taken off the lines in the order of the rules, and never more than there is.
+
+What concerns a whole order is shared over its lines in proportion, by largest remainder. The
+lines' own order decides nothing: equal remainders go by what the lines are, not where they stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from fractions import Fraction
+from typing import Literal
+
+import msgspec
+
+from bursar import errors
+from bursar.money import Money, allocate
+from bursar.pricing import rounding
+from bursar.pricing.baskets import Basket
+from bursar.pricing.rounding import WHOLE, Half
+
+
+class CouponRefused(errors.ValidationError):
+    """The coupon is unknown, not valid now, used up, or not for this basket."""
+
+    code = "coupon_refused"
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From how many units on a percentage is taken off."""
+
+    units: int
+    percent: str
+
+
+class Discount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    A rule that takes something off; exactly one of *percent*, *amount*, *take* and *tiers*.
+
+    *amount* is in major units of *currency*; it comes off each line once, or off the order.
+    *take* N and *pay* M: of every N units the cheapest N - M are free, over all lines together.
+    *tiers* take a percentage off a line by its quantity. *skus* and *groups* (of customers) name
+    whom it is for, empty for all; *minimum* is the least that its lines must cost, in major units
+    of *currency*. With *coupon* it is for those who have it, at most *limit* orders in all. Both days
+    of its validity are included. An *exclusive* one is for lines that no other has touched, and
+    closes them. *after_tax* leaves the tax as it was without; at most the net price goes off.
+    """
+
+    name: str
+    percent: str = ""
+    amount: str = ""
+    currency: str = ""
+    take: int = 0
+    pay: int = 0
+    tiers: tuple[Tier, ...] = ()
+    scope: Literal["line", "order"] = "line"
+    skus: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    minimum: str = ""
+    coupon: str = ""
+    limit: int | None = None
+    valid_from: date | None = None
+    valid_until: date | None = None
+    exclusive: bool = False
+    after_tax: bool = False
+
+    def is_valid_on(self, day: date) -> bool:
+        """Whether it is in force."""
+        return not (self.valid_from and day < self.valid_from) and not (
+            self.valid_until and day > self.valid_until
+        )
+
+    def is_for(self, basket: Basket) -> bool:
+        """Whether customer group and currency are its own."""
+        return (not self.groups or basket.customer_group in self.groups) and (
+            not self.currency or self.currency == basket.currency
+        )
+
+
+@dataclass(slots=True)
+class Taking:
+    """What the lines still cost, what was taken off each and why; *key* tells lines apart."""
+
+    basket: Basket
+    amounts: list[int]
+    keys: Sequence[tuple[object, ...]]
+    half: Half
+    steps: list[list[tuple[str, int]]] = field(default_factory=list)
+    closed: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.steps = [[] for _ in self.amounts]
+
+    def apply(self, rule: Discount) -> int:
+        """Take a discount off; returns how much, in minor units."""
+        mine = [
+            at
+            for at, line in enumerate(self.basket.lines)
+            if at not in self.closed
+            and not (rule.exclusive and self.steps[at])
+            and (not rule.skus or line.sku in rule.skus)
+        ]
+        # So that equal remainders do not depend on the order of the lines.
+        mine.sort(key=lambda at: (self.amounts[at], self.keys[at]))
+        if not mine or not self._reaches(rule, sum(self.amounts[at] for at in mine)):
+            return 0
+        taken = 0
+        for at, off in zip(mine, self._off(rule, mine), strict=True):
+            if off:
+                self.amounts[at] -= off
+                self.steps[at].append((rule.name, off))
+                taken += off
+                if rule.exclusive:
+                    self.closed.add(at)
+        return taken
+
+    def _reaches(self, rule: Discount, costs_minor: int) -> bool:
+        if not rule.minimum:
+            return True
+        return costs_minor >= Money.parse(rule.minimum, rule.currency).amount_minor
+
+    def _off(self, rule: Discount, mine: Sequence[int]) -> list[int]:
+        amounts = [self.amounts[at] for at in mine]
+        if rule.take:
+            return self._free(rule, mine)
+        if rule.tiers:
+            return [self._share(self._tier(rule, at), self.amounts[at]) for at in mine]
+        together = sum(amounts)
+        if rule.percent:
+            parts = rounding.percent(rule.percent)
+            if rule.scope == "line":
+                return [self._share(parts, amount) for amount in amounts]
+            return shared(self._share(parts, together), amounts)
+        most = Money.parse(rule.amount, rule.currency).amount_minor
+        if rule.scope == "line":
+            return [min(most, amount) for amount in amounts]
+        return shared(min(most, together), amounts)
+
+    def _share(self, parts: int, amount_minor: int) -> int:
+        return rounding.divide(amount_minor * parts, WHOLE, self.half)
+
+    def _tier(self, rule: Discount, at: int) -> int:
+        units = self.basket.lines[at].quantity
+        reached = [tier for tier in rule.tiers if tier.units <= units]
+        return rounding.percent(reached[-1].percent) if reached else 0
+
+    def _free(self, rule: Discount, mine: Sequence[int]) -> list[int]:
+        """The price of the cheapest units, (take - pay) of every full *take*."""
+        units = {at: self.basket.lines[at].quantity for at in mine}
+        free = sum(units.values()) // rule.take * (rule.take - rule.pay)
+        by_price = sorted(
+            mine, key=lambda at: (Fraction(self.amounts[at], units[at]), self.keys[at])
+        )
+        off = dict.fromkeys(mine, 0)
+        for at in by_price:
+            here = min(free, units[at])
+            off[at] = rounding.divide(self.amounts[at] * here, units[at], self.half)
+            free -= here
+        return [off[at] for at in mine]
+
+
+def shared(amount_minor: int, amounts: Sequence[int]) -> list[int]:
+    """Share *amount_minor* in proportion to *amounts*, of which it is at most the sum."""
+    return allocate(amount_minor, amounts) if amount_minor else [0] * len(amounts)
+
+
+def applicable(
+    rules: Sequence[Discount], basket: Basket, *, day: date, redeemed: Mapping[str, int]
+) -> list[Discount]:
+    """
+    The rules that concern *basket* on *day*, in their order.
+
+    *redeemed* tells how often each coupon was used before.
+
+    :raises CouponRefused: if a coupon of the basket is unknown, not valid, used up or not for it.
+    """
+    for coupon in basket.coupons:
+        _check_coupon(coupon, rules, basket, day, redeemed)
+    return [
+        rule
+        for rule in rules
+        if rule.is_valid_on(day)
+        and rule.is_for(basket)
+        and (not rule.coupon or rule.coupon in basket.coupons)
+    ]
+
+
+def _check_coupon(
+    coupon: str, rules: Sequence[Discount], basket: Basket, day: date, redeemed: Mapping[str, int]
+) -> None:
+    mine = [rule for rule in rules if rule.coupon == coupon]
+    checks: list[tuple[Callable[[Discount], bool], str]] = [
+        (lambda _: True, "there is no such coupon"),
+        (lambda rule: rule.is_valid_on(day), f"it is not valid on {day}"),
+        (lambda rule: rule.is_for(basket), "it is not for this currency or customer group"),
+        (
+            lambda rule: rule.limit is None or redeemed.get(coupon, 0) < rule.limit,
+            "it is used up",
+        ),
+    ]
+    for holds, why in checks:
+        mine = [rule for rule in mine if holds(rule)]
+        if not mine:
+            raise CouponRefused(f"coupon {coupon[:40]!r}: {why}", param="coupons")

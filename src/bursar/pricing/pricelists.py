@@ -1,0 +1,83 @@
+"""Price lists: what a unit costs, by currency, customer group, day and quantity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Literal
+
+import msgspec
+
+from bursar.pricing.baskets import Basket
+from bursar.pricing.taxes import Supply
+
+
+class PriceTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The price of a unit from so many *units* on."""
+
+    units: int
+    price: str
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """
+    What a unit of *sku* costs: one *price*, or *tiers* by quantity, the first from one unit on.
+
+    By *volume* all units have the price of the tier that the quantity reaches; *graduated* each
+    unit has that of its own tier. Prices are plain decimals in major units and may be finer than
+    the minor unit.
+    """
+
+    sku: str
+    price: str = ""
+    tiers: tuple[PriceTier, ...] = ()
+    tiering: Literal["volume", "graduated"] = "volume"
+    tax_category: str = ""
+    supply: Supply = Supply.GOODS
+
+    def pieces(self, quantity: int) -> list[tuple[int, str]]:
+        """Units and the price of each, together *quantity* units."""
+        tiers = self.tiers or (PriceTier(units=1, price=self.price),)
+        reached = [tier for tier in tiers if tier.units <= quantity]
+        if self.tiering == "volume":
+            return [(quantity, reached[-1].price)]
+        ends = [tier.units - 1 for tier in reached[1:]] + [quantity]
+        return [(end - tier.units + 1, tier.price) for tier, end in zip(reached, ends, strict=True)]
+
+
+class PriceList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The prices of a currency for some customer groups (none: for all), both days included."""
+
+    currency: str
+    items: tuple[Item, ...]
+    groups: tuple[str, ...] = ()
+    includes_tax: bool = False
+    valid_from: date | None = None
+    valid_until: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lists:
+    """Price lists made ready for look-ups."""
+
+    listed: tuple[tuple[PriceList, Mapping[str, Item]], ...] = ()
+
+    @classmethod
+    def of(cls, lists: Sequence[PriceList]) -> Lists:
+        """Index *lists*."""
+        return cls(tuple((each, {item.sku: item for item in each.items}) for each in lists))
+
+    def on(self, basket: Basket, day: date) -> list[tuple[PriceList, Mapping[str, Item]]]:
+        """The lists that hold for a basket; those of its customer group come first."""
+        return [*self._on(basket, day, own=True), *self._on(basket, day, own=False)]
+
+    def _on(
+        self, basket: Basket, day: date, *, own: bool
+    ) -> Iterator[tuple[PriceList, Mapping[str, Item]]]:
+        for prices, items in self.listed:
+            of_group = basket.customer_group in prices.groups if own else not prices.groups
+            ended = prices.valid_until is not None and prices.valid_until < day
+            begun = prices.valid_from is None or prices.valid_from <= day
+            if prices.currency == basket.currency and of_group and begun and not ended:
+                yield prices, items

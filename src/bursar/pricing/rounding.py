@@ -1,0 +1,62 @@
+"""The two ways to round, and the plain decimals that are read before it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from enum import StrEnum
+
+from bursar import errors
+from bursar.money import BadAmount
+
+#: Parts of one in which a percentage is kept: 100 % is a million, 0.0001 % is one.
+WHOLE = 1_000_000
+# [0-9], not \d: the latter also takes the digits of other scripts.
+_PERCENT = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,4}))?")
+_DECIMAL = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,12}))?")
+
+
+class Half(StrEnum):
+    """Where a half goes: to the even neighbour (IEEE 754 roundTiesToEven), or away from zero."""
+
+    EVEN = "half_even"
+    UP = "half_up"
+
+
+def divide(numerator: int, denominator: int, half: Half = Half.EVEN) -> int:
+    """Return *numerator* / *denominator* (above zero) rounded to a whole; signs are symmetric."""
+    quotient, rest = divmod(abs(numerator), denominator)
+    over = 2 * rest - denominator
+    if over > 0 or (over == 0 and (half is Half.UP or quotient % 2)):
+        quotient += 1
+    return quotient if numerator >= 0 else -quotient
+
+
+@functools.lru_cache(maxsize=1024)
+def percent(text: str) -> int:
+    """
+    Read a percentage from 0 to 100 with at most four decimals, in millionths.
+
+    :raises errors.ValidationError: if it is none.
+    """
+    match = _PERCENT.fullmatch(text)
+    parts = int(match[1] + (match[2] or "").ljust(4, "0")) if match else -1
+    if not 0 <= parts <= WHOLE:
+        raise errors.ValidationError(f"{text[:40]!r} is not a percentage such as 19 or 5.5")
+    return parts
+
+
+@functools.lru_cache(maxsize=4096)
+def decimal(text: str) -> tuple[int, int]:
+    """
+    Read a plain decimal from 0 with at most twelve decimals: its digits, and how many are decimals.
+
+    :raises BadAmount: if it is none.
+    """
+    match = _DECIMAL.fullmatch(text)
+    if match is None:
+        raise BadAmount(
+            f"{text[:40]!r} is not a plain decimal from 0 such as 12.30, with at most 12 decimals"
+        )
+    fraction = match[2] or ""
+    return int(match[1] + fraction), len(fraction)

@@ -1,0 +1,373 @@
+"""
+Rules: one TOML file of a merchant's taxes, price lists, discounts and fees, checked as it is read.
+
+Nothing is guessed: an unknown key, an overlap or a rate that does not go with its code is refused
+with file, line and reason. The VAT rates that come with Bursar (`vat.toml`) are used unless the
+file says `shipped_rates = false`; a merchant's rates of a country and category replace them.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.resources
+import itertools
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from bursar import errors, ids
+from bursar.money import Money, exponent_of
+from bursar.pricing import rounding, taxes
+from bursar.pricing.discounts import Discount
+from bursar.pricing.fees import Fee
+from bursar.pricing.pricelists import Item, Lists, PriceList
+from bursar.pricing.quotes import Mode
+from bursar.pricing.rounding import WHOLE, Half
+from bursar.pricing.taxes import Rate, Rates, Seller
+
+RULES_BYTES_MAX = 16 * 2**20
+COUPON_LETTERS_MAX = 60
+
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_WORD = re.compile(r"[a-z][a-z0-9_-]{0,39}")
+_HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.-]+)\s*\]\]?\s*(#.*)?")
+_KEY = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=")
+
+
+class BadRules(errors.ValidationError):
+    """The rules are wrong; the message tells file, line and reason."""
+
+    code = "bad_rules"
+
+
+class Rounding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the tax is rounded, and where a half goes."""
+
+    mode: Mode = Mode.LINE
+    half: Half = Half.EVEN
+
+
+class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    currencies: tuple[str, ...] = ()
+    shipped_rates: bool = True
+    rounding: Rounding = Rounding()
+    seller: Seller = Seller()
+    rates: tuple[Rate, ...] = ()
+    price_lists: tuple[PriceList, ...] = ()
+    discounts: tuple[Discount, ...] = ()
+    fees: tuple[Fee, ...] = ()
+
+
+_NOBODY, _NO_LISTS = Seller(), Lists()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Rules ready for use; *digest* names their content, and is kept with every quote."""
+
+    mode: Mode = Mode.LINE
+    half: Half = Half.EVEN
+    seller: Seller = _NOBODY
+    rates: Mapping[tuple[str, str], tuple[Rate, ...]]
+    lists: Lists = _NO_LISTS
+    discounts: tuple[Discount, ...] = ()
+    fees: tuple[Fee, ...] = ()
+    digest: str = ""
+
+
+#: No rules at all: prices and rates are those of the lines.
+NONE = Rules(rates={})
+
+
+class _Wrong(Exception):
+    """What is wrong, and where: a path such as `discounts[0].percent`."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(reason)
+        self.path, self.reason = path, reason
+
+
+def load(path: Path) -> Rules:
+    """
+    Read the rules in *path*.
+
+    :raises BadRules: if it cannot be read, or anything in it is wrong.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(RULES_BYTES_MAX + 1)
+    except OSError as error:
+        raise BadRules(f"{path.name} cannot be read: {error.strerror}") from error
+    if len(data) > RULES_BYTES_MAX:
+        raise BadRules(f"{path.name} is larger than {RULES_BYTES_MAX:,} bytes")
+    try:
+        return parse(data.decode("utf-8"), name=path.name)
+    except UnicodeDecodeError as error:
+        raise BadRules(f"{path.name} is not UTF-8") from error
+
+
+def parse(text: str, *, name: str) -> Rules:
+    """
+    Read rules from TOML; *name* is the file's, for messages.
+
+    :raises BadRules: if anything is wrong.
+    """
+    try:
+        values = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BadRules(f"{name}: {error}") from error
+    try:
+        file = msgspec.convert(values, _File)
+        _check(file)
+    except msgspec.ValidationError as error:
+        reason, _, where = str(error).partition(" - at `$.")
+        path = where.rstrip("`")
+        raise BadRules(
+            f"{name}, line {_line_of(text, path, reason)}: {reason}", param=path
+        ) from None
+    except _Wrong as wrong:
+        line = _line_of(text, wrong.path)
+        raise BadRules(f"{name}, line {line}: {wrong.reason}", param=wrong.path) from None
+    shipped = shipped_rates() if file.shipped_rates else {}
+    return Rules(
+        mode=file.rounding.mode, half=file.rounding.half, seller=file.seller,
+        rates={**shipped, **taxes.table(file.rates)}, lists=Lists.of(file.price_lists),
+        discounts=file.discounts, fees=file.fees, digest=ids.digest(text),
+    )  # fmt: skip
+
+
+@functools.cache
+def shipped_rates() -> Rates:
+    """The VAT rates that come with Bursar; the file tells their source and date."""
+    text = importlib.resources.files("bursar.pricing").joinpath("vat.toml").read_text("utf-8")
+    file = msgspec.convert(tomllib.loads(text), _File)
+    _check(file)
+    return taxes.table(file.rates)
+
+
+# --- What must hold -----------------------------------------------------------------------------
+
+
+def _check(file: _File) -> None:
+    for at, currency in enumerate(file.currencies):
+        with _at(f"currencies[{at}]"):
+            exponent_of(currency)
+    _check_country("seller.country", file.seller.country, needed=False)
+    for at, country in enumerate(file.seller.registered_in):
+        _check_country(f"seller.registered_in[{at}]", country)
+    for at, rate in enumerate(file.rates):
+        _check_rate(f"rates[{at}]", rate)
+    _check_overlaps("rates", file.rates, lambda rate: [(rate.country, rate.category)])
+    for at, prices in enumerate(file.price_lists):
+        _check_prices(f"price_lists[{at}]", prices, file)
+    _check_overlaps(
+        "price_lists",
+        file.price_lists,
+        lambda prices: [(prices.currency, group) for group in prices.groups or ("",)],
+    )
+    names: set[str] = set()
+    for at, discount in enumerate(file.discounts):
+        _check_discount(f"discounts[{at}]", discount, file)
+        if discount.name in names:
+            raise _Wrong(f"discounts[{at}].name", f"{discount.name!r} is there twice")
+        names.add(discount.name)
+    for at, fee in enumerate(file.fees):
+        _check_fee(f"fees[{at}]", fee, file)
+        if any(each.is_for(fee.method, fee.currency or each.currency) for each in file.fees[:at]):
+            raise _Wrong(f"fees[{at}].method", f"{fee.method!r} has a fee already")
+
+
+class _at:  # noqa: N801  (reads as a word)
+    """Tell where it was, if something is refused inside."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, errors.ValidationError):
+            raise _Wrong(self._path, error.message) from None
+
+
+class _Dated(Protocol):
+    @property
+    def valid_from(self) -> date | None: ...
+    @property
+    def valid_until(self) -> date | None: ...
+
+
+T = TypeVar("T", bound=_Dated)
+
+
+def _check_dates(path: str, dated: _Dated) -> None:
+    if dated.valid_from and dated.valid_until and dated.valid_until < dated.valid_from:
+        raise _Wrong(f"{path}.valid_until", f"it ends before {dated.valid_from}")
+
+
+def _check_overlaps(
+    name: str, dated: Sequence[T], keys: Callable[[T], Iterable[tuple[str, str]]]
+) -> None:
+    """An entry without an end lasts until the next one begins; no two may hold on one day."""
+    found: dict[tuple[str, str], list[tuple[date, date | None, int]]] = {}
+    for at, each in enumerate(dated):
+        _check_dates(f"{name}[{at}]", each)
+        for key in keys(each):
+            span = (each.valid_from or date.min, each.valid_until, at)
+            found.setdefault(key, []).append(span)
+    for (first, second), spans in found.items():
+        spans.sort(key=lambda span: (span[0], span[2]))
+        for (begins, ends, before), (follows, _, at) in itertools.pairwise(spans):
+            if follows == begins or (ends is not None and ends >= follows):
+                told = f"{first} {second}".strip()
+                raise _Wrong(f"{name}[{at}]", f"{told} overlaps entry {before + 1} of {name}")
+
+
+def _check_country(path: str, country: str, *, needed: bool = True) -> None:
+    if (needed or country) and _COUNTRY.fullmatch(country) is None:
+        raise _Wrong(path, f"{country!r} is no ISO 3166-1 code such as DE")
+
+
+def _check_currency(path: str, currency: str, file: _File) -> None:
+    with _at(path):
+        exponent_of(currency)
+    if file.currencies and currency not in file.currencies:
+        raise _Wrong(path, f"{currency} is none of the merchant's currencies")
+
+
+def _check_amount(path: str, text: str, currency: str) -> None:
+    if not currency:
+        raise _Wrong(path, "an amount needs its currency")
+    with _at(path):
+        if Money.parse(text, currency).amount_minor <= 0:
+            raise _Wrong(path, "an amount is above zero")
+
+
+def _check_rate(path: str, rate: Rate) -> None:
+    _check_country(f"{path}.country", rate.country)
+    _check_category(f"{path}.category", rate.category)
+    if not rate.rate and not rate.parts:
+        raise _Wrong(f"{path}.rate", "a rate in percent is needed, or parts")
+    with _at(f"{path}.{'code' if rate.code else 'rate'}"):
+        rate.tax()
+
+
+def _check_category(path: str, category: str) -> None:
+    if _WORD.fullmatch(category) is None:
+        raise _Wrong(path, f"{category[:40]!r} is no category such as standard or reduced-2")
+
+
+def _check_prices(path: str, prices: PriceList, file: _File) -> None:
+    _check_currency(f"{path}.currency", prices.currency, file)
+    skus: set[str] = set()
+    for at, item in enumerate(prices.items):
+        here = f"{path}.items[{at}]"
+        if not item.sku or item.sku in skus:
+            raise _Wrong(f"{here}.sku", f"{item.sku!r} is empty or there twice")
+        skus.add(item.sku)
+        _check_item(here, item)
+
+
+def _check_item(path: str, item: Item) -> None:
+    if bool(item.price) is bool(item.tiers):
+        raise _Wrong(f"{path}.price", "a price or tiers, and not both")
+    if item.tax_category:
+        _check_category(f"{path}.tax_category", item.tax_category)
+    if item.price:
+        with _at(f"{path}.price"):
+            rounding.decimal(item.price)
+    for at, tier in enumerate(item.tiers):
+        if tier.units <= (item.tiers[at - 1].units if at else 0) or (not at and tier.units != 1):
+            raise _Wrong(f"{path}.tiers[{at}].units", "tiers begin at 1 unit and rise")
+        with _at(f"{path}.tiers[{at}].price"):
+            rounding.decimal(tier.price)
+
+
+def _check_discount(path: str, rule: Discount, file: _File) -> None:
+    _check_dates(path, rule)
+    kinds = [bool(rule.percent), bool(rule.amount), bool(rule.take or rule.pay), bool(rule.tiers)]
+    if kinds.count(True) != 1:
+        raise _Wrong(f"{path}.name", "exactly one of percent, amount, take and pay, tiers")
+    if not 1 <= len(rule.name) <= 120:
+        raise _Wrong(f"{path}.name", "a name of 1 to 120 letters")
+    if rule.currency:
+        _check_currency(f"{path}.currency", rule.currency, file)
+    if rule.amount:
+        _check_amount(f"{path}.amount", rule.amount, rule.currency)
+    if rule.minimum:
+        _check_amount(f"{path}.minimum", rule.minimum, rule.currency)
+    if rule.percent:
+        with _at(f"{path}.percent"):
+            rounding.percent(rule.percent)
+    if (rule.take or rule.pay) and not 0 < rule.pay < rule.take:
+        raise _Wrong(f"{path}.take", "of every `take` units `pay` are paid: 0 < pay < take")
+    for at, tier in enumerate(rule.tiers):
+        if tier.units <= (rule.tiers[at - 1].units if at else 0):
+            raise _Wrong(f"{path}.tiers[{at}].units", "tiers rise, from 1 unit")
+        with _at(f"{path}.tiers[{at}].percent"):
+            rounding.percent(tier.percent)
+    if rule.limit is not None and (not rule.coupon or rule.limit < 1):
+        raise _Wrong(f"{path}.limit", "a limit is 1 or more, and of a coupon")
+    if len(rule.coupon) > COUPON_LETTERS_MAX:
+        raise _Wrong(f"{path}.coupon", f"a coupon has at most {COUPON_LETTERS_MAX} letters")
+
+
+def _check_fee(path: str, fee: Fee, file: _File) -> None:
+    if fee.currency:
+        _check_currency(f"{path}.currency", fee.currency, file)
+    if fee.fixed:
+        _check_amount(f"{path}.fixed", fee.fixed, fee.currency)
+    with _at(f"{path}.percent"):
+        if rounding.percent(fee.percent) == WHOLE:
+            raise _Wrong(f"{path}.percent", "a fee is less than all")
+    if fee.tax_rate and fee.tax_category:
+        raise _Wrong(f"{path}.tax_rate", "a tax is told by its rate or its category, not both")
+    with _at(f"{path}.tax_rate"):
+        taxes.make(fee.tax_rate or "0")
+
+
+# --- Where it is --------------------------------------------------------------------------------
+
+
+def _line_of(text: str, path: str, reason: str = "") -> int:
+    """The line (from 1) of *path*, such as `discounts[1].percent`, or of what is nearest to it."""
+    wanted = _unknown_key(path, reason)
+    lines = _lines(text)
+    while wanted:
+        if wanted in lines:
+            return lines[wanted]
+        wanted = re.sub(r"(\.[^.\[\]]+|\[[0-9]+\]|^[^.\[\]]+)$", "", wanted)
+    return 1
+
+
+def _unknown_key(path: str, reason: str) -> str:
+    if match := re.search(r"unknown field `([^`]+)`", reason):
+        return f"{path}.{match[1]}" if path else match[1]
+    return path
+
+
+def _lines(text: str) -> dict[str, int]:
+    """Where each table and key of TOML begins, by its path."""
+    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    table = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := _HEADER.fullmatch(line):
+            names = header[2].split(".")
+            for end, name in enumerate(names, 1):
+                last = end == len(names)
+                whole = name if end == 1 else f"{table}.{name}"
+                if header[1] == "[[" and last:
+                    counts[whole] = counts.get(whole, -1) + 1
+                table = f"{whole}[{counts[whole]}]" if whole in counts else whole
+            found.setdefault(table, number)
+        elif key := _KEY.match(line):
+            found.setdefault(f"{table}.{key[1]}" if table else key[1], number)
+    return found

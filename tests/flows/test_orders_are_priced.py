@@ -1,0 +1,187 @@
+"""Orders priced by rules: quoted, frozen when placed, refunded line by line to the last unit."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bursar import clock, ids, settings
+from bursar.orders import placing, quoting
+from bursar.orders import refunding as refunding_lines
+from bursar.orders.models import CouponUse, Order, OrderLine
+from bursar.pricing import rules
+from bursar.pricing.baskets import Line
+from bursar.pricing.discounts import CouponRefused
+from bursar.pricing.rules import Rules
+from tests.shop import ACCOUNT, Shop, commit
+
+RULES = """
+[rounding]
+mode = "sum_by_net"
+[seller]
+country = "DE"
+[[price_lists]]
+currency = "EUR"
+includes_tax = true
+[[price_lists.items]]
+sku = "pen"
+price = "100.00"
+tax_category = "standard"
+[[price_lists.items]]
+sku = "book"
+price = "9.99"
+tax_category = "reduced"
+[[discounts]]
+name = "Spring"
+percent = "10"
+coupon = "SPRING"
+limit = 2
+[[fees]]
+method = "sandbox-eu"
+name = "Card fee"
+percent = "1"
+"""
+PEN, BOOK = Line(sku="pen", quantity=5), Line(sku="book", quantity=7)
+
+
+def parsed() -> Rules:
+    return rules.parse(RULES, name="rules.toml")
+
+
+def order(number: int, **told: Any) -> placing.NewOrder:
+    return placing.NewOrder(
+        **{
+            "reference": f"web-{number}", "currency": "EUR", "lines": (PEN, BOOK),
+            "idempotency_key": f"key-{number}", "placed_at": datetime(2026, 4, 1, tzinfo=UTC),
+            "provider_account": ACCOUNT, "method": "tok_visa", **told,
+        }
+    )  # fmt: skip
+
+
+def place(new: placing.NewOrder) -> Order:
+    order_id, payment_id, known = ids.new(ids.ORDER), ids.new(ids.PAYMENT), parsed()
+    return Order.objects.get(
+        id=commit(
+            lambda: placing.place(
+                new, order_id=order_id, payment_id=payment_id, now=clock.now(), rules=known
+            )
+        )
+    )
+
+
+def test_an_order_keeps_its_price_and_how_it_came_about(shop: Shop) -> None:
+    placed = place(order(1, coupons=("SPRING",), vat_id="DE136695976"))
+    pen, book, fee = OrderLine.objects.filter(order=placed).order_by("position")
+    assert (pen.tax_code, pen.tax_rate, pen.unit_price) == ("S", "19", "100.00")
+    assert (book.tax_rate, fee.tax_rate, fee.tax_code) == ("7", "0", "Z")
+    assert pen.explanation["discounts"] == [{"name": "Spring", "amount": 5000}]
+    assert (pen.explanation["price_includes_tax"], pen.explanation["list"]) == (True, 50000)
+    assert fee.explanation["kind"] == "fee"
+    assert placed.explanation["rules"] == parsed().digest
+    assert placed.explanation["coupons"] == ["SPRING"]
+    assert placed.buyer == {"vat_id": "DE136695976"}
+    assert placed.total_minor == pen.gross_minor + book.gross_minor + fee.gross_minor
+    shop.run_jobs()
+    assert shop.payment(placed.id).captured_minor == placed.total_minor
+    assert shop.agrees()
+
+
+def test_a_plain_order_explains_nothing(shop: Shop) -> None:
+    placed = Order.objects.get(id=shop.place())
+    [line] = placed.lines.all()
+    assert (placed.explanation, line.explanation, line.tax_code) == ({}, {}, "S")
+
+
+def test_the_quote_is_what_the_order_costs(shop: Shop) -> None:
+    new = order(1, coupons=("SPRING",))
+    quote = quoting.quote(new.basket(), at=new.placed_at, rules=parsed())
+    placed = place(new)
+    assert (placed.total_minor, placed.tax_minor) == (
+        quote.total.amount_minor, quote.tax.amount_minor,
+    )  # fmt: skip
+
+
+def test_a_coupon_is_good_for_its_limit_and_a_repeat_uses_none(shop: Shop) -> None:
+    first = place(order(1, coupons=("SPRING",)))
+    place(order(2, coupons=("SPRING",)))
+    with pytest.raises(CouponRefused, match="used up"):
+        place(order(3, coupons=("SPRING",)))
+    assert place(order(1, coupons=("SPRING",))).id == first.id
+    assert CouponUse.objects.get().used == 2
+    assert Order.objects.count() == 2
+
+
+def test_many_at_once_never_use_a_coupon_more_often(shop: Shop) -> None:
+    def one(number: int) -> bool:
+        try:
+            place(order(number, coupons=("SPRING",)))
+        except CouponRefused:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(one, range(12))) == 2
+    assert (CouponUse.objects.get().used, Order.objects.count()) == (2, 2)
+
+
+def test_the_last_one_may_be_taken_between_pricing_and_counting(shop: Shop) -> None:
+    new = order(1, coupons=("SPRING",))
+    stale = quoting.quote(new.basket(), at=new.placed_at, rules=parsed())
+    place(order(2, coupons=("SPRING",)))
+    place(order(3, coupons=("SPRING",)))
+    with pytest.raises(CouponRefused, match="used up"):
+        commit(lambda: quoting.redeem(stale))
+
+
+def give_back(order_id: str, units: dict[int, int]) -> None:
+    refund_id = ids.new(ids.REFUND)
+    commit(
+        lambda: refunding_lines.refund_lines(
+            order_id=order_id, quantities=units, refund_id=refund_id, now=clock.now()
+        )
+    )
+
+
+def test_refunds_by_lines_add_up_to_the_order_to_the_unit_and_by_rate(shop: Shop) -> None:
+    placed = place(order(1, coupons=("SPRING",)))
+    shop.run_jobs()
+    steps: list[dict[int, int]] = [
+        {1: 1}, {2: 3, 1: 1}, {2: 1}, {1: 2, 2: 2}, {3: 1}, {1: 1, 2: 1},
+    ]  # fmt: skip
+    for step in steps:
+        give_back(placed.id, step)
+        shop.run_jobs()
+    given: dict[str, list[int]] = {}
+    for line in placed.lines.all():
+        back = given.setdefault(line.tax_rate, [0, 0, 0, 0])
+        back[0] += line.gross_minor
+        back[1] += line.tax_minor
+        for part in line.refunds.all():
+            back[2] += part.amount_minor
+            back[3] += part.tax_minor
+    assert all(sold[:2] == sold[2:] for sold in given.values())
+    payment = shop.payment(placed.id)
+    assert (payment.refunded_minor, payment.status) == (placed.total_minor, "refunded")
+    assert all(balance == 0 or "sales" in name for name, balance in shop.balances().items())
+    assert shop.agrees()
+
+
+def test_other_coupons_or_places_are_another_order(shop: Shop) -> None:
+    place(order(1))
+    for change in ({"coupons": ("SPRING",)}, {"country": "FR"}, {"customer_group": "club"}):
+        with pytest.raises(placing.KeyReused):
+            place(order(1, **change))
+
+
+def test_the_installed_rules_are_those_of_the_setting(tmp_path: Path, monkeypatch: Any) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text(RULES, "utf-8")
+    told = settings.current
+    monkeypatch.setattr(settings, "current", told.model_copy(update={"prices": file}))
+    assert quoting.installed().digest == parsed().digest
+    monkeypatch.setattr(settings, "current", told.model_copy(update={"prices": None}))
+    assert quoting.installed().discounts == ()
