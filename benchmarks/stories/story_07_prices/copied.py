@@ -73,8 +73,9 @@ def test_case_11() -> None:
 
 
 def test_case_12() -> None:
-    with pytest.raises(ValueError):
-        price("1.005", 1, "10")
+    unit, quantity, rate = "1.005", 1, "10"
+    expected = 110
+    assert price(unit, quantity, rate) == expected
 
 
 def test_case_13() -> None:
