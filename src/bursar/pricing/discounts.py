@@ -93,8 +93,8 @@ class Taking:
     def __post_init__(self) -> None:
         self.steps = [[] for _ in self.amounts]
 
-    def apply(self, rule: Discount) -> int:
-        """Take a discount off; returns how much, in minor units."""
+    def apply(self, rule: Discount) -> bool:
+        """Take a discount off; returns whether anything was."""
         mine = [
             at
             for at, line in enumerate(self.basket.lines)
@@ -105,16 +105,15 @@ class Taking:
         # So that equal remainders do not depend on the order of the lines.
         mine.sort(key=lambda at: (self.amounts[at], self.keys[at]))
         if not mine or not self._reaches(rule, sum(self.amounts[at] for at in mine)):
-            return 0
-        taken = 0
+            return False
+        before = sum(self.amounts)
         for at, off in zip(mine, self._off(rule, mine), strict=True):
             if off:
                 self.amounts[at] -= off
                 self.steps[at].append((rule.name, off))
-                taken += off
                 if rule.exclusive:
                     self.closed.add(at)
-        return taken
+        return sum(self.amounts) < before
 
     def _reaches(self, rule: Discount, costs_minor: int) -> bool:
         if not rule.minimum:

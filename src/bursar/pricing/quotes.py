@@ -39,7 +39,8 @@ class PricedLine(msgspec.Struct, frozen=True, kw_only=True):
     """
     A line with its amounts in minor units: net + tax = gross.
 
-    *list_minor* less *discounts* is net where *includes_tax* is false, else gross; *rounding_minor*
+    *list_minor* less *discounts* is net where *includes_tax* is false, else gross, but for what
+    rounding by sums moved (see `Mode`); *rounding_minor*
     is how much more tax it bears than it would alone; *tax_minor* is the sum of *part_minors*, by
     the parts of *tax*. A *fee* is one for the payment method.
     """

@@ -158,8 +158,7 @@ def make(rate: str, code: str = "", reason: str = "", parts: tuple[Part, ...] = 
 
 def shown(share: Fraction) -> str:
     """A share of one as percent; it is a finite decimal, as all rates are."""
-    text = f"{Decimal(100 * share.numerator) / share.denominator:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return f"{Decimal(100 * share.numerator) / share.denominator:f}"
 
 
 # --- Rules --------------------------------------------------------------------------------------

@@ -131,6 +131,12 @@ def test_a_coupon_is_told_by_its_first_40_letters() -> None:
         quote(basket(line(sku=50 * "s")))
 
 
+def test_a_coupon_that_spares_the_dearest_line_has_taken_something() -> None:
+    text = '[[discounts]]\nname = "d"\ntake = 2\npay = 1\ncoupon = "C"\n'
+    two = basket(line("1.00"), line("2.00", sku="b"), coupons=("C",))
+    assert totals(quote(two, text))[2] == "2.00"
+
+
 def test_below_the_first_tier_nothing_is_taken() -> None:
     text = '[[discounts]]\nname = "d"\ntiers = [{ units = 2, percent = "10" }]\n'
     assert totals(quote(basket(line("90000000.00")), text))[2] == "90000000.00"
