@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import re
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from bursar import clock, ids, settings
+from bursar.access.roles import Role
 from bursar.orders import placing, quoting
 from bursar.orders import refunding as refunding_lines
 from bursar.orders.models import CouponUse, Order, OrderLine
@@ -17,6 +21,7 @@ from bursar.pricing import rules
 from bursar.pricing.baskets import Line
 from bursar.pricing.discounts import CouponRefused
 from bursar.pricing.rules import Rules
+from tests.flows.admin.office import office
 from tests.shop import ACCOUNT, Shop, commit
 
 RULES = """
@@ -88,6 +93,36 @@ def test_an_order_keeps_its_price_and_how_it_came_about(shop: Shop) -> None:
     shop.run_jobs()
     assert shop.payment(placed.id).captured_minor == placed.total_minor
     assert shop.agrees()
+
+
+def test_the_back_office_shows_the_discounts_and_the_code_of_the_tax(shop: Shop) -> None:
+    placed = place(order(1, coupons=("SPRING",)))
+    page = office(Role.VIEWER).get(f"/bursar/order/{placed.id}/change/").text
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
+    for words in ("100.00 with tax", "Spring 50.00 EUR", "19 % S", "Card fee"):
+        assert words in text, words
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_sequence_of_refunds_by_lines_adds_up(shop: Shop, seed: int) -> None:
+    draw = random.Random(seed)
+    placed = place(order(1, coupons=("SPRING",)))
+    shop.run_jobs()
+    left = [1] * 5 + [2] * 7 + [3]
+    draw.shuffle(left)
+    while left:
+        some, left = left[: (cut := draw.randint(1, 4))], left[cut:]
+        give_back(placed.id, dict(Counter(some)))
+        shop.run_jobs()
+    by_rate: Counter[tuple[str, str]] = Counter()
+    for line in placed.lines.all():
+        by_rate[line.tax_rate, "net"] += line.net_minor
+        by_rate[line.tax_rate, "tax"] += line.tax_minor
+        for part in line.refunds.all():
+            by_rate[line.tax_rate, "net"] -= part.amount_minor - part.tax_minor
+            by_rate[line.tax_rate, "tax"] -= part.tax_minor
+    assert set(by_rate.values()) == {0}
+    assert shop.payment(placed.id).status == "refunded"
 
 
 def test_a_plain_order_explains_nothing(shop: Shop) -> None:

@@ -62,6 +62,12 @@ class _Row:
     def gross(self) -> int:
         return self.net + sum(self.parts)
 
+    def key(self) -> tuple[str | int, ...]:
+        """What tells lines apart that cost the same; who has it is the same for every purpose."""
+        line = self.line
+        return (line.sku, self.unit_price, self.tax.code.value, self.tax.rate, line.quantity,
+                line.description, self.includes_tax)  # fmt: skip
+
 
 def price(
     basket: Basket, *, day: date, rules: Rules = NONE, redeemed: Mapping[str, int] | None = None
@@ -179,11 +185,7 @@ def _take(
     if not rules:
         return set()
     mine = rows[: len(basket.lines)]
-    keys = [
-        (row.line.sku, row.unit_price, row.tax.code.value, row.tax.rate, row.line.quantity,
-         row.line.description, row.includes_tax)
-        for row in mine
-    ]  # fmt: skip
+    keys = [row.key() for row in mine]
     taking = Taking(basket, [row.net if after else row.amount for row in mine], keys, half)
     used = {rule.coupon for rule in rules if taking.apply(rule)}
     for row, amount, steps in zip(mine, taking.amounts, taking.steps, strict=True):
@@ -207,7 +209,8 @@ def _taxed(rows: Iterable[_Row], rules: Rules) -> list[TaxTotal]:
     totals = []
     for tax, mine in groups.items():
         if together is not None:
-            together(tax, mine, rules.half)
+            # So that equal remainders do not depend on the order of the lines.
+            together(tax, sorted(mine, key=lambda row: (row.amount, row.key())), rules.half)
         tax_minor = sum(sum(row.parts) for row in mine)
         totals.append(
             TaxTotal(

@@ -112,6 +112,20 @@ def test_the_order_of_lines_that_cost_the_same_does_not_decide() -> None:
     }
 
 
+def test_which_line_bears_the_cent_of_a_sum_does_not_depend_on_their_order() -> None:
+    text = mode("sum_by_net_keep_gross") + (
+        '[[discounts]]\nname = "d"\npercent = "33.33"\nskus = ["a"]\nafter_tax = true\n'
+    )
+    one, other = line("0.02", "20", sku="a"), line("0.02", "20", sku="b")
+    both = [
+        quote(basket(*lines, prices_include_tax=True), text)
+        for lines in ((one, other), (other, one))
+    ]
+    assert totals(both[0]) == totals(both[1])
+    shown = [{row.line.sku: (row.net_minor, row.tax_minor) for row in each.lines} for each in both]
+    assert shown[0] == shown[1] == {"a": (1, 1), "b": (2, 0)}
+
+
 def test_a_coupon_that_was_never_used_has_its_first_use() -> None:
     text = '[[discounts]]\nname = "d"\npercent = "10"\ncoupon = "C"\nlimit = 1\n'
     priced = quote(basket(line("1.00"), line("1.00", sku="b"), coupons=("C",)), text)

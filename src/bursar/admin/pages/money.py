@@ -6,7 +6,8 @@ from bursar.access import roles
 from bursar.admin import showing, timeline
 from bursar.admin.pages.states import ROWS_MAX, buttons, refund_state, side
 from bursar.admin.showing import Page, Table, at, link, link_to, money, state, words
-from bursar.orders.models import Order
+from bursar.money import Money
+from bursar.orders.models import Order, OrderLine
 from bursar.payments.models import Payment, Refund, RefundApproval, Review
 from bursar.payments.states import PaymentStatus
 
@@ -16,7 +17,8 @@ def order(row: Order) -> Page:
     payments = list(row.payments.order_by("id")[:ROWS_MAX])
     lines = [
         (str(line.position), line.description or line.sku, str(line.quantity),
-         f"{line.unit_price}", f"{line.tax_rate} %", money(line.gross_minor, row.currency))
+         _unit_price(line), _discounts(line, row.currency), f"{line.tax_rate} % {line.tax_code}",
+         money(line.gross_minor, row.currency))
         for line in row.lines.order_by("position")[:ROWS_MAX]
     ]  # fmt: skip
     paid = [
@@ -36,11 +38,22 @@ def order(row: Order) -> Page:
             ("id", row.pk),
         ],
         tables=[
-            Table("Lines", ["#", "what", "units", "price", "tax", "gross"], lines),
+            Table("Lines", ["#", "what", "units", "price", "discounts", "tax", "gross"],
+                  lines),
             Table("Payments", ["payment", "state", "collected", "refunded", "at"], paid,
                   "Nothing has been asked for yet."),
         ],
     )  # fmt: skip
+
+
+def _unit_price(line: OrderLine) -> str:
+    with_tax = line.explanation.get("price_includes_tax", False)
+    return f"{line.unit_price} with tax" if with_tax else line.unit_price
+
+
+def _discounts(line: OrderLine, currency: str) -> str:
+    taken = line.explanation.get("discounts", ())
+    return ", ".join(f"{one['name']} {Money(one['amount'], currency)}" for one in taken) or "-"
 
 
 _WHY = {
