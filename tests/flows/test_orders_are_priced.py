@@ -103,7 +103,7 @@ def test_the_back_office_shows_the_discounts_and_the_code_of_the_tax(shop: Shop)
         assert words in text, words
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(2))
 def test_any_sequence_of_refunds_by_lines_adds_up(shop: Shop, seed: int) -> None:
     draw = random.Random(seed)
     placed = place(order(1, coupons=("SPRING",)))

@@ -12,7 +12,7 @@ from bursar.pricing.quotes import Quote
 
 DAY = date(2026, 11, 24)
 #: The test command draws few examples of each property; PROPERTY_EXAMPLES=10000 is the long run.
-EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("PROPERTY_EXAMPLES", "40"))
 
 
 def line(price: str = "", rate: str = "", units: int = 1, sku: str = "a", **told: Any) -> Line:
