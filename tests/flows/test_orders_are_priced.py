@@ -219,4 +219,4 @@ def test_the_installed_rules_are_those_of_the_setting(tmp_path: Path, monkeypatc
     monkeypatch.setattr(settings, "current", told.model_copy(update={"prices": file}))
     assert quoting.installed().digest == parsed().digest
     monkeypatch.setattr(settings, "current", told.model_copy(update={"prices": None}))
-    assert quoting.installed().discounts == ()
+    assert (quoting.installed().discounts, quoting.installed().digest) == ((), "")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,17 @@ def test_the_example_as_json_after_the_offer_ended() -> None:
     told: dict[str, Any] = json.loads(result.stdout)
     assert [each["name"] for each in told["lines"][2]["discounts"]] == ["Autumn voucher"]
     assert told["rounding_mode"] == "sum_by_net_keep_gross"
+
+
+def test_no_database_and_no_django_are_needed(tmp_path: Path) -> None:
+    kept = {name: value for name, value in os.environ.items() if "DJANGO" not in name}
+    done = subprocess.run(
+        [sys.executable, "-m", "bursar", "price", str(EXAMPLES / "basket.json"), *RULES, "--json"],
+        env=kept | {"BURSAR_HOME": str(tmp_path)}, capture_output=True, text=True, check=True,
+        timeout=50,
+    )  # fmt: skip
+    assert json.loads(done.stdout)["object"] == "quote"
+    assert not list(tmp_path.glob("*.sqlite3"))
 
 
 def test_a_compound_tax_and_rounding_are_told(

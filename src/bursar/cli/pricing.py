@@ -45,9 +45,9 @@ def price(
     day = on.date() if on else clock.now().astimezone(zone).date()
     quote = calculator.price(baskets.read(data), day=day, rules=known)
     if json:
-        from bursar.api import answers
+        import orjson
 
-        typer.echo(answers.body_of(quote.to_json()))
+        typer.echo(orjson.dumps(quote.to_json()))
     else:
         _show(quote)
 

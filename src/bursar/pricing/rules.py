@@ -69,7 +69,7 @@ _NOBODY, _NO_LISTS = Seller(), Lists()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Rules ready for use; *digest* names their content, and is kept with every quote."""
+    """Rules ready for use; *digest* names their content, "" for none, and is kept with every quote."""
 
     mode: Mode = Mode.LINE
     half: Half = Half.EVEN
@@ -138,7 +138,7 @@ def parse(text: str, *, name: str) -> Rules:
     return Rules(
         mode=file.rounding.mode, half=file.rounding.half, seller=file.seller,
         rates={**shipped, **taxes.table(file.rates)}, lists=Lists.of(file.price_lists),
-        discounts=file.discounts, fees=file.fees, digest=ids.digest(text),
+        discounts=file.discounts, fees=file.fees, digest=ids.digest(text) if text else "",
     )  # fmt: skip
 
 
