@@ -64,3 +64,14 @@ def browsing(address: str, *, refusals: str = "") -> Iterator[Any]:
         yield browser, watch
         browser.close()
     assert [told for told in wrong if not (refusals and refusals in told)] == []
+
+
+def becomes(page: Any, condition: str, *, timeout_seconds: float = 10) -> bool:
+    """Whether the script *condition* holds in *page*, now or before the time is over."""
+    from playwright.sync_api import TimeoutError as TooLate
+
+    try:
+        page.wait_for_function(condition, timeout=timeout_seconds * 1_000)
+    except TooLate:
+        return False
+    return True

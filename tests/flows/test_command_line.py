@@ -98,6 +98,24 @@ def test_mistakes_are_one_clear_line(terminal: Terminal, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_command_leaves_its_log_closed(terminal: Terminal, home: Path) -> None:
+    assert "no issues" in terminal.run("manage", "check")
+    terminal.run("verify")
+    with sqlite3.connect(home / "bursar.sqlite3") as books:
+        books.execute("DELETE FROM django_migrations WHERE app = 'bursar'")
+    books.close()
+    assert "not_migrated: " in terminal.run("verify", code=1)
+    assert times_open(home / "bursar.log") == 0
+
+
+def times_open(path: Path) -> int:
+    """How many of this process's descriptors are of the file *path*, which exists."""
+    # The listing's own descriptor is closed, and gone, by the time it is looked at.
+    links = list(Path("/dev/fd").iterdir())
+    return sum(link.exists() and link.samefile(path) for link in links)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_provider_is_tested_from_the_command_line(terminal: Terminal) -> None:
     assert "39 passed, 0 failed, 3 not offered" in terminal.run("providers", "test", "sandbox")
 

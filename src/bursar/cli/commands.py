@@ -199,11 +199,11 @@ def test_provider(
     settings: Setting = None,
 ) -> None:
     """Run the conformance suite against a provider (its test mode, or a stand-in)."""
-    starting.set_up()
-    from bursar.cli import conformance
+    with starting.set_up():
+        from bursar.cli import conformance
 
-    if not conformance.show(name, settings or []):
-        raise typer.Exit(1)
+        if not conformance.show(name, settings or []):
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -221,13 +221,12 @@ def restore(
     force: Annotated[bool, typer.Option(help="Replace what is there.")] = False,
 ) -> None:
     """Bring an installation back from FILE, into an empty BURSAR_HOME or database."""
-    starting.set_up()
-    from bursar import backups
+    with starting.set_up():
+        from bursar import backups
 
-    backups.load(file, force=force)
-    starting.start()
-    starting.stop()
-    typer.echo(f"{file} is restored; run: bursar verify")
+        backups.load(file, force=force)
+    with started():
+        typer.echo(f"{file} is restored; run: bursar verify")
 
 
 @app.command(
@@ -236,10 +235,10 @@ def restore(
 )
 def manage(context: typer.Context) -> None:
     """Django's own commands, such as `bursar manage migrate`."""
-    starting.set_up()
-    from django.core.management import execute_from_command_line
+    with starting.set_up():
+        from django.core.management import execute_from_command_line
 
-    execute_from_command_line(["bursar manage", *context.args])
+        execute_from_command_line(["bursar manage", *context.args])
 
 
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0: any free port.")]

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from bursar import errors
 
-#: What a run holds open until `stop`: its log.
-_left_open = contextlib.ExitStack()
+#: What `start` has begun and `stop` ends.
+_begun = contextlib.ExitStack()
 
 
 class NotMigrated(errors.Conflict):
@@ -26,9 +26,10 @@ class WorkerRunning(errors.Conflict):
     code = "worker_running"
 
 
-def set_up(*, log_to_file: bool = True) -> None:
+@contextlib.contextmanager
+def set_up(*, log_to_file: bool = True) -> Iterator[None]:
     """
-    Make Django ready and route every log line; the database is not touched.
+    Make Django ready and route every log line, until the end; the database is not touched.
 
     Commands that a person watches log to `bursar.log` in BURSAR_HOME, long-running ones to
     standard error, where the process manager collects it.
@@ -42,23 +43,50 @@ def set_up(*, log_to_file: bool = True) -> None:
 
     settings.current.home.mkdir(parents=True, exist_ok=True)
     path = settings.current.home / "bursar.log"
-    stream = _left_open.enter_context(path.open("ab", 0)) if log_to_file else None
-    logs.configure(level=settings.current.log_level, stream=stream)
-    django.setup()
+    with path.open("ab", 0) if log_to_file else contextlib.nullcontext() as stream:
+        logs.configure(level=settings.current.log_level, stream=stream)
+        try:
+            django.setup()
+            yield
+        finally:
+            logs.configure(level=settings.current.log_level)
 
 
-def start(*, log_to_file: bool = True, refuse: bool = True) -> None:
+@contextlib.contextmanager
+def started(*, log_to_file: bool = True, refuse: bool = True) -> Iterator[None]:
     """
     Make everything ready for work; an installation that is quite new gets its tables.
 
-    Without *refuse* a database that lacks guards or durability is taken as it is, for `verify` to
-    tell.
+    What is logged inside names the command and who typed it. At the end what waits is committed,
+    and everything is left as it was before. Without *refuse* a database that lacks guards or
+    durability is taken as it is, for `verify` to tell.
 
     :raises NotMigrated: if the database needs `bursar manage migrate` first;
     :raises guards.GuardsMissing: if it was altered by other means;
     :raises guards.LaxDurability: if it may lose what it acknowledged.
     """
-    set_up(log_to_file=log_to_file)
+    with set_up(log_to_file=log_to_file):
+        _look_at_database(refuse=refuse)
+        from bursar import ids, logs
+
+        try:
+            with logs.bound(request_id=ids.new("cli"), actor=getpass.getuser()):
+                yield
+        finally:
+            _commit_what_waits()
+
+
+def start() -> None:
+    """Enter `started`, for a program that is no block; `stop` leaves it."""
+    _begun.enter_context(started())
+
+
+def stop() -> None:
+    """Leave what `start` entered."""
+    _begun.close()
+
+
+def _look_at_database(*, refuse: bool) -> None:
     from django.core.management import call_command
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
@@ -76,17 +104,11 @@ def start(*, log_to_file: bool = True, refuse: bool = True) -> None:
         guards.check()
 
 
-@contextlib.contextmanager
-def started(*, log_to_file: bool = True, refuse: bool = True) -> Iterator[None]:
-    """`start` and, at the end, `stop`; what is logged inside names the command and who typed it."""
-    start(log_to_file=log_to_file, refuse=refuse)
-    from bursar import ids, logs
+def _commit_what_waits() -> None:
+    from bursar import groupcommit
 
-    try:
-        with logs.bound(request_id=ids.new("cli"), actor=getpass.getuser()):
-            yield
-    finally:
-        stop()
+    groupcommit.commits.close()
+    groupcommit.commits = groupcommit.GroupCommit()
 
 
 @contextlib.contextmanager
@@ -120,13 +142,3 @@ def only_worker() -> Iterator[None]:
                 f"another worker works on {settings.current.home}; SQLite takes one"
             ) from error
         yield
-
-
-def stop() -> None:
-    """Commit what waits, and leave everything as it was before `start`."""
-    from bursar import groupcommit, logs, settings
-
-    groupcommit.commits.close()
-    groupcommit.commits = groupcommit.GroupCommit()
-    logs.configure(level=settings.current.log_level)
-    _left_open.close()

@@ -8,7 +8,6 @@ import pytest
 from typer.testing import CliRunner
 
 from bursar.access.roles import Role
-from bursar.cli import starting
 from bursar.cli.commands import app
 from bursar.payments.models import Payment
 from tests.conftest import Database
@@ -26,12 +25,8 @@ def database(sqlite_only: Database) -> Database:
 
 
 @pytest.fixture
-def say(stripe, monkeypatch):
+def say(stripe):
     """Run a command in this process, on the test's database; exit status and what it printed."""
-    # The test has set everything up, and will take it down.
-    monkeypatch.setattr(starting, "start", lambda **_: None)
-    monkeypatch.setattr(starting, "stop", lambda: None)
-    monkeypatch.setattr(starting, "set_up", lambda **_: None)
 
     def run(*words: str) -> tuple[int, str]:
         result = CliRunner().invoke(app, list(words))
