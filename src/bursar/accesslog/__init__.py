@@ -1,0 +1,1 @@
+"""Access logs of any size read in constant memory, exactly."""

@@ -1,0 +1,1 @@
+"""Counting without bound in bounded memory: exact by spilling, approximate by sketches."""

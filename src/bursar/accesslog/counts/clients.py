@@ -1,0 +1,151 @@
+"""Counts by client address: exact for any number of them, each counted under its canonical text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from bursar.accesslog.counts import addresses
+from bursar.accesslog.counts.addresses import Tokens
+from bursar.accesslog.counts.rows import Rows, Texts
+from bursar.accesslog.counts.spilling import Sink
+from bursar.accesslog.counts.tables import Measure, Shape, Table
+from bursar.accesslog.counts.tallies import Tally
+from bursar.accesslog.lines import scanning
+from bursar.accesslog.lines.scanning import Ints, Mask, Words
+
+#: The two tables: IPv4 by key, IPv6 by text.
+V4, V6 = "address4", "address6"
+#: How IPv6 texts are kept.
+_TEXT_BYTES = 8 * addresses.V6_WORDS
+_TEXT = f"V{_TEXT_BYTES}"
+
+
+class Counter(Protocol):
+    """What counts by key."""
+
+    def add(
+        self, key: Words, check: Words | None, values: Sequence[Measure],
+        texts: Callable[[Any], Texts] | None = None, /,
+    ) -> None:  # fmt: skip
+        """Count *values* for each key; *texts* gives those of some."""
+
+    def add_rows(self, rows: Rows, /) -> None:
+        """Count *rows*, which have been counted before."""
+
+    def flush(self) -> None:
+        """Write out all that is held."""
+
+
+class Clients:
+    """
+    Counts by address in two tables. What is no address in the end is counted in *rejected*.
+
+    With one measure it counts requests alone, far faster. *rows_max* is how many rows wait in memory
+    for each table.
+    """
+
+    def __init__(
+        self, spill: Sink, *, measures: int = 1, maxima: int = 0, slot_bits: int = 13, rows_max: int
+    ) -> None:
+        self.rejected = 0
+        self._v4: Counter
+        self._v6: Counter
+        if measures == 1:
+            self._v4 = Tally(V4, spill, room=rows_max, mend=self._mend_v4)
+            self._v6 = Tally(
+                V6, spill, room=rows_max // 2, text_bytes=_TEXT_BYTES, mend=self._mend_v6
+            )
+            return
+        plain = Shape(measures, maxima)
+        texts = Shape(measures, maxima, checked=True, text=_TEXT)
+        self._v4 = Table(
+            V4, plain, spill, slot_bits=slot_bits, rows_max=rows_max, mend=self._mend_v4
+        )
+        self._v6 = Table(
+            V6, texts, spill, slot_bits=slot_bits - 1, rows_max=rows_max // 2, mend=self._mend_v6
+        )
+
+    def add(self, tokens: Tokens, values: Sequence[Measure]) -> None:
+        """Count *values*, in the order of the tokens; tokens that are no addresses are rejected."""
+        if len(tokens.v4):
+            self._v4.add(tokens.v4, None, [_of(value, tokens.is_v4) for value in values])
+        if not len(tokens.v6):
+            return
+        rest = np.flatnonzero(~tokens.is_v4)
+        texts = tokens.v6
+        if not tokens.fits.all():
+            unfit = rest[~tokens.fits]
+            self.rejected += int(np.broadcast_to(_of(values[0], unfit), unfit.shape).sum())
+            rest, texts = rest[tokens.fits], texts[tokens.fits]
+        key, check = scanning.words_hashes(texts)
+        self._v6.add(
+            key, check, [_of(value, rest) for value in values], lambda index: _packed(texts[index])
+        )
+
+    def add_rows(self, table: str, rows: Rows) -> None:
+        """Count *rows* of `V4` or `V6` that were counted before."""
+        (self._v4 if table == V4 else self._v6).add_rows(rows)
+
+    def flush(self) -> None:
+        """Write out all that is held."""
+        self._v6.flush()  # first: IPv4 addresses mapped into IPv6 go over to the other
+        self._v4.flush()
+
+    def _mend_v4(self, rows: Rows) -> Rows:
+        valid = addresses.v4_is_valid(rows.key)
+        if valid.all():
+            return rows
+        self.rejected += int(rows.values[~valid, 0].sum())
+        return rows.take(valid)
+
+    def _mend_v6(self, rows: Rows) -> Rows:
+        assert rows.texts is not None
+        words = rows.texts.view(np.uint64).reshape(len(rows), addresses.V6_WORDS)
+        sure = addresses.surely_canonical(words)
+        if sure.all():
+            return rows
+        for index in np.flatnonzero(~sure).tolist():
+            told = addresses.v6_text(words[index])
+            written = addresses.canonical(told)
+            if written is None:
+                self.rejected += int(rows.values[index, 0])
+            elif written == told:
+                sure[index] = True
+            else:
+                self._readdress(written, rows.values[index : index + 1])
+        return rows.take(sure)
+
+    def _readdress(self, written: str, values: Words) -> None:
+        """Count one row's *values* under its canonical text."""
+        if ":" not in written:
+            key = np.array([addresses.v4_key(written)], np.uint64)
+            self._v4.add_rows(Rows(key, None, values.copy(), None))
+            return
+        words = addresses.v6_words(written)
+        one, two = scanning.words_hashes(words)
+        self._v6.add_rows(Rows(one, two, values.copy(), _packed(words)))
+
+
+def _packed(words: Words) -> Texts:
+    return np.ascontiguousarray(words).view(_TEXT).reshape(-1)
+
+
+def _of(value: Measure, index: Ints | Mask) -> Measure:
+    return value[index] if isinstance(value, np.ndarray) else value
+
+
+def _v4_columns(rows: Rows) -> Sequence[Words]:
+    return [addresses.v4_numbers(rows.key)]
+
+
+def _v6_columns(rows: Rows) -> Sequence[Words]:
+    assert rows.texts is not None
+    words = np.ascontiguousarray(rows.texts).view(np.uint64).reshape(len(rows), addresses.V6_WORDS)
+    return list(words.byteswap().T)
+
+
+#: How the rows of each table sort: IPv4 by number, IPv6, behind them, by text.
+COLUMNS = {V4: _v4_columns, V6: _v6_columns}

@@ -1,0 +1,92 @@
+"""
+Rows of a table: keys, what is counted of each, and the text a person reads.
+
+A key is a word that spreads evenly; rows of one key may differ in their check word, and are one row
+only where both agree. Where the key stands for the value itself there is no check word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bursar.accesslog.lines.scanning import Ints, Words
+
+Texts = NDArray[Any]
+"""Texts of one width (`V40`), or of any (objects, each a `bytes`)."""
+
+
+@dataclass(slots=True, eq=False)
+class Rows:
+    """*values* has a column for each measure: shape (rows, measures)."""
+
+    key: Words
+    check: Words | None
+    values: Words
+    texts: Texts | None
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def take(self, index: Any) -> Rows:
+        """Return the rows that a slice, a mask or positions choose."""
+        return Rows(
+            self.key[index], None if self.check is None else self.check[index],
+            self.values[index], None if self.texts is None else self.texts[index],
+        )  # fmt: skip
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Put rows of one table behind one another; there must be at least one part."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    checks = [part.check for part in parts if part.check is not None]
+    texts = [part.texts for part in parts if part.texts is not None]
+    return Rows(
+        np.concatenate([part.key for part in parts]),
+        np.concatenate(checks) if first.check is not None else None,
+        np.concatenate([part.values for part in parts]),
+        np.concatenate(texts) if first.texts is not None else None,
+    )
+
+
+def grouped(rows: Rows, *, maxima: int) -> Rows:
+    """Make one row for each key, sorted by it; the last *maxima* values are maxima, the others sums."""
+    order, starts = groups(rows.key, rows.check)
+    if len(starts) == len(order):
+        return rows.take(order)
+    values = rows.values[order]
+    sums = values.shape[1] - maxima
+    folded = np.empty((len(starts), values.shape[1]), np.uint64)
+    np.add.reduceat(values[:, :sums], starts, axis=0, out=folded[:, :sums])
+    if maxima:
+        np.maximum.reduceat(values[:, sums:], starts, axis=0, out=folded[:, sums:])
+    kept = order[starts]
+    return Rows(
+        rows.key[kept], None if rows.check is None else rows.check[kept],
+        folded, None if rows.texts is None else rows.texts[kept],
+    )  # fmt: skip
+
+
+def groups(key: Words, check: Words | None) -> tuple[Ints, Ints]:
+    """Return an order that brings equal keys together, and where in it each key begins."""
+    order = np.argsort(key)
+    sorted_key = key[order]
+    begins = np.empty(len(key), np.bool_)
+    begins[:1] = True
+    np.not_equal(sorted_key[1:], sorted_key[:-1], out=begins[1:])
+    if check is not None:
+        sorted_check = check[order]
+        differs = sorted_check[1:] != sorted_check[:-1]
+        if (differs & ~begins[1:]).any():  # two texts of one key: bring each one's rows together
+            order = np.lexsort((check, key))
+            sorted_key, sorted_check = key[order], check[order]
+            differs = sorted_check[1:] != sorted_check[:-1]
+            np.not_equal(sorted_key[1:], sorted_key[:-1], out=begins[1:])
+        begins[1:] |= differs
+    return order, np.flatnonzero(begins)

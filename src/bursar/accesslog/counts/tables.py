@@ -1,0 +1,162 @@
+"""
+A table of counts that is exact however many keys there are, in memory that is set beforehand.
+
+What is counted often stays in a direct-mapped cache: a slot is chosen by the first bits of a key and
+holds one key with its counts. Whoever needs a taken slot drives the other out into a list; when
+the list is long, rows of one key are made one, and if it is still long it is written out as a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bursar.accesslog.counts import rows as rowsets
+from bursar.accesslog.counts.rows import Rows, Texts
+from bursar.accesslog.counts.spilling import Sink
+from bursar.accesslog.lines.scanning import Ints, U, Words
+
+Measure = Words | np.uint64
+"""One value a key, or the same for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a table has beside its key."""
+
+    measures: int
+    maxima: int = 0
+    """So many of the last measures are maxima, the others sums; the first counts requests."""
+
+    checked: bool = False
+    text: str = ""
+    """The type of its texts: "" for none, "V40" for one width, "O" for any."""
+
+
+class Table:
+    """
+    Counts by key.
+
+    *slot_bits* sets the size of the cache, *rows_max* how many rows wait in memory. *mend* sees all
+    rows before they are written, sorted and each key once, and returns what shall be.
+    """
+
+    def __init__(
+        self, name: str, shape: Shape, spill: Sink, *, slot_bits: int = 13, rows_max: int = 1 << 16,
+        mend: Callable[[Rows], Rows] | None = None,
+    ) -> None:  # fmt: skip
+        slots = 1 << slot_bits
+        self.name, self.shape = name, shape
+        self._spill, self._mend, self._rows_max = spill, mend, rows_max
+        self._shift = U(64 - slot_bits)
+        self._key = np.zeros(slots, np.uint64)
+        self._check = np.zeros(slots, np.uint64) if shape.checked else None
+        self._values = [np.zeros(slots, np.uint64) for _ in range(shape.measures)]
+        self._texts: Texts | None = np.empty(slots, shape.text) if shape.text else None
+        self._waiting: list[Rows] = []
+        self._waiting_rows = 0
+
+    def add(
+        self, key: Words, check: Words | None, values: Sequence[Measure],
+        texts: Callable[[Ints], Texts] | None = None,
+    ) -> None:  # fmt: skip
+        """Count *values* for each key; *texts* is asked for the texts of the keys at some positions."""
+        slot = (key >> self._shift).astype(np.int64)
+        hit = self._key[slot] == key
+        if check is not None and self._check is not None:
+            hit &= self._check[slot] == check
+        hit &= self._values[0][slot] != 0
+        missed = np.flatnonzero(~hit)
+        if not len(missed):
+            self._count(slot, values)
+            return
+        if len(missed) < len(key):
+            found = np.flatnonzero(hit)
+            self._count(slot[found], [_at(value, found) for value in values])
+        stacked = np.empty((len(missed), self.shape.measures), np.uint64)
+        for column, value in enumerate(values):
+            stacked[:, column] = _at(value, missed)
+        new = rowsets.grouped(
+            Rows(key[missed], None if check is None else check[missed], stacked, missed),
+            maxima=self.shape.maxima,
+        )
+        positions = new.texts
+        assert positions is not None
+        new.texts = texts(positions) if texts else None
+        self._let_in(new)
+
+    def add_rows(self, rows: Rows) -> None:
+        """Count *rows*, which have been counted before."""
+        self._wait(rows)
+        if self._waiting_rows >= self._rows_max:
+            self._settle()
+
+    def _count(self, slot: Ints, values: Sequence[Measure]) -> None:
+        sums = self.shape.measures - self.shape.maxima
+        for column, value in enumerate(values):
+            counting: Any = np.add if column < sums else np.maximum
+            counting.at(self._values[column], slot, value)
+
+    def _let_in(self, new: Rows) -> None:
+        """Give slots to *new* rows, sorted by key; of those that want the same one the first gets it."""
+        slot = (new.key >> self._shift).astype(np.int64)
+        first = np.empty(len(slot), np.bool_)
+        first[:1] = True
+        np.not_equal(slot[1:], slot[:-1], out=first[1:])
+        if not first.all():
+            self._wait(new.take(~first))
+            new, slot = new.take(first), slot[first]
+        taken = slot[self._values[0][slot] != 0]
+        if len(taken):
+            self._wait(self._rows(taken))
+        self._key[slot] = new.key
+        if self._check is not None and new.check is not None:
+            self._check[slot] = new.check
+        for column, value in enumerate(self._values):
+            value[slot] = new.values[:, column]
+        if self._texts is not None:
+            self._texts[slot] = new.texts
+        if self._waiting_rows >= self._rows_max:
+            self._settle()
+
+    def _rows(self, slot: Ints) -> Rows:
+        return Rows(
+            self._key[slot], None if self._check is None else self._check[slot],
+            np.stack([value[slot] for value in self._values], axis=1),
+            None if self._texts is None else self._texts[slot],
+        )  # fmt: skip
+
+    def _wait(self, rows: Rows) -> None:
+        self._waiting.append(rows)
+        self._waiting_rows += len(rows)
+
+    def _settle(self, *, write: bool = False) -> None:
+        """Make rows of one key one; write them if they are many, or at the end."""
+        if not self._waiting:
+            return
+        rows = rowsets.joined(self._waiting)
+        self._waiting, self._waiting_rows = [], 0
+        rows = rowsets.grouped(rows, maxima=self.shape.maxima)
+        if write or len(rows) * 2 > self._rows_max:
+            if self._mend is not None:
+                rows = self._mend(rows)
+            if len(rows):
+                self._spill.write(self.name, rows)
+        else:
+            self._wait(rows)
+
+    def flush(self) -> None:
+        """Write out all that is held."""
+        while len(used := np.flatnonzero(self._values[0])) or self._waiting:
+            if len(used):
+                self._wait(self._rows(used))
+                for value in self._values:
+                    value[:] = 0
+            self._settle(write=True)  # what is mended may come back under another key
+
+
+def _at(value: Measure, index: Ints) -> Measure:
+    return value[index] if isinstance(value, np.ndarray) else value

@@ -1,0 +1,1 @@
+"""What the lines of a block say: fields, numbers, times, and who calls."""

@@ -1,0 +1,292 @@
+"""
+Formats of access logs: what a line is made of.
+
+A format is a row of fields, each with the text that stands between it and the next. It comes from an
+Apache `LogFormat` (mod_log_config), an nginx `log_format` (ngx_http_log_module), the `#Fields` line of
+a W3C extended log file, or is one of `PRESETS`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from bursar import errors
+
+#: The fields that are understood. Of times and durations a log has one.
+FIELDS = frozenset({
+    "client", "forwarded", "request", "method", "path", "status", "bytes", "referrer", "agent", "host",
+    "time", "time_iso", "epoch", "date", "time_of_day",
+    "micros", "millis", "seconds", "seconds_2", "seconds_3",
+})  # fmt: skip
+_NUMBERS = frozenset({
+    "status", "bytes", "epoch", "micros", "millis", "seconds", "seconds_2", "seconds_3",
+})  # fmt: skip
+
+#: What may stand between two fields.
+LITERAL_BYTES_MAX = 32
+
+
+class FormatUnknown(errors.Invalid):
+    """The first lines of a log are of no known format; `--format` says which it is."""
+
+    code = "format_unknown"
+
+
+class FormatInvalid(errors.Invalid):
+    """A format's text cannot be understood, or its fields cannot be told apart."""
+
+    code = "format_invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """
+    What a line consists of: *prefix*, then each field and what follows it.
+
+    The last field goes up to the end of the line if nothing follows it. Fields without a name are
+    passed over.
+    """
+
+    name: str
+    steps: tuple[tuple[str, bytes], ...]
+    prefix: bytes = b""
+    headed: bool = False
+    """Whether `#` lines are comments, and `#Fields:` among them says what follows."""
+
+    is_json: bool = False
+    client_has_port: bool = False
+
+    def has(self, field: str) -> bool:
+        """Whether lines tell *field*."""
+        return any(name == field for name, _ in self.steps)
+
+    @property
+    def client_leads(self) -> bool:
+        """Whether a line begins with the client, and a blank follows."""
+        name, literal = self.steps[0]
+        return name == "client" and literal[:1] == b" " and not (
+            self.prefix or self.headed or self.is_json or self.client_has_port
+        )  # fmt: skip
+
+    @property
+    def not_in_last(self) -> int | None:
+        """The byte that a last field to the end of the line cannot hold; None if it may hold any."""
+        name, literal = self.steps[-1]
+        if literal or len(self.steps) < 2 or not (self.headed or name in _NUMBERS):
+            return None
+        return self.steps[-2][1][-1]
+
+
+# --- Apache ---------------------------------------------------------------------------------------
+
+_APACHE = re.compile(
+    r"%(?P<flags>[<>!,0-9]*)(?:\{(?P<argument>[^}]*)\})?(?P<letter>\^[A-Za-z]{2}|[A-Za-z]|%)"
+)
+_APACHE_FIELDS = {
+    "h": "client", "a": "client", "r": "request", "m": "method", "U": "path", "s": "status",
+    "b": "bytes", "B": "bytes", "O": "bytes", "v": "host", "V": "host", "D": "micros", "T": "seconds",
+    "q": "query",
+}  # fmt: skip
+_APACHE_ARGUMENTS = {
+    ("referer", "i"): "referrer", ("user-agent", "i"): "agent", ("x-forwarded-for", "i"): "forwarded",
+    ("host", "i"): "host", ("us", "T"): "micros", ("ms", "T"): "millis", ("s", "T"): "seconds",
+    ("sec", "t"): "epoch", ("%Y-%m-%dT%H:%M:%S%z", "t"): "time_iso",
+}  # fmt: skip
+
+
+def _apache(text: str) -> list[str]:
+    """Cut a LogFormat into literals and `%`-marked fields, alternately, beginning with a literal."""
+    parts, at = [""], 0
+    for found in _APACHE.finditer(text):
+        parts[-1] += text[at : found.start()]
+        at = found.end()
+        letter, argument = found["letter"], found["argument"]
+        if letter == "%":
+            parts[-1] += "%"
+        elif letter == "t" and argument is None:
+            parts[-1] += "["
+            parts += ["time", "]"]
+        elif argument is not None:
+            key = argument.lower() if letter == "i" else argument
+            parts += [_APACHE_ARGUMENTS.get((key, letter), ""), ""]
+        else:
+            parts += [_APACHE_FIELDS.get(letter.lstrip("^"), ""), ""]
+    parts[-1] += text[at:]
+    return parts
+
+
+# --- nginx ----------------------------------------------------------------------------------------
+
+_NGINX = re.compile(r"\$(?:\{(?P<braced>\w+)\}|(?P<plain>\w+))")
+_NGINX_FIELDS = {
+    "remote_addr": "client", "http_x_forwarded_for": "forwarded", "time_local": "time",
+    "time_iso8601": "time_iso", "msec": "epoch", "request": "request", "request_method": "method",
+    "request_uri": "path", "uri": "path", "status": "status", "body_bytes_sent": "bytes",
+    "bytes_sent": "bytes", "request_time": "seconds", "http_referer": "referrer",
+    "http_user_agent": "agent", "host": "host", "server_name": "host", "http_host": "host",
+    "is_args": "query", "args": "query", "query_string": "query",
+}  # fmt: skip
+
+
+def _nginx(text: str) -> list[str]:
+    parts, at = [""], 0
+    for found in _NGINX.finditer(text):
+        parts[-1] += text[at : found.start()]
+        at = found.end()
+        parts += [_NGINX_FIELDS.get(found["braced"] or found["plain"], ""), ""]
+    parts[-1] += text[at:]
+    return parts
+
+
+def custom(text: str) -> Format:
+    r"""
+    Read an Apache `LogFormat` or an nginx `log_format` (`\"` and `\t` may be written as there).
+
+    :raises FormatInvalid: if it names no client, or two fields stand side by side.
+    """
+    plain = text.strip().replace('\\"', '"').replace("\\t", "\t")
+    parts = _nginx(plain) if "$" in plain else _apache(plain)
+    names, literals = parts[1::2], parts[2::2]
+    if any(len(literal.encode()) > LITERAL_BYTES_MAX for literal in parts[0::2]):
+        raise FormatInvalid(
+            f"the format {text!r} has more than {LITERAL_BYTES_MAX} bytes between two fields",
+            param="format",
+        )
+    if "client" not in names:
+        raise FormatInvalid(
+            f"the format {text!r} has no client address (%h, %a or $remote_addr)", param="format"
+        )
+    steps: list[tuple[str, bytes]] = []
+    for number, (name, literal) in enumerate(zip(names, literals, strict=True)):
+        seen = {before for before, _ in steps}
+        if name == "query" and steps and steps[-1] == ("path", b""):
+            steps[-1] = "path", literal.encode()  # it belongs to the path, and is cut off there
+            continue
+        steps.append((name if name in FIELDS and name not in seen else "", literal.encode()))
+        follows = number + 1 < len(names)
+        if follows and not literal and not (name == "path" and names[number + 1] == "query"):
+            raise FormatInvalid(
+                f"the format {text!r} has nothing between field {number + 1} and field {number + 2}:"
+                " nobody can tell where one ends",
+                param="format",
+            )
+    return Format("custom", tuple(steps), parts[0].encode())
+
+
+# --- W3C ------------------------------------------------------------------------------------------
+
+_W3C_FIELDS = {
+    "date": "date", "time": "time_of_day", "c-ip": "client", "cs-method": "method",
+    "cs-uri-stem": "path", "cs-uri": "path", "sc-status": "status", "sc-bytes": "bytes",
+    "cs(user-agent)": "agent", "cs(referer)": "referrer", "cs(host)": "host", "cs-host": "host",
+    "x-forwarded-for": "forwarded", "cs(x-forwarded-for)": "forwarded",
+}  # fmt: skip
+_FIELDS_LINE = re.compile(rb"#fields:[ \t]*(?P<names>[^\r\n]*)", re.IGNORECASE)
+
+
+def w3c(line: bytes) -> Format | None:
+    """Return the format that a `#Fields:` line declares; None of another line."""
+    found = _FIELDS_LINE.match(line)
+    if found is None:
+        return None
+    words = found["names"].decode("latin-1").split()
+    cloudfront = "x-edge-location" in words
+    duration = "seconds" if cloudfront else "millis"
+    names = [
+        duration if word == "time-taken" else _W3C_FIELDS.get(word.lower(), "") for word in words
+    ]
+    between = b"\t" if cloudfront else b" "
+    steps = [(name, between) for name in names]
+    if not steps:
+        return None
+    steps[-1] = steps[-1][0], b""
+    return Format("cloudfront" if cloudfront else "w3c", tuple(steps), headed=True)
+
+
+# --- Presets --------------------------------------------------------------------------------------
+
+_COMMON = '%h %l %u %t "%r" %>s %b'
+_COMBINED = _COMMON + ' "%{Referer}i" "%{User-Agent}i"'
+
+
+def _alb() -> Format:
+    blank = b" "
+    fields = [
+        "",
+        "time_iso",
+        "",
+        "client",
+        "",
+        "seconds",
+        "seconds_2",
+        "seconds_3",
+        "status",
+        "",
+        "",
+    ]
+    steps = [*((field, blank) for field in fields), ("bytes", b' "'), ("request", b'" "')]
+    return Format("alb", (*steps, ("agent", b'" '), ("", b"")), client_has_port=True)
+
+
+#: How JSON lines are told: what `json_lines` makes of them.
+JSON_FIELDS = (
+    "client", "epoch", "method", "path", "status", "bytes", "micros", "referrer", "agent", "host",
+    "forwarded",
+)  # fmt: skip
+
+
+def _json() -> Format:
+    steps = [(field, b"\t") for field in JSON_FIELDS]
+    steps[-1] = JSON_FIELDS[-1], b""
+    return Format("json", tuple(steps), is_json=True)
+
+
+#: In the order in which they are tried; one that says more stands before one that says less.
+PRESETS: Mapping[str, Format] = {
+    "vhost": replace(custom(f"%v:%p {_COMBINED}"), name="vhost"),
+    "combined": replace(custom(_COMBINED), name="combined"),
+    "combined_extra": replace(custom(f"{_COMBINED} %q"), name="combined_extra"),
+    "common": replace(custom(_COMMON), name="common"),
+    "alb": _alb(),
+    "json": _json(),
+}
+_BY_HEADER: Mapping[str, Callable[[bytes], Format | None]] = {"w3c": w3c, "cloudfront": w3c}
+
+
+def named(text: str, *, head: bytes = b"") -> Format:
+    """
+    Return a preset by its name, or the format that a text describes.
+
+    *head*, the first lines of the log, tells the columns of "w3c" and "cloudfront".
+
+    :raises FormatInvalid: if it is neither.
+    """
+    if text in _BY_HEADER:
+        return headed(head) or _w3c_missing(text)
+    if text in PRESETS:
+        return PRESETS[text]
+    if "%" in text or "$" in text:
+        return custom(text)
+    known = ", ".join(sorted([*PRESETS, *_BY_HEADER]))
+    raise FormatInvalid(
+        f"there is no format {text!r}; there are {known}, and LogFormat or log_format texts",
+        param="format",
+    )
+
+
+def headed(head: bytes) -> Format | None:
+    """Return what the first `#Fields:` line in *head* declares, if its comments begin the log."""
+    for line in head.splitlines():
+        if not line.startswith(b"#"):
+            return None
+        if (declared := w3c(line)) is not None:
+            return declared
+    return None
+
+
+def _w3c_missing(text: str) -> Format:
+    raise FormatInvalid(
+        f"a log of format {text!r} begins with a #Fields: line; this has none", param="format"
+    )

@@ -1,0 +1,282 @@
+"""
+Streams of plain bytes from files, compressed ones and pipes, each read in bounded memory.
+
+What a file is says its content, not its name: gzip (RFC 1952), zstd (RFC 8878), bzip2 and xz are
+known by their first bytes.
+"""
+
+from __future__ import annotations
+
+import bz2
+import contextlib
+import fcntl
+import io
+import lzma
+import os
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import zstandard
+from isal import igzip
+
+from bursar import errors
+
+#: A zstd or xz stream may ask for at most so much memory: what `zstd -19` and `xz -6` make is within.
+WINDOW_BYTES_MAX = 1 << 25
+PIPE_BYTES = 1 << 20
+MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
+
+
+class LogUnreadable(errors.NotFound):
+    """A log file does not exist or may not be read."""
+
+    code = "log_unreadable"
+
+
+class LogCut(errors.Invalid):
+    """A log ended early or is damaged; what came before was read. *offset* is in plain bytes."""
+
+    code = "log_cut"
+
+    def __init__(self, message: str, *, offset: int) -> None:
+        super().__init__(message, offset=offset)
+        self.offset = offset
+
+
+class Stream(Protocol):
+    """Bytes, one after another; `readinto` returns 0 at the end and only there."""
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill the front of *buffer*; how many bytes."""
+        ...
+
+    def close(self) -> None:
+        """Give the source back."""
+
+
+def compression(path: Path) -> str:
+    """
+    Name how *path* is compressed, "" for not at all.
+
+    :raises LogUnreadable: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return by_magic(file.read(8))
+    except OSError as error:
+        raise LogUnreadable(f"{path} cannot be read: {error.strerror}") from error
+
+
+def by_magic(head: bytes) -> str:
+    """Name the compression of what begins with *head*."""
+    return next((name for magic, name in MAGIC.items() if head.startswith(magic)), "")
+
+
+class PlainFile:
+    """A file from *begin*; if it is shorter than *size* in the end, it was cut while it was read."""
+
+    def __init__(self, path: Path, *, begin: int = 0, size: int = 0) -> None:
+        self._path, self._at, self._size = path, begin, size
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """:raises LogCut: at an end that comes too early."""
+        count = os.preadv(self._file, [buffer], self._at)
+        if not count and self._at < self._size:
+            raise LogCut(
+                f"{self._path} was cut to {self._at:,} bytes while it was read; it had {self._size:,}",
+                offset=self._at,
+            )
+        self._at += count
+        return count
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+class Decompressed:
+    """A compressed stream, plain; counts what it gave, to say where it broke."""
+
+    def __init__(self, name: str, kind: str, file: io.BufferedIOBase | io.BufferedReader) -> None:
+        self._name, self._kind, self._file = name, kind, file
+        self._stream = _OPENERS[kind](file)
+        self._given = 0
+
+    def readinto(self, buffer: memoryview) -> int:
+        """:raises LogCut: where the stream ends early or is damaged."""
+        try:
+            count: int = self._stream.readinto(buffer)
+        except (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise
+            raise LogCut(
+                f"{self._name}: the {self._kind} stream is cut or damaged after {self._given:,} plain"
+                f" bytes ({error})",
+                offset=self._given,
+            ) from error
+        self._given += count
+        return count
+
+    def close(self) -> None:
+        """Close the stream and the file under it."""
+        self._stream.close()
+        self._file.close()
+
+
+def _gzip(file: Any) -> Any:
+    return igzip.IGzipFile(fileobj=file, mode="rb")  # type: ignore[no-untyped-call]
+
+
+class _Zstd:
+    """
+    zstd within a limit of memory.
+
+    The library takes a frame that is cut short for its end. So a frame of ours is put behind the
+    file's last: if what it holds does not come out, the one before it was not whole.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._mark = os.urandom(16)
+        reader = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES_MAX)
+        chained: Any = _Chained(file, zstandard.compress(self._mark))
+        self._stream: Any = reader.stream_reader(chained, read_across_frames=True)
+        self._held = b""
+
+    def readinto(self, buffer: memoryview) -> int:
+        while chunk := self._stream.read(len(buffer) - len(self._mark)):
+            plain = self._held + chunk
+            given, self._held = plain[: -len(self._mark)], plain[-len(self._mark) :]
+            if given:
+                buffer[: len(given)] = given
+                return len(given)
+        if self._held != self._mark:
+            raise EOFError("it ends within a frame")
+        return 0
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+class _Chained:
+    """A file, and some bytes behind it."""
+
+    def __init__(self, file: Any, more: bytes) -> None:
+        self._file, self._more = file, more
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._file.read(size)
+        if not data:
+            data, self._more = self._more, b""
+        return data
+
+
+def _bzip2(file: Any) -> Any:
+    return bz2.BZ2File(file)
+
+
+class _Xz:
+    """xz within a limit of memory, which `lzma.open` has none of."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._inner = self._new()
+        self._begun = False
+
+    @staticmethod
+    def _new() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(memlimit=2 * WINDOW_BYTES_MAX)
+
+    def readinto(self, buffer: memoryview) -> int:
+        while True:
+            if self._inner.eof:
+                rest = self._inner.unused_data or self._file.read(PIPE_BYTES)
+                if not rest.strip(b"\0"):
+                    return 0
+                self._inner, self._begun = self._new(), False
+            else:
+                rest = self._file.read(PIPE_BYTES // 16) if self._inner.needs_input else b""
+                if self._inner.needs_input and not rest:
+                    raise EOFError("it ends within a stream")
+            plain = self._inner.decompress(rest, max_length=len(buffer))
+            if plain:
+                buffer[: len(plain)] = plain
+                return len(plain)
+
+    def close(self) -> None:
+        pass
+
+
+_OPENERS: dict[str, Callable[[Any], Any]] = {
+    "gzip": _gzip, "zstd": _Zstd, "bzip2": _bzip2, "xz": _Xz,
+}  # fmt: skip
+
+
+def known(file: BinaryIO, name: str) -> tuple[Stream, str]:
+    """Return an open file that can be read once only as plain bytes, and how it was compressed."""
+    kind = by_magic(file.peek(8)[:8]) if isinstance(file, io.BufferedReader) else ""
+    return (Decompressed(name, kind, file), kind) if kind else (file, "")  # type: ignore[arg-type,return-value]
+
+
+def opened(path: Path, kind: str) -> Stream:
+    """Open a compressed file."""
+    return Decompressed(str(path), kind, path.open("rb"))
+
+
+class OwnProcess:
+    """
+    A compressed file inflated by a process of its own, on another core, through a pipe.
+
+    Only for a process without threads: it forks.
+    """
+
+    def __init__(self, path: Path, kind: str) -> None:
+        self._plain, plain_out = os.pipe()
+        self._told, told_out = os.pipe()
+        self._child = os.fork()
+        if self._child == 0:
+            os.close(self._plain)
+            os.close(self._told)
+            _inflate(path, kind, plain_out, told_out)
+        os.close(plain_out)
+        os.close(told_out)
+
+    def readinto(self, buffer: memoryview) -> int:
+        """:raises LogCut: what the other process ran into, once all it gave was read."""
+        count = os.readv(self._plain, [buffer])
+        if not count and (told := os.read(self._told, 4096)):
+            offset, _, message = told.decode("utf-8", "replace").partition(" ")
+            raise LogCut(message, offset=int(offset))
+        return count
+
+    def close(self) -> None:
+        """End the other process."""
+        os.close(self._plain)  # its writer ends at the next write
+        os.close(self._told)
+        os.waitpid(self._child, 0)
+
+
+def _inflate(path: Path, kind: str, plain: int, told: int) -> None:
+    """Write *path* plain into a pipe, and what went wrong into another; never returns."""
+    status = 1
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(plain, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        stream, buffer = opened(path, kind), memoryview(bytearray(PIPE_BYTES))
+        while count := stream.readinto(buffer):
+            left = buffer[:count]
+            while left:
+                left = left[os.write(plain, left) :]
+        status = 0
+    except LogCut as error:
+        os.write(told, f"{error.offset} {error.message}"[:2000].encode("utf-8", "replace"))
+    except BrokenPipeError:
+        pass  # the reader has had enough
+    except BaseException as error:  # noqa: BLE001  (a forked process must not run its parent's code)
+        os.write(
+            told, f"0 {path}: {type(error).__name__}: {error}"[:2000].encode("utf-8", "replace")
+        )
+    finally:
+        os._exit(status)
