@@ -1,0 +1,230 @@
+"""From tables to answers: what a process brings together of its share, and what all shares say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from bursar.accesslog import counting, report, routes
+from bursar.accesslog.counting import NUMBERS, SUSPECTS, Plan
+from bursar.accesslog.counts import addresses, clients, finishing
+from bursar.accesslog.counts import rows as rowsets
+from bursar.accesslog.counts.finishing import Columns, Finished, Leader, Podium
+from bursar.accesslog.counts.rows import Rows
+from bursar.accesslog.counts.sketches import Sketch
+from bursar.accesslog.counts.spilling import Run, Spill
+from bursar.accesslog.counts.tables import Shape, Table
+from bursar.accesslog.fields import records
+from bursar.accesslog.fields.records import MAXIMA, MEASURES
+from bursar.accesslog.lines import scanning
+from bursar.accesslog.lines.scanning import U, Words
+from bursar.accesslog.report import Report, Row
+from bursar.accesslog.signals import suspects, telling
+from bursar.accesslog.signals.telling import Suspect
+
+ROUTES = "routes"
+#: The hours that are told: as many as a year has.
+HOURS_MAX = 24 * 366
+#: HTTP has three digits for them.
+STATUSES_MAX = 1000
+_ROUTE_ROWS_MAX = 1 << 14
+#: Which measures a ranking needs.
+_BY_REQUESTS, _BY_TIME = "requests", "micros"
+
+See = Callable[[str, Rows], None]
+"""Is shown all rows of a table, some at a time."""
+
+
+@dataclass(slots=True)
+class Share:
+    """What one process brought together: tables, the runs of routes it wrote, and suspects."""
+
+    tables: dict[str, Finished] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+    suspects: list[Suspect] = field(default_factory=list)
+
+
+def finish(
+    plan: Plan, top: int, runs: Sequence[Run], spills: Mapping[int, Spill], share: tuple[int, int],
+    see: See = lambda *_: None,
+) -> Share:  # fmt: skip
+    """Bring share i of n of the keys of all tables together; *see* is shown every row."""
+    done = Share()
+    for name in sorted({run.table for run in runs}):
+        maxima = _maxima(plan, name)
+        mine = [run for run in runs if run.table == name]
+        rows = _shown(finishing.merged(mine, spills, maxima=maxima, share=share), name, see)
+        if name == SUSPECTS:
+            done.suspects = telling.heaviest(
+                one for part in rows for one in telling.suspected(part)
+            )
+        elif name == "paths":
+            folding = _Folding(spills[share[0]])
+            done.tables[name] = _finished(plan, name, rows, top, beside=folding.see)
+            done.runs = folding.runs()
+        else:
+            done.tables[name] = _finished(plan, name, rows, top)
+    return done
+
+
+def _shown(parts: Iterator[Rows], name: str, see: See) -> Iterator[Rows]:
+    for rows in parts:
+        see(name, rows)
+        yield rows
+
+
+def _finished(
+    plan: Plan,
+    name: str,
+    rows: Iterator[Rows],
+    top: int,
+    beside: Callable[[Rows], None] = lambda _: None,
+) -> Finished:
+    measures = _measures(plan, name)
+    rankings: dict[str, Any] = {_BY_REQUESTS: lambda values: values[:, 0]}
+    if name == ROUTES:
+        rankings[_BY_TIME] = lambda values: values[:, _MICROS] // np.maximum(values[:, 0], U(1))
+    podium = Podium(rankings, count=_count(name, top), columns=_COLUMNS.get(name))
+    return finishing.finish(
+        rows, podium, measures=measures, maxima=_maxima(plan, name), beside=beside
+    )
+
+
+def _count(name: str, top: int) -> int:
+    """Return how many rows of a table are told: of what a chart shows, all."""
+    return {"hours": HOURS_MAX, "statuses": STATUSES_MAX}.get(name, top)
+
+
+_MICROS = MEASURES.index("micros")
+
+
+def _measures(plan: Plan, name: str) -> int:
+    return 1 if plan.requests_only and name in (clients.V4, clients.V6) else len(MEASURES)
+
+
+def _maxima(plan: Plan, name: str) -> int:
+    if name == SUSPECTS:
+        return suspects.MAXIMA
+    return 0 if _measures(plan, name) == 1 else MAXIMA
+
+
+def _numbers(rows: Rows) -> Sequence[Words]:
+    return [counting.numbers_of(rows.key)]
+
+
+_COLUMNS: Mapping[str, Columns] = {
+    **clients.COLUMNS, **dict.fromkeys(NUMBERS, _numbers),
+}  # fmt: skip
+
+
+class _Folding:
+    """Counts routes while paths pass by."""
+
+    def __init__(self, spill: Spill) -> None:
+        self._spill = spill
+        shape = Shape(len(MEASURES), MAXIMA, checked=True, text="O")
+        self._table = Table(ROUTES, shape, spill, slot_bits=8, rows_max=_ROUTE_ROWS_MAX)
+
+    def see(self, rows: Rows) -> None:
+        """Count the routes of some paths."""
+        assert rows.texts is not None
+        folded = routes.folded(rows.texts.tolist())
+        key, check = scanning.hashes(*records.buffered(folded))
+        self._table.add_rows(
+            rowsets.grouped(Rows(key, check, rows.values, records.objects(folded)), maxima=MAXIMA)
+        )
+
+    def runs(self) -> list[Run]:
+        """Write all out."""
+        before = len(self._spill.runs)
+        self._table.flush()
+        return self._spill.runs[before:]
+
+
+# --- The answers ----------------------------------------------------------------------------------
+
+
+def tables(
+    plan: Plan, top: int, shares: Sequence[Share], spills: Mapping[int, Spill]
+) -> dict[str, Finished]:
+    """Combine the shares of all processes, and finish the routes that they found."""
+    together: dict[str, Finished] = {}
+    for name in sorted({name for share in shares for name in share.tables}):
+        parts = [share.tables[name] for share in shares if name in share.tables]
+        together[name] = finishing.combined(
+            parts, count=_count(name, top), maxima=_maxima(plan, name)
+        )
+    runs = [run for share in shares for run in share.runs]
+    if runs:
+        rows = finishing.merged(runs, spills, maxima=MAXIMA)
+        together[ROUTES] = _finished(plan, ROUTES, rows, top)
+    v4, v6 = together.pop(clients.V4, None), together.pop(clients.V6, None)
+    both = [one for one in (v4, v6) if one is not None]
+    if both:
+        together["addresses"] = finishing.combined(
+            both, count=top, maxima=_maxima(plan, clients.V4)
+        )
+    return together
+
+
+def sketched(sketch: Sketch, top: int) -> Finished:
+    """Tell of addresses what a sketch knows."""
+    leaders = [Leader(-count, text, [count]) for text, count in sketch.leaders(top)]
+    return Finished(sketch.distinct(), [sketch.requests], {_BY_REQUESTS: leaders})
+
+
+def fill(told: Report, asked: frozenset[str], done: Mapping[str, Finished]) -> None:
+    """Write the tables that were asked for into a report."""
+    timed = any(one.totals[_MICROS] for one in done.values() if len(one.totals) > 1)
+    for name, key in report.KEYS.items():
+        if name not in asked:
+            continue
+        slowest = name == "slowest"
+        finished = done.get(ROUTES if slowest else name) or Finished()
+        leaders = finished.leaders.get(_BY_TIME if slowest else _BY_REQUESTS, [])
+        shown = [_row(key, _key_text(name, one.text), one, timed=timed) for one in leaders]
+        if name == "hours":
+            shown.sort(key=lambda row: row["hour"])
+        distinct = 0 if slowest and not timed else finished.distinct
+        told[name] = {"distinct": distinct, "top": shown}  # type: ignore[literal-required]
+
+
+def totals(done: Mapping[str, Finished]) -> Row | None:
+    """Return what all requests come to, from a table that has every one of them."""
+    whole = done.get("methods") or done.get("paths") or done.get("statuses")
+    if whole is None or len(whole.totals) < len(MEASURES):
+        return None
+    return _measured({}, whole.totals, timed=bool(whole.totals[_MICROS]))
+
+
+def _row(key: str, text: str | int, leader: Leader, *, timed: bool) -> Row:
+    row: Any = {key: text}
+    return _measured(row, leader.values, timed=timed)
+
+
+def _measured(row: Any, values: Sequence[int], *, timed: bool) -> Row:
+    row.update(zip(MEASURES[:4], values, strict=False))
+    if timed and len(values) > _MICROS:
+        row["mean_ms"] = round(values[_MICROS] / max(values[0], 1) / 1000, 3)
+        row["max_ms"] = values[_MICROS + 1] / 1000
+    told: Row = row
+    return told
+
+
+def _key_text(name: str, text: bytes) -> str | int:
+    if name == "addresses":
+        return addresses.text_of(text)
+    if name in NUMBERS:
+        number = int.from_bytes(text, "big")
+        return number if name == "statuses" else moment(number * 3600)
+    return text.decode("utf-8", "backslashreplace")
+
+
+def moment(epoch: int) -> str:
+    """Write epoch seconds as ISO 8601 in UTC; years beyond 9999 as the last that can be written."""
+    latest = int(datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp())
+    return datetime.fromtimestamp(min(epoch, latest), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,339 @@
+"""What one process counts: every table that the questions ask for, a block of lines at a time."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bursar.accesslog.counts import addresses, clients
+from bursar.accesslog.counts.addresses import Tokens
+from bursar.accesslog.counts.clients import Clients
+from bursar.accesslog.counts.rows import Rows
+from bursar.accesslog.counts.sketches import Sketch
+from bursar.accesslog.counts.spilling import Spill
+from bursar.accesslog.counts.tables import Shape, Table
+from bursar.accesslog.fields import callers, columns, records, values
+from bursar.accesslog.fields.columns import Finder, Span
+from bursar.accesslog.fields.records import MAXIMA, MEASURES, TEXT_BYTES_MAX, Records
+from bursar.accesslog.lines import formats, json_lines, scanning
+from bursar.accesslog.lines.blocks import Block
+from bursar.accesslog.lines.formats import Format
+from bursar.accesslog.lines.scanning import ODD, Ints, Mask, U, Words
+from bursar.accesslog.questions import Filters, Network
+from bursar.accesslog.signals import suspects
+
+#: Tables of texts, by the field they count.
+TEXTS = {
+    "methods": "method",
+    "paths": "path",
+    "agents": "agent",
+    "referrers": "referrer",
+    "hosts": "host",
+}
+#: Tables of numbers.
+NUMBERS = ("statuses", "hours")
+SUSPECTS = "suspects"
+_SLOT_BITS = {"paths": 13, "agents": 12, "referrers": 12, "hosts": 10, SUSPECTS: 10}
+#: The inverse of ODD modulo 2^64.
+_UNDO = U(pow(int(ODD), -1, 2**64))
+_ONCE = (U(1),)
+_HASH = ord("#")
+#: No text of an address is longer; what is, is none.
+_ADDRESS_BYTES_MAX = 45
+_CALLERS_MAX = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """
+    What is to be counted.
+
+    *tables* are "addresses", `TEXTS`, `NUMBERS` and "suspects". *rows_max* is how many rows each table
+    lets wait in memory. *approximate* estimates addresses, and needs them to be all that is asked.
+    """
+
+    tables: frozenset[str]
+    filters: Filters
+    trusted: tuple[Network, ...] = ()
+    rows_max: int = 1 << 16
+    approximate: bool = False
+
+    @property
+    def requests_only(self) -> bool:
+        """Whether nothing but the number of requests of an address is asked."""
+        return self.tables == {"addresses"}
+
+    def with_rows(self, rows_max: int) -> Plan:
+        """Return the plan with so many waiting rows."""
+        return replace(self, rows_max=rows_max)
+
+    @property
+    def is_choosy(self) -> bool:
+        """Whether only some lines count, or an address may stand elsewhere than where it should."""
+        return bool(self.trusted) or self.filters != Filters()
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many lines there were, and when. *first* and *last* are epoch seconds, None without lines."""
+
+    read: int = 0
+    counted: int = 0
+    filtered: int = 0
+    too_long: int = 0
+    bytes: int = 0
+    first: int | None = None
+    last: int | None = None
+
+    def add(self, other: Tally) -> None:
+        """Add what another has counted."""
+        for name in ("read", "counted", "filtered", "too_long", "bytes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        if other.first is not None and other.last is not None:
+            self.saw(np.array([other.first, other.last]))
+
+    def saw(self, epochs: Ints) -> None:
+        """Widen the period."""
+        known = epochs[epochs >= 0]
+        if len(known):
+            low, high = int(known.min()), int(known.max())
+            self.first = low if self.first is None else min(self.first, low)
+            self.last = high if self.last is None else max(self.last, high)
+
+
+def number_key(number: Any) -> Any:
+    """Make numbers keys that spread evenly."""
+    return number.astype(U) * ODD
+
+
+def numbers_of(keys: Words) -> Words:
+    """Return the numbers of keys."""
+    return keys * _UNDO
+
+
+class Counting:
+    """Tables that fill up, in memory that is set beforehand."""
+
+    def __init__(self, plan: Plan, spill: Spill) -> None:
+        self.plan, self.lines = plan, Tally()
+        self.sketch = Sketch() if plan.approximate else None
+        shape = Shape(len(MEASURES), MAXIMA)
+        texts = Shape(len(MEASURES), MAXIMA, checked=True, text="O")
+        self._tables: dict[str, Table] = {}
+        for name in sorted(plan.tables - {"addresses"}):
+            kind = texts if name in TEXTS else shape
+            if name == SUSPECTS:
+                kind = Shape(len(suspects.MEASURES), suspects.MAXIMA, checked=True, text="O")
+            self._tables[name] = Table(name, kind, spill, slot_bits=_SLOT_BITS.get(name, 8),
+                                       rows_max=plan.rows_max // 4)  # fmt: skip
+        self._clients = (
+            Clients(
+                self.sketch or spill, measures=1 if plan.requests_only else len(MEASURES), maxima=MAXIMA,
+                rows_max=plan.rows_max,
+            )
+            if "addresses" in plan.tables
+            else None
+        )  # fmt: skip
+        pattern = plan.filters.path_pattern()
+        self._path_matches = (
+            functools.lru_cache(_CALLERS_MAX)(lambda path: pattern.match(path) is not None)
+            if pattern
+            else None
+        )
+        self._caller = functools.lru_cache(_CALLERS_MAX)(
+            functools.partial(callers.caller, plan.trusted)
+        )
+        self._is_meant = functools.lru_cache(_CALLERS_MAX)(
+            lambda caller: callers.within(caller, plan.filters.networks)
+        )
+
+    def of(self, log_format: Format) -> Callable[[Block], None]:
+        """Return what counts the blocks of a log of this format."""
+        if self.plan.requests_only and not self.plan.is_choosy and log_format.client_leads:
+            return self._count_leading
+        if log_format.headed:
+            return self._count_headed(log_format)
+        return functools.partial(self._count, log_format)
+
+    def skip(self, too_long: int) -> None:
+        """Note lines that nobody looked at."""
+        self.lines.read += too_long
+        self.lines.too_long += too_long
+
+    def flush(self) -> None:
+        """Write all tables out."""
+        for table in self._tables.values():
+            table.flush()
+        if self._clients is not None:
+            self._clients.flush()
+
+    def _count_leading(self, block: Block) -> None:
+        """Count addresses that lines begin with, and look at nothing else."""
+        assert self._clients is not None
+        self.lines.read += len(block.starts)
+        if len(block.starts):
+            self._clients.add(addresses.tokens(block.raw, block.starts, None), _ONCE)
+
+    def _count_headed(self, declared: Format) -> Callable[[Block], None]:
+        """Return what counts a log of which a `#Fields:` line may say at any point what follows."""
+
+        def count(block: Block) -> None:
+            nonlocal declared
+            at = 0
+            for comment in np.flatnonzero(block.bytes[block.starts] == _HASH).tolist():
+                self._count(declared, _part(block, at, comment))
+                line = bytes(block.raw[block.starts[comment] : block.ends[comment]])
+                declared = formats.w3c(line) or declared
+                at = comment + 1
+            self._count(declared, _part(block, at, len(block.starts)))
+
+        return count
+
+    def _count(self, log_format: Format, block: Block) -> None:
+        if not len(block.starts):
+            return
+        self.lines.read += len(block.starts)
+        if log_format.is_json:
+            block = json_lines.rewritten(block)
+        finder = Finder(block)
+        found = columns.of(block, log_format, finder)
+        seen = Records(block, found, finder)
+        client = _client(seen, log_format)
+        kept, who = self._chosen(seen, client)
+        self.lines.counted += int(kept.sum())
+        self.lines.filtered += int((found.good & ~kept).sum())
+        index = np.flatnonzero(kept)
+        if seen.epochs is not None:
+            self.lines.saw(seen.epochs[index])
+        self._count_clients(seen, who, client, kept)
+        if len(index):
+            self._count_tables(seen, index)
+        if SUSPECTS in self._tables and len(index):
+            self._count_suspects(seen, who, client, index)
+
+    def _chosen(
+        self, seen: Records, client: Span | None
+    ) -> tuple[Mask, Sequence[bytes | None] | None]:
+        """Return which lines count, and who is their client where that had to be found out."""
+        filters, kept = self.plan.filters, seen.good.copy()
+        if filters.since is not None or filters.until is not None:
+            times = seen.times
+            kept &= times != values.NO_TIME
+            kept &= times >= (filters.since or 0)
+            kept &= times < (filters.until if filters.until is not None else suspects.FAR)
+        if filters.statuses:
+            kept &= np.isin(seen.statuses, [one for each in filters.statuses for one in each])
+        if self._path_matches is not None and seen.path is not None:
+            kept &= [self._path_matches(text) for text in seen.texts(seen.path)]
+        if client is None or not (filters.networks or self.plan.trusted):
+            return kept, None
+        forwarded = seen.spans.get("forwarded")
+        lists = seen.texts(forwarded) if forwarded else itertools.repeat(b"-")
+        who = [
+            self._caller(one, chain) for one, chain in zip(seen.texts(client), lists, strict=False)
+        ]
+        if filters.networks:
+            kept &= [caller is not None and self._is_meant(caller) for caller in who]
+        return kept, who
+
+    def _count_clients(
+        self, seen: Records, who: Sequence[bytes | None] | None, client: Span | None, kept: Mask
+    ) -> None:
+        if self._clients is None or client is None:
+            return
+        chosen = kept if self.plan.is_choosy else seen.has_client
+        index = np.flatnonzero(chosen)
+        if who is None:
+            taken = addresses.tokens(seen.block.raw, client[0][index], client[1][index])
+        else:
+            taken = _tokens([who[at] or b"" for at in index.tolist()])
+        if not len(index):
+            return
+        once: Sequence[Any] = _ONCE
+        if not self.plan.requests_only:
+            once = [np.where(kept[index], value[index], least) for value, least in
+                    zip(seen.measures, (1, 0, 0, 0, 0, 0), strict=True)]  # fmt: skip
+        self._clients.add(taken, once)
+
+    def _count_tables(self, seen: Records, index: Ints) -> None:
+        measures = [value[index] for value in seen.measures]
+        for name, table in self._tables.items():
+            if name in NUMBERS:
+                numbers = seen.statuses if name == "statuses" else seen.hours
+                known = np.flatnonzero(numbers[index] >= 0)
+                key = number_key(numbers[index][known])
+                table.add(key, None, [value[known] for value in measures])
+            elif name in TEXTS and (span := seen.field(TEXTS[name])) is not None:
+                starts, ends = span[0][index], span[1][index]
+                ends = np.minimum(ends, starts + TEXT_BYTES_MAX)
+                key, check = scanning.hashes(seen.block.raw, starts, ends)
+                table.add(
+                    key,
+                    check,
+                    measures,
+                    functools.partial(records.texts_at, seen.block.raw, starts, ends),
+                )
+
+    def _count_suspects(
+        self, seen: Records, who: Sequence[bytes | None] | None, client: Span | None, index: Ints
+    ) -> None:
+        """Keep what `suspects` finds worth keeping, by address and path."""
+        if client is None or seen.path is None:
+            return
+        is_post = seen.is_post
+        index = index[(seen.statuses[index] >= 300) | is_post[index]]
+        if not len(index):
+            return
+        paths = seen.texts(seen.path, index)
+        abouts = np.array([suspects.about(path) for path in paths], np.int64)
+        kept, told = suspects.measured(
+            abouts, seen.statuses[index], is_post[index], seen.times[index]
+        )
+        chosen = np.flatnonzero(kept)
+        if not len(chosen):
+            return
+        told_by = [who[at] or b"" for at in index.tolist()] if who else seen.texts(client, index)
+        rows = [(told_by[at][:_ADDRESS_BYTES_MAX], paths[at]) for at in chosen.tolist()]
+        key, check = suspect_keys(rows)
+        self._tables[SUSPECTS].add(
+            key, check, [one[chosen].astype(U) for one in told],
+            lambda positions: records.objects([b"\t".join(rows[at]) for at in positions.tolist()]),
+        )  # fmt: skip
+
+    def add_rows(self, table: str, rows: Rows) -> None:
+        """Count *rows* of a table that were counted before; keys are made with this process's secrets."""
+        if table in (clients.V4, clients.V6):
+            assert self._clients is not None
+            self._clients.add_rows(table, rows)
+        else:
+            self._tables[table].add_rows(rows)
+
+
+def _part(block: Block, begin: int, end: int) -> Block:
+    return Block(
+        block.raw, block.bytes, block.starts[begin:end], block.ends[begin:end], block.extent
+    )
+
+
+def _client(seen: Records, log_format: Format) -> Span | None:
+    span = seen.spans.get("client")
+    if span is None or not (log_format.client_has_port or log_format.is_json):
+        return span
+    return values.without_port(seen.block, span, seen.finder)
+
+
+def _tokens(texts: Sequence[bytes]) -> Tokens:
+    raw, starts, ends = records.buffered(texts)
+    return addresses.tokens(raw, starts, ends)
+
+
+def suspect_keys(rows: Sequence[tuple[bytes, bytes]]) -> tuple[Words, Words]:
+    """Return a key from each address and a check from each path, so that an address stays together."""
+    by_address, _ = scanning.hashes(*records.buffered([address for address, _ in rows]))
+    by_path, _ = scanning.hashes(*records.buffered([path for _, path in rows]))
+    return by_address, by_path

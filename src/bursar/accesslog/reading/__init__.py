@@ -1,0 +1,1 @@
+"""Which logs are read, from where on, and in what pieces."""

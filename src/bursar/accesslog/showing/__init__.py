@@ -1,0 +1,1 @@
+"""One report, shown: on the terminal, as JSON, as CSV and as a page of HTML."""

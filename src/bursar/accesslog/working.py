@@ -1,0 +1,288 @@
+"""
+Reading and counting, in this process or in several.
+
+Each process counts in tables of its own and spills to a file of its own. At the end every one brings
+together a share of the keys, from all files. A process that dies ends the whole: no part of a log
+passes for the whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from bursar import errors
+from bursar.accesslog.counting import Counting, Plan, Tally
+from bursar.accesslog.counts.sketches import Sketch
+from bursar.accesslog.counts.spilling import Run, Spill
+from bursar.accesslog.lines.streams import LogCut
+from bursar.accesslog.reading import sources
+from bursar.accesslog.reading.sources import Piece, Source
+
+Tell = Callable[[int], None]
+"""Called with the bytes read so far, now and then."""
+
+
+class WorkerDied(errors.Unavailable):
+    """A process ended before its work was done (out of memory, killed); nothing was counted."""
+
+    code = "worker_died"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Where a source ended before its time."""
+
+    source: int
+    offset: int
+    message: str
+
+
+@dataclass(slots=True)
+class Counted:
+    """What one process has counted; the tables are in *runs*."""
+
+    runs: list[Run]
+    sketch: Sketch | None
+    lines: Tally
+    cuts: list[Cut] = field(default_factory=list)
+    offsets: dict[int, int] = field(default_factory=dict)
+    """Where in each source the next line begins."""
+
+    read: dict[int, int] = field(default_factory=dict)
+    """Lines of each source."""
+
+
+Finish = Callable[[Sequence[Run], Mapping[int, Spill], tuple[int, int]], Any]
+"""Brings together a share (i of n) of the keys of all runs."""
+
+
+@contextlib.contextmanager
+def counted(
+    plan: Plan, inputs: Sequence[Source], *, processes: int, finish: Finish, tell: Tell,
+    prepare: Callable[[Counting], None], apart: bool = True,
+) -> Iterator[tuple[list[Counted], list[Any], Mapping[int, Spill]]]:  # fmt: skip
+    """
+    Count all lines of *inputs* and finish: what each process counted, its share of the end, the spills.
+
+    *prepare* is run in the first process before it begins. Unless *apart*, this process alone finishes.
+    The spills are gone when the block ends.
+
+    :raises WorkerDied: if a process ends before its time.
+    :raises SpillFailed: if the temporary folder is full.
+    """
+    todo = list(sources.pieces(inputs))
+    spills = {number: Spill(number=number) for number in range(processes)}
+    try:
+        if processes == 1:
+            alone = _alone(plan, inputs, todo, spills[0], tell, prepare)
+            yield [alone], [finish(alone.runs, spills, (0, 1))], spills
+            return
+        everyone, shares = _together(
+            plan, inputs, todo, spills, finish if apart else None, tell, prepare
+        )
+        if not apart:
+            runs = [run for each in everyone for run in each.runs]
+            spills[0].catch_up()
+            shares = [finish(runs, spills, (0, 1))]
+        yield everyone, shares, spills
+    finally:
+        for spill in spills.values():
+            spill.close()
+
+
+def _alone(
+    plan: Plan, inputs: Sequence[Source], todo: Sequence[Piece], spill: Spill, tell: Tell,
+    prepare: Callable[[Counting], None],
+) -> Counted:  # fmt: skip
+    counting = Counting(plan, spill)
+    prepare(counting)
+    done = 0
+    reading = _Reading(counting, inputs)
+    for piece in todo:
+        for read in reading.read(piece, own_process=False):
+            done += read
+            tell(done)
+    return reading.counted(spill)
+
+
+class _Reading:
+    """Feeds pieces to *counting*, and keeps what became of them."""
+
+    def __init__(self, counting: Counting, inputs: Sequence[Source]) -> None:
+        self._counting, self._inputs = counting, inputs
+        self._cuts: list[Cut] = []
+        self._offsets: dict[int, int] = {}
+        self._read: Counter[int] = Counter()
+
+    def read(self, piece: Piece, *, own_process: bool) -> Iterator[int]:
+        """Count the lines of *piece*; yields how many bytes more were read, now and then."""
+        source = self._inputs[piece.source]
+        at = told = piece.begin
+        before = self._counting.lines.read
+        try:
+            with sources.opened(source, piece, own_process=own_process) as lines:
+                count = self._counting.of(source.format)
+                try:
+                    for block in lines:
+                        count(block)
+                        at = lines.offset
+                        if at - told >= sources.PIECE_BYTES:
+                            yield at - told
+                            told = at
+                finally:
+                    at = lines.offset
+                    self._counting.skip(lines.too_long)
+        except LogCut as error:
+            self._cuts.append(Cut(piece.source, error.offset, error.message))
+        self._offsets[piece.source] = max(at, self._offsets.get(piece.source, 0))
+        self._read[piece.source] += self._counting.lines.read - before
+        self._counting.lines.bytes += at - piece.begin
+        yield at - told
+
+    def counted(self, spill: Spill) -> Counted:
+        """Write out the tables."""
+        self._counting.flush()
+        return Counted(
+            spill.runs,
+            self._counting.sketch,
+            self._counting.lines,
+            self._cuts,
+            self._offsets,
+            dict(self._read),
+        )
+
+
+def _together(
+    plan: Plan, inputs: Sequence[Source], todo: Sequence[Piece], spills: Mapping[int, Spill],
+    finish: Finish | None, tell: Tell, prepare: Callable[[Counting], None],
+) -> tuple[list[Counted], list[Any]]:  # fmt: skip
+    """
+    Fork a worker for each spill, hand out pieces as they ask, and then shares of the keys.
+
+    Forked, not spawned: they share what is loaded, and the files without names.
+    """
+    fork = multiprocessing.get_context("fork")
+    inflate_apart = len(todo) < len(spills)
+    crew: list[_Hand] = []
+    try:
+        for number in spills:
+            ours, theirs = fork.Pipe()
+            worker = fork.Process(
+                target=_work, daemon=True, kwargs={"inflate_apart": inflate_apart}, args=(
+                    theirs, [*(hand.pipe for hand in crew), ours], plan, inputs, spills, number,
+                    finish, prepare if number == 0 else lambda _: None,
+                ),
+            )  # fmt: skip
+            worker.start()
+            theirs.close()
+            crew.append(_Hand(worker, ours))
+        everyone = _hand_out(crew, iter(todo), tell)
+        runs = [run for each in everyone for run in each.runs]
+        for hand in crew:
+            hand.say(runs)
+        return everyone, [hand.hear() for hand in crew]
+    finally:
+        for hand in crew:
+            hand.end()
+
+
+@dataclass(slots=True)
+class _Hand:
+    """A worker as its parent sees it."""
+
+    process: Any
+    pipe: Connection
+
+    def say(self, words: object) -> None:
+        try:
+            self.pipe.send(words)
+        except OSError as error:
+            raise self._died() from error
+
+    def hear(self) -> Any:
+        """:raises BaseException: what ended the worker."""
+        try:
+            kind, words = self.pipe.recv()
+        except (EOFError, OSError) as error:
+            raise self._died() from error
+        if kind == "error":
+            raise words
+        return words
+
+    def _died(self) -> WorkerDied:
+        self.process.join(5)
+        return WorkerDied(
+            f"a process of ours ended with exit code {self.process.exitcode} before its work was done"
+            " (killed, or out of memory); nothing was counted"
+        )
+
+    def end(self) -> None:
+        """Make sure that it is gone."""
+        self.pipe.close()
+        self.process.join(0.5 if self.process.exitcode is None else None)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+
+
+def _hand_out(crew: Sequence[_Hand], todo: Iterator[Piece], tell: Tell) -> list[Counted]:
+    """Give pieces to whoever asks until there are none; what each has counted, in order."""
+    counted: dict[int, Counted] = {}
+    by_pipe = {hand.pipe: number for number, hand in enumerate(crew)}
+    done = 0
+    while len(counted) < len(crew):
+        for pipe in wait([pipe for pipe, number in by_pipe.items() if number not in counted]):
+            number = by_pipe[pipe]  # type: ignore[index]
+            words = crew[number].hear()
+            if isinstance(words, Counted):
+                counted[number] = words
+            elif words is None:
+                crew[number].say(next(todo, None))
+            else:
+                done += words
+                tell(done)
+    return [counted[number] for number in range(len(crew))]
+
+
+def _work(
+    pipe: Connection, others: Iterable[Connection], plan: Plan, inputs: Sequence[Source],
+    spills: Mapping[int, Spill], number: int, finish: Finish | None,
+    prepare: Callable[[Counting], None], *, inflate_apart: bool,
+) -> None:  # fmt: skip
+    """Count the pieces that the parent hands out, then bring a share together."""
+    for other in others:
+        other.close()  # else nobody would notice that its owner is gone
+    try:
+        counting = Counting(plan, spills[number])
+        prepare(counting)
+        reading = _Reading(counting, inputs)
+        while (piece := _next(pipe)) is not None:
+            for read in reading.read(piece, own_process=inflate_apart):
+                pipe.send(("", read))
+        pipe.send(("", reading.counted(spills[number])))
+        del counting, reading
+        runs = pipe.recv()
+        pipe.send(("", finish(runs, spills, (number, len(spills))) if finish else None))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        pass  # the parent is gone, or going
+    except errors.BursarError as error:
+        pipe.send(("error", error))
+    except BaseException as error:
+        traceback.print_exc()
+        pipe.send(
+            ("error", WorkerDied(f"a process of ours failed: {type(error).__name__}: {error}"))
+        )
+        raise
+
+
+def _next(pipe: Connection) -> Piece | None:
+    pipe.send(("", None))
+    piece: Piece | None = pipe.recv()
+    return piece
