@@ -17,7 +17,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 from bursar import clock, groupcommit, settings
 from bursar.access import people, roles, second_factor
 from bursar.access.models import Person
-from bursar.admin import home, lists, showing
+from bursar.admin import home, lists, showing, traffic
 from bursar.admin.deciding import index
 from bursar.admin.pages.states import keys_of, scopes
 from bursar.orders.models import Order
@@ -93,8 +93,8 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
         return response
 
     def get_urls(self) -> list[Any]:
-        """Django's, and those of the decisions."""
-        return [*index.urls(self), *super().get_urls()]
+        """Django's, those of the decisions and of the traffic reports."""
+        return [*index.urls(self), *traffic.urls(self), *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Home."""
@@ -156,6 +156,14 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             item("Audit trail", "history", "auditentry", roles.AUDIT_READ),
         ]),
     ]  # fmt: skip
+    groups[3][1].append(
+        {
+            "title": "Traffic",
+            "icon": "monitoring",
+            "link": reverse_lazy("admin:traffic"),
+            "permission": lambda r: traffic.SCOPE in scopes(r),
+        }
+    )
     may = scopes(request)
     shown = []
     for title, items in groups:

@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from bursar.cli import access, pricing, reconciling, starting
+from bursar.cli import access, pricing, reconciling, starting, traffic
 from bursar.cli.starting import started
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.add_typer(reviews, name="reviews")
 app.add_typer(access.keys, name="keys")
 app.add_typer(access.users, name="users")
 app.add_typer(reconciling.disputes, name="disputes")
+app.add_typer(traffic.traffic, name="traffic", help="Read access logs of any size.")
 app.command("reconcile")(reconciling.reconcile)
 app.command("price")(pricing.price)
 providers.command("check")(reconciling.check)
