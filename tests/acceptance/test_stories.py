@@ -33,6 +33,7 @@ def test_every_scene_says_what_it_plays() -> None:
 
 
 SMALL: dict[str, scenes.Task] = {
+    "story_01_addresses": {"megabytes": 2, "distinct": 3_000},
     "story_02_retry": {"chance": 0.3, "calls": 40, "seed": 1},
     "story_02_cache": {
         "calls": 30, "service_seconds": 0.001, "load": 0.5, "misses": 0.15, "seed": 1,
@@ -98,7 +99,7 @@ def test_a_story_that_is_not_there_is_named() -> None:
         cwd=ROOT, capture_output=True, text=True, timeout=50, check=False,
     )  # fmt: skip
     assert done.returncode == 2
-    assert "story 99 is not played yet; there are: 2" in done.stderr
+    assert "story 99 is not played yet; there are: 1" in done.stderr
 
 
 def test_records_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,104 @@
+"""What a report must say, worked out line by line in plain Python: slow, obvious, and of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
+
+LINE = re.compile(
+    rb'(?P<client>[^ ]*) [^ ]* [^ ]* \[(?P<time>[^\]]*)\] "(?P<request>(?:[^"\\]|\\.|\\$)*?)(?<!\\)"'
+    rb" (?P<status>[^ ]*) (?P<bytes>[^ ]*)"
+    rb' "(?P<referrer>(?:[^"\\]|\\.)*)" "(?P<agent>(?:[^"\\]|\\.)*)"',
+    re.DOTALL,
+)
+_TIME = re.compile(rb"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}")
+
+
+def address(text: bytes) -> str | None:
+    """Return the canonical text of an address."""
+    try:
+        one = ipaddress.ip_address(text.decode("ascii"))
+    except ValueError:
+        return None
+    if isinstance(one, ipaddress.IPv6Address):
+        if "%" in str(one):
+            return None
+        if one.ipv4_mapped is not None:
+            return str(one.ipv4_mapped)
+    return one.compressed
+
+
+def lines(log: bytes) -> list[bytes]:
+    """Split *log* at line ends; a carriage return before one belongs to it."""
+    parts = log.split(b"\n")
+    if not parts[-1]:
+        parts.pop()
+    return [part.removesuffix(b"\r") for part in parts]
+
+
+def clients(log: bytes) -> Counter[str]:
+    """Count the lines whose first field, with the blank behind it, is an address."""
+    counted: Counter[str] = Counter()
+    for line in lines(log):
+        first, blank, _ = line.partition(b" ")
+        if blank and (one := address(first)) is not None:
+            counted[one] += 1
+    return counted
+
+
+class Told:
+    """All tables of a combined log."""
+
+    def __init__(self, log: bytes) -> None:
+        self.read = self.counted = 0
+        self.tables: dict[str, dict[str | int, list[int]]] = defaultdict(dict)
+        for line in lines(log):
+            self.read += 1
+            if (found := LINE.fullmatch(line)) is not None:
+                self.counted += 1
+                self._count(found)
+
+    def _count(self, found: re.Match[bytes]) -> None:
+        status = int(found["status"]) if re.fullmatch(rb"\d{3}", found["status"]) else -1
+        size = int(found["bytes"]) if re.fullmatch(rb"\d{1,16}", found["bytes"]) else 0
+        method, path = request(found["request"])
+        measures = [1, size, int(status // 100 == 4), int(status // 100 == 5)]
+        keys: dict[str, str | int | None] = {
+            "methods": shown(method), "paths": shown(path), "agents": shown(found["agent"]),
+            "referrers": shown(found["referrer"]), "statuses": status if status >= 0 else None,
+            "hours": hour(found["time"]),
+        }  # fmt: skip
+        for table, key in keys.items():
+            if key is not None:
+                row = self.tables[table].setdefault(key, [0, 0, 0, 0])
+                row[:] = [a + b for a, b in zip(row, measures, strict=True)]
+
+
+def request(text: bytes) -> tuple[bytes, bytes]:
+    """Return method and path."""
+    method, blank, rest = text.partition(b" ")
+    if not blank or len(method) > 20 or not re.match(rb"[A-Z]", method):
+        return b"", text.partition(b"?")[0]
+    path = rest.partition(b" ")[0].partition(b"?")[0]
+    if re.match(rb"https?://", path, re.IGNORECASE) and len(path) > 7:
+        at = path.find(b"/", 8)
+        path = path[at:] if at >= 0 else b""
+    return method, path
+
+
+def shown(text: bytes) -> str:
+    """Write *text* as reports do."""
+    return text[:1024].decode("utf-8", "backslashreplace")
+
+
+def hour(text: bytes) -> str | None:
+    """Return the hour of a time, UTC."""
+    if not _TIME.fullmatch(text):
+        return None
+    try:
+        at = datetime.strptime(text.decode("ascii"), "%d/%b/%Y:%H:%M:%S %z")
+    except ValueError:
+        return None
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:00:00Z")

@@ -1,0 +1,100 @@
+"""The words of `bursar traffic`, understood or refused by name."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from bursar.accesslog import questions
+from bursar.accesslog.lines import streams
+from bursar.accesslog.reading import inputs
+from bursar.accesslog.showing import kept
+from tests import accesslogs
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+NOON = int(NOW.timestamp())
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        ("2h", NOON - 7_200), ("7d", NOON - 604_800), ("2026-11-25", NOON - 43_200),
+        ("2026-11-25T13:00+02:00", NOON - 3_600), ("2026-11-25T12:00:01", NOON + 1),
+        ("2026-11-25T12:00Z", NOON),
+    ],
+)  # fmt: skip
+def test_moments(text: str, at: int) -> None:
+    assert questions.moment(text, option="--since", now=NOW) == at
+
+
+@pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "999999999w", "-2h"])
+def test_what_is_no_moment_is_told_with_its_option(text: str) -> None:
+    with pytest.raises(questions.BadQuestion, match="is no moment") as told:
+        questions.moment(text, option="--until", now=NOW)
+    assert str(told.value).startswith(f"--until: {text!r} is no moment")
+
+
+def test_filters_say_what_they_leave() -> None:
+    found = questions.filters(
+        since="2h", until="2026-11-25T12:00Z", statuses=["404,5xx"], path="/v1/*",
+        networks=["192.0.2.7/24", "2001:db8::1"], now=NOW,
+    )  # fmt: skip
+    assert found == questions.Filters(
+        since=NOON - 7_200, until=NOON, statuses=(range(404, 405), range(500, 600)), path="/v1/*",
+        networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::1/128")),
+    )  # fmt: skip
+    assert found.describe() == [
+        "since 2026-11-25T10:00:00Z", "until 2026-11-25T12:00:00Z", "status 404 or 5xx",
+        "path /v1/*", "address in 192.0.2.0/24 or 2001:db8::1/128",
+    ]  # fmt: skip
+    assert questions.filters(now=NOW).describe() == []
+
+
+@pytest.mark.parametrize("text", ["600", "4x", "abc", "99", "0xx"])
+def test_what_is_no_status(text: str) -> None:
+    with pytest.raises(questions.BadQuestion, match="--status"):
+        questions.status(text)
+
+
+def test_sizes_tables_and_spans() -> None:
+    assert (questions.memory("128MB"), questions.memory("1GiB")) == (128_000_000, 2**30)
+    for text in ("1MB", "much", "128XB"):
+        with pytest.raises(questions.BadQuestion, match="--memory"):
+            questions.memory(text)
+    assert questions.only(["addresses,signals"]) == {"addresses", "signals"}
+    assert questions.only([]) == set(questions.NAMES)
+    with pytest.raises(questions.BadQuestion, match="--only: 'cats' is no table"):
+        questions.only(["cats"])
+    with pytest.raises(questions.BadQuestion, match="--until: '3h' is not after --since '2h'"):
+        questions.filters(since="2h", until="3h", now=NOW)
+
+
+def test_rotated_logs_come_the_oldest_first(tmp_path: Path) -> None:
+    oldest_first = [
+        "access.log.10.gz", "access.log.2.gz", "access.log.1", "access.log",
+        "error.log-20261123.gz", "error.log-20261124", "error.log",
+    ]  # fmt: skip
+    for name in [*reversed(oldest_first), "notes.txt"]:
+        (tmp_path / name).touch()
+    assert [path.name for path in inputs.expand([str(tmp_path)])] == oldest_first
+    assert [path.name for path in inputs.expand([f"{tmp_path}/error*"])] == oldest_first[4:]
+    assert inputs.expand(["-", "none"]) == [Path("-"), Path("none")]
+    with pytest.raises(streams.LogUnreadable, match="there is no log"):
+        inputs.expand([f"{tmp_path}/*.zip"])
+
+
+def test_a_kept_report_is_found_again(tmp_path: Path) -> None:
+    folder = tmp_path / "traffic"
+    kept.keep(accesslogs.hostile(), name="own", folder=folder)
+    assert kept.names(folder) == ["own"]
+    assert kept.load("own", folder=folder) == accesslogs.hostile()
+    (folder / "half.json").write_text('{"bursar":')
+    for name in ("half", "none"):
+        with pytest.raises(kept.NoReport):
+            kept.load(name, folder=folder)
+    for name in ("../own", "", "a/b", ".own", "a" * 65):
+        with pytest.raises(kept.BadName):
+            kept.path_of(name, folder=folder)
