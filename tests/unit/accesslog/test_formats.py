@@ -142,7 +142,7 @@ def test_formats_as_servers_take_them(text: str, line: bytes, expected: dict[str
         ("$remote_addr $status$body_bytes_sent", "nothing between field 2 and field 3"),
         ("%h" + "-" * 33 + "%s", "more than 32 bytes between two fields"),
         ("-" * 33 + "%h", "more than 32 bytes between two fields"),
-        ("combind", "there is no format 'combind'"),
+        ("apache", "there is no format 'apache'"),
     ],
 )
 def test_formats_that_nobody_can_read(text: str, message: str) -> None:
