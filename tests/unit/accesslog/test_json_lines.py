@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bursar.accesslog import traffic
 from bursar.accesslog.fields import detecting
 from bursar.accesslog.lines import json_lines
 from bursar.accesslog.lines.formats import PRESETS
@@ -146,3 +148,22 @@ def test_texts_come_through_but_for_control_characters(agent: str) -> None:
     assert row is not None
     expected = "".join(" " if one < " " or one == "\x7f" else one for one in agent)
     assert row["agent"] == expected.encode()
+
+
+def test_a_log_of_bursar_is_read_for_its_requests(tmp_path: Path) -> None:
+    lines: list[dict[str, object]] = [
+        {"event": "job_done", "job": "charge", "timestamp": "2026-11-25T07:00:00Z"}
+    ] * 4
+    lines += [{
+        "event": "request", "client": "192.0.2.7", "method": "POST", "path": "/v1/orders", "status": 201,
+        "milliseconds": 12.5, "timestamp": "2026-11-25T07:00:01.5Z",
+    }]  # fmt: skip
+    path = tmp_path / "bursar.log"
+    path.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    report = traffic.read([path])
+    assert report["lines"] == {"read": 5, "counted": 1, "rejected": 4, "too_long": 0, "filtered": 0}
+    assert report["routes"]["top"] == [{
+        "route": "/v1/orders", "requests": 1, "bytes": 0, "client_errors": 0, "server_errors": 0,
+        "mean_ms": 12.5, "max_ms": 12.5,
+    }]  # fmt: skip
+    assert report["first_at"] == "2026-11-25T07:00:01Z"

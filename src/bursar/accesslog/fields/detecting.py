@@ -44,7 +44,9 @@ def detected(head: bytes, *, name: str) -> Format:
     lines = [
         bytes(block.raw[start:end]) for start, end in zip(block.starts, block.ends, strict=True)
     ]
-    if sum(json_lines.is_one(line) for line in lines) * 2 > len(lines):
+    if sum(map(json_lines.is_one, lines)) * 2 > len(lines) and any(
+        map(json_lines.has_client, lines)
+    ):
         return PRESETS["json"]
     for preset in PRESETS.values():
         good = columns.of(block, preset, Finder(block)).good

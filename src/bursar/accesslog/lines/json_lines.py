@@ -48,6 +48,11 @@ _decode = msgspec.json.Decoder().decode
 
 
 def is_one(line: bytes) -> bool:
+    """Whether *line* is a JSON object."""
+    return _object(line) is not None
+
+
+def has_client(line: bytes) -> bool:
     """Whether *line* is a JSON object that tells a client."""
     told = _object(line)
     return told is not None and bool(_field(told, "client"))
@@ -81,8 +86,8 @@ def _object(line: bytes) -> dict[str, Any] | None:
 
 def _line(line: bytes) -> bytes:
     told = _object(line)
-    if told is None:
-        return b""
+    if told is None or not _field(told, "client"):
+        return b""  # a log of many things has lines about others than requests
     row = b"\t".join([_text(_value(told, field)) for field in JSON_FIELDS])
     return row if len(row) <= blocks.LINE_BYTES_MAX else b""
 

@@ -72,8 +72,9 @@ class Border:
                 seconds = time.monotonic() - answering.started
                 metrics.seen(scope, answering.status, seconds)
                 log.info(
-                    "request", method=scope["method"], path=scope["path"],
-                    status=answering.status, milliseconds=round(seconds * 1000, 1),
+                    "request", client=(scope.get("client") or ("-",))[0], method=scope["method"],
+                    path=scope["path"], status=answering.status,
+                    milliseconds=round(seconds * 1000, 1),
                 )  # fmt: skip
 
     async def _admit(self, scope: Scope, receive: Receive, answering: _Answering) -> None:
