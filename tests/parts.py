@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 import pytest
 
 #: Seconds of work a part may take, summed over the processes that share it.
-BUDGET_SECONDS = {"unit": 30, "contracts": 30, "flows": 120}
+BUDGET_SECONDS = {"unit": 45, "contracts": 30, "flows": 120}
 
 _seconds: defaultdict[str, float] = defaultdict(float)
 _tests: Counter[str] = Counter()

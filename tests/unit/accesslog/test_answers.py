@@ -159,7 +159,7 @@ def test_tables_that_spill_are_exact(
     monkeypatch.setattr(traffic, "_ROWS_MIN", 64)
     monkeypatch.setattr(traffic, "_ROWS_MAX", 64)
     monkeypatch.setattr("bursar.accesslog.reading.sources.PIECE_BYTES", 100_000)
-    log = _made_up(7, count=20_000, addresses=6_000)
+    log = _made_up(7, count=8_000, addresses=3_000)
     path = tmp_path / "access.log"
     path.write_bytes(log)
     told = oracle.Told(log)

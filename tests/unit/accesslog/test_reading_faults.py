@@ -22,7 +22,7 @@ import zstandard
 
 from bursar.accesslog import traffic, working
 from bursar.accesslog.counts.spilling import SpillFailed
-from bursar.accesslog.lines import blocks, streams
+from bursar.accesslog.lines import blocks
 from bursar.accesslog.lines.formats import FormatUnknown
 from bursar.accesslog.lines.streams import LogUnreadable
 from bursar.accesslog.questions import Filters
@@ -116,11 +116,11 @@ def test_a_bomb_is_read_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "bomb.gz"
     with gzip.open(path, "wb", compresslevel=9) as file:
         file.write(_LINE % 1)
-        for _ in range(150):
+        for _ in range(80):
             file.write(_FILL)
     assert path.stat().st_size < 1_000_000
     done = subprocess.run([*_TRAFFIC, path, "--json", "-", "--processes", "1"], stdout=subprocess.PIPE,
-                          check=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (300 << 20, 300 << 20)))  # fmt: skip
+                          check=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (150 << 20, 150 << 20)))  # fmt: skip
     report = json.loads(done.stdout)
     assert (report["lines"]["read"], report["lines"]["too_long"]) == (2, 1)
 
@@ -185,7 +185,7 @@ def test_a_killed_run_leaves_nothing(tmp_path: Path) -> None:
     os.close(read)
     feeder = threading.Thread(target=lambda: _feed(write))
     feeder.start()
-    time.sleep(1)
+    time.sleep(0.6)
     run.kill()
     run.wait()
     feeder.join()
@@ -219,10 +219,8 @@ def test_the_command_marks_what_is_not_whole(tmp_path: Path) -> None:
 
 
 def test_the_command_reads_pipes(tmp_path: Path) -> None:
-    for content in (_LOG, gzip.compress(_LOG), zstandard.compress(_LOG)):
-        for processes in (1, 2):
-            done = _run(
-                "-", "--json", "-", "--only", "addresses", "--processes", processes, input=content
-            )
-            assert json.loads(done.stdout)["addresses"]["distinct"] == 250
-    assert streams.by_magic(b"192.0") == ""
+    for content, processes in ((_LOG, 1), (gzip.compress(_LOG), 2)):
+        done = _run(
+            "-", "--json", "-", "--only", "addresses", "--processes", processes, input=content
+        )
+        assert json.loads(done.stdout)["addresses"]["distinct"] == 250
