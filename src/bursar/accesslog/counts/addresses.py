@@ -112,13 +112,6 @@ def _texts(raw: bytearray, starts: Ints, ends: Ints | None) -> tuple[Words, Mask
     return texts, ~open_ & ~nul
 
 
-def v4_text(key: int) -> str:
-    """Return the text of an IPv4 key."""
-    halves = key * int(_UNDO) % 2**64
-    letters = [halves >> shift & 15 for shift in range(0, 64, 4)]
-    return "".join("." if one == _DOT_HALF else str(one) for one in letters if one != _NO_LETTER)
-
-
 def v6_text(words: Words) -> str:
     """Return the text that is kept in *words*; it may hold any bytes where it is no address."""
     return words.tobytes().rstrip(b"\0").decode("latin-1")

@@ -80,11 +80,6 @@ class Spill:
         """Go on behind what other processes have written."""
         self._end = os.fstat(self._file.fileno()).st_size
 
-    @property
-    def written_bytes(self) -> int:
-        """How much of the disk it takes."""
-        return self._end
-
     def write(self, table: str, rows: Rows) -> None:
         """
         Append *rows*, which are sorted by key, as a run of *table*.
