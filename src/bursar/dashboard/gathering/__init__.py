@@ -1,0 +1,1 @@
+"""Asking any number of sources at once: each its own tile, all in the time of the slowest."""

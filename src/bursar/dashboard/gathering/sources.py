@@ -1,0 +1,105 @@
+"""What can be asked: an HTTP API, a coroutine, or a blocking function."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+
+#: The longest answer that is read, unless a source says otherwise.
+BODY_BYTES_MAX = 1_048_576
+#: Calls to one host at once, unless a source says otherwise.
+AT_ONCE = 16
+
+
+def _whole(body: bytes) -> Any:
+    return body
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSource(Generic[T]):
+    """
+    An address that answers GET with 200; redirects are not followed.
+
+    *read* makes the value of the body, quickly, in the event loop; *transform* makes another one of
+    that in the process pool, so it must be a function of a module, and its values picklable.
+
+    *timeout_seconds* bounds the source with all its attempts, *attempt_seconds* each of the at most
+    *attempts_max*: connections that fail, time-outs, and statuses 429 and 5xx are tried again. It
+    waits while *at_once* calls to its host are running. *allows* is asked with every address (an IP
+    address as text) before it is connected to: the guard of sources that users enter.
+    """
+
+    key: str
+    url: str
+    read: Callable[[bytes], T] = _whole
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    transform: Callable[[T], Any] | None = None
+    timeout_seconds: float = 10.0
+    attempt_seconds: float = 5.0
+    attempts_max: int = 3
+    body_bytes_max: int = BODY_BYTES_MAX
+    at_once: int = AT_ONCE
+    allows: Callable[[str], bool] | None = None
+
+    @property
+    def host(self) -> str:
+        """Whom a circuit and a limit are for: host and port, as the address has them."""
+        return urlsplit(self.url).netloc.rpartition("@")[2]
+
+    @property
+    def repeatable(self) -> bool:
+        """A GET may be sent again, and a second time beside the first."""
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoroutineSource(Generic[T]):
+    """
+    A coroutine function, such as a provider's own client.
+
+    It is asked again after `errors.Unavailable`, `OSError` and time-outs, at most *attempts_max*
+    times; *repeatable* says that two calls may also run side by side. *host* names what it asks,
+    so that its circuit is shared with others; it is its own without. The rest is as for
+    `HttpSource`.
+    """
+
+    key: str
+    function: Callable[[], Awaitable[T]]
+    transform: Callable[[T], Any] | None = None
+    timeout_seconds: float = 10.0
+    attempt_seconds: float = 5.0
+    attempts_max: int = 1
+    at_once: int = AT_ONCE
+    host: str = ""
+    repeatable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockingSource(Generic[T]):
+    """
+    A function that blocks, such as a library without coroutines; it runs in a thread.
+
+    A thread cannot be stopped: when the time is over the call goes on, and the next gathering waits
+    for that call instead of starting another. The rest is as for `CoroutineSource`.
+    """
+
+    key: str
+    function: Callable[[], T]
+    transform: Callable[[T], Any] | None = None
+    timeout_seconds: float = 10.0
+    attempt_seconds: float = 10.0
+    attempts_max: int = 1
+    at_once: int = AT_ONCE
+    host: str = ""
+
+    @property
+    def repeatable(self) -> bool:
+        """Never side by side: the first call could not be taken back."""
+        return False
+
+
+Source = HttpSource[Any] | CoroutineSource[Any] | BlockingSource[Any]
