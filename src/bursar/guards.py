@@ -138,6 +138,17 @@ GUARDS: list[Guard] = [
         "occurrence", "category", "source", "currency", "gross_minor", "fee_minor", "payout",
     ),
     Guard("bursar_settled", "DELETE", "", "settlement lines are never deleted"),
+    _frozen(
+        "bursar_alert", "what an alert tells", "id", "source_key", "number", "title", "before",
+        "after", "state", "reason",
+    ),
+    Guard(
+        "bursar_alert",
+        "UPDATE",
+        "(OLD.webhook = 'sent' AND NEW.webhook <> 'sent')"
+        " OR (OLD.email = 'sent' AND NEW.email <> 'sent')",
+        "an alert that was delivered stays so",
+    ),
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ _LETTERS = 26
 ORDER, PAYMENT, ATTEMPT, REFUND, REVIEW = "ord", "pay", "att", "re", "rev"
 BODY, API_KEY, RECONCILIATION = "raw", "key", "rec"
 EVENT = "evt"  # and a fact's number
+ALERT = "alr"
 
 
 def new(prefix: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bursar.dashboard.alerting import delivering
 from bursar.payments import charging, lookup, refunding
 from bursar.queue.worker import Handler
 from bursar.webhooks import inbox
@@ -16,4 +17,5 @@ HANDLERS: Mapping[str, Handler] = {
     "look_up": lookup.look_up,
     "fetch": lookup.fetch,
     "webhook": inbox.process,
+    "alert": delivering.deliver,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bursar.access.models import ApiKey, AuditEntry, IdempotentAnswer, Person
+from bursar.dashboard.models import Alert, HistoryBucket, SourceState, WatchedApi, WatchLease
 from bursar.imports.models import ImportedFile
 from bursar.ledger.models import Account, Transfer
 from bursar.orders.models import CouponUse, Order, OrderLine
@@ -29,12 +30,14 @@ from bursar.webhooks.models import InboxEvent
 
 __all__ = [
     "Account",
+    "Alert",
     "ApiKey",
     "Attempt",
     "AuditEntry",
     "CouponUse",
     "Fact",
     "FactLink",
+    "HistoryBucket",
     "IdempotentAnswer",
     "ImportedFile",
     "InboxEvent",
@@ -53,5 +56,8 @@ __all__ = [
     "Settled",
     "SettledEntry",
     "SettlementBreak",
+    "SourceState",
     "Transfer",
+    "WatchLease",
+    "WatchedApi",
 ]

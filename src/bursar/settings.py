@@ -7,6 +7,8 @@ reads; they follow from the settings above them.
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
 import os
 import re
@@ -15,7 +17,8 @@ import tempfile
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -23,6 +26,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from bursar import errors
 from bursar.money import Money
+
+#: Schemes of mail servers, and the port of each.
+SMTP_PORTS: Final = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
 
 
 class Mode(StrEnum):
@@ -88,6 +94,24 @@ class Settings(BaseSettings):
     api_requests_per_minute: int = Field(default=6_000, ge=1)
     """How many requests one API key may make in a minute, per process."""
 
+    dashboard: Path | None = None
+    """The TOML file of APIs and certificates to watch; none: provider accounts, and what people enter."""
+
+    alert_webhook: SecretStr | None = None
+    """The address that alerts of the dashboard are posted to, signed."""
+
+    alert_webhook_secret: SecretStr | None = None
+    """What they are signed with (Standard Webhooks): `whsec_` and base64 of 24 to 64 bytes."""
+
+    alert_emails: str = ""
+    """Who is told of alerts by e-mail: addresses parted by commas."""
+
+    alert_email_from: str = ""
+    """The sender of these messages."""
+
+    smtp_url: SecretStr | None = None
+    """The mail server: `smtp://user:password@host:port` (TLS demanded), `smtps://` or `smtp+plain://`."""
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
@@ -126,6 +150,26 @@ class Settings(BaseSettings):
                 raise ValueError("live mode needs BURSAR_SECRET_KEY")
         return self
 
+    @model_validator(mode="after")
+    def _alerts_can_be_sent(self) -> Settings:
+        if self.alert_webhook is not None:
+            hook = urlsplit(self.alert_webhook.get_secret_value())
+            if hook.scheme not in {"http", "https"} or not hook.hostname:
+                raise ValueError("BURSAR_ALERT_WEBHOOK: an address that begins with https://")
+            if self.alert_webhook_secret is None:
+                raise ValueError("BURSAR_ALERT_WEBHOOK needs BURSAR_ALERT_WEBHOOK_SECRET")
+            _check_hook_secret(self.alert_webhook_secret.get_secret_value())
+        if self.alert_emails:
+            for address in (*self.alert_emails.split(","), self.alert_email_from):
+                if not re.fullmatch(r"\s*[^@\s,<>]+@[^@\s,<>]+\s*", address):
+                    raise ValueError("BURSAR_ALERT_EMAILS, BURSAR_ALERT_EMAIL_FROM: addresses")
+            server = urlsplit(self.smtp_url.get_secret_value()) if self.smtp_url else None
+            if server is None or server.scheme not in SMTP_PORTS or not server.hostname:
+                raise ValueError(
+                    "BURSAR_ALERT_EMAILS needs BURSAR_SMTP_URL, such as smtp://host:587"
+                )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -157,6 +201,15 @@ class Settings(BaseSettings):
             return path.read_text(encoding="ascii").strip()
         except FileNotFoundError:
             return _made_once(path, secrets.token_urlsafe(48))
+
+
+def _check_hook_secret(secret: str) -> None:
+    try:
+        good = 24 <= len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) <= 64
+    except binascii.Error:
+        good = False
+    if not good:
+        raise ValueError("BURSAR_ALERT_WEBHOOK_SECRET: whsec_ and base64 of 24 to 64 bytes")
 
 
 def _limits(text: str) -> dict[str, int]:
@@ -254,17 +307,11 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 DATABASES = databases(current)
 INSTALLED_APPS = [
-    "bursar",
-    "unfold",
-    "django.contrib.admin.apps.SimpleAdminConfig",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "django_otp",
-    "django_otp.plugins.otp_totp",
-]
+    "bursar", "unfold", "django.contrib.admin.apps.SimpleAdminConfig",
+    *(f"django.contrib.{name}" for name in ("auth", "contenttypes", "sessions")),
+    "django.contrib.messages", "django.contrib.staticfiles",
+    "django_otp", "django_otp.plugins.otp_totp",
+]  # fmt: skip
 AUTH_USER_MODEL = "bursar.Person"
 AUTHENTICATION_BACKENDS = ["bursar.access.people.Backend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
@@ -293,13 +340,15 @@ TEMPLATES = [
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
-                "django.template.context_processors.request",
-                "django.contrib.auth.context_processors.auth",
-                "django.contrib.messages.context_processors.messages",
+                f"django.{name}"
+                for name in (
+                    "template.context_processors.request", "contrib.auth.context_processors.auth",
+                    "contrib.messages.context_processors.messages",
+                )
             ]
         },
     }
-]
+]  # fmt: skip
 # Unfold keeps what a search found for five minutes; somebody who looks again wants it as it is.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 STATIC_URL = "/static/"
@@ -315,41 +364,24 @@ X_FRAME_OPTIONS = "DENY"
 LOGIN_URL = "/admin/login/"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 UNFOLD = {
-    "SITE_TITLE": "Bursar",
-    "SITE_HEADER": "Bursar",
-    "SITE_SUBHEADER": "The books always close",
-    "SITE_SYMBOL": "account_balance",
-    "SITE_URL": "/docs",
-    "SITE_FAVICONS": [
-        {"rel": "icon", "type": "image/svg+xml", "href": "/static/bursar/icon.svg"},
-    ],
+    "SITE_TITLE": "Bursar", "SITE_HEADER": "Bursar", "SITE_SUBHEADER": "The books always close",
+    "SITE_SYMBOL": "account_balance", "SITE_URL": "/docs",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/bursar/icon.svg"}],
     "COLORS": {
         "primary": {  # Tailwind's indigo
-            "50": "#eef2ff",
-            "100": "#e0e7ff",
-            "200": "#c7d2fe",
-            "300": "#a5b4fc",
-            "400": "#818cf8",
-            "500": "#6366f1",
-            "600": "#4f46e5",
-            "700": "#4338ca",
-            "800": "#3730a3",
-            "900": "#312e81",
-            "950": "#1e1b4b",
+            "50": "#eef2ff", "100": "#e0e7ff", "200": "#c7d2fe", "300": "#a5b4fc",
+            "400": "#818cf8", "500": "#6366f1", "600": "#4f46e5", "700": "#4338ca",
+            "800": "#3730a3", "900": "#312e81", "950": "#1e1b4b",
         }
     },
     "ACCOUNT": {"navigation": "bursar.admin.site.account_links"},
-    "SHOW_HISTORY": False,
-    "SHOW_VIEW_ON_SITE": False,
-    "STYLES": ["/static/bursar/bursar.css"],
+    "SHOW_HISTORY": False, "SHOW_VIEW_ON_SITE": False, "STYLES": ["/static/bursar/bursar.css"],
     "ENVIRONMENT": "bursar.admin.site.environment",
     "COMMAND": {"search_callback": "bursar.admin.site.found", "show_history": False},
     "SIDEBAR": {
-        "show_search": True,
-        "command_search": True,
-        "show_all_applications": False,
+        "show_search": True, "command_search": True, "show_all_applications": False,
         "navigation": "bursar.admin.site.navigation",
     },
-}
+}  # fmt: skip
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGGING_CONFIG = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 from django.apps import apps
@@ -12,6 +13,7 @@ from django.db import DataError, IntegrityError, ProgrammingError, connection, m
 
 from bursar import clock, fields, groupcommit, guards, ids
 from bursar.access import idempotency, keys, people
+from bursar.dashboard.models import Alert, HistoryBucket, SourceState, WatchedApi, WatchLease
 from bursar.imports.models import ImportedFile
 from bursar.money import MINOR_MAX
 from bursar.orders import refunding as refunding_lines
@@ -77,10 +79,59 @@ def _extras() -> None:
         reconciliation=run, verdict="late", currency="EUR", reason="new", **moved
     )
     CouponUse.objects.create(code="SPRING", used=2)
+    _watched(now)
     RefundApproval.objects.create(
         refund=Refund.objects.get(), requested_by="a", requested_at=now, approved=True,
         decided_by="b", decided_at=now,
     )  # fmt: skip
+
+
+def _watched(now: datetime) -> None:
+    WatchedApi.objects.create(
+        name="rates",
+        url="https://example.com",
+        interval_seconds=60,
+        declaration={},
+        created_at=now,
+        created_by="a",
+        changed_at=now,
+    )
+    SourceState.objects.create(
+        key="api:rates",
+        title="Rates",
+        board_group="APIs",
+        kind="api",
+        state="ok",
+        as_of=now,
+        since=now,
+        first_at=now,
+        interval_seconds=60.0,
+        seq=1,
+    )
+    HistoryBucket.objects.create(
+        source_key="api:rates",
+        series="EUR",
+        step_seconds=300,
+        at=now,
+        count=2,
+        low=1.0,
+        high=3.0,
+        total=4.0,
+        last=3.0,
+    )
+    Alert.objects.create(
+        id="alr_1",
+        source_key="api:rates",
+        number=1,
+        title="Rates",
+        before="ok",
+        after="critical",
+        state="stale",
+        raised_at=now,
+        webhook="sent",
+        email="sent",
+    )
+    WatchLease.objects.create(name="dashboard", token="t", held_until=now)
 
 
 def refused(sql: str) -> str:
@@ -127,6 +178,23 @@ _SPECIAL = {
             "UPDATE bursar_attempt SET refund_id = (SELECT MIN(id) FROM bursar_refund)"
             " WHERE refund_id IS NULL"
         ),
+    ],
+    "what an alert tells never changes": [
+        f"UPDATE bursar_alert SET {change}"
+        for change in (
+            "id = 'alr_2'",
+            "source_key = 'x'",
+            "number = 2",
+            "title = 'x'",
+            "before = 'warning'",
+            "after = 'warning'",
+            "state = 'ok'",
+            "reason = 'x'",
+        )
+    ],
+    "an alert that was delivered stays so": [
+        "UPDATE bursar_alert SET webhook = 'waiting'",
+        "UPDATE bursar_alert SET email = 'off'",
     ],
     "a coupon is never unused": ["UPDATE bursar_couponuse SET used = 1"],
     "a decided approval never changes": ["UPDATE bursar_refundapproval SET approved = NULL"],
@@ -311,6 +379,27 @@ VIOLATIONS: dict[str, list[str]] = {
     "idempotent_answer_once": [copy("IdempotentAnswer")],
     "settled_line_once": [copy("Settled")],
     "settled_net_is_gross_less_fee": [copy("Settled", net_minor="100", occurrence="1")],
+    "watched_api_interval": [
+        copy("WatchedApi", interval_seconds="9"), copy("WatchedApi", interval_seconds="86401")
+    ],
+    "watched_api_url": [copy("WatchedApi", url="'file:///etc/passwd'")],
+    "source_state_kind": [copy("SourceState", kind="'x'", seq="2")],
+    "source_state_known": [copy("SourceState", state="'x'", seq="2")],
+    "source_state_told": [copy("SourceState", told="'stale'", seq="2")],
+    "source_state_has_value": [copy("SourceState", as_of="NULL", seq="2")],
+    "history_bucket_once": [copy("HistoryBucket")],
+    "history_bucket_ordered": [
+        copy("HistoryBucket", series="'x'", count="0"),
+        copy("HistoryBucket", series="'x'", low="3.5"),
+        copy("HistoryBucket", series="'x'", last="0.5"),
+    ],
+    "alert_number_once": [copy("Alert")],
+    "alert_changes": [
+        copy("Alert", number="2", before="after"), copy("Alert", number="2", after="'stale'")
+    ],
+    "alert_deliveries": [
+        copy("Alert", number="2", webhook="''"), copy("Alert", number="2", email="'lost'")
+    ],
     "refund_approval_by_another": [
         # Of a refund that has one: which constraint is told depends on the database.
         copy("RefundApproval", decided_by="requested_by"),

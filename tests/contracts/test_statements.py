@@ -11,6 +11,7 @@ from django.apps import apps
 from django.db import connection, models
 
 from bursar import groupcommit
+from bursar.dashboard.watching import histories, leading
 from bursar.ledger import posting
 from bursar.orders import placing
 from bursar.payments import charging, refunding, reviewing, statements
@@ -18,7 +19,9 @@ from bursar.queue import leasing
 from bursar.webhooks import inbox
 from tests.conftest import Database
 
-MODULES = (statements, posting, leasing, placing, inbox, reviewing, refunding, charging)
+MODULES = (
+    statements, posting, leasing, placing, inbox, reviewing, refunding, charging, histories, leading,
+)  # fmt: skip
 _VERBS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ")
 _ONLY_ON_POSTGRESQL = {"statements.LOCK_FAMILY"}
 #: Statements that read a whole table, and may: people ask them, not orders.

@@ -37,11 +37,13 @@ KEYS_READ, KEYS_WRITE = "keys:read", "keys:write"
 PEOPLE_READ, PEOPLE_WRITE = "people:read", "people:write"
 AUDIT_READ = "audit:read"
 METRICS_READ = "metrics:read"
+DASHBOARD_READ = "dashboard:read"
+SOURCES_WRITE = "sources:write"
 
 _SEE: Final = frozenset(
     {
         ORDERS_READ, PAYMENTS_READ, REFUNDS_READ, REVIEWS_READ, ACCOUNTS_READ, EVENTS_READ,
-        LEDGER_READ, JOBS_READ,
+        LEDGER_READ, JOBS_READ, DASHBOARD_READ,
     }
 )  # fmt: skip
 
@@ -51,7 +53,15 @@ SCOPES_OF: Final[dict[Role, frozenset[str]]] = {
     Role.FINANCE: _SEE
     | {PAYMENTS_WRITE, REFUNDS_WRITE, REFUNDS_APPROVE, REVIEWS_WRITE, AUDIT_READ},
     Role.DEVELOPER: _SEE
-    | {ORDERS_WRITE, ACCOUNTS_WRITE, JOBS_WRITE, KEYS_READ, KEYS_WRITE, METRICS_READ},
+    | {
+        ORDERS_WRITE,
+        ACCOUNTS_WRITE,
+        JOBS_WRITE,
+        KEYS_READ,
+        KEYS_WRITE,
+        METRICS_READ,
+        SOURCES_WRITE,
+    },
 }
 SCOPES_OF[Role.ADMIN] = frozenset().union(*SCOPES_OF.values()) | {
     PEOPLE_READ, PEOPLE_WRITE,
@@ -60,7 +70,7 @@ SCOPES_OF[Role.ADMIN] = frozenset().union(*SCOPES_OF.values()) | {
 #: What an API key may be given: what the public API serves, and its metrics.
 KEY_SCOPES: Final = (
     ORDERS_READ, ORDERS_WRITE, PAYMENTS_READ, PAYMENTS_WRITE, REFUNDS_READ, REFUNDS_WRITE,
-    REVIEWS_READ, REVIEWS_WRITE, ACCOUNTS_READ, EVENTS_READ, METRICS_READ,
+    REVIEWS_READ, REVIEWS_WRITE, ACCOUNTS_READ, EVENTS_READ, METRICS_READ, DASHBOARD_READ,
 )  # fmt: skip
 
 

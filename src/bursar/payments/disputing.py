@@ -44,13 +44,20 @@ class Unanswered:
     respond_by: datetime | None
 
 
-def unanswered() -> list[Unanswered]:
-    """The disputes that want an answer, the most urgent first, then those without a time."""
-    return sorted(_unanswered(), key=lambda one: (one.respond_by is None, str(one.respond_by)))
+def unanswered(*, account: str = "") -> list[Unanswered]:
+    """
+    The disputes that want an answer, the most urgent first, then those without a time.
+
+    At all provider accounts, or at one.
+    """
+    found = _unanswered(account)
+    return sorted(found, key=lambda one: (one.respond_by is None, str(one.respond_by)))
 
 
-def _unanswered() -> Iterator[Unanswered]:
+def _unanswered(at: str) -> Iterator[Unanswered]:
     told = Fact.objects.filter(kind=Kind.DISPUTE).values_list("provider_account_id", "reference")
+    if at:
+        told = told.filter(provider_account_id=at)
     for account, reference, _ in told.annotate(Max("id")).order_by("provider_account_id"):
         facts = statements.facts_of_object(account, (Kind.DISPUTE.value, reference))
         dispute = folding.merge_all(facts)[0]

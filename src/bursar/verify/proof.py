@@ -12,7 +12,8 @@ from itertools import islice
 
 from django.db import connection
 
-from bursar import guards, ledger, orders, payments, queue, webhooks
+from bursar import dashboard, guards, ledger, orders, payments, queue, webhooks
+from bursar.dashboard import invariants as _dashboard
 from bursar.ledger import invariants as _ledger
 from bursar.orders import invariants as _orders
 from bursar.payments import invariants as _payments
@@ -53,6 +54,7 @@ INVARIANTS: Mapping[str, Mapping[str, Check]] = {
     orders.__name__: _orders.INVARIANTS,
     queue.__name__: _queue.INVARIANTS,
     webhooks.__name__: _webhooks.INVARIANTS,
+    dashboard.__name__: _dashboard.INVARIANTS,
     "providers": {
         "their objects are in our books, and ours in theirs": counterparts.compare_objects,
         "each receivable is what the provider says it owes": counterparts.compare_balances,

@@ -1,0 +1,1 @@
+"""Alerts: written down with what they are about, then told by webhook and e-mail."""

@@ -1,0 +1,1 @@
+"""What the dashboard watches: provider accounts, APIs that somebody declared, certificates."""
