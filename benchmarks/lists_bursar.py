@@ -34,7 +34,6 @@ from bursar import clock, groupcommit, ids, jobs, logs
 from bursar.access import idempotency, keys, people
 from bursar.access.models import Person
 from bursar.admin import lists
-from bursar.admin.acting import principal_of
 from bursar.admin.site import site
 from bursar.decorators import acting_as
 from bursar.orders import placing
@@ -133,7 +132,7 @@ def opened(model: type[models.Model], query: str = "") -> float:
     request = RequestFactory().get(f"/bursar/{model._meta.model_name}/{query}")
     request.user = person
     began = time.perf_counter()
-    with acting_as(principal_of(person)):
+    with acting_as(people.principal_of(person)):
         answer = site._registry[model].changelist_view(request)
         answer.render()
     assert answer.status_code == 200

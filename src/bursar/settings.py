@@ -112,6 +112,12 @@ class Settings(BaseSettings):
     smtp_url: SecretStr | None = None
     """The mail server: `smtp://user:password@host:port` (TLS demanded), `smtps://` or `smtp+plain://`."""
 
+    status_page: str = ""
+    """
+    The groups of the dashboard that everybody may see at `/status`, in words and without numbers,
+    parted by commas; empty: there is no such page.
+    """
+
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
@@ -186,6 +192,11 @@ class Settings(BaseSettings):
     def refund_limits(self) -> dict[str, int]:
         """`refund_approval_above` as minor units by currency."""
         return _limits(self.refund_approval_above)
+
+    @property
+    def status_groups(self) -> list[str]:
+        """`status_page` as the names of groups."""
+        return [name.strip() for name in self.status_page.split(",") if name.strip()]
 
     @property
     def sqlite_path(self) -> Path:

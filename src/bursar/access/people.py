@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.auth import hashers, password_validation
+from django.contrib.auth import get_user, hashers, password_validation
 from django.core.exceptions import ValidationError as DjangoValidationError
+from django.http import HttpRequest
 
 from bursar import clock, errors, fields, groupcommit, logs
-from bursar.access import auditing, roles
+from bursar.access import auditing, roles, second_factor, sessions
 from bursar.access.models import Person
+from bursar.decorators import Principal
 
 #: From this many wrong tries in a row on, each locks for twice as long as the one before.
 FAILURES_MAX = 5
@@ -154,6 +156,21 @@ def signed_in(*, email: str, now: datetime) -> None:
     """Forget the wrong tries of a person who has proved who they are."""
     groupcommit.require_transaction()
     Person.objects.filter(email=email).update(failures=0, locked_until=None, signed_in_at=now)
+
+
+def principal_of(person: Person) -> Principal:
+    """Who acts when *person* does."""
+    return Principal(f"person:{person.email}", person.scopes)
+
+
+def of_session(session_key: str) -> Principal | None:
+    """Whose a session of the back office is; None where it has ended or would not be let in there."""
+    request = HttpRequest()
+    request.session = sessions.SessionStore(session_key)
+    person = get_user(request)
+    if not isinstance(person, Person) or not person.is_staff or second_factor.is_lacking(person):
+        return None
+    return principal_of(person)
 
 
 class Backend:

@@ -8,7 +8,7 @@ from datetime import datetime
 import segno
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from bursar import errors, groupcommit
+from bursar import errors, groupcommit, settings
 from bursar.access import auditing
 from bursar.access.models import Person
 
@@ -22,6 +22,11 @@ class WrongCode(errors.ValidationError):
 def device_of(person: Person) -> TOTPDevice | None:
     """The device whose codes the person signs in with; None without one."""
     return TOTPDevice.objects.filter(user_id=person.pk, confirmed=True).first()
+
+
+def is_lacking(person: Person) -> bool:
+    """Whether *person* must set one up before being let in."""
+    return settings.current.second_factor and device_of(person) is None
 
 
 def propose(*, email: str) -> str:

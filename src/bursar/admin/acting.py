@@ -8,8 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
 from bursar import errors, groupcommit, logs
+from bursar.access import people
 from bursar.access.models import Person
-from bursar.decorators import Principal, acting_as
+from bursar.decorators import acting_as
 
 #: Unfold's Alpine evaluates expressions of its templates, and styles elements itself.
 CONTENT_POLICY = (
@@ -21,11 +22,6 @@ CONTENT_POLICY = (
 log = logs.get(__name__)
 
 
-def principal_of(person: Person) -> Principal:
-    """Who acts when *person* does."""
-    return Principal(f"person:{person.email}", person.scopes)
-
-
 class ActingMiddleware:
     """Django's innermost middleware: the person of the session is the principal of the context."""
 
@@ -35,7 +31,7 @@ class ActingMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer one request."""
         person = request.user if isinstance(request.user, Person) else None
-        principal = None if person is None else principal_of(person)
+        principal = None if person is None else people.principal_of(person)
         request_id = request.META.get("HTTP_X_REQUEST_ID", "")
         with (
             acting_as(principal),

@@ -77,8 +77,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
         person = request.user
         if not isinstance(person, Person) or not person.is_staff:
             return False
-        needed = settings.current.second_factor and request.path != second_factor_url()
-        return not needed or second_factor.device_of(person) is not None
+        return request.path == second_factor_url() or not second_factor.is_lacking(person)
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Sign in; one who still lacks a required second factor is led to set it up."""
@@ -130,8 +129,12 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "permission": lambda r: scope in scopes(r),
         }
 
-    groups = [
-        ("", [{"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")}]),
+    groups: list[tuple[str, list[dict[str, Any]]]] = [
+        ("", [
+            {"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")},
+            {"title": "Dashboard", "icon": "dashboard", "link": "/dashboard",
+             "permission": lambda r: roles.DASHBOARD_READ in scopes(r)},
+        ]),
         ("Money", [
             item("Orders", "shopping_cart", "order", roles.ORDERS_READ),
             item("Payments", "credit_card", "payment", roles.PAYMENTS_READ),

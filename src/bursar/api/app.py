@@ -24,7 +24,10 @@ from bursar.access.idempotency import KEY_LETTERS_MAX
 from bursar.api import health, shapes
 from bursar.api.border import problems
 from bursar.api.border.admitting import Border
+from bursar.api.dashboard import routes as dashboard
+from bursar.api.dashboard.streaming import Streams
 from bursar.api.routes import accounts, events, hooks, orders, payments, quotes, refunds, reviews
+from bursar.dashboard.showing import pages
 
 DESCRIPTION = """
 Money is `{"amount": 1999, "currency": "EUR"}` in whole minor units. Send `Authorization: Bearer
@@ -57,6 +60,7 @@ def make(*, admin: bool = True, api: bool = True, hooks_too: bool = True) -> Fas
         docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
         middleware=[Middleware(Border)],
     )  # fmt: skip
+    app.state.streams = Streams()
     app.add_exception_handler(errors.BursarError, problems.on_error)
     app.add_exception_handler(RequestValidationError, problems.on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
@@ -67,9 +71,15 @@ def make(*, admin: bool = True, api: bool = True, hooks_too: bool = True) -> Fas
         app.add_api_route("/openapi.json", lambda: _described(app), include_in_schema=False)
     if hooks_too:
         app.include_router(hooks.router)
+    if admin:
+        app.include_router(dashboard.page)
+    if admin or api:  # the page asks for the board too
+        app.include_router(dashboard.router)
+        app.include_router(dashboard.status)
     app.include_router(health.router)
     app.add_api_route("/", _home, include_in_schema=False)
     app.mount("/static/docs", StaticFiles(directory=_SWAGGER))
+    app.mount("/static/dashboard", StaticFiles(directory=pages.STATIC))
     app.mount("/static/bursar", StaticFiles(directory=_OURS / "bursar"))
     app.mount(
         "/static", StaticFiles(packages=[("unfold", "static"), ("django.contrib.admin", "static")])

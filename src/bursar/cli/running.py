@@ -183,6 +183,7 @@ async def _serve(
             await _ended(tasks.pop(), seconds=DRAIN_SECONDS)
             await _drained(DRAIN_SECONDS)
         log.info("stopping", tasks=[task.get_name() for task in tasks if not task.done()])
+        made.state.streams.close()
         server.should_exit = True
         worker.stop()
         waiting.cancel()

@@ -37,6 +37,7 @@ OPEN = {
     "/openapi.json": "the same for everybody",
     "/": "leads to the sign-in",
     "/metrics": "asks for metrics:read itself",
+    "/status": "for the public, where the setting names groups",
 }
 
 

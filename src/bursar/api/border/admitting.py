@@ -12,14 +12,13 @@ import asyncio
 import re
 import time
 from collections.abc import Iterable
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bursar import errors, fields, ids, logs, settings
 from bursar.api import metrics
-from bursar.api.border import callers, problems, strictly
+from bursar.api.border import callers, problems, strictly, visitors
 from bursar.decorators import acting_as
 
 BODY_BYTES_MAX = {"/v1/": 256_000, "/hooks/": 1_000_000, "/admin/": 1_000_000}
@@ -70,7 +69,8 @@ class Border:
                 await answering.with_problem(problems.Crashed("something broke on our side"))
             finally:
                 seconds = time.monotonic() - answering.started
-                metrics.seen(scope, answering.status, seconds)
+                # A stream lasts as long as its listener likes; how fast it began is what counts.
+                metrics.seen(scope, answering.status, answering.streamed_after or seconds)
                 log.info(
                     "request", client=(scope.get("client") or ("-",))[0], method=scope["method"],
                     path=scope["path"], status=answering.status,
@@ -82,17 +82,17 @@ class Border:
         _check_head(scope, headers)
         path = scope["path"]
         limit = next((most for root, most in BODY_BYTES_MAX.items() if path.startswith(root)), 0)
-        principal = None
-        if path.startswith("/v1/") or path == "/metrics":
-            principal = await callers.identify(scope, headers)
+        principal = await visitors.identify(scope, headers)
+        if principal is not None and path != visitors.PAGE:
             answering.more_headers = callers.count(principal)
         body = await _read_body(headers, receive, limit)
         if body and path.startswith("/v1/"):
             scope.setdefault("state", {})["json"] = strictly.read(body)
         who = None if principal is None else principal.id
         with acting_as(principal), logs.bound(actor=who or "nobody"):
-            async with asyncio.timeout(ANSWER_SECONDS_MAX):
-                await self.app(scope, _replay(body), answering.send)
+            async with asyncio.timeout(ANSWER_SECONDS_MAX) as patience:
+                scope.setdefault("state", {})["answer_limit"] = patience
+                await self.app(scope, _replay(body, receive), answering.send)
 
 
 class _Answering:
@@ -102,6 +102,7 @@ class _Answering:
         self._scope, self._send, self._request_id = scope, send, request_id
         self.started = time.monotonic()
         self.status = 0
+        self.streamed_after = 0.0
         self.more_headers: dict[str, str] = {}
 
     async def send(self, message: Message) -> None:
@@ -111,6 +112,8 @@ class _Answering:
             headers["X-Request-Id"] = self._request_id
             for name, value in (SECURITY_HEADERS | self.more_headers).items():
                 headers.setdefault(name, value)
+            if headers.get("content-type", "").startswith("text/event-stream"):
+                self.streamed_after = time.monotonic() - self.started
             if "content-security-policy" not in headers:
                 headers["Content-Security-Policy"] = CONTENT_POLICY
             if self._scope["path"].startswith(("/v1/", "/hooks/")):
@@ -167,15 +170,17 @@ async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
         raise problems.TooSlow(f"the body did not come within {BODY_SECONDS_MAX:.0f} s") from None
 
 
-def _replay(body: bytes) -> Receive:
-    """A `receive` that gives *body*, and then tells of nothing until it is cancelled."""
+def _replay(body: bytes, receive: Receive | None = None) -> Receive:
+    """A `receive` that gives *body*, and then tells what *receive* does: that the caller is gone."""
     told = False
 
-    async def receive() -> dict[str, Any]:
+    async def replay() -> Message:
         nonlocal told
+        if told and receive is not None:
+            return await receive()
         if told:
             await asyncio.Event().wait()
         told = True
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return receive
+    return replay

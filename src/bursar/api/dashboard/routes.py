@@ -1,0 +1,115 @@
+"""The dashboard's routes: who may see it is asked here, by session or by key."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Header, Query
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from bursar import clock, errors, settings
+from bursar.access import roles
+from bursar.api.border import visitors
+from bursar.api.border.callers import Needs, needs
+from bursar.api.dashboard import shapes
+from bursar.api.dashboard.streaming import EventStream, Streams, TooManyStreams
+from bursar.api.routes.parameters import StrictRoute
+from bursar.dashboard import board
+from bursar.dashboard.showing import feed, pages, wire
+from bursar.decorators import Unauthenticated, current_principal
+
+SCOPE: Final = roles.DASHBOARD_READ
+SIGN_IN: Final = f"/admin/login/?next={visitors.PAGE}"
+#: Five hundred tiles take half as long over a slow line for two milliseconds of work.
+GZIP_LEVEL: Final = 1
+
+page = APIRouter(include_in_schema=False)
+router = APIRouter(prefix=visitors.BOARD, tags=["dashboard"], route_class=StrictRoute)
+status = APIRouter(include_in_schema=False)
+
+_needs = Needs(SCOPE)
+
+After = Annotated[
+    str | None, Query(max_length=40, description="A stream goes on from this `position`.")
+]
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="The same.")]
+
+
+class NoStatusPage(errors.NotFound):
+    """There is no public status page here."""
+
+    code = "no_status_page"
+
+
+@page.get(visitors.PAGE)
+async def show_page() -> Response:
+    """Show the dashboard; strangers are led to the sign-in of the back office."""
+    try:
+        await _needs.check()
+    except Unauthenticated:
+        return RedirectResponse(SIGN_IN, 303)
+    return _html(pages.board(mode=settings.current.mode))
+
+
+@router.get("", **needs(SCOPE, shapes.Dashboard, TooManyStreams))
+async def read_dashboard(
+    request: Request,
+    after: After = None,
+    last_event_id: LastEventId = None,
+) -> Response:
+    """Read the board or, with `Accept: text/event-stream`, follow it as server-sent events."""
+    if "text/event-stream" in request.headers.get("accept", ""):
+        return _stream(request, last_event_id or after or "")
+    shown = board.current()
+    version = shown.version  # before the views: what comes between is told again, and not missed
+    body = wire.whole(shown.views(), version=version, now=clock.now())
+    headers = {"Vary": "Accept, Accept-Encoding"}
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        body = gzip.compress(body, GZIP_LEVEL, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, headers=headers, media_type="application/json")
+
+
+def _stream(request: Request, position: str) -> Response:
+    async def allowed() -> bool:
+        try:
+            principal = await visitors.identify(request.scope, request.headers)
+        except errors.BursarError:
+            return False
+        return principal is not None and SCOPE in principal.scopes
+
+    streams: Streams = request.app.state.streams
+    return EventStream(
+        streams,
+        current_principal().id,
+        lambda ended: feed.events(
+            board.current(),
+            position=position,
+            now=clock.now,
+            ended=ended,
+            allowed=allowed,
+            beat_seconds=feed.BEAT_SECONDS,
+            pause_seconds=feed.PAUSE_SECONDS,
+        ),
+    )
+
+
+@status.get("/status")
+async def show_status() -> Response:
+    """
+    Tell the public how the groups of `BURSAR_STATUS_PAGE` are, in words.
+
+    :raises NoStatusPage: unless the setting names any.
+    """
+    groups = settings.current.status_groups
+    if not groups:
+        raise NoStatusPage("there is no status page")
+    shown = pages.status(board.current().views(), groups=groups, now=clock.now())
+    return _html(shown, cache="public, max-age=15")
+
+
+def _html(text: str, *, cache: str = "no-store") -> Response:
+    headers = {"Content-Security-Policy": pages.CONTENT_POLICY, "Cache-Control": cache}
+    return HTMLResponse(text, headers=headers)

@@ -1,0 +1,311 @@
+"""The dashboard over HTTP: who sees it, the board and its stream, and the page for the public."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+from starlette.types import Message
+
+from bursar import clock, settings
+from bursar.access import keys, people, sessions
+from bursar.access.models import ApiKey, Person
+from bursar.access.roles import DASHBOARD_READ, Role
+from bursar.api import app
+from bursar.api.border import callers, visitors
+from bursar.api.dashboard.streaming import Streams
+from bursar.dashboard import board
+from bursar.dashboard.board import Board, Reading
+from bursar.dashboard.showing import feed
+from bursar.decorators import cache_of
+from bursar.settings import AUTHENTICATION_BACKENDS
+from tests import boards
+from tests.conftest import Database
+from tests.flows.admin.office import served
+from tests.shop import commit
+
+KeyMaker = Callable[..., dict[str, str]]
+
+
+@pytest.fixture
+def database(sqlite_only: Database) -> Database:
+    """One database is enough: the board is in memory."""
+    return sqlite_only
+
+
+@pytest.fixture(autouse=True)
+def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+    """A board of the test's own."""
+    made = Board()
+    monkeypatch.setattr(board, "_current", made)
+    yield made
+    cache_of(visitors._find).clear()
+
+
+def signed_in(role: Role = Role.VIEWER) -> TestClient:
+    """The browser of somebody who has signed in to the back office."""
+    email, now = f"{role}@example.com", clock.now()
+    commit(lambda: people.add(email=email, name="x", role=role, password_hash="!", now=now))
+    person, session = Person.objects.get(email=email), sessions.SessionStore()
+    session[SESSION_KEY], session[BACKEND_SESSION_KEY] = str(person.pk), AUTHENTICATION_BACKENDS[0]
+    session[HASH_SESSION_KEY] = person.get_session_auth_hash()
+    session.save()
+    browser = stranger()
+    browser.cookies.set("bursar_session", session.session_key or "")
+    return browser
+
+
+def stranger() -> TestClient:
+    return TestClient(served(), base_url="http://localhost", follow_redirects=False)
+
+
+# --- The page and who sees it -------------------------------------------------------------------
+
+
+def test_strangers_are_led_to_the_sign_in_and_come_back(api: TestClient) -> None:
+    answer = stranger().get("/dashboard")
+    assert (answer.status_code, answer.headers["Location"]) == (
+        303, "/admin/login/?next=/dashboard",
+    )  # fmt: skip
+    assert 'name="next" value="/dashboard"' in stranger().get(answer.headers["Location"]).text
+
+
+def test_a_person_sees_the_page_and_the_board(api: TestClient, shown: Board) -> None:
+    shown.put(boards.view("a"))
+    viewer = signed_in()
+    page = viewer.get("/dashboard")
+    assert page.status_code == 200
+    policy = page.headers["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "script-src 'self'; style-src 'self'" in policy
+    answer = viewer.get("/v1/dashboard")
+    assert (answer.status_code, [each["key"] for each in answer.json()["data"]]) == (200, ["a"])
+    assert 'href="/dashboard"' in viewer.get("/admin/").text
+
+
+@pytest.mark.parametrize("session", ["ended", "of nobody", "no key"])
+def test_a_session_that_does_not_hold_opens_nothing(api: TestClient, session: str) -> None:
+    viewer = signed_in()
+    if session == "ended":
+        commit(lambda: people.change(email="viewer@example.com", is_active=False, now=clock.now()))
+    else:
+        worth = "0" * 32 if session == "of nobody" else "../../etc/passwd"
+        viewer.cookies.clear()
+        viewer.cookies.set("bursar_session", worth)
+    assert viewer.get("/dashboard").status_code == 303
+    assert viewer.get("/v1/dashboard").status_code == 401
+
+
+def test_a_session_opens_nothing_else_of_the_api(api: TestClient) -> None:
+    viewer = signed_in()
+    api.cookies.set("bursar_session", viewer.cookies["bursar_session"])
+    assert api.get("/v1/dashboard").status_code == 200
+    assert api.get("/v1/orders").status_code == 401
+
+
+def test_a_second_factor_is_asked_for_here_too(
+    api: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = signed_in()
+    strict = settings.current.model_copy(update={"second_factor": True})
+    monkeypatch.setattr(settings, "current", strict)
+    assert viewer.get("/dashboard").status_code == 303
+
+
+def test_a_key_is_asked_for_its_scope_beside_a_session(api: TestClient, key: KeyMaker) -> None:
+    viewer = signed_in()
+    assert viewer.get("/v1/dashboard", headers=key("orders:read")).status_code == 403
+    assert viewer.get("/v1/dashboard", headers=key(DASHBOARD_READ)).status_code == 200
+
+
+def test_a_board_of_hundreds_is_sent_small(api: TestClient, key: KeyMaker, shown: Board) -> None:
+    for view in boards.many(500):
+        shown.put(view)
+    plain = api.get("/v1/dashboard", headers=key() | {"Accept-Encoding": "identity"})
+    packed = api.get("/v1/dashboard", headers=key() | {"Accept-Encoding": "gzip"})
+    assert len(plain.json()["data"]) == 500
+    assert packed.json()["data"] == plain.json()["data"]
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert 2 * int(packed.headers["Content-Length"]) < len(plain.content)
+
+
+# --- The stream ---------------------------------------------------------------------------------
+
+
+class Listener:
+    """One who asks for the stream, as the server sees them."""
+
+    def __init__(self, made: FastAPI, headers: dict[str, str], **more: str) -> None:
+        told = {"host": "localhost", "accept": "text/event-stream"} | headers | more
+        self.scope: dict[str, Any] = {
+            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "method": "GET",
+            "http_version": "1.1", "path": "/v1/dashboard", "raw_path": b"/v1/dashboard",
+            "query_string": b"", "root_path": "", "scheme": "http", "client": ("192.0.2.1", 1),
+            "headers": [(k.lower().encode(), v.encode()) for k, v in told.items()],
+        }  # fmt: skip
+        self.gone, self.asked = asyncio.Event(), False
+        self.sent: asyncio.Queue[Message] = asyncio.Queue()
+        self.task = asyncio.ensure_future(made(self.scope, self.receive, self.sent.put))
+
+    async def receive(self) -> Message:
+        if not self.asked:
+            self.asked = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def told(self) -> Message:
+        return await asyncio.wait_for(self.sent.get(), 10)
+
+    async def began(self) -> int:
+        """The status; a stream is read until its first event."""
+        status: int = (await self.told())["status"]
+        if status == 200:
+            await self.told()
+            assert b"event: board" in (await self.told())["body"]
+        return status
+
+
+@contextlib.asynccontextmanager
+async def listening(made: FastAPI, headers: dict[str, str], **more: str) -> AsyncIterator[Listener]:
+    listener = Listener(made, headers, **more)
+    try:
+        yield listener
+    finally:
+        listener.gone.set()
+        await asyncio.wait_for(listener.task, 10)
+
+
+def test_a_stream_outlasts_every_other_answer_and_ends_with_its_listener(
+    api: TestClient, key: KeyMaker, shown: Board
+) -> None:
+    header, made = key(), app.make(admin=False)
+
+    async def look() -> None:
+        async with listening(made, header) as listener:
+            assert await listener.began() == 200
+            assert listener.scope["state"]["answer_limit"].when() is None
+            shown.put(boards.view("a"))
+            assert b'"key":"a"' in (await listener.told())["body"]
+            assert len(made.state.streams) == 1
+        assert len(made.state.streams) == 0
+
+    asyncio.run(look())
+
+
+def test_streams_end_cleanly_when_the_server_stops(
+    api: TestClient, key: KeyMaker, shown: Board
+) -> None:
+    header, made = key(), app.make(admin=False)
+
+    async def look() -> None:
+        async with listening(made, header) as first, listening(made, header) as second:
+            for each in (first, second):
+                await each.began()
+            made.state.streams.close()
+            for each in (first, second):
+                assert await each.told() == {
+                    "type": "http.response.body", "body": b"", "more_body": False,
+                }  # fmt: skip
+        async with listening(made, header) as late:
+            assert await late.began() == 503
+
+    asyncio.run(look())
+
+
+def test_there_are_so_many_streams_and_so_many_of_one_caller(
+    api: TestClient, key: KeyMaker, shown: Board
+) -> None:
+    mine, another, made = key(), key(), app.make(admin=False)
+    made.state.streams = Streams(most=3, most_each=2)
+
+    async def look() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+
+            async def answered(header: dict[str, str]) -> int:
+                listener = await stack.enter_async_context(listening(made, header))
+                return await listener.began()
+
+            assert [await answered(mine) for _ in range(3)] == [200, 200, 503]
+            assert [await answered(another) for _ in range(2)] == [200, 503]
+        async with listening(made, mine) as again:
+            assert await again.began() == 200
+
+    asyncio.run(look())
+
+
+def test_a_stream_goes_on_where_it_was_left(api: TestClient, key: KeyMaker, shown: Board) -> None:
+    shown.put(boards.view("a"))
+    header, made = key(), app.make(admin=False)
+    position = api.get("/v1/dashboard", headers=header).json()["position"]
+    shown.put(boards.view("b"))
+
+    async def look() -> None:
+        async with listening(made, header, **{"last-event-id": position}) as listener:
+            assert (await listener.told())["status"] == 200
+            await listener.told()
+            body = (await listener.told())["body"]
+            assert (b"event: changes" in body, b'"key":"a"' in body) == (True, False)
+
+    asyncio.run(look())
+
+
+def test_a_stream_ends_once_its_key_is_revoked(
+    api: TestClient, key: KeyMaker, shown: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "BEAT_SECONDS", 0.01)
+    header, made = key(), app.make(admin=False)
+    key_id = ApiKey.objects.get().id
+
+    async def look() -> None:
+        async with listening(made, header) as listener:
+            await listener.began()
+            assert b"event: beat" in (await listener.told())["body"]
+            commit(lambda: keys.revoke(key_id=key_id, now=clock.now()))
+            callers.forget()
+            while (told := await listener.told())["more_body"]:
+                assert b"event: beat" in told["body"]
+
+    asyncio.run(look())
+
+
+# --- The page for the public --------------------------------------------------------------------
+
+
+def test_there_is_no_public_page_unless_it_is_asked_for(api: TestClient) -> None:
+    answer = api.get("/status")
+    assert (answer.status_code, answer.json()["code"]) == (404, "no_status_page")
+
+
+def test_the_public_is_told_words_and_neither_numbers_nor_reasons(
+    api: TestClient, shown: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings.current.model_copy(update={"status_page": "Shop, Mail"})
+    monkeypatch.setattr(settings, "current", chosen)
+    secret = {
+        "reason": "10.0.0.7 refused key 12345",
+        "readings": (Reading(name="n", value=98765.0),),
+    }
+    for group, title, state in (
+        ("Shop", "Checkout", "failed"), ("Shop", "<b>Search</b>", "warning"),
+        ("Mail", "Mail", "stale"), ("Payments", "Balance", "ok"),
+    ):  # fmt: skip
+        shown.put(boards.view(title, group=group, title=title, state=state, **secret))
+    page = api.get("/status").text
+    for told in ("Something does not work", "Checkout", "Not working", "Not known", "Working"):
+        assert told in page
+    assert "&lt;b&gt;Search&lt;/b&gt;" in page
+    for kept in ("10.0.0.7", "12345", "98765", "Balance", "Payments", "0.18", "<b>"):
+        assert kept not in page
+
+
+def test_a_public_page_of_nothing_says_so(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = settings.current.model_copy(update={"status_page": "Shop"})
+    monkeypatch.setattr(settings, "current", chosen)
+    assert "Nothing is known yet" in api.get("/status").text
