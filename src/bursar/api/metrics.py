@@ -71,7 +71,7 @@ class _Books(Collector):
 
 
 class _Circuits(Collector):
-    """Which providers are not asked at the moment, by this process."""
+    """Which providers and hosts are not asked at the moment, by this process."""
 
     def describe(self) -> Iterator[Metric]:
         """Nothing beforehand."""
@@ -79,16 +79,19 @@ class _Circuits(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read the circuits."""
-        told = GaugeMetricFamily(
-            "bursar_provider_circuit_open", "1 while a provider is not asked.", labels=["provider"]
-        )
-        found: dict[str, float] = {}
+        families = {
+            kind: GaugeMetricFamily(
+                f"bursar_{kind}_circuit_open", f"1 while a {kind} is not asked.", labels=[kind]
+            )
+            for kind in ("provider", "host")
+        }
+        found: dict[tuple[str, str], float] = {}
         for circuit in breaking.circuits:
-            opened = float(circuit.state is breaking.State.OPEN)
-            found[circuit.name] = max(found.get(circuit.name, 0.0), opened)
-        for name, opened in sorted(found.items()):
-            told.add_metric([name], opened)
-        yield told
+            which = circuit.kind, circuit.name
+            found[which] = max(found.get(which, 0.0), float(circuit.state is breaking.State.OPEN))
+        for (kind, name), opened in sorted(found.items()):
+            families[kind].add_metric([name], opened)
+        yield from families.values()
 
 
 class _Decorators(Collector):

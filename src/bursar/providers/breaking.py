@@ -1,4 +1,4 @@
-"""The circuit breaker of one provider account: while it is open, nothing is sent there."""
+"""The circuit breaker of one provider account, or of a host: while it is open, nothing is sent there."""
 
 from __future__ import annotations
 
@@ -30,16 +30,19 @@ class Circuit:
 
     A clear answer, a decline included, closes it; `FAILURES_MAX` failures open it, and so does one
     refusal of our key: another call with the same key is refused as well. After its time one call
-    probes; all others are still turned away. *monotonic* is a clock in seconds.
+    probes; all others are still turned away. *kind* is what *name* names, for the log and the
+    metrics; *monotonic* is a clock in seconds.
     """
 
     __slots__ = (
         "__weakref__", "_failures", "_monotonic", "_open_seconds", "_open_until", "_probing",
-        "name", "why",
+        "kind", "name", "why",
     )  # fmt: skip
 
-    def __init__(self, name: str, *, monotonic: Callable[[], float] = clock.monotonic) -> None:
-        self.name = name
+    def __init__(
+        self, name: str, *, kind: str = "provider", monotonic: Callable[[], float] = clock.monotonic
+    ) -> None:
+        self.kind, self.name = kind, name
         self.why = ""
         self._monotonic = monotonic
         self._failures = 0
@@ -73,7 +76,7 @@ class Circuit:
     def succeeded(self) -> None:
         """Hear of a clear answer."""
         if self._open_seconds:
-            log.warning("circuit_closed", provider=self.name)
+            log.warning("circuit_closed", **{self.kind: self.name})
         self._failures, self._open_seconds, self._probing, self.why = 0, 0.0, False, ""
 
     def failed(self, why: str, *, at_once: bool = False) -> None:
@@ -92,7 +95,8 @@ class Circuit:
         self._open_until = self._monotonic() + self._open_seconds
         self._probing, self.why = False, why
         # The alarm: an error in the log, and `bursar_provider_circuit_open` in the metrics.
-        log.error("circuit_opened", provider=self.name, why=why, seconds=self._open_seconds)
+        told = {self.kind: self.name, "why": why, "seconds": self._open_seconds}
+        log.error("circuit_opened", **told)
 
 
 #: Every circuit of this process, for the metrics.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from bursar import errors
@@ -93,3 +94,14 @@ def test_a_refused_key_opens_it_at_once_for_a_minute(circuit: Circuit, clock: Cl
 
 def test_every_circuit_is_known_to_the_metrics(circuit: Circuit) -> None:
     assert circuit in breaking.circuits
+
+
+def test_the_log_names_what_the_circuit_is_of(
+    clock: Clock, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    for kind in ("provider", "host"):
+        fail(Circuit("there", kind=kind, monotonic=clock))
+    told = [orjson.loads(line) for line in capsysbinary.readouterr().err.splitlines()]
+    assert [(line.get("provider"), line.get("host")) for line in told] == [
+        ("there", None), (None, "there"),
+    ]  # fmt: skip

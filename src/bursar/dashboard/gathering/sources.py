@@ -7,12 +7,32 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
+from bursar import errors, logs
+
 T = TypeVar("T")
+
+log = logs.get(__name__)
 
 #: The longest answer that is read, unless a source says otherwise.
 BODY_BYTES_MAX = 1_048_576
 #: Calls to one host at once, unless a source says otherwise.
 AT_ONCE = 16
+
+
+class NotAnswered(errors.Unavailable):
+    """
+    A source gave no value; the message says why, for people and without secrets.
+
+    *again*: another attempt may fare better. *well*: its host did answer.
+    """
+
+    code = "source_not_answered"
+
+    def __init__(
+        self, message: str, *, again: bool, well: bool = False, after_seconds: float | None = None
+    ) -> None:
+        super().__init__(message, after_seconds=after_seconds)
+        self.again, self.well = again, well
 
 
 def _whole(body: bytes) -> Any:
@@ -103,3 +123,19 @@ class BlockingSource(Generic[T]):
 
 
 Source = HttpSource[Any] | CoroutineSource[Any] | BlockingSource[Any]
+
+
+def failure_of(error: BaseException, key: str) -> NotAnswered:
+    """What a failed attempt means; what an error says itself may hold secrets."""
+    match error:
+        case NotAnswered():
+            return error
+        case errors.Unavailable():
+            return NotAnswered(error.message, again=True, after_seconds=error.after_seconds)
+        case errors.BursarError():
+            return NotAnswered(error.message, again=False, well=True)
+        case OSError():  # a TimeoutError is one
+            return NotAnswered(f"it was not reached ({type(error).__name__})", again=True)
+        case _:
+            log.error("source_raised", source=key, exc_info=error)
+            return NotAnswered(f"it failed ({type(error).__name__})", again=False)
