@@ -24,6 +24,7 @@ SOURCE = ROOT / "src" / "bursar"
 FUNCTION_LINES_MAX, FILE_LINES_MAX, FOLDER_MODULES_MAX = 60, 400, 8
 #: Folders that may hold more, and why.
 ROOMY = {
+    "admin": 9,  # what all pages have in common, and a module for each kind of list
     "api/routes": 9,  # a module for each thing the API has
     "cli": 13,  # a module for each group of commands, and what they show
     "orders": 9,  # placing, importing, quoting and refunding them

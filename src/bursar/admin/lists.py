@@ -15,7 +15,7 @@ from django.http import HttpRequest
 
 from bursar.access import roles
 from bursar.access.models import ApiKey, AuditEntry, Person
-from bursar.admin import showing
+from bursar.admin import showing, watching
 from bursar.admin.listing import ReadOnly
 from bursar.admin.pages import states
 from bursar.ledger.models import Account, Transfer
@@ -393,4 +393,5 @@ LISTS: dict[type[Model], type[ReadOnly]] = {
     Order: Orders, Payment: Payments, Refund: Refunds, RefundApproval: Approvals, Review: Reviews,
     Account: LedgerAccounts, Transfer: Transfers, Fact: Events, InboxEvent: Inbox, Job: Jobs,
     Reconciliation: Reconciliations, ProviderAccount: Accounts, Person: PeopleList, ApiKey: Keys, AuditEntry: Audit,
+    **watching.LISTS,
 }  # fmt: skip

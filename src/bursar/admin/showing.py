@@ -21,12 +21,14 @@ Shown = str | SafeString
 #: What a state looks like: good, bad, needs care, under way, or nothing special.
 TONES: Mapping[str, str] = {
     **dict.fromkeys(
-        ("captured", "succeeded", "paid", "approved", "active", "won", "refund_succeeded"), "good"
+        ("captured", "succeeded", "paid", "approved", "active", "won", "refund_succeeded",
+         "ok", "sent"), "good"
     ),
-    **dict.fromkeys(("declined", "failed", "dead", "lost", "revoked", "rejected", "locked"), "bad"),
+    **dict.fromkeys(("declined", "failed", "dead", "lost", "revoked", "rejected", "locked",
+                    "critical"), "bad"),
     **dict.fromkeys(
         ("unknown", "requires_action", "waiting", "needs_response", "open", "overpaid",
-         "under_review", "inquiry"), "care"
+         "under_review", "inquiry", "warning", "stale"), "care"
     ),
     **dict.fromkeys(
         ("pending", "processing", "authorized", "partially_captured", "ready", "delayed", "leased",

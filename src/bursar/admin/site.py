@@ -152,6 +152,10 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             item("Events", "receipt_long", "fact", roles.EVENTS_READ),
             item("Inbox", "inbox", "inboxevent", roles.EVENTS_READ),
             item("Provider accounts", "hub", "provideraccount", roles.ACCOUNTS_READ),
+            item("Watched APIs", "sensors", "watchedapi", roles.DASHBOARD_READ),
+            item("Alerts", "notifications", "alert", roles.DASHBOARD_READ),
+            {"title": "Traffic", "icon": "monitoring", "link": reverse_lazy("admin:traffic"),
+             "permission": lambda r: traffic.SCOPE in scopes(r)},
         ]),
         ("Access", [
             item("People", "group", "person", roles.PEOPLE_READ),
@@ -159,14 +163,6 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             item("Audit trail", "history", "auditentry", roles.AUDIT_READ),
         ]),
     ]  # fmt: skip
-    groups[3][1].append(
-        {
-            "title": "Traffic",
-            "icon": "monitoring",
-            "link": reverse_lazy("admin:traffic"),
-            "permission": lambda r: traffic.SCOPE in scopes(r),
-        }
-    )
     may = scopes(request)
     shown = []
     for title, items in groups:

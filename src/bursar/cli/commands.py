@@ -263,8 +263,9 @@ def serve(
         from bursar.cli import running, tables
 
         parts = running.Parts(
-            api=api, admin=admin, hooks=hooks, worker=with_worker, concurrency=concurrency
-        )
+            api=api, admin=admin, hooks=hooks, worker=with_worker, watch=api or admin,
+            concurrency=concurrency,
+        )  # fmt: skip
         outcomes, depth = running.serve(
             host=host,
             port=port,

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import uvicorn
 import uvloop
 
-from bursar import errors, jobs, logs
+from bursar import errors, jobs, logs, settings
 from bursar.api import app, metrics
 from bursar.api.reading import readers
+from bursar.dashboard.declaring import files
+from bursar.dashboard.watching import watcher
 from bursar.payments import accounts
 from bursar.queue import leasing
 from bursar.queue.worker import Worker
@@ -41,6 +43,7 @@ class Parts:
     admin: bool = True
     hooks: bool = True
     worker: bool = True
+    watch: bool = True
     concurrency: int = 128
 
 
@@ -81,15 +84,17 @@ def serve(
     *ready* is told the address once it answers; *beside* runs in the same loop until the end.
     Returns what became of the jobs that were run, and what is left in the queue.
 
+    :raises declarations.BadSource: if what is to be watched is declared wrongly;
     :raises PortTaken: if the address cannot be listened on.
     """
+    watched = files.load(settings.current.dashboard) if parts.watch else None
     worker = Worker(jobs.HANDLERS, concurrency=parts.concurrency)
     with (
         _listening(host, port) as listener,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         try:
-            runner.run(_serve(listener, parts, worker, beside, ready))
+            runner.run(_serve(listener, parts, worker, watched, beside, ready))
         finally:
             readers.close()
     return worker.outcomes, leasing.depth()
@@ -148,6 +153,7 @@ async def _serve(
     listener: socket.socket,
     parts: Parts,
     worker: Worker,
+    watched: files.File | None,
     beside: Callable[[str], Awaitable[None]] | None,
     ready: Callable[[str], None],
 ) -> None:
@@ -169,6 +175,8 @@ async def _serve(
     if parts.worker:
         tasks.append(asyncio.create_task(worker.run(drain_seconds=DRAIN_SECONDS), name="worker"))
         metrics.UP.set(1)
+    if watched is not None:
+        tasks.append(asyncio.create_task(watcher.watch(watched), name="watcher"))
     if beside is not None:
         tasks.append(asyncio.ensure_future(beside(address)))
     waiting = asyncio.create_task(stopping.wait())
@@ -186,6 +194,9 @@ async def _serve(
         made.state.streams.close()
         server.should_exit = True
         worker.stop()
+        for task in tasks:
+            if task.get_name() == "watcher":
+                task.cancel()  # it writes what came, and gives its lease back
         waiting.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         await accounts.close()

@@ -154,7 +154,8 @@ NEEDED = {
     "capture": "payments:write", "cancel": "payments:write", "resolve": "reviews:write",
     "retry": "jobs:write", "rotate": "keys:write", "revoke": "keys:write",
     "person": "people:write", "password": "people:write", "key": "keys:write",
-    "add_person": "people:write",
+    "add_person": "people:write", "watch": "sources:write", "change_watch": "sources:write",
+    "remove_watch": "sources:write",
 }  # fmt: skip
 
 

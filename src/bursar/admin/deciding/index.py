@@ -10,19 +10,20 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from bursar import errors
-from bursar.admin.deciding import access, money
+from bursar.admin.deciding import access, money, watched
 from bursar.admin.deciding.asking import Ask, ToldOnce
 
 #: By the name in the address. Those without a key make something new.
 DECISIONS: dict[str, Ask] = {
     "refund": money.refund, "approve": money.approve, "reject": money.reject, "capture": money.capture, "cancel": money.cancel,
     "resolve": money.resolve, "retry": money.retry, "rotate": access.rotate, "revoke": access.revoke, "person": access.person,
-    "password": access.password,
+    "password": access.password, "change_watch": watched.change, "remove_watch": watched.remove,
 }  # fmt: skip
 NEW: dict[str, Ask] = {
     "key": access.key,
     "add_person": access.add_person,
     "second_factor": access.own_second_factor,
+    "watch": watched.add,
 }
 
 

@@ -11,8 +11,9 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
 from bursar.access.models import ApiKey, AuditEntry, Person
-from bursar.admin.pages import access, books, money, settlement
+from bursar.admin.pages import access, books, money, settlement, watched
 from bursar.admin.showing import Page
+from bursar.dashboard.models import Alert, WatchedApi
 from bursar.ledger.models import Account, Transfer
 from bursar.orders.models import Order
 from bursar.payments.models import Fact, Payment, ProviderAccount, Refund, RefundApproval, Review
@@ -24,6 +25,7 @@ PAGES: Mapping[type[Model], Callable[[Any], Page]] = {
     Order: money.order, Payment: money.payment, Refund: money.refund, RefundApproval: money.approval, Review: money.review,
     Account: books.account, Transfer: books.transfer, Fact: books.fact, InboxEvent: books.event, Job: books.job,
     Reconciliation: settlement.reconciliation, ProviderAccount: books.provider_account, Person: access.person, ApiKey: access.key, AuditEntry: access.audit,
+    WatchedApi: watched.watched_api, Alert: watched.alert,
 }  # fmt: skip
 
 

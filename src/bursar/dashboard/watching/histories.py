@@ -95,6 +95,12 @@ def prune(*, now: datetime) -> int:
     )
 
 
+def series_of(*, source_key: str) -> list[str]:
+    """Of which series of a source there is a history."""
+    rows = HistoryBucket.objects.filter(source_key=source_key, step_seconds=max(KEPT))
+    return sorted(set(rows.values_list("series", flat=True)))
+
+
 def read(*, source_key: str, series: str, step_seconds: int, since: datetime) -> list[Span]:
     """The spans of a series, oldest first; as many as are kept at most."""
     rows = HistoryBucket.objects.filter(
