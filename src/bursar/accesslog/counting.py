@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bursar.accesslog.counts import addresses, clients
+from bursar.accesslog.counts import addresses, clients, tables
 from bursar.accesslog.counts.addresses import Tokens
 from bursar.accesslog.counts.clients import Clients
 from bursar.accesslog.counts.rows import Rows
@@ -19,7 +19,7 @@ from bursar.accesslog.counts.spilling import Spill
 from bursar.accesslog.counts.tables import Shape, Table
 from bursar.accesslog.fields import callers, columns, records, values
 from bursar.accesslog.fields.columns import Finder, Span
-from bursar.accesslog.fields.records import MAXIMA, MEASURES, TEXT_BYTES_MAX, Records
+from bursar.accesslog.fields.records import MAXIMA, MEASURES, Hashes, Records, Texts
 from bursar.accesslog.lines import formats, json_lines, scanning
 from bursar.accesslog.lines.blocks import Block
 from bursar.accesslog.lines.formats import Format
@@ -38,7 +38,7 @@ TEXTS = {
 #: Tables of numbers.
 NUMBERS = ("statuses", "hours")
 SUSPECTS = "suspects"
-_SLOT_BITS = {"paths": 13, "agents": 12, "referrers": 12, "hosts": 10, SUSPECTS: 10}
+_SLOT_BITS = {"paths": 15, "agents": 12, "referrers": 12, "hosts": 10, "hours": 12, "statuses": 10, SUSPECTS: 10}
 #: The inverse of ODD modulo 2^64.
 _UNDO = U(pow(int(ODD), -1, 2**64))
 _ONCE = (U(1),)
@@ -125,6 +125,7 @@ class Counting:
         shape = Shape(len(MEASURES), MAXIMA)
         texts = Shape(len(MEASURES), MAXIMA, checked=True, text="O")
         self._tables: dict[str, Table] = {}
+        self._abouts = suspects.Abouts()
         for name in sorted(plan.tables - {"addresses"}):
             kind = texts if name in TEXTS else shape
             if name == SUSPECTS:
@@ -211,10 +212,14 @@ class Counting:
         if seen.epochs is not None:
             self.lines.saw(seen.epochs[index])
         self._count_clients(seen, who, client, kept)
-        if len(index):
-            self._count_tables(seen, index)
-        if SUSPECTS in self._tables and len(index):
-            self._count_suspects(seen, who, client, index)
+        if not len(index):
+            return
+        paths = None
+        if seen.path is not None and not self._tables.keys().isdisjoint(("paths", SUSPECTS)):
+            paths = seen.hashes(seen.path, index)
+        self._count_tables(seen, index, paths)
+        if SUSPECTS in self._tables:
+            self._count_suspects(seen, who, client, index, paths)
 
     def _chosen(
         self, seen: Records, client: Span | None
@@ -255,55 +260,54 @@ class Counting:
         if not len(index):
             return
         once: Sequence[Any] = _ONCE
-        if not self.plan.requests_only:
-            once = [np.where(kept[index], value[index], least) for value, least in
-                    zip(seen.measures, (1, 0, 0, 0, 0, 0), strict=True)]  # fmt: skip
+        if not self.plan.requests_only:  # what is no good line is a request, and nothing else is known
+            good = kept[index]
+            once = [_ONCE[0], *(np.where(good, value[index], records.NONE)
+                    if isinstance(value, np.ndarray) else value for value in seen.measures[1:])]  # fmt: skip
         self._clients.add(taken, once)
 
-    def _count_tables(self, seen: Records, index: Ints) -> None:
-        measures = [value[index] for value in seen.measures]
+    def _count_tables(self, seen: Records, index: Ints, paths: Hashes | None) -> None:
+        measures = [tables.chosen(value, index) for value in seen.measures]
         for name, table in self._tables.items():
             if name in NUMBERS:
-                numbers = seen.statuses if name == "statuses" else seen.hours
-                known = np.flatnonzero(numbers[index] >= 0)
-                key = number_key(numbers[index][known])
-                table.add(key, None, [value[known] for value in measures])
+                numbers = (seen.statuses if name == "statuses" else seen.hours)[index]
+                known = np.flatnonzero(numbers >= 0)
+                table.add(number_key(numbers[known]), None, [tables.chosen(value, known) for value in measures])
             elif name in TEXTS and (span := seen.field(TEXTS[name])) is not None:
-                starts, ends = span[0][index], span[1][index]
-                ends = np.minimum(ends, starts + TEXT_BYTES_MAX)
-                key, check = scanning.hashes(seen.block.raw, starts, ends)
-                table.add(
-                    key,
-                    check,
-                    measures,
-                    functools.partial(records.texts_at, seen.block.raw, starts, ends),
-                )
+                key, check = (name == "paths" and paths) or seen.hashes(span, index)
+                table.add(key, check, measures, functools.partial(seen.texts_of, span, index))
 
     def _count_suspects(
-        self, seen: Records, who: Sequence[bytes | None] | None, client: Span | None, index: Ints
-    ) -> None:
+        self, seen: Records, who: Sequence[bytes | None] | None, client: Span | None, index: Ints,
+        paths: Hashes | None,
+    ) -> None:  # fmt: skip
         """Keep what `suspects` finds worth keeping, by address and path."""
-        if client is None or seen.path is None:
+        if client is None or seen.path is None or paths is None:
             return
-        is_post = seen.is_post
-        index = index[(seen.statuses[index] >= 300) | is_post[index]]
-        if not len(index):
-            return
-        paths = seen.texts(seen.path, index)
-        abouts = np.array([suspects.about(path) for path in paths], np.int64)
+        path, is_post = seen.path, seen.is_post
+        near = np.flatnonzero((seen.statuses[index] >= 300) | is_post[index])
+        index, by_path = index[near], paths[0][near]
+        abouts = self._abouts.of(by_path, functools.partial(seen.texts_of, path, index))
         kept, told = suspects.measured(
             abouts, seen.statuses[index], is_post[index], seen.times[index]
         )
         chosen = np.flatnonzero(kept)
         if not len(chosen):
             return
-        told_by = [who[at] or b"" for at in index.tolist()] if who else seen.texts(client, index)
-        rows = [(told_by[at][:_ADDRESS_BYTES_MAX], paths[at]) for at in chosen.tolist()]
-        key, check = suspect_keys(rows)
-        self._tables[SUSPECTS].add(
-            key, check, [one[chosen].astype(U) for one in told],
-            lambda positions: records.objects([b"\t".join(rows[at]) for at in positions.tolist()]),
-        )  # fmt: skip
+        index, by_path = index[chosen], by_path[chosen]
+        if who is None:
+            starts, ends = client[0][index], client[1][index]
+            raw, ends = seen.block.raw, np.minimum(ends, starts + _ADDRESS_BYTES_MAX)
+        else:
+            raw, starts, ends = records.buffered([who[at] or b"" for at in index.tolist()])
+        by_address, _ = scanning.hashes(raw, starts, ends)
+
+        def texts(positions: Ints) -> Texts:
+            asked = seen.texts_of(path, index, positions)
+            told_by = records.texts_at(raw, starts, ends, positions)
+            return records.objects([b"%b\t%b" % pair for pair in zip(told_by, asked, strict=True)])
+
+        self._tables[SUSPECTS].add(by_address, by_path, [one[chosen].astype(U) for one in told], texts)
 
     def add_rows(self, table: str, rows: Rows) -> None:
         """Count *rows* of a table that were counted before; keys are made with this process's secrets."""

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bursar.accesslog.counts import addresses
+from bursar.accesslog.counts import addresses, tables
 from bursar.accesslog.counts.addresses import Tokens
 from bursar.accesslog.counts.rows import Rows, Texts
 from bursar.accesslog.counts.spilling import Sink
@@ -71,18 +71,18 @@ class Clients:
     def add(self, tokens: Tokens, values: Sequence[Measure]) -> None:
         """Count *values*, in the order of the tokens; tokens that are no addresses are rejected."""
         if len(tokens.v4):
-            self._v4.add(tokens.v4, None, [_of(value, tokens.is_v4) for value in values])
+            self._v4.add(tokens.v4, None, [tables.chosen(value, tokens.is_v4) for value in values])
         if not len(tokens.v6):
             return
         rest = np.flatnonzero(~tokens.is_v4)
         texts = tokens.v6
         if not tokens.fits.all():
             unfit = rest[~tokens.fits]
-            self.rejected += int(np.broadcast_to(_of(values[0], unfit), unfit.shape).sum())
+            self.rejected += int(np.broadcast_to(tables.chosen(values[0], unfit), unfit.shape).sum())
             rest, texts = rest[tokens.fits], texts[tokens.fits]
         key, check = scanning.words_hashes(texts)
         self._v6.add(
-            key, check, [_of(value, rest) for value in values], lambda index: _packed(texts[index])
+            key, check, [tables.chosen(value, rest) for value in values], lambda index: _packed(texts[index])
         )
 
     def add_rows(self, table: str, rows: Rows) -> None:
@@ -131,10 +131,6 @@ class Clients:
 
 def _packed(words: Words) -> Texts:
     return np.ascontiguousarray(words).view(_TEXT).reshape(-1)
-
-
-def _of(value: Measure, index: Ints | Mask) -> Measure:
-    return value[index] if isinstance(value, np.ndarray) else value
 
 
 def _v4_columns(rows: Rows) -> Sequence[Words]:

@@ -2,8 +2,9 @@
 A table of counts that is exact however many keys there are, in memory that is set beforehand.
 
 What is counted often stays in a direct-mapped cache: a slot is chosen by the first bits of a key and
-holds one key with its counts. Whoever needs a taken slot drives the other out into a list; when
-the list is long, rows of one key are made one, and if it is still long it is written out as a run.
+holds one key with its counts. What is not there waits in a list; when the list is long, rows of
+one key are made one, those that were counted most get the slots, and the rest, if it is still long, is
+written out as a run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from bursar.accesslog.counts import rows as rowsets
 from bursar.accesslog.counts.rows import Rows, Texts
 from bursar.accesslog.counts.spilling import Sink
-from bursar.accesslog.lines.scanning import Ints, U, Words
+from bursar.accesslog.lines.scanning import Ints, Mask, U, Words
 
 Measure = Words | np.uint64
 """One value a key, or the same for all."""
@@ -55,6 +56,7 @@ class Table:
         self._key = np.zeros(slots, np.uint64)
         self._check = np.zeros(slots, np.uint64) if shape.checked else None
         self._values = [np.zeros(slots, np.uint64) for _ in range(shape.measures)]
+        self._before = np.zeros(slots, np.uint64)  # requests when the list was last gone through
         self._texts: Texts | None = np.empty(slots, shape.text) if shape.text else None
         self._waiting: list[Rows] = []
         self._waiting_rows = 0
@@ -75,18 +77,12 @@ class Table:
             return
         if len(missed) < len(key):
             found = np.flatnonzero(hit)
-            self._count(slot[found], [_at(value, found) for value in values])
+            self._count(slot[found], [chosen(value, found) for value in values])
         stacked = np.empty((len(missed), self.shape.measures), np.uint64)
         for column, value in enumerate(values):
-            stacked[:, column] = _at(value, missed)
-        new = rowsets.grouped(
-            Rows(key[missed], None if check is None else check[missed], stacked, missed),
-            maxima=self.shape.maxima,
-        )
-        positions = new.texts
-        assert positions is not None
-        new.texts = texts(positions) if texts else None
-        self._let_in(new)
+            stacked[:, column] = chosen(value, missed)
+        told = texts(missed) if texts else None
+        self.add_rows(Rows(key[missed], None if check is None else check[missed], stacked, told))
 
     def add_rows(self, rows: Rows) -> None:
         """Count *rows*, which have been counted before."""
@@ -97,18 +93,26 @@ class Table:
     def _count(self, slot: Ints, values: Sequence[Measure]) -> None:
         sums = self.shape.measures - self.shape.maxima
         for column, value in enumerate(values):
+            if not isinstance(value, np.ndarray) and not value:
+                continue
             counting: Any = np.add if column < sums else np.maximum
             counting.at(self._values[column], slot, value)
 
-    def _let_in(self, new: Rows) -> None:
-        """Give slots to *new* rows, sorted by key; of those that want the same one the first gets it."""
-        slot = (new.key >> self._shift).astype(np.int64)
-        first = np.empty(len(slot), np.bool_)
-        first[:1] = True
-        np.not_equal(slot[1:], slot[:-1], out=first[1:])
-        if not first.all():
-            self._wait(new.take(~first))
-            new, slot = new.take(first), slot[first]
+    def _let_in(self, rows: Rows) -> Rows:
+        """
+        Give slots to those of *rows* that were counted oftener than who has them was of late.
+
+        Of those that want the same one the most counted gets it; returns the rest. Whoever is driven
+        out waits.
+        """
+        slot = (rows.key >> self._shift).astype(np.int64)
+        requests = rows.values[:, 0]
+        wins = np.flatnonzero(requests > (self._values[0] - self._before)[slot])
+        order = wins[np.lexsort((~requests[wins], slot[wins]))]
+        first = np.ones(len(order), np.bool_)
+        np.not_equal(slot[order[1:]], slot[order[:-1]], out=first[1:])
+        order = order[first]
+        new, slot = rows.take(order), slot[order]
         taken = slot[self._values[0][slot] != 0]
         if len(taken):
             self._wait(self._rows(taken))
@@ -119,8 +123,10 @@ class Table:
             value[slot] = new.values[:, column]
         if self._texts is not None:
             self._texts[slot] = new.texts
-        if self._waiting_rows >= self._rows_max:
-            self._settle()
+        self._before = self._values[0].copy()
+        left = np.ones(len(rows), np.bool_)
+        left[order] = False
+        return rows.take(left)
 
     def _rows(self, slot: Ints) -> Rows:
         return Rows(
@@ -134,18 +140,20 @@ class Table:
         self._waiting_rows += len(rows)
 
     def _settle(self, *, write: bool = False) -> None:
-        """Make rows of one key one; write them if they are many, or at the end."""
+        """Make rows of one key one, and let some in; write the rest if they are many, or at the end."""
         if not self._waiting:
             return
         rows = rowsets.joined(self._waiting)
         self._waiting, self._waiting_rows = [], 0
         rows = rowsets.grouped(rows, maxima=self.shape.maxima)
+        if not write:
+            rows = self._let_in(rows)
         if write or len(rows) * 2 > self._rows_max:
             if self._mend is not None:
                 rows = self._mend(rows)
             if len(rows):
                 self._spill.write(self.name, rows)
-        else:
+        elif len(rows):
             self._wait(rows)
 
     def flush(self) -> None:
@@ -158,5 +166,6 @@ class Table:
             self._settle(write=True)  # what is mended may come back under another key
 
 
-def _at(value: Measure, index: Ints) -> Measure:
+def chosen(value: Measure, index: Ints | Mask) -> Measure:
+    """Return the values of some keys."""
     return value[index] if isinstance(value, np.ndarray) else value

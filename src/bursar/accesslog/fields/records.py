@@ -16,11 +16,13 @@ from bursar.accesslog.lines.blocks import Block
 from bursar.accesslog.lines.scanning import Ints, Mask, U, Words
 
 Texts = NDArray[Any]
+Hashes = tuple[Words, Words]
 #: What is counted of each key: sums, and at last one maximum.
 MEASURES = ("requests", "bytes", "client_errors", "server_errors", "micros", "micros_max")
 MAXIMA = 1
 #: Texts longer than this are counted by what they begin with.
 TEXT_BYTES_MAX = 1024
+NONE = U(0)
 _POST = U(int.from_bytes(b"POST", "little"))
 _FOUR_BYTES = U(0xFFFFFFFF)
 
@@ -57,18 +59,16 @@ class Records:
         return np.where(ends - starts == 3, told, -1)
 
     @functools.cached_property
-    def measures(self) -> list[Words]:
-        """The columns of `MEASURES`."""
-        statuses, count = self.statuses, len(self.good)
-        sizes = np.zeros(count, np.int64)
-        if "bytes" in self.spans:
-            sizes = values.whole_numbers(self.block, self.spans["bytes"], otherwise=0)
+    def measures(self) -> list[Words | np.uint64]:
+        """The columns of `MEASURES`; one number where it is the same for all lines."""
+        hundreds = self.statuses // 100
         micros = values.durations(self.block, self.spans, self.finder)
-        if micros is None:
-            micros = np.zeros(count, np.int64)
-        hundreds = statuses // 100
-        told = (np.ones(count, np.int64), sizes, hundreds == 4, hundreds == 5, micros, micros)
-        return [column.astype(U) for column in told]
+        took = NONE if micros is None else micros.astype(U)
+        sizes = NONE
+        if "bytes" in self.spans:
+            told = values.whole_numbers(self.block, self.spans["bytes"], otherwise=0)
+            sizes = told.astype(U)
+        return [U(1), sizes, (hundreds == 4).astype(U), (hundreds == 5).astype(U), took, took]
 
     @functools.cached_property
     def _request(self) -> values.Requests | None:
@@ -103,11 +103,22 @@ class Records:
             return self.method
         return self.path if name == "path" else self.spans.get(name)
 
-    def texts(self, span: Span, index: Ints | None = None) -> list[bytes]:
-        """Take the texts of a span, of the lines *index* or of all."""
-        starts, ends = span if index is None else (span[0][index], span[1][index])
-        ends = np.minimum(ends, starts + TEXT_BYTES_MAX)
-        return list(texts_at(self.block.raw, starts, ends, slice(None)))
+    def texts(self, span: Span) -> list[bytes]:
+        """Take the texts of a span, of all lines."""
+        return list(self.texts_of(span, slice(None)))
+
+    def texts_of(self, span: Span, index: Any, positions: Any = slice(None)) -> Texts:
+        """Take the texts of a span: of the lines *index* those at some *positions*."""
+        return texts_at(self.block.raw, *_bounded(span, index), positions)
+
+    def hashes(self, span: Span, index: Ints) -> Hashes:
+        """Return `scanning.hashes` of the texts of a span, of the lines *index*."""
+        return scanning.hashes(self.block.raw, *_bounded(span, index))
+
+
+def _bounded(span: Span, index: Any) -> Span:
+    starts, ends = span[0][index], span[1][index]
+    return starts, np.minimum(ends, starts + TEXT_BYTES_MAX)
 
 
 def texts_at(raw: bytearray, starts: Ints, ends: Ints, positions: Any) -> Texts:

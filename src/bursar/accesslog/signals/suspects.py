@@ -7,13 +7,13 @@ declined, webhooks with a bad signature, sign-ins refused, ways in that scanners
 
 from __future__ import annotations
 
-import functools
 import re
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 
 import numpy as np
 
-from bursar.accesslog.lines.scanning import Ints, Mask
+from bursar.accesslog.lines.scanning import Ints, Mask, U, Words
 
 #: What is counted of an address and a path; the last two are maxima.
 MEASURES = (
@@ -23,6 +23,7 @@ MEASURES = (
 MAXIMA = 2
 #: Epoch seconds below it; `since_first` is what lacks to it, so that its maximum is of the first.
 FAR = 1 << 40
+_SLOT_BITS = 16
 
 
 class About(IntEnum):
@@ -54,7 +55,6 @@ _PAYMENT = re.compile(
 )
 
 
-@functools.lru_cache(1 << 14)
 def about(path: bytes) -> About:
     """Say what *path*, without its query, is about."""
     lower = path.lower()
@@ -65,6 +65,26 @@ def about(path: bytes) -> About:
     if _WEBHOOK.search(lower):
         return About.WEBHOOK
     return About.PAYMENT if _PAYMENT.search(lower) else About.NOTHING
+
+
+class Abouts:
+    """What paths are about, remembered by their hashes; two of one hash would be about the same."""
+
+    def __init__(self) -> None:
+        self._key = np.zeros(1 << _SLOT_BITS, U)
+        self._about = np.zeros(1 << _SLOT_BITS, np.int8)
+
+    def of(self, key: Words, texts: Callable[[Ints], Sequence[bytes]]) -> Ints:
+        """Say what the path of each *key* is about; *texts* is asked for those at some positions."""
+        slot = (key >> U(64 - _SLOT_BITS)).astype(np.int64)
+        told = self._about[slot]
+        new = np.flatnonzero(self._key[slot] != key)
+        if len(new):
+            _, first, again = np.unique(key[new], return_index=True, return_inverse=True)
+            abouts = np.array([about(path) for path in texts(new[first])], np.int8)
+            told[new] = abouts[again]
+            self._key[slot[new]], self._about[slot[new]] = key[new], told[new]
+        return told
 
 
 def measured(abouts: Ints, status: Ints, is_post: Mask, epochs: Ints) -> tuple[Mask, list[Ints]]:
