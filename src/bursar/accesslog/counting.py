@@ -38,7 +38,7 @@ TEXTS = {
 #: Tables of numbers.
 NUMBERS = ("statuses", "hours")
 SUSPECTS = "suspects"
-_SLOT_BITS = {"paths": 15, "agents": 12, "referrers": 12, "hosts": 10, "hours": 12, "statuses": 10, SUSPECTS: 10}
+_SLOT_BITS = {"paths": 15, "agents": 12, "referrers": 12}
 #: The inverse of ODD modulo 2^64.
 _UNDO = U(pow(int(ODD), -1, 2**64))
 _ONCE = (U(1),)
@@ -130,8 +130,9 @@ class Counting:
             kind = texts if name in TEXTS else shape
             if name == SUSPECTS:
                 kind = Shape(len(suspects.MEASURES), suspects.MAXIMA, checked=True, text="O")
-            self._tables[name] = Table(name, kind, spill, slot_bits=_SLOT_BITS.get(name, 8),
-                                       rows_max=plan.rows_max // 4)  # fmt: skip
+            self._tables[name] = Table(
+                name, kind, spill, slot_bits=_SLOT_BITS.get(name, 10), rows_max=plan.rows_max // 4
+            )
         self._clients = (
             Clients(
                 self.sketch or spill, measures=1 if plan.requests_only else len(MEASURES), maxima=MAXIMA,
@@ -215,7 +216,7 @@ class Counting:
         if not len(index):
             return
         paths = None
-        if seen.path is not None and not self._tables.keys().isdisjoint(("paths", SUSPECTS)):
+        if not self._tables.keys().isdisjoint(("paths", SUSPECTS)) and seen.path is not None:
             paths = seen.hashes(seen.path, index)
         self._count_tables(seen, index, paths)
         if SUSPECTS in self._tables:
@@ -260,8 +261,8 @@ class Counting:
         if not len(index):
             return
         once: Sequence[Any] = _ONCE
-        if not self.plan.requests_only:  # what is no good line is a request, and nothing else is known
-            good = kept[index]
+        if not self.plan.requests_only:
+            good = kept[index]  # of other lines nothing is known but that they came
             once = [_ONCE[0], *(np.where(good, value[index], records.NONE)
                     if isinstance(value, np.ndarray) else value for value in seen.measures[1:])]  # fmt: skip
         self._clients.add(taken, once)
@@ -272,7 +273,8 @@ class Counting:
             if name in NUMBERS:
                 numbers = (seen.statuses if name == "statuses" else seen.hours)[index]
                 known = np.flatnonzero(numbers >= 0)
-                table.add(number_key(numbers[known]), None, [tables.chosen(value, known) for value in measures])
+                counted = [tables.chosen(value, known) for value in measures]
+                table.add(number_key(numbers[known]), None, counted)
             elif name in TEXTS and (span := seen.field(TEXTS[name])) is not None:
                 key, check = (name == "paths" and paths) or seen.hashes(span, index)
                 table.add(key, check, measures, functools.partial(seen.texts_of, span, index))
@@ -307,7 +309,8 @@ class Counting:
             told_by = records.texts_at(raw, starts, ends, positions)
             return records.objects([b"%b\t%b" % pair for pair in zip(told_by, asked, strict=True)])
 
-        self._tables[SUSPECTS].add(by_address, by_path, [one[chosen].astype(U) for one in told], texts)
+        counts = [one[chosen].astype(U) for one in told]
+        self._tables[SUSPECTS].add(by_address, by_path, counts, texts)
 
     def add_rows(self, table: str, rows: Rows) -> None:
         """Count *rows* of a table that were counted before; keys are made with this process's secrets."""

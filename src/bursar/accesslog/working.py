@@ -9,6 +9,7 @@ passes for the whole.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import traceback
 from collections import Counter
@@ -24,6 +25,8 @@ from bursar.accesslog.counts.spilling import Run, Spill
 from bursar.accesslog.lines.streams import LogCut
 from bursar.accesslog.reading import sources
 from bursar.accesslog.reading.sources import Piece, Source
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 
 Tell = Callable[[int], None]
 """Called with the bytes read so far, now and then."""
@@ -61,6 +64,19 @@ class Counted:
 
 Finish = Callable[[Sequence[Run], Mapping[int, Spill], tuple[int, int]], Any]
 """Brings together a share (i of n) of the keys of all runs."""
+
+
+def hold_memory() -> None:
+    """
+    Have this process, and those it forks, keep what they free for what they need next.
+
+    By default glibc gives arrays of 128 KiB and more back to the system, and each new one is paid for
+    page by page: a tenth of all time. Elsewhere nothing is done.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, 1 << 22)
+        library.mallopt(_M_TRIM_THRESHOLD, 1 << 23)
 
 
 @contextlib.contextmanager

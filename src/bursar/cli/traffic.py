@@ -89,11 +89,12 @@ def read(  # noqa: PLR0913  (a command has as many options as it has)
     import functools
 
     from bursar import clock
-    from bursar.accesslog import questions, traffic
+    from bursar.accesslog import questions, traffic, working
     from bursar.accesslog.reading import inputs
     from bursar.accesslog.showing import progress
 
     outputs = _Outputs(json=json, csv=csv, html=html, keep=keep)
+    working.hold_memory()
     report = traffic.read(
         inputs.expand(files),
         only=questions.only(only or ()),

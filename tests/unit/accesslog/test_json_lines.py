@@ -130,7 +130,7 @@ _values = st.one_of(
 _names = st.sampled_from(sorted({*_NGINX, *_CADDY, *_TRAEFIK, *_OWN, "http_referer", "forwarded"}))
 
 
-@given(told=st.lists(st.dictionaries(_names, _values, max_size=12), min_size=1, max_size=8))
+@given(told=st.lists(st.dictionaries(_names, _values, max_size=6), min_size=1, max_size=4))
 def test_no_value_makes_a_line_or_a_field_of_its_own(told: list[dict[str, object]]) -> None:
     lines = [json.dumps(one).encode() for one in told]
     block = json_lines.rewritten(plainly.block_of(*lines))

@@ -14,7 +14,7 @@ from bursar.accesslog.counts.spilling import Sink
 from bursar.accesslog.counts.tables import Measure, Shape, Table
 from bursar.accesslog.counts.tallies import Tally
 from bursar.accesslog.lines import scanning
-from bursar.accesslog.lines.scanning import Ints, Mask, Words
+from bursar.accesslog.lines.scanning import Words
 
 #: The two tables: IPv4 by key, IPv6 by text.
 V4, V6 = "address4", "address6"
@@ -48,7 +48,7 @@ class Clients:
     """
 
     def __init__(
-        self, spill: Sink, *, measures: int = 1, maxima: int = 0, slot_bits: int = 13, rows_max: int
+        self, spill: Sink, *, measures: int = 1, maxima: int = 0, slot_bits: int = 16, rows_max: int
     ) -> None:
         self.rejected = 0
         self._v4: Counter
@@ -78,12 +78,12 @@ class Clients:
         texts = tokens.v6
         if not tokens.fits.all():
             unfit = rest[~tokens.fits]
-            self.rejected += int(np.broadcast_to(tables.chosen(values[0], unfit), unfit.shape).sum())
+            rejected = tables.chosen(values[0], unfit)
+            self.rejected += int(np.broadcast_to(rejected, unfit.shape).sum())
             rest, texts = rest[tokens.fits], texts[tokens.fits]
         key, check = scanning.words_hashes(texts)
-        self._v6.add(
-            key, check, [tables.chosen(value, rest) for value in values], lambda index: _packed(texts[index])
-        )
+        chosen = [tables.chosen(value, rest) for value in values]
+        self._v6.add(key, check, chosen, lambda index: _packed(texts[index]))
 
     def add_rows(self, table: str, rows: Rows) -> None:
         """Count *rows* of `V4` or `V6` that were counted before."""

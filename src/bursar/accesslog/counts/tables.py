@@ -67,11 +67,13 @@ class Table:
     ) -> None:  # fmt: skip
         """Count *values* for each key; *texts* is asked for the texts of the keys at some positions."""
         slot = (key >> self._shift).astype(np.int64)
-        hit = self._key[slot] == key
-        if check is not None and self._check is not None:
-            hit &= self._check[slot] == check
-        hit &= self._values[0][slot] != 0
+        hit = self._has(slot, key, check)
         missed = np.flatnonzero(~hit)
+        free = missed[self._values[0][slot[missed]] == 0]
+        if len(free):
+            self._move_in(slot, key, check, free, texts)
+            hit[free] = self._has(slot[free], key[free], None if check is None else check[free])
+            missed = np.flatnonzero(~hit)
         if not len(missed):
             self._count(slot, values)
             return
@@ -83,6 +85,26 @@ class Table:
             stacked[:, column] = chosen(value, missed)
         told = texts(missed) if texts else None
         self.add_rows(Rows(key[missed], None if check is None else check[missed], stacked, told))
+
+    def _has(self, slot: Ints, key: Words, check: Words | None) -> Mask:
+        """Tell which keys have their slots."""
+        has: Mask = self._key[slot] == key
+        if check is not None and self._check is not None:
+            has &= self._check[slot] == check
+        return has
+
+    def _move_in(
+        self, slot: Ints, key: Words, check: Words | None, free: Ints,
+        texts: Callable[[Ints], Texts] | None,
+    ) -> None:  # fmt: skip
+        """Give slots that nobody has to the first who want them, of the keys at *free*."""
+        _, first = np.unique(slot[free], return_index=True)
+        new = free[first]
+        self._key[slot[new]] = key[new]
+        if self._check is not None and check is not None:
+            self._check[slot[new]] = check[new]
+        if self._texts is not None and texts is not None:
+            self._texts[slot[new]] = texts(new)
 
     def add_rows(self, rows: Rows) -> None:
         """Count *rows*, which have been counted before."""

@@ -64,7 +64,7 @@ class Records:
         hundreds = self.statuses // 100
         micros = values.durations(self.block, self.spans, self.finder)
         took = NONE if micros is None else micros.astype(U)
-        sizes = NONE
+        sizes: Words | np.uint64 = NONE
         if "bytes" in self.spans:
             told = values.whole_numbers(self.block, self.spans["bytes"], otherwise=0)
             sizes = told.astype(U)

@@ -46,18 +46,12 @@ def positions(buffer: Bytes, byte: int) -> Ints:
     Whole words without the byte are passed over at once, which for line ends is three times as fast
     as `flatnonzero` on the bytes.
     """
-    equal = (buffer == byte).view(U)
-    at = np.flatnonzero(equal != 0)  # of bools it is five times as fast as of words
-    if len(at) * 16 > len(equal):
-        return np.flatnonzero(buffer == byte)
-    word = equal[at]
-    found = [(at << 3) + lowest_byte(word)]
-    left = word & (word - U(1))
-    while len(again := np.flatnonzero(left != 0)):
-        at, word = at[again], left[again]
-        found.append((at << 3) + lowest_byte(word))
-        left = word & (word - U(1))
-    return found[0] if len(found) == 1 else np.sort(np.concatenate(found))
+    equal = buffer == byte
+    words = equal.view(U)
+    at = np.flatnonzero(words != 0)  # of bools it is five times as fast as of words
+    within = np.flatnonzero(words[at].view(np.bool_))
+    found: Ints = (at[within >> 3] << 3) | (within & 7)
+    return found
 
 
 def lowest_byte(word: Words) -> Ints:

@@ -8,7 +8,7 @@ declined, webhooks with a bad signature, sign-ins refused, ways in that scanners
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 
 import numpy as np
@@ -72,16 +72,16 @@ class Abouts:
 
     def __init__(self) -> None:
         self._key = np.zeros(1 << _SLOT_BITS, U)
-        self._about = np.zeros(1 << _SLOT_BITS, np.int8)
+        self._about = np.zeros(1 << _SLOT_BITS, np.int64)
 
-    def of(self, key: Words, texts: Callable[[Ints], Sequence[bytes]]) -> Ints:
+    def of(self, key: Words, texts: Callable[[Ints], Iterable[bytes]]) -> Ints:
         """Say what the path of each *key* is about; *texts* is asked for those at some positions."""
         slot = (key >> U(64 - _SLOT_BITS)).astype(np.int64)
-        told = self._about[slot]
+        told: Ints = self._about[slot]
         new = np.flatnonzero(self._key[slot] != key)
         if len(new):
             _, first, again = np.unique(key[new], return_index=True, return_inverse=True)
-            abouts = np.array([about(path) for path in texts(new[first])], np.int8)
+            abouts = np.array([about(path) for path in texts(new[first])], np.int64)
             told[new] = abouts[again]
             self._key[slot[new]], self._about[slot[new]] = key[new], told[new]
         return told
