@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+import uvicorn
 
 #: Debian's and Ubuntu's names of it.
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -39,6 +42,23 @@ def serving(**environment: str) -> Iterator[str]:
         finally:
             server.terminate()
             server.wait(20)
+
+
+@contextmanager
+def served_here(app: Any) -> Iterator[str]:
+    """*app* served by a thread of this process, so that a test can move what it shows."""
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, http="httptools", lifespan="off", log_config=None)
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            app.state.streams.close()
+            server.should_exit = True
+            thread.join(20)
 
 
 @contextmanager

@@ -7,14 +7,16 @@ import re
 from typing import Any
 
 import httpx2
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from bursar import clock
-from bursar.access import people
+from bursar.access import people, sessions
 from bursar.access.models import Person
 from bursar.access.roles import Role
 from bursar.api import app
+from bursar.settings import AUTHENTICATION_BACKENDS
 from tests.shop import commit
 
 PASSWORD = "correct horse battery staple"
@@ -41,6 +43,17 @@ def add(role: Role, email: str = "") -> str:
         )
     )
     return address
+
+
+def session(role: Role) -> str:
+    """The key of a session of somebody of *role*, who signed in elsewhere."""
+    email, now = f"{role}@example.com", clock.now()
+    commit(lambda: people.add(email=email, name="x", role=role, password_hash="!", now=now))
+    person, kept = Person.objects.get(email=email), sessions.SessionStore()
+    kept[SESSION_KEY], kept[BACKEND_SESSION_KEY] = str(person.pk), AUTHENTICATION_BACKENDS[0]
+    kept[HASH_SESSION_KEY] = person.get_session_auth_hash()
+    kept.save()
+    return str(kept.session_key)
 
 
 class Office:

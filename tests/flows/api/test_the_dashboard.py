@@ -8,14 +8,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 from starlette.types import Message
 
 from bursar import clock, settings
-from bursar.access import keys, people, sessions
-from bursar.access.models import ApiKey, Person
+from bursar.access import keys, people
+from bursar.access.models import ApiKey
 from bursar.access.roles import DASHBOARD_READ, Role
 from bursar.api import app
 from bursar.api.border import callers, visitors
@@ -23,11 +22,11 @@ from bursar.api.dashboard.streaming import Streams
 from bursar.dashboard import board
 from bursar.dashboard.board import Board, Reading
 from bursar.dashboard.showing import feed
+from bursar.dashboard.watching import histories
 from bursar.decorators import cache_of
-from bursar.settings import AUTHENTICATION_BACKENDS
 from tests import boards
 from tests.conftest import Database
-from tests.flows.admin.office import served
+from tests.flows.admin.office import served, session
 from tests.shop import commit
 
 KeyMaker = Callable[..., dict[str, str]]
@@ -48,16 +47,10 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     cache_of(visitors._find).clear()
 
 
-def signed_in(role: Role = Role.VIEWER) -> TestClient:
+def signed_in() -> TestClient:
     """The browser of somebody who has signed in to the back office."""
-    email, now = f"{role}@example.com", clock.now()
-    commit(lambda: people.add(email=email, name="x", role=role, password_hash="!", now=now))
-    person, session = Person.objects.get(email=email), sessions.SessionStore()
-    session[SESSION_KEY], session[BACKEND_SESSION_KEY] = str(person.pk), AUTHENTICATION_BACKENDS[0]
-    session[HASH_SESSION_KEY] = person.get_session_auth_hash()
-    session.save()
     browser = stranger()
-    browser.cookies.set("bursar_session", session.session_key or "")
+    browser.cookies.set("bursar_session", session(Role.VIEWER))
     return browser
 
 
@@ -89,13 +82,13 @@ def test_a_person_sees_the_page_and_the_board(api: TestClient, shown: Board) -> 
     assert 'href="/dashboard"' in viewer.get("/admin/").text
 
 
-@pytest.mark.parametrize("session", ["ended", "of nobody", "no key"])
-def test_a_session_that_does_not_hold_opens_nothing(api: TestClient, session: str) -> None:
+@pytest.mark.parametrize("kept", ["ended", "of nobody", "no key"])
+def test_a_session_that_does_not_hold_opens_nothing(api: TestClient, kept: str) -> None:
     viewer = signed_in()
-    if session == "ended":
+    if kept == "ended":
         commit(lambda: people.change(email="viewer@example.com", is_active=False, now=clock.now()))
     else:
-        worth = "0" * 32 if session == "of nobody" else "../../etc/passwd"
+        worth = "0" * 32 if kept == "of nobody" else "../../etc/passwd"
         viewer.cookies.clear()
         viewer.cookies.set("bursar_session", worth)
     assert viewer.get("/dashboard").status_code == 303
@@ -133,6 +126,26 @@ def test_a_board_of_hundreds_is_sent_small(api: TestClient, key: KeyMaker, shown
     assert packed.json()["data"] == plain.json()["data"]
     assert packed.headers["Content-Encoding"] == "gzip"
     assert 2 * int(packed.headers["Content-Length"]) < len(plain.content)
+
+
+def test_how_a_source_was(api: TestClient, key: KeyMaker, shown: Board) -> None:
+    shown.put(boards.view("fx"))
+    now = clock.now()
+    points = [
+        histories.Point(source_key="fx", series="EUR/USD", at=now, value=v) for v in (1.0, 4.0)
+    ]
+    commit(lambda: histories.add(points))
+    address, header = "/v1/dashboard/history", key()
+    answer = api.get(address, params={"key": "fx", "back": "year"}, headers=header).json()
+    assert (answer["series"], answer["step_seconds"]) == ("EUR/USD", 86_400)
+    (span,) = answer["data"]
+    assert {**span, "at": ""} == {
+        "at": "", "count": 2, "low": 1.0, "high": 4.0, "mean": 2.5, "last": 4.0,
+    }  # fmt: skip
+    asked = {"key": "fx", "series": "seconds"}
+    assert api.get(address, params=asked, headers=header).json()["data"] == []
+    gone = api.get(address, params={"key": "gone"}, headers=header)
+    assert (gone.status_code, gone.json()["code"]) == (404, "unknown_source")
 
 
 # --- The stream ---------------------------------------------------------------------------------

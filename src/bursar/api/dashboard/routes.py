@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
-from typing import Annotated, Final
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Header, Query
 from starlette.requests import Request
@@ -11,13 +14,17 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bursar import clock, errors, settings
 from bursar.access import roles
+from bursar.api import answers
 from bursar.api.border import visitors
 from bursar.api.border.callers import Needs, needs
 from bursar.api.dashboard import shapes
 from bursar.api.dashboard.streaming import EventStream, Streams, TooManyStreams
+from bursar.api.reading import readers
 from bursar.api.routes.parameters import StrictRoute
 from bursar.dashboard import board
+from bursar.dashboard.declaring.entered import UnknownSource
 from bursar.dashboard.showing import feed, pages, wire
+from bursar.dashboard.watching import histories, observing
 from bursar.decorators import Unauthenticated, current_principal
 
 SCOPE: Final = roles.DASHBOARD_READ
@@ -35,6 +42,26 @@ After = Annotated[
     str | None, Query(max_length=40, description="A stream goes on from this `position`.")
 ]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", description="The same.")]
+
+
+Range = Literal["day", "week", "month", "year"]
+#: Of each range the width of its spans, in seconds, and how far back it goes.
+RANGES: Final[Mapping[Range, tuple[int, timedelta]]] = {
+    "day": (300, timedelta(days=1)),
+    "week": (3_600, timedelta(days=7)),
+    "month": (3_600, timedelta(days=30)),
+    "year": (86_400, timedelta(days=365)),
+}
+Key = Annotated[str, Query(min_length=1, max_length=80, description="A tile's `key`.")]
+Series = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=60,
+        pattern=r"^[^\x00-\x1f]+$",
+        description="A reading's name, or `seconds`.",
+    ),
+]
 
 
 class NoStatusPage(errors.NotFound):
@@ -94,6 +121,28 @@ def _stream(request: Request, position: str) -> Response:
             pause_seconds=feed.PAUSE_SECONDS,
         ),
     )
+
+
+@router.get("/history", **needs(SCOPE, shapes.History, UnknownSource))
+async def read_history(key: Key, series: Series = None, back: Range = "day") -> Response:
+    """Read how a source was: its first number, or the series asked for, in spans as wide as fits."""
+    view = board.current().get(key)
+    if view is None:
+        raise UnknownSource("no source of that key is on the dashboard")
+    numbers = (each.name for each in view.readings if isinstance(each.value, float))
+    wanted = series or next(numbers, observing.SECONDS)
+    step_seconds, before = RANGES[back]
+    since = clock.now() - before
+    spans = await readers.run(
+        lambda: histories.read(
+            source_key=key, series=wanted, step_seconds=step_seconds, since=since
+        )
+    )
+    body = answers.body_of({
+        "object": "history", "key": key, "series": wanted, "step_seconds": step_seconds,
+        "data": [dataclasses.asdict(span) for span in spans],
+    })  # fmt: skip
+    return Response(body, media_type="application/json")
 
 
 @status.get("/status")

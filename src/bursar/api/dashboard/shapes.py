@@ -40,6 +40,27 @@ class Tile(Told):
     )
 
 
+class Span(Told):
+    """What a series was from *at* on, for one step."""
+
+    at: datetime
+    count: int
+    low: float
+    high: float
+    mean: float
+    last: float
+
+
+class History(Told):
+    """How one series of a source was: spans of *step_seconds*, oldest first, none where nothing came."""
+
+    object: Literal["history"]
+    key: str
+    series: str
+    step_seconds: int
+    data: list[Span]
+
+
 class Dashboard(Told):
     """The board, or with `Accept: text/event-stream` a stream of it: `board`, `changes`, `beat`."""
 

@@ -134,6 +134,7 @@ const isOf = (tile, name) => name === "" || tile.view.state === name || (name ==
 function choose(name) {
   state = name;
   changed();
+  scrollTo(0, 0);
 }
 
 /** Hide what is not asked for, and count what there is of each state. */

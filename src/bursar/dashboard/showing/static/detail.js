@@ -1,5 +1,5 @@
 // What one tile tells in full, in a dialog that goes on changing while it is open.
-import { line } from "./tiles.js";
+import * as history from "./history.js";
 import { STATES, duration, moment, value, visible } from "./words.js";
 
 const dialog = document.getElementById("detail");
@@ -48,10 +48,6 @@ export function refresh(view) {
   find(".readings").replaceChildren(
     ...view.readings.map((each) => row(visible(each.name), `${value(each.value)} ${visible(each.unit)}`, each.level)),
   );
-  const points = line(view.spark, 640, 200);
-  find(".chart .line").setAttribute("d", points ? `M${points.replaceAll(" ", "L")}` : "");
-  find(".chart").setAttribute("aria-label", `The newest ${view.spark.length} points`);
-  find("figcaption").textContent = view.spark.length ? `The newest ${view.spark.length} points` : "";
   find(".facts").replaceChildren(...facts(view));
 }
 
@@ -59,6 +55,7 @@ export function open(view) {
   shown = view.key;
   refresh(view);
   dialog.showModal();
+  history.open(view);
 }
 
 /** The source is watched no longer. */
@@ -68,6 +65,7 @@ export function gone(key) {
 
 dialog.addEventListener("close", () => {
   shown = null;
+  history.close();
 });
 dialog.querySelector(".close").addEventListener("click", () => dialog.close());
 dialog.addEventListener("click", (event) => {

@@ -23,11 +23,15 @@ export function line(values, width, height) {
     .join(" ");
 }
 
+const told = (each) => `${visible(each.name)} ${value(each.value)} ${visible(each.unit)}`.trim();
+const beyond = (each) => each.level !== "ok";
+
+/** Why it is not well, if it is not; else what the large number is, and the others. */
 function noted(view) {
   if (view.reason) return visible(view.reason);
   const [first, ...others] = view.readings;
-  const told = others.map((each) => `${visible(each.name)} ${value(each.value)} ${visible(each.unit)}`.trim());
-  return [first ? visible(first.name) : "", ...told].filter(Boolean).join(" \u00b7 ");
+  if (view.readings.some(beyond)) return view.readings.filter(beyond).map((each) => `${told(each)}: ${each.level}`).join(" \u00b7 ");
+  return [first ? visible(first.name) : "", ...others.map(told)].filter(Boolean).join(" \u00b7 ");
 }
 
 export class Tile {
@@ -52,6 +56,7 @@ export class Tile {
     const [first] = view.readings;
     if (this.button.dataset.state !== view.state) this.button.dataset.state = view.state;
     this.write("title", visible(view.title));
+    if (this.button.title !== this.parts.title.data) this.button.title = this.parts.title.data;
     this.write("state", STATES[view.state]);
     this.write("value", first ? value(first.value) : "");
     this.write("unit", first ? visible(first.unit) : "");

@@ -51,3 +51,10 @@ export function ago(seconds) {
 export function moment(iso) {
   return full.format(new Date(iso));
 }
+
+const short = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" });
+
+/** A moment, in seconds since 1970, without its year. */
+export function day(seconds) {
+  return short.format(new Date(seconds * 1000));
+}
