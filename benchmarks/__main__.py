@@ -11,7 +11,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import accesslog, decorators, lists, machine, orders, pricing, providers
+from benchmarks import (
+    accesslog,
+    dashboard_page,
+    decorators,
+    lists,
+    machine,
+    orders,
+    pricing,
+    providers,
+)
 from benchmarks.records import Plan, Record
 
 BENCHMARKS: dict[str, Callable[[Plan, Console], list[Record]]] = {
@@ -21,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[Plan, Console], list[Record]]] = {
     "providers": providers.run,
     "pricing": pricing.run,
     "accesslog": accesslog.run,
+    "dashboard-page": dashboard_page.run,
 }
 
 
@@ -37,6 +47,7 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="ROWS", help="accesslog: rows, by comma")
     parser.add_argument("--long", action="store_true", help="accesslog: 12 GB in 2 GB too")
     parser.add_argument("--folder", type=Path, help="accesslog: where its logs lie for the while")
+    parser.add_argument("--minutes", type=float, help="dashboard-page: of memory watched, not 10")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the records there")
     told = parser.parse_args()
     unknown = [name for name in told.names if name not in BENCHMARKS]
@@ -53,6 +64,7 @@ def main() -> None:
         only=tuple(filter(None, told.only.split(","))),
         long=told.long,
         folder=told.folder,
+        minutes=told.minutes,
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # and clean up
     console = Console()

@@ -25,6 +25,8 @@ class Plan:
     only: tuple[str, ...] = ()
     long: bool = False
     folder: Path | None = None
+    #: Of dashboard-page: how long its memory is watched, None for its own while.
+    minutes: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -276,6 +276,38 @@ def serve(
 
 
 @app.command()
+def dashboard(
+    once: Annotated[bool, typer.Option("--once", help="Print it and end.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON and end.")] = False,
+    trouble: Annotated[bool, typer.Option("--trouble", help="Only what is not well.")] = False,
+    group: Annotated[str, typer.Option(help="Only this group.")] = "",
+    seconds: Annotated[float, typer.Option(min=0.5, max=3_600, help="Look so often.")] = 2.0,
+) -> None:
+    """Show the dashboard in the terminal, worst first, as it changes; Ctrl+C ends it."""
+    with started():
+        import functools
+        import time
+
+        from bursar import clock
+        from bursar.cli import tables
+        from bursar.dashboard.board import View
+        from bursar.dashboard.showing import terminal, wire
+        from bursar.dashboard.watching import keeping
+
+        def read() -> list[View]:
+            views = (known.view for known in keeping.load().values())
+            return terminal.chosen(views, trouble=trouble, group=group)
+
+        if json:
+            typer.echo(wire.whole(read(), version=0, now=clock.now()))
+        elif once or not tables.console.is_terminal:
+            tables.console.print(terminal.board(read(), now=clock.now()))
+        else:
+            sleep = functools.partial(time.sleep, seconds)
+            terminal.follow(read, console=tables.console, now=clock.now, sleep=sleep)
+
+
+@app.command()
 def demo(
     invoices: Annotated[
         Optional[Path],  # noqa: UP045

@@ -1,0 +1,117 @@
+"""
+The dashboard served for the benchmark of its page: sources made up, changing all the time.
+
+Every source changes once in `interval_seconds`; one of them, `probe`, changes ten times a second and
+tells as its reading when it did, in milliseconds, without the first digits. Its only argument is JSON; it prints
+its address and the key of a session once it serves, and ends when its standard input does.
+"""
+
+# The environment is set before Bursar is imported:
+# ruff: noqa: E402
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import socket
+import sys
+import threading
+import time
+
+from benchmarks import metering
+
+TASK = metering.task()
+os.environ["BURSAR_HOME"] = TASK["folder"]
+os.environ["BURSAR_LOG_LEVEL"] = "ERROR"
+
+import uvicorn
+
+from bursar.cli import starting
+from bursar.dashboard import board
+from bursar.dashboard.board import Reading, State, View
+
+PROBE_SECONDS = 0.1
+#: The page shortens larger numbers.
+MODULUS = 100_000_000
+GROUPS = 10
+STATES: tuple[State, ...] = ("ok", "warning", "critical", "failed")
+
+
+def main() -> None:
+    starting.start()
+    from bursar import clock
+    from bursar.api import app
+
+    shown, draw = board.current(), random.Random(2026)
+
+    def view(number: int, before: View | None) -> View:
+        value, now = draw.lognormvariate(5, 0.4), clock.now()
+        state = draw.choices(STATES, [97, 1, 1, 1])[0]
+        return View(
+            key=f"source-{number}", title=f"Source {number}", group=f"Group {number % GROUPS}",
+            kind="api", state=state, as_of=now, since=now, reason="" if state == "ok" else "slow",
+            readings=(Reading(name="latency", value=value, unit="ms"),
+                      Reading(name="queue", value=float(draw.randrange(50)))),
+            seconds=value / 1000, interval_seconds=TASK["interval_seconds"],
+            spark=((*before.spark, value) if before else tuple(
+                draw.lognormvariate(5, 0.4) for _ in range(60)))[-60:],
+        )  # fmt: skip
+
+    def move() -> None:
+        number, pause = 0, TASK["interval_seconds"] / TASK["sources"]
+        while True:
+            time.sleep(pause)
+            shown.put(view(number, shown.get(f"source-{number}")))
+            number = (number + 1) % TASK["sources"]
+
+    def probe() -> None:
+        one = dataclasses.replace(view(0, None), key="probe", title="Probe", group="A", state="ok")
+        while True:
+            reading = Reading(name="at", value=float(round(time.time() * 1000) % MODULUS))
+            shown.put(dataclasses.replace(one, readings=(reading,), as_of=clock.now()))
+            time.sleep(PROBE_SECONDS)
+
+    for number in range(TASK["sources"]):
+        shown.put(view(number, None))
+    server = uvicorn.Server(
+        uvicorn.Config(app.make(), http="httptools", lifespan="off", log_config=None)
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        for run in (move, probe):
+            threading.Thread(target=run, daemon=True).start()
+        threading.Thread(target=_end_with_input, args=[server], daemon=True).start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        print(json.dumps({"address": address, "session": _session()}), flush=True)
+        server.run(sockets=[listener])
+
+
+def _session() -> str:
+    """The key of a session of somebody who may see the dashboard."""
+    from django.conf import settings
+    from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+
+    from bursar import clock, groupcommit
+    from bursar.access import people, sessions
+    from bursar.access.models import Person
+
+    email, now = "viewer@example.com", clock.now()
+    groupcommit.commits.wait(
+        lambda: people.add(email=email, name="V", role="viewer", password_hash="!", now=now)
+    )
+    person, kept = Person.objects.get(email=email), sessions.SessionStore()
+    kept[SESSION_KEY] = str(person.pk)
+    kept[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
+    kept[HASH_SESSION_KEY] = person.get_session_auth_hash()
+    kept.save()
+    return str(kept.session_key)
+
+
+def _end_with_input(server: uvicorn.Server) -> None:
+    sys.stdin.read()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

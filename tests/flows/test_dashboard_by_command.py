@@ -1,0 +1,46 @@
+"""`bursar dashboard`: what the watcher wrote, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from bursar.dashboard.judging import Standing
+from bursar.dashboard.watching import keeping
+from bursar.dashboard.watching.observing import Known
+from tests import boards
+from tests.conftest import Database
+from tests.flows.test_command_line import Terminal, terminal
+from tests.shop import commit
+
+__all__ = ["terminal"]
+
+
+@pytest.fixture(autouse=True)
+def kept(database: Database) -> None:
+    """One source that is well and one that is not, as the watcher writes them."""
+    views = [boards.view("a"), boards.view("b", title="Labels", group="Mail", state="stale")]
+    known = [Known(view=each, standing=Standing(), first_at=boards.AT) for each in views]
+    commit(lambda: keeping.save(known, first=1))
+
+
+def test_the_dashboard_is_printed_worst_first(terminal: Terminal) -> None:
+    told = terminal.run("dashboard", "--once")
+    assert "Dashboard: 1 stale, 1 ok" in told
+    assert told.index("Labels") < told.index("Exchange rates")
+
+
+def test_the_dashboard_as_json_is_what_the_api_tells(terminal: Terminal) -> None:
+    told = json.loads(terminal.run("dashboard", "--json"))
+    assert [(each["key"], each["state"]) for each in told["data"]] == [("b", "stale"), ("a", "ok")]
+    assert told["data"][1]["readings"] == [
+        {"name": "EUR/USD", "value": 1.0831, "unit": "USD", "level": "ok"}
+    ]
+
+
+def test_only_what_is_asked_for(terminal: Terminal) -> None:
+    told = json.loads(terminal.run("dashboard", "--json", "--trouble"))
+    assert [each["key"] for each in told["data"]] == ["b"]
+    told = json.loads(terminal.run("dashboard", "--json", "--group", "Currencies"))
+    assert [each["key"] for each in told["data"]] == ["a"]

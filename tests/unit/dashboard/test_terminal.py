@@ -1,0 +1,78 @@
+"""The board in the terminal: worst first, what fits, and no text that does more than show itself."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+from rich.console import Console
+
+from bursar.dashboard.board import Reading
+from bursar.dashboard.showing import terminal
+from tests import boards
+
+
+def printed(shown: object, *, width: int = 200) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, height=20)
+    console.print(shown)
+    assert isinstance(console.file, io.StringIO)
+    return [line.rstrip() for line in console.file.getvalue().splitlines() if line.strip()]
+
+
+def test_a_board_worst_first() -> None:
+    views = [
+        boards.view("a", title="A", readings=(Reading(name="n", value=1234.5, unit="EUR"),)),
+        boards.view("b", title="B", state="failed", readings=(), as_of=None, reason="refused"),
+        boards.view("c", title="C", state="warning", spark=(),
+                    readings=(Reading(name="n", value="slow", level="warning"),)),
+    ]  # fmt: skip
+    found = terminal.chosen(views)
+    lines = printed(terminal.board(found, now=boards.AT + timedelta(seconds=40)))
+    assert lines[0] == "Dashboard: 1 failed, 1 warning, 1 ok"
+    assert [line.split() for line in lines[3:]] == [
+        ["failed", "Currencies", "B", "▁█▅", "never", "refused"],
+        ["warning", "Currencies", "C", "slow", "40", "s", "ago", "n", "slow:", "warning"],
+        ["ok", "Currencies", "A", "1,234.5", "EUR", "▁█▅", "40", "s", "ago"],
+    ]
+
+
+def test_what_is_chosen() -> None:
+    views = boards.many(100)
+    trouble = terminal.chosen(views, trouble=True)
+    assert {view.state for view in trouble} == {"failed", "critical", "stale", "warning"}
+    mail = terminal.chosen(views, group="Mail")
+    assert {view.group for view in mail} == {"Mail"}
+    assert len(terminal.chosen(views)) == 100
+
+
+def test_what_does_not_fit_is_counted() -> None:
+    lines = printed(terminal.board(boards.many(500), now=boards.AT, rows_max=5))
+    assert (len(lines), lines[-1]) == (9, "and 495 more")
+
+
+def test_an_empty_board_and_one_that_nobody_watches() -> None:
+    assert printed(terminal.board([], now=boards.AT)) == ["Dashboard: nothing is watched yet"]
+    late = boards.AT + timedelta(seconds=91)
+    lines = printed(terminal.board([boards.view()], now=late))
+    assert lines[-1] == "nothing is new: is `bursar serve` running?"
+
+
+def test_texts_that_mean_harm_show_themselves() -> None:
+    views = [boards.view(title=text, group=text, reason=text) for text in boards.HOSTILE]
+    told = "\n".join(printed(terminal.board(views, now=boards.AT), width=2_000))
+    assert not any(letter in told for letter in ("\x1b", "\x00", "\u202e"))
+    assert "\\u202eevil" in told
+
+
+def test_it_goes_on_until_it_is_interrupted() -> None:
+    read, waits = iter([[boards.view()], [boards.view(state="failed")]]), iter([None])
+
+    def sleep() -> None:
+        if next(waits, "over") == "over":
+            raise KeyboardInterrupt
+
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=20)
+    terminal.follow(lambda: next(read), console=console, now=lambda: boards.AT, sleep=sleep)
+    assert isinstance(console.file, io.StringIO)
+    told = console.file.getvalue()
+    assert told.index("1 ok") < told.index("1 failed")
