@@ -74,15 +74,14 @@ def beginning(at: datetime, step_seconds: int) -> datetime:
 def add(points: Iterable[Point]) -> None:
     """Count *points* into their spans; needs an open transaction."""
     groupcommit.require_transaction()
-    # By key, so that two processes would lock rows in one order.
-    rows = sorted(
-        (p.source_key, p.series, step, beginning(p.at, step), p.value)
-        for p in points
-        for step in KEPT
-    )
-    if rows:
-        several = [[key, series, step, fields.at(at), *[value] * 4]
-                   for key, series, step, at, value in rows]  # fmt: skip
+    # By key, so that two processes would lock rows in one order; then by time, for the last.
+    ordered = sorted(points, key=lambda p: (p.source_key, p.series, p.at))
+    if ordered:
+        several = [
+            [p.source_key, p.series, step, fields.at(beginning(p.at, step)), *[p.value] * 4]
+            for p in ordered
+            for step in KEPT
+        ]
         sql.run_many(ADD, several)
 
 
