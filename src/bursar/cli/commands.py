@@ -282,8 +282,19 @@ def dashboard(
     trouble: Annotated[bool, typer.Option("--trouble", help="Only what is not well.")] = False,
     group: Annotated[str, typer.Option(help="Only this group.")] = "",
     seconds: Annotated[float, typer.Option(min=0.5, max=3_600, help="Look so often.")] = 2.0,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether BURSAR_DASHBOARD is right.")
+    ] = False,
 ) -> None:
     """Show the dashboard in the terminal, worst first, as it changes; Ctrl+C ends it."""
+    with starting.set_up():
+        from bursar import settings
+        from bursar.dashboard.declaring import files
+
+        watched = files.load(settings.current.dashboard)
+    if check:
+        typer.echo(f"{len(watched.apis)} APIs and {len(watched.certificates)} certificates")
+        return
     with started():
         import functools
         import time

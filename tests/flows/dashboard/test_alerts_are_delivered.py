@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from email import message_from_bytes, policy
-from email.message import Message
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -148,7 +148,7 @@ class Mailbox:
 
     def __init__(self) -> None:
         self.port = 0
-        self.taken: list[tuple[list[str], Message]] = []
+        self.taken: list[tuple[list[str], EmailMessage]] = []
         self.refuses = ""
         self.busy = False
 
@@ -164,6 +164,7 @@ class Mailbox:
         if self.busy:
             return "451 try again later"
         message = message_from_bytes(envelope.content, policy=policy.default)
+        assert isinstance(message, EmailMessage)
         self.taken.append((list(envelope.rcpt_tos), message))
         return "250 OK"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 
@@ -24,7 +25,7 @@ def point(seconds: float, value: float, series: str = "n") -> Point:
 def test_spans_are_what_their_values_make(database: Database) -> None:
     points = [point(n * 37.0, float(n * 7919 % 101)) for n in range(200)]
     for start in range(0, len(points), 30):  # several in one commit, and several commits
-        commit(lambda start=start: histories.add(points[start : start + 30]))
+        commit(functools.partial(histories.add, points[start : start + 30]))
     for step in KEPT:
         spans: dict[datetime, list[float]] = defaultdict(list)
         for one in points:

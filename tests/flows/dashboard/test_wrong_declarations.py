@@ -1,0 +1,48 @@
+"""A file that is wrong stops what would watch by it, with its place, and changes nothing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from bursar import cli, settings
+from bursar.dashboard.models import WatchLease
+from tests.conftest import Database
+
+TOLD = "bad_source: watch.toml: [apis.rates] interval_seconds: from 10 to 86400"
+API = '[apis.rates]\nurl = "https://a.example"\n'
+
+
+def run(monkeypatch: pytest.MonkeyPatch, path: Path, *arguments: str) -> int:
+    current = settings.current.model_copy(update={"dashboard": path})
+    monkeypatch.setattr(settings, "current", current)
+    monkeypatch.setattr(sys, "argv", ["bursar", *arguments])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    return int(left.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    "command", [["serve", "--port", "0"], ["dashboard", "--once"], ["dashboard", "--check"]]
+)
+def test_a_wrong_file_is_told_with_table_and_field(
+    sqlite_only: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capfd: pytest.CaptureFixture[str], command: list[str],
+) -> None:  # fmt: skip
+    (tmp_path / "watch.toml").write_text(API + "interval_seconds = 1")
+    assert run(monkeypatch, tmp_path / "watch.toml", *command) == 1
+    printed = "".join(capfd.readouterr())
+    assert TOLD in " ".join(printed.split())
+    assert "Traceback" not in printed
+    assert WatchLease.objects.count() == 0
+
+
+def test_a_right_file_is_counted(
+    sqlite_only: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "watch.toml").write_text(API)
+    assert run(monkeypatch, tmp_path / "watch.toml", "dashboard", "--check") == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "1 APIs and 0 certificates"
