@@ -6,6 +6,9 @@ import { STATES, visible, zone } from "./words.js";
 
 const AGE_MS = 5_000;
 const NEWS_MAX = 3;
+/** What board.css makes of a tile and a heading: how high a group that is not drawn yet will be. */
+const TILE = { width: 235, height: 162 };
+const HEADING = 46;
 const find = (id) => document.getElementById(id);
 const board = find("board");
 const text = find("text");
@@ -143,17 +146,20 @@ function sift() {
   const asked = group.value;
   const number = Object.fromEntries(Object.keys(CHOICES).map((name) => [name, 0]));
   let seen = 0;
+  const columns = Math.max(1, Math.floor(board.clientWidth / TILE.width));
   for (const there of sections.values()) {
-    let any = false;
+    const before = seen;
     for (const tile of there.tiles) {
       const found = (asked === "" || there.name === asked) && terms.every((term) => tile.searched.includes(term));
       if (found) for (const name of ["", tile.view.state, ...(tile.view.state === "ok" ? [] : ["trouble"])]) number[name] += 1;
       const shown = found && isOf(tile, state);
       if (tile.item.hidden === shown) tile.item.hidden = !shown;
-      any = any || shown;
       seen += shown ? 1 : 0;
     }
+    const any = seen > before;
     if (there.section.hidden === any) there.section.hidden = !any;
+    const height = `auto ${HEADING + TILE.height * Math.ceil((seen - before) / columns)}px`;
+    if (there.height !== height) there.section.style.containIntrinsicHeight = there.height = height;
   }
   for (const [name, { button, count }] of Object.entries(counts)) {
     if (count.textContent !== `${number[name]}`) count.textContent = number[name];

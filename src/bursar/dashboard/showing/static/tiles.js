@@ -2,12 +2,12 @@
 import { STATES, ago, value, visible } from "./words.js";
 
 const template = document.getElementById("tile");
-const SPARK_WIDTH = 100;
-const SPARK_HEIGHT = 24;
+const SPARK_WIDTH = 600;
+const SPARK_HEIGHT = 120;
+const SPARK_EDGE = 6;
 
-/** The points of a line through *values*, in a box of the given size. */
-export function line(values, width, height) {
-  const numbers = values.filter(Number.isFinite);
+/** The points of a line through *numbers*; whole ones, for hundreds of tiles are drawn at once. */
+function line(numbers) {
   if (numbers.length < 2) return "";
   let low = Infinity;
   let high = -Infinity;
@@ -15,12 +15,15 @@ export function line(values, width, height) {
     if (each < low) low = each;
     if (each > high) high = each;
   }
-  const span = high - low || 1;
-  const rest = high === low ? height / 2 : 0;
-  const step = width / (numbers.length - 1);
-  return numbers
-    .map((each, at) => `${(at * step).toFixed(1)},${(height - 1 - rest - ((each - low) / span) * (height - 2)).toFixed(1)}`)
-    .join(" ");
+  const flat = high === low;
+  const size = flat ? 0 : (SPARK_HEIGHT - 2 * SPARK_EDGE) / (high - low);
+  const bottom = flat ? SPARK_HEIGHT / 2 : SPARK_HEIGHT - SPARK_EDGE;
+  const step = SPARK_WIDTH / (numbers.length - 1);
+  let points = "";
+  for (let at = 0; at < numbers.length; at += 1) {
+    points += `${Math.round(at * step)},${Math.round(bottom - (numbers[at] - low) * size)} `;
+  }
+  return points;
 }
 
 const told = (each) => `${visible(each.name)} ${value(each.value)} ${visible(each.unit)}`.trim();
@@ -61,7 +64,7 @@ export class Tile {
     this.write("value", first ? value(first.value) : "");
     this.write("unit", first ? visible(first.unit) : "");
     this.write("note", noted(view));
-    const points = line(view.spark, SPARK_WIDTH, SPARK_HEIGHT);
+    const points = line(view.spark);
     if (points !== this.points) {
       this.points = points;
       this.spark.setAttribute("points", points);

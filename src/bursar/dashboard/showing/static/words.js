@@ -1,5 +1,6 @@
 // Times, numbers and texts as people read them. Texts come from outside: nothing in one may hide or turn another.
 
+const PLAIN = /^[ -~]*$/;
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Zl}\p{Zp}]/gu;
 const small = new Intl.NumberFormat(undefined, { maximumSignificantDigits: 4 });
 const medium = new Intl.NumberFormat(undefined, { maximumFractionDigits: 4 });
@@ -18,6 +19,7 @@ export const STATES = {
 
 /** The text on one line, of characters that show themselves and nothing else. */
 export function visible(text) {
+  if (PLAIN.test(text)) return `${text}`;
   return String(text).replace(HIDDEN, (letter) => `\\u{${letter.codePointAt(0).toString(16)}}`);
 }
 
