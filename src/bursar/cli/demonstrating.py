@@ -100,6 +100,7 @@ def _tell(address: str, passwords: dict[str, str], token: str) -> None:
     )
     text = (
         f"[bold]back office[/]  {address}/admin/\n{words}\n"
+        f"[bold]dashboard[/]    {address}/dashboard\n"
         f"[bold]API[/]          {address}/docs\n"
         "  the key and a first call stand below\n"
         f"[bold]health[/]       {address}/readyz\n"

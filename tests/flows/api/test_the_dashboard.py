@@ -80,6 +80,8 @@ def test_a_person_sees_the_page_and_the_board(api: TestClient, shown: Board) -> 
     answer = viewer.get("/v1/dashboard")
     assert (answer.status_code, [each["key"] for each in answer.json()["data"]]) == (200, ["a"])
     assert 'href="/dashboard"' in viewer.get("/admin/").text
+    script = viewer.get("/static/dashboard/board.js")
+    assert (script.status_code, script.headers["Cache-Control"]) == (200, "no-cache")
 
 
 @pytest.mark.parametrize("kept", ["ended", "of nobody", "no key"])

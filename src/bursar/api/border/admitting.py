@@ -118,6 +118,9 @@ class _Answering:
                 headers["Content-Security-Policy"] = CONTENT_POLICY
             if self._scope["path"].startswith(("/v1/", "/hooks/")):
                 headers.setdefault("Cache-Control", "no-store")
+            elif self._scope["path"].startswith("/static/dashboard/"):
+                # Its modules are of one version: none may be an old one that a browser kept.
+                headers.setdefault("Cache-Control", "no-cache")
         await self._send(message)
 
     async def with_problem(self, error: errors.BursarError) -> None:
