@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance import driving
+
 ROOT = Path(__file__).parents[2]
 FIELDS = {
     "benchmark", "measure", "unit", "value", "peer", "peer_value", "ratio", "machine", "versions",
@@ -88,6 +90,22 @@ def test_pricing_writes_a_record_for_each_basket(tmp_path: Path) -> None:
         ("3 lines", "quotes/s"), ("100 lines", "quotes/s"),
     ]  # fmt: skip
     assert {frozenset(record) for record in records} == {frozenset(FIELDS)}
+
+
+def test_dashboard_page_writes_a_record_for_every_bar(tmp_path: Path) -> None:
+    driving.chromium()
+    file = tmp_path / "records.jsonl"
+    done = _bench(
+        "dashboard-page", "--quick", "--rounds=1", "--calls=5", "--minutes=0.02", f"--json={file}"
+    )
+    assert done.returncode == 0, done.stderr
+    assert [(record["measure"], record["unit"]) for record in _records(file)] == [
+        ("first paint", "ms"), ("all tiles painted", "ms"), ("all tiles painted, slowest", "ms"),
+        ("updates", "updates"), ("update, median", "ms"), ("update, P99", "ms"),
+        ("update, slowest", "ms"), ("watched", "min"), ("heap, first", "MB"), ("heap, last", "MB"),
+        ("heap, highest", "MB"), ("heap, growth", "MB/min"), ("nodes, first", "nodes"),
+        ("nodes, last", "nodes"),
+    ]  # fmt: skip
 
 
 def test_an_unknown_benchmark_is_named() -> None:

@@ -18,6 +18,7 @@ from bursar.access.models import ApiKey
 from bursar.access.roles import DASHBOARD_READ, Role
 from bursar.api import app
 from bursar.api.border import callers, visitors
+from bursar.api.dashboard import streaming
 from bursar.api.dashboard.streaming import Streams
 from bursar.dashboard import board
 from bursar.dashboard.board import Board, Reading
@@ -166,7 +167,7 @@ class Listener:
         }  # fmt: skip
         self.gone, self.asked = asyncio.Event(), False
         self.sent: asyncio.Queue[Message] = asyncio.Queue()
-        self.task = asyncio.ensure_future(made(self.scope, self.receive, self.sent.put))
+        self.task = asyncio.ensure_future(made(self.scope, self.receive, self.send))
 
     async def receive(self) -> Message:
         if not self.asked:
@@ -174,6 +175,9 @@ class Listener:
             return {"type": "http.request", "body": b"", "more_body": False}
         await self.gone.wait()
         return {"type": "http.disconnect"}
+
+    async def send(self, message: Message) -> None:
+        await self.sent.put(message)
 
     async def told(self) -> Message:
         return await asyncio.wait_for(self.sent.get(), 10)
@@ -251,6 +255,21 @@ def test_there_are_so_many_streams_and_so_many_of_one_caller(
             assert [await answered(another) for _ in range(2)] == [200, 503]
         async with listening(made, mine) as again:
             assert await again.began() == 200
+
+    asyncio.run(look())
+
+
+def test_who_takes_nothing_is_let_go(
+    api: TestClient, key: KeyMaker, shown: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streaming, "SEND_SECONDS_MAX", 0.01)
+    header, made = key(), app.make(admin=False)
+
+    async def look() -> None:
+        async with listening(made, header) as listener:
+            listener.sent = asyncio.Queue(maxsize=1)  # full with the head of the answer
+            await asyncio.wait_for(asyncio.shield(listener.task), 10)
+            assert len(made.state.streams) == 0
 
     asyncio.run(look())
 
