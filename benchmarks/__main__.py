@@ -13,6 +13,7 @@ from rich.console import Console
 
 from benchmarks import (
     accesslog,
+    dashboard,
     dashboard_page,
     decorators,
     lists,
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Plan, Console], list[Record]]] = {
     "providers": providers.run,
     "pricing": pricing.run,
     "accesslog": accesslog.run,
+    "dashboard": dashboard.run,
     "dashboard-page": dashboard_page.run,
 }
 
@@ -44,7 +46,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="rounds, instead of the usual number")
     parser.add_argument("--databases", default="sqlite,postgresql", help="one or both, by comma")
     parser.add_argument("--size", type=float, metavar="MB", help="accesslog: of a log, not 4,000")
-    parser.add_argument("--only", default="", metavar="ROWS", help="accesslog: rows, by comma")
+    parser.add_argument(
+        "--only", default="", metavar="ROWS", help="accesslog, dashboard: rows, by comma"
+    )
     parser.add_argument("--long", action="store_true", help="accesslog: 12 GB in 2 GB too")
     parser.add_argument("--folder", type=Path, help="accesslog: where its logs lie for the while")
     parser.add_argument("--minutes", type=float, help="dashboard-page: of memory watched, not 10")

@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from benchmarks import dashboard_simulated
+from benchmarks.dashboard_plan import Board
 from tests.acceptance import driving
 
 ROOT = Path(__file__).parents[2]
@@ -106,6 +110,41 @@ def test_dashboard_page_writes_a_record_for_every_bar(tmp_path: Path) -> None:
         ("heap, highest", "MB"), ("heap, growth", "MB/min"), ("nodes, first", "nodes"),
         ("nodes, last", "nodes"),
     ]  # fmt: skip
+
+
+def test_dashboard_writes_a_record_for_each_figure(tmp_path: Path) -> None:
+    file = tmp_path / "records.jsonl"
+    done = _bench(
+        "dashboard", "--quick", "--no-peers", "--rounds=1", "--only=processes,aborted",
+        f"--json={file}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    records = _records(file)
+    assert [(record["measure"], record["unit"], record["peer"]) for record in records] == [
+        ("calculations in 2 processes", "s", "in the loop"),
+        ("calculations in 2 processes", "s", "2 threads"),
+        ("calculations in 2 processes", "s", "1 process"),
+        ("tasks left by 20 aborted boards", "tasks", ""),
+        ("threads left by 20 aborted boards", "threads", ""),
+        ("descriptors left by 20 aborted boards", "descriptors", ""),
+    ]
+    assert [record["value"] for record in records[3:]] == [0, 0, 0]
+    assert {frozenset(record) for record in records} == {frozenset(FIELDS)}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_board_in_virtual_time_takes_exactly_what_its_slowest_source_takes(seed: int) -> None:
+    board = Board("usual", seed, 50)
+    plain, hedged = (dashboard_simulated.gather(board, hedging=on) for on in (False, True))
+    assert plain.seconds == pytest.approx(board.limit_seconds())
+    assert hedged.seconds <= plain.seconds + 0.001
+    assert hedged.calls <= plain.calls + 2
+
+
+def test_the_guides_board_has_its_sum_and_its_slowest() -> None:
+    board = Board("guide", 0, 20)
+    assert board.sum_seconds() == pytest.approx(8.0)
+    assert board.limit_seconds() == pytest.approx(0.58)
 
 
 def test_an_unknown_benchmark_is_named() -> None:

@@ -38,6 +38,9 @@ SMALL: dict[str, scenes.Task] = {
     "story_02_cache": {
         "calls": 30, "service_seconds": 0.001, "load": 0.5, "misses": 0.15, "seed": 1,
     },
+    "story_03_threads": {"profile": "quick", "count": 4},
+    "story_03_asyncio": {"profile": "quick", "count": 3},
+    "story_03_mixed": {"profile": "quick", "count": 4, "blocking": 2, "rounds": 1_000},
     "story_04_dequeue": {"length": 300, "taken": 250},
     "story_04_counting": {"orders": 500},
     "story_05_providers": {"instances": 50},

@@ -83,6 +83,7 @@ class Gathering:
         """Drop what is remembered of a source that is no more."""
         self._memory.kept.pop(key, None)
         self._memory.habits.pop(key, None)
+        self._memory.hosts.pop(key, None)  # its own, where it named none
 
     async def close(self) -> None:
         """End connections, processes and calls; a blocking call that still runs is left behind."""

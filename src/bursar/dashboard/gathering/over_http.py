@@ -18,8 +18,9 @@ from bursar.providers.over_http import after_seconds
 HEADERS = {"Accept-Encoding": "identity", "User-Agent": "bursar"}
 #: Statuses that another attempt may not meet.
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-#: How long an idle connection waits for the next gathering.
-KEPT_SECONDS = 75.0
+#: How long an idle connection waits for the next gathering, and how long a resolved name is believed:
+#: names are resolved in a few threads, and hundreds at once would wait for each other.
+KEPT_SECONDS, NAMES_KEPT_SECONDS = 75.0, 300
 
 Allows = Callable[[str], bool]
 AddressInfo = tuple[Any, Any, int, str, tuple[Any, ...]]
@@ -64,7 +65,7 @@ class Connections:
     def _open(self, allows: Allows | None) -> aiohttp.ClientSession:
         # How many calls run at once is decided above: waiting here would look like a slow source.
         connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=KEPT_SECONDS,
+            limit=0, keepalive_timeout=KEPT_SECONDS, ttl_dns_cache=NAMES_KEPT_SECONDS,
             socket_factory=None if allows is None else _guarded(allows),
         )  # fmt: skip
         session = self._sessions[allows] = aiohttp.ClientSession(

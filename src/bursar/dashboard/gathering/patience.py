@@ -16,7 +16,7 @@ SEEN_MIN = 8
 BOARD_MIN = 10
 #: The first wave of second attempts goes out when so few of a board are left, of those that may be
 #: hedged; the others are for second attempts that are late themselves.
-FEW_SHARE = 0.8
+FEW_SHARE = 7 / 8
 #: Nothing is late before this, whatever its habit.
 LATE_SECONDS_MIN = 0.02
 

@@ -1,0 +1,48 @@
+"""Ours: boards of the plan's APIs, one after the other by one engine."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import resource
+import time
+from typing import Any
+
+import orjson
+
+from benchmarks import metering
+from benchmarks.dashboard_plan import ATTEMPT_SECONDS, ATTEMPTS_MAX, DEADLINE_SECONDS, Board
+from bursar import logs
+from bursar.dashboard.gathering import fan_out
+from bursar.dashboard.gathering.sources import HttpSource
+from bursar.dashboard.gathering.tiles import State
+
+
+async def main(task: dict[str, Any]) -> list[dict[str, float]]:
+    told = []
+    async with fan_out.Gathering(hedging=task["hedging"], random=lambda: 1.0) as gathering:
+        for number, seed in enumerate(task["seeds"]):
+            board = Board(task["profile"], seed, task["count"])
+            sources = [
+                HttpSource(
+                    key=str(place), url=url, read=orjson.loads, attempt_seconds=ATTEMPT_SECONDS,
+                    attempts_max=ATTEMPTS_MAX,
+                )
+                for place, url in enumerate(board.urls(port=task["port"], run=f"{task['run']}-{number}"))
+            ]  # fmt: skip
+            began, cpu = time.perf_counter(), time.process_time()
+            tiles = await gathering.gather(sources, deadline_seconds=DEADLINE_SECONDS)
+            seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+            ok = sum(tile.state is State.OK for tile in tiles.values())
+            attempts = sum(tile.attempts for tile in tiles.values())
+            told.append({"seconds": seconds, "cpu": cpu, "ok": ok, "attempts": attempts})
+    return told
+
+
+if __name__ == "__main__":
+    task = metering.task()
+    logs.configure(stream=io.BytesIO())
+    boards = asyncio.run(main(task))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"boards": boards, "peak_mb": peak}))

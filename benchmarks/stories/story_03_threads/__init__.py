@@ -1,0 +1,1 @@
+"""A scene; `scene.py` tells what is played."""

@@ -1,0 +1,26 @@
+import asyncio
+import json
+import sys
+import time
+
+import orjson
+
+from benchmarks.dashboard_plan import Board
+from bursar.dashboard.gathering import fan_out
+from bursar.dashboard.gathering.sources import HttpSource
+
+task = json.loads(sys.argv[1])
+urls = Board(task["profile"], 0, task["count"]).urls(port=task["port"], run="ours")
+sources = [HttpSource(key=url, url=url, read=orjson.loads) for url in urls]
+
+
+async def board():
+    async with fan_out.Gathering() as gathering:
+        began = time.perf_counter()
+        tiles = await gathering.gather(sources, deadline_seconds=3)
+        return tiles, time.perf_counter() - began
+
+
+tiles, seconds = asyncio.run(board())
+total = sum(tile.value["value"] for tile in tiles.values())
+print(json.dumps({"answer": total, "figures": {"board, s": seconds}}))
