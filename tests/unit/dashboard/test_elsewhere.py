@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import threading
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -109,8 +108,8 @@ def test_no_process_is_started_before_it_is_needed() -> None:
 # --- Threads ------------------------------------------------------------------------------------
 
 
-def test_no_more_threads_than_allowed_run_at_once() -> None:
-    lock = threading.Lock()
+def test_as_many_threads_as_allowed_run_at_once_and_no_more() -> None:
+    lock, three = threading.Lock(), threading.Barrier(3, timeout=30)
     running = most = 0
 
     def block() -> None:
@@ -118,7 +117,7 @@ def test_no_more_threads_than_allowed_run_at_once() -> None:
         with lock:
             running += 1
             most = max(most, running)
-        time.sleep(0.002)
+        three.wait()  # for two others, so that no fewer will do
         with lock:
             running -= 1
 
