@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import resource
@@ -43,6 +44,7 @@ async def main(task: dict[str, Any]) -> list[dict[str, float]]:
 if __name__ == "__main__":
     task = metering.task()
     logs.configure(stream=io.BytesIO())
+    gc.freeze()  # as `bursar serve` does
     boards = asyncio.run(main(task))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"boards": boards, "peak_mb": peak}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import json
 import resource
 import time
@@ -20,10 +21,10 @@ from benchmarks.dashboard_plan import (
     Board,
 )
 
-Boards = Callable[[list[str]], int]
+Boards = Callable[[list[str], dict[str, str]], int]
 
 
-def _asking(count: int) -> Callable[[str], bool]:
+def _asking(count: int) -> Callable[[str, dict[str, str]], bool]:
     import requests
     from requests.adapters import HTTPAdapter
 
@@ -31,10 +32,10 @@ def _asking(count: int) -> Callable[[str], bool]:
     # As many connections are kept as there are hosts: its default of ten would make it slower.
     session.mount("http://", HTTPAdapter(pool_connections=count, pool_maxsize=count))
 
-    def ask(url: str) -> bool:
+    def ask(url: str, header: dict[str, str]) -> bool:
         for number in range(ATTEMPTS_MAX):
             try:
-                response = session.get(url, timeout=ATTEMPT_SECONDS)
+                response = session.get(url, headers=header, timeout=ATTEMPT_SECONDS)
                 if response.status_code == 200:
                     return bool(response.json())
             except requests.RequestException:
@@ -48,15 +49,16 @@ def _asking(count: int) -> Callable[[str], bool]:
 
 def sequential(count: int) -> Boards:
     ask = _asking(count)
-    return lambda urls: sum(map(ask, urls))
+    return lambda urls, header: sum(ask(url, header) for url in urls)
 
 
 def threads(count: int) -> Boards:
     ask = _asking(count)
     pool = ThreadPoolExecutor(20)
 
-    def board(urls: list[str]) -> int:
-        return sum(done.result() for done in as_completed(pool.submit(ask, url) for url in urls))
+    def board(urls: list[str], header: dict[str, str]) -> int:
+        futures = [pool.submit(ask, url, header) for url in urls]
+        return sum(done.result() for done in as_completed(futures))
 
     return board
 
@@ -73,11 +75,11 @@ def httpx(count: int, *, hurried: bool = True) -> Boards:
     limits = library.Limits(max_connections=None, max_keepalive_connections=count)
     client = library.AsyncClient(limits=limits, timeout=None)
 
-    async def ask(url: str) -> bool:
+    async def ask(url: str, header: dict[str, str]) -> bool:
         for number in range(ATTEMPTS_MAX):
             try:
                 async with asyncio.timeout(attempt_seconds):
-                    response = await client.get(url)
+                    response = await client.get(url, headers=header)
                 if response.status_code == 200:
                     return bool(response.json())
             except (TimeoutError, library.HTTPError):
@@ -86,14 +88,14 @@ def httpx(count: int, *, hurried: bool = True) -> Boards:
                 await asyncio.sleep(PAUSES[number])
         return False
 
-    async def gather(urls: list[str]) -> int:
-        tasks = [asyncio.create_task(ask(url)) for url in urls]
+    async def gather(urls: list[str], header: dict[str, str]) -> int:
+        tasks = [asyncio.create_task(ask(url, header)) for url in urls]
         done, late = await asyncio.wait(tasks, timeout=deadline_seconds)
         for task in late:
             task.cancel()
         return sum(task.result() for task in done)
 
-    return lambda urls: runner.run(gather(urls))
+    return lambda urls, header: runner.run(gather(urls, header))
 
 
 CLIENTS: dict[str, Callable[[int], Boards]] = {
@@ -109,15 +111,16 @@ def main(task: dict[str, Any]) -> list[dict[str, float]]:
     told = []
     for number, seed in enumerate(task["seeds"]):
         board = Board(task["profile"], seed, task["count"])
-        urls = board.urls(port=task["port"], run=f"{task['run']}-{number}")
+        urls, header = board.urls(port=task["port"]), board.header(f"{task['run']}-{number}")
         began, cpu = time.perf_counter(), time.process_time()
-        ok = ask_all(urls)
+        ok = ask_all(urls, header)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         told.append({"seconds": seconds, "cpu": cpu, "ok": ok})
     return told
 
 
 if __name__ == "__main__":
+    gc.freeze()  # as ours does
     boards = main(metering.task())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"boards": boards, "peak_mb": peak}), flush=True)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 #: Every client: an attempt's time-out, how often it tries, its pauses between, and the whole's end.
 ATTEMPT_SECONDS, ATTEMPTS_MAX, PAUSES, DEADLINE_SECONDS = 1.0, 3, (0.05, 0.1), 3.0
+HEADER = "X-Board"
 #: More attempts than any client makes at one source.
 _DRAWN = 8
 
@@ -48,13 +49,25 @@ class Board:
         """What all take one after the other."""
         return sum(map(_alone, self.plan()))
 
-    def urls(self, *, port: int, run: str) -> list[str]:
-        """An address for each, at a host of its own: all of 127.0.0.0/8 leads to this machine."""
+    def urls(self, *, port: int, run: str = "") -> list[str]:
+        """
+        An address for each, at a host of its own: all of 127.0.0.0/8 leads to this machine.
+
+        Without *run* they are the same for every board, which `header` then names.
+        """
+        before = f"/{self.named(run)}" if run else ""
         return [
-            f"http://127.1.{number // 250}.{number % 250 + 1}:{port}"
-            f"/{self.profile}/{self.seed}/{self.count}/{run}/{number}"
+            f"http://127.1.{number // 250}.{number % 250 + 1}:{port}{before}/{number}"
             for number in range(self.count)
         ]
+
+    def named(self, run: str) -> str:
+        """This board, asked in *run*: every run meets the attempts from the first on."""
+        return f"{self.profile}/{self.seed}/{self.count}/{run}"
+
+    def header(self, run: str) -> dict[str, str]:
+        """The header that names the board."""
+        return {HEADER: self.named(run)}
 
 
 @functools.lru_cache(8)

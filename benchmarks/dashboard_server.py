@@ -1,13 +1,14 @@
 """
 The made-up APIs, in a process of their own: prints its port, then answers as the plan says.
 
-Every run of a client has a name of its own, so that each meets the attempts from the first on.
+Which board is asked is told in the path, or in a header beside it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -16,7 +17,7 @@ from typing import cast
 
 import uvloop
 
-from benchmarks.dashboard_plan import Board
+from benchmarks.dashboard_plan import HEADER, Board
 from benchmarks.machine import ROOT
 
 BODY = b'{"name": "an API of the benchmark", "value": 1234.5, "unit": "EUR", "open": [1, 2, 3]}'
@@ -26,6 +27,8 @@ ANSWERS = {
     ).encode() + BODY
     for status in (200, 503)
 }  # fmt: skip
+
+NAMED = re.compile(rf"(?im)^{HEADER}: *(\S+)")
 
 _calls: Counter[tuple[str, ...]] = Counter()
 
@@ -41,9 +44,13 @@ class Api(asyncio.Protocol):
         self._read += data
         if not self._read.endswith(b"\r\n\r\n"):
             return
-        path = self._read.split(b" ", 2)[1].decode()
+        head = self._read.decode()
         self._read = b""
-        _, *parts = path.split("/")
+        _, *parts = head.split(" ", 2)[1].split("/")
+        if len(parts) == 1:
+            named = NAMED.search(head)
+            assert named is not None
+            parts = [*named[1].split("/"), *parts]
         profile, seed, count, _, number = parts
         attempt = Board(profile, int(seed), int(count)).plan()[int(number)][_calls[*parts]]
         _calls[*parts] += 1

@@ -74,12 +74,13 @@ WAYS: dict[str, Answer] = {
 
 
 class Apis:
-    """The server: its *port*, and how often each path was asked for."""
+    """The server: its *port*, how often each path was asked for, and with which headers."""
 
     def __init__(self) -> None:
         self.port = 0
         self.asked: Counter[str] = Counter()
         self.connections = 0
+        self.heads: list[str] = []
 
     def url(self, path: str, *, scheme: str = "http", host: str = "127.0.0.1") -> str:
         return f"{scheme}://{host}:{self.port}{path}"
@@ -93,6 +94,7 @@ class Apis:
                     writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
                     break
                 head = first + await reader.readuntil(b"\r\n\r\n")
+                self.heads.append(head.decode())
                 path = head.split(b" ")[1].decode()
                 self.asked[path] += 1
                 await WAYS[path.partition("?")[0]](reader, writer)

@@ -130,6 +130,22 @@ def test_a_connection_serves_one_gathering_after_the_other() -> None:
     assert asyncio.run(main()) == (1, 5)
 
 
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic dTpw"}])
+def test_every_gathering_sends_the_same_headers(headers: dict[str, str]) -> None:
+    async def main() -> list[str]:
+        async with faulty_apis.serving() as apis, fan_out.Gathering() as gathering:
+            host = "127.0.0.1" if headers else "u:p@127.0.0.1"
+            asked = source(apis, "/ok", url=apis.url("/ok", host=host), headers=headers)
+            for _ in range(3):
+                await gathering.gather([asked], deadline_seconds=20)
+            return apis.heads
+
+    first, *others = asyncio.run(main())
+    assert "\r\nAuthorization: Basic dTpw\r\n" in first
+    assert "\r\nAccept-Encoding: identity\r\n" in first
+    assert others == [first, first]
+
+
 def test_nobody_listens() -> None:
     async def main() -> Tile[Any]:
         async with faulty_apis.serving() as apis:

@@ -64,11 +64,11 @@ class HttpSource(Generic[T]):
     body_bytes_max: int = BODY_BYTES_MAX
     at_once: int = AT_ONCE
     allows: Callable[[str], bool] | None = None
+    host: str = field(init=False)
+    """Whom a circuit and a limit are for: host and port, as the address has them."""
 
-    @property
-    def host(self) -> str:
-        """Whom a circuit and a limit are for: host and port, as the address has them."""
-        return urlsplit(self.url).netloc.rpartition("@")[2]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "host", urlsplit(self.url).netloc.rpartition("@")[2])
 
     @property
     def repeatable(self) -> bool:
