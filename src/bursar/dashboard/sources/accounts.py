@@ -21,7 +21,7 @@ from bursar.money import exponent_of
 from bursar.payments import accounts, disputing
 from bursar.payments.models import Attempt, Fact
 from bursar.payments.states import AttemptStatus
-from bursar.providers import breaking
+from bursar.providers import breaking, over_http
 from bursar.providers.base import Kind, MovementStatus, PaymentProvider
 from bursar.providers.powers import TellsBalance
 from bursar.queue.models import Job
@@ -90,26 +90,25 @@ def _api(key: str, name: str) -> Source | None:
 
 async def of_provider(provider: PaymentProvider) -> Answer:
     """
-    What a provider says it owes us, and whether it is being asked at all.
+    What a provider says it owes us and, where it is asked over HTTP, how its circuit is.
 
     :raises errors.Unavailable: if it cannot be asked.
     """
     assert isinstance(provider, TellsBalance)
     told = await provider.balances()
     owed = tuple(_amount("owes", currency, minor) for currency, minor in sorted(told.items()))
-    return (*owed, _circuit(provider.name))
+    if not isinstance(provider, over_http.JsonOverHttp):
+        return owed
+    state = over_http.circuit_of(provider).state
+    return (*owed, Raw(name="circuit", value=state.replace("_", " "), level=_CIRCUITS[state]))
 
 
-def _circuit(provider: str) -> Raw:
-    """The worst circuit to a provider in this process."""
-    states = [circuit.state for circuit in breaking.circuits if circuit.name == provider]
-    order = (breaking.State.CLOSED, breaking.State.HALF_OPEN, breaking.State.OPEN)
-    state = max(states, key=order.index, default=breaking.State.CLOSED)
-    levels: dict[breaking.State, Level] = {
-        breaking.State.CLOSED: "ok", breaking.State.HALF_OPEN: "warning",
-        breaking.State.OPEN: "critical",
-    }  # fmt: skip
-    return Raw(name="circuit", value=state.value.replace("_", " "), level=levels[state])
+#: How bad the state of a provider's circuit is; while it is open the API is not asked at all.
+_CIRCUITS: Final[Mapping[breaking.State, Level]] = {
+    breaking.State.CLOSED: "ok",
+    breaking.State.HALF_OPEN: "warning",
+    breaking.State.OPEN: "critical",
+}
 
 
 def of_books(name: str, *, now: datetime) -> Answer:

@@ -26,7 +26,7 @@ def watch(*, name: str, certificate: Certificate, now: Callable[[], datetime] = 
     key = f"certificate:{name}"
     seconds = certificate.timeout_seconds
     return Watch(
-        key=key, title=certificate.title or certificate.host,
+        key=key, title=certificate.title or certificate.host[:120],
         group=certificate.group or "Certificates", kind="certificate",
         source=CoroutineSource(
             key=key, function=functools.partial(look, certificate, now=now),

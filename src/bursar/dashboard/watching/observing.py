@@ -59,7 +59,7 @@ def observe(watch: Watch, tile: Tile[Answer], known: Known | None, *, now: datet
         key=watch.key, title=watch.title, group=watch.group, kind=watch.kind, state=state,
         readings=readings, as_of=as_of,
         since=known.view.since if known is not None and known.view.state == state else now,
-        reason="" if answered else tile.reason[:REASON_LETTERS_MAX] or "no answer",
+        reason="" if answered else _printable(tile.reason) or "no answer",
         seconds=tile.seconds, interval_seconds=watch.interval_seconds,
         spark=_spark(known, readings, numbers),
     )  # fmt: skip
@@ -68,6 +68,12 @@ def observe(watch: Watch, tile: Tile[Answer], known: Known | None, *, now: datet
         known=Known(view=view, standing=after, first_at=first_at), numbers=numbers,
         alert=(standing.told, after.told) if after.told != standing.told else None,
     )  # fmt: skip
+
+
+def _printable(reason: str) -> str:
+    """A reason that any database takes: it may repeat what a foreign API said."""
+    letters = (letter if letter.isprintable() else " " for letter in reason[:REASON_LETTERS_MAX])
+    return "".join(letters).strip()
 
 
 def _judged(

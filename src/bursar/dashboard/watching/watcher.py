@@ -69,7 +69,7 @@ class Watcher:
         self._watches: dict[str, Watch] = {}
         self._known: dict[str, Known] = {}
         self._due: dict[str, float] = {}
-        self._looked = self._pruned = -PRUNE_SECONDS
+        self._looked = self._pruned = self._extended = -PRUNE_SECONDS
         self._rounds: set[asyncio.Task[None]] = set()
         self._asked: set[str] = set()
         self._unwritten: dict[str, Known] = {}
@@ -237,6 +237,8 @@ class Watcher:
     async def _write(self) -> None:
         states, changes = dict(self._unwritten), dict(self._changes)
         points, gone, now = list(self._points), set(self._gone), self._now()
+        if not (states or changes or gone) and self._monotonic() - self._extended < LOOK_SECONDS:
+            return
         shown = [observing.to_json(change.view.readings) for change in changes.values()]
 
         def write() -> None:
@@ -247,6 +249,7 @@ class Watcher:
             raising.raise_all(list(changes.values()), readings=shown, now=now)
 
         await groupcommit.commits.run(write)
+        self._extended = self._monotonic()
         for key, known in states.items():
             if self._unwritten.get(key) is known:
                 del self._unwritten[key]
