@@ -219,6 +219,21 @@ def test_a_source_that_is_watched_no_more_leaves_and_its_alert_ends(database: Da
     asyncio.run(story())
 
 
+def test_what_many_tell_at_once_is_written_in_parts(sqlite_only: Database) -> None:
+    async def story() -> None:
+        async with serving() as server:
+            many = "".join(f'[apis.a{n}]\nurl = "{server.url}/{n}"\n' for n in range(120))
+            async with staged(many) as stage:
+                await stage.pass_by(60)
+                assert {view.state for view in stage.board.views()} == {"ok"}
+                seqs = await read(lambda: list(SourceState.objects.values_list("seq", flat=True)))
+                assert sorted(seqs) == [*range(1, 121)]
+                spans = HistoryBucket.objects.filter(series="seconds", step_seconds=300)
+                assert await read(spans.count) == 120
+
+    asyncio.run(story())
+
+
 # --- One leads, others follow ---------------------------------------------------------------------
 
 

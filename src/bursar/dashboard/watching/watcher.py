@@ -40,8 +40,10 @@ LOOK_SECONDS: Final = 5.0
 PRUNE_SECONDS: Final = 3_600.0
 #: Beyond a source's own time, for a round to end.
 _GRACE_SECONDS: Final = 1.0
-#: Points that wait to be written while the database is away; older ones are dropped.
-_POINTS_MAX: Final = 20_000
+#: Points of a source that wait while the database is away; older ones are dropped.
+_POINTS_MAX: Final = 1_000
+#: So many states in one commit: payments wait for it, too.
+_WRITTEN_MAX: Final = 50
 
 log = logs.get(__name__)
 
@@ -73,7 +75,7 @@ class Watcher:
         self._rounds: set[asyncio.Task[None]] = set()
         self._asked: set[str] = set()
         self._unwritten: dict[str, Known] = {}
-        self._points: list[Point] = []
+        self._points: dict[str, list[Point]] = {}
         self._changes: dict[str, Change] = {}
         self._gone: set[str] = set()
         self._seq = 0
@@ -162,6 +164,7 @@ class Watcher:
             )
         self._due.pop(key, None)
         self._unwritten.pop(key, None)
+        self._points.pop(key, None)
         self._gone.add(key)
         self._board.remove(key)
         self._gathering.forget(key)
@@ -217,11 +220,12 @@ class Watcher:
         seen = observing.observe(watch, tile, self._known.get(watch.key), now=now)
         known = self._known[watch.key] = self._unwritten[watch.key] = seen.known
         self._board.put(known.view)
-        self._points += [
+        points = self._points.setdefault(watch.key, [])
+        points += [
             Point(source_key=watch.key, series=series, at=known.view.as_of or now, value=value)
             for series, value in seen.numbers.items()
         ]
-        del self._points[:-_POINTS_MAX]
+        del points[:-_POINTS_MAX]
         if seen.alert is not None:
             before, after = seen.alert
             self._alert(
@@ -235,27 +239,39 @@ class Watcher:
     # --- Writing ------------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        states, changes = dict(self._unwritten), dict(self._changes)
-        points, gone, now = list(self._points), set(self._gone), self._now()
-        if not (states or changes or gone) and self._monotonic() - self._extended < LOOK_SECONDS:
+        """Write what came, and extend the lease if only that is left to do."""
+        keys = list(self._unwritten)
+        idle = not (keys or self._changes or self._gone)
+        if idle and self._monotonic() - self._extended < LOOK_SECONDS:
             return
-        shown = [observing.to_json(change.view.readings) for change in changes.values()]
+        for start in range(0, max(len(keys), 1), _WRITTEN_MAX):
+            await self._write_some(keys[start : start + _WRITTEN_MAX])
+
+    async def _write_some(self, keys: list[str]) -> None:
+        """Write the states of *keys* with all that belongs to them, in one commit."""
+        states = {key: self._unwritten[key] for key in keys}
+        points = {key: list(self._points.get(key, ())) for key in keys}
+        # Each with its state; those of sources that are gone have none.
+        changes = [c for c in self._changes.values()
+                   if c.view.key in states or c.view.key not in self._unwritten]  # fmt: skip
+        gone, now = set(self._gone), self._now()
+        shown = [observing.to_json(change.view.readings) for change in changes]
 
         def write() -> None:
             first = leading.number(len(states), token=self._token, now=leasing.database_time())
             keeping.save(states.values(), first=first)
             keeping.forget(gone)
-            histories.add(points)
-            raising.raise_all(list(changes.values()), readings=shown, now=now)
+            histories.add(point for several in points.values() for point in several)
+            raising.raise_all(changes, readings=shown, now=now)
 
         await groupcommit.commits.run(write)
         self._extended = self._monotonic()
         for key, known in states.items():
             if self._unwritten.get(key) is known:
                 del self._unwritten[key]
-        for alert_id in changes:
-            self._changes.pop(alert_id, None)
-        del self._points[: len(points)]
+            del self._points.get(key, [])[: len(points[key])]
+        for change in changes:
+            self._changes.pop(change.alert_id, None)
         self._gone -= gone
 
     async def _follow(self) -> None:
