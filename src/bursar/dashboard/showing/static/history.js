@@ -41,7 +41,9 @@ function pieces(spans, step) {
 
 function draw({ data, step_seconds: step }) {
   const until = Date.now() / 1000;
-  const seconds = RANGES[range][1];
+  // Of a source that is watched since an hour, a day is shown as that hour.
+  const known = data.length ? until - Date.parse(data[0].at) / 1000 : 0;
+  const seconds = known > 0 ? Math.min(RANGES[range][1], known) : RANGES[range][1];
   let low = Infinity;
   let high = -Infinity;
   for (const span of data) {
