@@ -126,7 +126,7 @@ def test_the_main_job_closes_its_books_and_tampering_with_them_is_found(
 ) -> None:
     first = terminal.run("demo", "--once", "--counterpart-port", "0")
     assert "54 orders of 139 lines" in first
-    assert "20 invariants checked" in first
+    assert "24 invariants checked" in first
     assert "the books close" in first
     again = terminal.run("demo", "--once")
     assert again.count("imported before; nothing changed") == 2

@@ -87,6 +87,45 @@ def test_test_mode_reads_the_env_file_below_the_environment(
     assert (loaded.time_zone, loaded.log_level) == ("Europe/Paris", "DEBUG")
 
 
+HOOK = {"ALERT_WEBHOOK": "https://hooks.example/x", "ALERT_WEBHOOK_SECRET": f"whsec_{'A' * 32}"}
+MAIL = {
+    "ALERT_EMAILS": "a@b.example, c@d.example", "ALERT_EMAIL_FROM": "bursar@b.example",
+    "SMTP_URL": "smtp://me:pw@mail.example",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("told", "message"),
+    [
+        (HOOK | {"ALERT_WEBHOOK": "hooks.example"}, "BURSAR_ALERT_WEBHOOK: an address that begins"),
+        (HOOK | {"ALERT_WEBHOOK_SECRET": ""}, "SECRET: whsec_ and base64 of 24 to 64 bytes"),
+        (HOOK | {"ALERT_WEBHOOK_SECRET": "whsec_AAAA"}, "SECRET: whsec_ and base64 of 24 to 64"),
+        (HOOK | {"ALERT_WEBHOOK_SECRET": "whsec_!!!!"}, "SECRET: whsec_ and base64 of 24 to 64"),
+        ({"ALERT_WEBHOOK": "https://a.example"}, "needs BURSAR_ALERT_WEBHOOK_SECRET"),
+        (MAIL | {"ALERT_EMAILS": "a@b.example,nobody"}, "BURSAR_ALERT_EMAIL_FROM: addresses"),
+        (MAIL | {"ALERT_EMAIL_FROM": ""}, "BURSAR_ALERT_EMAIL_FROM: addresses"),
+        (MAIL | {"ALERT_EMAIL_FROM": "a@b.example\nBcc: x@y.example"}, "EMAIL_FROM: addresses"),
+        (MAIL | {"SMTP_URL": "mail.example"}, "needs BURSAR_SMTP_URL, such as smtp://host:587"),
+        ({key: MAIL[key] for key in ("ALERT_EMAILS", "ALERT_EMAIL_FROM")}, "needs BURSAR_SMTP_URL"),
+    ],
+)
+def test_alerts_that_could_not_be_sent_are_told_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, told: dict[str, str], message: str
+) -> None:
+    for name, value in told.items():
+        monkeypatch.setenv(f"BURSAR_{name}", value)
+    with pytest.raises(settings.BadSettings) as caught:
+        settings.load()
+    assert message in str(caught.value)
+    assert "whsec_A" not in str(caught.value)
+
+
+def test_alerts_by_both_channels(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (HOOK | MAIL).items():
+        monkeypatch.setenv(f"BURSAR_{name}", value)
+    assert "hooks.example" not in repr(settings.load())
+
+
 @pytest.mark.parametrize("where", ["environment", "file"])
 def test_live_mode_refuses_an_env_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
