@@ -8,9 +8,15 @@ import sys
 def main() -> None:
     """Run the command line; an error that a person can mend is one line, not a traceback."""
     from bursar import errors
-    from bursar.cli.commands import app
 
     try:
+        if sys.argv[1:2] == ["traffic"]:
+            from bursar.cli import traffic
+
+            traffic.main(sys.argv[2:])
+            sys.exit(0)
+        from bursar.cli.commands import app
+
         app(prog_name="bursar")
     except errors.BursarError as error:
         from bursar.cli import tables

@@ -27,7 +27,6 @@ app.add_typer(reviews, name="reviews")
 app.add_typer(access.keys, name="keys")
 app.add_typer(access.users, name="users")
 app.add_typer(reconciling.disputes, name="disputes")
-app.add_typer(traffic.traffic, name="traffic", help="Read access logs of any size.")
 app.command("reconcile")(reconciling.reconcile)
 app.command("price")(pricing.price)
 providers.command("check")(reconciling.check)
@@ -36,6 +35,14 @@ Setting = Annotated[
     Optional[list[str]],  # noqa: UP045  (Typer reads this at run time)
     typer.Option("--set", metavar="NAME=VALUE", help="A setting of the provider; repeatable."),
 ]
+
+
+@app.command("traffic", add_help_option=False, context_settings={
+    "allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": [],
+})  # fmt: skip
+def read_traffic(context: typer.Context) -> None:
+    """Read access logs of any size."""
+    traffic.main(context.args)
 
 
 @app.command()

@@ -1,91 +1,120 @@
-"""`bursar traffic`: access logs read and shown; it needs no installation and no Django."""
+"""
+`bursar traffic`: access logs read and shown; it needs no installation and no Django.
+
+Its options are read by argparse, as Typer, which the other commands use, takes 12 MB to read one: a
+quarter of all that this command may take.
+"""
 
 from __future__ import annotations
 
+import argparse
+import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
-
-import typer
-import typer.core
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from bursar.accesslog.report import Report
 
 #: The report is whole / an input was cut, and the report says so.
 INCOMPLETE_EXIT = 4
+_TOP_MAX, _PROCESSES_MAX = 100_000, 256
 
 
-class _ReadsByDefault(typer.core.TyperGroup):
-    """`bursar traffic FILE` is `bursar traffic read FILE`; a file named merge is ./merge."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args[:1] not in (["merge"], ["read"]):
-            args = ["read", *args]
-        return super().parse_args(ctx, args)
-
-
-traffic = typer.Typer(cls=_ReadsByDefault, rich_markup_mode=None)
-
-Texts = Optional[list[str]]  # noqa: UP045  (Typer reads this at run time)
-File = Optional[Path]  # noqa: UP045
-Only = Annotated[Texts, typer.Option(help="Tables wanted, by comma; else all, with signals.")]
-Top = Annotated[int, typer.Option(min=1, max=100_000, help="Rows of each table.")]
-Json = Annotated[str, typer.Option("--json", metavar="FILE|-", help="Write JSON.")]
-Csv = Annotated[str, typer.Option("--csv", metavar="FILE|-", help="Write CSV.")]
-Html = Annotated[File, typer.Option("--html", help="Write one page of HTML.")]
-Keep = Annotated[str, typer.Option(metavar="NAME", help="Keep it for the back office.")]
-Partial = Annotated[File, typer.Option(help="Write a partial result, to be merged.")]
-
-Logs = Annotated[
-    list[str],
-    typer.Argument(metavar="FILE", help="Logs, plain or compressed; folders, globs, - for stdin."),
-]
-Format = Annotated[
-    str, typer.Option("--format", help="A format's name or a LogFormat; else detected.")
-]
-Proxies = Annotated[
-    Texts, typer.Option(metavar="NETWORK", help="Whose X-Forwarded-For is believed.")
-]
-Processes = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option(min=1, max=256, help="Processes; else as many as pay."),
-]
-State = Annotated[
-    File, typer.Option("--continue", help="Read only what is new since; kept in this file.")
-]
-Against = Annotated[File, typer.Option(help="A partial result of the period before, for changes.")]
-
-
-@traffic.command()
-def read(  # noqa: PLR0913  (a command has as many options as it has)
-    files: Logs,
-    only: Only = None,
-    top: Top = 10,
-    log_format: Format = "",
-    since: Annotated[str, typer.Option(help="From this moment, or 2h or 7d ago.")] = "",
-    until: Annotated[str, typer.Option(help="Before this moment.")] = "",
-    status: Annotated[Texts, typer.Option(help="404 or 4xx; repeatable.")] = None,
-    path: Annotated[str, typer.Option(metavar="PATTERN", help="Paths as this glob.")] = "",
-    ip: Annotated[Texts, typer.Option(metavar="NETWORK", help="Clients of it.")] = None,
-    trusted_proxy: Proxies = None,
-    memory: Annotated[str, typer.Option(help="What counting may take.")] = "128MB",
-    processes: Processes = None,
-    approximate: Annotated[bool, typer.Option("--approximate", help="Estimate addresses.")] = False,
-    json: Json = "",
-    csv: Csv = "",
-    html: Html = None,
-    keep: Keep = "",
-    partial: Partial = None,
-    state: State = None,
-    against: Against = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no remarks.")] = False,
-) -> None:
+def main(words: Sequence[str]) -> None:
     """
-    Tell who called what, how often, how slowly and what failed, of access logs of any size.
+    Run `bursar traffic` with *words*: `read` unless they begin with `merge` (a file of that name is ./merge).
 
-    `bursar traffic merge FILE...` joins partial results. The exit code is 4 if an input was cut.
+    :raises SystemExit: 2 if an option means nothing, 4 if an input was cut, 130 if interrupted, 1 if
+        nobody reads what is written.
     """
+    try:
+        if words[:1] == ["merge"]:
+            _merge(_merge_parser().parse_args(words[1:]))
+        else:
+            _read(_read_parser().parse_args(words[1:] if words[:1] == ["read"] else words))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # Else Python would complain of it once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _read_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bursar traffic", allow_abbrev=False,
+        description="Tell who called what, how often, how slowly and what failed, of access logs of any size.",
+        epilog="`bursar traffic merge FILE...` joins partial results. The exit code is 4 if an input was cut.",
+    )  # fmt: skip
+    option = parser.add_argument
+    option(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="logs, plain or compressed; folders, globs, - for stdin",
+    )
+    _add_questions(parser)
+    option("--format", default="", help="a format's name or a LogFormat; else detected")
+    option("--since", default="", metavar="MOMENT", help="from this moment, or 2h or 7d ago")
+    option("--until", default="", metavar="MOMENT", help="before this moment")
+    option("--status", action="append", default=[], help="404 or 4xx; repeatable")
+    option("--path", default="", metavar="PATTERN", help="paths as this glob")
+    option("--ip", action="append", default=[], metavar="NETWORK", help="clients of it; repeatable")
+    option("--trusted-proxy", action="append", default=[], metavar="NETWORK",
+           help="whose X-Forwarded-For is believed; repeatable")  # fmt: skip
+    option(
+        "--memory", default="128MB", metavar="SIZE", help="what counting may take (default: 128MB)"
+    )
+    option("--processes", type=_number(1, _PROCESSES_MAX), help="processes; else as many as pay")
+    option("--approximate", action="store_true", help="estimate addresses")
+    option("--continue", dest="state", type=Path, metavar="FILE",
+           help="read only what is new since; kept in this file")  # fmt: skip
+    option("--against", type=Path, metavar="FILE",
+           help="a partial result of the period before, for changes")  # fmt: skip
+    _add_outputs(parser)
+    return parser
+
+
+def _merge_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bursar traffic merge", allow_abbrev=False,
+        description="Join partial results exactly, as if one run had read all their logs.",
+    )  # fmt: skip
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="partial results")
+    _add_questions(parser)
+    _add_outputs(parser)
+    return parser
+
+
+def _add_questions(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option("--only", action="append", default=[], metavar="TABLES",
+           help="tables wanted, by comma; else all, with signals")  # fmt: skip
+    option("--top", type=_number(1, _TOP_MAX), default=10, help="rows of each table (default: 10)")
+
+
+def _add_outputs(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option("--json", default="", metavar="FILE|-", help="write JSON")
+    option("--csv", default="", metavar="FILE|-", help="write CSV")
+    option("--html", type=Path, metavar="FILE", help="write one page of HTML")
+    option("--keep", default="", metavar="NAME", help="keep it for the back office")
+    option("--partial", type=Path, metavar="FILE", help="write a partial result, to be merged")
+    option("--quiet", action="store_true", help="no progress, no remarks")
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isdecimal() and len(text) < 10 and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to {most:,}")
+        return int(text)
+
+    return number
+
+
+def _read(told: argparse.Namespace) -> None:
     import functools
 
     from bursar import clock
@@ -93,50 +122,39 @@ def read(  # noqa: PLR0913  (a command has as many options as it has)
     from bursar.accesslog.reading import inputs
     from bursar.accesslog.showing import progress
 
-    outputs = _Outputs(json=json, csv=csv, html=html, keep=keep)
+    outputs = _Outputs(json=told.json, csv=told.csv, html=told.html, keep=told.keep)
     working.hold_memory()
     report = traffic.read(
-        inputs.expand(files),
-        only=questions.only(only or ()),
-        top=top,
-        log_format=log_format or None,
+        inputs.expand(told.files),
+        only=questions.only(told.only),
+        top=told.top,
+        log_format=told.format or None,
         filters=questions.filters(
-            since=since, until=until, statuses=status or (), path=path, networks=ip or (),
-            now=clock.now(),
+            since=told.since, until=told.until, statuses=told.status, path=told.path,
+            networks=told.ip, now=clock.now(),
         ),
         trusted_proxies=tuple(
             questions.network(text, option="--trusted-proxy")
-            for text in questions.parts(trusted_proxy or ())
+            for text in questions.parts(told.trusted_proxy)
         ),
-        memory_bytes=questions.memory(memory),
-        processes=processes,
-        approximate=approximate,
-        partial=partial,
-        state=state,
-        against=against,
-        progress=functools.partial(progress.bar, quiet=quiet),
+        memory_bytes=questions.memory(told.memory),
+        processes=told.processes,
+        approximate=told.approximate,
+        partial=told.partial,
+        state=told.state,
+        against=told.against,
+        progress=functools.partial(progress.bar, quiet=told.quiet),
     )  # fmt: skip
-    outputs.give(report, shown=partial is None, quiet=quiet)
+    outputs.give(report, shown=told.partial is None, quiet=told.quiet)
 
 
-@traffic.command()
-def merge(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Partial results.")],
-    only: Only = None,
-    top: Top = 10,
-    json: Json = "",
-    csv: Csv = "",
-    html: Html = None,
-    keep: Keep = "",
-    partial: Partial = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No remarks.")] = False,
-) -> None:
-    """Join partial results exactly, as if one run had read all their logs."""
+def _merge(told: argparse.Namespace) -> None:
     from bursar.accesslog import questions, traffic
 
-    outputs = _Outputs(json=json, csv=csv, html=html, keep=keep)
-    report = traffic.merge(files, top=top, only=questions.only(only or ()), partial=partial)
-    outputs.give(report, shown=partial is None, quiet=quiet)
+    outputs = _Outputs(json=told.json, csv=told.csv, html=told.html, keep=told.keep)
+    only = questions.only(told.only)
+    report = traffic.merge(told.files, top=told.top, only=only, partial=told.partial)
+    outputs.give(report, shown=told.partial is None, quiet=told.quiet)
 
 
 class _Outputs:
@@ -173,9 +191,9 @@ class _Outputs:
             _show(report)
         if not quiet:
             for mark in words.marks(report):
-                typer.echo(mark, err=True)
+                print(mark, file=sys.stderr)
         if not report.get("complete", False):
-            raise typer.Exit(INCOMPLETE_EXIT)
+            sys.exit(INCOMPLETE_EXIT)
 
 
 def _show(report: Report) -> None:
