@@ -181,7 +181,8 @@ def _table(key: str, table: reports.Table, *, by: str = "requests") -> str:
             f"<td>{words.number(row[name]) if name in row else ''}</td>"  # type: ignore[literal-required]
             for name in columns
         )
-        body.append(f'<tr><th scope="row">{_escaped(row.get(key, ""))}{bar}</th>{cells}</tr>')
+        text = _escaped(row.get(key, ""))
+        body.append(f'<tr><th scope="row"><div>{text}</div>{bar}</th>{cells}</tr>')
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{key} table"><table><thead><tr>'
         f'<th scope="col">{key}</th>{heads}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
