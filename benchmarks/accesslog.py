@@ -97,7 +97,7 @@ LOGS = (
         "unique-5m": Row(who=EVERYBODY),
         "approximate-5m": Row(who=ESTIMATING, estimated=True),
     }),
-    Log(megabytes=2_000, distinct=200_000, rows={"memory-2gb": Row(who=BOTH[1:], timed=False)}),
+    Log(megabytes=2_000, distinct=200_000, rows={"memory-2gb": Row(who=(ours(processes=1, memory="50MB"),), timed=False)}),
     Log(megabytes=9_600, distinct=50_000_000, rows={"memory-50m": Row(who=BOTH, timed=False)}),
     Log(megabytes=12_000, distinct=5_000_000, rows={
         "long": Row(who=(*BOTH, GENERATOR, EVERY_LINE), timed=False, address_space=ADDRESS_SPACE),

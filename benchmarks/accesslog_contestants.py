@@ -78,13 +78,14 @@ class Contestant:
 
 
 def ours(
-    *, processes: int, approximate: bool = False, full: bool = False, name: str = ""
-) -> Contestant:
+    *, processes: int, approximate: bool = False, full: bool = False, memory: str = "128MB",
+    name: str = "",
+) -> Contestant:  # fmt: skip
     def command(log: Path, folder: Path) -> list[str]:
         wanted = ["--html", str(folder / "ours.html")] if full else ["--only", "addresses"]
         return [
             sys.executable, "-m", "bursar", "traffic", str(log), *wanted, "--top", str(TOP), "--json", "-",
-            "--processes", str(processes), "--memory", "128MB", "--quiet",
+            "--processes", str(processes), "--memory", memory, "--quiet",
             *(["--approximate"] if approximate else []),
         ]  # fmt: skip
 

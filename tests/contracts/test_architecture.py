@@ -274,6 +274,7 @@ def test_only_providers_know_providers() -> None:
 LATE_IMPORTS = {
     "cli/": "the command line starts fast: a command imports what it needs",
     "accesslog/showing/progress.py": "rich is loaded where a terminal shows the bar",
+    "accesslog/reading/continuing.py": "OpenSSL is loaded where something is remembered",
     "demo/": "it is started by the command line",
     "settings.py": "psycopg is an extra, needed with a PostgreSQL URL only",
     "apps.py": "Django loads it before there are models",

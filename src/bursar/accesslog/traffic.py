@@ -36,7 +36,9 @@ from bursar.accesslog.working import Counted
 MEMORY_BYTES = 128_000_000
 #: What Python, NumPy and the command take before anything is counted, which processes share, and what
 #: each needs of its own.
-_SHARED_BYTES, _PROCESS_BYTES = 42_000_000, 8_000_000
+_SHARED_BYTES, _PROCESS_BYTES = 32_000_000, 8_000_000
+#: What a process has whatever waits: a block and what is made of it; the caches of all tables.
+_OWN_BYTES, _FULL_OWN_BYTES = 4_000_000, 20_000_000
 #: What a row that waits takes with all that sorting it needs, measured: of addresses alone, of all tables.
 _ROW_BYTES, _FULL_ROW_BYTES = 220, 700
 _ROWS_MIN, _ROWS_MAX = 1 << 13, 1 << 18
@@ -171,6 +173,10 @@ class _Run:
             if sketch is not None:
                 done["addresses"] = answering.sketched(sketch, self.top)
         header = self._header(inputs, counted, before, done)
+        if writers:
+            header.positions = continuing.reached(
+                inputs, _offsets(counted), before.positions if before else []
+            )
         for writer in writers:
             writer.end(header)
         return self._told(header, shares, done, compared)
@@ -184,11 +190,9 @@ class _Run:
         self, inputs: Sequence[Source], counted: Sequence[Counted], before: Header | None,
         done: Mapping[str, Finished],
     ) -> Header:  # fmt: skip
-        lines, offsets = Tally(), dict[int, int]()
+        lines, offsets = Tally(), _offsets(counted)
         for one in counted:
             lines.add(one.lines)
-            for number, offset in one.offsets.items():
-                offsets[number] = max(offset, offsets.get(number, 0))
         cuts = {cut.source: cut.offset for one in counted for cut in one.cuts}
         told = [
             _source_told(number, source, offsets, cuts, counted)
@@ -204,7 +208,6 @@ class _Run:
             complete=not cuts and (before is None or before.complete),
             lines=dataclasses.asdict(lines), sources=[*(before.sources if before else []), *told],
             totals={**_totals(done), "addresses": _requests(done)},
-            positions=continuing.reached(inputs, offsets, before.positions if before else []),
         )  # fmt: skip
 
     def _told(
@@ -254,6 +257,15 @@ def _signals(
 def _span(header: Header) -> int:
     first, last = header.lines["first"], header.lines["last"]
     return 0 if first is None or last is None else last - first + 1
+
+
+def _offsets(counted: Sequence[Counted]) -> dict[int, int]:
+    """Return how far each source was read."""
+    offsets: dict[int, int] = {}
+    for one in counted:
+        for number, offset in one.offsets.items():
+            offsets[number] = max(offset, offsets.get(number, 0))
+    return offsets
 
 
 def _requests(done: Mapping[str, Finished]) -> int:
@@ -351,6 +363,8 @@ def _rows_max(plan: Plan, memory_bytes: int, processes: int) -> int:
     """Return how many rows may wait in the largest table."""
     if plan.approximate:
         return _SKETCHED_ROWS
-    each = (memory_bytes - _SHARED_BYTES) // processes
-    rows = each // (_ROW_BYTES if plan.requests_only else _FULL_ROW_BYTES)
+    own, row = (
+        (_OWN_BYTES, _ROW_BYTES) if plan.requests_only else (_FULL_OWN_BYTES, _FULL_ROW_BYTES)
+    )
+    rows = ((memory_bytes - _SHARED_BYTES) // processes - own) // row
     return max(_ROWS_MIN, min(rows, _ROWS_MAX))

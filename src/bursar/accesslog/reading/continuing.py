@@ -8,7 +8,6 @@ is read from its beginning.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 
 from bursar.accesslog.partials import Position
@@ -67,4 +66,6 @@ def _position(source: Source, offset: int) -> Position:
 
 
 def _digest(data: bytes) -> bytes:
+    import hashlib  # OpenSSL comes with it: 4 MB that a run which remembers nothing does without
+
     return hashlib.sha256(data).digest()
