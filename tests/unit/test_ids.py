@@ -65,7 +65,7 @@ def test_prefixes_differ() -> None:
     prefixes = [
         value for name, value in vars(ids).items() if name.isupper() and not name.startswith("_")
     ]
-    assert len(set(prefixes)) == len(prefixes) == 9
+    assert len(set(prefixes)) == len(prefixes) == 10
 
 
 def test_a_digest_is_32_hexadecimal_letters() -> None:

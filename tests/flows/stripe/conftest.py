@@ -81,7 +81,7 @@ class StripeShop(shops.Shop):
     def __init__(self, listening: Listening, **config: Any) -> None:
         self.listening = listening
         self.delivered = 0
-        config = {"url": listening.url, "timeout_seconds": 1.0, **config}
+        config = {"url": listening.url, "timeout_seconds": 10.0, **config}
         super().__init__(**config)
 
     @property
