@@ -37,7 +37,7 @@ def test_books_and_api_say_the_same(shop: Shop) -> None:
         "disputes to answer": (0.0, "ok"), "outcomes unknown": (0.0, "ok"),
         "webhook lag": (0.0, "ok"),
     }  # fmt: skip
-    assert values(api) == {"owes EUR": (10.0, "ok"), "circuit": ("closed", "ok")}
+    assert values(api) == {"owes EUR": (10.0, "ok"), "API": ("answers", "ok")}
     assert (books.title, api.title, books.group) == (
         ACCOUNT,
         f"{ACCOUNT} (API)",

@@ -90,7 +90,7 @@ def _api(key: str, name: str) -> Source | None:
 
 async def of_provider(provider: PaymentProvider) -> Answer:
     """
-    What a provider says it owes us and, where it is asked over HTTP, how its circuit is.
+    What a provider says it owes us and, where it is asked over HTTP, whether it answers.
 
     :raises errors.Unavailable: if it cannot be asked.
     """
@@ -99,15 +99,15 @@ async def of_provider(provider: PaymentProvider) -> Answer:
     owed = tuple(_amount("owes", currency, minor) for currency, minor in sorted(told.items()))
     if not isinstance(provider, over_http.JsonOverHttp):
         return owed
-    state = over_http.circuit_of(provider).state
-    return (*owed, Raw(name="circuit", value=state.replace("_", " "), level=_CIRCUITS[state]))
+    words, level = _CIRCUITS[over_http.circuit_of(provider).state]
+    return (*owed, Raw(name="API", value=words, level=level))
 
 
-#: How bad the state of a provider's circuit is; while it is open the API is not asked at all.
-_CIRCUITS: Final[Mapping[breaking.State, Level]] = {
-    breaking.State.CLOSED: "ok",
-    breaking.State.HALF_OPEN: "warning",
-    breaking.State.OPEN: "critical",
+#: What the state of a provider's circuit means to people; while it is open the API is not asked at all.
+_CIRCUITS: Final[Mapping[breaking.State, tuple[str, Level]]] = {
+    breaking.State.CLOSED: ("answers", "ok"),
+    breaking.State.HALF_OPEN: ("is tried again", "warning"),
+    breaking.State.OPEN: ("is not asked", "critical"),
 }
 
 
