@@ -146,12 +146,16 @@ class _Zstd:
         self._held = b""
 
     def readinto(self, buffer: memoryview) -> int:
-        while chunk := self._stream.read(len(buffer) - len(self._mark)):
-            plain = self._held + chunk
-            given, self._held = plain[: -len(self._mark)], plain[-len(self._mark) :]
+        while True:  # what may be our mark is held back, and comes first the next time
+            held = len(self._held)
+            buffer[:held] = self._held
+            count = self._stream.readinto(buffer[held:])
+            if not count:
+                break
+            given = max(held + count - len(self._mark), 0)
+            self._held = bytes(buffer[given : held + count])
             if given:
-                buffer[: len(given)] = given
-                return len(given)
+                return given
         if self._held != self._mark:
             raise EOFError("it ends within a frame")
         return 0
