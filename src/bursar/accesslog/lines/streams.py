@@ -149,7 +149,7 @@ class _Zstd:
         while True:  # what may be our mark is held back, and comes first the next time
             held = len(self._held)
             buffer[:held] = self._held
-            count = self._stream.readinto(buffer[held:])
+            count: int = self._stream.readinto(buffer[held:])
             if not count:
                 break
             given = max(held + count - len(self._mark), 0)
