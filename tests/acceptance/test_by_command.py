@@ -45,4 +45,4 @@ def test_from_invoices_to_proven_books_and_back_from_a_backup(
         terminal.run("restore", str(saved), "--force")
         findings = json.loads(terminal.run("verify", "--json"))
         assert "refund" not in terminal.run("queue")
-    assert [finding["holds"] for finding in findings] == [True] * 20
+    assert [finding["holds"] for finding in findings] == [True] * 24
