@@ -42,7 +42,7 @@ Setting = Annotated[
 })  # fmt: skip
 def read_traffic(context: typer.Context) -> None:
     """Read access logs of any size."""
-    traffic.main(context.args)
+    traffic.main(context.args)  # here for `bursar --help`: `cli.main` does not come this way
 
 
 @app.command()
