@@ -29,7 +29,7 @@ from bursar.accesslog.lines.scanning import U
 from bursar.accesslog.report import Source
 from bursar.accesslog.showing import files
 
-FORMAT = "bursar-traffic-1"
+FORMAT = "bursar-traffic-2"
 #: A larger record is none of ours.
 _RECORD_BYTES_MAX = 1 << 28
 _WINDOW_BYTES_MAX = 1 << 25

@@ -29,6 +29,8 @@ def main(words: Sequence[str]) -> None:
     :raises SystemExit: 2 if an option means nothing, 4 if an input was cut, 130 if interrupted, 1 if
         nobody reads what is written.
     """
+    # Nothing here multiplies matrices; NumPy's library for that would begin a thread for each core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         if words[:1] == ["merge"]:
             _merge(_merge_parser().parse_args(words[1:]))

@@ -24,7 +24,7 @@ _groups = st.one_of(
     st.integers(0, 0xFFFF).map(lambda number: f"{number:x}"),
     st.sampled_from(["0", "00", "ABCD", ""]),
 )
-_addresses = st.one_of(
+_written = st.one_of(
     st.lists(_octets, min_size=3, max_size=5).map(".".join),
     st.ip_addresses(v=4).map(str),
     st.ip_addresses(v=6).map(lambda one: one.compressed),
@@ -36,6 +36,21 @@ _addresses = st.one_of(
     ),
 ).map(str.encode)
 _noise = st.binary(max_size=40).map(lambda text: text.replace(b"\n", b" "))
+
+
+@st.composite
+def _misspelt(draw: st.DrawFn) -> bytes:
+    """An address with a byte put in place of another, or behind it, such as the one next to a dot."""
+    text = draw(_written)
+    at = draw(st.integers(0, len(text)))
+    letter = draw(
+        st.sampled_from([b"/", b"-", b":", b"\0", b"\t", b"g", b"\xb0"])
+        | _noise.map(lambda one: one[:1])
+    )
+    return text[:at] + letter + text[at + draw(st.integers(0, 1)) :]
+
+
+_addresses = st.one_of(_written, _written, _misspelt())
 _quoted = st.one_of(
     st.sampled_from(
         [b"-", b"Mozilla/5.0 (X11)", rb"a \"quoted\" word", rb"ends \\", rb"odd \x22", b""]

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bursar.accesslog.counts import finishing
+from bursar.accesslog.counts import finishing, rows
 from bursar.accesslog.counts.rows import Rows, Texts
 from bursar.accesslog.counts.spilling import Spill
 from bursar.accesslog.counts.tables import Shape, Table
@@ -72,3 +72,14 @@ def test_what_is_counted_often_now_gets_the_slot_of_what_was_counted_often_befor
         b"old": 100,
         b"new": 19,
     }
+
+
+@given(high=st.lists(st.integers(0, 3), max_size=40), low=st.integers(1, 2**64 - 1), data=st.data())
+def test_words_are_sorted_even_where_only_their_low_bits_differ(
+    high: list[int], low: int, data: st.DataObject
+) -> None:
+    lows = st.sampled_from([0, 1, low])
+    key = np.array([(one << 62) ^ data.draw(lows) for one in high], U)
+    order, in_order = rows.ordered(key)
+    assert sorted(order.tolist()) == list(range(len(key)))
+    assert in_order.tolist() == key[order].tolist() == sorted(key.tolist())

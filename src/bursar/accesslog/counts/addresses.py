@@ -18,17 +18,26 @@ from typing import NamedTuple
 import numpy as np
 
 from bursar.accesslog.lines import scanning
-from bursar.accesslog.lines.scanning import ALL, HIGH, ODD, Ints, Mask, U, Words, repeated
+from bursar.accesslog.lines.scanning import HIGH, ODD, Ints, Mask, U, Words, repeated
 
-_SPACE, _ZERO, _DOT = repeated(0x20), repeated(0x30), repeated(0x2E)
-_ABOVE_NINE, _ALL_BUT_HIGH, _LOW_HALVES = repeated(0x46), repeated(0x7F), repeated(0x0F)
+_SPACE, _DOT, _LOW_HALVES = repeated(0x20), repeated(0x2E), repeated(0x0F)
+#: Brings what is above "9", less ".", above seven bits.
+_ABOVE_NINE = repeated(0x80 - (0x3A - 0x2E))
 _LOW_BITS = repeated(0x11)
 #: The inverse of ODD modulo 2^64.
 _UNDO = U(pow(int(ODD), -1, 2**64))
-_NO_LETTER, _DOT_HALF = 0xF, 0xE
+#: Half bytes: of a letter the lower half of its byte, behind the end a half that no letter has.
+_DOT_HALF, _NO_LETTER = 0xE, 0xD
+_NO_LETTERS = repeated(_NO_LETTER)
 _MAPPED, _SEVEN_BYTES = U(int.from_bytes(b"::ffff:", "little")), U((1 << 56) - 1)
+#: Steps that bring the lower halves of eight bytes together in the low four.
+_CLOSING_UP = (
+    (U(4), U(0x00FF00FF00FF00FF)), (U(8), U(0x0000FFFF0000FFFF)), (U(16), U(0xFFFFFFFF)),
+)  # fmt: skip
 _PIECE_ROWS = 1 << 14
 V6_WORDS = 5
+#: Where the words behind the first two begin.
+_BEHIND = np.arange(16, 8 * V6_WORDS, 8).reshape(-1, 1)
 
 
 class Tokens(NamedTuple):
@@ -45,71 +54,87 @@ class Tokens(NamedTuple):
     """Which of the rest end within 39 letters; others are no addresses."""
 
 
+class _Beginnings(NamedTuple):
+    """The first 16 bytes of some texts, zeros behind their ends: shape (2, texts)."""
+
+    words: Words
+    masks: Words
+    """Of the bytes before the end."""
+
+    end: Mask
+    """Which texts end here."""
+
+    def take(self, index: Ints) -> _Beginnings:
+        return _Beginnings(self.words[:, index], self.masks[:, index], self.end[index])
+
+
 def tokens(raw: bytearray, starts: Ints, ends: Ints | None) -> Tokens:
     """Take a text at each start: up to its end or, without *ends*, up to the first blank."""
-    keys, is_v4, begins = _dotted(raw, starts, ends)
-    mapped = np.flatnonzero((begins & _SEVEN_BYTES) == _MAPPED)
+    begun = _begun(raw, starts, ends)
+    keys, is_v4 = _dotted(begun)
+    rest = np.flatnonzero(~is_v4)
+    mapped = rest[(begun.words[0, rest] & _SEVEN_BYTES) == _MAPPED]
     if len(mapped):  # ::ffff:192.0.2.1, as servers write that listen to both kinds at once
         behind = None if ends is None else ends[mapped]
-        keys[mapped], is_dotted, _ = _dotted(raw, starts[mapped] + 7, behind)
+        keys[mapped], is_dotted = _dotted(_begun(raw, starts[mapped] + 7, behind))
         is_v4[mapped] = is_dotted & v4_is_valid(keys[mapped] * ODD)
-    rest = np.flatnonzero(~is_v4)
-    texts, fits = _texts(raw, starts[rest], None if ends is None else ends[rest])
+        rest = np.flatnonzero(~is_v4)
+    texts, fits = _texts(raw, starts[rest], None if ends is None else ends[rest], begun.take(rest))
     return Tokens(keys[is_v4] * ODD, is_v4, texts, fits)
 
 
-def _dotted(raw: bytearray, starts: Ints, ends: Ints | None) -> tuple[Words, Mask, Words]:
-    """Return the half bytes of each text, whether it is digits and dots, and how it begins."""
-    words = scanning.words_at(raw, starts, 2)
-    low, high = words[:, 0].copy(), words[:, 1].copy()
+def _begun(raw: bytearray, starts: Ints, ends: Ints | None) -> _Beginnings:
+    words = np.ascontiguousarray(scanning.words_at(raw, starts, 2).T)
     if ends is None:
-        low_mask, in_low = scanning.below_first(low, _SPACE)
-        high_mask, in_high = scanning.below_first(high, _SPACE)
-        high_mask[in_low] = 0
-        ended = in_low | in_high
+        masks, here = scanning.below_first(words, _SPACE)
+        masks[1, here[0]] = 0
+        end = here[0] | here[1]
     else:
         length = ends - starts
-        low_mask, high_mask = scanning.first_bytes(length), scanning.first_bytes(length - 8)
-        ended = length < 16
-    low &= low_mask
-    high &= high_mask
-    is_v4: Mask = ((_not_dotted(low, low_mask) | _not_dotted(high, high_mask)) == 0) & ended
-    keys = _halves((low | ~low_mask) & _LOW_HALVES) | (
-        _halves((high | ~high_mask) & _LOW_HALVES) << U(32)
-    )
-    return keys, is_v4, low
+        masks = scanning.first_bytes(np.stack((length, length - 8)))
+        end = length < 16
+    words &= masks
+    return _Beginnings(words, masks, end)
 
 
-def _not_dotted(word: Words, mask: Words) -> Words:
-    """Return words that are zero where the masked bytes are digits and dots."""
-    padded = word | (~mask & _ZERO)
-    dot = ~((padded ^ _DOT) + _ALL_BUT_HIGH)
-    below_zero = ~((padded | HIGH) - _ZERO) & ~dot
-    return (padded | (padded + _ABOVE_NINE) | below_zero) & HIGH
+def _dotted(begun: _Beginnings) -> tuple[Words, Mask]:
+    """Return the half bytes of each text, and whether it is digits and dots."""
+    # A slash lies between dots and digits; it passes here, and `v4_is_valid` knows its half.
+    above_dot = begun.words - _DOT
+    other = above_dot + _ABOVE_NINE
+    other |= above_dot
+    other &= begun.masks
+    is_v4: Mask = ((other[0] | other[1]) & HIGH) == 0
+    is_v4 &= begun.end
+    halves = ~begun.masks
+    halves &= _NO_LETTERS
+    halves |= begun.words
+    halves &= _LOW_HALVES
+    for shift, mask in _CLOSING_UP:
+        halves |= halves >> shift
+        halves &= mask
+    return halves[0] | halves[1] << U(32), is_v4
 
 
-def _halves(word: Words) -> Words:
-    """Bring the low halves of eight bytes together in the low four."""
-    word = (word | word >> U(4)) & U(0x00FF00FF00FF00FF)
-    word = (word | word >> U(8)) & U(0x0000FFFF0000FFFF)
-    return (word | word >> U(16)) & U(0xFFFFFFFF)
-
-
-def _texts(raw: bytearray, starts: Ints, ends: Ints | None) -> tuple[Words, Mask]:
-    texts = scanning.words_at(raw, starts, V6_WORDS)
-    open_ = np.ones(len(texts), np.bool_)
-    nul = np.zeros(len(texts), np.bool_)  # a text that holds one would look like a shorter one
-    for column in range(V6_WORDS):
-        word = texts[:, column]
-        if ends is None:
-            mask, ends_here = scanning.below_first(word, _SPACE)
-        else:
-            length = ends - starts - 8 * column
-            mask, ends_here = scanning.first_bytes(length), length < 8
-        nul |= open_ & (scanning.zero_bytes(word | ~mask) != 0)
-        texts[:, column] = np.where(open_, word & mask, U(0))
-        open_ &= ~ends_here
-    return texts, ~open_ & ~nul
+def _texts(
+    raw: bytearray, starts: Ints, ends: Ints | None, begun: _Beginnings
+) -> tuple[Words, Mask]:
+    words = np.ascontiguousarray(scanning.words_at(raw, starts + 16, V6_WORDS - 2).T)
+    if ends is None:
+        masks, here = scanning.below_first(words, _SPACE)
+        end = begun.end
+        for column, ends_here in enumerate(here):
+            masks[column, end] = 0
+            end = end | ends_here
+    else:
+        length = ends - starts
+        masks = scanning.first_bytes(length - _BEHIND)
+        end = length < 8 * V6_WORDS
+    words &= masks
+    words = np.concatenate((begun.words, words))
+    # A text that holds NUL would look like a shorter one.
+    nul = scanning.zero_bytes(words | ~np.concatenate((begun.masks, masks)))
+    return np.ascontiguousarray(words.T), end & ~nul.any(axis=0)
 
 
 def v6_text(words: Words) -> str:
@@ -145,12 +170,13 @@ def v4_is_valid(keys: Words) -> Mask:
     """Tell which keys are four decimals up to 255 without leading zeros."""
     halves = keys * _UNDO
     ones, twos, fours, eights = (halves >> U(bit) & _LOW_BITS for bit in range(4))
-    other = eights & (fours | twos)  # dots and what is behind the end; all digits are below 10
+    other = eights & (fours | twos)  # dots, slashes and what is behind the end; digits are below 10
     dots, ends = other & ~ones, other & ones
     digits = other ^ _LOW_BITS
     begins = dots << U(4) | U(1)
     second, third = digits >> U(4), digits >> U(8)
-    bad = (begins & other) | (dots & ends >> U(4))  # an empty decimal
+    bad = ends & twos  # a slash
+    bad |= (begins & other) | (dots & ends >> U(4))  # an empty decimal
     bad |= digits & second & third & digits >> U(12)
     bad |= begins & second & ~(ones | twos | fours | eights)
     hundreds = begins & second & third
@@ -188,9 +214,10 @@ def v4_keys(halves: Words) -> Words:
 
 def v4_key(text: str) -> int:
     """Return the key of an IPv4 address."""
-    halves = int(ALL)
-    for at, letter in enumerate(text):
-        halves ^= (_NO_LETTER ^ (_DOT_HALF if letter == "." else int(letter))) << (4 * at)
+    halves = 0
+    for at, letter in enumerate(text.ljust(16)):
+        half = {".": _DOT_HALF, " ": _NO_LETTER}.get(letter)
+        halves |= (int(letter) if half is None else half) << (4 * at)
     return halves * int(ODD) % 2**64
 
 

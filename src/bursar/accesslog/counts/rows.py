@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bursar.accesslog.lines.scanning import Ints, Words
+from bursar.accesslog.lines.scanning import Ints, U, Words
 
 Texts = NDArray[Any]
 """Texts of one width (`V40`), or of any (objects, each a `bytes`)."""
@@ -75,8 +75,7 @@ def grouped(rows: Rows, *, maxima: int) -> Rows:
 
 def groups(key: Words, check: Words | None) -> tuple[Ints, Ints]:
     """Return an order that brings equal keys together, and where in it each key begins."""
-    order = np.argsort(key)
-    sorted_key = key[order]
+    order, sorted_key = ordered(key)
     begins = np.empty(len(key), np.bool_)
     begins[:1] = True
     np.not_equal(sorted_key[1:], sorted_key[:-1], out=begins[1:])
@@ -90,3 +89,20 @@ def groups(key: Words, check: Words | None) -> tuple[Ints, Ints]:
             np.not_equal(sorted_key[1:], sorted_key[:-1], out=begins[1:])
         begins[1:] |= differs
     return order, np.flatnonzero(begins)
+
+
+def ordered(key: Words) -> tuple[Ints, Words]:
+    """
+    Return an order that sorts *key*, whose words spread evenly, and the sorted words.
+
+    Words are sorted twice as fast as positions of words: so positions take the place of the low bits,
+    which hardly ever decide.
+    """
+    bits = U(len(key).bit_length())
+    order: Ints = np.sort(key >> bits << bits | np.arange(len(key), dtype=U)).view(np.int64)
+    order &= (1 << int(bits)) - 1
+    sorted_key = key[order]
+    if (sorted_key[1:] < sorted_key[:-1]).any():
+        order = np.argsort(key)
+        sorted_key = key[order]
+    return order, sorted_key

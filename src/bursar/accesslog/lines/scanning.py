@@ -25,7 +25,6 @@ Mask = NDArray[np.bool_]
 
 SLACK = 64
 U = np.uint64
-ALL = U(2**64 - 1)
 #: Secrets of this process and those it forks, odd: multiplying by one can be undone.
 SECRETS = np.frombuffer(os.urandom(8 * 130), U) | U(1)
 ODD = SECRETS[-1]
@@ -139,10 +138,12 @@ def words_hashes(words: Words) -> tuple[Words, Words]:
     """Return two words of hash for each row of *words*, as `hashes` does for texts."""
     first = np.full(len(words), SECRETS[0])
     second = np.full(len(words), SECRETS[1])
-    for column in range(words.shape[1]):
-        first = mixed(first ^ words[:, column])
-        second += words[:, column] * SECRETS[column + 2]
-    return first, mixed(second)
+    for word, secrets in zip(words.T, SECRETS[2:].reshape(-1, 2), strict=False):
+        first ^= word
+        first *= secrets[0]
+        first ^= first >> U(32)
+        second += word * secrets[1]
+    return mixed(first), mixed(second)
 
 
 def mixed(word: Words) -> Words:
