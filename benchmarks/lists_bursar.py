@@ -40,7 +40,8 @@ from bursar.orders import placing
 from bursar.payments import accounts, refunding, reviewing
 from bursar.payments.models import Payment, Refund, RefundApproval
 from bursar.pricing.baskets import Line
-from bursar.providers.sandbox import SandboxProvider, signing
+from bursar.providers import standard_webhooks
+from bursar.providers.sandbox import SandboxProvider
 from bursar.queue import leasing, worker
 from bursar.webhooks import inbox
 
@@ -79,7 +80,7 @@ def one_of_each() -> None:
     run_jobs()
     provider = accounts.get("eu")
     assert isinstance(provider, SandboxProvider)
-    (key, *_) = signing.keys_of(provider.config.webhook_secret)
+    (key, *_) = standard_webhooks.keys_of(provider.config.webhook_secret)
     told = provider.book.deliveries(key, after=0, at=now)[0]
     inbox.take(provider_account="eu", headers=told.headers, body=told.body)
     commit(rest)

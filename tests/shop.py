@@ -18,8 +18,9 @@ from bursar.orders import placing
 from bursar.payments import accounts, charging, models, refunding
 from bursar.payments.states import CaptureMethod
 from bursar.pricing import baskets
+from bursar.providers import standard_webhooks
 from bursar.providers.powers import WebhookEvent
-from bursar.providers.sandbox import SandboxProvider, delivering, signing
+from bursar.providers.sandbox import SandboxProvider, delivering
 from bursar.queue import leasing, worker
 from bursar.queue.models import Job
 from bursar.webhooks import inbox
@@ -146,7 +147,7 @@ class Shop:
 
     def deliveries(self, **disorder: float) -> list[delivering.Delivery]:
         """All webhooks of the sandbox so far, signed now."""
-        key = signing.keys_of(self.provider.config.webhook_secret)[0]
+        key = standard_webhooks.keys_of(self.provider.config.webhook_secret)[0]
         return self.provider.book.deliveries(key, disorder=delivering.Disorder(**disorder))
 
     def deliver(self, coming: Iterable[delivering.Delivery]) -> Counter[str]:

@@ -215,8 +215,9 @@ class Settings(BaseSettings):
 
 
 def _check_hook_secret(secret: str) -> None:
+    prefix, _, key = secret.partition("_")
     try:
-        good = 24 <= len(base64.b64decode(secret.removeprefix("whsec_"), validate=True)) <= 64
+        good = prefix == "whsec" and 24 <= len(base64.b64decode(key, validate=True)) <= 64
     except binascii.Error:
         good = False
     if not good:

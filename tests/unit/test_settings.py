@@ -99,6 +99,7 @@ MAIL = {
     [
         (HOOK | {"ALERT_WEBHOOK": "hooks.example"}, "BURSAR_ALERT_WEBHOOK: an address that begins"),
         (HOOK | {"ALERT_WEBHOOK_SECRET": ""}, "SECRET: whsec_ and base64 of 24 to 64 bytes"),
+        (HOOK | {"ALERT_WEBHOOK_SECRET": "A" * 32}, "SECRET: whsec_ and base64 of 24 to 64"),
         (HOOK | {"ALERT_WEBHOOK_SECRET": "whsec_AAAA"}, "SECRET: whsec_ and base64 of 24 to 64"),
         (HOOK | {"ALERT_WEBHOOK_SECRET": "whsec_!!!!"}, "SECRET: whsec_ and base64 of 24 to 64"),
         ({"ALERT_WEBHOOK": "https://a.example"}, "needs BURSAR_ALERT_WEBHOOK_SECRET"),

@@ -27,13 +27,13 @@ Request = tuple[dict[str, str], bytes]
 
 def requests(count: int) -> list[Request]:
     """Signed events, each with an id of its own."""
-    from bursar.providers.sandbox import signing
+    from bursar.providers import standard_webhooks
 
     now, made = datetime.now(UTC), []
     for number in range(count):
         event = {"id": f"evt_{number:08}", "type": "charge.captured", "object": {"amount": number}}
         body = json.dumps(event).encode()
-        headers = signing.headers(KEY, event_id=str(event["id"]), at=now, body=body)
+        headers = standard_webhooks.headers(KEY, event_id=str(event["id"]), at=now, body=body)
         made.append(({**headers, "Content-Type": "application/json"}, body))
     return made
 

@@ -24,8 +24,9 @@ from bursar.orders.models import Order
 from bursar.payments import accounts, refunding
 from bursar.payments.models import Attempt, Payment
 from bursar.payments.states import AttemptStatus, PaymentStatus
+from bursar.providers import standard_webhooks
 from bursar.providers.base import BadSignature
-from bursar.providers.sandbox import SandboxProvider, server, signing
+from bursar.providers.sandbox import SandboxProvider, server
 from bursar.providers.sandbox.book import Book
 from bursar.providers.sandbox.delivering import Disorder
 from bursar.queue.models import Job, JobState
@@ -172,7 +173,7 @@ def _settle(story: Story, book: Book, disorder: Disorder) -> None:
 
 def _deliver(story: Story, book: Book, position: int, disorder: Disorder) -> tuple[int, int]:
     """Take what the sandbox delivers after *position*; returns the new one and the count."""
-    (key, *_) = signing.keys_of(_provider().config.webhook_secret)
+    (key, *_) = standard_webhooks.keys_of(_provider().config.webhook_secret)
     deliveries = book.deliveries(key, after=position, disorder=disorder, at=clock.now())
     for delivery in deliveries:
         try:

@@ -21,7 +21,8 @@ from bursar.orders.models import Order
 from bursar.payments import accounts, charging, refunding
 from bursar.payments.models import Attempt, Payment
 from bursar.payments.states import AttemptStatus, PaymentStatus
-from bursar.providers.sandbox import SandboxProvider, signing
+from bursar.providers import standard_webhooks
+from bursar.providers.sandbox import SandboxProvider
 from bursar.providers.sandbox.delivering import Disorder
 from bursar.simulation import goods
 
@@ -177,7 +178,7 @@ class Stream:
         *again*: all since the last time, in order, whatever the network had dropped or turned.
         """
         provider = self._provider()
-        (key, *_) = signing.keys_of(provider.config.webhook_secret)
+        (key, *_) = standard_webhooks.keys_of(provider.config.webhook_secret)
         deliveries = provider.book.deliveries(
             key, after=self.settled if again else self.position,
             disorder=Disorder() if again else DISORDER, at=clock.now(),

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from bursar import clock, errors, groupcommit, logs, settings
 from bursar.dashboard.alerting import hooks, mailing, raising
 from bursar.dashboard.models import Alert
+from bursar.providers.base import Secret
 from bursar.queue.leasing import Lease
 
 log = logs.get(__name__)
@@ -43,7 +44,7 @@ async def deliver(lease: Lease) -> Callable[[], None] | None:
         assert current.alert_webhook_secret is not None
         await hooks.send(
             alert, url=current.alert_webhook.get_secret_value(),
-            secret=current.alert_webhook_secret.get_secret_value(), now=clock.now(),
+            secret=Secret(current.alert_webhook_secret.get_secret_value()), now=clock.now(),
         )  # fmt: skip
     else:
         assert current.smtp_url is not None

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final
@@ -14,21 +11,17 @@ import orjson
 
 from bursar import errors
 from bursar.dashboard.models import Alert
+from bursar.providers import standard_webhooks
+from bursar.providers.base import Secret
 
 TYPE: Final = "dashboard.alert"
 TIMEOUT_SECONDS: Final = 10.0
-_PREFIX: Final = "whsec_"
 
 
 class HookNotTaken(errors.ExternalAPIError):
     """The receiver of alerts did not answer with success."""
 
     code = "alert_hook_not_taken"
-
-
-def key_of(secret: str) -> bytes:
-    """The key in a secret such as `whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw`; the settings checked it."""
-    return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
 
 
 def body_of(alert: Alert) -> bytes:
@@ -45,28 +38,19 @@ def body_of(alert: Alert) -> bytes:
     return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
 
 
-def headers_of(alert: Alert, body: bytes, *, secret: str, now: datetime) -> dict[str, str]:
-    """The id (of the alert, so always the same), the time of this try, and the signature of all."""
-    seconds = str(int(now.timestamp()))
-    signed = b".".join((alert.id.encode(), seconds.encode(), body))
-    digest = hmac.new(key_of(secret), signed, hashlib.sha256).digest()
-    return {
-        "Content-Type": "application/json",
-        "User-Agent": "bursar",
-        "webhook-id": alert.id,
-        "webhook-timestamp": seconds,
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode('ascii')}",
-    }
-
-
-async def send(alert: Alert, *, url: str, secret: str, now: datetime) -> None:
+async def send(alert: Alert, *, url: str, secret: Secret, now: datetime) -> None:
     """
     Send an alert once; its answer's body is not read, and redirects are not followed.
 
     :raises HookNotTaken: if it was not answered with success.
     """
     body = body_of(alert)
-    headers = headers_of(alert, body, secret=secret, now=now)
+    (key, *_) = standard_webhooks.keys_of(secret)
+    # The id is the alert's, so that a receiver knows a repeat.
+    headers = {
+        "Content-Type": "application/json", "User-Agent": "bursar",
+        **standard_webhooks.headers(key, event_id=alert.id, at=now, body=body),
+    }  # fmt: skip
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
         async with (

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from bursar.providers.sandbox import signing
+from bursar.providers import standard_webhooks
 from bursar.providers.sandbox.faults import draw
 
 _FORGER = b"not the secret of this account"
@@ -56,7 +56,7 @@ def deliver(
 
         if happens("dropped", disorder.dropped):
             continue
-        headers = signing.headers(key, event_id=event_id, at=at, body=body)
+        headers = standard_webhooks.headers(key, event_id=event_id, at=at, body=body)
         delivery = Delivery(position=position, event_id=event_id, headers=headers, body=body)
         if happens("forged", disorder.forged):
             coming.append(_forge(delivery, at))
@@ -73,7 +73,7 @@ def deliver(
 
 def _forge(delivery: Delivery, at: datetime) -> Delivery:
     body = delivery.body.replace(b'"status":"', b'"status":"forged_', 1)
-    headers = signing.headers(_FORGER, event_id=delivery.event_id, at=at, body=body)
+    headers = standard_webhooks.headers(_FORGER, event_id=delivery.event_id, at=at, body=body)
     return Delivery(
         position=delivery.position,
         event_id=delivery.event_id,

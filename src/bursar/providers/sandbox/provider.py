@@ -13,6 +13,7 @@ import orjson
 
 from bursar import clock, errors
 from bursar.money import Money
+from bursar.providers import standard_webhooks
 from bursar.providers.base import (
     BadSignature,
     CaptureRequest,
@@ -31,7 +32,7 @@ from bursar.providers.conformance.suite import Conformance
 from bursar.providers.mixins import LoggingMixin, RetryMixin
 from bursar.providers.over_http import Answer, JsonOverHttp
 from bursar.providers.powers import WebhookEvent
-from bursar.providers.sandbox import outcomes, signing, wire
+from bursar.providers.sandbox import outcomes, wire
 from bursar.providers.sandbox.book import Book
 from bursar.providers.sandbox.faults import Faults
 from bursar.providers.sandbox.outcomes import Trouble
@@ -92,8 +93,8 @@ def _sample_delivery(provider: SandboxBank, at: datetime) -> tuple[dict[str, str
         kind=Kind.CHARGE, reference="ch_sample", status="captured", amount=Money(1_000, "EUR")
     )
     body = wire.event_out("evt_sample", snapshot)
-    key = signing.keys_of(provider.config.webhook_secret)[0]
-    return signing.headers(key, event_id="evt_sample", at=at, body=body), body
+    key = standard_webhooks.keys_of(provider.config.webhook_secret)[0]
+    return standard_webhooks.headers(key, event_id="evt_sample", at=at, body=body), body
 
 
 class SandboxBank(JsonOverHttp, PaymentProvider):
@@ -202,8 +203,8 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
 
     def verify(self, headers: Mapping[str, str], body: bytes, /, *, now: datetime) -> WebhookEvent:
         """:raises BadSignature: if it was not signed with our secret within five minutes."""
-        keys = signing.keys_of(self.config.webhook_secret)
-        event_id = signing.verify(keys, headers, body, now=now)
+        keys = standard_webhooks.keys_of(self.config.webhook_secret)
+        event_id = standard_webhooks.verify(keys, headers, body, now=now)
         try:
             return WebhookEvent(event_id=event_id, type=orjson.loads(body)["type"])
         except (ValueError, KeyError, TypeError) as error:

@@ -18,6 +18,7 @@ import orjson
 from aiohttp import web
 
 from bursar import clock, errors
+from bursar.providers import standard_webhooks
 from bursar.providers.base import (
     CaptureRequest,
     Operation,
@@ -26,7 +27,7 @@ from bursar.providers.base import (
     StatusRequest,
     VoidRequest,
 )
-from bursar.providers.sandbox import delivering, outcomes, signing, wire
+from bursar.providers.sandbox import delivering, outcomes, wire
 from bursar.providers.sandbox.book import Book
 from bursar.providers.sandbox.outcomes import Script, Trouble
 from bursar.providers.sandbox.provider import DEADLINE, SandboxConfig
@@ -216,7 +217,7 @@ async def _deliveries(request: web.Request) -> web.StreamResponse:
     asked = dict(request.query)
     after, limit = int(asked.pop("after", "0")), int(asked.pop("limit", "500"))
     disorder = delivering.Disorder(**{name: float(text) for name, text in asked.items()})
-    key = signing.keys_of(request.app[CONFIG].webhook_secret)[0]
+    key = standard_webhooks.keys_of(request.app[CONFIG].webhook_secret)[0]
     found = request.app[BOOK].deliveries(key, after=after, limit=limit, disorder=disorder)
     return _json(
         [

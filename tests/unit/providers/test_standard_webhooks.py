@@ -4,59 +4,59 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bursar.providers import standard_webhooks
 from bursar.providers.base import BadSignature, Secret
-from bursar.providers.sandbox import signing
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-KEY = signing.keys_of(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))[0]
+KEY = standard_webhooks.keys_of(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))[0]
 BODY = b'{"test": 2432232314}'
 
 
 def test_the_published_example_is_reproduced():
-    signature = signing.sign(
+    signature = standard_webhooks.sign(
         KEY, event_id="msg_p5jXN8AQM9LWM0D4loKWxJek", timestamp=1_614_265_330, body=BODY
     )
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
 def test_a_delivery_tells_its_event_id():
-    given = signing.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
-    assert signing.verify([KEY], given, BODY, now=NOW) == "evt_1"
+    given = standard_webhooks.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
+    assert standard_webhooks.verify([KEY], given, BODY, now=NOW) == "evt_1"
 
 
 def test_header_names_come_in_any_case():
-    given = signing.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
+    given = standard_webhooks.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
     shouted = {name.upper(): value for name, value in given.items()}
-    assert signing.verify([KEY], shouted, BODY, now=NOW) == "evt_1"
+    assert standard_webhooks.verify([KEY], shouted, BODY, now=NOW) == "evt_1"
 
 
 @pytest.mark.parametrize("secret", ["old new", "new old", " new  old "])
 def test_while_a_secret_is_rotated_both_are_good(secret):
-    keys = signing.keys_of(Secret(secret))
+    keys = standard_webhooks.keys_of(Secret(secret))
     for name in (b"old", b"new"):
-        given = signing.headers(name, event_id="evt_1", at=NOW, body=BODY)
-        assert signing.verify(keys, given, BODY, now=NOW) == "evt_1"
+        given = standard_webhooks.headers(name, event_id="evt_1", at=NOW, body=BODY)
+        assert standard_webhooks.verify(keys, given, BODY, now=NOW) == "evt_1"
 
 
 def test_one_good_signature_of_several_is_enough():
-    given = signing.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
+    given = standard_webhooks.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
     given["webhook-signature"] = f"v1,AAAA v2,xyz {given['webhook-signature']}"
-    assert signing.verify([KEY], given, BODY, now=NOW) == "evt_1"
+    assert standard_webhooks.verify([KEY], given, BODY, now=NOW) == "evt_1"
 
 
 @pytest.mark.parametrize("seconds", [-300, 0, 300])
 def test_five_minutes_are_tolerated_both_ways(seconds):
     at = NOW + timedelta(seconds=seconds)
-    given = signing.headers(KEY, event_id="evt_1", at=at, body=BODY)
-    assert signing.verify([KEY], given, BODY, now=NOW) == "evt_1"
+    given = standard_webhooks.headers(KEY, event_id="evt_1", at=at, body=BODY)
+    assert standard_webhooks.verify([KEY], given, BODY, now=NOW) == "evt_1"
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])
 def test_more_is_not_tolerated(seconds):
     at = NOW + timedelta(seconds=seconds)
-    given = signing.headers(KEY, event_id="evt_1", at=at, body=BODY)
+    given = standard_webhooks.headers(KEY, event_id="evt_1", at=at, body=BODY)
     with pytest.raises(BadSignature):
-        signing.verify([KEY], given, BODY, now=NOW)
+        standard_webhooks.verify([KEY], given, BODY, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,16 @@ def test_more_is_not_tolerated(seconds):
     ],
 )
 def test_a_bad_header_is_a_bad_signature(name, value):
-    given = signing.headers(KEY, event_id="evt_1", at=NOW, body=BODY) | {name: value}
+    given = standard_webhooks.headers(KEY, event_id="evt_1", at=NOW, body=BODY) | {name: value}
     with pytest.raises(BadSignature):
-        signing.verify([KEY], given, BODY, now=NOW)
+        standard_webhooks.verify([KEY], given, BODY, now=NOW)
 
 
 def test_another_body_or_key_is_refused():
-    given = signing.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
+    given = standard_webhooks.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
     with pytest.raises(BadSignature):
-        signing.verify([KEY], given, BODY + b" ", now=NOW)
+        standard_webhooks.verify([KEY], given, BODY + b" ", now=NOW)
     with pytest.raises(BadSignature):
-        signing.verify([b"other"], given, BODY, now=NOW)
+        standard_webhooks.verify([b"other"], given, BODY, now=NOW)
     with pytest.raises(BadSignature):
-        signing.verify([], given, BODY, now=NOW)
+        standard_webhooks.verify([], given, BODY, now=NOW)
