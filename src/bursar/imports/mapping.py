@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bursar import errors, ids, logs, money
+from bursar import errors, ids, logs, money, textfiles
 from bursar.pricing import baskets, calculator
 
 MAPPING_BYTES_MAX = 64 * 2**10
@@ -138,17 +138,8 @@ def load(path: Path) -> InvoiceMapping:
 
     :raises BadMapping: if it cannot be read or a key is wrong, missing or unknown.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAPPING_BYTES_MAX + 1)
-    except OSError as error:
-        raise BadMapping(f"{path.name} cannot be read: {error.strerror}") from error
-    if len(data) > MAPPING_BYTES_MAX:
-        raise BadMapping(f"{path.name} is larger than {MAPPING_BYTES_MAX:,} bytes")
-    try:
-        return parse(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise BadMapping(f"{path.name} is not UTF-8") from error
+    text = textfiles.read(path, bytes_max=MAPPING_BYTES_MAX, refusal=BadMapping)
+    return parse(text)
 
 
 def parse(text: str) -> InvoiceMapping:

@@ -21,7 +21,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from bursar import errors, ids
+from bursar import errors, ids, textfiles
 from bursar.money import Money, exponent_of
 from bursar.pricing import rounding, taxes
 from bursar.pricing.discounts import Discount
@@ -99,17 +99,8 @@ def load(path: Path) -> Rules:
 
     :raises BadRules: if it cannot be read, or anything in it is wrong.
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(RULES_BYTES_MAX + 1)
-    except OSError as error:
-        raise BadRules(f"{path.name} cannot be read: {error.strerror}") from error
-    if len(data) > RULES_BYTES_MAX:
-        raise BadRules(f"{path.name} is larger than {RULES_BYTES_MAX:,} bytes")
-    try:
-        return parse(data.decode("utf-8"), name=path.name)
-    except UnicodeDecodeError as error:
-        raise BadRules(f"{path.name} is not UTF-8") from error
+    text = textfiles.read(path, bytes_max=RULES_BYTES_MAX, refusal=BadRules)
+    return parse(text, name=path.name)
 
 
 def parse(text: str, *, name: str) -> Rules:

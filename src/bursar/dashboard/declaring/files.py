@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from bursar import textfiles
 from bursar.dashboard.declaring import declarations
 from bursar.dashboard.declaring.declarations import Account, Api, BadSource, Certificate, Wrong
 
@@ -49,17 +50,8 @@ def load(path: Path | None) -> File:
     """
     if path is None:
         return NOTHING
-    try:
-        with path.open("rb") as file:
-            data = file.read(FILE_BYTES_MAX + 1)
-    except OSError as error:
-        raise BadSource(f"{path.name} cannot be read: {error.strerror}") from error
-    if len(data) > FILE_BYTES_MAX:
-        raise BadSource(f"{path.name} is larger than {FILE_BYTES_MAX:,} bytes")
-    try:
-        return parse(data.decode("utf-8"), name=path.name)
-    except UnicodeDecodeError as error:
-        raise BadSource(f"{path.name} is not UTF-8") from error
+    text = textfiles.read(path, bytes_max=FILE_BYTES_MAX, refusal=BadSource)
+    return parse(text, name=path.name)
 
 
 def parse(text: str, *, name: str) -> File:
