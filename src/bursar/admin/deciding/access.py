@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from unfold import widgets
 
@@ -14,7 +15,7 @@ from bursar import clock, ids
 from bursar.access import keys, people, roles, second_factor
 from bursar.access.models import ApiKey, Person
 from bursar.admin.acting import commit
-from bursar.admin.deciding.asking import Asked, ToldOnce, form_of, page_of, text
+from bursar.admin.deciding.asking import Asked, ToldOnce, form_of, number_of, page_of, text
 from bursar.decorators import require_auth
 
 
@@ -49,17 +50,10 @@ def key(request: HttpRequest, _: str) -> Asked:
     return Asked("New API key", says, back, form, "Make the key", decide)
 
 
-def _key(key_id: str) -> ApiKey:
-    found = ApiKey.objects.filter(pk=key_id).first()
-    if found is None:
-        raise Http404
-    return found
-
-
 @require_auth(roles.KEYS_WRITE)
 def rotate(request: HttpRequest, key: str) -> Asked:
     """Replace an API key, with an overlap."""
-    old = _key(key)
+    old = get_object_or_404(ApiKey, pk=key)
     form = form_of(
         request,
         hours=forms.IntegerField(
@@ -83,7 +77,7 @@ def rotate(request: HttpRequest, key: str) -> Asked:
 @require_auth(roles.KEYS_WRITE)
 def revoke(request: HttpRequest, key: str) -> Asked:
     """End an API key."""
-    old = _key(key)
+    old = get_object_or_404(ApiKey, pk=key)
 
     def decide(_: dict[str, Any]) -> str:
         now = clock.now()
@@ -120,10 +114,7 @@ def add_person(request: HttpRequest, _: str) -> Asked:
 
 
 def _person(key: str) -> Person:
-    found = Person.objects.filter(pk=key).first() if key.isdigit() else None
-    if found is None:
-        raise Http404
-    return found
+    return get_object_or_404(Person, pk=number_of(key))
 
 
 @require_auth(roles.PEOPLE_WRITE)

@@ -54,6 +54,11 @@ def page_of(model: str, key: object) -> str:
     return reverse(f"admin:bursar_{model}_change", args=[quote(str(key))])
 
 
+def number_of(key: str) -> int | None:
+    """The key of a row whose keys are numbers; None, which no row has, if *key* is none."""
+    return int(key) if key.isdecimal() else None
+
+
 class ToldOnce(Exception):
     """*secret* has been made; it is shown once and kept nowhere."""
 

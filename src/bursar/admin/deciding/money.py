@@ -7,14 +7,15 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from unfold import widgets
 
 from bursar import clock, errors, ids
 from bursar.access import auditing, roles
 from bursar.admin.acting import commit
-from bursar.admin.deciding.asking import Asked, form_of, page_of, text
+from bursar.admin.deciding.asking import Asked, form_of, number_of, page_of, text
 from bursar.decorators import require_auth
 from bursar.money import Money
 from bursar.orders import refunding as order_refunding
@@ -25,10 +26,7 @@ from bursar.queue.models import Job
 
 
 def _payment(key: str) -> Payment:
-    payment = Payment.objects.filter(pk=key).select_related("order").first()
-    if payment is None:
-        raise Http404
-    return payment
+    return get_object_or_404(Payment.objects.select_related("order"), pk=key)
 
 
 @require_auth(roles.REFUNDS_WRITE)
@@ -110,10 +108,8 @@ def reject(request: HttpRequest, key: str) -> Asked:
 
 
 def _refund(key: str) -> Refund:
-    made = Refund.objects.filter(pk=key, approval__isnull=False).select_related("approval").first()
-    if made is None:
-        raise Http404
-    return made
+    awaited = Refund.objects.filter(approval__isnull=False).select_related("approval")
+    return get_object_or_404(awaited, pk=key)
 
 
 @require_auth(roles.PAYMENTS_WRITE)
@@ -163,9 +159,7 @@ def cancel(request: HttpRequest, key: str) -> Asked:
 @require_auth(roles.REVIEWS_WRITE)
 def resolve(request: HttpRequest, key: str) -> Asked:
     """Answer a review."""
-    review = Review.objects.filter(pk=key).first()
-    if review is None:
-        raise Http404
+    review = get_object_or_404(Review, pk=key)
     form = form_of(
         request,
         resolution=text(
@@ -186,9 +180,7 @@ def resolve(request: HttpRequest, key: str) -> Asked:
 @require_auth(roles.JOBS_WRITE)
 def retry(request: HttpRequest, key: str) -> Asked:
     """Try a dead letter again."""
-    job = Job.objects.filter(pk=key).first() if key.isdigit() else None
-    if job is None:
-        raise Http404
+    job = get_object_or_404(Job, pk=number_of(key))
 
     def decide(_: dict[str, Any]) -> str:
         now = clock.now()

@@ -6,7 +6,8 @@ import tomllib
 from typing import Any
 
 from django import forms
-from django.http import Http404, HttpRequest
+from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from unfold import widgets
 
@@ -124,17 +125,10 @@ def add(request: HttpRequest, _: str) -> Asked:
     return Asked("Watch an API", _SAYS, back, form, "Watch it", decide)
 
 
-def _row(key: str) -> WatchedApi:
-    found = WatchedApi.objects.filter(pk=key).first()
-    if found is None:
-        raise Http404
-    return found
-
-
 @require_auth(roles.SOURCES_WRITE)
 def change(request: HttpRequest, key: str) -> Asked:
     """Change how an API is watched."""
-    row = _row(key)
+    row = get_object_or_404(WatchedApi, pk=key)
     form = form_of(request, **_fields(row.declaration, active=row.active))
     return Asked(f"Change {row.name}", _SAYS, page_of("watchedapi", key), form, "Change",
                  lambda values: _save(key, values))  # fmt: skip
@@ -143,7 +137,7 @@ def change(request: HttpRequest, key: str) -> Asked:
 @require_auth(roles.SOURCES_WRITE)
 def remove(request: HttpRequest, key: str) -> Asked:
     """Watch an API no more."""
-    row = _row(key)
+    row = get_object_or_404(WatchedApi, pk=key)
 
     def decide(_: dict[str, Any]) -> str:
         now = clock.now()
