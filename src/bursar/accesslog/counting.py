@@ -125,7 +125,6 @@ class Counting:
         shape = Shape(len(MEASURES), MAXIMA)
         texts = Shape(len(MEASURES), MAXIMA, checked=True, text="O")
         self._tables: dict[str, Table] = {}
-        self._abouts = suspects.Abouts()
         for name in sorted(plan.tables - {"addresses"}):
             kind = texts if name in TEXTS else shape
             if name == SUSPECTS:
@@ -153,6 +152,10 @@ class Counting:
         self._is_meant = functools.lru_cache(_CALLERS_MAX)(
             lambda caller: callers.within(caller, plan.filters.networks)
         )
+
+    @functools.cached_property
+    def _abouts(self) -> suspects.Abouts:
+        return suspects.Abouts()
 
     def of(self, log_format: Format) -> Callable[[Block], None]:
         """Return what counts the blocks of a log of this format."""
