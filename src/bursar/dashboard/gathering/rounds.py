@@ -156,7 +156,7 @@ class Round:
             self._memory.allowance.calls += 1
         seconds = self._patience(asked)
         attempt = _Attempt(asked, self._loop.time(), seconds, first=asked.attempts == 1)
-        attempt.task = self._loop.create_task(self._ask(source))
+        attempt.task = self._loop.create_task(self._ask(attempt))
         attempt.timer = self._loop.call_later(seconds, self._too_long, attempt)
         self._tasks.add(attempt.task)
         attempt.task.add_done_callback(functools.partial(self._landed, attempt))
@@ -164,8 +164,10 @@ class Round:
         if self._hedging:
             self._watch(asked)
 
-    async def _ask(self, source: Source) -> Any:
-        return await self._means.ask(source)
+    async def _ask(self, attempt: _Attempt) -> Any:
+        # Of hundreds that were begun at once, this one's turn is now; its answer is not late before.
+        attempt.began = self._loop.time()
+        return await self._means.ask(attempt.asked.source)
 
     def _patience(self, asked: _Asked) -> float:
         """Seconds for an attempt: what its habit makes hopeless is given up, but for the last."""
