@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import io
 import json
@@ -11,6 +10,7 @@ import time
 from typing import Any
 
 import orjson
+import uvloop
 
 from benchmarks import metering
 from benchmarks.dashboard_plan import ATTEMPT_SECONDS, ATTEMPTS_MAX, DEADLINE_SECONDS, Board
@@ -45,6 +45,6 @@ if __name__ == "__main__":
     task = metering.task()
     logs.configure(stream=io.BytesIO())
     gc.freeze()  # as `bursar serve` does
-    boards = asyncio.run(main(task))
+    boards = uvloop.run(main(task))  # as `bursar serve` does, too
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"boards": boards, "peak_mb": peak}))

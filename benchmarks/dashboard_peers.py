@@ -66,12 +66,13 @@ def threads(count: int) -> Boards:
 def httpx(count: int, *, hurried: bool = True) -> Boards:
     """Ask all at once; unhurried, with so much time that its own slowness makes it miss none."""
     import httpx as library
+    import uvloop
 
     attempt_seconds, deadline_seconds = (
         (ATTEMPT_SECONDS, DEADLINE_SECONDS) if hurried else (15.0, 60.0)
     )
 
-    runner = asyncio.Runner()
+    runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
     limits = library.Limits(max_connections=None, max_keepalive_connections=count)
     client = library.AsyncClient(limits=limits, timeout=None)
 
