@@ -177,7 +177,7 @@ class _Outputs:
 
     def give(self, report: Report, *, shown: bool, quiet: bool) -> None:
         """Write *report* wherever it was asked for, else show it if *shown*; exit 4 if it was cut."""
-        from bursar.accesslog.showing import csv, files, html, json, kept, words
+        from bursar.accesslog.showing import csv, files, json, kept, words
 
         for target, render in ((self._json, json.render), (self._csv, csv.render)):
             if target == "-":
@@ -186,6 +186,8 @@ class _Outputs:
             elif target:
                 files.write(Path(target), render(report))
         if self._html:
+            from bursar.accesslog.showing import html  # 4 MB, for those who ask
+
             files.write(self._html, html.render(report))
         if self._keep:
             kept.keep(report, name=self._keep, folder=self._folder)

@@ -34,7 +34,7 @@ _MAPPED, _SEVEN_BYTES = U(int.from_bytes(b"::ffff:", "little")), U((1 << 56) - 1
 _CLOSING_UP = (
     (U(4), U(0x00FF00FF00FF00FF)), (U(8), U(0x0000FFFF0000FFFF)), (U(16), U(0xFFFFFFFF)),
 )  # fmt: skip
-_PIECE_ROWS = 1 << 14
+_PIECE_ROWS = 1 << 12
 V6_WORDS = 5
 #: Where the words behind the first two begin.
 _BEHIND = np.arange(16, 8 * V6_WORDS, 8).reshape(-1, 1)

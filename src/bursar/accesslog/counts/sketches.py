@@ -3,8 +3,8 @@ How many addresses there are, and which come most often, estimated in a few mega
 
 The number by HyperLogLog (P. Flajolet et al. 2007) with the estimator of O. Ertl, "New cardinality
 estimation algorithms for HyperLogLog sketches" (2017, algorithm 6), which has no bias for small
-numbers; the requests of an address by a count-min sketch (G. Cormode, S. Muthukrishnan 2005),
-which never tells too few.
+numbers; the requests of an address by the summary of J. Misra and D. Gries (1982), which merges (P.
+Agarwal et al., "Mergeable summaries", 2012).
 """
 
 from __future__ import annotations
@@ -16,18 +16,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bursar.accesslog.counts import clients
+from bursar.accesslog.counts import rows as rowsets
 from bursar.accesslog.counts.rows import Rows
 from bursar.accesslog.lines import scanning
-from bursar.accesslog.lines.scanning import SECRETS, Ints, U, Words
+from bursar.accesslog.lines.scanning import SECRETS, U, Words
 
 _BITS = 16
 _REGISTERS = 1 << _BITS
 _REST_BITS = 64 - _BITS
-_ROWS, _COLUMN_BITS = 2, 17
 #: Three standard errors: one estimate in 370 is further off.
 ERROR_BOUND = 3 * 1.04 / math.sqrt(_REGISTERS)
-#: Addresses that may be among the first; of each batch as many compete.
-_CANDIDATES = 512
+#: Addresses of one kind whose requests are kept: one that has this share of all is among them.
+_KEPT = 1 << 12
+
+
+class _Frequent:
+    """The rows of one table that have most requests: each has at most *missed* more than it says."""
+
+    def __init__(self) -> None:
+        self.rows: Rows | None = None
+        self.missed = 0
+
+    def add(self, rows: Rows) -> None:
+        """Take *rows* in, each key once."""
+        rows = self._fewer(rows)
+        if self.rows is not None:
+            rows = self._fewer(rowsets.grouped(rowsets.joined([self.rows, rows]), maxima=0))
+        self.rows = rows
+
+    def _fewer(self, rows: Rows) -> Rows:
+        if len(rows) <= _KEPT:
+            return rows
+        requests = rows.values[:, 0]
+        least = np.partition(requests, -_KEPT - 1)[-_KEPT - 1]
+        self.missed += int(least)
+        kept = rows.take(requests > least)
+        kept.values -= least
+        return kept
 
 
 class Sketch:
@@ -35,8 +60,7 @@ class Sketch:
 
     def __init__(self) -> None:
         self._registers = np.zeros(_REGISTERS, np.uint8)
-        self._counts = np.zeros((_ROWS, 1 << _COLUMN_BITS), U)
-        self._candidates: dict[bytes, int] = {}
+        self._frequent = {table: _Frequent() for table in clients.COLUMNS}
         self.requests = 0
 
     def write(self, table: str, rows: Rows) -> None:
@@ -45,42 +69,17 @@ class Sketch:
         register, rank = (word >> U(_REST_BITS)).view(np.int64), _ranks(word)
         higher = np.flatnonzero(rank > self._registers[register])  # few, after the first
         np.maximum.at(self._registers, register[higher], rank[higher])
-        counts = np.ascontiguousarray(rows.values[:, 0])
-        self.requests += int(counts.sum())
-        told = np.full(len(rows), np.iinfo(np.uint64).max, U)
-        for number, column in enumerate(self._cells(word)):
-            np.add.at(self._counts[number], column, counts)
-            np.minimum(told, self._counts[number][column], out=told)
-        first = (
-            np.argpartition(told, -_CANDIDATES)[-_CANDIDATES:]
-            if len(rows) > _CANDIDATES
-            else slice(None)
-        )
-        columns = np.stack([*clients.COLUMNS[table](rows.take(first))], axis=1).byteswap()
-        for row, count in zip(columns, told[first].tolist(), strict=True):
-            self._candidates[row.tobytes()] = count
-        self._prune()
-
-    @staticmethod
-    def _cells(word: Words) -> list[Ints]:
-        other = scanning.mixed(word ^ SECRETS[3])
-        mask = U((1 << _COLUMN_BITS) - 1)
-        return [
-            ((other >> U(_COLUMN_BITS * number)) & mask).view(np.int64) for number in range(_ROWS)
-        ]
-
-    def _prune(self) -> None:
-        if len(self._candidates) > 8 * _CANDIDATES:
-            kept = heapq.nlargest(2 * _CANDIDATES, self._candidates.items(), key=lambda one: one[1])
-            self._candidates = dict(kept)
+        self.requests += int(rows.values.sum())
+        self._frequent[table].add(rows)
 
     def merge(self, other: Sketch) -> None:
         """Take in what a sketch of a process of the same secrets has seen."""
         np.maximum(self._registers, other._registers, out=self._registers)
-        self._counts += other._counts
         self.requests += other.requests
-        for text, count in other._candidates.items():
-            self._candidates[text] = self._candidates.get(text, 0) + count
+        for table, frequent in other._frequent.items():
+            if frequent.rows is not None:
+                self._frequent[table].add(frequent.rows)
+                self._frequent[table].missed += frequent.missed
 
     def distinct(self) -> int:
         """Estimate how many addresses there are, within `ERROR_BOUND`."""
@@ -93,7 +92,13 @@ class Sketch:
 
     def leaders(self, count: int) -> list[tuple[bytes, int]]:
         """Return the first by requests, as `clients.COLUMNS`, and at most how many they have."""
-        return heapq.nsmallest(count, self._candidates.items(), key=lambda one: (-one[1], one[0]))
+        found: list[tuple[bytes, int]] = []
+        for table, frequent in self._frequent.items():
+            if frequent.rows is not None:
+                columns = np.stack(clients.COLUMNS[table](frequent.rows), axis=1).byteswap()
+                requests = (frequent.rows.values[:, 0] + U(frequent.missed)).tolist()
+                found += zip((row.tobytes() for row in columns), requests, strict=True)
+        return heapq.nsmallest(count, found, key=lambda one: (-one[1], one[0]))
 
 
 def _ranks(word: Words) -> NDArray[np.uint8]:

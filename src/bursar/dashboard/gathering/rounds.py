@@ -143,7 +143,6 @@ class Round:
     def _attempt(self, asked: _Asked) -> None:
         """Start an attempt; there is a place for it at its host."""
         asked.ticket = None
-        source = asked.source
         try:
             asked.host.circuit.enter()
         except errors.Unavailable as error:
