@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import gc
 import os
 import shutil
 import tempfile
@@ -23,6 +24,12 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "bursar.settings"
 atexit.register(shutil.rmtree, os.environ["BURSAR_HOME"], ignore_errors=True)
 
 import django
+import hypothesis
+
+# Where nobody waits, Hypothesis looks longer: it loads a profile of its own.
+hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
+if "CI" not in os.environ:
+    hypothesis.settings.load_profile("quick")
 
 django.setup()
 
@@ -119,3 +126,9 @@ def closing(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 def shop(database: Database, closing: None) -> shops.Shop:
     """A shop with a sandbox account, in an empty database."""
     return shops.Shop()
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was imported and collected out of every garbage collection that follows."""
+    gc.collect()
+    gc.freeze()

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import Database
 from tests.flows.test_command_line import FILE, INVOICES, Terminal, process, terminal  # noqa: F401
@@ -46,3 +49,37 @@ def test_from_invoices_to_proven_books_and_back_from_a_backup(
         findings = json.loads(terminal.run("verify", "--json"))
         assert "refund" not in terminal.run("queue")
     assert [finding["holds"] for finding in findings] == [True] * 24
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_the_main_job_closes_its_books_and_tampering_with_them_is_found(
+    terminal: Terminal,  # noqa: F811
+    home: Path,
+) -> None:
+    first = terminal.run("demo", "--once", "--counterpart-port", "0")
+    assert "54 orders of 139 lines" in first
+    assert "24 invariants checked" in first
+    assert "the books close" in first
+    again = terminal.run("demo", "--once")
+    assert again.count("imported before; nothing changed") == 2
+    assert "the books close" in again
+    assert "captured_too_much" in terminal.run("reviews")
+    books = sqlite3.connect(home / "bursar.sqlite3")
+    books.execute("DROP TRIGGER guard_transfer_update_transfers_are_never_changed")
+    (tampered,) = books.execute(
+        "SELECT subject FROM bursar_transfer WHERE credit_account_id = 'sales:EUR' LIMIT 1"
+    ).fetchone()
+    books.execute(
+        "UPDATE bursar_transfer SET amount_minor = amount_minor + 1 "
+        "WHERE subject = ? AND credit_account_id = 'sales:EUR'",
+        (tampered,),
+    )
+    books.commit()
+    books.close()
+    printed = terminal.run("verify", code=1)
+    assert "3 BROKEN" in printed  # the receivable is a cent off as well
+    assert "missing guard: guard_transfer_update_transfers_are_never_changed" in printed
+    assert f"payment: {tampered}, " in printed
+    assert "guards_missing" in terminal.run("worker", "--until-empty", code=1)
+    terminal.run("manage", "migrate")
+    assert "2 BROKEN" in terminal.run("verify", code=1)

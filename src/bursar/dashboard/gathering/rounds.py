@@ -164,8 +164,7 @@ class Round:
             self._watch(asked)
 
     async def _ask(self, attempt: _Attempt) -> Any:
-        # Of hundreds that were begun at once, this one's turn is now; its answer is not late before.
-        attempt.began = self._loop.time()
+        attempt.began = self._loop.time()  # of hundreds, this one's turn is now
         return await self._means.ask(attempt.asked.source)
 
     def _patience(self, asked: _Asked) -> float:
