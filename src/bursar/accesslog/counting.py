@@ -192,7 +192,7 @@ class Counting:
             at = 0
             for comment in np.flatnonzero(block.bytes[block.starts] == _HASH).tolist():
                 self._count(declared, _part(block, at, comment))
-                line = bytes(block.raw[block.starts[comment] : block.ends[comment]])
+                line = bytes(block.raw[block.starts[comment] : block.breaks[comment]])
                 declared = formats.w3c(line) or declared
                 at = comment + 1
             self._count(declared, _part(block, at, len(block.starts)))
@@ -326,7 +326,7 @@ class Counting:
 
 def _part(block: Block, begin: int, end: int) -> Block:
     return Block(
-        block.raw, block.bytes, block.starts[begin:end], block.ends[begin:end], block.extent
+        block.raw, block.bytes, block.starts[begin:end], block.breaks[begin:end], block.extent
     )
 
 

@@ -34,9 +34,15 @@ class Rows:
 
     def take(self, index: Any) -> Rows:
         """Return the rows that a slice, a mask or positions choose."""
-        return Rows(
-            self.key[index], None if self.check is None else self.check[index],
-            self.values[index], None if self.texts is None else self.texts[index],
+        if isinstance(index, slice):
+            return Rows(
+                self.key[index], None if self.check is None else self.check[index],
+                self.values[index], None if self.texts is None else self.texts[index],
+            )  # fmt: skip
+        at = np.flatnonzero(index) if index.dtype == np.bool_ else index
+        return Rows(  # texts are taken four times as fast as by an index in brackets
+            self.key.take(at), None if self.check is None else self.check.take(at),
+            self.values.take(at, 0), None if self.texts is None else self.texts.take(at),
         )  # fmt: skip
 
 
@@ -60,7 +66,7 @@ def grouped(rows: Rows, *, maxima: int) -> Rows:
     order, starts = groups(rows.key, rows.check)
     if len(starts) == len(order):
         return rows.take(order)
-    values = rows.values[order]
+    values = rows.values.take(order, 0)
     sums = values.shape[1] - maxima
     folded = np.empty((len(starts), values.shape[1]), np.uint64)
     np.add.reduceat(values[:, :sums], starts, axis=0, out=folded[:, :sums])
@@ -68,8 +74,8 @@ def grouped(rows: Rows, *, maxima: int) -> Rows:
         np.maximum.reduceat(values[:, sums:], starts, axis=0, out=folded[:, sums:])
     kept = order[starts]
     return Rows(
-        rows.key[kept], None if rows.check is None else rows.check[kept],
-        folded, None if rows.texts is None else rows.texts[kept],
+        rows.key.take(kept), None if rows.check is None else rows.check.take(kept),
+        folded, None if rows.texts is None else rows.texts.take(kept),
     )  # fmt: skip
 
 

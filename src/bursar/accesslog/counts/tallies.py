@@ -94,7 +94,12 @@ class Tally:
             return Rows(key[starts], None, _counts(starts, waiting), None)
         order, starts = rowsets.groups(key, self._check[:waiting])
         first = order[starts]
-        return Rows(key[first], self._check[first], _counts(starts, waiting), self._texts[first])
+        return Rows(
+            key.take(first),
+            self._check.take(first),
+            _counts(starts, waiting),
+            self._texts.take(first),
+        )
 
 
 def _begins(key: Words) -> Ints:

@@ -66,4 +66,4 @@ def _block(head: bytes) -> Block | None:
     filled = np.flatnonzero(block.ends > block.starts)[:_LINES_MAX]
     if not len(filled):
         return None
-    return Block(block.raw, block.bytes, block.starts[filled], block.ends[filled], block.extent)
+    return Block(block.raw, block.bytes, block.starts[filled], block.breaks[filled], block.extent)

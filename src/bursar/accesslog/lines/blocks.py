@@ -22,7 +22,7 @@ _NEWLINE, _RETURN = 10, 13
 @dataclass(slots=True, eq=False)
 class Block:
     """
-    Whole lines in a buffer: line i is `raw[starts[i]:ends[i]]`, without its line end.
+    Whole lines in a buffer: line i is `raw[starts[i]:ends[i]]`, without its line end, LF or CRLF.
 
     It is good until the next one is asked for.
     """
@@ -32,9 +32,17 @@ class Block:
     """The same memory as numbers."""
 
     starts: Ints
-    ends: Ints
+    breaks: Ints
+    """Where each line's LF is."""
+
     extent: tuple[int, int]
     """Where in the buffer the lines lie."""
+
+    @property
+    def ends(self) -> Ints:
+        """Where each line ends; worked out anew each time, as who counts addresses never asks."""
+        ends = self.breaks - (self.bytes[self.breaks - 1] == _RETURN)
+        return np.maximum(ends, self.starts)
 
 
 class Blocks(Iterator[Block]):
@@ -119,37 +127,36 @@ class Blocks(Iterator[Block]):
         stop = SLACK + filled
         padded = -(-filled // 8) * 8
         self._bytes[stop : SLACK + padded] = 0
-        ends = scanning.positions(self._bytes[SLACK : SLACK + padded], _NEWLINE) + SLACK
-        if not len(ends):
+        breaks = scanning.positions(self._bytes[SLACK : SLACK + padded], _NEWLINE) + SLACK
+        if not len(breaks):
             self._rest = (SLACK, stop)
             return None
-        starts = np.empty_like(ends)
+        starts = np.empty_like(breaks)
         starts[0] = SLACK
-        np.add(ends[:-1], 1, out=starts[1:])
+        np.add(breaks[:-1], 1, out=starts[1:])
         first = 1 if self._skipping else 0
         self._skipping = False
-        after = int(ends[-1]) + 1
+        after = int(breaks[-1]) + 1
         # The stream's offset of the buffer's first byte:
         origin = self._read_at - (filled - int(last)) - SLACK
         if self._end is not None and origin + after >= self._end:
             ours = int(np.searchsorted(starts, self._end - origin))
-            starts, ends = starts[:ours], ends[:ours]
+            starts, breaks = starts[:ours], breaks[:ours]
             self._over = True
-        starts, ends = starts[first:], ends[first:]
+        starts, breaks = starts[first:], breaks[first:]
         self.offset = origin + after - int(last)
         self._rest = (after, stop)
-        return self._block(starts, ends)
+        return self._block(starts, breaks)
 
-    def _block(self, starts: Ints, ends: Ints) -> Block | None:
+    def _block(self, starts: Ints, breaks: Ints) -> Block | None:
         if not len(starts):
             return None
-        extent = int(starts[0]), int(ends[-1])
-        if extent[1] - extent[0] > LINE_BYTES_MAX and (ends - starts).max() > LINE_BYTES_MAX:
-            fit = ends - starts <= LINE_BYTES_MAX
+        extent = int(starts[0]), int(breaks[-1])
+        if extent[1] - extent[0] > LINE_BYTES_MAX and (breaks - starts).max() > LINE_BYTES_MAX:
+            fit = breaks - starts <= LINE_BYTES_MAX
             self.too_long += int(len(fit) - fit.sum())
-            starts, ends = starts[fit], ends[fit]
-        ends = ends - (self._bytes[ends - 1] == _RETURN)
-        return Block(self._raw, self._bytes, starts, np.maximum(ends, starts), extent)
+            starts, breaks = starts[fit], breaks[fit]
+        return Block(self._raw, self._bytes, starts, breaks, extent)
 
     def _bring_forward(self) -> None:
         """Move the begun line to the front, now that nobody needs the block before it any more."""
