@@ -41,8 +41,9 @@ class Block:
     @property
     def ends(self) -> Ints:
         """Where each line ends; worked out anew each time, as who counts addresses never asks."""
-        ends = self.breaks - (self.bytes[self.breaks - 1] == _RETURN)
-        return np.maximum(ends, self.starts)
+        ends: Ints = self.breaks - (self.bytes[self.breaks - 1] == _RETURN)
+        np.maximum(ends, self.starts, out=ends)
+        return ends
 
 
 class Blocks(Iterator[Block]):
