@@ -82,7 +82,9 @@ class Circuit:
     def failed(self, why: str, *, at_once: bool = False) -> None:
         """Hear of a call without a clear answer; *at_once* opens whatever the count."""
         self._failures += 1
-        if self._probing or at_once or self._failures >= FAILURES_MAX:
+        # Calls that were under way when it opened fail too, many at once: that is no news.
+        enough = self._failures >= FAILURES_MAX and not self._open_seconds
+        if self._probing or at_once or enough:
             self._open(why, OPEN_SECONDS_MAX if at_once else OPEN_SECONDS_FIRST)
 
     def left(self) -> None:

@@ -74,6 +74,19 @@ def test_a_probe_that_fails_doubles_the_time_up_to_a_minute(circuit: Circuit, cl
     assert waited == [5, 10, 20, 40, 60, 60]
 
 
+def test_calls_that_were_under_way_when_it_opened_do_not_keep_it_open(
+    circuit: Circuit, clock: Clock
+) -> None:
+    at_once = 3 * breaking.FAILURES_MAX
+    for _ in range(at_once):
+        circuit.enter()
+    for _ in range(at_once):
+        circuit.failed("no answer")
+        clock.seconds += 0.01
+    clock.seconds += 5
+    assert circuit.state is State.HALF_OPEN
+
+
 def test_a_probe_that_was_given_up_lets_another_one_in(circuit: Circuit, clock: Clock) -> None:
     fail(circuit)
     clock.seconds += 5
