@@ -71,12 +71,13 @@ def hold_memory() -> None:
     Have this process, and those it forks, keep what they free for what they need next.
 
     By default glibc gives arrays of 128 KiB and more back to the system, and each new one is paid for
-    page by page: a tenth of all time. Elsewhere nothing is done.
+    page by page: a tenth of all time. What is held is no more than the peak was. Elsewhere nothing
+    is done.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
-        library.mallopt(_M_MMAP_THRESHOLD, 1 << 22)
-        library.mallopt(_M_TRIM_THRESHOLD, 1 << 23)
+        library.mallopt(_M_MMAP_THRESHOLD, 1 << 25)
+        library.mallopt(_M_TRIM_THRESHOLD, 1 << 26)
 
 
 @contextlib.contextmanager
