@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from bursar.accesslog import counting, report, routes
 from bursar.accesslog.counting import NUMBERS, SUSPECTS, Plan
 from bursar.accesslog.counts import addresses, clients, finishing
 from bursar.accesslog.counts import rows as rowsets
+from bursar.accesslog.counts.clients import Clients
 from bursar.accesslog.counts.finishing import Columns, Finished, Leader, Podium
 from bursar.accesslog.counts.rows import Rows
 from bursar.accesslog.counts.sketches import Sketch
@@ -31,33 +33,52 @@ ROUTES = "routes"
 HOURS_MAX = 24 * 366
 #: HTTP has three digits for them.
 STATUSES_MAX = 1000
-_ROUTE_ROWS_MAX = 1 << 14
+_ROUTE_ROWS_MAX = _MOVED_ROWS_MAX = 1 << 14
 #: Which measures a ranking needs.
 _BY_REQUESTS, _BY_TIME = "requests", "micros"
 
 See = Callable[[str, Rows], None]
-"""Is shown all rows of a table, some at a time."""
+"""Is shown all rows of a table, some at a time; those of one key perhaps not at once."""
+
+
+def _unseen(_table: str, _rows: Rows) -> None:
+    pass
 
 
 @dataclass(slots=True)
 class Share:
-    """What one process brought together: tables, the runs of routes it wrote, and suspects."""
+    """
+    What one process brought together.
+
+    *runs* are of routes, *moved* of addresses that were written in another way than the canonical one:
+    in all shares together they are counted only when these runs are among those that are finished.
+    """
 
     tables: dict[str, Finished] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
+    moved: list[Run] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
 
 
 def finish(
     plan: Plan, top: int, runs: Sequence[Run], spills: Mapping[int, Spill], share: tuple[int, int],
-    see: See = lambda *_: None,
+    *, again: bool = False, see: See = _unseen,
 ) -> Share:  # fmt: skip
-    """Bring share i of n of the keys of all tables together; *see* is shown every row."""
-    done = Share()
+    """
+    Bring share i of n of the keys of all tables together; *see* is shown every row.
+
+    *again* if *runs* hold what was moved when this was done before.
+    """
+    done, moving = Share(), _Moving(plan, spills[share[0]])
+    if again:
+        see = _unseen  # it has seen all, and what was moved
     for name in sorted({run.table for run in runs}):
         maxima = _maxima(plan, name)
         mine = [run for run in runs if run.table == name]
-        rows = _shown(finishing.merged(mine, spills, maxima=maxima, share=share), name, see)
+        rows = finishing.merged(mine, spills, maxima=maxima, share=share)
+        if name in (clients.V4, clients.V6):
+            rows = moving.left(rows, name, see)
+        rows = _shown(rows, name, see)
         if name == SUSPECTS:
             done.suspects = telling.heaviest(
                 one for part in rows for one in telling.suspected(part)
@@ -68,6 +89,8 @@ def finish(
             done.runs = folding.runs()
         else:
             done.tables[name] = _finished(plan, name, rows, top)
+    if not again:
+        done.moved = moving.runs()
     return done
 
 
@@ -142,6 +165,37 @@ class _Folding:
         """Write all out."""
         before = len(self._spill.runs)
         self._table.flush()
+        return self._spill.runs[before:]
+
+
+class _Moving:
+    """Sorts out, while they pass by, addresses that were written in another way than the canonical one."""
+
+    def __init__(self, plan: Plan, spill: Spill) -> None:
+        self._plan, self._spill = plan, spill
+
+    @functools.cached_property
+    def _clients(self) -> Clients:
+        measures = 1 if self._plan.requests_only else len(MEASURES)
+        return Clients(self._spill, measures=measures, maxima=MAXIMA, rows_max=_MOVED_ROWS_MAX)
+
+    def left(self, parts: Iterator[Rows], name: str, see: See) -> Iterator[Rows]:
+        """Yield those of a table of addresses that stay where they are; *see* is shown the others."""
+
+        def move(table: str, rows: Rows) -> None:
+            see(table, rows)
+            self._clients.add_rows(table, rows)
+
+        for part in parts:
+            rows = clients.checked(name, part, move)
+            if len(rows):
+                yield rows
+
+    def runs(self) -> list[Run]:
+        """Write the others out."""
+        before = len(self._spill.runs)
+        if "_clients" in vars(self):
+            self._clients.flush()
         return self._spill.runs[before:]
 
 

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, Protocol
 
 from bursar import errors
 from bursar.accesslog.counting import Counting, Plan, Tally
@@ -62,8 +62,24 @@ class Counted:
     """Lines of each source."""
 
 
-Finish = Callable[[Sequence[Run], Mapping[int, Spill], tuple[int, int]], Any]
-"""Brings together a share (i of n) of the keys of all runs."""
+class Finish(Protocol):
+    """Brings together a share (i of n) of the keys of all runs."""
+
+    def __call__(
+        self,
+        runs: Sequence[Run],
+        spills: Mapping[int, Spill],
+        share: tuple[int, int],
+        *,
+        again: bool,
+    ) -> Finishing:
+        """Return the share; *again* if what the first round moved is now among the runs."""
+
+
+class Finishing(Protocol):
+    """A share. If any share has *moved* rows to other keys, all are brought together again with them."""
+
+    moved: list[Run]
 
 
 def hold_memory() -> None:
@@ -99,7 +115,7 @@ def counted(
     try:
         if processes == 1:
             alone = _alone(plan, inputs, todo, spills[0], tell, prepare)
-            yield [alone], [finish(alone.runs, spills, (0, 1))], spills
+            yield [alone], _finished(finish, alone.runs, spills), spills
             return
         everyone, shares = _together(
             plan, inputs, todo, spills, finish if apart else None, tell, prepare
@@ -107,11 +123,18 @@ def counted(
         if not apart:
             runs = [run for each in everyone for run in each.runs]
             spills[0].catch_up()
-            shares = [finish(runs, spills, (0, 1))]
+            shares = _finished(finish, runs, spills)
         yield everyone, shares, spills
     finally:
         for spill in spills.values():
             spill.close()
+
+
+def _finished(finish: Finish, runs: Sequence[Run], spills: Mapping[int, Spill]) -> list[Any]:
+    share = finish(runs, spills, (0, 1), again=False)
+    if share.moved:
+        share = finish([*runs, *share.moved], spills, (0, 1), again=True)
+    return [share]
 
 
 def _alone(
@@ -167,7 +190,7 @@ class _Reading:
         """Write out the tables."""
         self._counting.flush()
         return Counted(
-            spill.runs,
+            list(spill.runs),  # a copy: the end writes runs of its own
             self._counting.sketch,
             self._counting.lines,
             self._cuts,
@@ -201,13 +224,23 @@ def _together(
             theirs.close()
             crew.append(_Hand(worker, ours))
         everyone = _hand_out(crew, iter(todo), tell)
+        if finish is None:
+            return everyone, []
         runs = [run for each in everyone for run in each.runs]
-        for hand in crew:
-            hand.say(runs)
-        return everyone, [hand.hear() for hand in crew]
+        shares = _ask(crew, runs)
+        if moved := [run for share in shares for run in share.moved]:
+            shares = _ask(crew, [*runs, *moved])
+        return everyone, shares
     finally:
         for hand in crew:
             hand.end()
+
+
+def _ask(crew: Sequence[_Hand], runs: Sequence[Run]) -> list[Any]:
+    """Have everybody bring a share of the keys of *runs* together."""
+    for hand in crew:
+        hand.say(runs)
+    return [hand.hear() for hand in crew]
 
 
 @dataclass(slots=True)
@@ -285,8 +318,11 @@ def _work(
                 pipe.send(("", read))
         pipe.send(("", reading.counted(spills[number])))
         del counting, reading
-        runs = pipe.recv()
-        pipe.send(("", finish(runs, spills, (number, len(spills))) if finish else None))
+        if finish is None:
+            return
+        for again in (False, True):
+            runs = pipe.recv()  # the second time only if there was something to move
+            pipe.send(("", finish(runs, spills, (number, len(spills)), again=again)))
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         pass  # the parent is gone, or going
     except errors.BursarError as error:

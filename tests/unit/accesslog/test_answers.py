@@ -192,6 +192,45 @@ def test_tables_that_spill_are_exact(
     }
 
 
+def _many_spellings(addresses: int) -> bytes:
+    """So many addresses of each kind, each in four or five ways to write it, far from one another."""
+    v4 = [(192, 0, number >> 8, number & 255) for number in range(addresses)]
+    spellings = [
+        *(f"{a}.{b}.{c}.{d}" for a, b, c, d in v4),
+        *(f"2001:db8::{number:x}:0:1" for number in range(addresses)),
+        *(f"::ffff:{a}.{b}.{c}.{d}" for a, b, c, d in v4),
+        *(f"2001:0DB8:0:0:0:{number:04X}:0:1" for number in range(addresses)),
+        *(f"0:0:0:0:0:FFFF:{a:02x}{b:02x}:{c:x}{d:02X}" for a, b, c, d in v4),
+        *(f"2001:db8::{number:x}:0.0.0.1" for number in range(addresses)),
+        *(f"::ffff:{a:x}{b:02x}:{c:02x}{d:02x}" for a, b, c, d in v4),
+        *("2001:db8::" + f"{number:04x}:0000:0001" for number in range(addresses)),
+    ]
+    return "".join(
+        f'{one} - - [25/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "-"\n'
+        for one in spellings
+    ).encode()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("only", [_ONLY_ADDRESSES, traffic.EVERYTHING], ids=["alone", "beside"])
+def test_one_address_written_in_several_ways_is_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int, only: frozenset[str]
+) -> None:
+    monkeypatch.setattr(traffic, "_ROWS_MIN", 64)
+    monkeypatch.setattr(traffic, "_ROWS_MAX", 64)
+    monkeypatch.setattr("bursar.accesslog.reading.sources.PIECE_BYTES", 10_000)
+    path, part, log = tmp_path / "access.log", tmp_path / "a.part", _many_spellings(400)
+    path.write_bytes(log)
+    expected = oracle.clients(log)
+    assert len(expected) == 800
+    for partial in (None, part):
+        report = traffic.read([path], only=only, top=_MANY, processes=processes, partial=partial)
+        assert _counts(report) == expected
+    assert _counts(traffic.merge([part, part], top=_MANY)) == {
+        address: 2 * count for address, count in expected.items()
+    }
+
+
 def test_the_first_of_many_come_by_requests_then_by_address(tmp_path: Path) -> None:
     log = _made_up(3, count=3_000, addresses=2_500)
     report = _read(tmp_path, log)
@@ -205,6 +244,13 @@ def test_the_first_of_many_come_by_requests_then_by_address(tmp_path: Path) -> N
 
 def _sort_key(address: str) -> object:
     return address if ":" in address else tuple(map(int, address.split(".")))
+
+
+def test_estimates_count_one_address_written_in_several_ways_once(tmp_path: Path) -> None:
+    log = _many_spellings(3)
+    report = _read(tmp_path, log, only=_ONLY_ADDRESSES, approximate=True)
+    assert report["addresses"]["distinct"] == 6
+    assert _counts(report) == oracle.clients(log)
 
 
 def test_estimates_stay_within_their_bound(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import functools
 import gzip
 import json
 import lzma
@@ -20,7 +21,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from bursar.accesslog import traffic, working
+from bursar.accesslog import answering, traffic, working
 from bursar.accesslog.counts.spilling import SpillFailed
 from bursar.accesslog.lines import blocks
 from bursar.accesslog.lines.formats import FormatUnknown
@@ -69,9 +70,10 @@ def test_a_log_cut_while_it_is_read(tmp_path: Path) -> None:
     path.write_bytes(_LOG)
     found = sources.found([path])[0]
     os.truncate(path, 100_000)
+    plan = traffic._plan(traffic.EVERYTHING, Filters(), ())
     with working.counted(
-        traffic._plan(traffic.EVERYTHING, Filters(), ()), [found], processes=1,
-        finish=lambda runs, spills, share: None, tell=lambda done: None, prepare=lambda counting: None,
+        plan, [found], processes=1, finish=functools.partial(answering.finish, plan, 10),
+        tell=lambda done: None, prepare=lambda counting: None,
     ) as (counted, _, _):  # fmt: skip
         assert [
             (cut.offset, "was cut to 100,000 bytes" in cut.message) for cut in counted[0].cuts

@@ -1,4 +1,9 @@
-"""Counts by client address: exact for any number of them, each counted under its canonical text."""
+"""
+Counts by client address: exact for any number of them, each counted under its canonical text.
+
+Keys are counted as they are written. Which of them are addresses, and canonical ones, is looked at when
+each is left once (`checked`): that is several times cheaper than to look at every batch.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +46,7 @@ class Counter(Protocol):
 
 class Clients:
     """
-    Counts by address in two tables. What is no address in the end is counted in *rejected*.
+    Counts in two tables by what may be an address.
 
     With one measure it counts requests alone, far faster. *rows_max* is how many rows wait in memory
     for each table.
@@ -50,26 +55,19 @@ class Clients:
     def __init__(
         self, spill: Sink, *, measures: int = 1, maxima: int = 0, slot_bits: int = 16, rows_max: int
     ) -> None:
-        self.rejected = 0
         self._v4: Counter
         self._v6: Counter
         if measures == 1:
-            self._v4 = Tally(V4, spill, room=rows_max, mend=self._mend_v4)
-            self._v6 = Tally(
-                V6, spill, room=rows_max // 2, text_bytes=_TEXT_BYTES, mend=self._mend_v6
-            )
+            self._v4 = Tally(V4, spill, room=rows_max)
+            self._v6 = Tally(V6, spill, room=rows_max // 2, text_bytes=_TEXT_BYTES)
             return
         plain = Shape(measures, maxima)
         texts = Shape(measures, maxima, checked=True, text=_TEXT)
-        self._v4 = Table(
-            V4, plain, spill, slot_bits=slot_bits, rows_max=rows_max, mend=self._mend_v4
-        )
-        self._v6 = Table(
-            V6, texts, spill, slot_bits=slot_bits - 1, rows_max=rows_max // 2, mend=self._mend_v6
-        )
+        self._v4 = Table(V4, plain, spill, slot_bits=slot_bits, rows_max=rows_max)
+        self._v6 = Table(V6, texts, spill, slot_bits=slot_bits - 1, rows_max=rows_max // 2)
 
     def add(self, tokens: Tokens, values: Sequence[Measure]) -> None:
-        """Count *values*, in the order of the tokens; tokens that are no addresses are rejected."""
+        """Count *values*, in the order of the tokens."""
         if len(tokens.v4):
             self._v4.add(tokens.v4, None, [tables.chosen(value, tokens.is_v4) for value in values])
         if not len(tokens.v6):
@@ -77,9 +75,6 @@ class Clients:
         rest = np.flatnonzero(~tokens.is_v4)
         texts = tokens.v6
         if not tokens.fits.all():
-            unfit = rest[~tokens.fits]
-            rejected = tables.chosen(values[0], unfit)
-            self.rejected += int(np.broadcast_to(rejected, unfit.shape).sum())
             rest, texts = rest[tokens.fits], texts[tokens.fits]
         key, check = scanning.words_hashes(texts)
         chosen = [tables.chosen(value, rest) for value in values]
@@ -91,42 +86,55 @@ class Clients:
 
     def flush(self) -> None:
         """Write out all that is held."""
-        self._v6.flush()  # first: IPv4 addresses mapped into IPv6 go over to the other
         self._v4.flush()
+        self._v6.flush()
 
-    def _mend_v4(self, rows: Rows) -> Rows:
+
+def checked(table: str, rows: Rows, move: Callable[[str, Rows], None]) -> Rows:
+    """
+    Return those of *rows* that are addresses in their canonical texts.
+
+    *move* is given, under its canonical text and with its table, what is another way to write one.
+    """
+    if table == V4:
         valid = addresses.v4_is_valid(rows.key)
-        if valid.all():
-            return rows
-        self.rejected += int(rows.values[~valid, 0].sum())
-        return rows.take(valid)
+        return rows if valid.all() else rows.take(valid)
+    assert rows.texts is not None
+    words = np.ascontiguousarray(rows.texts).view(np.uint64).reshape(len(rows), addresses.V6_WORDS)
+    sure = addresses.surely_canonical(words)
+    if sure.all():
+        return rows
+    for index in np.flatnonzero(~sure).tolist():
+        told = addresses.v6_text(words[index])
+        written = addresses.canonical(told)
+        if written == told:
+            sure[index] = True
+        elif written is not None:
+            move(*_row(written, rows.values[index : index + 1].copy()))
+    return rows.take(sure)
 
-    def _mend_v6(self, rows: Rows) -> Rows:
-        assert rows.texts is not None
-        words = rows.texts.view(np.uint64).reshape(len(rows), addresses.V6_WORDS)
-        sure = addresses.surely_canonical(words)
-        if sure.all():
-            return rows
-        for index in np.flatnonzero(~sure).tolist():
-            told = addresses.v6_text(words[index])
-            written = addresses.canonical(told)
-            if written is None:
-                self.rejected += int(rows.values[index, 0])
-            elif written == told:
-                sure[index] = True
-            else:
-                self._readdress(written, rows.values[index : index + 1])
-        return rows.take(sure)
 
-    def _readdress(self, written: str, values: Words) -> None:
-        """Count one row's *values* under its canonical text."""
-        if ":" not in written:
-            key = np.array([addresses.v4_key(written)], np.uint64)
-            self._v4.add_rows(Rows(key, None, values.copy(), None))
-            return
-        words = addresses.v6_words(written)
-        one, two = scanning.words_hashes(words)
-        self._v6.add_rows(Rows(one, two, values.copy(), _packed(words)))
+class Checked:
+    """A sink before a sink: lets canonical addresses through, whatever they were written as."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def write(self, table: str, rows: Rows) -> None:
+        """Pass on those of *rows* that are addresses."""
+        rows = checked(table, rows, self._sink.write)
+        if len(rows):
+            self._sink.write(table, rows)
+
+
+def _row(written: str, values: Words) -> tuple[str, Rows]:
+    """Return the table and the row of a canonical text."""
+    if ":" not in written:
+        key = np.array([addresses.v4_key(written)], np.uint64)
+        return V4, Rows(key, None, values, None)
+    words = addresses.v6_words(written)
+    one, two = scanning.words_hashes(words)
+    return V6, Rows(one, two, values, _packed(words))
 
 
 def _packed(words: Words) -> Texts:

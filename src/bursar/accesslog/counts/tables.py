@@ -41,17 +41,15 @@ class Table:
     """
     Counts by key.
 
-    *slot_bits* sets the size of the cache, *rows_max* how many rows wait in memory. *mend* sees all
-    rows before they are written, sorted and each key once, and returns what shall be.
+    *slot_bits* sets the size of the cache, *rows_max* how many rows wait in memory.
     """
 
     def __init__(
-        self, name: str, shape: Shape, spill: Sink, *, slot_bits: int = 13, rows_max: int = 1 << 16,
-        mend: Callable[[Rows], Rows] | None = None,
-    ) -> None:  # fmt: skip
+        self, name: str, shape: Shape, spill: Sink, *, slot_bits: int = 13, rows_max: int = 1 << 16
+    ) -> None:
         slots = 1 << slot_bits
         self.name, self.shape = name, shape
-        self._spill, self._mend, self._rows_max = spill, mend, rows_max
+        self._spill, self._rows_max = spill, rows_max
         self._shift = U(64 - slot_bits)
         self._key = np.zeros(slots, np.uint64)
         self._check = np.zeros(slots, np.uint64) if shape.checked else None
@@ -171,21 +169,18 @@ class Table:
         if not write:
             rows = self._let_in(rows)
         if write or len(rows) * 2 > self._rows_max:
-            if self._mend is not None:
-                rows = self._mend(rows)
-            if len(rows):
-                self._spill.write(self.name, rows)
+            self._spill.write(self.name, rows)
         elif len(rows):
             self._wait(rows)
 
     def flush(self) -> None:
         """Write out all that is held."""
-        while len(used := np.flatnonzero(self._values[0])) or self._waiting:
-            if len(used):
-                self._wait(self._rows(used))
-                for value in self._values:
-                    value[:] = 0
-            self._settle(write=True)  # what is mended may come back under another key
+        used = np.flatnonzero(self._values[0])
+        if len(used):
+            self._wait(self._rows(used))
+            for value in self._values:
+                value[:] = 0
+        self._settle(write=True)
 
 
 def chosen(value: Measure, index: Ints | Mask) -> Measure:

@@ -25,15 +25,10 @@ class Tally:
     Requests by key, with a check word and a text of *text_bytes* (none by default) for each.
 
     *room* is how many keys wait: 8 bytes each, 16 more and the text where there are texts.
-    *mend* sees all rows before they are written, sorted and each key once, and returns what shall be.
     """
 
-    def __init__(
-        self, name: str, spill: Sink, *, room: int, text_bytes: int = 0,
-        mend: Callable[[Rows], Rows] = lambda rows: rows,
-    ) -> None:  # fmt: skip
-        self.name = name
-        self._spill, self._mend = spill, mend
+    def __init__(self, name: str, spill: Sink, *, room: int, text_bytes: int = 0) -> None:
+        self.name, self._spill = name, spill
         self._key = np.empty(room, U)
         self._check = np.empty(room, U) if text_bytes else None
         self._texts: Texts | None = np.empty(room, f"V{text_bytes}") if text_bytes else None
@@ -70,21 +65,15 @@ class Tally:
 
     def flush(self) -> None:
         """Write out all that is held."""
-        while self._waiting or self._counted:  # what is mended may come back under another key
-            self._settle()
+        self._settle()
 
     def _settle(self) -> None:
         counted, self._counted, self._counted_rows = self._counted, [], 0
         waiting, self._waiting = self._waiting, 0
         if waiting:
-            self._write(self._tallied(waiting))
+            self._spill.write(self.name, self._tallied(waiting))
         if counted:
-            self._write(rowsets.grouped(rowsets.joined(counted), maxima=0))
-
-    def _write(self, rows: Rows) -> None:
-        rows = self._mend(rows)
-        if len(rows):
-            self._spill.write(self.name, rows)
+            self._spill.write(self.name, rowsets.grouped(rowsets.joined(counted), maxima=0))
 
     def _tallied(self, waiting: int) -> Rows:
         key = self._key[:waiting]
