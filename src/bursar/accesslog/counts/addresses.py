@@ -48,10 +48,11 @@ class Tokens(NamedTuple):
 
     is_v4: Mask
     v6: Words
-    """The text of the rest, padded with zeros: shape (count of the rest, 5)."""
+    """
+    The texts of the rest, padded with zeros: shape (5, count of the rest).
 
-    fits: Mask
-    """Which of the rest end within 39 letters; others are no addresses."""
+    What does not end within 39 letters, or holds NUL, is no address, and zeros here.
+    """
 
 
 class _Beginnings(NamedTuple):
@@ -80,8 +81,8 @@ def tokens(raw: bytearray, starts: Ints, ends: Ints | None) -> Tokens:
         keys[mapped], is_dotted = _dotted(_begun(raw, starts[mapped] + 7, behind))
         is_v4[mapped] = is_dotted & v4_is_valid(keys[mapped] * ODD)
         rest = np.flatnonzero(~is_v4)
-    texts, fits = _texts(raw, starts[rest], None if ends is None else ends[rest], begun.take(rest))
-    return Tokens(keys.compress(is_v4) * ODD, is_v4, texts, fits)
+    texts = _texts(raw, starts[rest], None if ends is None else ends[rest], begun.take(rest))
+    return Tokens(keys.compress(is_v4) * ODD, is_v4, texts)
 
 
 def _begun(raw: bytearray, starts: Ints, ends: Ints | None) -> _Beginnings:
@@ -117,9 +118,7 @@ def _dotted(begun: _Beginnings) -> tuple[Words, Mask]:
     return halves[0] | halves[1] << U(32), is_v4
 
 
-def _texts(
-    raw: bytearray, starts: Ints, ends: Ints | None, begun: _Beginnings
-) -> tuple[Words, Mask]:
+def _texts(raw: bytearray, starts: Ints, ends: Ints | None, begun: _Beginnings) -> Words:
     words = np.ascontiguousarray(scanning.words_at(raw, starts + 16, V6_WORDS - 2).T)
     if ends is None:
         masks, here = scanning.below_first(words, _SPACE)
@@ -135,7 +134,8 @@ def _texts(
     words = np.concatenate((begun.words, words))
     # A text that holds NUL would look like a shorter one.
     nul = scanning.zero_bytes(words | ~np.concatenate((begun.masks, masks)))
-    return np.ascontiguousarray(words.T), end & ~nul.any(axis=0)
+    words[:, ~end | nul.any(axis=0)] = 0
+    return words
 
 
 def v6_text(words: Words) -> str:
@@ -151,8 +151,8 @@ def text_of(columns: bytes) -> str:
 
 
 def v6_words(text: str) -> Words:
-    """Keep *text*, of at most 39 letters, in words: shape (1, 5)."""
-    return np.frombuffer(text.encode("ascii").ljust(8 * V6_WORDS, b"\0"), U).reshape(1, -1)
+    """Keep *text*, of at most 39 letters, in words: shape (5, 1)."""
+    return np.frombuffer(text.encode("ascii").ljust(8 * V6_WORDS, b"\0"), U).reshape(-1, 1)
 
 
 def _piecewise(test: Callable[[Words], Mask]) -> Callable[[Words], Mask]:

@@ -72,13 +72,9 @@ class Clients:
             self._v4.add(tokens.v4, None, [tables.chosen(value, tokens.is_v4) for value in values])
         if not len(tokens.v6):
             return
-        rest = np.flatnonzero(~tokens.is_v4)
-        texts = tokens.v6
-        if not tokens.fits.all():
-            rest, texts = rest[tokens.fits], texts[tokens.fits]
-        key, check = scanning.words_hashes(texts)
-        chosen = [tables.chosen(value, rest) for value in values]
-        self._v6.add(key, check, chosen, lambda index: _packed(texts[index]))
+        key, check = scanning.words_hashes(tokens.v6)
+        chosen = [tables.chosen(value, ~tokens.is_v4) for value in values]
+        self._v6.add(key, check, chosen, lambda index: _packed(tokens.v6.T[index]))
 
     def add_rows(self, table: str, rows: Rows) -> None:
         """Count *rows* of `V4` or `V6` that were counted before."""
@@ -134,10 +130,11 @@ def _row(written: str, values: Words) -> tuple[str, Rows]:
         return V4, Rows(key, None, values, None)
     words = addresses.v6_words(written)
     one, two = scanning.words_hashes(words)
-    return V6, Rows(one, two, values, _packed(words))
+    return V6, Rows(one, two, values, _packed(words.T))
 
 
 def _packed(words: Words) -> Texts:
+    """Pack words, a row a text, into texts."""
     return np.ascontiguousarray(words).view(_TEXT).reshape(-1)
 
 

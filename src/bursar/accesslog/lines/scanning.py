@@ -135,15 +135,19 @@ def hashes(raw: bytearray, starts: Ints, ends: Ints) -> tuple[Words, Words]:
 
 
 def words_hashes(words: Words) -> tuple[Words, Words]:
-    """Return two words of hash for each row of *words*, as `hashes` does for texts."""
-    first = np.full(len(words), SECRETS[0])
-    second = np.full(len(words), SECRETS[1])
-    for word, secrets in zip(words.T, SECRETS[2:].reshape(-1, 2), strict=False):
+    """
+    Return two words of hash for each column of *words*, which together are as safe as those of `hashes`.
+
+    The first is spread evenly.
+    """
+    first, second = (words[0] ^ SECRETS[0]) * SECRETS[2], words[0] * SECRETS[3]
+    for word, secrets in zip(words[1:], SECRETS[4:].reshape(-1, 2), strict=False):
+        first ^= first >> U(32)
         first ^= word
         first *= secrets[0]
-        first ^= first >> U(32)
         second += word * secrets[1]
-    return mixed(first), mixed(second)
+    first ^= first >> U(32)
+    return first, second
 
 
 def mixed(word: Words) -> Words:
