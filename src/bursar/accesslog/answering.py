@@ -187,9 +187,9 @@ class _Moving:
             self._clients.add_rows(table, rows)
 
         for part in parts:
-            rows = clients.checked(name, part, move)
-            if len(rows):
-                yield rows
+            kept = clients.canonical(name, part, move)
+            if kept.any():
+                yield part if kept.all() else part.take(kept)
 
     def runs(self) -> list[Run]:
         """Write the others out."""

@@ -134,7 +134,7 @@ class Counting:
             )
         self._clients = (
             Clients(
-                clients.Checked(self.sketch) if self.sketch else spill, measures=1 if plan.requests_only else len(MEASURES), maxima=MAXIMA,
+                self.sketch or spill, measures=1 if plan.requests_only else len(MEASURES), maxima=MAXIMA,
                 rows_max=plan.rows_max,
             )
             if "addresses" in plan.tables

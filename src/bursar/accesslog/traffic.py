@@ -42,7 +42,7 @@ _OWN_BYTES, _FULL_OWN_BYTES = 4_000_000, 20_000_000
 #: What a row that waits takes with all that sorting it needs, measured: of addresses alone, of all tables.
 _ROW_BYTES, _FULL_ROW_BYTES = 220, 700
 _ROWS_MIN, _ROWS_MAX = 1 << 13, 1 << 18
-_SKETCHED_ROWS = 3 << 14
+_SKETCHED_ROWS = 1 << 16
 #: A process more pays from so many bytes on.
 _WORTH_BYTES = 1 << 26
 
@@ -68,7 +68,7 @@ def read(  # noqa: PLR0913  (a question has as many sides as it has)
 
     The answers are exact, in memory that depends on *memory_bytes* (all processes together) and not on
     the logs; what outgrows it lies in a temporary file. *approximate* estimates how many addresses
-    there are instead. *partial* is written for `merge`. *state* is a file that remembers what was
+    there are instead, and takes 999.1.1.1 for a request of a client. *partial* is written for `merge`. *state* is a file that remembers what was
     read, so that the next run reads only what is new. *against* is a partial result of the period
     before, to tell of changes.
 

@@ -160,7 +160,7 @@ def _piecewise(test: Callable[[Words], Mask]) -> Callable[[Words], Mask]:
 
     @functools.wraps(test)
     def whole(words: Words) -> Mask:
-        pieces = range(0, len(words), _PIECE_ROWS)
+        pieces = range(0, max(len(words), 1), _PIECE_ROWS)
         return np.concatenate([test(words[at : at + _PIECE_ROWS]) for at in pieces])
 
     return whole

@@ -2,7 +2,7 @@
 Counts by client address: exact for any number of them, each counted under its canonical text.
 
 Keys are counted as they are written. Which of them are addresses, and canonical ones, is looked at when
-each is left once (`checked`): that is several times cheaper than to look at every batch.
+each is left once (`canonical`): that is several times cheaper than to look at every batch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bursar.accesslog.counts.spilling import Sink
 from bursar.accesslog.counts.tables import Measure, Shape, Table
 from bursar.accesslog.counts.tallies import Tally
 from bursar.accesslog.lines import scanning
-from bursar.accesslog.lines.scanning import Words
+from bursar.accesslog.lines.scanning import Mask, Words
 
 #: The two tables: IPv4 by key, IPv6 by text.
 V4, V6 = "address4", "address6"
@@ -86,20 +86,17 @@ class Clients:
         self._v6.flush()
 
 
-def checked(table: str, rows: Rows, move: Callable[[str, Rows], None]) -> Rows:
+def canonical(table: str, rows: Rows, move: Callable[[str, Rows], None]) -> Mask:
     """
-    Return those of *rows* that are addresses in their canonical texts.
+    Tell which of *rows* are addresses in their canonical texts.
 
     *move* is given, under its canonical text and with its table, what is another way to write one.
     """
     if table == V4:
-        valid = addresses.v4_is_valid(rows.key)
-        return rows if valid.all() else rows.take(valid)
+        return addresses.v4_is_valid(rows.key)
     assert rows.texts is not None
     words = np.ascontiguousarray(rows.texts).view(np.uint64).reshape(len(rows), addresses.V6_WORDS)
     sure = addresses.surely_canonical(words)
-    if sure.all():
-        return rows
     for index in np.flatnonzero(~sure).tolist():
         told = addresses.v6_text(words[index])
         written = addresses.canonical(told)
@@ -107,20 +104,7 @@ def checked(table: str, rows: Rows, move: Callable[[str, Rows], None]) -> Rows:
             sure[index] = True
         elif written is not None:
             move(*_row(written, rows.values[index : index + 1].copy()))
-    return rows.take(sure)
-
-
-class Checked:
-    """A sink before a sink: lets canonical addresses through, whatever they were written as."""
-
-    def __init__(self, sink: Sink) -> None:
-        self._sink = sink
-
-    def write(self, table: str, rows: Rows) -> None:
-        """Pass on those of *rows* that are addresses."""
-        rows = checked(table, rows, self._sink.write)
-        if len(rows):
-            self._sink.write(table, rows)
+    return sure
 
 
 def _row(written: str, values: Words) -> tuple[str, Rows]:

@@ -15,7 +15,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from bursar.accesslog.counts import clients
+from bursar.accesslog.counts import addresses, clients
 from bursar.accesslog.counts import rows as rowsets
 from bursar.accesslog.counts.rows import Rows
 from bursar.accesslog.lines import scanning
@@ -48,7 +48,9 @@ class _Frequent:
         if len(rows) <= _KEPT:
             return rows
         requests = rows.values[:, 0]
-        least = np.partition(requests, -_KEPT - 1)[-_KEPT - 1]
+        least = requests.min()
+        if np.count_nonzero(requests > least) > _KEPT:  # seldom: most come once in a batch
+            least = np.partition(requests, -_KEPT - 1)[-_KEPT - 1]
         self.missed += int(least)
         kept = rows.take(requests > least)
         kept.values -= least
@@ -64,12 +66,22 @@ class Sketch:
         self.requests = 0
 
     def write(self, table: str, rows: Rows) -> None:
-        """Take *rows* of addresses, each once."""
+        """
+        Take *rows*, each once, addresses or not.
+
+        What looks like an IPv4 address is asked whether it is one only where it would tell, and its
+        requests count.
+        """
+        requests, sure = rows.values[:, 0], None
+        if table == clients.V6:  # another way to write an address would tell of it twice
+            sure = clients.canonical(table, rows, self.write)
+            requests = requests[sure]
         word = scanning.mixed(rows.key ^ SECRETS[2])
         register, rank = (word >> U(_REST_BITS)).view(np.int64), _ranks(word)
         higher = np.flatnonzero(rank > self._registers[register])  # few, after the first
+        higher = higher[addresses.v4_is_valid(rows.key[higher]) if sure is None else sure[higher]]
         np.maximum.at(self._registers, register[higher], rank[higher])
-        self.requests += int(rows.values.sum())
+        self.requests += int(requests.sum())
         self._frequent[table].add(rows)
 
     def merge(self, other: Sketch) -> None:
@@ -95,8 +107,10 @@ class Sketch:
         found: list[tuple[bytes, int]] = []
         for table, frequent in self._frequent.items():
             if frequent.rows is not None:
-                columns = np.stack(clients.COLUMNS[table](frequent.rows), axis=1).byteswap()
-                requests = (frequent.rows.values[:, 0] + U(frequent.missed)).tolist()
+                rows = frequent.rows
+                rows = rows.take(clients.canonical(table, rows, lambda *_: None))  # moved before
+                columns = np.stack(clients.COLUMNS[table](rows), axis=1).byteswap()
+                requests = (rows.values[:, 0] + U(frequent.missed)).tolist()
                 found += zip((row.tobytes() for row in columns), requests, strict=True)
         return heapq.nsmallest(count, found, key=lambda one: (-one[1], one[0]))
 
