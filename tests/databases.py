@@ -52,6 +52,9 @@ SCHEMA = """
     UNION ALL SELECT conrelid::regclass::text, conname, '' FROM pg_constraint
     WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2, 3
 """
+TABLES = (
+    "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+)
 #: Connections to a database besides the one that asks.
 LEFT = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
 
@@ -59,8 +62,7 @@ LEFT = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND pid <> pg_b
 def _emptying(connection: psycopg.Connection[Any]) -> bytes:
     """The statements that empty every table but Django's record of migrations."""
     tables = connection.execute(
-        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace "
-        "AND relkind = 'r' AND relname <> 'django_migrations' ORDER BY 1"
+        f"{TABLES} AND relname <> 'django_migrations' ORDER BY 1"
     ).fetchall()
     sequences = connection.execute("SELECT sequencename FROM pg_sequences").fetchall()
     statements = [f'DELETE FROM "{table}"' for (table,) in tables]
@@ -95,7 +97,8 @@ class PostgresTemplate:
     """
     One database of a server; copies are made with CREATE DATABASE ... TEMPLATE.
 
-    That takes a third of a second, so a copy whose schema is as it was is emptied and lent again.
+    That takes a third of a second, so a copy is emptied and lent again: tables of the test's own are
+    dropped, and a copy whose schema is then not as it was.
     """
 
     def __init__(self, server_url: str, *, folder: Path) -> None:
@@ -107,6 +110,7 @@ class PostgresTemplate:
             _migrate()
         with psycopg.connect(self._url_of("template_migrated")) as connection:
             self._schema = connection.execute(SCHEMA).fetchall()
+            self._tables = {*connection.execute(TABLES)}
             self._empty = _emptying(connection)
 
     def copy(self, *, home: Path) -> settings.Settings:
@@ -130,9 +134,11 @@ class PostgresTemplate:
         """Empty a copy; False where its schema was changed or somebody holds on to its tables."""
         try:
             with psycopg.connect(self._url_of(name)) as connection:
+                connection.execute("SET lock_timeout = '1s'")
+                for table in {*connection.execute(TABLES)} - self._tables:
+                    connection.execute(f'DROP TABLE "{table[0]}" CASCADE'.encode())
                 if connection.execute(SCHEMA).fetchall() != self._schema:
                     return False
-                connection.execute("SET lock_timeout = '1s'")
                 connection.execute("SET session_replication_role = replica")  # no guards
                 connection.execute(self._empty)
                 return connection.execute(LEFT, [name]).fetchone() == (0,)

@@ -50,7 +50,8 @@ def test_there_are_locks_to_install_and_to_develop() -> None:
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.stem)
 def test_a_lock_names_no_host(lock: Path) -> None:
     text = lock.read_text()
-    assert re.findall(r".*(?:://|\bindex-url|\bfind-links|\btrusted-host|@ file).*", text) == []
+    told = re.compile(r"://|\bindex-url|\bfind-links|\btrusted-host|@ file")
+    assert [line for line in text.splitlines() if told.search(line)] == []
     assert re.findall(r"(?m)^-.*", text) == []
 
 

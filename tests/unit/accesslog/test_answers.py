@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from bursar.accesslog import traffic
 from bursar.accesslog.lines import streams
 from bursar.accesslog.report import Report
+from tests import scale
 from tests.unit.accesslog import oracle
 
 _ONLY_ADDRESSES = frozenset({"addresses"})
@@ -219,10 +220,14 @@ def test_one_address_written_in_several_ways_is_one(
     monkeypatch.setattr(traffic, "_ROWS_MIN", 64)
     monkeypatch.setattr(traffic, "_ROWS_MAX", 64)
     monkeypatch.setattr("bursar.accesslog.reading.sources.PIECE_BYTES", 10_000)
-    path, part, log = tmp_path / "access.log", tmp_path / "a.part", _many_spellings(400)
+    path, part, log = (
+        tmp_path / "access.log",
+        tmp_path / "a.part",
+        _many_spellings(scale.examples(400)),
+    )
     path.write_bytes(log)
     expected = oracle.clients(log)
-    assert len(expected) == 800
+    assert len(expected) == 2 * scale.examples(400)
     for partial in (None, part):
         report = traffic.read([path], only=only, top=_MANY, processes=processes, partial=partial)
         assert _counts(report) == expected

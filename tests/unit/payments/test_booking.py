@@ -15,6 +15,7 @@ from bursar.money import Money
 from bursar.payments import booking, folding
 from bursar.payments.folding import Commands, RefundCommand
 from bursar.providers.base import Kind, Snapshot
+from tests import scale
 from tests.unit.payments import histories
 from tests.unit.payments.histories import balances_of
 
@@ -88,7 +89,7 @@ def test_every_order_posted_step_by_step_ends_in_the_same_books(course: str) -> 
         assert books.balances() == at_once
 
 
-@settings(max_examples=200)
+@settings(max_examples=scale.examples(200))
 @given(histories.providers(), st.randoms(use_true_random=False))
 def test_random_histories_with_drops_and_repeats_agree_with_the_provider(
     provider: histories.Provider, dice: random.Random
@@ -107,7 +108,7 @@ def test_random_histories_with_drops_and_repeats_agree_with_the_provider(
     assert histories.receivables(books.balances()) == owed(kept)
 
 
-@settings(max_examples=200)
+@settings(max_examples=scale.examples(200))
 @given(histories.providers())
 def test_tax_never_exceeds_what_was_sold_or_given_back(provider: histories.Provider) -> None:
     commands = provider.commands(tax_minor=provider.amount_minor * 16 // 100)
@@ -353,7 +354,7 @@ def test_a_refund_whose_charge_is_not_known_yet_is_in_suspense() -> None:
     assert balances_of(EUR_1000, [refund(300)]) == {RECEIVABLE: -300, "suspense:EUR": 300}
 
 
-@settings(max_examples=200)
+@settings(max_examples=scale.examples(200))
 @given(
     amount=st.integers(1, 10_000),
     percent=st.integers(0, 100),

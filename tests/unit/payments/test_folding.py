@@ -16,6 +16,7 @@ from bursar.payments import folding, states
 from bursar.payments.folding import Asked, Commands, RefundCommand
 from bursar.payments.states import PaymentStatus
 from bursar.providers.base import Kind, RefundStatus, Snapshot
+from tests import scale
 from tests.unit.payments import histories
 
 EUR_1000 = Commands(amount_minor=1000, tax_minor=160, currency="EUR")
@@ -118,7 +119,7 @@ def test_every_order_of_every_subset_folds_the_same(course: str) -> None:
     assert sequences == 1957  # of 6 events: 1 + 6 + 30 + 120 + 360 + 720 + 720
 
 
-@settings(max_examples=150)
+@settings(max_examples=scale.examples(150))
 @given(histories.providers(), st.randoms(use_true_random=False))
 def test_repetition_and_order_change_nothing(
     provider: histories.Provider, dice: random.Random
@@ -129,7 +130,7 @@ def test_repetition_and_order_change_nothing(
     assert folding.fold(commands, (), told) == folding.fold(commands, (), provider.news)
 
 
-@settings(max_examples=150)
+@settings(max_examples=scale.examples(150))
 @given(histories.providers(), st.randoms(use_true_random=False))
 def test_the_latest_news_of_each_object_is_what_it_is(
     provider: histories.Provider, dice: random.Random

@@ -14,6 +14,7 @@ from bursar.money import Money
 from bursar.providers.base import Category, SettlementLine
 from bursar.reconciliation import rules
 from bursar.reconciliation.rules import Entry, Judged, Verdict
+from tests import scale
 
 NOW = datetime(2026, 5, 20, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -164,7 +165,7 @@ ENTRIES = st.lists(
 
 
 @given(entries=ENTRIES, lines=LINES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=scale.examples(300), deadline=None)
 def test_the_classes_add_up_to_both_inputs(entries, lines):
     found = judged(entries, lines)
     assert Counter(one for group in found for one in group.lines) == Counter(lines)
@@ -183,7 +184,7 @@ def test_the_classes_add_up_to_both_inputs(entries, lines):
 
 
 @given(entries=ENTRIES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scale.examples(100), deadline=None)
 def test_a_report_of_our_own_books_matches_whole(entries):
     lines = [
         line(f"txn_{n}", one.gross_minor, category=one.category, source=one.source,
@@ -195,7 +196,7 @@ def test_a_report_of_our_own_books_matches_whole(entries):
 
 
 @given(entries=ENTRIES, lines=LINES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=scale.examples(100), deadline=None)
 def test_the_order_of_the_entries_does_not_matter(entries, lines):
     def named(found):
         return sorted((one.verdict, one.reason) for one in found)
