@@ -68,9 +68,9 @@ def read(  # noqa: PLR0913  (a question has as many sides as it has)
 
     The answers are exact, in memory that depends on *memory_bytes* (all processes together) and not on
     the logs; what outgrows it lies in a temporary file. *approximate* estimates how many addresses
-    there are instead, and takes 999.1.1.1 for a request of a client. *partial* is written for `merge`. *state* is a file that remembers what was
-    read, so that the next run reads only what is new. *against* is a partial result of the period
-    before, to tell of changes.
+    there are instead (999.1.1.1 then counts as the client of a request). *partial* is written for
+    `merge`. *state* is a file that remembers what was read, so that the next run reads only what is
+    new. *against* is a partial result of the period before, to tell of changes.
 
     :raises LogUnreadable: for a file that is not there or may not be read.
     :raises FormatUnknown: for a log of no known format.
