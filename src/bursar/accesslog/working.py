@@ -96,6 +96,12 @@ def hold_memory() -> None:
         library.mallopt(_M_TRIM_THRESHOLD, 1 << 26)
 
 
+def give_back_memory() -> None:
+    """Give what is free back to the system: what comes next needs it in other sizes."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @contextlib.contextmanager
 def counted(
     plan: Plan, inputs: Sequence[Source], *, processes: int, finish: Finish, tell: Tell,
@@ -131,6 +137,7 @@ def counted(
 
 
 def _finished(finish: Finish, runs: Sequence[Run], spills: Mapping[int, Spill]) -> list[Any]:
+    give_back_memory()
     share = finish(runs, spills, (0, 1), again=False)
     if share.moved:
         share = finish([*runs, *share.moved], spills, (0, 1), again=True)
@@ -320,6 +327,7 @@ def _work(
         del counting, reading
         if finish is None:
             return
+        give_back_memory()
         for again in (False, True):
             runs = pipe.recv()  # the second time only if there was something to move
             pipe.send(("", finish(runs, spills, (number, len(spills)), again=again)))
