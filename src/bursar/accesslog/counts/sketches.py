@@ -19,7 +19,7 @@ from bursar.accesslog.counts import addresses, clients
 from bursar.accesslog.counts import rows as rowsets
 from bursar.accesslog.counts.rows import Rows
 from bursar.accesslog.lines import scanning
-from bursar.accesslog.lines.scanning import SECRETS, U, Words
+from bursar.accesslog.lines.scanning import SECRETS, Mask, U, Words
 
 _BITS = 16
 _REGISTERS = 1 << _BITS
@@ -28,21 +28,33 @@ _REST_BITS = 64 - _BITS
 ERROR_BOUND = 3 * 1.04 / math.sqrt(_REGISTERS)
 #: Addresses of one kind whose requests are kept: one that has this share of all is among them.
 _KEPT = 1 << 12
+#: So many sets of rows wait until they are made one.
+_PARTS_MAX = 8
+#: IPv6 addresses that were found to be written canonically, by the first bits of their keys.
+_SURE_BITS = 16
 
 
 class _Frequent:
     """The rows of one table that have most requests: each has at most *missed* more than it says."""
 
     def __init__(self) -> None:
-        self.rows: Rows | None = None
+        self._parts: list[Rows] = []
         self.missed = 0
 
     def add(self, rows: Rows) -> None:
         """Take *rows* in, each key once."""
-        rows = self._fewer(rows)
-        if self.rows is not None:
-            rows = self._fewer(rowsets.grouped(rowsets.joined([self.rows, rows]), maxima=0))
-        self.rows = rows
+        self._parts.append(self._fewer(rows))
+        if len(self._parts) == _PARTS_MAX:
+            self._parts = [self.rows()]
+
+    def rows(self) -> Rows:
+        """Return what is kept, each key once; there must have been something."""
+        if len(self._parts) > 1:
+            self._parts = [self._fewer(rowsets.grouped(rowsets.joined(self._parts), maxima=0))]
+        return self._parts[0]
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
 
     def _fewer(self, rows: Rows) -> Rows:
         if len(rows) <= _KEPT:
@@ -63,6 +75,7 @@ class Sketch:
     def __init__(self) -> None:
         self._registers = np.zeros(_REGISTERS, np.uint8)
         self._frequent = {table: _Frequent() for table in clients.COLUMNS}
+        self._sure = np.zeros(1 << _SURE_BITS, U)
         self.requests = 0
 
     def write(self, table: str, rows: Rows) -> None:
@@ -74,7 +87,7 @@ class Sketch:
         """
         requests, sure = rows.values[:, 0], None
         if table == clients.V6:  # another way to write an address would tell of it twice
-            sure = clients.canonical(table, rows, self.write)
+            sure = self._canonical(rows)
             requests = requests[sure]
         word = scanning.mixed(rows.key ^ SECRETS[2])
         register, rank = (word >> U(_REST_BITS)).view(np.int64), _ranks(word)
@@ -84,13 +97,24 @@ class Sketch:
         self.requests += int(requests.sum())
         self._frequent[table].add(rows)
 
+    def _canonical(self, rows: Rows) -> Mask:
+        """Tell which of *rows* are canonical IPv6 addresses, looking only at what was not seen of late."""
+        slot = (rows.key >> U(64 - _SURE_BITS)).view(np.int64)
+        sure: Mask = self._sure[slot] == rows.key
+        unknown = np.flatnonzero(~sure)
+        if len(unknown):
+            found = unknown[clients.canonical(clients.V6, rows.take(unknown), self.write)]
+            sure[found] = True
+            self._sure[slot[found]] = rows.key[found]
+        return sure
+
     def merge(self, other: Sketch) -> None:
         """Take in what a sketch of a process of the same secrets has seen."""
         np.maximum(self._registers, other._registers, out=self._registers)
         self.requests += other.requests
         for table, frequent in other._frequent.items():
-            if frequent.rows is not None:
-                self._frequent[table].add(frequent.rows)
+            if frequent:
+                self._frequent[table].add(frequent.rows())
                 self._frequent[table].missed += frequent.missed
 
     def distinct(self) -> int:
@@ -106,8 +130,8 @@ class Sketch:
         """Return the first by requests, as `clients.COLUMNS`, and at most how many they have."""
         found: list[tuple[bytes, int]] = []
         for table, frequent in self._frequent.items():
-            if frequent.rows is not None:
-                rows = frequent.rows
+            if frequent:
+                rows = frequent.rows()
                 rows = rows.take(clients.canonical(table, rows, lambda *_: None))  # moved before
                 columns = np.stack(clients.COLUMNS[table](rows), axis=1).byteswap()
                 requests = (rows.values[:, 0] + U(frequent.missed)).tolist()
