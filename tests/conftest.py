@@ -143,13 +143,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     flows = Path(__file__).parent / "flows"
     pages = [flows / name for name in _ON_ONE_DATABASE]
-    left_out = [
-        item
-        for item in items
-        if "postgres" in item.name and any(item.path.is_relative_to(page) for page in pages)
-    ]
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        page = any(item.path.is_relative_to(page) for page in pages)
+        (left_out if page and "postgres" in item.name else kept).append(item)
     config.hook.pytest_deselected(items=left_out)
-    items[:] = [item for item in items if item not in set(left_out)]
+    items[:] = kept
 
 
 def pytest_collection_finish() -> None:
