@@ -1,8 +1,8 @@
 """
 How much is tried: a quick run, which somebody waits for, or a thorough one, as CI makes it.
 
-Thorough is where CI is set in the environment. Quick runs try fewer examples, and ask what goes over
-HTTP and what is shown on one database, not on both.
+Thorough is where CI is set in the environment. Quick runs try fewer examples, and look at pages, and at
+who may see them, on one database and not on both.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -34,6 +33,7 @@ HOURS_MAX = 24 * 366
 #: HTTP has three digits for them.
 STATUSES_MAX = 1000
 _ROUTE_ROWS_MAX = _MOVED_ROWS_MAX = 1 << 14
+_MOVED_SLOT_BITS = 8
 #: Which measures a ranking needs.
 _BY_REQUESTS, _BY_TIME = "requests", "micros"
 
@@ -172,12 +172,11 @@ class _Moving:
     """Sorts out, while they pass by, addresses that were written in another way than the canonical one."""
 
     def __init__(self, plan: Plan, spill: Spill) -> None:
-        self._plan, self._spill = plan, spill
-
-    @functools.cached_property
-    def _clients(self) -> Clients:
-        measures = 1 if self._plan.requests_only else len(MEASURES)
-        return Clients(self._spill, measures=measures, maxima=MAXIMA, rows_max=_MOVED_ROWS_MAX)
+        self._spill = spill
+        self._clients = Clients(
+            spill, measures=_measures(plan, clients.V6), maxima=MAXIMA, slot_bits=_MOVED_SLOT_BITS,
+            rows_max=_MOVED_ROWS_MAX,
+        )  # fmt: skip
 
     def left(self, parts: Iterator[Rows], name: str, see: See) -> Iterator[Rows]:
         """Yield those of a table of addresses that stay where they are; *see* is shown the others."""
@@ -194,8 +193,7 @@ class _Moving:
     def runs(self) -> list[Run]:
         """Write the others out."""
         before = len(self._spill.runs)
-        if "_clients" in vars(self):
-            self._clients.flush()
+        self._clients.flush()
         return self._spill.runs[before:]
 
 

@@ -234,6 +234,14 @@ def test_one_address_written_in_several_ways_is_one(
     assert _counts(traffic.merge([part, part], top=_MANY)) == {
         address: 2 * count for address, count in expected.items()
     }
+    # A run that goes on finds the other ways to write what the first one kept.
+    half = log.index(b"\n", len(log) // 2) + 1
+    for known in (log[:half], log):
+        path.write_bytes(known)
+        report = traffic.read(
+            [path], only=only, top=_MANY, processes=processes, state=tmp_path / "state"
+        )
+        assert _counts(report) == oracle.clients(known)
 
 
 def test_the_first_of_many_come_by_requests_then_by_address(tmp_path: Path) -> None:
