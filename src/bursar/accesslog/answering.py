@@ -13,7 +13,6 @@ from bursar.accesslog import counting, report, routes
 from bursar.accesslog.counting import NUMBERS, SUSPECTS, Plan
 from bursar.accesslog.counts import addresses, clients, finishing
 from bursar.accesslog.counts import rows as rowsets
-from bursar.accesslog.counts.clients import Clients
 from bursar.accesslog.counts.finishing import Columns, Finished, Leader, Podium
 from bursar.accesslog.counts.rows import Rows
 from bursar.accesslog.counts.sketches import Sketch
@@ -173,7 +172,7 @@ class _Moving:
 
     def __init__(self, plan: Plan, spill: Spill) -> None:
         self._spill = spill
-        self._clients = Clients(
+        self._clients = clients.counting(
             spill, measures=_measures(plan, clients.V6), maxima=MAXIMA, slot_bits=_MOVED_SLOT_BITS,
             rows_max=_MOVED_ROWS_MAX,
         )  # fmt: skip

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from bursar.accesslog.counts import addresses, clients, tables
+from bursar.accesslog.counts import addresses, clients, sketches, tables
 from bursar.accesslog.counts.addresses import Tokens
-from bursar.accesslog.counts.clients import Clients
 from bursar.accesslog.counts.rows import Rows
 from bursar.accesslog.counts.sketches import Sketch
 from bursar.accesslog.counts.spilling import Spill
@@ -132,14 +131,14 @@ class Counting:
             self._tables[name] = Table(
                 name, kind, spill, slot_bits=_SLOT_BITS.get(name, 10), rows_max=plan.rows_max // 4
             )
-        self._clients = (
-            Clients(
-                self.sketch or spill, measures=1 if plan.requests_only else len(MEASURES), maxima=MAXIMA,
-                rows_max=plan.rows_max,
+        self._clients = None
+        if self.sketch is not None:
+            self._clients = sketches.counting(self.sketch, rows_max=plan.rows_max)
+        elif "addresses" in plan.tables:
+            measures = 1 if plan.requests_only else len(MEASURES)
+            self._clients = clients.counting(
+                spill, measures=measures, maxima=MAXIMA, rows_max=plan.rows_max
             )
-            if "addresses" in plan.tables
-            else None
-        )  # fmt: skip
         pattern = plan.filters.path_pattern()
         self._path_matches = (
             functools.lru_cache(_CALLERS_MAX)(lambda path: pattern.match(path) is not None)

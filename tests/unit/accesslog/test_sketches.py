@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bursar.accesslog.counts import addresses, clients, sketches
 from bursar.accesslog.counts.rows import Rows
 from bursar.accesslog.counts.sketches import Sketch
+from bursar.accesslog.fields import records
 from bursar.accesslog.lines.scanning import U
 
 _KEPT = 4
@@ -51,3 +52,31 @@ def test_no_address_has_more_than_is_told_and_few_have_less(
             assert count <= told[number] <= count + bound
         else:
             assert count <= bound
+
+
+_SPELLINGS = {
+    "192.0.2.1": ["192.0.2.1", "::ffff:192.0.2.1", "::FFFF:192.0.2.1"],
+    **{f"2001:db8::{n:x}": [f"2001:db8::{n:x}", f"2001:DB8:0::{n:x}"] for n in range(1, 12)},
+    "": ["-", "fe80::1%eth0", "2001:db8::1::2", ":", "2001:db8::1\0"],
+}
+_spelled = st.sampled_from([(true, told) for true, each in _SPELLINGS.items() for told in each])
+
+
+@given(blocks=st.lists(st.lists(_spelled, max_size=14), max_size=10))
+def test_an_address_is_known_again_in_every_spelling_however_little_is_remembered(
+    blocks: list[list[tuple[str, str]]],
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sketches, "_SEEN_BITS", 2)
+        patch.setattr(sketches, "_PARTS_MAX", 2)
+        sketch = Sketch()
+        counting = sketches.counting(sketch, rows_max=8)
+        for block in blocks:
+            texts = records.buffered([told.encode() for _, told in block])
+            counting.add(addresses.tokens(*texts), [U(1)])
+        counting.flush()
+    truth = Counter(true for block in blocks for true, _ in block if true)
+    told = {addresses.text_of(text): count for text, count in sketch.leaders(100)}
+    assert told == truth
+    assert sketch.requests == truth.total()
+    assert abs(sketch.distinct() - len(truth)) <= 1  # two of a dozen may have one register

@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bursar.accesslog.counts import addresses, clients
 from bursar.accesslog.counts import rows as rowsets
-from bursar.accesslog.counts.rows import Rows
+from bursar.accesslog.counts.clients import Clients, Spellings
+from bursar.accesslog.counts.rows import Rows, Texts
+from bursar.accesslog.counts.tables import Measure
+from bursar.accesslog.counts.tallies import Tally
 from bursar.accesslog.lines import scanning
-from bursar.accesslog.lines.scanning import SECRETS, Mask, U, Words
+from bursar.accesslog.lines.scanning import SECRETS, Ints, U, Words
 
 _BITS = 16
 _REGISTERS = 1 << _BITS
@@ -29,9 +33,13 @@ ERROR_BOUND = 3 * 1.04 / math.sqrt(_REGISTERS)
 #: Addresses of one kind whose requests are kept: one that has this share of all is among them.
 _KEPT = 1 << 12
 #: So many sets of rows wait until they are made one.
-_PARTS_MAX = 8
-#: IPv6 addresses that were found to be written canonically, by the first bits of their keys.
-_SURE_BITS = 16
+_PARTS_MAX = 4
+#: So many first bits of a key choose a slot, which remembers by the next 32 who was seen there last: one
+#: address in four billion is taken for another.
+_SEEN_BITS = 18
+
+Asked = Callable[[Ints], Texts]
+"""Gives the texts of some keys."""
 
 
 class _Frequent:
@@ -41,32 +49,36 @@ class _Frequent:
         self._parts: list[Rows] = []
         self.missed = 0
 
-    def add(self, rows: Rows) -> None:
-        """Take *rows* in, each key once."""
-        self._parts.append(self._fewer(rows))
+    def add(self, rows: Rows, missed: int) -> None:
+        """Take in what *rows*, each key once, leave of others: each has at most *missed* more."""
+        self._parts.append(rows)
+        self.missed += missed
         if len(self._parts) == _PARTS_MAX:
-            self._parts = [self.rows()]
+            self.rows()
 
     def rows(self) -> Rows:
         """Return what is kept, each key once; there must have been something."""
         if len(self._parts) > 1:
-            self._parts = [self._fewer(rowsets.grouped(rowsets.joined(self._parts), maxima=0))]
+            rows = rowsets.grouped(rowsets.joined(self._parts), maxima=0)
+            kept, less = _most(rows.values[:, 0])
+            rows = rows.take(kept)
+            rows.values -= U(less)
+            self._parts = [rows]
+            self.missed += less
         return self._parts[0]
 
     def __bool__(self) -> bool:
         return bool(self._parts)
 
-    def _fewer(self, rows: Rows) -> Rows:
-        if len(rows) <= _KEPT:
-            return rows
-        requests = rows.values[:, 0]
-        least = requests.min()
-        if np.count_nonzero(requests > least) > _KEPT:  # seldom: most come once in a batch
-            least = np.partition(requests, -_KEPT - 1)[-_KEPT - 1]
-        self.missed += int(least)
-        kept = rows.take(requests > least)
-        kept.values -= least
-        return kept
+
+def _most(requests: Words) -> tuple[Ints, int]:
+    """Return where the most are, at most `_KEPT`, and how many less each has to be."""
+    if len(requests) <= _KEPT:
+        return np.arange(len(requests)), 0
+    least = requests.min()
+    if np.count_nonzero(requests > least) > _KEPT:  # seldom: most come once in a batch
+        least = np.partition(requests, -_KEPT - 1)[-_KEPT - 1]
+    return np.flatnonzero(requests > least), int(least)
 
 
 class Sketch:
@@ -75,38 +87,46 @@ class Sketch:
     def __init__(self) -> None:
         self._registers = np.zeros(_REGISTERS, np.uint8)
         self._frequent = {table: _Frequent() for table in clients.COLUMNS}
-        self._sure = np.zeros(1 << _SURE_BITS, U)
+        self._seen = {table: np.zeros(1 << _SEEN_BITS, np.uint32) for table in clients.COLUMNS}
         self.requests = 0
 
     def write(self, table: str, rows: Rows) -> None:
+        """Take *rows* in, each key once, addresses or not."""
+        texts = rows.texts
+        self.add(table, rows.key, rows.values[:, 0], None if texts is None else texts.take)
+
+    def add(self, table: str, key: Words, requests: Words, texts: Asked | None) -> None:
         """
-        Take *rows*, each once, addresses or not.
+        Take keys in, each once, addresses or not; *texts* is asked for those of a few.
 
         What looks like an IPv4 address is asked whether it is one only where it would tell, and its
         requests count.
         """
-        requests, sure = rows.values[:, 0], None
-        if table == clients.V6:  # another way to write an address would tell of it twice
-            sure = self._canonical(rows)
-            requests = requests[sure]
-        word = scanning.mixed(rows.key ^ SECRETS[2])
+        self._see(table, key, requests, texts)
+        kept, less = _most(requests)
+        values = (requests[kept] - U(less)).reshape(-1, 1)
+        self._frequent[table].add(Rows(key[kept], None, values, texts and texts(kept)), less)
+
+    def _see(self, table: str, key: Words, requests: Words, texts: Asked | None) -> None:
+        """Have the registers know of what was not seen of late, if it is an address."""
+        place = key >> U(32 - _SEEN_BITS)
+        slot, tag = (place >> U(32)).view(np.int64), place.astype(np.uint32)
+        seen = self._seen[table][slot] == tag
+        new = np.flatnonzero(~seen)
+        if texts is not None and len(new):  # another way to write an address would tell of it twice
+            rows = Rows(key[new], None, requests[new].reshape(-1, 1), texts(new))
+            new = new[clients.canonical(table, rows, self.write)]
+            seen[new] = True
+            requests = requests[seen]
+        self.requests += int(requests.sum())
+        self._seen[table][slot[new]] = tag[new]
+        key = key[new]
+        word = scanning.mixed(key ^ SECRETS[2])
         register, rank = (word >> U(_REST_BITS)).view(np.int64), _ranks(word)
         higher = np.flatnonzero(rank > self._registers[register])  # few, after the first
-        higher = higher[addresses.v4_is_valid(rows.key[higher]) if sure is None else sure[higher]]
+        if table == clients.V4:
+            higher = higher[addresses.v4_is_valid(key[higher])]
         np.maximum.at(self._registers, register[higher], rank[higher])
-        self.requests += int(requests.sum())
-        self._frequent[table].add(rows)
-
-    def _canonical(self, rows: Rows) -> Mask:
-        """Tell which of *rows* are canonical IPv6 addresses, looking only at what was not seen of late."""
-        slot = (rows.key >> U(64 - _SURE_BITS)).view(np.int64)
-        sure: Mask = self._sure[slot] == rows.key
-        unknown = np.flatnonzero(~sure)
-        if len(unknown):
-            found = unknown[clients.canonical(clients.V6, rows.take(unknown), self.write)]
-            sure[found] = True
-            self._sure[slot[found]] = rows.key[found]
-        return sure
 
     def merge(self, other: Sketch) -> None:
         """Take in what a sketch of a process of the same secrets has seen."""
@@ -114,8 +134,7 @@ class Sketch:
         self.requests += other.requests
         for table, frequent in other._frequent.items():
             if frequent:
-                self._frequent[table].add(frequent.rows())
-                self._frequent[table].missed += frequent.missed
+                self._frequent[table].add(frequent.rows(), frequent.missed)
 
     def distinct(self) -> int:
         """Estimate how many addresses there are, within `ERROR_BOUND`."""
@@ -137,6 +156,59 @@ class Sketch:
                 requests = (rows.values[:, 0] + U(frequent.missed)).tolist()
                 found += zip((row.tobytes() for row in columns), requests, strict=True)
         return heapq.nsmallest(count, found, key=lambda one: (-one[1], one[0]))
+
+
+class _Gathering:
+    """
+    Counts requests by IPv6 texts for a sketch, which asks for few of them: none is made before.
+
+    *room* is how many wait. Check words are left out: a collision of keys is nothing beside the error.
+    """
+
+    def __init__(self, sketch: Sketch, *, room: int) -> None:
+        self._sketch = sketch
+        self._key, self._words = np.empty(room, U), np.empty((addresses.V6_WORDS, room), U)
+        self._waiting = 0
+
+    def add(
+        self, key: Words, _: Words | None, values: Sequence[Measure], texts: Spellings | None = None
+    ) -> None:
+        """Count each key once, which *values* must say too."""
+        assert list(values) == [1], "an estimate is of requests alone"
+        assert texts is not None
+        room = len(self._key)
+        for begin in range(0, len(key), room):
+            end = min(begin + room, len(key))
+            if self._waiting + end - begin > room:
+                self.flush()
+            there = slice(self._waiting, self._waiting + end - begin)
+            self._key[there] = key[begin:end]
+            self._words[:, there] = texts.words[:, begin:end]
+            self._waiting += end - begin
+
+    def add_rows(self, rows: Rows) -> None:
+        """Count *rows*, which have been counted before."""
+        self._sketch.write(clients.V6, rows)
+
+    def flush(self) -> None:
+        """Give the sketch all that waits."""
+        waiting, self._waiting = self._waiting, 0
+        if not waiting:
+            return
+        order, starts = rowsets.groups(self._key[:waiting], None)
+        first = order[starts]
+        texts = Spellings(self._words)
+        requests = np.diff(starts, append=waiting).astype(U)
+        self._sketch.add(clients.V6, self._key[first], requests, lambda index: texts(first[index]))
+
+
+def counting(sketch: Sketch, *, rows_max: int) -> Clients:
+    """Return what counts for *sketch*; *rows_max* is how many keys wait in memory for each table."""
+    return Clients(
+        Tally(clients.V4, sketch, room=rows_max),
+        _Gathering(sketch, room=rows_max // 2),
+        checked=False,
+    )
 
 
 def _ranks(word: Words) -> NDArray[np.uint8]:

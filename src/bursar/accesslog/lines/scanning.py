@@ -134,20 +134,23 @@ def hashes(raw: bytearray, starts: Ints, ends: Ints) -> tuple[Words, Words]:
     return hashed[:, 0].copy(), hashed[:, 1].copy()
 
 
-def words_hashes(words: Words) -> tuple[Words, Words]:
-    """
-    Return two words of hash for each column of *words*, which together are as safe as those of `hashes`.
+def words_hash(words: Words) -> Words:
+    """Return a word of hash for each column of *words*, spread evenly."""
+    hashed: Words = (words[0] ^ SECRETS[0]) * SECRETS[2]
+    for word, secret in zip(words[1:], SECRETS[4::2], strict=False):
+        hashed ^= hashed >> U(32)
+        hashed ^= word
+        hashed *= secret
+    hashed ^= hashed >> U(32)
+    return hashed
 
-    The first is spread evenly.
-    """
-    first, second = (words[0] ^ SECRETS[0]) * SECRETS[2], words[0] * SECRETS[3]
-    for word, secrets in zip(words[1:], SECRETS[4:].reshape(-1, 2), strict=False):
-        first ^= first >> U(32)
-        first ^= word
-        first *= secrets[0]
-        second += word * secrets[1]
-    first ^= first >> U(32)
-    return first, second
+
+def words_check(words: Words) -> Words:
+    """Return a word for each column of *words* that with `words_hash` is as safe as those of `hashes`."""
+    check: Words = words[0] * SECRETS[3]
+    for word, secret in zip(words[1:], SECRETS[5::2], strict=False):
+        check += word * secret
+    return check
 
 
 def mixed(word: Words) -> Words:
