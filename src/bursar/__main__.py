@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bursar.cli import main
+from bursar.cli import process
 
-main()
+process()

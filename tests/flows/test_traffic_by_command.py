@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,15 @@ def test_it_ends_quietly_when_nobody_reads_on(tmp_path: Path) -> None:
     )  # fmt: skip
     assert len(done.stdout) == 11
     assert done.stderr == ""
+
+
+def test_what_it_says_is_all_written_whatever_its_exit_code(tmp_path: Path) -> None:
+    log = tmp_path / "cut.gz"
+    log.write_bytes(gzip.compress(LINE.encode() * 50_000, 0)[:-600])
+    done = subprocess.run(
+        [sys.executable, "-m", "bursar", "traffic", str(log), "--quiet"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 4
+    assert "192.0.2.1" in done.stdout
+    assert "INCOMPLETE" in done.stdout

@@ -8,38 +8,26 @@ each is left once (`canonical`): that is several times cheaper than to look at e
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from bursar.accesslog.counts import addresses, tables
+from bursar.accesslog.counts import rows as rowsets
 from bursar.accesslog.counts.addresses import Tokens
-from bursar.accesslog.counts.rows import Rows, Texts
+from bursar.accesslog.counts.rows import Rows, Spellings
 from bursar.accesslog.counts.spilling import Spill
 from bursar.accesslog.counts.tables import Measure, Shape, Table
-from bursar.accesslog.counts.tallies import Tally
+from bursar.accesslog.counts.tallies import Holding, Tally
 from bursar.accesslog.lines import scanning
-from bursar.accesslog.lines.scanning import Ints, Mask, Words
+from bursar.accesslog.lines.scanning import Mask, Words
 
 #: The two tables: IPv4 by key, IPv6 by text.
 V4, V6 = "address4", "address6"
+#: More slots than that hold hardly more of what comes again, and are slower.
+_HELD_SLOT_BITS_MAX = 17
 #: How IPv6 texts are kept.
-_TEXT_BYTES = 8 * addresses.V6_WORDS
-_TEXT = f"V{_TEXT_BYTES}"
-
-
-@dataclass(frozen=True, slots=True)
-class Spellings:
-    """The texts of some keys, which are made when they are asked for."""
-
-    words: Words
-    """As `Tokens.v6`."""
-
-    def __call__(self, index: Ints | slice) -> Texts:
-        """Return the texts at some positions."""
-        some = self.words[:, index] if isinstance(index, slice) else self.words.take(index, 1)
-        return _packed(some.T)
+TEXT_BYTES = 8 * addresses.V6_WORDS
 
 
 class Counter(Protocol):
@@ -94,12 +82,15 @@ def counting(
     *rows_max* is how many rows wait in memory for each table.
     """
     if measures == 1:
+        bits = min(rows_max.bit_length() - 1, _HELD_SLOT_BITS_MAX)
+        v4 = Holding(V4, spill, slot_bits=bits, rows_max=rows_max // 2)
+        v6 = Holding(V6, spill, slot_bits=bits - 1, rows_max=rows_max // 4, text_bytes=TEXT_BYTES)
         return Clients(
-            Tally(V4, spill, room=rows_max),
-            Tally(V6, spill, room=rows_max // 2, text_bytes=_TEXT_BYTES),
+            Tally(v4, room=rows_max),
+            Tally(v6, room=rows_max // 2, text_bytes=TEXT_BYTES, checked=True),
         )
     plain = Shape(measures, maxima)
-    texts = Shape(measures, maxima, checked=True, text=_TEXT)
+    texts = Shape(measures, maxima, checked=True, text=f"V{TEXT_BYTES}")
     return Clients(
         Table(V4, plain, spill, slot_bits=slot_bits, rows_max=rows_max),
         Table(V6, texts, spill, slot_bits=slot_bits - 1, rows_max=rows_max // 2),
@@ -134,12 +125,7 @@ def _row(written: str, values: Words) -> tuple[str, Rows]:
         return V4, Rows(key, None, values, None)
     words = addresses.v6_words(written)
     key, check = scanning.words_hash(words), scanning.words_check(words)
-    return V6, Rows(key, check, values, _packed(words.T))
-
-
-def _packed(words: Words) -> Texts:
-    """Pack words, a row a text, into texts."""
-    return np.ascontiguousarray(words).view(_TEXT).reshape(-1)
+    return V6, Rows(key, check, values, rowsets.packed(words.T))
 
 
 def _v4_columns(rows: Rows) -> Sequence[Words]:

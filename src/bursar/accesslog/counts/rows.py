@@ -7,7 +7,7 @@ only where both agree. Where the key stands for the value itself there is no che
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,25 @@ from bursar.accesslog.lines.scanning import Ints, Mask, U, Words
 
 Texts = NDArray[Any]
 """Texts of one width (`V40`), or of any (objects, each a `bytes`)."""
+
+Asked = Callable[[Ints], Texts]
+"""Gives the texts of some keys, by position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spellings:
+    """Texts of one width that stay in words until they are asked for: shape (words, texts)."""
+
+    words: Words
+
+    def __call__(self, index: Ints) -> Texts:
+        """Return the texts at some positions."""
+        return packed(self.words.take(index, 1).T)
+
+
+def packed(words: Words) -> Texts:
+    """Pack words, a row a text, into texts."""
+    return np.ascontiguousarray(words).view(f"V{8 * words.shape[1]}").reshape(-1)
 
 
 @dataclass(slots=True, eq=False)

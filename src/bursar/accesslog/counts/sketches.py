@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bursar.accesslog.counts import addresses, clients
 from bursar.accesslog.counts import rows as rowsets
-from bursar.accesslog.counts.clients import Clients, Spellings
-from bursar.accesslog.counts.rows import Rows, Texts
-from bursar.accesslog.counts.tables import Measure
+from bursar.accesslog.counts.clients import Clients
+from bursar.accesslog.counts.rows import Asked, Rows
 from bursar.accesslog.counts.tallies import Tally
 from bursar.accesslog.lines import scanning
 from bursar.accesslog.lines.scanning import SECRETS, Ints, U, Words
@@ -37,9 +36,6 @@ _PARTS_MAX = 4
 #: So many first bits of a key choose a slot, which remembers by the next 32 who was seen there last: one
 #: address in four billion is taken for another.
 _SEEN_BITS = 18
-
-Asked = Callable[[Ints], Texts]
-"""Gives the texts of some keys."""
 
 
 class _Frequent:
@@ -82,7 +78,7 @@ def _most(requests: Words) -> tuple[Ints, int]:
 
 
 class Sketch:
-    """Takes rows in the place of a `Spill`, and keeps their estimate alone."""
+    """Keeps the estimate alone of the rows that it is given."""
 
     def __init__(self) -> None:
         self._registers = np.zeros(_REGISTERS, np.uint8)
@@ -91,7 +87,7 @@ class Sketch:
         self.requests = 0
 
     def write(self, table: str, rows: Rows) -> None:
-        """Take *rows* in, each key once, addresses or not."""
+        """Take *rows* in, as `add`."""
         texts = rows.texts
         self.add(table, rows.key, rows.values[:, 0], None if texts is None else texts.take)
 
@@ -158,55 +154,30 @@ class Sketch:
         return heapq.nsmallest(count, found, key=lambda one: (-one[1], one[0]))
 
 
-class _Gathering:
-    """
-    Counts requests by IPv6 texts for a sketch, which asks for few of them: none is made before.
+@dataclass(frozen=True, slots=True)
+class _Sketched:
+    """Takes what a `Tally` has counted for one table of a sketch."""
 
-    *room* is how many wait. Check words are left out: a collision of keys is nothing beside the error.
-    """
+    sketch: Sketch
+    table: str
 
-    def __init__(self, sketch: Sketch, *, room: int) -> None:
-        self._sketch = sketch
-        self._key, self._words = np.empty(room, U), np.empty((addresses.V6_WORDS, room), U)
-        self._waiting = 0
+    def take(self, key: Words, _: Words | None, requests: Words, texts: Asked | None) -> None:
+        self.sketch.add(self.table, key, requests, texts)
 
-    def add(
-        self, key: Words, _: Words | None, values: Sequence[Measure], texts: Spellings | None = None
-    ) -> None:
-        """Count each key once, which *values* must say too."""
-        assert list(values) == [1], "an estimate is of requests alone"
-        assert texts is not None
-        room = len(self._key)
-        for begin in range(0, len(key), room):
-            end = min(begin + room, len(key))
-            if self._waiting + end - begin > room:
-                self.flush()
-            there = slice(self._waiting, self._waiting + end - begin)
-            self._key[there] = key[begin:end]
-            self._words[:, there] = texts.words[:, begin:end]
-            self._waiting += end - begin
-
-    def add_rows(self, rows: Rows) -> None:
-        """Count *rows*, which have been counted before."""
-        self._sketch.write(clients.V6, rows)
+    def take_rows(self, rows: Rows) -> None:
+        self.sketch.write(self.table, rows)
 
     def flush(self) -> None:
-        """Give the sketch all that waits."""
-        waiting, self._waiting = self._waiting, 0
-        if not waiting:
-            return
-        order, starts = rowsets.groups(self._key[:waiting], None)
-        first = order[starts]
-        texts = Spellings(self._words)
-        requests = np.diff(starts, append=waiting).astype(U)
-        self._sketch.add(clients.V6, self._key[first], requests, lambda index: texts(first[index]))
+        pass
 
 
 def counting(sketch: Sketch, *, rows_max: int) -> Clients:
     """Return what counts for *sketch*; *rows_max* is how many keys wait in memory for each table."""
+    v4, v6 = _Sketched(sketch, clients.V4), _Sketched(sketch, clients.V6)
+    # No check words: that two texts have one key is nothing beside the error of the estimate.
     return Clients(
-        Tally(clients.V4, sketch, room=rows_max),
-        _Gathering(sketch, room=rows_max // 2),
+        Tally(v4, room=rows_max),
+        Tally(v6, room=rows_max // 2, text_bytes=clients.TEXT_BYTES),
         checked=False,
     )
 

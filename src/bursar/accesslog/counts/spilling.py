@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
@@ -51,13 +50,6 @@ class Run:
     checked: bool
     text_width: int
     """0: no texts; -1: of different lengths; else the width of all."""
-
-
-class Sink(Protocol):
-    """Where rows go: a `Spill`, or a sketch."""
-
-    def write(self, table: str, rows: Rows, /) -> None:
-        """Take *rows* of *table*, sorted by key."""
 
 
 class Spill:

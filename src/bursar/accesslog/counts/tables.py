@@ -17,7 +17,7 @@ import numpy as np
 
 from bursar.accesslog.counts import rows as rowsets
 from bursar.accesslog.counts.rows import Rows, Texts
-from bursar.accesslog.counts.spilling import Sink
+from bursar.accesslog.counts.spilling import Spill
 from bursar.accesslog.lines.scanning import Ints, Mask, U, Words
 
 Measure = Words | np.uint64
@@ -45,7 +45,7 @@ class Table:
     """
 
     def __init__(
-        self, name: str, shape: Shape, spill: Sink, *, slot_bits: int = 13, rows_max: int = 1 << 16
+        self, name: str, shape: Shape, spill: Spill, *, slot_bits: int = 13, rows_max: int = 1 << 16
     ) -> None:
         slots = 1 << slot_bits
         self.name, self.shape = name, shape

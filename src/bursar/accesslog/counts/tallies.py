@@ -1,46 +1,64 @@
 """
 Counting requests by key and nothing else, which is what most people ask of a log, as fast as can be.
 
-Keys wait in one array. When it is full it is sorted, and each key with its number is written as a run.
+Keys wait in arrays. When these are full they are sorted, and each key is handed on with its number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
 from bursar.accesslog.counts import rows as rowsets
-from bursar.accesslog.counts.rows import Rows, Texts
-from bursar.accesslog.counts.spilling import Sink
+from bursar.accesslog.counts.rows import Asked, Rows, Spellings, Texts
+from bursar.accesslog.counts.spilling import Spill
 from bursar.accesslog.lines.scanning import Ints, U, Words
 
-#: Parts with counts of their own that may wait.
+#: Where less than one key in so many is held, what is held is of the past, and is given up.
+_HELD_MIN = 4
+#: So many times nothing is held then; twice as many the next time.
+_RESTS = 16
+#: Sets of rows counted before that may wait.
 _PARTS_MAX = 1 << 12
+
+
+class Taker(Protocol):
+    """Where counted keys go."""
+
+    def take(
+        self, key: Words, check: Words | None, requests: Words, texts: Asked | None, /
+    ) -> None:
+        """Take keys, sorted and each once; *texts* gives those of some, until this returns."""
+
+    def take_rows(self, rows: Rows, /) -> None:
+        """Take rows that were counted before."""
+
+    def flush(self) -> None:
+        """Write out all that is held."""
 
 
 class Tally:
     """
-    Requests by key, with a check word and a text of *text_bytes* (none by default) for each.
+    Requests by key, with a text of *text_bytes* (none by default), and a check word if *checked*.
 
-    *room* is how many keys wait: 8 bytes each, 16 more and the text where there are texts.
+    *room* is how many keys wait: 8 bytes each, and what belongs to them.
     """
 
-    def __init__(self, name: str, spill: Sink, *, room: int, text_bytes: int = 0) -> None:
-        self.name, self._spill = name, spill
+    def __init__(
+        self, taker: Taker, *, room: int, text_bytes: int = 0, checked: bool = False
+    ) -> None:
+        self._taker = taker
         self._key = np.empty(room, U)
-        self._check = np.empty(room, U) if text_bytes else None
+        self._check = np.empty(room, U) if checked else None
         self._texts: Texts | None = np.empty(room, f"V{text_bytes}") if text_bytes else None
         self._waiting = 0
-        self._counted: list[Rows] = []
-        self._counted_rows = 0
 
     def add(
-        self, key: Words, check: Words | None, values: Sequence[Any],
-        texts: Callable[[Any], Texts] | None = None,
-    ) -> None:  # fmt: skip
-        """Count each key once, which *values* must say too; *texts* gives those of a slice."""
+        self, key: Words, check: Words | None, values: Sequence[Any], texts: Spellings | None = None
+    ) -> None:
+        """Count each key once, which *values* must say too."""
         assert list(values) == [1], "a tally counts requests alone"
         done = 0
         while done < len(key):
@@ -50,7 +68,7 @@ class Tally:
             if self._check is not None and check is not None:
                 self._check[there] = check[here]
             if self._texts is not None and texts is not None:
-                self._texts[there] = texts(here)
+                self._texts[there].view(U).reshape(take, -1)[:] = texts.words.T[here]
             done += take
             self._waiting += take
             if self._waiting == len(self._key):
@@ -58,37 +76,121 @@ class Tally:
 
     def add_rows(self, rows: Rows) -> None:
         """Count *rows*, which have been counted before."""
-        self._counted.append(rows)
-        self._counted_rows += len(rows)
-        if len(self._counted) >= _PARTS_MAX or self._counted_rows >= len(self._key) // 2:
+        self._taker.take_rows(rows)
+
+    def flush(self) -> None:
+        """Write out all that is held."""
+        self._settle()
+        self._taker.flush()
+
+    def _settle(self) -> None:
+        waiting, self._waiting = self._waiting, 0
+        if not waiting:
+            return
+        key = self._key[:waiting]
+        if self._texts is None:
+            key.sort()
+            starts = _begins(key)
+            self._taker.take(key[starts], None, _counts(starts, waiting), None)
+            return
+        check = None if self._check is None else self._check[:waiting]
+        order, starts = rowsets.groups(key, check)
+        first, texts = order[starts], self._texts
+        self._taker.take(
+            key.take(first), None if check is None else check.take(first), _counts(starts, waiting),
+            lambda index: texts.take(first[index]),
+        )  # fmt: skip
+
+
+class Holding:
+    """
+    Takes what a `Tally` has counted, exactly: adds up what there is room for, and writes the rest as runs.
+
+    A slot is chosen by the first bits of a key, and holds the first key that wants it.
+    2 to the power of *slot_bits* keys are held: 16 bytes each; with a text of *text_bytes* 8 more,
+    and the text. Of rows counted before *rows_max* wait until they are written.
+    """
+
+    def __init__(
+        self, name: str, spill: Spill, *, slot_bits: int, rows_max: int, text_bytes: int = 0
+    ) -> None:
+        slots = 1 << slot_bits
+        self.name, self._spill = name, spill
+        self._shift = U(64 - slot_bits)
+        self._key, self._requests = np.zeros(slots, U), np.zeros(slots, U)
+        self._check = np.zeros(slots, U) if text_bytes else None
+        self._texts: Texts | None = np.empty(slots, f"V{text_bytes}") if text_bytes else None
+        self._resting, self._rests = 0, _RESTS
+        self._rows: list[Rows] = []
+        self._rows_count, self._rows_max = 0, rows_max
+
+    def take(self, key: Words, check: Words | None, requests: Words, texts: Asked | None) -> None:
+        """Add up what is held; write the rest."""
+        if self._resting:
+            self._resting -= 1
+            left = np.arange(len(key))
+        else:
+            left = self._hold(key, check, requests, texts)
+            if len(left) * _HELD_MIN > len(key) * (_HELD_MIN - 1):
+                self._give_up()
+                self._resting, self._rests = self._rests, 2 * self._rests
+        if len(left) < len(key):
+            key, requests = key.take(left), requests.take(left)
+            check = None if check is None else check.take(left)
+        self._write(Rows(key, check, requests.reshape(-1, 1), texts and texts(left)))
+
+    def _hold(self, key: Words, check: Words | None, requests: Words, texts: Asked | None) -> Ints:
+        """Add up what is held, and hold what finds a free slot; return where the rest is."""
+        slot = (key >> self._shift).view(np.int64)
+        is_free = self._requests[slot] == 0
+        held = (self._key[slot] == key) & ~is_free
+        if self._check is not None:
+            held &= self._check[slot] == check
+        at = np.flatnonzero(held)
+        self._requests[slot[at]] += requests[at]
+        left = np.flatnonzero(~held)
+        free = left[is_free[left]]
+        if not len(free):
+            return left
+        new = free[np.concatenate(([0], np.flatnonzero(np.diff(slot[free])) + 1))]
+        to = slot[new]
+        self._key[to], self._requests[to] = key[new], requests[new]
+        if self._check is not None and check is not None:
+            self._check[to] = check[new]
+        if self._texts is not None and texts is not None:
+            self._texts[to] = texts(new)
+        held[new] = True
+        return np.flatnonzero(~held)
+
+    def take_rows(self, rows: Rows) -> None:
+        """Take *rows*, which have been counted before."""
+        self._rows.append(rows)
+        self._rows_count += len(rows)
+        if len(self._rows) >= _PARTS_MAX or self._rows_count >= self._rows_max:
             self._settle()
 
     def flush(self) -> None:
         """Write out all that is held."""
         self._settle()
+        self._give_up()
 
     def _settle(self) -> None:
-        counted, self._counted, self._counted_rows = self._counted, [], 0
-        waiting, self._waiting = self._waiting, 0
-        if waiting:
-            self._spill.write(self.name, self._tallied(waiting))
-        if counted:
-            self._spill.write(self.name, rowsets.grouped(rowsets.joined(counted), maxima=0))
+        rows, self._rows, self._rows_count = self._rows, [], 0
+        if rows:
+            self._write(rowsets.grouped(rowsets.joined(rows), maxima=0))
 
-    def _tallied(self, waiting: int) -> Rows:
-        key = self._key[:waiting]
-        if self._check is None or self._texts is None:
-            key.sort()
-            starts = _begins(key)
-            return Rows(key[starts], None, _counts(starts, waiting), None)
-        order, starts = rowsets.groups(key, self._check[:waiting])
-        first = order[starts]
-        return Rows(
-            key.take(first),
-            self._check.take(first),
-            _counts(starts, waiting),
-            self._texts.take(first),
-        )
+    def _give_up(self) -> None:
+        slot = np.flatnonzero(self._requests)
+        held = Rows(
+            self._key[slot], None if self._check is None else self._check[slot],
+            self._requests[slot].reshape(-1, 1), None if self._texts is None else self._texts.take(slot),
+        )  # fmt: skip
+        self._write(held)
+        self._requests[:] = 0
+
+    def _write(self, rows: Rows) -> None:
+        if len(rows):
+            self._spill.write(self.name, rows)
 
 
 def _begins(key: Words) -> Ints:
@@ -99,4 +201,4 @@ def _begins(key: Words) -> Ints:
 
 
 def _counts(starts: Ints, total: int) -> Words:
-    return np.diff(starts, append=total).astype(U).reshape(-1, 1)
+    return np.diff(starts, append=total).astype(U)
