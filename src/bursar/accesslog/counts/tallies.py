@@ -16,10 +16,10 @@ from bursar.accesslog.counts.rows import Asked, Rows, Spellings, Texts
 from bursar.accesslog.counts.spilling import Spill
 from bursar.accesslog.lines.scanning import Ints, U, Words
 
-#: Where less than one key in so many is held, what is held is of the past, and is given up.
-_HELD_MIN = 4
+#: Where less than one key in so many came before, there is no use in holding them.
+_KNOWN_MIN = 4
 #: So many times nothing is held then; twice as many the next time.
-_RESTS = 16
+_RESTS = 64
 #: Sets of rows counted before that may wait.
 _PARTS_MAX = 1 << 12
 
@@ -120,7 +120,7 @@ class Holding:
         self._key, self._requests = np.zeros(slots, U), np.zeros(slots, U)
         self._check = np.zeros(slots, U) if text_bytes else None
         self._texts: Texts | None = np.empty(slots, f"V{text_bytes}") if text_bytes else None
-        self._resting, self._rests = 0, _RESTS
+        self._holds, self._resting, self._rests = False, 0, _RESTS
         self._rows: list[Rows] = []
         self._rows_count, self._rows_max = 0, rows_max
 
@@ -130,8 +130,9 @@ class Holding:
             self._resting -= 1
             left = np.arange(len(key))
         else:
-            left = self._hold(key, check, requests, texts)
-            if len(left) * _HELD_MIN > len(key) * (_HELD_MIN - 1):
+            is_first = not self._holds
+            left, known = self._hold(key, check, requests, texts)
+            if not is_first and known * _KNOWN_MIN < len(key):
                 self._give_up()
                 self._resting, self._rests = self._rests, 2 * self._rests
         if len(left) < len(key):
@@ -139,8 +140,11 @@ class Holding:
             check = None if check is None else check.take(left)
         self._write(Rows(key, check, requests.reshape(-1, 1), texts and texts(left)))
 
-    def _hold(self, key: Words, check: Words | None, requests: Words, texts: Asked | None) -> Ints:
-        """Add up what is held, and hold what finds a free slot; return where the rest is."""
+    def _hold(
+        self, key: Words, check: Words | None, requests: Words, texts: Asked | None
+    ) -> tuple[Ints, int]:
+        """Add up what is held, and hold what finds a free slot; where is the rest, how many were held."""
+        self._holds = True
         slot = (key >> self._shift).view(np.int64)
         is_free = self._requests[slot] == 0
         held = (self._key[slot] == key) & ~is_free
@@ -151,7 +155,7 @@ class Holding:
         left = np.flatnonzero(~held)
         free = left[is_free[left]]
         if not len(free):
-            return left
+            return left, len(at)
         new = free[np.concatenate(([0], np.flatnonzero(np.diff(slot[free])) + 1))]
         to = slot[new]
         self._key[to], self._requests[to] = key[new], requests[new]
@@ -160,7 +164,7 @@ class Holding:
         if self._texts is not None and texts is not None:
             self._texts[to] = texts(new)
         held[new] = True
-        return np.flatnonzero(~held)
+        return np.flatnonzero(~held), len(at)
 
     def take_rows(self, rows: Rows) -> None:
         """Take *rows*, which have been counted before."""
@@ -187,6 +191,7 @@ class Holding:
         )  # fmt: skip
         self._write(held)
         self._requests[:] = 0
+        self._holds = False
 
     def _write(self, rows: Rows) -> None:
         if len(rows):
