@@ -46,7 +46,7 @@ class Counter(Protocol):
 
 
 class Clients:
-    """Counts in two tables by what may be an address; *checked* if keys of texts are not to be trusted."""
+    """Counts in two tables by what may be an address; *checked* texts of one key are told apart."""
 
     def __init__(self, v4: Counter, v6: Counter, *, checked: bool = True) -> None:
         self._v4, self._v6, self._checked = v4, v6, checked
