@@ -41,6 +41,7 @@ _SHARED_BYTES, _PROCESS_BYTES = 32_000_000, 8_000_000
 _OWN_BYTES, _FULL_OWN_BYTES = 4_000_000, 20_000_000
 #: What a row that waits takes with all that sorting it needs, measured: of addresses alone, of all tables.
 _ROW_BYTES, _FULL_ROW_BYTES = 220, 700
+#: More rows are hardly faster, and one process is to stay within 64 MB with what it holds in slots.
 _ROWS_MIN, _ROWS_MAX = 1 << 13, 200_000
 _SKETCHED_ROWS = 1 << 16
 #: A process more pays from so many bytes on.
