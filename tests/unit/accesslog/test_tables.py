@@ -27,9 +27,12 @@ _texts = st.integers(0, 60).map(lambda number: b"/%d" % number)
 _blocks = st.lists(st.lists(st.tuples(_texts, st.integers(0, 1000)), min_size=1, max_size=30))
 
 
-@given(blocks=_blocks, rows_max=st.sampled_from([1, 8, 64]), slot_bits=st.sampled_from([1, 3, 7]))
+@given(
+    blocks=_blocks, rows_max=st.sampled_from([1, 8, 64]), slot_bits=st.sampled_from([1, 3, 7]),
+    range_bytes=st.sampled_from([1, 200, finishing.RANGE_BYTES]),
+)  # fmt: skip
 def test_every_text_is_counted_whoever_has_the_slots(
-    blocks: list[list[tuple[bytes, int]]], rows_max: int, slot_bits: int
+    blocks: list[list[tuple[bytes, int]]], rows_max: int, slot_bits: int, range_bytes: int
 ) -> None:
     expected: dict[bytes, list[int]] = defaultdict(lambda: [0, 0, 0])
     with closing(Spill()) as spill:
@@ -46,7 +49,10 @@ def test_every_text_is_counted_whoever_has_the_slots(
         table.flush()
         told = {
             text: values
-            for rows in finishing.merged(spill.runs, {0: spill}, maxima=1)
+            for share in ((0, 2), (1, 2))
+            for rows in finishing.merged(
+                spill.runs, {0: spill}, maxima=1, share=share, range_bytes=range_bytes
+            )
             for text, values in zip(_texts_of(rows), rows.values.tolist(), strict=True)
         }
     assert told == expected

@@ -16,8 +16,8 @@ from bursar.accesslog.counts.rows import Rows
 from bursar.accesslog.counts.spilling import Run, Spill
 from bursar.accesslog.lines.scanning import Ints, Mask, U, Words
 
-#: Rows of a range; with what sorting needs some ten times their size is in memory.
-RANGE_ROWS = 1 << 16
+#: What the rows of a range take; with what sorting needs some ten times that is in memory.
+RANGE_BYTES = 1 << 21
 
 Ranking = Callable[[NDArray[Any]], NDArray[Any]]
 """From values (rows, measures) to what rows are ranked by, the largest first."""
@@ -49,14 +49,16 @@ class Finished:
 
 
 def merged(
-    runs: Sequence[Run], spills: Mapping[int, Spill], *, maxima: int, share: tuple[int, int] = (0, 1),
-    rows_max: int = RANGE_ROWS,
+    runs: Sequence[Run], spills: Mapping[int, Spill], *, maxima: int,
+    share: tuple[int, int] = (0, 1), range_bytes: int = RANGE_BYTES,
 ) -> Iterator[Rows]:  # fmt: skip
     """
     Yield the rows of a table, each key once, a range of keys at a time.
 
-    *share* (i, n) takes each n-th range from the i-th on, for n processes.
+    *share* (i, n) takes each n-th range from the i-th on, for n processes. The rows of a range take
+    at most *range_bytes*, but one cell of the key space is not divided.
     """
+    rows_max = range_bytes // runs[0].row_bytes if runs else 0
     for number, (first, end) in enumerate(spilling.ranges(runs, spills, rows_max=rows_max)):
         if number % share[1] != share[0]:
             continue

@@ -51,6 +51,11 @@ class Run:
     text_width: int
     """0: no texts; -1: of different lengths; else the width of all."""
 
+    @property
+    def row_bytes(self) -> int:
+        """What a row takes; texts of different lengths come on top."""
+        return 8 * (1 + self.measures + self.checked) + max(self.text_width, 0)
+
 
 class Spill:
     """
@@ -143,8 +148,8 @@ class Spill:
         return Rows(key, check, values.reshape(count, run.measures), texts)
 
     def _between(self, index: int, first_cell: int, end_cell: int) -> tuple[int, int]:
-        begin, end = (self._bytes(index + 8 * cell, 8) for cell in (first_cell, end_cell))
-        return int.from_bytes(begin, "little"), int.from_bytes(end, "little")
+        cells = self._words(index + 8 * first_cell, end_cell - first_cell + 1)
+        return int(cells[0]), int(cells[-1])
 
     def _words(self, offset: int, count: int) -> Words:
         return np.frombuffer(self._bytes(offset, 8 * count), np.uint64)
