@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import string
 from collections import defaultdict
 from contextlib import closing
 
@@ -56,6 +58,15 @@ def test_every_text_is_counted_whoever_has_the_slots(
             for text, values in zip(_texts_of(rows), rows.values.tolist(), strict=True)
         }
     assert told == expected
+
+
+def test_texts_that_are_made_to_collide_do_not() -> None:
+    """They differ in the last byte of words of four, which multiplying and xor by four bytes cancel."""
+    alphabet = string.ascii_letters.encode()
+    words = [b"ABC%cDEF%c" % (letter, letter) for letter in alphabet]
+    texts = [b"/1234567%b%b" % pair for pair in itertools.product(words, words)]
+    for hashed in scanning.hashes(*records.buffered(texts)):
+        assert len(np.unique(hashed)) == len(texts)
 
 
 def test_what_is_counted_often_now_gets_the_slot_of_what_was_counted_often_before() -> None:

@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 SLACK = 64
 U = np.uint64
 #: Secrets of this process and those it forks, odd: multiplying by one can be undone.
-SECRETS = np.frombuffer(os.urandom(8 * 130), U) | U(1)
+SECRETS = np.frombuffer(os.urandom(8 * 133), U) | U(1)
 ODD = SECRETS[-1]
 
 
@@ -98,6 +98,7 @@ _FIRST = _byte_masks()
 
 _WITHIN = np.arange(0, 32, 8)
 _CYCLE = 8 * 16
+_SPREADING = SECRETS[_CYCLE : _CYCLE + 4]
 
 
 def first_bytes(count: Ints) -> Words:
@@ -124,6 +125,8 @@ def hashes(raw: bytearray, starts: Ints, ends: Ints) -> tuple[Words, Words]:
         words = words_at(raw, at[gone:], 4)
         bound = int(np.searchsorted(left[gone:], 32))
         words[:bound] &= first_bytes(left[gone : gone + bound, None] - _WITHIN)
+        # Else a sum of products may not show what differs in high bits alone.
+        words *= _SPREADING
         words ^= words >> U(32)
         state[gone:] = mixed(state[gone:] + words @ secrets)
         at += 32
