@@ -202,7 +202,7 @@ def _rows(part: _Part) -> Rows:
         key, check, texts = counting.number_key(np.frombuffer(part.keys, U)), None, None
     elif part.table == clients.V6:
         words = np.frombuffer(part.keys, U).reshape(-1, addresses.V6_WORDS)
-        key, check = scanning.words_hash(words.T), scanning.words_check(words.T)
+        key, check = scanning.words_hashes(words.T)
         texts = np.frombuffer(part.keys, f"V{_V6_BYTES}")
     else:
         texts = spilling.cut(part.keys, np.frombuffer(part.lengths, np.uint32))

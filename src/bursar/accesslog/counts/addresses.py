@@ -60,14 +60,11 @@ class _Beginnings(NamedTuple):
 
     words: Words
     masks: Words
-    """Of the bytes before the end."""
-
-    end: Mask
-    """Which texts end here."""
+    """Of the bytes before the end; a text goes on if both are whole."""
 
     def take(self, index: Ints) -> _Beginnings:
         # Along the second axis an index in brackets takes six times as long.
-        return _Beginnings(self.words.take(index, 1), self.masks.take(index, 1), self.end[index])
+        return _Beginnings(self.words.take(index, 1), self.masks.take(index, 1))
 
 
 def tokens(raw: bytearray, starts: Ints, ends: Ints | None) -> Tokens:
@@ -75,28 +72,34 @@ def tokens(raw: bytearray, starts: Ints, ends: Ints | None) -> Tokens:
     begun = _begun(raw, starts, ends)
     keys, is_v4 = _dotted(begun)
     rest = np.flatnonzero(~is_v4)
-    mapped = rest[(begun.words[0, rest] & _SEVEN_BYTES) == _MAPPED]
+    mapped = rest[(begun.words[0].take(rest) & _SEVEN_BYTES) == _MAPPED]
     if len(mapped):  # ::ffff:192.0.2.1, as servers write that listen to both kinds at once
         behind = None if ends is None else ends[mapped]
         keys[mapped], is_dotted = _dotted(_begun(raw, starts[mapped] + 7, behind))
         is_v4[mapped] = is_dotted & v4_is_valid(keys[mapped] * ODD)
         rest = np.flatnonzero(~is_v4)
-    texts = _texts(raw, starts[rest], None if ends is None else ends[rest], begun.take(rest))
+    texts = _texts(
+        raw, starts.take(rest), None if ends is None else ends.take(rest), begun.take(rest)
+    )
     return Tokens(keys.compress(is_v4) * ODD, is_v4, texts)
 
 
 def _begun(raw: bytearray, starts: Ints, ends: Ints | None) -> _Beginnings:
     words = np.ascontiguousarray(scanning.words_at(raw, starts, 2).T)
     if ends is None:
-        masks, here = scanning.below_first(words, _SPACE)
-        masks[1, here[0]] = 0
-        end = here[0] | here[1]
+        masks = scanning.below_first(words, _SPACE)
+        scanning.end_at_first(masks)
     else:
         length = ends - starts
         masks = scanning.first_bytes(np.stack((length, length - 8)))
-        end = length < 16
     words &= masks
-    return _Beginnings(words, masks, end)
+    return _Beginnings(words, masks)
+
+
+def _ends_within(masks: Words) -> Mask:
+    """Tell from the masks of their last words which texts end before these do."""
+    ends: Mask = masks.view(np.int64) >= 0
+    return ends
 
 
 def _dotted(begun: _Beginnings) -> tuple[Words, Mask]:
@@ -107,7 +110,7 @@ def _dotted(begun: _Beginnings) -> tuple[Words, Mask]:
     other |= above_dot
     other &= begun.masks
     is_v4: Mask = ((other[0] | other[1]) & HIGH) == 0
-    is_v4 &= begun.end
+    is_v4 &= _ends_within(begun.masks[1])
     halves = ~begun.masks
     halves &= _NO_LETTERS
     halves |= begun.words
@@ -121,20 +124,16 @@ def _dotted(begun: _Beginnings) -> tuple[Words, Mask]:
 def _texts(raw: bytearray, starts: Ints, ends: Ints | None, begun: _Beginnings) -> Words:
     words = np.ascontiguousarray(scanning.words_at(raw, starts + 16, V6_WORDS - 2).T)
     if ends is None:
-        masks, here = scanning.below_first(words, _SPACE)
-        end = begun.end
-        for column, ends_here in enumerate(here):
-            masks[column, end] = 0
-            end = end | ends_here
+        masks = np.concatenate((begun.masks, scanning.below_first(words, _SPACE)))
+        scanning.end_at_first(masks)
     else:
-        length = ends - starts
-        masks = scanning.first_bytes(length - _BEHIND)
-        end = length < 8 * V6_WORDS
-    words &= masks
+        masks = np.concatenate((begun.masks, scanning.first_bytes(ends - starts - _BEHIND)))
     words = np.concatenate((begun.words, words))
+    words &= masks
+    is_none = ~_ends_within(masks[-1])
     # A text that holds NUL would look like a shorter one.
-    nul = scanning.zero_bytes(words | ~np.concatenate((begun.masks, masks)))
-    words[:, ~end | nul.any(axis=0)] = 0
+    is_none |= scanning.zero_bytes(words | ~masks).any(axis=0)
+    words[:, np.flatnonzero(is_none)] = 0
     return words
 
 

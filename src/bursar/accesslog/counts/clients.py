@@ -58,8 +58,7 @@ class Clients:
         words = tokens.v6
         if not words.shape[1]:
             return
-        key = scanning.words_hash(words)
-        check = scanning.words_check(words) if self._checked else None
+        key, check = scanning.words_hashes(words, checked=self._checked)
         chosen = [tables.chosen(value, ~tokens.is_v4) for value in values]
         self._v6.add(key, check, chosen, Spellings(words))
 
@@ -124,7 +123,7 @@ def _row(written: str, values: Words) -> tuple[str, Rows]:
         key = np.array([addresses.v4_key(written)], np.uint64)
         return V4, Rows(key, None, values, None)
     words = addresses.v6_words(written)
-    key, check = scanning.words_hash(words), scanning.words_check(words)
+    key, check = scanning.words_hashes(words)
     return V6, Rows(key, check, values, rowsets.packed(words.T))
 
 

@@ -26,7 +26,7 @@ Mask = NDArray[np.bool_]
 SLACK = 64
 U = np.uint64
 #: Secrets of this process and those it forks, odd: multiplying by one can be undone.
-SECRETS = np.frombuffer(os.urandom(8 * 133), U) | U(1)
+SECRETS = np.frombuffer(os.urandom(8 * 134), U) | U(1)
 ODD = SECRETS[-1]
 
 
@@ -58,14 +58,21 @@ def lowest_byte(word: Words) -> Ints:
     return (np.bitwise_count((word & (~word + U(1))) - U(1)) >> 3).astype(np.int64)
 
 
-def below_first(word: Words, byte: np.uint64) -> tuple[Words, Mask]:
-    """
-    Return a mask of the bytes before the first that equals *byte* (repeated), and where there is one.
+def below_first(words: Words, byte: np.uint64) -> Words:
+    """Return masks of the bytes of each word before the first *byte* (repeated), of all where it is not."""
+    zeros = zero_bytes(words ^ byte)
+    masks: Words = ((zeros & (~zeros + U(1))) >> U(7)) - U(1)
+    return masks
 
-    Where there is none the mask is of the whole word.
+
+def end_at_first(masks: Words) -> None:
     """
-    zeros = zero_bytes(word ^ byte)
-    return ((zeros & (~zeros + U(1))) >> U(7)) - U(1), zeros != 0
+    Clear, in the masks of texts of several words, what is behind one that is not whole.
+
+    A row holds a word of each text: shape (words, texts).
+    """
+    for before, behind in itertools.pairwise(masks):
+        behind &= (before.view(np.int64) >> 63).view(U)  # its highest bit, 64 times
 
 
 def zero_bytes(word: Words) -> Words:
@@ -98,7 +105,8 @@ _FIRST = _byte_masks()
 
 _WITHIN = np.arange(0, 32, 8)
 _CYCLE = 8 * 16
-_SPREADING = SECRETS[_CYCLE : _CYCLE + 4]
+_SPREADING = SECRETS[_CYCLE : _CYCLE + 5]
+_SUMMING = SECRETS[1:11].reshape(2, 5)
 
 
 def first_bytes(count: Ints) -> Words:
@@ -125,10 +133,7 @@ def hashes(raw: bytearray, starts: Ints, ends: Ints) -> tuple[Words, Words]:
         words = words_at(raw, at[gone:], 4)
         bound = int(np.searchsorted(left[gone:], 32))
         words[:bound] &= first_bytes(left[gone : gone + bound, None] - _WITHIN)
-        # Else a sum of products may not show what differs in high bits alone.
-        words *= _SPREADING
-        words ^= words >> U(32)
-        state[gone:] = mixed(state[gone:] + words @ secrets)
+        state[gone:] = mixed(state[gone:] + _spread(words, _SPREADING[:4]) @ secrets)
         at += 32
         left -= 32
         gone = int(np.searchsorted(left, 0, side="right"))
@@ -137,23 +142,20 @@ def hashes(raw: bytearray, starts: Ints, ends: Ints) -> tuple[Words, Words]:
     return hashed[:, 0].copy(), hashed[:, 1].copy()
 
 
-def words_hash(words: Words) -> Words:
-    """Return a word of hash for each column of *words*, spread evenly."""
-    hashed: Words = (words[0] ^ SECRETS[0]) * SECRETS[2]
-    for word, secret in zip(words[1:], SECRETS[4::2], strict=False):
-        hashed ^= hashed >> U(32)
-        hashed ^= word
-        hashed *= secret
-    hashed ^= hashed >> U(32)
-    return hashed
+def words_hashes(words: Words, *, checked: bool = True) -> tuple[Words, Words | None]:
+    """Return as `hashes` two words of hash for each column, of at most 5; the second only if *checked*."""
+    spread = _spread(words, _SPREADING[: len(words), None])
+    key = np.einsum("i,ij->j", _SUMMING[0, : len(words)], spread)
+    key += SECRETS[0]  # so that there is a hash of zeros
+    key ^= key >> U(32)  # of a sum of products the low bits tell least
+    return key, np.einsum("i,ij->j", _SUMMING[1, : len(words)], spread) if checked else None
 
 
-def words_check(words: Words) -> Words:
-    """Return a word for each column of *words* that with `words_hash` is as safe as those of `hashes`."""
-    check: Words = words[0] * SECRETS[3]
-    for word, secret in zip(words[1:], SECRETS[5::2], strict=False):
-        check += word * secret
-    return check
+def _spread(words: Words, secrets: Words) -> Words:
+    """Bring what differs in high bits down: else a sum of products may not show it."""
+    words = words * secrets
+    words ^= words >> U(32)
+    return words
 
 
 def mixed(word: Words) -> Words:
