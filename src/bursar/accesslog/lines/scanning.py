@@ -72,7 +72,8 @@ def end_at_first(masks: Words) -> None:
     A row holds a word of each text: shape (words, texts).
     """
     for before, behind in itertools.pairwise(masks):
-        behind &= (before.view(np.int64) >> 63).view(U)  # its highest bit, 64 times
+        highest = (before.view(np.int64) >> 63).view(U)  # its highest bit, 64 times
+        np.bitwise_and(behind, highest, out=behind)
 
 
 def zero_bytes(word: Words) -> Words:
