@@ -2,7 +2,7 @@
 How much is tried: a quick run, which somebody waits for, or a thorough one, as CI makes it.
 
 Thorough is where CI is set in the environment. Quick runs try fewer examples, and look at pages, and at
-who may see them, on one database and not on both.
+what becomes of money, on one database and not on both.
 """
 
 from __future__ import annotations
