@@ -7,7 +7,9 @@ Nothing is imported before it is asked for, so a broken plug-in harms only who u
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Mapping
@@ -50,6 +52,13 @@ def get_class(name: str) -> type[PaymentProvider]:
     :raises UnknownProvider: if none is installed under that name.
     :raises BrokenProvider: if it cannot be imported, or lacks what every provider has.
     """
+    return _found(name, tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=64)
+def _found(name: str, _search_path: tuple[str, ...]) -> type[PaymentProvider]:
+    # Finding an entry point takes a look into every installed package: ten milliseconds, several times
+    # a charge. What is not found, or is broken, is looked for again.
     points = list(metadata.entry_points(group=GROUP, name=name))
     if not points:
         known = ", ".join(names()) or "none"
