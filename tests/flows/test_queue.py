@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
 
-from bursar import errors, groupcommit
+from bursar import errors, groupcommit, sql
 from bursar.queue import leasing, worker
 from bursar.queue.models import Job
 from tests.conftest import Database
@@ -38,6 +39,21 @@ def test_soonest_first_and_each_to_one_claim(database: Database) -> None:
     assert names(claim(3, token="t1")) == ["first", "a", "b"]
     assert names(claim(3, token="t2")) == ["c"]
     assert claim(3, token="t3") == []
+
+
+def test_a_claim_takes_no_more_than_it_asked_for_however_it_is_planned(database: Database) -> None:
+    """PostgreSQL runs a sub-select again for each row when it joins by a nested loop."""
+    for _ in range(5):
+        enqueue("a")
+
+    def claim_by_nested_loop() -> list[leasing.Lease]:
+        if connection.vendor == "postgresql":
+            for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material"):
+                sql.run(f"SET LOCAL enable_{way} = off")
+        return leasing.claim(count=2, token="t1", lease=MINUTE, now=NOW)
+
+    assert len(commit(claim_by_nested_loop)) == 2
+    assert depth() == {("a", "leased"): 2, ("a", "ready"): 3}
 
 
 def test_a_claim_counts_the_attempt_and_holds_the_payload(database: Database) -> None:

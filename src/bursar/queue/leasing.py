@@ -26,11 +26,14 @@ ENQUEUE = (
     "VALUES (%s, %s, %s, %s, %s, 0, %s, NULL, NULL, '', %s) "
     "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND NOT (state = 'dead') DO NOTHING"
 )
+# MATERIALIZED, for PostgreSQL may run a sub-select again for each row it joins, and every run skips
+# what the last has locked: more than LIMIT would be claimed.
 # SKIP LOCKED is filled in on PostgreSQL only: SQLite has one writer.
 CLAIM = (
-    "UPDATE bursar_job SET state = 'leased', attempts = attempts + 1, lease_token = %s, "
-    "leased_until = %s WHERE id IN (SELECT id FROM bursar_job WHERE state = 'ready' "
+    "WITH soonest AS MATERIALIZED (SELECT id FROM bursar_job WHERE state = 'ready' "
     "ORDER BY priority, id LIMIT %s{skip_locked}) "
+    "UPDATE bursar_job SET state = 'leased', attempts = attempts + 1, lease_token = %s, "
+    "leased_until = %s WHERE id IN (SELECT id FROM soonest) "
     "RETURNING id, name, payload, attempts, priority"
 )
 PROMOTE = "UPDATE bursar_job SET state = 'ready' WHERE state = 'delayed' AND run_at <= %s"
@@ -122,7 +125,7 @@ def claim(*, count: int, token: str, lease: timedelta, now: datetime) -> list[Le
     """
     groupcommit.require_transaction()
     skip_locked = " FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
-    rows = sql.rows(CLAIM.format(skip_locked=skip_locked), [token, fields.at(now + lease), count])
+    rows = sql.rows(CLAIM.format(skip_locked=skip_locked), [count, token, fields.at(now + lease)])
     # RETURNING keeps no order.
     return [
         Lease(job_id, name, json.loads(payload), attempts, priority, token)
