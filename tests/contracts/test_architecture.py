@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import os
 import pkgutil
@@ -48,13 +49,11 @@ class Module:
         return f"{self.path}:{getattr(node, 'lineno', 1)}"
 
 
+@functools.cache
 def _modules() -> list[Module]:
     paths = sorted(path for path in SOURCE.rglob("*.py") if "migrations" not in path.parts)
     texts = [(path.relative_to(SOURCE).as_posix(), path.read_text("utf-8")) for path in paths]
     return [Module(path, text, ast.parse(text)) for path, text in texts]
-
-
-MODULES = _modules()
 
 
 def _functions(tree: ast.AST) -> Iterator[Function]:
@@ -73,7 +72,7 @@ def _public(body: list[ast.stmt], *, inside: str = "") -> Iterator[tuple[str, as
 
 
 def test_there_is_something_to_check() -> None:
-    assert {"money.py", "errors.py", "logs.py"} <= {module.path for module in MODULES}
+    assert {"money.py", "errors.py", "logs.py"} <= {module.path for module in _modules()}
 
 
 # --- Size ---------------------------------------------------------------------------------------
@@ -82,7 +81,7 @@ def test_there_is_something_to_check() -> None:
 def test_functions_are_short() -> None:
     long = [
         f"{module.at(function)} {function.name}: {length} lines"
-        for module in MODULES
+        for module in _modules()
         for function in _functions(module.tree)
         if (length := (function.end_lineno or 0) - function.lineno + 1) > FUNCTION_LINES_MAX
     ]
@@ -92,7 +91,7 @@ def test_functions_are_short() -> None:
 def test_files_are_short() -> None:
     long = [
         f"{module.path}: {length} lines"
-        for module in MODULES
+        for module in _modules()
         if (length := len(module.text.splitlines())) > FILE_LINES_MAX
     ]
     assert long == []
@@ -100,7 +99,7 @@ def test_files_are_short() -> None:
 
 def test_folders_have_few_modules() -> None:
     folders: dict[Path, int] = {}
-    for module in MODULES:
+    for module in _modules():
         path = Path(module.path)
         if path.name not in {"__init__.py", "__main__.py"} and path.parent != Path():
             folders[path.parent] = folders.get(path.parent, 0) + 1
@@ -117,12 +116,12 @@ def test_folders_have_few_modules() -> None:
 
 def test_no_drawer_without_a_name() -> None:
     drawers = {"utils", "util", "core", "common", "helpers", "misc", "services", "repositories"}
-    names = {part for module in MODULES for part in Path(module.path).with_suffix("").parts}
+    names = {part for module in _modules() for part in Path(module.path).with_suffix("").parts}
     assert names & drawers == set()
 
 
 def test_modules_say_what_they_are() -> None:
-    silent = [module.path for module in MODULES if not ast.get_docstring(module.tree)]
+    silent = [module.path for module in _modules() if not ast.get_docstring(module.tree)]
     assert silent == []
 
 
@@ -155,7 +154,7 @@ def _documented_above(module: Module) -> set[str]:
     """Names of methods that providers/base.py explains once for all providers."""
     if not module.path.startswith(("providers/", "demo/")):
         return set()
-    (base,) = [m for m in MODULES if m.path == "providers/base.py"]
+    (base,) = [m for m in _modules() if m.path == "providers/base.py"]
     classes = [node for node in base.tree.body if isinstance(node, ast.ClassDef)]
     return {node.name for c in classes for node in _functions(c)}
 
@@ -163,7 +162,7 @@ def _documented_above(module: Module) -> set[str]:
 def test_public_things_are_explained() -> None:
     silent = [
         f"{module.at(node)} {name}"
-        for module in MODULES
+        for module in _modules()
         for name, node in _public(module.tree.body)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
         and not ast.get_docstring(node)
@@ -174,7 +173,7 @@ def test_public_things_are_explained() -> None:
 
 def test_public_parameters_are_typed() -> None:
     untyped = []
-    for module in MODULES:
+    for module in _modules():
         for name, node in _public(module.tree.body):
             if isinstance(node, ast.ClassDef):
                 continue
@@ -211,7 +210,7 @@ def _forbidden(node: ast.AST) -> str:
 def test_nothing_runs_text_and_nothing_swallows_conflicts() -> None:
     found = [
         f"{module.at(node)} {what}"
-        for module in MODULES
+        for module in _modules()
         for node in ast.walk(module.tree)
         if (what := _forbidden(node))
     ]
@@ -231,7 +230,7 @@ def _is_float(node: ast.AST) -> bool:
 
 def test_no_float_comes_near_money() -> None:
     found = []
-    for module in MODULES:
+    for module in _modules():
         if not module.path.startswith(MONEY):
             continue
         lines = module.text.splitlines()
@@ -262,7 +261,7 @@ def _words(module: Module) -> Iterator[tuple[int, str]]:
 def test_only_providers_know_providers() -> None:
     found = [
         f"{module.path}:{line} {word}"
-        for module in MODULES
+        for module in _modules()
         if not module.path.startswith(KNOW_PROVIDERS)
         for line, word in _words(module)
         if PROVIDER_NAME.search(word)
@@ -284,7 +283,7 @@ LATE_IMPORTS = {
 def test_imports_stand_at_the_top() -> None:
     late = [
         f"{module.at(node)} in {function.name}"
-        for module in MODULES
+        for module in _modules()
         if not module.path.startswith(tuple(LATE_IMPORTS))
         for function in _functions(module.tree)
         for node in ast.walk(function)

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 import pytest
+from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from bursar import clock, ids
 from bursar.access import keys, roles
 from bursar.api import app, reading
 from bursar.api.border import callers
+from bursar.api.dashboard.streaming import Streams
 from tests.conftest import Database
 from tests.shop import commit
 
 
+@functools.cache
+def _made() -> FastAPI:
+    """One for all tests: its routes are worked out at the first request, which takes a while."""
+    return app.make(admin=False)
+
+
 @pytest.fixture
-def api(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+def served() -> FastAPI:
+    """The application, which nobody listens to yet."""
+    made = _made()
+    made.state.streams = Streams()
+    return made
+
+
+@pytest.fixture
+def api(
+    database: Database, served: FastAPI, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TestClient]:
     """A client without a key; an error of the server is answered, not raised."""
     readers = reading.Readers()
     monkeypatch.setattr(reading.readers, "run", readers.run)
     monkeypatch.setattr(callers, "_limiter", callers.new_limiter())
     callers.forget()
-    with TestClient(
-        app.make(admin=False), base_url="http://localhost", raise_server_exceptions=False
-    ) as client:
+    with TestClient(served, base_url="http://localhost", raise_server_exceptions=False) as client:
         yield client
     readers.close()
 

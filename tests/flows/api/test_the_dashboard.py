@@ -16,7 +16,6 @@ from bursar import clock, settings
 from bursar.access import keys, people
 from bursar.access.models import ApiKey
 from bursar.access.roles import DASHBOARD_READ, Role
-from bursar.api import app
 from bursar.api.border import callers, visitors
 from bursar.api.dashboard import streaming
 from bursar.api.dashboard.streaming import Streams
@@ -27,7 +26,7 @@ from bursar.dashboard.watching import histories
 from bursar.decorators import cache_of
 from tests import boards
 from tests.conftest import Database
-from tests.flows.admin.office import served, session
+from tests.flows.admin import office
 from tests.shop import commit
 
 KeyMaker = Callable[..., dict[str, str]]
@@ -51,12 +50,12 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
 def signed_in() -> TestClient:
     """The browser of somebody who has signed in to the back office."""
     browser = stranger()
-    browser.cookies.set("bursar_session", session(Role.VIEWER))
+    browser.cookies.set("bursar_session", office.session(Role.VIEWER))
     return browser
 
 
 def stranger() -> TestClient:
-    return TestClient(served(), base_url="http://localhost", follow_redirects=False)
+    return TestClient(office.served(), base_url="http://localhost", follow_redirects=False)
 
 
 # --- The page and who sees it -------------------------------------------------------------------
@@ -202,86 +201,88 @@ async def listening(made: FastAPI, headers: dict[str, str], **more: str) -> Asyn
 
 
 def test_a_stream_outlasts_every_other_answer_and_ends_with_its_listener(
-    api: TestClient, key: KeyMaker, shown: Board
+    served: FastAPI, key: KeyMaker, shown: Board
 ) -> None:
-    header, made = key(), app.make(admin=False)
+    header = key()
 
     async def look() -> None:
-        async with listening(made, header) as listener:
+        async with listening(served, header) as listener:
             assert await listener.began() == 200
             assert listener.scope["state"]["answer_limit"].when() is None
             shown.put(boards.view("a"))
             assert b'"key":"a"' in (await listener.told())["body"]
-            assert len(made.state.streams) == 1
-        assert len(made.state.streams) == 0
+            assert len(served.state.streams) == 1
+        assert len(served.state.streams) == 0
 
     asyncio.run(look())
 
 
 def test_streams_end_cleanly_when_the_server_stops(
-    api: TestClient, key: KeyMaker, shown: Board
+    served: FastAPI, key: KeyMaker, shown: Board
 ) -> None:
-    header, made = key(), app.make(admin=False)
+    header = key()
 
     async def look() -> None:
-        async with listening(made, header) as first, listening(made, header) as second:
+        async with listening(served, header) as first, listening(served, header) as second:
             for each in (first, second):
                 await each.began()
-            made.state.streams.close()
+            served.state.streams.close()
             for each in (first, second):
                 assert await each.told() == {
                     "type": "http.response.body", "body": b"", "more_body": False,
                 }  # fmt: skip
-        async with listening(made, header) as late:
+        async with listening(served, header) as late:
             assert await late.began() == 503
 
     asyncio.run(look())
 
 
 def test_there_are_so_many_streams_and_so_many_of_one_caller(
-    api: TestClient, key: KeyMaker, shown: Board
+    served: FastAPI, key: KeyMaker, shown: Board
 ) -> None:
-    mine, another, made = key(), key(), app.make(admin=False)
-    made.state.streams = Streams(most=3, most_each=2)
+    mine, another = key(), key()
+    served.state.streams = Streams(most=3, most_each=2)
 
     async def look() -> None:
         async with contextlib.AsyncExitStack() as stack:
 
             async def answered(header: dict[str, str]) -> int:
-                listener = await stack.enter_async_context(listening(made, header))
+                listener = await stack.enter_async_context(listening(served, header))
                 return await listener.began()
 
             assert [await answered(mine) for _ in range(3)] == [200, 200, 503]
             assert [await answered(another) for _ in range(2)] == [200, 503]
-        async with listening(made, mine) as again:
+        async with listening(served, mine) as again:
             assert await again.began() == 200
 
     asyncio.run(look())
 
 
 def test_who_takes_nothing_is_let_go(
-    api: TestClient, key: KeyMaker, shown: Board, monkeypatch: pytest.MonkeyPatch
+    served: FastAPI, key: KeyMaker, shown: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streaming, "SEND_SECONDS_MAX", 0.01)
-    header, made = key(), app.make(admin=False)
+    header = key()
 
     async def look() -> None:
-        async with listening(made, header) as listener:
+        async with listening(served, header) as listener:
             listener.sent = asyncio.Queue(maxsize=1)  # full with the head of the answer
             await asyncio.wait_for(asyncio.shield(listener.task), 10)
-            assert len(made.state.streams) == 0
+            assert len(served.state.streams) == 0
 
     asyncio.run(look())
 
 
-def test_a_stream_goes_on_where_it_was_left(api: TestClient, key: KeyMaker, shown: Board) -> None:
+def test_a_stream_goes_on_where_it_was_left(
+    api: TestClient, served: FastAPI, key: KeyMaker, shown: Board
+) -> None:
     shown.put(boards.view("a"))
-    header, made = key(), app.make(admin=False)
+    header = key()
     position = api.get("/v1/dashboard", headers=header).json()["position"]
     shown.put(boards.view("b"))
 
     async def look() -> None:
-        async with listening(made, header, **{"last-event-id": position}) as listener:
+        async with listening(served, header, **{"last-event-id": position}) as listener:
             assert (await listener.told())["status"] == 200
             await listener.told()
             body = (await listener.told())["body"]
@@ -291,14 +292,14 @@ def test_a_stream_goes_on_where_it_was_left(api: TestClient, key: KeyMaker, show
 
 
 def test_a_stream_ends_once_its_key_is_revoked(
-    api: TestClient, key: KeyMaker, shown: Board, monkeypatch: pytest.MonkeyPatch
+    served: FastAPI, key: KeyMaker, shown: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed, "BEAT_SECONDS", 0.01)
-    header, made = key(), app.make(admin=False)
+    header = key()
     key_id = ApiKey.objects.get().id
 
     async def look() -> None:
-        async with listening(made, header) as listener:
+        async with listening(served, header) as listener:
             await listener.began()
             assert b"event: beat" in (await listener.told())["body"]
             commit(lambda: keys.revoke(key_id=key_id, now=clock.now()))
