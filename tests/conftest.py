@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+gc.disable()  # until all is imported and collected, which makes much and throws little away
+
 # Before anything of Bursar is imported: its settings are read once, at import.
 for _name in [name for name in os.environ if name.startswith("BURSAR_")]:
     if not _name.startswith(("BURSAR_TESTS_", "BURSAR_REAL_DATA")):
@@ -168,3 +170,4 @@ def pytest_collection_finish() -> None:
     """Keep what was imported and collected out of every garbage collection that follows."""
     gc.collect()
     gc.freeze()
+    gc.enable()
