@@ -74,8 +74,11 @@ def main() -> None:
     console = Console()
     records = [r for name in told.names or BENCHMARKS for r in BENCHMARKS[name](plan, console)]
     if told.json:
-        where = {"machine": machine.hardware(), "versions": machine.versions(),
-                 "commit": machine.commit()}  # fmt: skip
+        where = {
+            "machine": machine.hardware(),
+            "versions": machine.versions(),
+            "commit": machine.commit(),
+        }
         lines = [json.dumps({**record.as_dict(), **where}) for record in records]
         told.json.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -57,12 +57,23 @@ DISTINCT_MIN = 50
 BOTH = (ours(processes=2), ours(processes=1))
 EXACT = dataclasses.replace(ours(processes=1), name="bursar, exact, 1 process", ours=False)
 EVERYBODY = (
-    *BOTH, POLARS, CHDB, DUCKDB, WC, SORT, AWK, GENERATOR, goaccess(full=False), EVERY_LINE,
-)  # fmt: skip
+    *BOTH,
+    POLARS,
+    CHDB,
+    DUCKDB,
+    WC,
+    SORT,
+    AWK,
+    GENERATOR,
+    goaccess(full=False),
+    EVERY_LINE,
+)
 ESTIMATING = (
-    ours(processes=1, approximate=True, name="bursar, approximate, 1 process"), EXACT,
-    POLARS_ESTIMATE, DUCKDB_ESTIMATE,
-)  # fmt: skip
+    ours(processes=1, approximate=True, name="bursar, approximate, 1 process"),
+    EXACT,
+    POLARS_ESTIMATE,
+    DUCKDB_ESTIMATE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,23 +97,47 @@ class Log:
 
 
 LOGS = (
-    Log(megabytes=MEGABYTES, distinct=200_000, rows={
-        "unique-200k": Row(who=EVERYBODY),
-        "approximate-200k": Row(who=ESTIMATING, estimated=True),
-        "full": Row(who=(ours(processes=2, full=True), ours(processes=1, full=True), goaccess(full=True))),
-        "gzip": Row(who=(*BOTH, DUCKDB), packed="gz"),
-        "zstd": Row(who=(*BOTH, DUCKDB), packed="zst"),
-    }),
-    Log(megabytes=MEGABYTES, distinct=5_000_000, rows={
-        "unique-5m": Row(who=EVERYBODY),
-        "approximate-5m": Row(who=ESTIMATING, estimated=True),
-    }),
-    Log(megabytes=2_000, distinct=200_000, rows={"memory-2gb": Row(who=(ours(processes=1, memory="50MB"),), timed=False)}),
+    Log(
+        megabytes=MEGABYTES,
+        distinct=200_000,
+        rows={
+            "unique-200k": Row(who=EVERYBODY),
+            "approximate-200k": Row(who=ESTIMATING, estimated=True),
+            "full": Row(
+                who=(
+                    ours(processes=2, full=True),
+                    ours(processes=1, full=True),
+                    goaccess(full=True),
+                )
+            ),
+            "gzip": Row(who=(*BOTH, DUCKDB), packed="gz"),
+            "zstd": Row(who=(*BOTH, DUCKDB), packed="zst"),
+        },
+    ),
+    Log(
+        megabytes=MEGABYTES,
+        distinct=5_000_000,
+        rows={
+            "unique-5m": Row(who=EVERYBODY),
+            "approximate-5m": Row(who=ESTIMATING, estimated=True),
+        },
+    ),
+    Log(
+        megabytes=2_000,
+        distinct=200_000,
+        rows={"memory-2gb": Row(who=(ours(processes=1, memory="50MB"),), timed=False)},
+    ),
     Log(megabytes=9_600, distinct=50_000_000, rows={"memory-50m": Row(who=BOTH, timed=False)}),
-    Log(megabytes=12_000, distinct=5_000_000, rows={
-        "long": Row(who=(*BOTH, GENERATOR, EVERY_LINE), timed=False, address_space=ADDRESS_SPACE),
-    }),
-)  # fmt: skip
+    Log(
+        megabytes=12_000,
+        distinct=5_000_000,
+        rows={
+            "long": Row(
+                who=(*BOTH, GENERATOR, EVERY_LINE), timed=False, address_space=ADDRESS_SPACE
+            ),
+        },
+    ),
+)
 LONG = "long"
 
 
@@ -192,8 +227,12 @@ def _row(name: str, row: Row, made: Made, plan: Plan, console: Console) -> list[
         if not each.there():
             console.print(f"{name}: {each.name} is not installed, and is left out")
     path = made.path(row.packed)
-    entered = [one for each in who if each.there()
-               if (one := _enter(each, row, path, made, console)) is not None]  # fmt: skip
+    entered = [
+        one
+        for each in who
+        if each.there()
+        if (one := _enter(each, row, path, made, console)) is not None
+    ]
     rounds = (plan.rounds or (1 if plan.quick else 5)) if row.timed else 0
     for _ in range(rounds):
         for one in entered:
@@ -222,9 +261,11 @@ def _enter(
 
 def _watch(contestant: Contestant, row: Row, path: Path, made: Made, *, gently: bool) -> Watched:
     return watching.run(
-        contestant.command(path, made.folder), memory=True, gently=gently,
+        contestant.command(path, made.folder),
+        memory=True,
+        gently=gently,
         address_space=row.address_space,
-    )  # fmt: skip
+    )
 
 
 def _once(contestant: Contestant, path: Path, made: Made, *, memory: bool) -> Watched:
@@ -262,9 +303,13 @@ def _records(name: str, row: Row, entered: list[Entered], truth: Truth) -> Itera
             for (measure, unit), value in _figures(one, row, truth).items():
                 for peer, theirs in (beside or {"": {}}).items():
                     yield Record(
-                        benchmark=f"accesslog/{name}", unit=unit, value=value, peer=peer,
-                        measure=f"{one.contestant.name}: {measure}", peer_value=theirs.get((measure, unit)),
-                    )  # fmt: skip
+                        benchmark=f"accesslog/{name}",
+                        unit=unit,
+                        value=value,
+                        peer=peer,
+                        measure=f"{one.contestant.name}: {measure}",
+                        peer_value=theirs.get((measure, unit)),
+                    )
 
 
 def _figures(one: Entered, row: Row, truth: Truth) -> dict[tuple[str, str], float]:
@@ -299,8 +344,11 @@ def _table(title: str, entered: list[Entered], truth: Truth) -> Table:
     for one in entered:
         seconds, distinct = one.seconds(), one.answer.distinct
         table.add_row(
-            one.contestant.name, f"{seconds:,.2f}", f"{seconds / entered[0].seconds():.2f}",
+            one.contestant.name,
+            f"{seconds:,.2f}",
+            f"{seconds / entered[0].seconds():.2f}",
             "ended" if one.ended else f"{truth.bytes / 1e6 / seconds:,.0f}",
-            f"{one.watched.peak_mb:,.0f}", "" if distinct is None else f"{distinct:,}",
-        )  # fmt: skip
+            f"{one.watched.peak_mb:,.0f}",
+            "" if distinct is None else f"{distinct:,}",
+        )
     return table

@@ -34,9 +34,21 @@ GAWK = """
     }
 """
 PANELS = (
-    "VISITORS", "REQUESTS", "REQUESTS_STATIC", "NOT_FOUND", "OS", "BROWSERS", "VISIT_TIMES", "VIRTUAL_HOSTS",
-    "REFERRERS", "REFERRING_SITES", "KEYPHRASES", "STATUS_CODES", "REMOTE_USER", "GEO_LOCATION",
-)  # fmt: skip
+    "VISITORS",
+    "REQUESTS",
+    "REQUESTS_STATIC",
+    "NOT_FOUND",
+    "OS",
+    "BROWSERS",
+    "VISIT_TIMES",
+    "VIRTUAL_HOSTS",
+    "REFERRERS",
+    "REFERRING_SITES",
+    "KEYPHRASES",
+    "STATUS_CODES",
+    "REMOTE_USER",
+    "GEO_LOCATION",
+)
 #: GoAccess leaves out requests longer than its buffer, some in ten thousand.
 GOACCESS_MISSES = 0.001
 
@@ -78,31 +90,53 @@ class Contestant:
 
 
 def ours(
-    *, processes: int, approximate: bool = False, full: bool = False, memory: str = "128MB",
+    *,
+    processes: int,
+    approximate: bool = False,
+    full: bool = False,
+    memory: str = "128MB",
     name: str = "",
-) -> Contestant:  # fmt: skip
+) -> Contestant:
     def command(log: Path, folder: Path) -> list[str]:
         wanted = ["--html", str(folder / "ours.html")] if full else ["--only", "addresses"]
         return [
-            sys.executable, "-m", "bursar", "traffic", str(log), *wanted, "--top", str(TOP), "--json", "-",
-            "--processes", str(processes), "--memory", memory, "--quiet",
+            sys.executable,
+            "-m",
+            "bursar",
+            "traffic",
+            str(log),
+            *wanted,
+            "--top",
+            str(TOP),
+            "--json",
+            "-",
+            "--processes",
+            str(processes),
+            "--memory",
+            memory,
+            "--quiet",
             *(["--approximate"] if approximate else []),
-        ]  # fmt: skip
+        ]
 
     return Contestant(
-        name=name or f"bursar, {processes} process{'es' if processes > 1 else ''}", command=command,
-        answer=_report, check=_estimate if approximate else _exact, ours=True,
-    )  # fmt: skip
+        name=name or f"bursar, {processes} process{'es' if processes > 1 else ''}",
+        command=command,
+        answer=_report,
+        check=_estimate if approximate else _exact,
+        ours=True,
+    )
 
 
 def _report(output: str) -> Answer:
     told = json.loads(output)
     addresses = told["addresses"]
     return Answer(
-        distinct=addresses["distinct"], lines=told["lines"]["read"],
-        rejected=told["lines"]["rejected"], error_bound=told.get("error_bound"),
+        distinct=addresses["distinct"],
+        lines=told["lines"]["read"],
+        rejected=told["lines"]["rejected"],
+        error_bound=told.get("error_bound"),
         top={row["address"]: row["requests"] for row in addresses["top"]},
-    )  # fmt: skip
+    )
 
 
 def _exact(answer: Answer, truth: Truth) -> None:
@@ -160,9 +194,12 @@ def way(name: str, title: str, *, once: bool = False, estimates: bool = False) -
         return [str(_python()), "-m", "benchmarks.accesslog_peers", name, str(log)]
 
     return Contestant(
-        name=title, command=command, answer=_printed, check=_any if estimates else _first_fields,
+        name=title,
+        command=command,
+        answer=_printed,
+        check=_any if estimates else _first_fields,
         once=once,
-    )  # fmt: skip
+    )
 
 
 @functools.cache
@@ -200,10 +237,20 @@ def goaccess(*, full: bool) -> Contestant:
 
     def command(log: Path, folder: Path) -> list[str]:
         outputs = [f"--output={folder}/goaccess.html"] if full else []
-        return ["sh", "-c", '"$@" && cat "$0"', f"{folder}/goaccess.json",
-                "goaccess", str(log), "--log-format=COMBINED", "--no-global-config", "--no-progress",
-                f"--output={folder}/goaccess.json", *outputs,
-                *([] if full else [f"--ignore-panel={panel}" for panel in PANELS])]  # fmt: skip
+        return [
+            "sh",
+            "-c",
+            '"$@" && cat "$0"',
+            f"{folder}/goaccess.json",
+            "goaccess",
+            str(log),
+            "--log-format=COMBINED",
+            "--no-global-config",
+            "--no-progress",
+            f"--output={folder}/goaccess.json",
+            *outputs,
+            *([] if full else [f"--ignore-panel={panel}" for panel in PANELS]),
+        ]
 
     def answer(output: str) -> Answer:
         hosts: dict[str, Any] = json.loads(output)["hosts"]
@@ -227,9 +274,13 @@ WC = Contestant(
 SORT = Contestant(
     name="cut | sort -u",
     command=lambda log, _: ["sh", "-c", 'cut -d" " -f1 "$0" | sort -u | wc -l', str(log)],
-    answer=lambda output: Answer(distinct=int(output)), check=_first_fields,
-)  # fmt: skip
+    answer=lambda output: Answer(distinct=int(output)),
+    check=_first_fields,
+)
 AWK = Contestant(
-    name="gawk", command=lambda log, _: ["gawk", "-b", "-v", f"TOP={TOP}", GAWK, str(log)],
-    answer=_gawk, check=_first_fields, needs="gawk",
-)  # fmt: skip
+    name="gawk",
+    command=lambda log, _: ["gawk", "-b", "-v", f"TOP={TOP}", GAWK, str(log)],
+    answer=_gawk,
+    check=_first_fields,
+    needs="gawk",
+)

@@ -115,9 +115,13 @@ class Making:
         pairs = zip(map(self._addresses.text, order.tolist()), counts, strict=True)
         top = [pair for pair in pairs if len(counts) <= TOP or pair[1] > counts[TOP]]
         return Truth(
-            bytes=self._bytes, lines=self._lines, distinct=distinct, no_client=self._no_client,
-            broken=self._broken, top=sorted(top, key=_rank),
-        )  # fmt: skip
+            bytes=self._bytes,
+            lines=self._lines,
+            distinct=distinct,
+            no_client=self._no_client,
+            broken=self._broken,
+            top=sorted(top, key=_rank),
+        )
 
     def _chunk(self, count: int) -> bytes:
         parts = [b""] * (PARTS * count)
@@ -163,9 +167,10 @@ class Making:
         requests = self._requests
         # A kind's heads are as many as its lines are frequent. Half of its lines have a quarter of them.
         kinds = np.searchsorted(
-            np.cumsum(requests.ranges[:, 1]), self._draw.integers(len(requests.heads), size=count),
+            np.cumsum(requests.ranges[:, 1]),
+            self._draw.integers(len(requests.heads), size=count),
             side="right",
-        )  # fmt: skip
+        )
         first, heads, first_end, ends = requests.ranges[kinds].T
         head = first + (heads * self._draw.random(count) ** 2).astype(np.int64)
         end = first_end + (ends * self._draw.random(count)).astype(np.int64)
@@ -176,26 +181,37 @@ class Making:
 
     def _no_client_line(self) -> bytes:
         dice = self._dice
-        return dice.choice([
-            b"",
-            b"\x16\x03\x01\x02\x00\x01\x00" + dice.randbytes(90).replace(b"\n", b"\xff"),
-            b"93.184.21",
-            b'/1.1" 200 5120 "-" "Mozilla/5.0 (X11; Linux x86_64)"',
-            b'"GET / HTTP/1.1" 400 0 "-" "-"',
-            b'999.1.1.1 - - [16/Nov/2026:00:00:00 +0000] "GET / HTTP/1.1" 200 612 "-" "-"',
-        ])  # fmt: skip
+        return dice.choice(
+            [
+                b"",
+                b"\x16\x03\x01\x02\x00\x01\x00" + dice.randbytes(90).replace(b"\n", b"\xff"),
+                b"93.184.21",
+                b'/1.1" 200 5120 "-" "Mozilla/5.0 (X11; Linux x86_64)"',
+                b'"GET / HTTP/1.1" 400 0 "-" "-"',
+                b'999.1.1.1 - - [16/Nov/2026:00:00:00 +0000] "GET / HTTP/1.1" 200 612 "-" "-"',
+            ]
+        )
 
     def _broken_rest(self) -> bytes:
-        return self._dice.choice([
-            b"GET /c/mu", b'GET /p/"mug" HTTP/1.1 200', b"\x16\x03\x01\xfe\xff", b'-" 400 0 "-"',
-        ])  # fmt: skip
+        return self._dice.choice(
+            [
+                b"GET /c/mu",
+                b'GET /p/"mug" HTTP/1.1 200',
+                b"\x16\x03\x01\xfe\xff",
+                b'-" 400 0 "-"',
+            ]
+        )
 
 
 def _seconds() -> list[bytes]:
     """Return what stands between address and request in each second of the log."""
     days = [(BEGAN_AT + timedelta(days=day)).strftime("%d/%b/%Y") for day in range(DAYS + 1)]
-    clock = [f"{hour:02}:{minute:02}:{second:02}"
-             for hour in range(24) for minute in range(60) for second in range(60)]  # fmt: skip
+    clock = [
+        f"{hour:02}:{minute:02}:{second:02}"
+        for hour in range(24)
+        for minute in range(60)
+        for second in range(60)
+    ]
     return [f' - - [{day}:{time} +0000] "'.encode() for day in days for time in clock]
 
 

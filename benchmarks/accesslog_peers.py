@@ -28,22 +28,31 @@ def polars_approximate(path: str) -> tuple[int, list[Any]]:
 
     return _polars_column(path).select(col("column_0").approx_n_unique()).collect(
         engine="streaming"
-    ).item(), []  # fmt: skip
+    ).item(), []
 
 
 def _polars_column(path: str) -> Any:
     import polars
 
     return polars.scan_csv(
-        path, separator=" ", has_header=False, quote_char=None, truncate_ragged_lines=True,
-        ignore_errors=True, infer_schema=False, encoding="utf8-lossy",
-    ).select("column_0")  # fmt: skip
+        path,
+        separator=" ",
+        has_header=False,
+        quote_char=None,
+        truncate_ragged_lines=True,
+        ignore_errors=True,
+        infer_schema=False,
+        encoding="utf8-lossy",
+    ).select("column_0")
 
 
 def duckdb(path: str) -> tuple[int, list[Any]]:
     """DuckDB's CSV reader on the first column; without its errors ignored it refuses the log."""
-    rows = _duckdb(path, "WITH counts AS (SELECT address, count(*) AS n FROM log GROUP BY address) "
-                   f"SELECT address, n, count(*) OVER () FROM counts ORDER BY n DESC LIMIT {TOP}")  # fmt: skip
+    rows = _duckdb(
+        path,
+        "WITH counts AS (SELECT address, count(*) AS n FROM log GROUP BY address) "
+        f"SELECT address, n, count(*) OVER () FROM counts ORDER BY n DESC LIMIT {TOP}",
+    )
     return rows[0][2], [row[:2] for row in rows]
 
 

@@ -128,30 +128,45 @@ class Requests:
         page = number % 60
         if kind == "page":
             return [
-                "GET /", "GET /cart", "GET /checkout", f"GET /c/{thing}s?page={page}&sort=price",
-                f"GET /p/{thing}-{number}", f"GET /p/{thing}-{number}?colour=blue&size=m",
-                f"GET /search?q=blue+{thing}&page={page}", f"POST /cart/lines/{number}",
+                "GET /",
+                "GET /cart",
+                "GET /checkout",
+                f"GET /c/{thing}s?page={page}&sort=price",
+                f"GET /p/{thing}-{number}",
+                f"GET /p/{thing}-{number}?colour=blue&size=m",
+                f"GET /search?q=blue+{thing}&page={page}",
+                f"POST /cart/lines/{number}",
                 f"GET /orders/{self._id('ord_')}",
-            ]  # fmt: skip
+            ]
         if kind == "asset":
             return [
-                f"GET /static/app.{number % 97:06x}.css", f"GET /static/app.{number % 89:06x}.js",
-                f"GET /media/{thing}-{number}-640w.webp", f"GET /media/{thing}-{number}-1280w.webp",
+                f"GET /static/app.{number % 97:06x}.css",
+                f"GET /static/app.{number % 89:06x}.js",
+                f"GET /media/{thing}-{number}-640w.webp",
+                f"GET /media/{thing}-{number}-1280w.webp",
                 "GET /favicon.ico",
-            ]  # fmt: skip
+            ]
         if kind == "call":
             return [
-                "POST /v1/orders", f"GET /v1/orders/{self._id('ord_')}", "POST /v1/quotes",
-                f"GET /v1/payments/{self._id('pay_')}?expand=refunds", "GET /healthz",
-                f"POST /v1/payments/{self._id('pay_')}/refunds", "GET /metrics",
+                "POST /v1/orders",
+                f"GET /v1/orders/{self._id('ord_')}",
+                "POST /v1/quotes",
+                f"GET /v1/payments/{self._id('pay_')}?expand=refunds",
+                "GET /healthz",
+                f"POST /v1/payments/{self._id('pay_')}/refunds",
+                "GET /metrics",
                 f"GET /v1/events?limit=100&after={self._id('ev_')}",
-            ]  # fmt: skip
+            ]
         if kind == "hook":
             return ["POST /hooks/card-eu", "POST /hooks/card-us", "POST /hooks/wallet-eu"]
         return [
-            "GET /wp-login.php", "GET /.env", "GET /.git/config", "POST /xmlrpc.php",
-            f"GET /index.php?id={number}%27%20OR%201=1--", f"GET /../../etc/passwd%00{page}",
-        ]  # fmt: skip
+            "GET /wp-login.php",
+            "GET /.env",
+            "GET /.git/config",
+            "POST /xmlrpc.php",
+            f"GET /index.php?id={number}%27%20OR%201=1--",
+            f"GET /../../etc/passwd%00{page}",
+        ]
 
     def _long_head(self) -> bytes:
         length = int(math.exp(self._dice.uniform(math.log(800), math.log(10_000))))
@@ -162,12 +177,19 @@ class Requests:
         if kind in {"page", "asset"}:
             return [f'{self._referrer()}" "{self._browser()}' for _ in range(6_000)]
         agents = {
-            "call": [f"{name}/{major}.{minor} (Linux x86_64; runtime {major + 18}.0.{minor}; json)"
-                     for name in ("shop-erp", "orders-sync", "stock-feed")
-                     for major in range(1, 4) for minor in range(12)],
-            "hook": [f"{name}-Hooks/1.{minor} (+https://{name.lower()}.example/hooks)" for name in ("Card", "Wallet") for minor in range(4)],
+            "call": [
+                f"{name}/{major}.{minor} (Linux x86_64; runtime {major + 18}.0.{minor}; json)"
+                for name in ("shop-erp", "orders-sync", "stock-feed")
+                for major in range(1, 4)
+                for minor in range(12)
+            ],
+            "hook": [
+                f"{name}-Hooks/1.{minor} (+https://{name.lower()}.example/hooks)"
+                for name in ("Card", "Wallet")
+                for minor in range(4)
+            ],
             "probe": ["-", "port-walker/1.3", "Mozilla/5.0 zz", "fetch/8.9.1"],
-        }[kind]  # fmt: skip
+        }[kind]
         return [f'-" "{agent}' for agent in agents]
 
     def _referrer(self) -> str:
@@ -183,11 +205,13 @@ class Requests:
             ["Windows NT 10.0; Win64; x64", "X11; Linux x86_64", "Macintosh; Intel"]
         )
         major = dice.randrange(120, 143)
-        return dice.choice([
-            f"Mozilla/5.0 ({system}) AppleWebKit/537.36 Chrome/{major}.0.0.0 Safari/537.36",
-            f"Mozilla/5.0 ({system}; rv:{major}.0) Gecko/20100101 Firefox/{major}.0",
-            f"ShopApp/{major % 5}.{major % 9} (Android {major % 7 + 9})",
-        ])  # fmt: skip
+        return dice.choice(
+            [
+                f"Mozilla/5.0 ({system}) AppleWebKit/537.36 Chrome/{major}.0.0.0 Safari/537.36",
+                f"Mozilla/5.0 ({system}; rv:{major}.0) Gecko/20100101 Firefox/{major}.0",
+                f"ShopApp/{major % 5}.{major % 9} (Android {major % 7 + 9})",
+            ]
+        )
 
 
 @functools.cache

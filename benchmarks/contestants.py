@@ -99,9 +99,13 @@ def peers_python() -> Path:
 def once(contestant: Contestant, server: Server, python: Path, task: dict[str, Any]) -> Any:
     """One round in a process of its own, on a database of its own; what the contestant printed."""
     told = {
-        "name": f"round_{next(_numbers)}", "folder": str(server.folder), "url": server.fresh(),
-        "server_pid": server.pid, **task, **contestant.task,
-    }  # fmt: skip
+        "name": f"round_{next(_numbers)}",
+        "folder": str(server.folder),
+        "url": server.fresh(),
+        "server_pid": server.pid,
+        **task,
+        **contestant.task,
+    }
     program = [str(python), "-m", contestant.module, json.dumps(told)]
     done = subprocess.run(
         program, check=False, cwd=ROOT, capture_output=True, text=True, timeout=600

@@ -57,9 +57,12 @@ class _Bench:
         """Gather *boards* one after the other, in a process of its own."""
         first = boards[0]
         task = {
-            "profile": first.profile, "count": first.count, "seeds": [b.seed for b in boards],
-            "port": self.port, "run": str(next(self._runs)),
-        }  # fmt: skip
+            "profile": first.profile,
+            "count": first.count,
+            "seeds": [b.seed for b in boards],
+            "port": self.port,
+            "run": str(next(self._runs)),
+        }
         told: list[dict[str, float]] = self.once(who, task)["boards"]
         return told
 
@@ -67,11 +70,19 @@ class _Bench:
         python = self.theirs if who.peer else Path(sys.executable)
         return contestants.once(who, self.server, python, task)
 
-    def tell(self, measure: str, unit: str, value: float, peer: str = "", peer_value: float | None = None) -> None:  # fmt: skip
+    def tell(
+        self, measure: str, unit: str, value: float, peer: str = "", peer_value: float | None = None
+    ) -> None:
         self.records.append(
-            Record(benchmark="dashboard", measure=measure, unit=unit, value=value, peer=peer,
-                   peer_value=peer_value)
-        )  # fmt: skip
+            Record(
+                benchmark="dashboard",
+                measure=measure,
+                unit=unit,
+                value=value,
+                peer=peer,
+                peer_value=peer_value,
+            )
+        )
 
     def table(self, title: str, *columns: str) -> Table:
         table = Table(title=title, title_justify="left")
@@ -118,7 +129,9 @@ def _guide(bench: _Bench) -> None:
 
 def _slowest(bench: _Bench) -> None:
     """Without hedging: the board's time beside its slowest source's own."""
-    table = bench.table("time / the slowest source's own time, not hedging", "APIs", "boards", "median", "worst")  # fmt: skip
+    table = bench.table(
+        "time / the slowest source's own time, not hedging", "APIs", "boards", "median", "worst"
+    )
     for count in (20, 40, 100, 500):
         ratios: list[float] = []
         for number in range(bench.rounds(5)):
@@ -137,8 +150,16 @@ def _slowest(bench: _Bench) -> None:
 def _hedging(bench: _Bench) -> None:
     """Hedged beside not hedged: in virtual time on many seeds, over sockets on some."""
     table = bench.table(
-        "hedged / not hedged", "where", "APIs", "boards", "P10", "median", "P90", "extra calls", "most"
-    )  # fmt: skip
+        "hedged / not hedged",
+        "where",
+        "APIs",
+        "boards",
+        "P10",
+        "median",
+        "P90",
+        "extra calls",
+        "most",
+    )
     for count in (100, 500):
         found = {"virtual time": _simulated(bench, count), **_over_sockets(bench, count)}
         for where, (ratios, extra) in found.items():
@@ -148,9 +169,15 @@ def _hedging(bench: _Bench) -> None:
             bench.tell(what, "x", median)
             bench.tell(f"{what}: extra calls", "%", 100 * mean)
             table.add_row(
-                where, str(count), str(len(ratios)), f"{p10:.2f}", f"{median:.3f}", f"{p90:.2f}",
-                f"{100 * mean:+.1f} %", f"{100 * max(extra):+.1f} %",
-            )  # fmt: skip
+                where,
+                str(count),
+                str(len(ratios)),
+                f"{p10:.2f}",
+                f"{median:.3f}",
+                f"{p90:.2f}",
+                f"{100 * mean:+.1f} %",
+                f"{100 * max(extra):+.1f} %",
+            )
     bench.console.print(table)
 
 

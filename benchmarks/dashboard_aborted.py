@@ -23,9 +23,10 @@ from bursar.dashboard.gathering.sources import BlockingSource, HttpSource, Sourc
 def _there() -> dict[str, int]:
     gc.collect()
     return {
-        "tasks": len(asyncio.all_tasks()), "threads": threading.active_count(),
+        "tasks": len(asyncio.all_tasks()),
+        "threads": threading.active_count(),
         "descriptors": len(list(Path("/proc/self/fd").iterdir())),
-    }  # fmt: skip
+    }
 
 
 async def main(task: dict[str, Any]) -> dict[str, int]:

@@ -27,11 +27,16 @@ async def main(task: dict[str, Any]) -> list[dict[str, float]]:
             board = Board(task["profile"], seed, task["count"])
             sources = [
                 HttpSource(
-                    key=str(place), url=url, read=orjson.loads, attempt_seconds=ATTEMPT_SECONDS,
+                    key=str(place),
+                    url=url,
+                    read=orjson.loads,
+                    attempt_seconds=ATTEMPT_SECONDS,
                     attempts_max=ATTEMPTS_MAX,
                 )
-                for place, url in enumerate(board.urls(port=task["port"], run=f"{task['run']}-{number}"))
-            ]  # fmt: skip
+                for place, url in enumerate(
+                    board.urls(port=task["port"], run=f"{task['run']}-{number}")
+                )
+            ]
             began, cpu = time.perf_counter(), time.process_time()
             tiles = await gathering.gather(sources, deadline_seconds=DEADLINE_SECONDS)
             seconds, cpu = time.perf_counter() - began, time.process_time() - cpu

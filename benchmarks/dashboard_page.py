@@ -180,8 +180,10 @@ def _held(looks: list[dict[str, float]]) -> Iterator[Record]:
 
 
 def _table(records: list[Record], minutes: float) -> Table:
-    table = Table(title=f"The dashboard's page with {SOURCES} live sources, {minutes:g} minutes",
-                  title_justify="left")  # fmt: skip
+    table = Table(
+        title=f"The dashboard's page with {SOURCES} live sources, {minutes:g} minutes",
+        title_justify="left",
+    )
     table.add_column("what", no_wrap=True)
     table.add_column("value", justify="right")
     for record in records:

@@ -50,14 +50,26 @@ def main() -> None:
         value, now = draw.lognormvariate(5, 0.4), clock.now()
         state = draw.choices(STATES, [97, 1, 1, 1])[0]
         return View(
-            key=f"source-{number}", title=f"Source {number}", group=f"Group {number % GROUPS}",
-            kind="api", state=state, as_of=now, since=now, reason="" if state == "ok" else "slow",
-            readings=(Reading(name="latency", value=value, unit="ms"),
-                      Reading(name="queue", value=float(draw.randrange(50)))),
-            seconds=value / 1000, interval_seconds=TASK["interval_seconds"],
-            spark=((*before.spark, value) if before else tuple(
-                draw.lognormvariate(5, 0.4) for _ in range(60)))[-60:],
-        )  # fmt: skip
+            key=f"source-{number}",
+            title=f"Source {number}",
+            group=f"Group {number % GROUPS}",
+            kind="api",
+            state=state,
+            as_of=now,
+            since=now,
+            reason="" if state == "ok" else "slow",
+            readings=(
+                Reading(name="latency", value=value, unit="ms"),
+                Reading(name="queue", value=float(draw.randrange(50))),
+            ),
+            seconds=value / 1000,
+            interval_seconds=TASK["interval_seconds"],
+            spark=(
+                (*before.spark, value)
+                if before
+                else tuple(draw.lognormvariate(5, 0.4) for _ in range(60))
+            )[-60:],
+        )
 
     def move() -> None:
         number, pause = 0, TASK["interval_seconds"] / TASK["sources"]

@@ -75,8 +75,10 @@ def _plan(board: Board) -> tuple[tuple[Attempt, ...], ...]:
     if board.profile in {"guide", "quick"}:
         scale = 1.0 if board.profile == "guide" else 0.1
         step = 0.36 / (board.count - 1)
-        return tuple((Attempt(scale * (0.22 + number * step), 200, hangs=False),) * _DRAWN
-                     for number in range(board.count))  # fmt: skip
+        return tuple(
+            (Attempt(scale * (0.22 + number * step), 200, hangs=False),) * _DRAWN
+            for number in range(board.count)
+        )
     dice = random.Random(f"{board.profile} {board.seed} {board.count}")
     return tuple(tuple(_drawn(dice) for _ in range(_DRAWN)) for _ in range(board.count))
 

@@ -24,9 +24,10 @@ BODY = b'{"name": "an API of the benchmark", "value": 1234.5, "unit": "EUR", "op
 ANSWERS = {
     status: (
         f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n"
-    ).encode() + BODY
+    ).encode()
+    + BODY
     for status in (200, 503)
-}  # fmt: skip
+}
 
 NAMED = re.compile(rf"(?im)^{HEADER}: *(\S+)")
 
@@ -69,8 +70,10 @@ def running() -> Iterator[int]:
     """Run the server for the block; yields its port."""
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.dashboard_server"],
-        cwd=ROOT, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         try:
             assert process.stdout is not None
             yield int(process.stdout.readline().removeprefix("port="))

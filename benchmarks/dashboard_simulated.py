@@ -41,9 +41,12 @@ async def _gather(board: Board, gathering: fan_out.Gathering) -> Simulated:
             return number
 
         return CoroutineSource(
-            key=str(number), function=ask, repeatable=True,
-            attempt_seconds=ATTEMPT_SECONDS, attempts_max=ATTEMPTS_MAX,
-        )  # fmt: skip
+            key=str(number),
+            function=ask,
+            repeatable=True,
+            attempt_seconds=ATTEMPT_SECONDS,
+            attempts_max=ATTEMPTS_MAX,
+        )
 
     loop = asyncio.get_running_loop()
     began = loop.time()

@@ -36,8 +36,16 @@ def run(plan: Plan, console: Console) -> list[Record]:
         unit = "calls" if name in COUNTED else "%" if "flaky" in name else "ns"
         beside: dict[str, float | None] = {**theirs.get(name, {})} or {"": None}
         for peer, peer_value in beside.items():
-            records.append(Record(benchmark="decorators", measure=name, unit=unit, value=value,
-                                  peer=peer, peer_value=peer_value))  # fmt: skip
+            records.append(
+                Record(
+                    benchmark="decorators",
+                    measure=name,
+                    unit=unit,
+                    value=value,
+                    peer=peer,
+                    peer_value=peer_value,
+                )
+            )
     _show(console, records)
     return records + _aggregation(console, plan)
 
@@ -64,18 +72,26 @@ def _show(console: Console, records: list[Record]) -> None:
     for record in records:
         theirs = record.peer_value
         table.add_row(
-            record.measure, f"{record.value:,.3g}" if record.unit == "%" else f"{record.value:,.0f}",
-            record.unit, record.peer, "" if theirs is None else f"{theirs:,.0f}",
+            record.measure,
+            f"{record.value:,.3g}" if record.unit == "%" else f"{record.value:,.0f}",
+            record.unit,
+            record.peer,
+            "" if theirs is None else f"{theirs:,.0f}",
             "" if theirs is None else f"{theirs / record.value:,.1f}",
-        )  # fmt: skip
+        )
     console.print(table)
 
 
 def _aggregation(console: Console, plan: Plan) -> list[Record]:
     """The aggregation of story 2 under a load that keeps its server half busy."""
     calls, seconds = (100, 0.04) if plan.quick else (500, 0.04)
-    task = {"calls": plan.calls or calls, "service_seconds": seconds, "load": 0.5, "misses": 0.15,
-            "seed": 2026}  # fmt: skip
+    task = {
+        "calls": plan.calls or calls,
+        "service_seconds": seconds,
+        "load": 0.5,
+        "misses": 0.15,
+        "seed": 2026,
+    }
     columns = [runner.play("story_02_cache", name, task) for name in ("before", "ours")]
     runner.check("story_02_cache", "benchmark", columns)
     before, ours = (column.figures for column in columns)
@@ -95,6 +111,14 @@ def _aggregation(console: Console, plan: Plan) -> list[Record]:
     for name in ("mean, ms", "P50, ms", "P99, ms"):
         change = 100 * (ours[name] / before[name] - 1)
         console.print(f"  {name}: {before[name]:.2f} -> {ours[name]:.2f} ({change:+.1f} %)")
-        records.append(Record(benchmark="decorators", measure=f"aggregation {name}", unit="ms",
-                              value=ours[name], peer="without cache", peer_value=before[name]))  # fmt: skip
+        records.append(
+            Record(
+                benchmark="decorators",
+                measure=f"aggregation {name}",
+                unit="ms",
+                value=ours[name],
+                peer="without cache",
+                peer_value=before[name],
+            )
+        )
     return records

@@ -52,9 +52,14 @@ def _log_line(calls: int) -> float:
 
     def line(number: int) -> None:
         log.info(
-            "payment charged", payment_id="pay_06f3xqm8k5zv7gd2c9jtwbnh4r", amount_minor=number,
-            currency="EUR", outcome="succeeded", provider="sandbox", duration_ms=12.345,
-        )  # fmt: skip
+            "payment charged",
+            payment_id="pay_06f3xqm8k5zv7gd2c9jtwbnh4r",
+            amount_minor=number,
+            currency="EUR",
+            outcome="succeeded",
+            provider="sandbox",
+            duration_ms=12.345,
+        )
 
     with logs.bound(request_id="req_06f3xqm8k5zv7gd2c9jtwbnh4s"):
         return timing.nanoseconds(line, calls=max(1, calls // 10))

@@ -53,12 +53,13 @@ def main() -> None:
 
 RETRIES: dict[str, Callable[[Any], Any]] = {
     "tenacity": tenacity.retry(
-        stop=tenacity.stop_after_attempt(3), wait=tenacity.wait_random_exponential(),
+        stop=tenacity.stop_after_attempt(3),
+        wait=tenacity.wait_random_exponential(),
         retry=tenacity.retry_if_exception_type(OSError),
     ),
     "stamina": stamina.retry(on=OSError, attempts=3),
     "backoff": backoff.on_exception(backoff.expo, OSError, max_tries=3),
-}  # fmt: skip
+}
 
 
 def _cachetools(function: Callable[..., Any]) -> Any:
@@ -78,15 +79,24 @@ ASYNC_CACHES: dict[str, Callable[[Any], Any]] = {
 }
 
 FACTS = {
-    "payment_id": "pay_06f3xqm8k5zv7gd2c9jtwbnh4r", "currency": "EUR", "outcome": "succeeded",
-    "provider": "sandbox", "duration_ms": 12.345, "request_id": "req_06f3xqm8k5zv7gd2c9jtwbnh4s",
-}  # fmt: skip
+    "payment_id": "pay_06f3xqm8k5zv7gd2c9jtwbnh4r",
+    "currency": "EUR",
+    "outcome": "succeeded",
+    "provider": "sandbox",
+    "duration_ms": 12.345,
+    "request_id": "req_06f3xqm8k5zv7gd2c9jtwbnh4s",
+}
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        line = {"event": record.getMessage(), "level": record.levelname, "logger": record.name,
-                "timestamp": self.formatTime(record), **vars(record)["facts"]}  # fmt: skip
+        line = {
+            "event": record.getMessage(),
+            "level": record.levelname,
+            "logger": record.name,
+            "timestamp": self.formatTime(record),
+            **vars(record)["facts"],
+        }
         return orjson.dumps(line).decode()
 
 
@@ -105,13 +115,14 @@ def _stdlib(calls: int) -> float:
 def _structlog(calls: int) -> float:
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars, structlog.processors.add_log_level,
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.JSONRenderer(serializer=orjson.dumps),
         ],
         logger_factory=structlog.BytesLoggerFactory(file=cast("Any", timing.Null())),
         cache_logger_on_first_use=True,
-    )  # fmt: skip
+    )
     log = structlog.get_logger()
     return timing.nanoseconds(
         lambda n: log.info("payment charged", amount_minor=n, **FACTS), calls=calls

@@ -31,8 +31,14 @@ def run(plan: Plan, console: Console) -> list[Record]:
             theirs = figures["ms"] + 2 * figures["count_ms"]
             shown.add_row(name, f"{figures['ms']:.0f}", f"{theirs:.0f}")
             records.append(
-                Record(benchmark=f"lists/{database}", measure=name, unit="ms",
-                       value=figures["ms"], peer=PEER, peer_value=theirs)
-            )  # fmt: skip
+                Record(
+                    benchmark=f"lists/{database}",
+                    measure=name,
+                    unit="ms",
+                    value=figures["ms"],
+                    peer=PEER,
+                    peer_value=theirs,
+                )
+            )
         console.print(shown)
     return records

@@ -69,9 +69,14 @@ def one_of_each() -> None:
     now = clock.now()
     commit(lambda: accounts.add(name="eu", provider="sandbox", config={"durable": False}, now=now))
     order = placing.NewOrder(
-        reference="R", currency="EUR", idempotency_key="k", placed_at=now, provider_account="eu",
-        method="tok_visa", lines=[Line(sku="", description="x", quantity=1, unit_price="9")],
-    )  # fmt: skip
+        reference="R",
+        currency="EUR",
+        idempotency_key="k",
+        placed_at=now,
+        provider_account="eu",
+        method="tok_visa",
+        lines=[Line(sku="", description="x", quantity=1, unit_price="9")],
+    )
     commit(lambda: placing.place(order, order_id="ord_x", payment_id="pay_x", now=now))
     run_jobs()
     commit(
@@ -107,8 +112,9 @@ def multiply(model: type[models.Model], rows: int) -> None:
     if not isinstance(meta.pk, models.BigAutoField):
         prefix = {"Order": "ord", "Payment": "pay", "Refund": "re", "Review": "rev"}[model.__name__]
         values[str(meta.pk.column)] = f"'{prefix}_' || {{n}}"
-    columns = [str(f.column) for f in meta.concrete_fields
-               if not isinstance(f, models.BigAutoField)]  # fmt: skip
+    columns = [
+        str(f.column) for f in meta.concrete_fields if not isinstance(f, models.BigAutoField)
+    ]
     shown = ", ".join(values.get(c, f"t.{c}").format(n="n.n") for c in columns)
     numbers = (
         f"WITH RECURSIVE n(n) AS (SELECT 100000000 UNION ALL SELECT n + 1 FROM n "

@@ -48,9 +48,11 @@ def run(plan: Plan, console: Console) -> list[Record]:
 def _peers(database: str) -> list[Contestant]:
     shape = SHAPES[database]
     return [
-        Contestant("django-payments", "benchmarks.shop.flows", task={"flow": "django_payments", **shape}),
+        Contestant(
+            "django-payments", "benchmarks.shop.flows", task={"flow": "django_payments", **shape}
+        ),
         Contestant("naive Django", "benchmarks.shop.flows", task={"flow": "naive", **shape}),
-    ]  # fmt: skip
+    ]
 
 
 def _figures(rounds: list[Any]) -> dict[tuple[str, str], float]:
@@ -66,11 +68,17 @@ def _records(database: str, results: dict[str, list[Any]], parts: Any) -> list[R
     own = _figures(results["bursar"])
     peers = [(peer, _figures(rounds)) for peer, rounds in results.items() if peer != "bursar"]
     records = [
-        Record(benchmark=name, measure=measure, unit=unit, value=value, peer=peer,
-               peer_value=theirs.get((measure, unit)))
+        Record(
+            benchmark=name,
+            measure=measure,
+            unit=unit,
+            value=value,
+            peer=peer,
+            peer_value=theirs.get((measure, unit)),
+        )
         for (measure, unit), value in own.items()
         for peer, theirs in peers or [("", {})]
-    ]  # fmt: skip
+    ]
     rounds = results["bursar"]
     records.append(
         Record(benchmark=name, measure="commits", unit="1/order", value=median(rounds, "commits"))

@@ -82,9 +82,14 @@ class Transactions:
 def _order(number: int) -> placing.NewOrder:
     line = Line(sku="a", description="thing", quantity=2, unit_price="10.50", tax_rate="19")
     return placing.NewOrder(
-        reference=f"o{number}", currency="EUR", lines=[line] * 2, idempotency_key=f"key/{number}",
-        placed_at=clock.now(), provider_account=ACCOUNT, method="tok_visa",
-    )  # fmt: skip
+        reference=f"o{number}",
+        currency="EUR",
+        lines=[line] * 2,
+        idempotency_key=f"key/{number}",
+        placed_at=clock.now(),
+        provider_account=ACCOUNT,
+        method="tok_visa",
+    )
 
 
 async def _place_all(numbers: range) -> None:
@@ -153,9 +158,14 @@ def main() -> None:
     told: dict[str, Any] = meter.read()
     booked = Transfer.objects.values("subject").distinct().count()
     assert booked == warm + orders, f"{booked} of {warm + orders} payments are booked"
-    told |= {"orders": orders, "commits": transactions.commits, "members": transactions.members,
-             "part_seconds": dict(stopwatch.seconds), "part_cpu": dict(stopwatch.cpu),
-             "threads": threading.active_count()}  # fmt: skip
+    told |= {
+        "orders": orders,
+        "commits": transactions.commits,
+        "members": transactions.members,
+        "part_seconds": dict(stopwatch.seconds),
+        "part_cpu": dict(stopwatch.cpu),
+        "threads": threading.active_count(),
+    }
     groupcommit.commits.close()
     print(json.dumps(told))
 

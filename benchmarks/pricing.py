@@ -47,9 +47,15 @@ def run(plan: Plan, console: Console) -> list[Record]:
                 ratio = "" if name == "bursar" else f"{speed['bursar'] / value:.2f}"
                 shown.add_row(str(lines), name, f"{value:,.0f}", ratio)
             records += [
-                Record(benchmark="pricing", measure=f"{lines} lines", unit="quotes/s",
-                       value=speed["bursar"], peer=peer, peer_value=speed.get(peer))
+                Record(
+                    benchmark="pricing",
+                    measure=f"{lines} lines",
+                    unit="quotes/s",
+                    value=speed["bursar"],
+                    peer=peer,
+                    peer_value=speed.get(peer),
+                )
                 for peer in ([each.name for each in PEERS] if plan.peers else [""])
-            ]  # fmt: skip
+            ]
     console.print(shown)
     return records

@@ -51,13 +51,19 @@ def run(plan: Plan, console: Console) -> list[Record]:
     ours = figures["bursar"]
     peers = [name for name in figures if name != "bursar"] or [""]
     return [
-        Record(benchmark="providers", measure=measure, unit=unit, value=ours[place], peer=peer,
-               peer_value=figures[peer][place] if peer else None)
+        Record(
+            benchmark="providers",
+            measure=measure,
+            unit=unit,
+            value=ours[place],
+            peer=peer,
+            peer_value=figures[peer][place] if peer else None,
+        )
         for place, (measure, unit) in enumerate(
             (("CPU a charge", "us"), ("charges", "1/s"), ("peak memory", "MB"))
         )
         for peer in peers
-    ]  # fmt: skip
+    ]
 
 
 @contextlib.contextmanager

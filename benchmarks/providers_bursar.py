@@ -23,9 +23,10 @@ async def main(url: str, count: int, at_once: int) -> None:
     async def charge() -> None:
         for number in numbers:
             request = ChargeRequest(
-                key=f"ours-{time.monotonic_ns()}-{number}", amount=Money(1_000, "EUR"),
+                key=f"ours-{time.monotonic_ns()}-{number}",
+                amount=Money(1_000, "EUR"),
                 method="pm_card_visa",
-            )  # fmt: skip
+            )
             result = await provider.charge(request)
             assert result.outcome is Outcome.SUCCEEDED
 

@@ -14,10 +14,14 @@ import stripe
 
 KEY = "sk_test_stand_in"
 ASKED: Any = {
-    "amount": 1_000, "currency": "eur", "confirm": True, "payment_method": "pm_card_visa",
-    "capture_method": "automatic", "expand": ["latest_charge.balance_transaction"],
+    "amount": 1_000,
+    "currency": "eur",
+    "confirm": True,
+    "payment_method": "pm_card_visa",
+    "capture_method": "automatic",
+    "expand": ["latest_charge.balance_transaction"],
     "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
-}  # fmt: skip
+}
 
 
 def _client(url: str, kind: str) -> stripe.StripeClient:

@@ -56,9 +56,14 @@ def run(
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
         process = subprocess.Popen(
-            command, stdout=output, stderr=errors, stdin=subprocess.DEVNULL, cwd=ROOT,
-            start_new_session=True, env=_environment(),
-        )  # fmt: skip
+            command,
+            stdout=output,
+            stderr=errors,
+            stdin=subprocess.DEVNULL,
+            cwd=ROOT,
+            start_new_session=True,
+            env=_environment(),
+        )
         killer = threading.Timer(SECONDS_MAX, _kill, [process.pid])
         killer.start()
         try:
@@ -70,10 +75,14 @@ def run(
             killer.cancel()
             _kill(process.pid)
         return Watched(
-            seconds=seconds, cpu_seconds=used.ru_utime + used.ru_stime, peak_mb=peak * 1024 / 1e6,
-            anonymous_mb=anonymous * 1024 / 1e6, status=process.returncode, output=_text(output),
+            seconds=seconds,
+            cpu_seconds=used.ru_utime + used.ru_stime,
+            peak_mb=peak * 1024 / 1e6,
+            anonymous_mb=anonymous * 1024 / 1e6,
+            status=process.returncode,
+            output=_text(output),
             errors=_text(errors),
-        )  # fmt: skip
+        )
 
 
 def _environment() -> dict[str, str]:

@@ -50,9 +50,10 @@ def _play(arguments: argparse.Namespace, began: float) -> int:
         planned += charge.planted(size, seed=seed)
     if "stripe" in names and arguments.database in {None, "sqlite"}:
         planned += [
-            one for one in charge.at_stripe(size, seed=seed)
+            one
+            for one in charge.at_stripe(size, seed=seed)
             if not (arguments.mutants_only if not one.mutant else arguments.no_mutants)
-        ]  # fmt: skip
+        ]
     report.begin(planned, seed=seed, size=arguments.size)
     outcomes = charge.run(planned, at_once=size.at_once, told=report.tell)
     summary = report.summary(
@@ -66,8 +67,12 @@ def _play(arguments: argparse.Namespace, began: float) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/campaign", description=__doc__)
-    parser.add_argument("campaigns", nargs="*", choices=[*NAMES, []],
-                        help=f"which to play of {', '.join(NAMES)} (all, else)")  # fmt: skip
+    parser.add_argument(
+        "campaigns",
+        nargs="*",
+        choices=[*NAMES, []],
+        help=f"which to play of {', '.join(NAMES)} (all, else)",
+    )
     size = parser.add_mutually_exclusive_group()
     for name, words in (
         ("tiny", "a few kills and no mutants: is the harness alive?"),
@@ -81,8 +86,9 @@ def _parser() -> argparse.ArgumentParser:
     mutants = parser.add_mutually_exclusive_group()
     mutants.add_argument("--mutants-only", action="store_true", help="only the planted bugs")
     mutants.add_argument("--no-mutants", action="store_true", help="only the real code")
-    parser.add_argument("--database", choices=["sqlite", "postgres"],
-                        help="only this one (both, else)")  # fmt: skip
+    parser.add_argument(
+        "--database", choices=["sqlite", "postgres"], help="only this one (both, else)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what happened")
     return parser
 

@@ -66,9 +66,11 @@ class Bank:
     def config(self) -> dict[str, Any]:
         """The configuration of the provider account that uses it."""
         return {
-            "url": self.url, "timeout_seconds": TIMEOUT_SECONDS,
-            "honours_keys": self._powers.keys, "lookup": self._powers.lookup,
-        }  # fmt: skip
+            "url": self.url,
+            "timeout_seconds": TIMEOUT_SECONDS,
+            "honours_keys": self._powers.keys,
+            "lookup": self._powers.lookup,
+        }
 
     def objects(self) -> list[dict[str, Any]]:
         """Everything in its book, as it tells it over HTTP."""
@@ -101,8 +103,9 @@ class StripeBank:
         # Secrets are not in the database; every life is a fork of this process.
         name = "BURSAR_CAMPAIGN_"
         os.environ[f"{name}API_KEY"], os.environ[f"{name}WEBHOOK_SECRET"] = (
-            stand_in.KEY, stand_in.SECRET,
-        )  # fmt: skip
+            stand_in.KEY,
+            stand_in.SECRET,
+        )
         self._process = _Process(folder, lambda: asyncio.run(_stripe(seed)))
         self.url = self._process.url
 

@@ -28,13 +28,11 @@ TABLES = {
         parent_reference code soft version round""",
     ),
     "links": ("factlink", "kind reference payment_id refund_id"),
-    "transfers": (
-        "transfer", "subject debit_account_id credit_account_id amount_minor currency"
-    ),
+    "transfers": ("transfer", "subject debit_account_id credit_account_id amount_minor currency"),
     "reviews": ("review", "code subject detail resolved_at"),
     "jobs": ("job", "name state payload last_error"),
     "events": ("inboxevent", "event_id processed_at"),
-}  # fmt: skip
+}
 
 
 def read(*, sqlite_path: Path | None, database_url: str | None) -> dict[str, list[Row]]:

@@ -43,10 +43,17 @@ SHOWN_WITH = {mutants.NEW_KEY: KEYS}
 
 #: Where a bug in charging, acknowledging or refunding has its chance.
 CHARGING = (
-    "begin place", "commit place", "before charge", "after charge", "begin finish charge",
-    "commit finish charge", "committed finish charge", "after refund", "begin finish refund",
+    "begin place",
+    "commit place",
+    "before charge",
+    "after charge",
+    "begin finish charge",
+    "commit finish charge",
+    "committed finish charge",
+    "after refund",
+    "begin finish refund",
     "commit finish refund",
-)  # fmt: skip
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,17 +99,22 @@ def at_stripe(size: Size, *, seed: int) -> list[Scenario]:
     points = loop.all_points(STRIPE_POINTS) * max(size.sweeps, 1)
     dice.shuffle(points)
     real = Scenario(
-        name="Stripe", powers=BOTH, seed=seed + 30, points=tuple(points),
-        random_kills=size.random_kills, provider="stripe",
+        name="Stripe",
+        powers=BOTH,
+        seed=seed + 30,
+        points=tuple(points),
+        random_kills=size.random_kills,
+        provider="stripe",
         orders_a_life=2 * loop.ORDERS_A_LIFE if size.sweeps < 4 else 4 * loop.ORDERS_A_LIFE,
-    )  # fmt: skip
+    )
     if size.sweeps < 0:
         return [replace(real, points=tuple(points[:2]))]
     chosen = (mutants.NEW_KEY, mutants.NO_INTENT)
     hunted = [
         replace(one, powers=BOTH, provider="stripe", name=f"{one.mutant}, Stripe")
-        for one in planted(size, seed=seed + 40) if one.mutant in chosen
-    ]  # fmt: skip
+        for one in planted(size, seed=seed + 40)
+        if one.mutant in chosen
+    ]
     return [real, *hunted]
 
 
@@ -120,10 +132,14 @@ def scenarios(size: Size, *, seed: int, database: str) -> list[Scenario]:
             mine = ["commit finish charge", "after charge"]
         found.append(
             Scenario(
-                name=powers.name, powers=powers, seed=seed + number, points=tuple(mine),
-                random_kills=size.random_kills, database=database,
+                name=powers.name,
+                powers=powers,
+                seed=seed + number,
+                points=tuple(mine),
+                random_kills=size.random_kills,
+                database=database,
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -143,12 +159,20 @@ def on_postgres(size: Size, *, seed: int) -> list[Scenario]:
     kills = size.postgres_kills
     points = [point for point in loop.all_points(NEITHER) if "webhook" not in point]
     chosen = tuple(dice.sample(points * (1 + kills // len(points)), kills - kills // 4))
-    return [
-        Scenario(
-            name=BOTH.name, powers=BOTH, seed=seed + 10, points=chosen,
-            random_kills=kills // 4, database="postgres",
-        )
-    ] if kills else []  # fmt: skip
+    return (
+        [
+            Scenario(
+                name=BOTH.name,
+                powers=BOTH,
+                seed=seed + 10,
+                points=chosen,
+                random_kills=kills // 4,
+                database="postgres",
+            )
+        ]
+        if kills
+        else []
+    )
 
 
 def planted(size: Size, *, seed: int) -> list[Scenario]:
@@ -159,11 +183,15 @@ def planted(size: Size, *, seed: int) -> list[Scenario]:
         points = [p for _ in range(12) for p in dice.sample(CHARGING, len(CHARGING))]
         found.append(
             Scenario(
-                name=mutant, powers=SHOWN_WITH.get(mutant, BOTH), seed=seed + 20 + number,
-                points=tuple(points), random_kills=0, mutant=mutant,
+                name=mutant,
+                powers=SHOWN_WITH.get(mutant, BOTH),
+                seed=seed + 20 + number,
+                points=tuple(points),
+                random_kills=0,
+                mutant=mutant,
                 kills_max=size.mutant_kills_max,
             )
-        )  # fmt: skip
+        )
     return found
 
 
@@ -193,13 +221,20 @@ def play(scenario: Scenario, installation: settings.Settings) -> Outcome:
     try:
         _add_account(installation, bank)
         fire = Loop(
-            installation=installation, bank=bank, powers=scenario.powers, seed=scenario.seed,
-            mutant=scenario.mutant, orders_a_life=scenario.orders_a_life,
-        )  # fmt: skip
+            installation=installation,
+            bank=bank,
+            powers=scenario.powers,
+            seed=scenario.seed,
+            mutant=scenario.mutant,
+            orders_a_life=scenario.orders_a_life,
+        )
         outcome = Outcome(
-            name=scenario.name, database=scenario.database, seed=scenario.seed,
-            mutant=scenario.mutant, folder=str(home),
-        )  # fmt: skip
+            name=scenario.name,
+            database=scenario.database,
+            seed=scenario.seed,
+            mutant=scenario.mutant,
+            folder=str(home),
+        )
         (_hunt if scenario.mutant else _attack)(fire, scenario, outcome)
     finally:
         bank.stop()
@@ -304,9 +339,13 @@ def _result(reading: int, pid: int, scenario: Scenario, folder: Path) -> Outcome
     os.waitpid(pid, 0)
     if not text:
         return Outcome(
-            name=scenario.name, database=scenario.database, seed=scenario.seed,
-            mutant=scenario.mutant, folder=str(folder), missed=["the scenario broke down"],
-        )  # fmt: skip
+            name=scenario.name,
+            database=scenario.database,
+            seed=scenario.seed,
+            mutant=scenario.mutant,
+            folder=str(folder),
+            missed=["the scenario broke down"],
+        )
     told = json.loads(text)
     del told["passed"]
     told["kills"], told["counts"] = Counter(told["kills"]), Counter(told["counts"])

@@ -35,8 +35,12 @@ from campaigns import mutants, plan, points
 LEASE = timedelta(seconds=0.6)
 #: How much the network disturbs webhooks, as `GET /control/deliveries` wants it.
 DISORDER = {
-    "dropped": "0.15", "late": "0.2", "reordered": "0.2", "duplicate": "0.2", "forged": "0.05",
-}  # fmt: skip
+    "dropped": "0.15",
+    "late": "0.2",
+    "reordered": "0.2",
+    "duplicate": "0.2",
+    "forged": "0.05",
+}
 
 WANTED_REFUNDS = (
     "SELECT p.id, o.idempotency_key FROM bursar_payment p JOIN bursar_order o ON o.id = p.order_id "
@@ -116,9 +120,11 @@ class _Shop:
         setattr(accounts, "get", lambda _name: watched)  # noqa: B010
         self.worker = worker.Worker(
             mutants.apply(self.life.mutant, jobs.HANDLERS),
-            lease=LEASE, attempts_max=10_000, backoff_first=timedelta(seconds=0.05),
+            lease=LEASE,
+            attempts_max=10_000,
+            backoff_first=timedelta(seconds=0.05),
             randomness=self.dice,
-        )  # fmt: skip
+        )
         async with asyncio.TaskGroup() as group:
             group.create_task(self.worker.run(drain_seconds=5))
             if self.life.finish:

@@ -9,7 +9,7 @@ elsewhere. Each finding is a line; none is the acquittal.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -46,17 +46,19 @@ class Case:
     def in_review(self) -> set[str]:
         """Attempts about whose outcome a person is asked."""
         return {
-            row["detail"]["attempt"] for row in self.ours["reviews"]
+            row["detail"]["attempt"]
+            for row in self.ours["reviews"]
             if row["code"] in OUTCOME_REVIEWS and row["resolved_at"] is None
-        }  # fmt: skip
+        }
 
     @cached_property
     def known(self) -> list[dict[str, Any]]:
         """Their charges and refunds that we need not be in doubt about, each with an attempt."""
         return [
-            one for one in self.theirs
+            one
+            for one in self.theirs
             if one["key"] in self.attempts and one["key"] not in self.in_review
-        ]  # fmt: skip
+        ]
 
     def payment_of(self, one: Mapping[str, Any]) -> str:
         return str(self.attempts[one["key"]]["payment_id"])
@@ -65,9 +67,20 @@ class Case:
 def judge(case: Case) -> list[str]:
     """Everything that is wrong, a line each, sorted."""
     checks = (
-        _orders, _payments, _charges, _objects, _facts, _states, _money, _balances, _recomputed,
-        _refunds, _attempts, _reviews, _left_over,
-    )  # fmt: skip
+        _orders,
+        _payments,
+        _charges,
+        _objects,
+        _facts,
+        _states,
+        _money,
+        _balances,
+        _recomputed,
+        _refunds,
+        _attempts,
+        _reviews,
+        _left_over,
+    )
     return sorted({finding for check in checks for finding in check(case)})
 
 
@@ -82,8 +95,10 @@ def _orders(case: Case) -> Iterator[str]:
             if row is None:
                 yield f"order_lost: {order_id} was acknowledged"
             elif (row["idempotency_key"], row["total_minor"], row["currency"]) != (
-                planned.key, planned.total_minor, planned.currency,
-            ):  # fmt: skip
+                planned.key,
+                planned.total_minor,
+                planned.currency,
+            ):
                 yield f"order_wrong: {order_id} is not {planned.key}"
     for key, count in Counter(row["idempotency_key"] for row in by_id.values()).items():
         if count > 1:
@@ -121,9 +136,10 @@ def _charges(case: Case) -> Iterator[str]:
     # Also without believing in any key: as many charges of an amount as payments of it.
     asked = Counter((row["amount_minor"], row["currency"]) for row in case.ours["payments"])
     got = Counter(
-        (one["captured_minor"], one["amount"]["currency"]) for one in case.theirs
+        (one["captured_minor"], one["amount"]["currency"])
+        for one in case.theirs
         if one["kind"] == "charge" and one["captured_minor"]
-    )  # fmt: skip
+    )
     for (amount, currency), more in (got - asked).items():
         yield f"charged_twice: {amount} {currency} {more} times more than asked"
     for payment_id, charges in captured.items():
@@ -173,9 +189,11 @@ def _facts(case: Case) -> Iterator[str]:
             continue
         told = row["status"], row["amount_minor"], row["currency"], row["captured_minor"]
         is_now = (
-            one["status"], one["amount"]["amount"], one["amount"]["currency"],
+            one["status"],
+            one["amount"]["amount"],
+            one["amount"]["currency"],
             one["captured_minor"],
-        )  # fmt: skip
+        )
         # What came after the last we heard of a thing in doubt cannot be known.
         in_doubt = one["key"] in case.in_review and row["version"] < one["version"]
         if told != is_now and not in_doubt:
@@ -241,9 +259,12 @@ def _states(case: Case) -> Iterator[str]:
         status = _status(total, in_doubt=row["id"] in doubtful)
         should = status, total["captured"], total["refunded"], 0, 0
         cached = (
-            row["status"], row["captured_minor"], row["refunded_minor"], row["authorized_minor"],
+            row["status"],
+            row["captured_minor"],
+            row["refunded_minor"],
+            row["authorized_minor"],
             row["disputed_minor"],
-        )  # fmt: skip
+        )
         if cached != should:
             yield f"state_wrong: {row['id']} is {should}, we have {cached}"
 
@@ -335,10 +356,10 @@ def _refunds(case: Case) -> Iterator[str]:
         for refund_id in told - by_id.keys():
             yield f"refund_lost: {refund_id} was acknowledged"
     made: Counter[str] = Counter(
-        case.attempts[one["key"]]["refund_id"] for one in case.theirs
-        if one["kind"] == "refund" and one["status"] == "succeeded"
-        and one["key"] in case.attempts
-    )  # fmt: skip
+        case.attempts[one["key"]]["refund_id"]
+        for one in case.theirs
+        if one["kind"] == "refund" and one["status"] == "succeeded" and one["key"] in case.attempts
+    )
     doubtful = {case.attempts[i]["refund_id"] for i in case.in_review if i in case.attempts}
     for row in by_id.values():
         if made[row["id"]] > 1:
@@ -347,13 +368,18 @@ def _refunds(case: Case) -> Iterator[str]:
             continue
         if (row["status"], made[row["id"]]) != ("succeeded", 1):
             yield f"refund_not_made: {row['id']} is {row['status']}, made {made[row['id']]} times"
+    yield from _missing_refunds(case, rows.keys())
+
+
+def _missing_refunds(case: Case, existing_keys: Collection[str]) -> Iterator[str]:
+    """Every planned refund of a captured payment is in the books."""
     orders = {row["id"]: row["idempotency_key"] for row in case.ours["orders"]}
     planned = {one.key: one for one in case.plan.values()}
     for row in case.ours["payments"]:
         one = planned.get(orders.get(row["order_id"], ""))
         if one is not None and row["captured_minor"]:
             for part in range(len(one.refunds_minor)):
-                if one.refund_key(part) not in rows:
+                if one.refund_key(part) not in existing_keys:
                     yield f"refund_forgotten: {one.refund_key(part)}"
 
 

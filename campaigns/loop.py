@@ -154,11 +154,19 @@ class Loop:
         # Webhooks come in time, and late: in some lives only, and in the last.
         delivers = finish or "webhook" in point or self._lives % 3 == 0
         life = child.Life(
-            home=self.installation.home, database_url=self.url, account=ACCOUNT,
-            sandbox=self.bank.url, provider=self.bank.provider, seed=self.seed, point=point, nth=nth, finish=finish,
+            home=self.installation.home,
+            database_url=self.url,
+            account=ACCOUNT,
+            sandbox=self.bank.url,
+            provider=self.bank.provider,
+            seed=self.seed,
+            point=point,
+            nth=nth,
+            finish=finish,
             todo=tuple(n for n in range(self._limit) if n not in self._acknowledged),
-            delivered=self._delivered if delivers else None, mutant=self.mutant,
-        )  # fmt: skip
+            delivered=self._delivered if delivers else None,
+            mutant=self.mutant,
+        )
         reading, writing = os.pipe()
         pid = os.fork()
         if pid == 0:

@@ -98,9 +98,16 @@ def _unwritten(payment_id: str, attempt_id: str) -> attempting.Intent | None:
     if payment.status != PaymentStatus.PENDING or tried:
         return charging.intend(payment_id=payment_id, attempt_id=attempt_id, now=clock.now())
     attempt = statements.AttemptRow(
-        attempt_id, Operation.CHARGE, None, payment.amount_minor, AttemptStatus.CREATED, "", "", 0,
+        attempt_id,
+        Operation.CHARGE,
+        None,
+        payment.amount_minor,
+        AttemptStatus.CREATED,
+        "",
+        "",
+        0,
         clock.now(),
-    )  # fmt: skip
+    )
     return attempting.intent_of(attempt=attempt, payment=payment, fresh=True)
 
 
@@ -108,6 +115,9 @@ def _insert(intent: attempting.Intent) -> None:
     payment = statements.lock_payment(intent.payment_id)
     if intent.attempt_id not in {a.id for a in statements.attempts_of(payment.id)}:
         attempting.insert(
-            attempt_id=intent.attempt_id, payment_id=payment.id, operation=Operation.CHARGE,
-            amount_minor=payment.amount_minor, now=clock.now(),
-        )  # fmt: skip
+            attempt_id=intent.attempt_id,
+            payment_id=payment.id,
+            operation=Operation.CHARGE,
+            amount_minor=payment.amount_minor,
+            now=clock.now(),
+        )

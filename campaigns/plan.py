@@ -18,20 +18,26 @@ CURRENCIES = {"EUR": (2, "19"), "JPY": (0, "10"), "KWD": (3, "0")}
 CURRENCIES_OF = {"stripe": {"EUR": (2, "19"), "JPY": (0, "10"), "USD": (2, "0")}}
 METHODS_OF = {
     "stripe": {
-        "tok_visa": "pm_card_visa", "tok_answered_twice": "pm_card_mastercard",
+        "tok_visa": "pm_card_visa",
+        "tok_answered_twice": "pm_card_mastercard",
         "tok_timeout_after_charge": "pm_card_visa__timeout_after",
         "tok_declined_soft": "pm_card_chargeDeclinedInsufficientFunds",
         "tok_declined_hard": "pm_card_chargeDeclinedLostCard",
         "tok_reset_mid_answer": "pm_card_visa__reset",
         "tok_garbage_answer": "pm_card_visa__garbage",
     }
-}  # fmt: skip
+}
 #: What goes wrong for sure, by the order's number modulo 30; all others are approved.
 METHODS = {
-    4: "tok_timeout_after_charge", 7: "tok_declined_soft", 11: "tok_reset_mid_answer",
-    14: "tok_garbage_answer", 17: "tok_declined_hard", 20: "tok_timeout_after_charge",
-    24: "tok_answered_twice", 27: "tok_reset_mid_answer",
-}  # fmt: skip
+    4: "tok_timeout_after_charge",
+    7: "tok_declined_soft",
+    11: "tok_reset_mid_answer",
+    14: "tok_garbage_answer",
+    17: "tok_declined_hard",
+    20: "tok_timeout_after_charge",
+    24: "tok_answered_twice",
+    27: "tok_reset_mid_answer",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +62,14 @@ class Planned:
     def new_order(self, *, provider_account: str, provider: str = "sandbox") -> NewOrder:
         """The order as `placing.place` takes it."""
         return NewOrder(
-            reference=f"campaign {self.number}", currency=self.currency, lines=self.lines,
-            idempotency_key=self.key, placed_at=PLACED_AT, provider_account=provider_account,
+            reference=f"campaign {self.number}",
+            currency=self.currency,
+            lines=self.lines,
+            idempotency_key=self.key,
+            placed_at=PLACED_AT,
+            provider_account=provider_account,
             method=METHODS_OF.get(provider, {}).get(self.method, self.method),
-        )  # fmt: skip
+        )
 
 
 @functools.cache
@@ -74,16 +84,25 @@ def order(seed: int, number: int, provider: str = "sandbox") -> Planned:
         quantity, price = dice.randint(1, 5), dice.randint(1, 9_999)
         text = str(Fraction(price, 10**digits)) if not digits else _decimal(price, digits)
         lines.append(
-            Line(sku=f"s{position}", description="a thing", quantity=quantity, unit_price=text,
-                 tax_rate=rate)
-        )  # fmt: skip
+            Line(
+                sku=f"s{position}",
+                description="a thing",
+                quantity=quantity,
+                unit_price=text,
+                tax_rate=rate,
+            )
+        )
         net = quantity * price
         total += net + round(Fraction(net * int(rate), 100))  # round() is half to even
     return Planned(
-        number=number, key=f"campaign/{seed}/{number}", currency=currency, lines=tuple(lines),
-        method=METHODS.get(number % 30, "tok_visa"), total_minor=total,
+        number=number,
+        key=f"campaign/{seed}/{number}",
+        currency=currency,
+        lines=tuple(lines),
+        method=METHODS.get(number % 30, "tok_visa"),
+        total_minor=total,
         refunds_minor=_refunds(number, total),
-    )  # fmt: skip
+    )
 
 
 def _decimal(price: int, digits: int) -> str:

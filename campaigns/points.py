@@ -17,13 +17,25 @@ from bursar.providers.base import PaymentProvider, Result
 EVENTS = ("begin", "commit", "committed")
 #: Members that every life meets.
 MEMBERS = (
-    "place", "claim", "intend charge", "finish charge", "open refund", "intend refund",
-    "finish refund", "open look_up", "finish look_up", "receive webhook", "finish webhook",
-)  # fmt: skip
+    "place",
+    "claim",
+    "intend charge",
+    "finish charge",
+    "open refund",
+    "intend refund",
+    "finish refund",
+    "open look_up",
+    "finish look_up",
+    "receive webhook",
+    "finish webhook",
+)
 CALLS = ("charge", "refund")
 #: What only a provider that looks up by key lets happen.
-LOOKING = ("before get_status", "after get_status",
-           *(f"{event} postpone look_up" for event in EVENTS))  # fmt: skip
+LOOKING = (
+    "before get_status",
+    "after get_status",
+    *(f"{event} postpone look_up" for event in EVENTS),
+)
 
 
 def all_points(*, lookup: bool) -> list[str]:

@@ -49,13 +49,21 @@ def differences(ours: Books, *, account: str) -> Iterator[str]:
 def _differs(row: Row, state: folding.PaymentState, refunds: list[Row]) -> Iterator[str]:
     reserved = sum(one["amount_minor"] for one in refunds if one["status"] == "pending")
     folded = (
-        state.status.value, state.authorized_minor, state.captured_minor, state.refunded_minor,
-        state.disputed_minor, reserved,
-    )  # fmt: skip
+        state.status.value,
+        state.authorized_minor,
+        state.captured_minor,
+        state.refunded_minor,
+        state.disputed_minor,
+        reserved,
+    )
     cached = (
-        row["status"], row["authorized_minor"], row["captured_minor"], row["refunded_minor"],
-        row["disputed_minor"], row["reserved_minor"],
-    )  # fmt: skip
+        row["status"],
+        row["authorized_minor"],
+        row["captured_minor"],
+        row["refunded_minor"],
+        row["disputed_minor"],
+        row["reserved_minor"],
+    )
     if folded != cached:
         yield f"cache_differs_from_fold: {row['id']} folds to {folded}, we have {cached}"
     for one in refunds:
@@ -68,26 +76,42 @@ def _differs(row: Row, state: folding.PaymentState, refunds: list[Row]) -> Itera
 
 def _commands(row: Row, refunds: list[Row], references: Mapping[str, set[str]]) -> folding.Commands:
     return folding.Commands(
-        amount_minor=row["amount_minor"], tax_minor=row["tax_minor"], currency=row["currency"],
+        amount_minor=row["amount_minor"],
+        tax_minor=row["tax_minor"],
+        currency=row["currency"],
         closed=row["closed"],
         refunds=tuple(
             folding.RefundCommand(
-                refund_id=one["id"], amount_minor=one["amount_minor"],
-                tax_minor=one["tax_minor"], references=tuple(sorted(references.get(one["id"], ()))),
+                refund_id=one["id"],
+                amount_minor=one["amount_minor"],
+                tax_minor=one["tax_minor"],
+                references=tuple(sorted(references.get(one["id"], ()))),
             )
             for one in refunds
         ),
-    )  # fmt: skip
+    )
 
 
 def _snapshot(row: Row) -> Snapshot:
     same = (
-        "reference", "status", "captured_minor", "refunded_minor", "withdrawn_minor",
-        "reinstated_minor", "rate", "key", "parent_reference", "code", "version", "round",
-    )  # fmt: skip
+        "reference",
+        "status",
+        "captured_minor",
+        "refunded_minor",
+        "withdrawn_minor",
+        "reinstated_minor",
+        "rate",
+        "key",
+        "parent_reference",
+        "code",
+        "version",
+        "round",
+    )
     settled = row["settled_minor"]
     return Snapshot(
-        kind=Kind(row["kind"]), amount=Money(row["amount_minor"], row["currency"]),
+        kind=Kind(row["kind"]),
+        amount=Money(row["amount_minor"], row["currency"]),
         settled=None if settled is None else Money(settled, row["settled_currency"]),
-        soft=bool(row["soft"]), **{name: row[name] for name in same},
-    )  # fmt: skip
+        soft=bool(row["soft"]),
+        **{name: row[name] for name in same},
+    )

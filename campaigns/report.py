@@ -49,15 +49,21 @@ def summary(outcomes: Sequence[Outcome], *, seed: int, size: str, seconds: float
     planted = [one for one in outcomes if one.mutant]
     counts = sum((one.counts for one in real), Counter[str]())
     return {
-        "campaign": "charge", "size": size, "seed": seed, "commit": commit(),
+        "campaign": "charge",
+        "size": size,
+        "seed": seed,
+        "commit": commit(),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "python": platform.python_version(), "sqlite": sqlite3.sqlite_version,
-        "seconds": round(seconds, 1), "passed": all(one.passed for one in outcomes),
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "seconds": round(seconds, 1),
+        "passed": all(one.passed for one in outcomes),
         "kills": sum(one.kills.total() for one in real),
         "kills_with_mutants": sum(one.kills.total() for one in outcomes),
-        "mutants_caught": sum(one.passed for one in planted), "mutants": len(planted),
+        "mutants_caught": sum(one.passed for one in planted),
+        "mutants": len(planted),
         "counts": dict(counts),
-    }  # fmt: skip
+    }
 
 
 def show(outcomes: Sequence[Outcome], summed: dict[str, Any]) -> None:
@@ -89,8 +95,9 @@ def write(path: Path, outcomes: Sequence[Outcome], summed: dict[str, Any]) -> No
 def _kills(outcomes: Sequence[Outcome]) -> Table:
     """Kills by point: one row a member or call, one column an event."""
     columns = ["begin", "commit", "committed", "before", "after"]
-    table = Table("killed at", *columns, title="Kills of the real code by point",
-                  box=box.SIMPLE_HEAD)  # fmt: skip
+    table = Table(
+        "killed at", *columns, title="Kills of the real code by point", box=box.SIMPLE_HEAD
+    )
     cells: Counter[tuple[str, str]] = Counter()
     for outcome in outcomes:
         for point, count in outcome.kills.items():
@@ -104,18 +111,35 @@ def _kills(outcomes: Sequence[Outcome]) -> Table:
 
 def _books(outcomes: Sequence[Outcome]) -> Table:
     table = Table(
-        Column("provider has", no_wrap=True), "kills", "orders", "charges", "refunds",
-        "unknown,\nresolved", "webhooks", "reviews\nclosed, open", "seconds", "both books",
-        title="The books afterwards", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False,
-    )  # fmt: skip
+        Column("provider has", no_wrap=True),
+        "kills",
+        "orders",
+        "charges",
+        "refunds",
+        "unknown,\nresolved",
+        "webhooks",
+        "reviews\nclosed, open",
+        "seconds",
+        "both books",
+        title="The books afterwards",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
     for one in outcomes:
         counts = one.counts
         table.add_row(
-            one.label, str(one.kills.total()), str(counts["orders"]), str(counts["charges"]),
-            str(counts["refunds"]), f"{counts['unknown']}, {counts['unknown resolved']}",
-            str(counts["webhooks"]), f"{counts['reviews closed']}, {counts['reviews open']}",
-            str(one.seconds), _verdict(one),
-        )  # fmt: skip
+            one.label,
+            str(one.kills.total()),
+            str(counts["orders"]),
+            str(counts["charges"]),
+            str(counts["refunds"]),
+            f"{counts['unknown']}, {counts['unknown resolved']}",
+            str(counts["webhooks"]),
+            f"{counts['reviews closed']}, {counts['reviews open']}",
+            str(one.seconds),
+            _verdict(one),
+        )
     return table
 
 
@@ -156,9 +180,13 @@ def commit() -> str:
     """The commit under test, with a + where the checkout differs from it."""
     try:
         asked = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+"], capture_output=True, text=True, check=True,
-            cwd=Path(__file__).parent, timeout=10,
-        )  # fmt: skip
+            ["git", "describe", "--always", "--dirty=+"],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=Path(__file__).parent,
+            timeout=10,
+        )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return asked.stdout.strip()

@@ -23,10 +23,19 @@ HOSTILE: Final = (
 def view(key: str = "fx", **different: Any) -> View:
     """A source that is well, but for what is *different*."""
     usual = View(
-        key=key, title="Exchange rates", group="Currencies", kind="api", state="ok",
-        readings=(Reading(name="EUR/USD", value=1.0831, unit="USD"),), as_of=AT, since=AT,
-        reason="", seconds=0.18, interval_seconds=30.0, spark=(1.0, 1.5, 1.25),
-    )  # fmt: skip
+        key=key,
+        title="Exchange rates",
+        group="Currencies",
+        kind="api",
+        state="ok",
+        readings=(Reading(name="EUR/USD", value=1.0831, unit="USD"),),
+        as_of=AT,
+        since=AT,
+        reason="",
+        seconds=0.18,
+        interval_seconds=30.0,
+        spark=(1.0, 1.5, 1.25),
+    )
     return dataclasses.replace(usual, **different)
 
 

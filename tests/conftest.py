@@ -141,12 +141,22 @@ def shop(database: Database, closing: None) -> shops.Shop:
 #: Pages, who may see them, and what becomes of money. Where databases differ, in locks, constraints,
 #: and what they do with a broken transaction, other flows show it on both.
 _ON_ONE_DATABASE = (
-    "admin/", "dashboard/", "api/test_the_border.py", "api/test_the_dashboard.py",
-    "api/test_who_may_call_what.py", "stripe/", "test_accounts.py", "test_dashboard_by_command.py",
-    "test_disputes.py", "test_fees_and_payouts.py", "test_order_is_charged.py",
-    "test_order_is_refunded.py", "test_orders_are_priced.py", "test_outcomes_in_review.py",
+    "admin/",
+    "dashboard/",
+    "api/test_the_border.py",
+    "api/test_the_dashboard.py",
+    "api/test_who_may_call_what.py",
+    "stripe/",
+    "test_accounts.py",
+    "test_dashboard_by_command.py",
+    "test_disputes.py",
+    "test_fees_and_payouts.py",
+    "test_order_is_charged.py",
+    "test_order_is_refunded.py",
+    "test_orders_are_priced.py",
+    "test_outcomes_in_review.py",
     "test_unknown_outcomes.py",
-)  # fmt: skip
+)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

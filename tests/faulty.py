@@ -13,9 +13,17 @@ from aiohttp import web
 
 #: What may be told. Each strikes the first call of an idempotency key only.
 FAULTS = (
-    "lost", "timeout_after", "reset", "garbage", "html_502", "wrong_type", "wrong_shape",
-    "wrong_amount", "turned_away", "slow_body",
-)  # fmt: skip
+    "lost",
+    "timeout_after",
+    "reset",
+    "garbage",
+    "html_502",
+    "wrong_type",
+    "wrong_shape",
+    "wrong_amount",
+    "turned_away",
+    "slow_body",
+)
 _MARK = re.compile(rb"__(" + "|".join(FAULTS).encode() + rb")")
 _HOP = {"transfer-encoding", "content-length", "connection", "date", "server"}
 

@@ -31,9 +31,11 @@ def _databases() -> dict[str, Any]:
             "NAME": f"{TASK['folder']}/{TASK['name']}.sqlite3",
             "CONN_MAX_AGE": None,
             "OPTIONS": {
-                "transaction_mode": "IMMEDIATE", "init_command": pragmas, "timeout": 60,
+                "transaction_mode": "IMMEDIATE",
+                "init_command": pragmas,
+                "timeout": 60,
             },
-        }  # fmt: skip
+        }
     from psycopg import conninfo
 
     parts = conninfo.conninfo_to_dict(TASK["url"])
@@ -78,11 +80,15 @@ def _place(number: int) -> models.Order:
         )
         models.OrderLine.objects.bulk_create(
             models.OrderLine(
-                order=order, sku="a", description="thing", quantity=2, unit_price="10.50",
+                order=order,
+                sku="a",
+                description="thing",
+                quantity=2,
+                unit_price="10.50",
                 tax_rate="19",
             )
             for _ in range(2)
-        )  # fmt: skip
+        )
     return order
 
 

@@ -37,8 +37,11 @@ def main() -> None:
         except runner.WrongAnswer as error:
             sys.exit(str(error))
     if wanted.json:
-        where = {"machine": machine.hardware(), "versions": machine.versions(),
-                 "commit": machine.commit()}  # fmt: skip
+        where = {
+            "machine": machine.hardware(),
+            "versions": machine.versions(),
+            "commit": machine.commit(),
+        }
         lines = [json.dumps({**record, **where}) for record in records]
         wanted.json.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -52,8 +55,10 @@ def _play(console: Console, name: str, scene: Scene, *, quick: bool) -> list[dic
             columns = [runner.play(name, column, {**task, **more}) for column in scenes.COLUMNS]
         runner.check(name, label, columns)
         _show(console, scene, label, columns)
-        records += [{"scene": name, "story": scene.story, "task": label, **asdict(column)}
-                    for column in columns]  # fmt: skip
+        records += [
+            {"scene": name, "story": scene.story, "task": label, **asdict(column)}
+            for column in columns
+        ]
     return records
 
 

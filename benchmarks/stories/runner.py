@@ -51,9 +51,12 @@ def play(scene: str, column: str, task: Task) -> Column:
     began = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, str(path), json.dumps(task)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
         env={**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
-    ) as process:  # fmt: skip
+    ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         told = process.stdout.read()  # to its end; errors are few and fit into the pipe
@@ -65,10 +68,14 @@ def play(scene: str, column: str, task: Task) -> Column:
         raise RuntimeError(f"{scene}/{column}.py failed:\n{errors[-4_000:]}")
     result = json.loads(told.splitlines()[-1])
     return Column(
-        name=column, answer=result["answer"], figures=result["figures"], wall_seconds=wall,
-        cpu_seconds=used.ru_utime + used.ru_stime, peak_mb=used.ru_maxrss / 1024,
+        name=column,
+        answer=result["answer"],
+        figures=result["figures"],
+        wall_seconds=wall,
+        cpu_seconds=used.ru_utime + used.ru_stime,
+        peak_mb=used.ru_maxrss / 1024,
         lines=lines_of(path),
-    )  # fmt: skip
+    )
 
 
 def check(scene: str, label: str, columns: list[Column]) -> None:

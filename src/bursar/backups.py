@@ -105,8 +105,14 @@ def load(file: Path, *, force: bool = False) -> None:
         parts = _unpack(file, folder)
         connections.close_all()
         if DUMP in parts:
-            _run("pg_restore", "--clean", "--if-exists", "--no-owner", "--single-transaction",
-                 str(folder / DUMP))  # fmt: skip
+            _run(
+                "pg_restore",
+                "--clean",
+                "--if-exists",
+                "--no-owner",
+                "--single-transaction",
+                str(folder / DUMP),
+            )
         for part in parts:
             if part.endswith(".sqlite3"):
                 for stale in (f"{part}-wal", f"{part}-shm"):
@@ -159,10 +165,13 @@ def _run(tool: str, *arguments: str) -> None:
     # By the environment, not as arguments: those are seen by everybody on the machine.
     given = connection.settings_dict
     environment = {
-        "PGDATABASE": given["NAME"], "PGUSER": given["USER"], "PGPASSWORD": given["PASSWORD"],
-        "PGHOST": given["HOST"], "PGPORT": str(given["PORT"]),
+        "PGDATABASE": given["NAME"],
+        "PGUSER": given["USER"],
+        "PGPASSWORD": given["PASSWORD"],
+        "PGHOST": given["HOST"],
+        "PGPORT": str(given["PORT"]),
         "PGSSLMODE": given["OPTIONS"].get("sslmode", ""),
-    }  # fmt: skip
+    }
     told = {name: value for name, value in environment.items() if value}
     command = [path, *arguments]
     if tool == "pg_restore":

@@ -86,7 +86,12 @@ GUARDS: list[Guard] = [
     Guard("bursar_order", "DELETE", "", "orders are never deleted"),
     *_append_only("bursar_orderline", "order lines"),
     _frozen(
-        "bursar_attempt", "what an attempt asks", "id", "payment_id", "operation", "amount_minor",
+        "bursar_attempt",
+        "what an attempt asks",
+        "id",
+        "payment_id",
+        "operation",
+        "amount_minor",
         "target",
     ),
     Guard(
@@ -103,8 +108,13 @@ GUARDS: list[Guard] = [
     ),
     Guard("bursar_attempt", "DELETE", "", "attempts are never deleted"),
     _frozen(
-        "bursar_refund", "a refund's payment or amount", "id", "payment_id", "amount_minor",
-        "tax_minor", "currency",
+        "bursar_refund",
+        "a refund's payment or amount",
+        "id",
+        "payment_id",
+        "amount_minor",
+        "tax_minor",
+        "currency",
     ),
     Guard("bursar_refund", "DELETE", "", "refunds are never deleted"),
     Guard(
@@ -117,8 +127,12 @@ GUARDS: list[Guard] = [
     *_append_only("bursar_importedfile", "imported files"),
     *_append_only("bursar_auditentry", "audit entries"),
     _frozen("bursar_apikey", "what a key is", "id", "digest", "mode", "created_at"),
-    Guard("bursar_apikey", "UPDATE", "OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS NULL",
-          "a revoked key never works again"),
+    Guard(
+        "bursar_apikey",
+        "UPDATE",
+        "OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS NULL",
+        "a revoked key never works again",
+    ),
     Guard("bursar_apikey", "DELETE", "", "keys are never deleted"),
     Guard("bursar_person", "DELETE", "", "people are never deleted"),
     _frozen("bursar_refundapproval", "what is to be approved", "id", "refund_id", "requested_by"),
@@ -134,13 +148,30 @@ GUARDS: list[Guard] = [
     *_append_only("bursar_settledentry", "settled entries"),
     *_append_only("bursar_settlementbreak", "settlement breaks"),
     _frozen(
-        "bursar_settled", "what a settlement line tells", "provider_account_id", "reference",
-        "occurrence", "category", "source", "currency", "gross_minor", "fee_minor", "payout",
+        "bursar_settled",
+        "what a settlement line tells",
+        "provider_account_id",
+        "reference",
+        "occurrence",
+        "category",
+        "source",
+        "currency",
+        "gross_minor",
+        "fee_minor",
+        "payout",
     ),
     Guard("bursar_settled", "DELETE", "", "settlement lines are never deleted"),
     _frozen(
-        "bursar_alert", "what an alert tells", "id", "source_key", "number", "title", "before",
-        "after", "state", "reason",
+        "bursar_alert",
+        "what an alert tells",
+        "id",
+        "source_key",
+        "number",
+        "title",
+        "before",
+        "after",
+        "state",
+        "reason",
     ),
     Guard(
         "bursar_alert",
@@ -149,7 +180,7 @@ GUARDS: list[Guard] = [
         " OR (OLD.email = 'sent' AND NEW.email <> 'sent')",
         "an alert that was delivered stays so",
     ),
-]  # fmt: skip
+]
 
 
 def install() -> None:
@@ -233,8 +264,10 @@ def lax_settings() -> list[str]:
     """
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            cursor.execute("SELECT name, setting FROM pg_settings WHERE name IN "
-                           "('fsync', 'synchronous_commit', 'full_page_writes')")  # fmt: skip
+            cursor.execute(
+                "SELECT name, setting FROM pg_settings WHERE name IN "
+                "('fsync', 'synchronous_commit', 'full_page_writes')"
+            )
             return [f"{name} is {value}" for name, value in cursor.fetchall() if value == "off"]
         found = []
         for pragma, good in (("journal_mode", {"wal"}), ("synchronous", {2, 3})):

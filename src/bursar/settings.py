@@ -319,11 +319,15 @@ TIME_ZONE = "UTC"
 USE_I18N = False
 DATABASES = databases(current)
 INSTALLED_APPS = [
-    "bursar", "unfold", "django.contrib.admin.apps.SimpleAdminConfig",
+    "bursar",
+    "unfold",
+    "django.contrib.admin.apps.SimpleAdminConfig",
     *(f"django.contrib.{name}" for name in ("auth", "contenttypes", "sessions")),
-    "django.contrib.messages", "django.contrib.staticfiles",
-    "django_otp", "django_otp.plugins.otp_totp",
-]  # fmt: skip
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+]
 AUTH_USER_MODEL = "bursar.Person"
 AUTHENTICATION_BACKENDS = ["bursar.access.people.Backend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
@@ -354,13 +358,14 @@ TEMPLATES = [
             "context_processors": [
                 f"django.{name}"
                 for name in (
-                    "template.context_processors.request", "contrib.auth.context_processors.auth",
+                    "template.context_processors.request",
+                    "contrib.auth.context_processors.auth",
                     "contrib.messages.context_processors.messages",
                 )
             ]
         },
     }
-]  # fmt: skip
+]
 # Unfold keeps what a search found for five minutes; somebody who looks again wants it as it is.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 STATIC_URL = "/static/"
@@ -376,24 +381,39 @@ X_FRAME_OPTIONS = "DENY"
 LOGIN_URL = "/admin/login/"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1_000_000
 UNFOLD = {
-    "SITE_TITLE": "Bursar", "SITE_HEADER": "Bursar", "SITE_SUBHEADER": "The books always close",
-    "SITE_SYMBOL": "account_balance", "SITE_URL": "/docs",
+    "SITE_TITLE": "Bursar",
+    "SITE_HEADER": "Bursar",
+    "SITE_SUBHEADER": "The books always close",
+    "SITE_SYMBOL": "account_balance",
+    "SITE_URL": "/docs",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/bursar/icon.svg"}],
     "COLORS": {
         "primary": {  # Tailwind's indigo
-            "50": "#eef2ff", "100": "#e0e7ff", "200": "#c7d2fe", "300": "#a5b4fc",
-            "400": "#818cf8", "500": "#6366f1", "600": "#4f46e5", "700": "#4338ca",
-            "800": "#3730a3", "900": "#312e81", "950": "#1e1b4b",
+            "50": "#eef2ff",
+            "100": "#e0e7ff",
+            "200": "#c7d2fe",
+            "300": "#a5b4fc",
+            "400": "#818cf8",
+            "500": "#6366f1",
+            "600": "#4f46e5",
+            "700": "#4338ca",
+            "800": "#3730a3",
+            "900": "#312e81",
+            "950": "#1e1b4b",
         }
     },
     "ACCOUNT": {"navigation": "bursar.admin.site.account_links"},
-    "SHOW_HISTORY": False, "SHOW_VIEW_ON_SITE": False, "STYLES": ["/static/bursar/bursar.css"],
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["/static/bursar/bursar.css"],
     "ENVIRONMENT": "bursar.admin.site.environment",
     "COMMAND": {"search_callback": "bursar.admin.site.found", "show_history": False},
     "SIDEBAR": {
-        "show_search": True, "command_search": True, "show_all_applications": False,
+        "show_search": True,
+        "command_search": True,
+        "show_all_applications": False,
         "navigation": "bursar.admin.site.navigation",
     },
-}  # fmt: skip
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGGING_CONFIG = None

@@ -33,9 +33,12 @@ def serving(**environment: str) -> Iterator[str]:
     """`bursar serve` as a process of its own on the test's database; yields its address."""
     command = [sys.executable, "-m", "bursar", "serve", "--port", "0"]
     with subprocess.Popen(
-        command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        command,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
-    ) as server:  # fmt: skip
+    ) as server:
         assert server.stdout is not None
         try:
             yield server.stdout.readline().strip().removeprefix("serving ")
@@ -75,8 +78,14 @@ def browsing(address: str, *, refusals: str = "") -> Iterator[Any]:
     def watch(page: Any) -> None:
         page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("request", lambda r: None if r.url.startswith((address, "data:", "blob:"))
-                else wrong.append(f"foreign: {r.url}"))  # fmt: skip
+        page.on(
+            "request",
+            lambda r: (
+                None
+                if r.url.startswith((address, "data:", "blob:"))
+                else wrong.append(f"foreign: {r.url}")
+            ),
+        )
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])

@@ -49,10 +49,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
 
 
 @pytest.mark.parametrize(
-    "contestant", [accesslog_contestants.WC, accesslog_contestants.SORT, accesslog_contestants.AWK,
-                   accesslog_contestants.goaccess(full=True), *accesslog.BOTH],
+    "contestant",
+    [
+        accesslog_contestants.WC,
+        accesslog_contestants.SORT,
+        accesslog_contestants.AWK,
+        accesslog_contestants.goaccess(full=True),
+        *accesslog.BOTH,
+    ],
     ids=lambda contestant: contestant.name,
-)  # fmt: skip
+)
 def test_contestants_say_the_truth(
     contestant: Contestant, made: tuple[Path, Truth], tmp_path: Path
 ) -> None:
@@ -118,9 +124,16 @@ def test_where_a_list_ended_is_read_from_what_it_said() -> None:
 
 def _records(tmp_path: Path, *only: str) -> list[Record]:
     plan = Plan(
-        quick=True, peers=False, orders=None, calls=None, rounds=1, databases=(), size_mb=4, only=only,
+        quick=True,
+        peers=False,
+        orders=None,
+        calls=None,
+        rounds=1,
+        databases=(),
+        size_mb=4,
+        only=only,
         folder=tmp_path,
-    )  # fmt: skip
+    )
     return accesslog.run(plan, Console(quiet=True))
 
 
@@ -131,13 +144,16 @@ def test_a_small_run_has_a_record_for_each_figure_and_leaves_nothing(tmp_path: P
         ("accesslog/unique-200k", "log"),
         ("accesslog/unique-200k", "lines"),
         ("accesslog/unique-200k", "distinct addresses"),
-        *[("accesslog/unique-200k", f"bursar, {processes}: {name}")
-          for processes in ("2 processes", "1 process") for name in names],
+        *[
+            ("accesslog/unique-200k", f"bursar, {processes}: {name}")
+            for processes in ("2 processes", "1 process")
+            for name in names
+        ],
         ("accesslog/memory-2gb", "log"),
         ("accesslog/memory-2gb", "lines"),
         ("accesslog/memory-2gb", "distinct addresses"),
         *[("accesslog/memory-2gb", f"bursar, 1 process: {name}") for name in names[:2]],
-    ]  # fmt: skip
+    ]
     assert [record.value for record in records if record.measure == "distinct addresses"] == [
         200,
         200,

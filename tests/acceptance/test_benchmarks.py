@@ -18,17 +18,30 @@ from tests.acceptance import driving
 
 ROOT = Path(__file__).parents[2]
 FIELDS = {
-    "benchmark", "measure", "unit", "value", "peer", "peer_value", "ratio", "machine", "versions",
+    "benchmark",
+    "measure",
+    "unit",
+    "value",
+    "peer",
+    "peer_value",
+    "ratio",
+    "machine",
+    "versions",
     "commit",
-}  # fmt: skip
+}
 
 
 def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("BURSAR_")}
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments],
-        cwd=ROOT, env=kept, capture_output=True, text=True, timeout=50, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=kept,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
 
 
 def _records(file: Path) -> list[dict[str, Any]]:
@@ -38,9 +51,14 @@ def _records(file: Path) -> list[dict[str, Any]]:
 def test_orders_writes_records_of_the_agreed_shape(tmp_path: Path) -> None:
     file = tmp_path / "records.jsonl"
     done = _bench(
-        "orders", "--quick", "--no-peers", "--orders=20", "--rounds=1", "--databases=sqlite",
+        "orders",
+        "--quick",
+        "--no-peers",
+        "--orders=20",
+        "--rounds=1",
+        "--databases=sqlite",
         f"--json={file}",
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert "orders placed, charged and booked: sqlite" in done.stdout
     records = _records(file)
@@ -74,12 +92,25 @@ def test_decorators_writes_a_record_for_every_bar(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     told = {record["measure"]: record for record in _records(file)}
     assert list(told) == [
-        "bare", "bare async", "retry", "retry async", "cache", "cache async",
-        "stampede of 50 threads", "stampede of 50 coroutines", "four", "four async", "log line",
-        "flaky at 5%, seen", "flaky at 5%, seen without", "flaky at 12%, seen",
-        "flaky at 12%, seen without", "aggregation mean, ms", "aggregation P50, ms",
+        "bare",
+        "bare async",
+        "retry",
+        "retry async",
+        "cache",
+        "cache async",
+        "stampede of 50 threads",
+        "stampede of 50 coroutines",
+        "four",
+        "four async",
+        "log line",
+        "flaky at 5%, seen",
+        "flaky at 5%, seen without",
+        "flaky at 12%, seen",
+        "flaky at 12%, seen without",
+        "aggregation mean, ms",
+        "aggregation P50, ms",
         "aggregation P99, ms",
-    ]  # fmt: skip
+    ]
     assert told["stampede of 50 threads"]["value"] == 1
     assert told["stampede of 50 coroutines"]["value"] == 1
     assert {frozenset(record) for record in told.values()} == {frozenset(FIELDS)}
@@ -91,8 +122,9 @@ def test_pricing_writes_a_record_for_each_basket(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     records = _records(file)
     assert [(record["measure"], record["unit"]) for record in records] == [
-        ("3 lines", "quotes/s"), ("100 lines", "quotes/s"),
-    ]  # fmt: skip
+        ("3 lines", "quotes/s"),
+        ("100 lines", "quotes/s"),
+    ]
     assert {frozenset(record) for record in records} == {frozenset(FIELDS)}
 
 
@@ -104,20 +136,33 @@ def test_dashboard_page_writes_a_record_for_every_bar(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert [(record["measure"], record["unit"]) for record in _records(file)] == [
-        ("first paint", "ms"), ("all tiles painted", "ms"), ("all tiles painted, slowest", "ms"),
-        ("updates", "updates"), ("update, median", "ms"), ("update, P99", "ms"),
-        ("update, slowest", "ms"), ("watched", "min"), ("heap, first", "MB"), ("heap, last", "MB"),
-        ("heap, highest", "MB"), ("heap, growth", "MB/min"), ("nodes, first", "nodes"),
+        ("first paint", "ms"),
+        ("all tiles painted", "ms"),
+        ("all tiles painted, slowest", "ms"),
+        ("updates", "updates"),
+        ("update, median", "ms"),
+        ("update, P99", "ms"),
+        ("update, slowest", "ms"),
+        ("watched", "min"),
+        ("heap, first", "MB"),
+        ("heap, last", "MB"),
+        ("heap, highest", "MB"),
+        ("heap, growth", "MB/min"),
+        ("nodes, first", "nodes"),
         ("nodes, last", "nodes"),
-    ]  # fmt: skip
+    ]
 
 
 def test_dashboard_writes_a_record_for_each_figure(tmp_path: Path) -> None:
     file = tmp_path / "records.jsonl"
     done = _bench(
-        "dashboard", "--quick", "--no-peers", "--rounds=1", "--only=processes,aborted",
+        "dashboard",
+        "--quick",
+        "--no-peers",
+        "--rounds=1",
+        "--only=processes,aborted",
         f"--json={file}",
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     records = _records(file)
     assert [(record["measure"], record["unit"], record["peer"]) for record in records] == [

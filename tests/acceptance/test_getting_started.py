@@ -23,14 +23,20 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     assert set(BLOCKS) == {"setup", "curl", "python", "proof"}
     programs = str(Path(sys.executable).parent)
     environment = os.environ | {
-        "BURSAR_HOME": str(tmp_path / "shop"), "PATH": f"{programs}:{os.environ['PATH']}",
-    }  # fmt: skip
+        "BURSAR_HOME": str(tmp_path / "shop"),
+        "PATH": f"{programs}:{os.environ['PATH']}",
+    }
 
     def shell(block: str) -> str:
         done = subprocess.run(
-            ["/bin/sh", "-e", "-c", block], env=environment, text=True, capture_output=True,
-            timeout=60, cwd=tmp_path, check=False,
-        )  # fmt: skip
+            ["/bin/sh", "-e", "-c", block],
+            env=environment,
+            text=True,
+            capture_output=True,
+            timeout=60,
+            cwd=tmp_path,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -97,8 +97,9 @@ async def _all(provider: StripeProvider) -> None:
         base.RefundRequest(key="att_4", reference=paid.reference, amount=Money(234, "EUR"))
     )
     assert (refund.outcome, refund.snapshots[0].parent_reference) == (
-        Outcome.SUCCEEDED, paid.reference,
-    )  # fmt: skip
+        Outcome.SUCCEEDED,
+        paid.reference,
+    )
     looked_up = await provider.get_status(
         base.StatusRequest(operation=Operation.REFUND, key="att_4", parent_reference=paid.reference)
     )

@@ -17,9 +17,9 @@ from benchmarks.accesslog_log import Truth
 SIZE, DISTINCT = 2_000_000, 3_000
 #: Apache's combined format, as strictly as its own writer keeps to it.
 COMBINED = re.compile(
-    rb'([0-9a-f.:]+) - - \[(\d\d/Nov/2026:\d\d:\d\d:\d\d) \+0000\] '
+    rb"([0-9a-f.:]+) - - \[(\d\d/Nov/2026:\d\d:\d\d:\d\d) \+0000\] "
     rb'"(?:GET|POST) /\S* HTTP/(?:1\.1|2\.0)" [2-5]\d\d \d+ "[^"]+" "[^"]+"'
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +46,11 @@ def test_the_truth_is_what_plain_python_counts(made: tuple[bytes, Truth]) -> Non
     log, truth = made
     lines = log.removesuffix(b"\n").split(b"\n")
     clients = [_client(line) for line in lines]
-    good = Counter(client for client, line in zip(clients, lines, strict=True)
-                   if client and COMBINED.fullmatch(line))  # fmt: skip
+    good = Counter(
+        client
+        for client, line in zip(clients, lines, strict=True)
+        if client and COMBINED.fullmatch(line)
+    )
     named = Counter(filter(None, clients))
     assert len(log) == truth.bytes
     assert len(lines) == truth.lines

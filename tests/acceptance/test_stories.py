@@ -36,7 +36,11 @@ SMALL: dict[str, scenes.Task] = {
     "story_01_addresses": {"megabytes": 2, "distinct": 3_000},
     "story_02_retry": {"chance": 0.3, "calls": 40, "seed": 1},
     "story_02_cache": {
-        "calls": 30, "service_seconds": 0.001, "load": 0.5, "misses": 0.15, "seed": 1,
+        "calls": 30,
+        "service_seconds": 0.001,
+        "load": 0.5,
+        "misses": 0.15,
+        "seed": 1,
     },
     "story_03_threads": {"profile": "quick", "count": 4},
     "story_03_asyncio": {"profile": "quick", "count": 3},
@@ -48,7 +52,7 @@ SMALL: dict[str, scenes.Task] = {
     "story_07_prices": {"mutants": 1},
     "story_08_n_plus_one": {"orders": 20},
     "story_08_webhook": {"deliveries": 40, "at_once": 4},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -99,8 +103,12 @@ def test_answers_that_differ_are_told() -> None:
 def test_a_story_that_is_not_there_is_named() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.stories", "99", "--quick"],
-        cwd=ROOT, capture_output=True, text=True, timeout=50, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
     assert done.returncode == 2
     assert "story 99 is not played yet; there are: 1" in done.stderr
 
@@ -109,9 +117,14 @@ def test_records_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     scene = SCENES["story_02_retry"]
     small = {"small": SMALL["story_02_retry"]}
     tiny = scenes.Scene(
-        story=2, title=scene.title, guide_says="", columns=scene.columns, tasks=small, quick=small,
+        story=2,
+        title=scene.title,
+        guide_says="",
+        columns=scene.columns,
+        tasks=small,
+        quick=small,
         setup=scene.setup,
-    )  # fmt: skip
+    )
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # a library warns where it is missing
     monkeypatch.setattr(scenes, "found", lambda: {"story_02_retry": tiny})
     file = tmp_path / "records.jsonl"

@@ -16,9 +16,13 @@ def test_a_few_real_kills_leave_both_books_equal(tmp_path):
     # A process of its own: what it forks must have no threads, and pytest may have some.
     done = subprocess.run(
         [sys.executable, "-m", "campaigns", "charge", "--tiny", "--seed", "7", "--json", report],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=50,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
         env={**os.environ, "TMPDIR": str(tmp_path)},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     told = json.loads(report.read_text())
     (scenario,) = told["scenarios"]

@@ -38,10 +38,14 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Board:
     for number, text in enumerate(boards.HOSTILE):
         made.put(
             boards.view(
-                f"evil-{number}", title=text, group=text, reason=text, state="failed",
+                f"evil-{number}",
+                title=text,
+                group=text,
+                reason=text,
+                state="failed",
                 readings=(Reading(name=text, value=text, unit=text),),
             )
-        )  # fmt: skip
+        )
     return made
 
 
@@ -60,9 +64,11 @@ def address(database: Database, shown: Board, monkeypatch: pytest.MonkeyPatch) -
 def opened(browser: Any, watch: Any, address: str, *, width: int, scheme: str = "light") -> Any:
     """A page of somebody signed in, in New York."""
     context = browser.new_context(
-        viewport={"width": width, "height": 740}, color_scheme=scheme,
-        timezone_id="America/New_York", locale="en-US",
-    )  # fmt: skip
+        viewport={"width": width, "height": 740},
+        color_scheme=scheme,
+        timezone_id="America/New_York",
+        locale="en-US",
+    )
     session = {"name": "bursar_session", "value": office.session(Role.VIEWER), "url": address}
     context.add_cookies([session])
     page = context.new_page()

@@ -76,11 +76,24 @@ def test_no_request_breaks_the_api_or_its_description(
     (tmp_path / "hooks.py").write_text(HOOKS, encoding="ascii")
     program = Path(sys.executable).with_name("schemathesis")
     command = [
-        str(program), "--config-file", str(config), "run", f"{address}/openapi.json",
-        "--header", f"Authorization: Bearer {token}", "--checks", "all",
-        "--max-examples", str(EXAMPLES), "--seed", "2026", "--continue-on-failure", "--no-color",
-        "--generation-database", "none",
-    ]  # fmt: skip
+        str(program),
+        "--config-file",
+        str(config),
+        "run",
+        f"{address}/openapi.json",
+        "--header",
+        f"Authorization: Bearer {token}",
+        "--checks",
+        "all",
+        "--max-examples",
+        str(EXAMPLES),
+        "--seed",
+        "2026",
+        "--continue-on-failure",
+        "--no-color",
+        "--generation-database",
+        "none",
+    ]
     done = subprocess.run(
         command,
         check=False,

@@ -21,13 +21,22 @@ _ERROR = re.compile(
 def found(tmp_path_factory) -> dict[tuple[str, int], str]:
     told = subprocess.run(
         [
-            sys.executable, "-m", "mypy", "--strict", "--config-file=", "--no-error-summary",
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--config-file=",
+            "--no-error-summary",
             f"--cache-dir={tmp_path_factory.mktemp('mypy')}",
             *[str(FOLDER / name) for name in FILES],
         ],
-        capture_output=True, text=True, check=False, timeout=50,
-        env={**os.environ, "MYPYPATH": str(SOURCES)}, cwd=FOLDER,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+        env={**os.environ, "MYPYPATH": str(SOURCES)},
+        cwd=FOLDER,
+    )
     assert told.stderr == ""
     matches = [_ERROR.match(line) for line in told.stdout.splitlines()]
     told_of: dict[tuple[str, int], str] = {}

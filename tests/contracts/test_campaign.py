@@ -21,38 +21,98 @@ def _books() -> dict[str, Any]:
     total, currency = PLANNED.total_minor, CURRENCY
     receivable, fees = f"receivable/bank:{currency}", f"fees/bank:{currency}"
     nothing: dict[str, Any] = {
-        "captured_minor": 0, "refunded_minor": 0, "withdrawn_minor": 0, "reinstated_minor": 0,
-        "settled_minor": None, "settled_currency": "", "rate": "", "key": "",
-        "parent_reference": "", "code": "", "soft": False, "version": 1, "round": 1,
+        "captured_minor": 0,
+        "refunded_minor": 0,
+        "withdrawn_minor": 0,
+        "reinstated_minor": 0,
+        "settled_minor": None,
+        "settled_currency": "",
+        "rate": "",
+        "key": "",
+        "parent_reference": "",
+        "code": "",
+        "soft": False,
+        "version": 1,
+        "round": 1,
         "currency": currency,
-    }  # fmt: skip
+    }
     ours: dict[str, list[dict[str, Any]]] = {
         "orders": [
             {"id": "o", "currency": currency, "total_minor": total, "idempotency_key": PLANNED.key}
         ],
         "payments": [
-            {"id": "p", "order_id": "o", "amount_minor": total, "tax_minor": 0,
-             "currency": currency, "status": "partially_refunded", "closed": "",
-             "authorized_minor": 0, "captured_minor": total, "refunded_minor": THIRD,
-             "reserved_minor": 0, "disputed_minor": 0}
+            {
+                "id": "p",
+                "order_id": "o",
+                "amount_minor": total,
+                "tax_minor": 0,
+                "currency": currency,
+                "status": "partially_refunded",
+                "closed": "",
+                "authorized_minor": 0,
+                "captured_minor": total,
+                "refunded_minor": THIRD,
+                "reserved_minor": 0,
+                "disputed_minor": 0,
+            }
         ],
         "attempts": [
-            {"id": "a", "payment_id": "p", "refund_id": None, "operation": "charge",
-             "amount_minor": total, "status": "succeeded", "was_unknown": False},
-            {"id": "b", "payment_id": "p", "refund_id": "r", "operation": "refund",
-             "amount_minor": THIRD, "status": "succeeded", "was_unknown": False},
+            {
+                "id": "a",
+                "payment_id": "p",
+                "refund_id": None,
+                "operation": "charge",
+                "amount_minor": total,
+                "status": "succeeded",
+                "was_unknown": False,
+            },
+            {
+                "id": "b",
+                "payment_id": "p",
+                "refund_id": "r",
+                "operation": "refund",
+                "amount_minor": THIRD,
+                "status": "succeeded",
+                "was_unknown": False,
+            },
         ],
         "refunds": [
-            {"id": "r", "payment_id": "p", "amount_minor": THIRD, "tax_minor": 0,
-             "status": "succeeded", "idempotency_key": PLANNED.refund_key(0)}
+            {
+                "id": "r",
+                "payment_id": "p",
+                "amount_minor": THIRD,
+                "tax_minor": 0,
+                "status": "succeeded",
+                "idempotency_key": PLANNED.refund_key(0),
+            }
         ],
         "facts": [
-            {**nothing, "kind": "charge", "reference": "ch", "status": "captured",
-             "amount_minor": total, "captured_minor": total, "key": "a"},
-            {**nothing, "kind": "fee", "reference": "ch", "status": "posted",
-             "amount_minor": FEE, "parent_reference": "ch"},
-            {**nothing, "kind": "refund", "reference": "re", "status": "succeeded",
-             "amount_minor": THIRD, "key": "b", "parent_reference": "ch"},
+            {
+                **nothing,
+                "kind": "charge",
+                "reference": "ch",
+                "status": "captured",
+                "amount_minor": total,
+                "captured_minor": total,
+                "key": "a",
+            },
+            {
+                **nothing,
+                "kind": "fee",
+                "reference": "ch",
+                "status": "posted",
+                "amount_minor": FEE,
+                "parent_reference": "ch",
+            },
+            {
+                **nothing,
+                "kind": "refund",
+                "reference": "re",
+                "status": "succeeded",
+                "amount_minor": THIRD,
+                "key": "b",
+                "parent_reference": "ch",
+            },
         ],
         "links": [
             {"kind": "charge", "reference": "ch", "payment_id": "p", "refund_id": None},
@@ -60,25 +120,38 @@ def _books() -> dict[str, Any]:
             {"kind": "refund", "reference": "re", "payment_id": "p", "refund_id": "r"},
         ],
         "transfers": [
-            {"subject": "p", "debit_account_id": debit, "credit_account_id": credit,
-             "amount_minor": amount, "currency": currency}
+            {
+                "subject": "p",
+                "debit_account_id": debit,
+                "credit_account_id": credit,
+                "amount_minor": amount,
+                "currency": currency,
+            }
             for debit, credit, amount in (
                 (receivable, f"sales:{currency}", total),
                 (fees, receivable, FEE),
                 (f"sales_returns:{currency}", receivable, THIRD),
             )
         ],
-        "reviews": [], "jobs": [], "events": [{"event_id": "e", "processed_at": "then"}],
-    }  # fmt: skip
+        "reviews": [],
+        "jobs": [],
+        "events": [{"event_id": "e", "processed_at": "then"}],
+    }
     return ours
 
 
 def _theirs() -> list[dict[str, Any]]:
     def told(kind: str, reference: str, status: str, amount: int, **more: Any) -> dict[str, Any]:
         return {
-            "kind": kind, "reference": reference, "status": status, "captured_minor": 0,
-            "amount": {"amount": amount, "currency": CURRENCY}, "key": "", "version": 1, **more,
-        }  # fmt: skip
+            "kind": kind,
+            "reference": reference,
+            "status": status,
+            "captured_minor": 0,
+            "amount": {"amount": amount, "currency": CURRENCY},
+            "key": "",
+            "version": 1,
+            **more,
+        }
 
     total = PLANNED.total_minor
     return [
@@ -90,10 +163,16 @@ def _theirs() -> list[dict[str, Any]]:
 
 def _case(**changes: Any) -> judge.Case:
     given: dict[str, Any] = {
-        "ours": _books(), "theirs": _theirs(), "balances": {CURRENCY: LEFT}, "account": "bank",
-        "tells": True, "plan": {1: PLANNED}, "acknowledged": {1: {"o"}},
-        "refunded": {PLANNED.refund_key(0): {"r"}}, **changes,
-    }  # fmt: skip
+        "ours": _books(),
+        "theirs": _theirs(),
+        "balances": {CURRENCY: LEFT},
+        "account": "bank",
+        "tells": True,
+        "plan": {1: PLANNED},
+        "acknowledged": {1: {"o"}},
+        "refunded": {PLANNED.refund_key(0): {"r"}},
+        **changes,
+    }
     return judge.Case(**given)
 
 
@@ -142,10 +221,15 @@ def test_the_judge_sees_what_was_booked_and_never_moved():
         ("refunds", 0, "status", "failed", ["refund_differs_from_fold", "refund_not_made"]),
         ("events", 0, "processed_at", None, ["event_unprocessed"]),
         ("orders", 0, "total_minor", 1, ["order_without_its_payment", "order_wrong"]),
-        ("transfers", 0, "amount_minor", 1,
-         ["balance_differs", "ledger_wrong", "transfers_differ_from_fold"]),
+        (
+            "transfers",
+            0,
+            "amount_minor",
+            1,
+            ["balance_differs", "ledger_wrong", "transfers_differ_from_fold"],
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_judge_sees_one_wrong_column(table, row, column, value, expected):
     ours = _books()
     ours[table][row][column] = value
@@ -166,9 +250,13 @@ def _in_doubt() -> dict[str, Any]:
     ours["payments"][0].update(status="captured", refunded_minor=0, reserved_minor=THIRD)
     del ours["facts"][2], ours["links"][2], ours["transfers"][2]
     ours["reviews"] = [
-        {"code": "outcome_undecidable", "subject": "p", "detail": {"attempt": "b"},
-         "resolved_at": None}
-    ]  # fmt: skip
+        {
+            "code": "outcome_undecidable",
+            "subject": "p",
+            "detail": {"attempt": "b"},
+            "resolved_at": None,
+        }
+    ]
     return ours
 
 
@@ -195,8 +283,10 @@ def test_the_plan_is_the_same_in_every_process():
     assert plan.order(3, 9) == plan.order(3, 9)
     assert plan.order(3, 9) != plan.order(4, 9)
     assert [plan.order(0, n).method for n in (4, 7, 8)] == [
-        "tok_timeout_after_charge", "tok_declined_soft", "tok_visa",
-    ]  # fmt: skip
+        "tok_timeout_after_charge",
+        "tok_declined_soft",
+        "tok_visa",
+    ]
 
 
 def test_every_mutant_and_point_has_its_name():

@@ -40,10 +40,13 @@ def shop(database: Database, closing: None) -> Shop:
     payment = shop.paid()
     commit(
         lambda: refunding_lines.refund_lines(
-            order_id=payment.order_id, quantities={1: 1}, refund_id=ids.new(ids.REFUND),
-            now=clock.now(), idempotency_key="back",
+            order_id=payment.order_id,
+            quantities={1: 1},
+            refund_id=ids.new(ids.REFUND),
+            now=clock.now(),
+            idempotency_key="back",
         )
-    )  # fmt: skip
+    )
     shop.deliver(shop.deliveries()[:1])
     shop.run_jobs()
     commit(_extras)
@@ -70,10 +73,19 @@ def _extras() -> None:
     amounts = {"gross_minor": 100, "fee_minor": 10}
     moved = {"category": "charge", "source": "ch_1"}
     Settled.objects.create(
-        provider_account_id=ACCOUNT, reference="txn_1", currency="EUR", net_minor=90,
-        paid_minor=100, paid_currency="USD", occurred_at=now, loaded_at=now, reconciliation=run,
-        verdict="matched", **moved, **amounts,
-    )  # fmt: skip
+        provider_account_id=ACCOUNT,
+        reference="txn_1",
+        currency="EUR",
+        net_minor=90,
+        paid_minor=100,
+        paid_currency="USD",
+        occurred_at=now,
+        loaded_at=now,
+        reconciliation=run,
+        verdict="matched",
+        **moved,
+        **amounts,
+    )
     SettledEntry.objects.create(reconciliation=run, provider_account_id=ACCOUNT, **moved, **amounts)
     SettlementBreak.objects.create(
         reconciliation=run, verdict="late", currency="EUR", reason="new", **moved
@@ -81,9 +93,13 @@ def _extras() -> None:
     CouponUse.objects.create(code="SPRING", used=2)
     _watched(now)
     RefundApproval.objects.create(
-        refund=Refund.objects.get(), requested_by="a", requested_at=now, approved=True,
-        decided_by="b", decided_at=now,
-    )  # fmt: skip
+        refund=Refund.objects.get(),
+        requested_by="a",
+        requested_at=now,
+        approved=True,
+        decided_by="b",
+        decided_at=now,
+    )
 
 
 def _watched(now: datetime) -> None:
@@ -331,7 +347,8 @@ VIOLATIONS: dict[str, list[str]] = {
     "order_line_adds_up": [copy("OrderLine", position="9", gross_minor="gross_minor + 1")],
     "payment_amount_is_positive": [copy("Payment", amount_minor="0", tax_minor="0")],
     "payment_tax_within_amount": [
-        copy("Payment", tax_minor="amount_minor + 1"), copy("Payment", tax_minor="-1")
+        copy("Payment", tax_minor="amount_minor + 1"),
+        copy("Payment", tax_minor="-1"),
     ],
     "payment_reserved_not_negative": [copy("Payment", reserved_minor="-1")],
     "payment_status_known": [copy("Payment", status="'paid'")],
@@ -364,7 +381,8 @@ VIOLATIONS: dict[str, list[str]] = {
     "review_asked_once": [copy("Review")],
     "account_name_ends_in_currency": [copy("Account", name="'sales:USD'")],
     "transfer_amount_is_positive": [
-        copy("Transfer", amount_minor="0"), copy("Transfer", amount_minor="-1")
+        copy("Transfer", amount_minor="0"),
+        copy("Transfer", amount_minor="-1"),
     ],
     "transfer_accounts_differ": [copy("Transfer", debit_account_id="credit_account_id")],
     "job_state_known": [copy("Job", state="'done'", unique_key="NULL")],
@@ -380,7 +398,8 @@ VIOLATIONS: dict[str, list[str]] = {
     "settled_line_once": [copy("Settled")],
     "settled_net_is_gross_less_fee": [copy("Settled", net_minor="100", occurrence="1")],
     "watched_api_interval": [
-        copy("WatchedApi", interval_seconds="9"), copy("WatchedApi", interval_seconds="86401")
+        copy("WatchedApi", interval_seconds="9"),
+        copy("WatchedApi", interval_seconds="86401"),
     ],
     "watched_api_url": [copy("WatchedApi", url="'file:///etc/passwd'")],
     "source_state_kind": [copy("SourceState", kind="'x'", seq="2")],
@@ -395,16 +414,18 @@ VIOLATIONS: dict[str, list[str]] = {
     ],
     "alert_number_once": [copy("Alert")],
     "alert_changes": [
-        copy("Alert", number="2", before="after"), copy("Alert", number="2", after="'stale'")
+        copy("Alert", number="2", before="after"),
+        copy("Alert", number="2", after="'stale'"),
     ],
     "alert_deliveries": [
-        copy("Alert", number="2", webhook="''"), copy("Alert", number="2", email="'lost'")
+        copy("Alert", number="2", webhook="''"),
+        copy("Alert", number="2", email="'lost'"),
     ],
     "refund_approval_by_another": [
         # Of a refund that has one: which constraint is told depends on the database.
         copy("RefundApproval", decided_by="requested_by"),
     ],
-}  # fmt: skip
+}
 
 #: Rows that are there before the one that is refused.
 _BEFORE = {

@@ -14,12 +14,22 @@ PAGE = (ROOT / "docs" / "guide.md").read_text("utf-8")
 
 #: How many points the guide makes: bullets of its Action, its Result, and what makes it great.
 POINTS = {
-    "1. Reading access logs": 7, "2. Decorators": 7, "3. Threads, processes, coroutines": 7,
-    "4. The order queue": 7, "5. Payment providers": 7, "6. Imports and errors": 7, "7. Tests": 7,
-    "8. Django and FastAPI": 7, "9. Millions of rows": 7, "10. Packaging": 7,
-    "Rapid-fire: core": 4, "Rapid-fire: advanced": 4, "Rapid-fire: production": 4,
-    "Common mistakes": 8, "Questions": 8,
-}  # fmt: skip
+    "1. Reading access logs": 7,
+    "2. Decorators": 7,
+    "3. Threads, processes, coroutines": 7,
+    "4. The order queue": 7,
+    "5. Payment providers": 7,
+    "6. Imports and errors": 7,
+    "7. Tests": 7,
+    "8. Django and FastAPI": 7,
+    "9. Millions of rows": 7,
+    "10. Packaging": 7,
+    "Rapid-fire: core": 4,
+    "Rapid-fire: advanced": 4,
+    "Rapid-fire: production": 4,
+    "Common mistakes": 8,
+    "Questions": 8,
+}
 
 
 def _rows() -> dict[str, list[list[str]]]:

@@ -112,9 +112,12 @@ async def stripe(**config) -> AsyncIterator[Maker]:
     app = stripe_server.application(stripe_book.Book())
     async with listening(app) as url, listening(faulty.before(url, hang_seconds=5)) as front:
         made = StripeConfig(
-            url=front, api_key=Secret(stripe_server.KEY), timeout_seconds=0.4,
-            webhook_secret=Secret(stripe_server.SECRET), **config,
-        )  # fmt: skip
+            url=front,
+            api_key=Secret(stripe_server.KEY),
+            timeout_seconds=0.4,
+            webhook_secret=Secret(stripe_server.SECRET),
+            **config,
+        )
         yield lambda: StripeProvider(made)
 
 
@@ -138,11 +141,22 @@ def acme_installed(tmp_path_factory):
         (source / name).write_bytes((ACME / name).read_bytes())
     subprocess.run(
         [
-            sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index",
-            "--no-build-isolation", "--disable-pip-version-check", "--target", target, source,
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--no-index",
+            "--no-build-isolation",
+            "--disable-pip-version-check",
+            "--target",
+            target,
+            source,
         ],
-        check=True, timeout=50,
-    )  # fmt: skip
+        check=True,
+        timeout=50,
+    )
     sys.path.append(str(target))
     importlib.invalidate_caches()
     yield target
@@ -153,21 +167,26 @@ SETTINGS: dict[str, tuple[Any, dict[str, Any], set[str]]] = {
     "sandbox": (in_process, {}, ON_THE_WAY),
     "sandbox-fees-fx": (
         in_process,
-        {"fee_basis_points": 250, "fee_fixed_minor": 25, "settlement_currency": "USD",
-         "rates": {"EUR": "1.0873", "JPY": "0.0067"}},
+        {
+            "fee_basis_points": 250,
+            "fee_fixed_minor": 25,
+            "settlement_currency": "USD",
+            "rates": {"EUR": "1.0873", "JPY": "0.0067"},
+        },
         ON_THE_WAY,
     ),
     "sandbox-keyless": (in_process, {"honours_keys": False}, ON_THE_WAY | WITHOUT_KEYS),
     "sandbox-lookupless": (in_process, {"lookup": False}, ON_THE_WAY | WITHOUT_LOOKUP),
     "sandbox-blind": (
-        in_process, {"honours_keys": False, "lookup": False},
+        in_process,
+        {"honours_keys": False, "lookup": False},
         ON_THE_WAY | WITHOUT_KEYS | WITHOUT_LOOKUP,
     ),
     "sandbox-http": (over_http, {}, set()),
     "acme": (acme, {}, OF_ACME),
     "stripe": (stripe, {"multicapture": True}, OF_STRIPE),
     "stripe-one-capture": (stripe, {}, {"an authorization is captured in parts"}),
-}  # fmt: skip
+}
 
 
 def through(methods: conformance.Conformance) -> conformance.Conformance:
@@ -179,8 +198,13 @@ def through(methods: conformance.Conformance) -> conformance.Conformance:
 
 
 #: Settings of a provider that is tried whole in another: the cases that need what is other in them.
-_KEYS = {"honours keys", "looks up by key", "test method: timeout_after", "test method: lost",
-         *(f"fault: {name}" for name in conformance.faults.UNREADABLE)}  # fmt: skip
+_KEYS = {
+    "honours keys",
+    "looks up by key",
+    "test method: timeout_after",
+    "test method: lost",
+    *(f"fault: {name}" for name in conformance.faults.UNREADABLE),
+}
 VARIANTS: dict[str, set[str]] = {
     "sandbox-fees-fx": {"captures", "lists objects", "tells balance"},
     "sandbox-keyless": _KEYS,

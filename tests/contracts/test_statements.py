@@ -20,8 +20,17 @@ from bursar.webhooks import inbox
 from tests.conftest import Database
 
 MODULES = (
-    statements, posting, leasing, placing, inbox, reviewing, refunding, charging, histories, leading,
-)  # fmt: skip
+    statements,
+    posting,
+    leasing,
+    placing,
+    inbox,
+    reviewing,
+    refunding,
+    charging,
+    histories,
+    leading,
+)
 _VERBS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ")
 _ONLY_ON_POSTGRESQL = {"statements.LOCK_FAMILY"}
 #: Statements that read a whole table, and may: people ask them, not orders.

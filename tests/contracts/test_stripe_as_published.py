@@ -69,18 +69,25 @@ async def _every_call(provider: StripeProvider, book: Book) -> None:
     await provider.capture(part)
     await provider.void(base.VoidRequest(key=key("void"), reference=gone.reference))
     back = base.RefundRequest(
-        key=key("back"), reference=paid.reference, amount=Money(400, "USD"),
+        key=key("back"),
+        reference=paid.reference,
+        amount=Money(400, "USD"),
         metadata={"refund": "re_1"},
-    )  # fmt: skip
+    )
     refund = await provider.refund(back)
     for operation, reference in (
-        (Operation.CHARGE, paid.reference), (Operation.CHARGE, ""), (Operation.REFUND, ""),
-        (Operation.REFUND, refund.reference), (Operation.CHARGE, page.reference),
-    ):  # fmt: skip
+        (Operation.CHARGE, paid.reference),
+        (Operation.CHARGE, ""),
+        (Operation.REFUND, ""),
+        (Operation.REFUND, refund.reference),
+        (Operation.CHARGE, page.reference),
+    ):
         request = base.StatusRequest(
-            operation=operation, key=key("back"), reference=reference,
+            operation=operation,
+            key=key("back"),
+            reference=reference,
             parent_reference=paid.reference,
-        )  # fmt: skip
+        )
         await provider.get_status(request)
     [dispute] = book.listed("dispute")
     assert disputed.reference == dispute["payment_intent"]
@@ -98,8 +105,11 @@ async def _every_call(provider: StripeProvider, book: Book) -> None:
 
 
 def test_every_request_is_one_that_stripe_documents():
-    for config in ({}, {"return_url": "https://shop.example/back"},
-                   {"payment_method_types": "card"}):  # fmt: skip
+    for config in (
+        {},
+        {"return_url": "https://shop.example/back"},
+        {"payment_method_types": "card"},
+    ):
         _, seen = told_by_every_call(**config)
         assert len({(method, path.split("/")[2]) for method, path, _, _ in seen}) >= 9
         for method, path, told, _ in seen:
@@ -127,9 +137,14 @@ def test_every_answer_of_the_stand_in_is_one_that_stripe_documents():
         assert published.faults_of_object(inner) == [], event["type"]
     assert published.faults_of_object(book.balance()) == []
     assert kinds == {
-        "payment_intent", "charge", "refund", "dispute", "payout", "balance_transaction",
+        "payment_intent",
+        "charge",
+        "refund",
+        "dispute",
+        "payout",
+        "balance_transaction",
         "checkout.session",
-    }  # fmt: skip
+    }
 
 
 def test_an_answer_that_is_wrong_is_noticed():
@@ -161,8 +176,9 @@ def test_stripes_own_samples_fold_and_book(kind):
     [made] = objects.read(sample)
     assert (made.kind, made.status) == SAMPLES[kind]
     assert folding.rank(made) >= 0
-    commands = folding.Commands(amount_minor=max(made.amount.amount_minor, 1), tax_minor=0,
-                                currency=made.amount.currency)  # fmt: skip
+    commands = folding.Commands(
+        amount_minor=max(made.amount.amount_minor, 1), tax_minor=0, currency=made.amount.currency
+    )
     state = folding.fold(commands, [], [made])
     booked = booking.book(commands=commands, state=state, provider_account="stripe")
     unmatched = booking.book_unmatched(objects=[made], provider_account="stripe")
@@ -212,8 +228,12 @@ class _Untyped:
 
 def _typed_by(params: Any) -> TypeAdapter[Any]:
     """A checker made of the official library's own parameter types: nothing else is let in."""
-    names = {**vars(typing), **vars(official.params), "StripeContext": object,
-             "UntypedStripeObject": _Untyped}  # fmt: skip
+    names = {
+        **vars(typing),
+        **vars(official.params),
+        "StripeContext": object,
+        "UntypedStripeObject": _Untyped,
+    }
     params.__pydantic_config__ = {"extra": "forbid"}
     adapter: TypeAdapter[Any] = TypeAdapter(params)
     adapter.rebuild(_types_namespace=names)
@@ -250,9 +270,14 @@ def test_the_official_library_reads_the_stand_ins_answers():
 
             def ask() -> tuple[Any, Any, Any]:
                 made = client.v1.payment_intents.create(
-                    {"amount": 1234, "currency": "eur", "confirm": True,
-                     "payment_method": "pm_card_visa", "expand": ["latest_charge"]}
-                )  # fmt: skip
+                    {
+                        "amount": 1234,
+                        "currency": "eur",
+                        "confirm": True,
+                        "payment_method": "pm_card_visa",
+                        "expand": ["latest_charge"],
+                    }
+                )
                 refund = client.v1.refunds.create({"payment_intent": made.id, "amount": 200})
                 return made, refund, client.v1.balance.retrieve()
 

@@ -55,10 +55,13 @@ def test_eight_recorders_end_where_one_would(shop: Shop, seed: int) -> None:
         for snapshot in mine[: len(mine) * 2 // 3] if place else mine:
             groups[place % several].wait(
                 partial(
-                    recording.record, provider_account=ACCOUNT, snapshots=[snapshot],
-                    source="webhook", now=NOW,
+                    recording.record,
+                    provider_account=ACCOUNT,
+                    snapshots=[snapshot],
+                    source="webhook",
+                    now=NOW,
                 )
-            )  # fmt: skip
+            )
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(recorder, range(8)))
@@ -71,9 +74,12 @@ def test_eight_recorders_end_where_one_would(shop: Shop, seed: int) -> None:
         commands = replace(histories.COURSES[course]().commands(), refunds=())
         news = news_of(course, number)
         state = histories.state_of(commands, news)
-        assert (
-            fresh.status, fresh.captured_minor, fresh.refunded_minor, fresh.disputed_minor
-        ) == (state.status, state.captured_minor, state.refunded_minor, state.disputed_minor)  # fmt: skip
+        assert (fresh.status, fresh.captured_minor, fresh.refunded_minor, fresh.disputed_minor) == (
+            state.status,
+            state.captured_minor,
+            state.refunded_minor,
+            state.disputed_minor,
+        )
         for account, amount in histories.balances_of(commands, news).items():
             name = account.replace(histories.ACCOUNT, ACCOUNT)
             expected[name] = expected.get(name, 0) + amount

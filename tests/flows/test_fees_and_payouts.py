@@ -80,9 +80,13 @@ def test_a_fee_before_its_charge_is_taken_over_by_the_payment(shop: Shop) -> Non
     assert shop.balances() == {FEES: 25, RECEIVABLE: -25}
     commit(lambda: charging.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now()))
     charge = Snapshot(
-        kind=Kind.CHARGE, reference="ch_1", status="captured", amount=Money(1000, "EUR"),
-        captured_minor=1000, key="att_1",
-    )  # fmt: skip
+        kind=Kind.CHARGE,
+        reference="ch_1",
+        status="captured",
+        amount=Money(1000, "EUR"),
+        captured_minor=1000,
+        key="att_1",
+    )
     assert tell(charge) == [payment.id]
     assert shop.balances() == {**SOLD, FEES: 25, RECEIVABLE: 975}
     subjects = set(models.FactLink.objects.values_list("kind", "linked_by"))
@@ -102,16 +106,12 @@ def test_what_is_settled_in_another_currency(database: Database, closing: None) 
     shop = Shop(settlement_currency="EUR", rates={"USD": "0.9"}, fee_basis_points=100)
     payment = shop.paid(currency="USD")
     sold = {"fx_clearing:USD": 1000, "sales:USD": -840, "tax_payable:USD": -160}
-    assert shop.balances() == {
-        FEES: 9, "fx_clearing:EUR": -900, RECEIVABLE: 891, **sold
-    }  # fmt: skip
+    assert shop.balances() == {FEES: 9, "fx_clearing:EUR": -900, RECEIVABLE: 891, **sold}
     for _ in range(3):
         shop.refund(shop.fresh(payment), 333)
         shop.run_jobs()
         assert shop.agrees()
     shop.refund(shop.fresh(payment), 1)
     shop.run_jobs()
-    assert shop.balances() == {
-        FEES: 9, RECEIVABLE: -9, "sales:USD": -840, "sales_returns:USD": 840
-    }  # fmt: skip
+    assert shop.balances() == {FEES: 9, RECEIVABLE: -9, "sales:USD": -840, "sales_returns:USD": 840}
     assert shop.fresh(payment).status == "refunded"

@@ -23,8 +23,10 @@ def test_placed_once_charged_once_and_booked(shop: Shop) -> None:
 
     payment = shop.payment(order_id)
     assert (payment.status, payment.captured_minor, payment.authorized_minor) == (
-        "captured", 1000, 0
-    )  # fmt: skip
+        "captured",
+        1000,
+        0,
+    )
     assert shop.attempts(payment) == [("charge", "succeeded")]
     assert queries.payment_side(Order.objects.get(id=order_id)) == "paid"
     assert shop.balances() == SOLD
@@ -175,8 +177,10 @@ def test_authorized_and_captured_in_parts(shop: Shop) -> None:
     shop.run_jobs()
     payment = shop.fresh(payment)
     assert (payment.status, payment.captured_minor, payment.authorized_minor) == (
-        "partially_captured", 400, 600
-    )  # fmt: skip
+        "partially_captured",
+        400,
+        600,
+    )
     assert shop.balances() == {RECEIVABLE: 400, "sales:EUR": -336, "tax_payable:EUR": -64}
 
     with pytest.raises(charging.NotCapturable, match=r"7.00 EUR is more than the 6.00 EUR still"):
@@ -185,8 +189,10 @@ def test_authorized_and_captured_in_parts(shop: Shop) -> None:
     shop.run_jobs()
     assert shop.fresh(payment).status == "captured"
     assert shop.attempts(payment) == [
-        ("authorize", "succeeded"), ("capture", "succeeded"), ("capture", "succeeded")
-    ]  # fmt: skip
+        ("authorize", "succeeded"),
+        ("capture", "succeeded"),
+        ("capture", "succeeded"),
+    ]
     assert shop.balances() == SOLD
     assert shop.agrees()
 
@@ -199,8 +205,10 @@ def test_what_is_not_captured_is_released(shop: Shop) -> None:
     shop.run_jobs()
     payment = shop.fresh(payment)
     assert (payment.status, payment.captured_minor, payment.authorized_minor) == (
-        "partially_captured", 400, 0
-    )  # fmt: skip
+        "partially_captured",
+        400,
+        0,
+    )
     assert shop.agrees()
 
 
@@ -242,7 +250,8 @@ def test_a_wrong_currency_is_booked_apart_reviewed_and_not_charged_again(shop: S
     assert (payment.status, payment.captured_minor) == ("processing", 0)
     assert shop.reviews() == ["currency_mismatch"]
     assert shop.balances() == {"receivable/sandbox-eu:USD": 1000, "suspense:USD": -1000}
-    assert commit(
-        lambda: charging.intend(payment_id=payment.id, attempt_id="att_2", now=clock.now())
-    ) is None  # fmt: skip
+    assert (
+        commit(lambda: charging.intend(payment_id=payment.id, attempt_id="att_2", now=clock.now()))
+        is None
+    )
     assert shop.charges() == 1

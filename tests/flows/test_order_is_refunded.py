@@ -23,10 +23,13 @@ def refund_lines(shop: Shop, order_id: str, quantities: dict[int, int], key: str
     refund_id = ids.new(ids.REFUND)
     return commit(
         lambda: refunding_lines.refund_lines(
-            order_id=order_id, quantities=quantities, refund_id=refund_id, now=clock.now(),
+            order_id=order_id,
+            quantities=quantities,
+            refund_id=refund_id,
+            now=clock.now(),
             idempotency_key=key or None,
         )
-    )  # fmt: skip
+    )
 
 
 def test_a_full_refund_takes_sales_and_tax_back(shop: Shop) -> None:
@@ -37,9 +40,7 @@ def test_a_full_refund_takes_sales_and_tax_back(shop: Shop) -> None:
     shop.run_jobs()
 
     payment = shop.fresh(payment)
-    assert (payment.status, payment.refunded_minor, payment.reserved_minor) == (
-        "refunded", 1000, 0
-    )  # fmt: skip
+    assert (payment.status, payment.refunded_minor, payment.reserved_minor) == ("refunded", 1000, 0)
     assert shop.refund_of(refund_id).status == "succeeded"
     assert queries.payment_side(Order.objects.get()) == "refunded"
     assert shop.balances() == RETURNED
@@ -82,8 +83,10 @@ def test_lines_are_refunded_by_unit_with_their_tax_and_remainder(shop: Shop) -> 
 def test_units_whose_refund_failed_are_worth_what_is_left_of_the_line(shop: Shop) -> None:
     lines = [baskets.Line(sku="a", description="A", quantity=3, unit_price="0.34")]
     # 1.02 in three; with 3 units of 0.34 nothing rounds, so take a line that does.
-    lines = [*lines, baskets.Line(sku="b", description="B", quantity=7, unit_price="0.10",
-                                     tax_rate="19")]  # fmt: skip
+    lines = [
+        *lines,
+        baskets.Line(sku="b", description="B", quantity=7, unit_price="0.10", tax_rate="19"),
+    ]
     payment = shop.paid("tok_refund_fails_later", lines=lines)
     first = refund_lines(shop, payment.order_id, {2: 2})
     second = refund_lines(shop, payment.order_id, {2: 4})
@@ -165,10 +168,12 @@ def test_refunds_made_at_once_never_exceed_what_is_left(shop: Shop) -> None:
         try:
             groups[number % several].wait(
                 lambda: refunding.open_refund(
-                    refund_id=refund_id, payment_id=payment.id, amount=Money(300, "EUR"),
+                    refund_id=refund_id,
+                    payment_id=payment.id,
+                    amount=Money(300, "EUR"),
                     now=clock.now(),
                 )
-            )  # fmt: skip
+            )
         except refunding.RefundTooHigh:
             return False
         return True
@@ -200,10 +205,12 @@ def test_units_refunded_at_once_never_exceed_the_line(shop: Shop) -> None:
         try:
             groups[number % several].wait(
                 lambda: refunding_lines.refund_lines(
-                    order_id=payment.order_id, quantities={1: 1}, refund_id=refund_id,
+                    order_id=payment.order_id,
+                    quantities={1: 1},
+                    refund_id=refund_id,
                     now=clock.now(),
                 )
-            )  # fmt: skip
+            )
         except refunding_lines.TooManyUnits:
             return False
         return True
@@ -248,17 +255,17 @@ def test_a_pending_refund_stays_reserved_until_it_succeeds(shop: Shop) -> None:
     refund_id = shop.refund(payment, 400)
     shop.run_jobs(rounds=2)
     payment = shop.fresh(payment)
-    assert (payment.status, payment.refunded_minor, payment.reserved_minor) == (
-        "captured", 0, 400
-    )  # fmt: skip
+    assert (payment.status, payment.refunded_minor, payment.reserved_minor) == ("captured", 0, 400)
     assert shop.agrees()
 
     shop.provider.book.advance(86_400)
     shop.run_jobs()
     payment = shop.fresh(payment)
     assert (payment.status, payment.refunded_minor, payment.reserved_minor) == (
-        "partially_refunded", 400, 0
-    )  # fmt: skip
+        "partially_refunded",
+        400,
+        0,
+    )
     assert shop.refund_of(refund_id).status == "succeeded"
     assert shop.agrees()
 

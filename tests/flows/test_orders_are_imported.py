@@ -276,50 +276,122 @@ NOT_LISTED = "such rows are left out only if [unsellable] of the mapping lists t
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        (GOOD.replace("EUR", "EURO"), "line 3, money: 'EURO' is not an active ISO 4217 currency code or known asset"),
-        (GOOD.replace("EUR", "eur"), "line 3, money: 'eur' is not an active ISO 4217 currency code or known asset"),
+        (
+            GOOD.replace("EUR", "EURO"),
+            "line 3, money: 'EURO' is not an active ISO 4217 currency code or known asset",
+        ),
+        (
+            GOOD.replace("EUR", "eur"),
+            "line 3, money: 'eur' is not an active ISO 4217 currency code or known asset",
+        ),
         (GOOD.replace("10.00", "10.005"), "line 3, price: '10.005' has 3 decimals; EUR has 2"),
-        (GOOD.replace("10.00", "10.0").replace("EUR", "JPY"), "line 3, price: '10.0' has 1 decimals; JPY has 0"),
+        (
+            GOOD.replace("10.00", "10.0").replace("EUR", "JPY"),
+            "line 3, price: '10.0' has 1 decimals; JPY has 0",
+        ),
         (GOOD.replace(",2,", ",-2,"), f"line 3, count: quantity not positive: '-2'; {NOT_LISTED}"),
         (GOOD.replace(",2,", ",0,"), f"line 3, count: quantity not positive: '0'; {NOT_LISTED}"),
         (GOOD.replace("10.00", "-1"), f"line 3, price: price not positive: '-1'; {NOT_LISTED}"),
         (GOOD.replace("10.00", "0"), f"line 3, price: price not positive: '0'; {NOT_LISTED}"),
         (GOOD.replace("Storm lantern", ""), f"line 3, text: description missing: ''; {NOT_LISTED}"),
         (GOOD.replace("LMP", ""), f"line 3, code: sku missing: ''; {NOT_LISTED}"),
-        (GOOD.replace("10.00", "1" + 30 * "0"), "line 3, price: an amount is at most 9,007,199,254,740,991 minor units in size"),
-        (GOOD.replace(",2,", ",1" + 30 * "0" + ","), "line 3, count: a quantity is a whole number from 1 to 1000000000, not 1000000000000000000000000000000"),
-        (GOOD.replace("10.00", "90000000000000.00"), "line 3, price: an amount is at most 9,007,199,254,740,991 minor units in size"),
-        (GOOD.replace("10.00", "NaN"), "line 3, price: 'NaN' is not a plain decimal number such as 12.30"),
-        (GOOD.replace("10.00", "1e400"), "line 3, price: '1e400' is not a plain decimal number such as 12.30"),
-        (GOOD.replace("10.00", "١٠"), "line 3, price: '١٠' is not a plain decimal number such as 12.30"),
-        (GOOD.replace("10.00", "1_0"), "line 3, price: '1_0' is not a plain decimal number such as 12.30"),
-        (GOOD.replace("10.00", '"1,000.00"'), "line 3, price: '1,000.00' is not a plain decimal number such as 12.30"),
-        (GOOD.replace("10.00", "=1+1"), "line 3, price: '=1+1' is not a plain decimal number such as 12.30"),
+        (
+            GOOD.replace("10.00", "1" + 30 * "0"),
+            "line 3, price: an amount is at most 9,007,199,254,740,991 minor units in size",
+        ),
+        (
+            GOOD.replace(",2,", ",1" + 30 * "0" + ","),
+            "line 3, count: a quantity is a whole number from 1 to 1000000000, not 1000000000000000000000000000000",
+        ),
+        (
+            GOOD.replace("10.00", "90000000000000.00"),
+            "line 3, price: an amount is at most 9,007,199,254,740,991 minor units in size",
+        ),
+        (
+            GOOD.replace("10.00", "NaN"),
+            "line 3, price: 'NaN' is not a plain decimal number such as 12.30",
+        ),
+        (
+            GOOD.replace("10.00", "1e400"),
+            "line 3, price: '1e400' is not a plain decimal number such as 12.30",
+        ),
+        (
+            GOOD.replace("10.00", "١٠"),
+            "line 3, price: '١٠' is not a plain decimal number such as 12.30",
+        ),
+        (
+            GOOD.replace("10.00", "1_0"),
+            "line 3, price: '1_0' is not a plain decimal number such as 12.30",
+        ),
+        (
+            GOOD.replace("10.00", '"1,000.00"'),
+            "line 3, price: '1,000.00' is not a plain decimal number such as 12.30",
+        ),
+        (
+            GOOD.replace("10.00", "=1+1"),
+            "line 3, price: '=1+1' is not a plain decimal number such as 12.30",
+        ),
         (GOOD.replace(",2,", ",٢,"), "line 3, count: '٢' is not a whole number such as 12"),
         (GOOD.replace(",2,", ",²,"), "line 3, count: '²' is not a whole number such as 12"),
         (GOOD.replace(",2,", ",1.5,"), "line 3, count: '1.5' is not a whole number such as 12"),
         (GOOD.replace(",2,", ",,"), "line 3, count: '' is not a whole number such as 12"),
-        (GOOD.replace(",19,", ",19 %,"), "line 3, tax: '19 %' is not a percentage such as 19 or 5.5"),
+        (
+            GOOD.replace(",19,", ",19 %,"),
+            "line 3, tax: '19 %' is not a percentage such as 19 or 5.5",
+        ),
         (GOOD.replace(",19,", ",101,"), "line 3, tax: '101' is not a percentage such as 19 or 5.5"),
-        (GOOD.replace("2026-03-01", "2026-02-30"), "line 3, when: '2026-02-30 10:00' is not a time written as %Y-%m-%d %H:%M"),
-        (GOOD.replace("2026-03-01", "٢026-03-01"), "line 3, when: '٢026-03-01 10:00' is not a time written as %Y-%m-%d %H:%M"),
-        (GOOD.replace("2026-03-01 10:00", "2026-03-29 02:30"), "line 3, when: '2026-03-29 02:30' does not exist in Europe/Berlin: clocks were put forward"),
-        (GOOD.replace("Storm lantern", "4242 4242 4242 4242"), "line 3, text: this looks like a card number, which is never stored"),
-        (GOOD.replace("10.00", "4242424242424242"), "line 3, price: this looks like a card number, which is never stored"),
-        (GOOD.replace("A-1", "4242-4242-4242-4242"), "line 3, number: this looks like a card number, which is never stored"),
-        (GOOD.replace("A-1", ""), "line 3, number: there is no invoice number: 1 to 120 printable letters, no blanks around"),
-        (GOOD.replace("A-1", " A-1"), "line 3, number: ' A-1' is none: 1 to 120 printable letters, no blanks around"),
+        (
+            GOOD.replace("2026-03-01", "2026-02-30"),
+            "line 3, when: '2026-02-30 10:00' is not a time written as %Y-%m-%d %H:%M",
+        ),
+        (
+            GOOD.replace("2026-03-01", "٢026-03-01"),
+            "line 3, when: '٢026-03-01 10:00' is not a time written as %Y-%m-%d %H:%M",
+        ),
+        (
+            GOOD.replace("2026-03-01 10:00", "2026-03-29 02:30"),
+            "line 3, when: '2026-03-29 02:30' does not exist in Europe/Berlin: clocks were put forward",
+        ),
+        (
+            GOOD.replace("Storm lantern", "4242 4242 4242 4242"),
+            "line 3, text: this looks like a card number, which is never stored",
+        ),
+        (
+            GOOD.replace("10.00", "4242424242424242"),
+            "line 3, price: this looks like a card number, which is never stored",
+        ),
+        (
+            GOOD.replace("A-1", "4242-4242-4242-4242"),
+            "line 3, number: this looks like a card number, which is never stored",
+        ),
+        (
+            GOOD.replace("A-1", ""),
+            "line 3, number: there is no invoice number: 1 to 120 printable letters, no blanks around",
+        ),
+        (
+            GOOD.replace("A-1", " A-1"),
+            "line 3, number: ' A-1' is none: 1 to 120 printable letters, no blanks around",
+        ),
         (GOOD.replace("Storm", 300 * "x"), "line 3, text: a text of at most 300 letters"),
         (GOOD.replace("EUR", "GBP"), "line 3, money: 'GBP', but line 2 of this invoice has 'EUR'"),
         (GOOD.replace("c-1", "c-2"), "line 3, who: 'c-2', but line 2 of this invoice has 'c-1'"),
         (GOOD.replace(",c-1", ""), "line 3: 9 columns where the header has 10"),
         (GOOD.replace("c-1", "c-1,x"), "line 3: 11 columns where the header has 10"),
-        (GOOD.replace("Storm lantern", '"Storm lantern'), "line 3: a quote that is opened here is never closed"),
-        (GOOD.replace("lantern", "lan\0tern"), "line 3: a NUL byte; perhaps this is UTF-16: save the file as UTF-8"),
-        (GOOD.replace("c-1\n", "c-"), "line 3: the last line has no line end: was the file cut off?"),
+        (
+            GOOD.replace("Storm lantern", '"Storm lantern'),
+            "line 3: a quote that is opened here is never closed",
+        ),
+        (
+            GOOD.replace("lantern", "lan\0tern"),
+            "line 3: a NUL byte; perhaps this is UTF-16: save the file as UTF-8",
+        ),
+        (
+            GOOD.replace("c-1\n", "c-"),
+            "line 3: the last line has no line end: was the file cut off?",
+        ),
     ],
     ids=lambda value: "" if value.startswith("line") else None,
-)  # fmt: skip
+)
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_bad_row_is_told_by_its_line_and_nothing_changes(
     database: Database, tmp_path: Path, row: str, expected: str

@@ -60,11 +60,16 @@ def parsed() -> Rules:
 def order(number: int, **told: Any) -> placing.NewOrder:
     return placing.NewOrder(
         **{
-            "reference": f"web-{number}", "currency": "EUR", "lines": (PEN, BOOK),
-            "idempotency_key": f"key-{number}", "placed_at": datetime(2026, 4, 1, tzinfo=UTC),
-            "provider_account": ACCOUNT, "method": "tok_visa", **told,
+            "reference": f"web-{number}",
+            "currency": "EUR",
+            "lines": (PEN, BOOK),
+            "idempotency_key": f"key-{number}",
+            "placed_at": datetime(2026, 4, 1, tzinfo=UTC),
+            "provider_account": ACCOUNT,
+            "method": "tok_visa",
+            **told,
         }
-    )  # fmt: skip
+    )
 
 
 def place(new: placing.NewOrder) -> Order:
@@ -136,8 +141,9 @@ def test_the_quote_is_what_the_order_costs(shop: Shop) -> None:
     quote = quoting.quote(new.basket(), at=new.placed_at, rules=parsed())
     placed = place(new)
     assert (placed.total_minor, placed.tax_minor) == (
-        quote.total.amount_minor, quote.tax.amount_minor,
-    )  # fmt: skip
+        quote.total.amount_minor,
+        quote.tax.amount_minor,
+    )
 
 
 def test_a_coupon_is_good_for_its_limit_and_a_repeat_uses_none(shop: Shop) -> None:
@@ -185,8 +191,13 @@ def test_refunds_by_lines_add_up_to_the_order_to_the_unit_and_by_rate(shop: Shop
     placed = place(order(1, coupons=("SPRING",)))
     shop.run_jobs()
     steps: list[dict[int, int]] = [
-        {1: 1}, {2: 3, 1: 1}, {2: 1}, {1: 2, 2: 2}, {3: 1}, {1: 1, 2: 1},
-    ]  # fmt: skip
+        {1: 1},
+        {2: 3, 1: 1},
+        {2: 1},
+        {1: 2, 2: 2},
+        {3: 1},
+        {1: 1, 2: 1},
+    ]
     for step in steps:
         give_back(placed.id, step)
         shop.run_jobs()

@@ -203,8 +203,11 @@ def test_outcomes_are_counted(database: Database) -> None:
         ("nobody", "dead"): 1,
     }
     assert depth() == {
-        ("bad", "delayed"): 1, ("wrong", "dead"): 1, ("slow", "delayed"): 1, ("nobody", "dead"): 1
-    }  # fmt: skip
+        ("bad", "delayed"): 1,
+        ("wrong", "dead"): 1,
+        ("slow", "delayed"): 1,
+        ("nobody", "dead"): 1,
+    }
     errors_told = dict(Job.objects.values_list("name", "last_error"))
     assert errors_told == {
         "bad": "Conflict: not yet",

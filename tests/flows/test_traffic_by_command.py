@@ -31,8 +31,14 @@ def test_it_takes_neither_django_nor_what_reads_the_options_of_other_commands(
         "import sys; from bursar import cli\n"
         "try: cli.main()\n"
         "except SystemExit as end: print(end.code, sys.modules.keys() & {'django', 'typer', 'pydantic'})",
-        "traffic", str(log), "--only", "addresses", "--json", str(tmp_path / "a.json"), "--quiet",
-    )  # fmt: skip
+        "traffic",
+        str(log),
+        "--only",
+        "addresses",
+        "--json",
+        str(tmp_path / "a.json"),
+        "--quiet",
+    )
     assert told == ["0 set()"]
 
 
@@ -48,13 +54,21 @@ def test_it_is_among_the_commands_of_bursar(capfd: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [([], "required: FILE"), (["merge"], "bursar traffic merge: error"), (["read"], "bursar traffic: error"),
-     (["--top", "0", "a"], "'0' is no number from 1 to 100,000"), (["--tpo", "3", "a"], "--tpo"),
-     (["--processes", "257", "a"], "'257' is no number from 1 to 256")],
-)  # fmt: skip
+    [
+        ([], "required: FILE"),
+        (["merge"], "bursar traffic merge: error"),
+        (["read"], "bursar traffic: error"),
+        (["--top", "0", "a"], "'0' is no number from 1 to 100,000"),
+        (["--tpo", "3", "a"], "--tpo"),
+        (["--processes", "257", "a"], "'257' is no number from 1 to 256"),
+    ],
+)
 def test_words_that_mean_nothing_end_it_with_code_2(
-    words: list[str], expected: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:  # fmt: skip
+    words: list[str],
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr(sys, "argv", ["bursar", "traffic", *words])
     with pytest.raises(SystemExit) as left:
         cli.main()
@@ -66,8 +80,11 @@ def test_a_file_named_merge_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "merge").write_text(LINE)
     done = subprocess.run(
         [sys.executable, "-m", "bursar", "traffic", "read", "merge", "--csv", "-"],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "192.0.2.1" in done.stdout
 
 
@@ -76,9 +93,17 @@ def test_it_ends_quietly_when_nobody_reads_on(tmp_path: Path) -> None:
         "".join(LINE.replace(".1 ", f".{n % 250} ").replace("/ ", f"/{n} ") for n in range(20_000))
     )
     done = subprocess.run(
-        ["sh", "-c", '"$0" -m bursar traffic a.log --top 20000 --csv - | head -c 10; echo', sys.executable],
-        cwd=tmp_path, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [
+            "sh",
+            "-c",
+            '"$0" -m bursar traffic a.log --top 20000 --csv - | head -c 10; echo',
+            sys.executable,
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert len(done.stdout) == 11
     assert done.stderr == ""
 
@@ -88,8 +113,10 @@ def test_what_it_says_is_all_written_whatever_its_exit_code(tmp_path: Path) -> N
     log.write_bytes(gzip.compress(LINE.encode() * 50_000, 0)[:-600])
     done = subprocess.run(
         [sys.executable, "-m", "bursar", "traffic", str(log), "--quiet"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 4
     assert "192.0.2.1" in done.stdout
     assert "INCOMPLETE" in done.stdout

@@ -42,9 +42,10 @@ def test_a_provider_that_can_neither_repeat_nor_tell_leaves_it_to_a_person(
     assert depth() == {}
 
     # Nothing may be tried anew while it stands.
-    assert commit(
-        lambda: charging.intend(payment_id=payment.id, attempt_id="att_2", now=clock.now())
-    ) is None  # fmt: skip
+    assert (
+        commit(lambda: charging.intend(payment_id=payment.id, attempt_id="att_2", now=clock.now()))
+        is None
+    )
     with pytest.raises(charging.NotCancelable, match=r"is being collected \(unknown\)"):
         commit(lambda: charging.cancel(payment_id=payment.id, now=clock.now()))
 

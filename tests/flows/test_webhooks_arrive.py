@@ -185,9 +185,13 @@ def test_a_body_that_was_pruned_or_makes_no_sense_is_a_dead_letter(shop: Shop) -
     for number, body in enumerate((b"{}", b"pruned")):
         named = WebhookEvent(event_id=f"evt_{number}", type=event.type)
         receive = partial(
-            inbox.receive, provider_account=ACCOUNT, event=named, body=body,
-            raw_id=ids.new(ids.BODY), now=now,
-        )  # fmt: skip
+            inbox.receive,
+            provider_account=ACCOUNT,
+            event=named,
+            body=body,
+            raw_id=ids.new(ids.BODY),
+            now=now,
+        )
         commit(receive)
     commit(lambda: models.RawBody.objects.filter(body=b"pruned").delete())
     assert shop.run_jobs(rounds=1) == {("webhook", "dead"): 2}

@@ -85,11 +85,16 @@ class Book:
         amount, currency = int(form["amount"]), form["currency"]
         if amount < 1:
             raise invalid("parameter_invalid_integer", param="amount")
-        made = self._new("pi", shapes.intent, amount=amount, currency=currency,
-                         capture_method=form.get("capture_method", "automatic"),
-                         status="requires_payment_method",
-                         metadata=dict(form.get("metadata", {})),
-                         payment_method_options=form.get("payment_method_options", {}))  # fmt: skip
+        made = self._new(
+            "pi",
+            shapes.intent,
+            amount=amount,
+            currency=currency,
+            capture_method=form.get("capture_method", "automatic"),
+            status="requires_payment_method",
+            metadata=dict(form.get("metadata", {})),
+            payment_method_options=form.get("payment_method_options", {}),
+        )
         if form.get("confirm") == "true":
             self._confirm(made, form.get("payment_method", ""))
         return made
@@ -100,9 +105,11 @@ class Book:
             raise invalid("resource_missing", param="payment_method")
         if decline := DECLINED.get(method):
             made["last_payment_error"] = {
-                "type": "card_error", "code": "card_declined", "decline_code": decline,
+                "type": "card_error",
+                "code": "card_declined",
+                "decline_code": decline,
                 "message": "Your card was declined.",
-            }  # fmt: skip
+            }
             self.tell("payment_intent.payment_failed", made)
             problem = made["last_payment_error"]
             raise Refused(402, {"error": {**problem, "payment_intent": made}})
@@ -120,9 +127,16 @@ class Book:
     def approve(self, made: Json) -> None:
         """The bank says yes."""
         multi = made.get("payment_method_options", {}).get("card", {}).get("request_multicapture")
-        charge = self._new("ch", shapes.charge, amount=made["amount"], currency=made["currency"],
-                           payment_intent=made["id"], metadata=made["metadata"],
-                           status="succeeded", x_multicapture=bool(multi))  # fmt: skip
+        charge = self._new(
+            "ch",
+            shapes.charge,
+            amount=made["amount"],
+            currency=made["currency"],
+            payment_intent=made["id"],
+            metadata=made["metadata"],
+            status="succeeded",
+            x_multicapture=bool(multi),
+        )
         made.update(latest_charge=charge["id"], next_action=None)
         if made["capture_method"] == "manual":
             made.update(status="requires_capture", amount_capturable=made["amount"])
@@ -171,8 +185,12 @@ class Book:
             made.update(status="succeeded", amount_capturable=0)
             self.tell("payment_intent.succeeded", made)
         else:
-            made.update(status="canceled", amount_capturable=0, canceled_at=self.now,
-                        cancellation_reason=reason)  # fmt: skip
+            made.update(
+                status="canceled",
+                amount_capturable=0,
+                canceled_at=self.now,
+                cancellation_reason=reason,
+            )
             self.tell("payment_intent.canceled", made)
         return made
 
@@ -182,9 +200,15 @@ class Book:
         if approve:
             self.approve(made)
         else:
-            made.update(status="requires_payment_method", next_action=None, last_payment_error={
-                "type": "card_error", "code": "payment_intent_authentication_failure",
-                "message": "refused"})  # fmt: skip
+            made.update(
+                status="requires_payment_method",
+                next_action=None,
+                last_payment_error={
+                    "type": "card_error",
+                    "code": "payment_intent_authentication_failure",
+                    "message": "refused",
+                },
+            )
             self.tell("payment_intent.payment_failed", made)
         return made
 
@@ -193,11 +217,16 @@ class Book:
     def create_session(self, form: Json) -> Json:
         [item] = form["line_items"].values()
         price = item["price_data"]
-        made = self._new("cs", shapes.session, amount_total=int(price["unit_amount"]),
-                         currency=price["currency"], metadata=dict(form.get("metadata", {})),
-                         success_url=form.get("success_url", ""),
-                         client_reference_id=form.get("client_reference_id"),
-                         x_intent=form["payment_intent_data"])  # fmt: skip
+        made = self._new(
+            "cs",
+            shapes.session,
+            amount_total=int(price["unit_amount"]),
+            currency=price["currency"],
+            metadata=dict(form.get("metadata", {})),
+            success_url=form.get("success_url", ""),
+            client_reference_id=form.get("client_reference_id"),
+            x_intent=form["payment_intent_data"],
+        )
         made["url"] = f"https://checkout.stripe.example/{made['id']}"
         return made
 
@@ -206,10 +235,14 @@ class Book:
         made = self.objects[id_]
         told = made["x_intent"]
         intent = self.objects.get(made["payment_intent"] or "") or self._new(
-            "pi", shapes.intent, amount=made["amount_total"], currency=made["currency"],
-            capture_method=told["capture_method"], status="requires_payment_method",
+            "pi",
+            shapes.intent,
+            amount=made["amount_total"],
+            currency=made["currency"],
+            capture_method=told["capture_method"],
+            status="requires_payment_method",
             metadata=dict(told["metadata"]),
-        )  # fmt: skip
+        )
         made["payment_intent"] = intent["id"]
         try:
             self._confirm(intent, method)
@@ -237,9 +270,16 @@ class Book:
             raise invalid("charge_already_refunded")
         if not 0 < amount <= left:
             raise invalid("amount_too_large", param="amount")
-        made = self._new("re", shapes.refund, amount=amount, currency=charge["currency"],
-                         charge=charge["id"], payment_intent=charge["payment_intent"],
-                         status="succeeded", metadata=dict(form.get("metadata", {})))  # fmt: skip
+        made = self._new(
+            "re",
+            shapes.refund,
+            amount=amount,
+            currency=charge["currency"],
+            charge=charge["id"],
+            payment_intent=charge["payment_intent"],
+            status="succeeded",
+            metadata=dict(form.get("metadata", {})),
+        )
         moved = self._move("refund", "refund", made["id"], charge["currency"], -amount, fee=0)
         made["balance_transaction"] = moved["id"]
         charge["amount_refunded"] += amount
@@ -252,8 +292,9 @@ class Book:
         """The buyer's bank sends it back."""
         made = self.objects[id_]
         made.update(status="failed", failure_reason="expired_or_canceled_card")
-        moved = self._move("refund_failure", "refund_failure", id_, made["currency"],
-                           made["amount"], fee=0)  # fmt: skip
+        moved = self._move(
+            "refund_failure", "refund_failure", id_, made["currency"], made["amount"], fee=0
+        )
         made["failure_balance_transaction"] = moved["id"]
         self.objects[made["charge"]]["amount_refunded"] -= made["amount"]
         self.tell("refund.failed", made)
@@ -271,12 +312,19 @@ class Book:
         """A buyer disputes what was captured and not given back."""
         charge = self.objects[charge_id]
         claimed = charge["amount_captured"] - charge["amount_refunded"]
-        made = self._new("dp", shapes.dispute, amount=claimed, currency=charge["currency"],
-                         charge=charge_id, payment_intent=charge["payment_intent"],
-                         status="needs_response")  # fmt: skip
+        made = self._new(
+            "dp",
+            shapes.dispute,
+            amount=claimed,
+            currency=charge["currency"],
+            charge=charge_id,
+            payment_intent=charge["payment_intent"],
+            status="needs_response",
+        )
         charge["disputed"] = True
-        moved = self._move("adjustment", "dispute", made["id"], charge["currency"], -claimed,
-                           fee=self.dispute_fee)  # fmt: skip
+        moved = self._move(
+            "adjustment", "dispute", made["id"], charge["currency"], -claimed, fee=self.dispute_fee
+        )
         made["balance_transactions"].append(moved)
         self.tell("charge.dispute.created", made)
         return made
@@ -295,8 +343,9 @@ class Book:
         made = self.objects[id_]
         made["status"] = "won" if won else "lost"
         if won:
-            moved = self._move("adjustment", "dispute_reversal", id_, made["currency"],
-                               made["amount"], fee=0)  # fmt: skip
+            moved = self._move(
+                "adjustment", "dispute_reversal", id_, made["currency"], made["amount"], fee=0
+            )
             made["balance_transactions"].append(moved)
         self.tell("charge.dispute.closed", made)
         return made
@@ -307,10 +356,16 @@ class Book:
         sums: Counter[str] = Counter()
         for one in self.moves:
             sums[one["currency"]] += one["net"]
-        available = [{"amount": amount, "currency": currency, "source_types": {"card": amount}}
-                     for currency, amount in sorted(sums.items())]  # fmt: skip
-        return {"object": "balance", "available": available, "livemode": False,
-                "pending": [{"amount": 0, "currency": "eur", "source_types": {}}]}  # fmt: skip
+        available = [
+            {"amount": amount, "currency": currency, "source_types": {"card": amount}}
+            for currency, amount in sorted(sums.items())
+        ]
+        return {
+            "object": "balance",
+            "available": available,
+            "livemode": False,
+            "pending": [{"amount": 0, "currency": "eur", "source_types": {}}],
+        }
 
     def pay_out(self) -> list[Json]:
         """Pay every positive balance out, and say which movements each payout holds."""
@@ -318,8 +373,9 @@ class Book:
         for part in self.balance()["available"]:
             amount, currency = part["amount"], part["currency"]
             if amount > 0:
-                payout = self._new("po", shapes.payout, amount=amount, currency=currency,
-                                   status="in_transit")  # fmt: skip
+                payout = self._new(
+                    "po", shapes.payout, amount=amount, currency=currency, status="in_transit"
+                )
                 for one in self.moves:
                     if one["currency"] == currency:
                         self.paid_out.setdefault(one["id"], payout["id"])
@@ -332,8 +388,16 @@ class Book:
                 made.append(payout)
         return made
 
-    def _move(self, kind: str, category: str, source: str, currency: str, amount: int, *,
-              fee: int | None = None) -> Json:  # fmt: skip
+    def _move(
+        self,
+        kind: str,
+        category: str,
+        source: str,
+        currency: str,
+        amount: int,
+        *,
+        fee: int | None = None,
+    ) -> Json:
         """Move *amount* of what the buyer pays in, in the balance's own currency."""
         rate = self.rates.get(currency) if currency != self.settlement else None
         settled = amount
@@ -347,11 +411,28 @@ class Book:
             fee -= fee % step
         return self._balance_move(kind, category, source, into, settled, fee, rate=rate)
 
-    def _balance_move(self, kind: str, category: str, source: str, currency: str, amount: int,
-                      fee: int, *, rate: str | None = None) -> Json:  # fmt: skip
-        moved = self._new("txn", shapes.move, type=kind, reporting_category=category,
-                          source=source, currency=currency, amount=amount, fee=fee,
-                          exchange_rate=None if rate is None else float(rate))  # fmt: skip
+    def _balance_move(
+        self,
+        kind: str,
+        category: str,
+        source: str,
+        currency: str,
+        amount: int,
+        fee: int,
+        *,
+        rate: str | None = None,
+    ) -> Json:
+        moved = self._new(
+            "txn",
+            shapes.move,
+            type=kind,
+            reporting_category=category,
+            source=source,
+            currency=currency,
+            amount=amount,
+            fee=fee,
+            exchange_rate=None if rate is None else float(rate),
+        )
         self.moves.append(moved)
         return moved
 
@@ -383,9 +464,13 @@ class Book:
         """Write the event that tells of an object as it is now."""
         told = self.shown(made, [])
         self.events.append(
-            shapes.event(id=f"evt_{next(self.numbers):08d}", type=kind, created=self.now,
-                         data={"object": told})
-        )  # fmt: skip
+            shapes.event(
+                id=f"evt_{next(self.numbers):08d}",
+                type=kind,
+                created=self.now,
+                data={"object": told},
+            )
+        )
 
     def _new(self, prefix: str, shape: Callable[..., Json], **told: Any) -> Json:
         made = shape(id=f"{prefix}_{next(self.numbers):08d}", created=self.now, **told)

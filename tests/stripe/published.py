@@ -75,8 +75,10 @@ def faults_of_request(method: str, path: str, told: Mapping[str, Any]) -> list[s
     judge = jsonschema_rs.validator_for(
         {**_nullable(schema), "components": _components(folder() / "stripe.com.json")}
     )
-    return [f"{'/'.join(map(str, e.instance_path))}: {e.message}"
-            for e in judge.iter_errors(_typed(told, schema))]  # fmt: skip
+    return [
+        f"{'/'.join(map(str, e.instance_path))}: {e.message}"
+        for e in judge.iter_errors(_typed(told, schema))
+    ]
 
 
 def _typed(told: Any, schema: Mapping[str, Any]) -> Any:

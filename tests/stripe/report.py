@@ -12,11 +12,23 @@ from tests.stripe.book import Book
 from tests.stripe.shapes import Json
 
 COLUMNS = (
-    "automatic_payout_id", "automatic_payout_effective_at_utc", "balance_transaction_id",
-    "created_utc", "available_on_utc", "currency", "gross", "fee", "net", "reporting_category",
-    "source_id", "description", "customer_facing_amount", "customer_facing_currency",
-    "charge_id", "payment_intent_id",
-)  # fmt: skip
+    "automatic_payout_id",
+    "automatic_payout_effective_at_utc",
+    "balance_transaction_id",
+    "created_utc",
+    "available_on_utc",
+    "currency",
+    "gross",
+    "fee",
+    "net",
+    "reporting_category",
+    "source_id",
+    "description",
+    "customer_facing_amount",
+    "customer_facing_currency",
+    "charge_id",
+    "payment_intent_id",
+)
 
 Row = dict[str, str]
 

@@ -27,9 +27,14 @@ SECRET = "whsec_stand_in"
 KEY = "sk_test_stand_in"
 HOOK_URL = "https://shop.example/hooks/stripe-eu"
 
-_KINDS = {"payment_intents": "payment_intent", "charges": "charge", "refunds": "refund",
-          "disputes": "dispute", "payouts": "payout", "balance_transactions":
-          "balance_transaction"}  # fmt: skip
+_KINDS = {
+    "payment_intents": "payment_intent",
+    "charges": "charge",
+    "refunds": "refund",
+    "disputes": "dispute",
+    "payouts": "payout",
+    "balance_transactions": "balance_transaction",
+}
 
 
 def application(book: Book) -> web.Application:
@@ -38,8 +43,9 @@ def application(book: Book) -> web.Application:
     app.add_routes(
         [
             web.post("/v1/payment_intents", _changing(lambda b, f, _: b.create_intent(f))),
-            web.post("/v1/payment_intents/{id}/capture",
-                     _changing(lambda b, f, i: b.capture(i, f))),
+            web.post(
+                "/v1/payment_intents/{id}/capture", _changing(lambda b, f, i: b.capture(i, f))
+            ),
             web.post("/v1/payment_intents/{id}/cancel", _changing(lambda b, _, i: b.cancel(i))),
             web.post("/v1/refunds", _changing(lambda b, f, _: b.create_refund(f))),
             web.post("/v1/disputes/{id}", _changing(lambda b, f, i: b.answer_dispute(i, f))),
@@ -57,7 +63,7 @@ def application(book: Book) -> web.Application:
             web.get("/control/report", _report),
             web.post("/control/pay_out", _pay_out),
         ]
-    )  # fmt: skip
+    )
     return app
 
 
@@ -163,8 +169,13 @@ async def _search(request: web.Request) -> web.Response:
     inner = [path.removeprefix("data.") for path in _expand(request)]
     found = [one for one in book.listed("payment_intent") if one["metadata"].get(name) == value]
     data = [book.shown(one, inner) for one in found]
-    body = {"object": "search_result", "data": data, "has_more": False, "next_page": None,
-            "url": request.path}  # fmt: skip
+    body = {
+        "object": "search_result",
+        "data": data,
+        "has_more": False,
+        "next_page": None,
+        "url": request.path,
+    }
     return _json(body)
 
 
@@ -173,14 +184,25 @@ async def _balance(request: web.Request) -> web.Response:
 
 
 async def _account(_request: web.Request) -> web.Response:
-    told = {"id": "acct_1", "object": "account", "charges_enabled": True,
-            "payouts_enabled": True, "default_currency": "eur"}  # fmt: skip
+    told = {
+        "id": "acct_1",
+        "object": "account",
+        "charges_enabled": True,
+        "payouts_enabled": True,
+        "default_currency": "eur",
+    }
     return _json(told)
 
 
 async def _endpoints(request: web.Request) -> web.Response:
-    endpoint = {"id": "we_1", "object": "webhook_endpoint", "url": HOOK_URL, "status": "enabled",
-                "enabled_events": ["payment_intent.succeeded"], "api_version": None}  # fmt: skip
+    endpoint = {
+        "id": "we_1",
+        "object": "webhook_endpoint",
+        "url": HOOK_URL,
+        "status": "enabled",
+        "enabled_events": ["payment_intent.succeeded"],
+        "api_version": None,
+    }
     return _json(shapes.page(request.path, [endpoint], has_more=False))
 
 
@@ -200,8 +222,14 @@ def deliveries(book: Book, *, after: int = 0, limit: int = 500, at: datetime) ->
     for position, event in enumerate(book.events[after : after + limit], start=after + 1):
         body = orjson.dumps(event)
         headers = {"Stripe-Signature": signing.sign([SECRET], body, at=at)}
-        made.append({"position": position, "event_id": event["id"], "headers": headers,
-                     "body": body.decode()})  # fmt: skip
+        made.append(
+            {
+                "position": position,
+                "event_id": event["id"],
+                "headers": headers,
+                "body": body.decode(),
+            }
+        )
     return made
 
 

@@ -89,9 +89,10 @@ def test_test_mode_reads_the_env_file_below_the_environment(
 
 HOOK = {"ALERT_WEBHOOK": "https://hooks.example/x", "ALERT_WEBHOOK_SECRET": f"whsec_{'A' * 32}"}
 MAIL = {
-    "ALERT_EMAILS": "a@b.example, c@d.example", "ALERT_EMAIL_FROM": "bursar@b.example",
+    "ALERT_EMAILS": "a@b.example, c@d.example",
+    "ALERT_EMAIL_FROM": "bursar@b.example",
     "SMTP_URL": "smtp://me:pw@mail.example",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,10 @@ def play(task: dict[str, Any], call: Callable[[list[int]], int], database: Datab
         answer = sum(each.result() for each in waiting)
     percent = quantiles(latencies, n=100)
     figures = {
-        "mean, ms": mean(latencies), "P50, ms": percent[49], "P99, ms": percent[98],
-        "aggregations": database.calls, "hit rate, %": 100 - 100 * database.calls / task["calls"],
-    }  # fmt: skip
+        "mean, ms": mean(latencies),
+        "P50, ms": percent[49],
+        "P99, ms": percent[98],
+        "aggregations": database.calls,
+        "hit rate, %": 100 - 100 * database.calls / task["calls"],
+    }
     print(json.dumps({"answer": answer, "figures": figures}))

@@ -16,13 +16,19 @@ SCENE = Scene(
     },
     tasks={
         "20 APIs, 5 of them blocking": {
-            "profile": "guide", "count": 20, "blocking": 5, "rounds": 1_500_000,
+            "profile": "guide",
+            "count": 20,
+            "blocking": 5,
+            "rounds": 1_500_000,
         },
     },
     quick={
         "20 APIs ten times as fast, 5 of them blocking": {
-            "profile": "quick", "count": 20, "blocking": 5, "rounds": 150_000,
+            "profile": "quick",
+            "count": 20,
+            "blocking": 5,
+            "rounds": 150_000,
         },
     },
     setup=apis,
-)  # fmt: skip
+)

@@ -17,10 +17,16 @@ def arriving(task: Mapping[str, int]) -> Iterator[tuple[int, str, int]]:
         yield kept, STATES[kept % 7 % 4], kept % 28
 
 
-def tell(counts: Mapping[str, int], groups: Mapping[tuple[str, int], Sequence[int] | int],
-         seconds: float, count: int) -> None:  # fmt: skip
+def tell(
+    counts: Mapping[str, int],
+    groups: Mapping[tuple[str, int], Sequence[int] | int],
+    seconds: float,
+    count: int,
+) -> None:
     """Print the result: orders by state, and the size of each group."""
-    sizes = {f"{state} {day}": size if isinstance(size, int) else len(size)
-             for (state, day), size in groups.items()}  # fmt: skip
+    sizes = {
+        f"{state} {day}": size if isinstance(size, int) else len(size)
+        for (state, day), size in groups.items()
+    }
     answer = [sorted(counts.items()), sum(sizes.values()), len(sizes), max(sizes.values())]
     print(json.dumps({"answer": answer, "figures": {"us an order": 1e6 * seconds / count}}))

@@ -31,9 +31,18 @@ def files(task: Task) -> Iterator[Task]:
 def _row(number: int) -> list[str]:
     price = f"{1 + number % 90}.{number % 100:02}"
     return [
-        f"INV-{number:07}", "02/03/2026 10:00", "customer-001", "Germany", "EUR", "MUG", "A mug",
-        str(1 + number % 5), price, "0", "tok_visa",
-    ]  # fmt: skip
+        f"INV-{number:07}",
+        "02/03/2026 10:00",
+        "customer-001",
+        "Germany",
+        "EUR",
+        "MUG",
+        "A mug",
+        str(1 + number % 5),
+        price,
+        "0",
+        "tok_visa",
+    ]
 
 
 def _write(path: Path, rows: list[list[str]]) -> None:

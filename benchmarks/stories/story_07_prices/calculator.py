@@ -10,9 +10,15 @@ from bursar.pricing import calculator, rounding, rules
 from bursar.pricing.baskets import Basket, Line
 
 MUTANTS = (
-    "half up", "rounded down", "tax of one unit", "negative price", "quantity zero", "whole rates",
-    "float", "one unit too few",
-)  # fmt: skip
+    "half up",
+    "rounded down",
+    "tax of one unit",
+    "negative price",
+    "quantity zero",
+    "whole rates",
+    "float",
+    "one unit too few",
+)
 _PLANTED = os.environ.get("MUTANT", "")
 _RULES = rules.parse(
     '[rounding]\nhalf = "half_up"\n' if _PLANTED == "half up" else "", name="story"

@@ -23,15 +23,26 @@ def judge(task: str, name: str, *also: str) -> None:
     planted = MUTANTS[: json.loads(task)["mutants"]]
     caught = sum(" failed" in _run(file, mutant) for mutant in planted)
     figures = {
-        f"of {len(planted)} mistakes caught": caught, "lines of tests": sum(lines_of(file.with_name(each)) for each in (name, *also)),
+        f"of {len(planted)} mistakes caught": caught,
+        "lines of tests": sum(lines_of(file.with_name(each)) for each in (name, *also)),
         "seconds, all tests": seconds,
-    }  # fmt: skip
+    }
     print(json.dumps({"answer": cases, "figures": figures}))
 
 
 def _run(file: Path, mutant: str) -> str:
-    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider",
-               "-c", os.devnull, f"--rootdir={file.parent}", str(file)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-v",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        os.devnull,
+        f"--rootdir={file.parent}",
+        str(file),
+    ]
     env = {**os.environ, "MUTANT": mutant, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = subprocess.run(
         command, env=env, capture_output=True, text=True, check=False, timeout=120

@@ -27,26 +27,46 @@ def _fill() -> None:
     ProviderAccount.objects.create(name="eu", provider="sandbox", created_at=now)
     Order.objects.bulk_create(
         Order(
-            id=f"ord_{n:08}", reference=f"R-{n}", currency="EUR", total_minor=100 + n, tax_minor=0,
-            idempotency_key=f"k{n}", fingerprint="f", placed_at=now, created_at=now,
+            id=f"ord_{n:08}",
+            reference=f"R-{n}",
+            currency="EUR",
+            total_minor=100 + n,
+            tax_minor=0,
+            idempotency_key=f"k{n}",
+            fingerprint="f",
+            placed_at=now,
+            created_at=now,
         )
         for n in numbers
-    )  # fmt: skip
+    )
     OrderLine.objects.bulk_create(
         OrderLine(
-            order_id=f"ord_{n:08}", position=1, quantity=1, unit_price="1", net_minor=100 + n,
-            tax_minor=0, gross_minor=100 + n,
+            order_id=f"ord_{n:08}",
+            position=1,
+            quantity=1,
+            unit_price="1",
+            net_minor=100 + n,
+            tax_minor=0,
+            gross_minor=100 + n,
         )
         for n in numbers
-    )  # fmt: skip
+    )
     Payment.objects.bulk_create(
         Payment(
-            id=f"pay_{n:08}", order_id=f"ord_{n:08}", provider_account_id="eu", currency="EUR",
-            amount_minor=100 + n, tax_minor=0, captured_minor=100 + n, status="captured",
-            method="m", created_at=now, updated_at=now,
+            id=f"pay_{n:08}",
+            order_id=f"ord_{n:08}",
+            provider_account_id="eu",
+            currency="EUR",
+            amount_minor=100 + n,
+            tax_minor=0,
+            captured_minor=100 + n,
+            status="captured",
+            method="m",
+            created_at=now,
+            updated_at=now,
         )
         for n in numbers
-    )  # fmt: skip
+    )
 
 
 if __name__ == "__main__":

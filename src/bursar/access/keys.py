@@ -88,14 +88,23 @@ def create(
     wanted = roles.check_scopes(scopes)
     fields.check_text("name", name, 80, required=True)
     ApiKey.objects.create(
-        id=key_id, name=name, digest=_digest(token), hint=f"{token[:11]}...{token[-4:]}",
-        mode=settings.current.mode.value, scopes=wanted, created_at=now, created_by=auditing.actor(),
-        expires_at=None if life is None else now + life, replaces_id=replaces,
-    )  # fmt: skip
+        id=key_id,
+        name=name,
+        digest=_digest(token),
+        hint=f"{token[:11]}...{token[-4:]}",
+        mode=settings.current.mode.value,
+        scopes=wanted,
+        created_at=now,
+        created_by=auditing.actor(),
+        expires_at=None if life is None else now + life,
+        replaces_id=replaces,
+    )
     auditing.write(
-        action="key.create", subject=key_id, now=now,
+        action="key.create",
+        subject=key_id,
+        now=now,
         after={"name": name, "scopes": wanted, "replaces": replaces},
-    )  # fmt: skip
+    )
     return Made(id=key_id, token=token)
 
 
@@ -109,16 +118,24 @@ def rotate(*, key_id: str, new_id: str, token: str, overlap: timedelta, now: dat
     old = _living(key_id, now)
     life = None if old.expires_at is None else old.expires_at - old.created_at
     made = create(
-        key_id=new_id, token=token, name=old.name, scopes=old.scopes, now=now, life=life,
+        key_id=new_id,
+        token=token,
+        name=old.name,
+        scopes=old.scopes,
+        now=now,
+        life=life,
         replaces=key_id,
-    )  # fmt: skip
+    )
     ends = now + overlap
     if old.expires_at is None or old.expires_at > ends:
         ApiKey.objects.filter(id=key_id).update(expires_at=ends)
         auditing.write(
-            action="key.rotate", subject=key_id, now=now,
-            before={"expires_at": _told(old.expires_at)}, after={"expires_at": _told(ends)},
-        )  # fmt: skip
+            action="key.rotate",
+            subject=key_id,
+            now=now,
+            before={"expires_at": _told(old.expires_at)},
+            after={"expires_at": _told(ends)},
+        )
     return made
 
 

@@ -89,9 +89,12 @@ def add(*, email: str, name: str, role: str, password_hash: str, now: datetime) 
     if Person.objects.filter(email=email).exists():
         raise PersonExists(f"{email} signs in already")
     person = Person.objects.create(
-        email=email, name=name, role=roles.role_of(role).value, password=password_hash,
+        email=email,
+        name=name,
+        role=roles.role_of(role).value,
+        password=password_hash,
         created_at=now,
-    )  # fmt: skip
+    )
     auditing.write(action="person.add", subject=email, now=now, after={"name": name, "role": role})
     return person
 
@@ -146,9 +149,11 @@ def failed(*, email: str, now: datetime) -> None:
     if beyond >= 0:
         person.locked_until = now + min(LOCK_FIRST * 2 ** min(beyond, 10), LOCK_MAX)
         auditing.write(
-            action="person.lock", subject=email, now=now,
+            action="person.lock",
+            subject=email,
+            now=now,
             after={"failures": person.failures, "until": person.locked_until.isoformat()},
-        )  # fmt: skip
+        )
     person.save(update_fields=["failures", "locked_until"])
 
 

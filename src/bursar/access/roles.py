@@ -42,10 +42,17 @@ SOURCES_WRITE = "sources:write"
 
 _SEE: Final = frozenset(
     {
-        ORDERS_READ, PAYMENTS_READ, REFUNDS_READ, REVIEWS_READ, ACCOUNTS_READ, EVENTS_READ,
-        LEDGER_READ, JOBS_READ, DASHBOARD_READ,
+        ORDERS_READ,
+        PAYMENTS_READ,
+        REFUNDS_READ,
+        REVIEWS_READ,
+        ACCOUNTS_READ,
+        EVENTS_READ,
+        LEDGER_READ,
+        JOBS_READ,
+        DASHBOARD_READ,
     }
-)  # fmt: skip
+)
 
 SCOPES_OF: Final[dict[Role, frozenset[str]]] = {
     Role.VIEWER: _SEE,
@@ -64,14 +71,25 @@ SCOPES_OF: Final[dict[Role, frozenset[str]]] = {
     },
 }
 SCOPES_OF[Role.ADMIN] = frozenset().union(*SCOPES_OF.values()) | {
-    PEOPLE_READ, PEOPLE_WRITE,
-}  # fmt: skip
+    PEOPLE_READ,
+    PEOPLE_WRITE,
+}
 
 #: What an API key may be given: what the public API serves, and its metrics.
 KEY_SCOPES: Final = (
-    ORDERS_READ, ORDERS_WRITE, PAYMENTS_READ, PAYMENTS_WRITE, REFUNDS_READ, REFUNDS_WRITE,
-    REVIEWS_READ, REVIEWS_WRITE, ACCOUNTS_READ, EVENTS_READ, METRICS_READ, DASHBOARD_READ,
-)  # fmt: skip
+    ORDERS_READ,
+    ORDERS_WRITE,
+    PAYMENTS_READ,
+    PAYMENTS_WRITE,
+    REFUNDS_READ,
+    REFUNDS_WRITE,
+    REVIEWS_READ,
+    REVIEWS_WRITE,
+    ACCOUNTS_READ,
+    EVENTS_READ,
+    METRICS_READ,
+    DASHBOARD_READ,
+)
 
 
 class UnknownScope(errors.ValidationError):

@@ -73,8 +73,9 @@ def forget(*, email: str, now: datetime) -> None:
     groupcommit.require_transaction()
     devices = TOTPDevice.objects.filter(user__email=email.strip().lower())
     if devices.delete()[0]:
-        auditing.write(action="person.second_factor", subject=email, now=now,
-                       after={"set_up": False})  # fmt: skip
+        auditing.write(
+            action="person.second_factor", subject=email, now=now, after={"set_up": False}
+        )
 
 
 def picture(address: str) -> str:

@@ -60,9 +60,15 @@ class Share:
 
 
 def finish(
-    plan: Plan, top: int, runs: Sequence[Run], spills: Mapping[int, Spill], share: tuple[int, int],
-    *, again: bool = False, see: See = _unseen,
-) -> Share:  # fmt: skip
+    plan: Plan,
+    top: int,
+    runs: Sequence[Run],
+    spills: Mapping[int, Spill],
+    share: tuple[int, int],
+    *,
+    again: bool = False,
+    see: See = _unseen,
+) -> Share:
     """
     Bring share i of n of the keys of all tables together; *see* is shown every row.
 
@@ -139,8 +145,9 @@ def _numbers(rows: Rows) -> Sequence[Words]:
 
 
 _COLUMNS: Mapping[str, Columns] = {
-    **clients.COLUMNS, **dict.fromkeys(NUMBERS, _numbers),
-}  # fmt: skip
+    **clients.COLUMNS,
+    **dict.fromkeys(NUMBERS, _numbers),
+}
 
 
 class _Folding:
@@ -173,9 +180,12 @@ class _Moving:
     def __init__(self, plan: Plan, spill: Spill) -> None:
         self._spill = spill
         self._clients = clients.counting(
-            spill, measures=_measures(plan, clients.V6), maxima=MAXIMA, slot_bits=_MOVED_SLOT_BITS,
+            spill,
+            measures=_measures(plan, clients.V6),
+            maxima=MAXIMA,
+            slot_bits=_MOVED_SLOT_BITS,
             rows_max=_MOVED_ROWS_MAX,
-        )  # fmt: skip
+        )
 
     def left(self, parts: Iterator[Rows], name: str, see: See) -> Iterator[Rows]:
         """Yield those of a table of addresses that stay where they are; *see* is shown the others."""

@@ -265,8 +265,15 @@ class Counting:
         once: Sequence[Any] = _ONCE
         if not self.plan.requests_only:
             good = kept[index]  # of other lines nothing is known but that they came
-            once = [_ONCE[0], *(np.where(good, value[index], records.NONE)
-                    if isinstance(value, np.ndarray) else value for value in seen.measures[1:])]  # fmt: skip
+            once = [
+                _ONCE[0],
+                *(
+                    np.where(good, value[index], records.NONE)
+                    if isinstance(value, np.ndarray)
+                    else value
+                    for value in seen.measures[1:]
+                ),
+            ]
         self._clients.add(taken, once)
 
     def _count_tables(self, seen: Records, index: Ints, paths: Hashes | None) -> None:
@@ -282,9 +289,13 @@ class Counting:
                 table.add(key, check, measures, functools.partial(seen.texts_of, span, index))
 
     def _count_suspects(
-        self, seen: Records, who: Sequence[bytes | None] | None, client: Span | None, index: Ints,
+        self,
+        seen: Records,
+        who: Sequence[bytes | None] | None,
+        client: Span | None,
+        index: Ints,
         paths: Hashes | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Keep what `suspects` finds worth keeping, by address and path."""
         if client is None or seen.path is None or paths is None:
             return

@@ -58,12 +58,21 @@ def _untold(_total: int | None) -> Iterator[Callable[[int], None]]:
 
 
 def read(  # noqa: PLR0913  (a question has as many sides as it has)
-    paths: Iterable[Path], *, only: Collection[str] = EVERYTHING, top: int = 10, log_format: str | None = None,
-    filters: Filters = NO_FILTERS, trusted_proxies: Sequence[Network] = (),
-    memory_bytes: int = MEMORY_BYTES, processes: int | None = None, approximate: bool = False,
-    partial: Path | None = None, state: Path | None = None, against: Path | None = None,
+    paths: Iterable[Path],
+    *,
+    only: Collection[str] = EVERYTHING,
+    top: int = 10,
+    log_format: str | None = None,
+    filters: Filters = NO_FILTERS,
+    trusted_proxies: Sequence[Network] = (),
+    memory_bytes: int = MEMORY_BYTES,
+    processes: int | None = None,
+    approximate: bool = False,
+    partial: Path | None = None,
+    state: Path | None = None,
+    against: Path | None = None,
     progress: Progress = _untold,
-) -> Report:  # fmt: skip
+) -> Report:
     """
     Read logs and answer the questions that *only* names (`report.KEYS` and "signals").
 
@@ -108,9 +117,13 @@ def read(  # noqa: PLR0913  (a question has as many sides as it has)
 
 
 def merge(
-    paths: Iterable[Path], *, only: Collection[str] = EVERYTHING, top: int = 10,
-    partial: Path | None = None, memory_bytes: int = MEMORY_BYTES,
-) -> Report:  # fmt: skip
+    paths: Iterable[Path],
+    *,
+    only: Collection[str] = EVERYTHING,
+    top: int = 10,
+    partial: Path | None = None,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Report:
     """
     Merge partial results exactly, as if one run had read all their logs.
 
@@ -154,9 +167,13 @@ class _Run:
     processes: int
 
     def report(
-        self, inputs: Sequence[Source], tell: working.Tell, writers: Sequence[Writer],
-        compared: Header | None, before: Header | None,
-    ) -> Report:  # fmt: skip
+        self,
+        inputs: Sequence[Source],
+        tell: working.Tell,
+        writers: Sequence[Writer],
+        compared: Header | None,
+        before: Header | None,
+    ) -> Report:
         """Count, finish, write what is to be written, and tell."""
 
         def see(table: str, rows: Rows) -> None:
@@ -166,9 +183,14 @@ class _Run:
         # A partial result is written by one process, which then sees all shares.
         apart = not writers
         with working.counted(
-            self.plan, inputs, processes=self.processes, tell=tell, prepare=self._prepare,
-            finish=functools.partial(answering.finish, self.plan, self.top, see=see), apart=apart,
-        ) as (counted, shares, spills):  # fmt: skip
+            self.plan,
+            inputs,
+            processes=self.processes,
+            tell=tell,
+            prepare=self._prepare,
+            finish=functools.partial(answering.finish, self.plan, self.top, see=see),
+            apart=apart,
+        ) as (counted, shares, spills):
             done = answering.tables(self.plan, self.top, shares, spills)
             sketch = _merged([one.sketch for one in counted if one.sketch is not None])
             if sketch is not None:
@@ -188,9 +210,12 @@ class _Run:
                 counting.add_rows(table, rows)
 
     def _header(
-        self, inputs: Sequence[Source], counted: Sequence[Counted], before: Header | None,
+        self,
+        inputs: Sequence[Source],
+        counted: Sequence[Counted],
+        before: Header | None,
         done: Mapping[str, Finished],
-    ) -> Header:  # fmt: skip
+    ) -> Header:
         lines, offsets = Tally(), _offsets(counted)
         for one in counted:
             lines.add(one.lines)
@@ -205,29 +230,39 @@ class _Run:
         if before is not None:
             lines.add(Tally(**before.lines))  # type: ignore[arg-type]
         return Header(
-            tables=sorted(self.plan.tables), filters=before.filters if before else self.plan.filters.describe(),
+            tables=sorted(self.plan.tables),
+            filters=before.filters if before else self.plan.filters.describe(),
             complete=not cuts and (before is None or before.complete),
-            lines=dataclasses.asdict(lines), sources=[*(before.sources if before else []), *told],
+            lines=dataclasses.asdict(lines),
+            sources=[*(before.sources if before else []), *told],
             totals={**_totals(done), "addresses": _requests(done)},
-        )  # fmt: skip
+        )
 
     def _told(
-        self, header: Header, shares: Sequence[Share], done: Mapping[str, Finished],
+        self,
+        header: Header,
+        shares: Sequence[Share],
+        done: Mapping[str, Finished],
         compared: Header | None,
-    ) -> Report:  # fmt: skip
+    ) -> Report:
         """Make the report."""
         lines = Tally(**header.lines)  # type: ignore[arg-type]
         told: Report = {
-            "bursar": bursar.__version__, "complete": header.complete, "approximate": self.plan.approximate,
+            "bursar": bursar.__version__,
+            "complete": header.complete,
+            "approximate": self.plan.approximate,
             "sources": header.sources,
             "lines": {
-                "read": lines.read, "counted": lines.counted, "too_long": lines.too_long,
-                "rejected": lines.read - lines.counted - lines.filtered, "filtered": lines.filtered,
+                "read": lines.read,
+                "counted": lines.counted,
+                "too_long": lines.too_long,
+                "rejected": lines.read - lines.counted - lines.filtered,
+                "filtered": lines.filtered,
             },
             "first_at": None if lines.first is None else answering.moment(lines.first),
             "last_at": None if lines.last is None else answering.moment(lines.last),
             "filters": header.filters,
-        }  # fmt: skip
+        }
         if self.plan.approximate:
             told["error_bound"] = sketches.ERROR_BOUND
         if (totals := answering.totals(done)) is not None:
@@ -279,14 +314,18 @@ def _totals(done: Mapping[str, Finished]) -> dict[str, int]:
 
 
 def _source_told(
-    number: int, source: Source, offsets: Mapping[int, int], cuts: Mapping[int, int],
+    number: int,
+    source: Source,
+    offsets: Mapping[int, int],
+    cuts: Mapping[int, int],
     counted: Sequence[Counted],
-) -> report.Source:  # fmt: skip
+) -> report.Source:
     told: report.Source = {
-        "name": source.name, "format": source.format.name,
+        "name": source.name,
+        "format": source.format.name,
         "bytes": offsets.get(number, source.begin) - source.begin,
         "lines": sum(one.read[number] for one in counted if number in one.read),
-    }  # fmt: skip
+    }
     if number in cuts:
         told["cut_at"] = cuts[number]
     return told
@@ -299,11 +338,14 @@ def _summed(headers: Sequence[Header]) -> Header:
         lines.add(Tally(**header.lines))  # type: ignore[arg-type]
     first = headers[0]
     return Header(
-        tables=first.tables, filters=first.filters, complete=all(one.complete for one in headers),
-        lines=dataclasses.asdict(lines), sources=[source for one in headers for source in one.sources],
+        tables=first.tables,
+        filters=first.filters,
+        complete=all(one.complete for one in headers),
+        lines=dataclasses.asdict(lines),
+        sources=[source for one in headers for source in one.sources],
         totals={"addresses": sum(one.totals.get("addresses", 0) for one in headers)},
         positions=[position for one in headers for position in one.positions],
-    )  # fmt: skip
+    )
 
 
 def _check_approximate(asked: Collection[str], *, kept: bool) -> None:

@@ -104,9 +104,15 @@ def give_back_memory() -> None:
 
 @contextlib.contextmanager
 def counted(
-    plan: Plan, inputs: Sequence[Source], *, processes: int, finish: Finish, tell: Tell,
-    prepare: Callable[[Counting], None], apart: bool = True,
-) -> Iterator[tuple[list[Counted], list[Any], Mapping[int, Spill]]]:  # fmt: skip
+    plan: Plan,
+    inputs: Sequence[Source],
+    *,
+    processes: int,
+    finish: Finish,
+    tell: Tell,
+    prepare: Callable[[Counting], None],
+    apart: bool = True,
+) -> Iterator[tuple[list[Counted], list[Any], Mapping[int, Spill]]]:
     """
     Count all lines of *inputs* and finish: what each process counted, its share of the end, the spills.
 
@@ -145,9 +151,13 @@ def _finished(finish: Finish, runs: Sequence[Run], spills: Mapping[int, Spill]) 
 
 
 def _alone(
-    plan: Plan, inputs: Sequence[Source], todo: Sequence[Piece], spill: Spill, tell: Tell,
+    plan: Plan,
+    inputs: Sequence[Source],
+    todo: Sequence[Piece],
+    spill: Spill,
+    tell: Tell,
     prepare: Callable[[Counting], None],
-) -> Counted:  # fmt: skip
+) -> Counted:
     counting = Counting(plan, spill)
     prepare(counting)
     done = 0
@@ -207,9 +217,14 @@ class _Reading:
 
 
 def _together(
-    plan: Plan, inputs: Sequence[Source], todo: Sequence[Piece], spills: Mapping[int, Spill],
-    finish: Finish | None, tell: Tell, prepare: Callable[[Counting], None],
-) -> tuple[list[Counted], list[Any]]:  # fmt: skip
+    plan: Plan,
+    inputs: Sequence[Source],
+    todo: Sequence[Piece],
+    spills: Mapping[int, Spill],
+    finish: Finish | None,
+    tell: Tell,
+    prepare: Callable[[Counting], None],
+) -> tuple[list[Counted], list[Any]]:
     """
     Fork a worker for each spill, hand out pieces as they ask, and then shares of the keys.
 
@@ -222,11 +237,19 @@ def _together(
         for number in spills:
             ours, theirs = fork.Pipe()
             worker = fork.Process(
-                target=_work, daemon=True, kwargs={"inflate_apart": inflate_apart}, args=(
-                    theirs, [*(hand.pipe for hand in crew), ours], plan, inputs, spills, number,
-                    finish, prepare if number == 0 else lambda _: None,
+                target=_work,
+                daemon=True,
+                kwargs={"inflate_apart": inflate_apart},
+                args=(
+                    (theirs, [*(hand.pipe for hand in crew), ours]),
+                    plan,
+                    inputs,
+                    spills,
+                    number,
+                    finish,
+                    prepare if number == 0 else lambda _: None,
                 ),
-            )  # fmt: skip
+            )
             worker.start()
             theirs.close()
             crew.append(_Hand(worker, ours))
@@ -309,11 +332,18 @@ def _hand_out(crew: Sequence[_Hand], todo: Iterator[Piece], tell: Tell) -> list[
 
 
 def _work(
-    pipe: Connection, others: Iterable[Connection], plan: Plan, inputs: Sequence[Source],
-    spills: Mapping[int, Spill], number: int, finish: Finish | None,
-    prepare: Callable[[Counting], None], *, inflate_apart: bool,
-) -> None:  # fmt: skip
+    pipes: tuple[Connection, Iterable[Connection]],
+    plan: Plan,
+    inputs: Sequence[Source],
+    spills: Mapping[int, Spill],
+    number: int,
+    finish: Finish | None,
+    prepare: Callable[[Counting], None],
+    *,
+    inflate_apart: bool,
+) -> None:
     """Count the pieces that the parent hands out, then bring a share together."""
+    pipe, others = pipes  # its own, and those that it inherited by forking
     for other in others:
         other.close()  # else nobody would notice that its owner is gone
     try:

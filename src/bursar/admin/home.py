@@ -69,13 +69,14 @@ def figures() -> Figures:
     made.volume = _by_day(opened.filter(currency=main), days)
     made.tables = [
         Table(
-            f"Volume of {DAYS} days", ["currency", "payments", "collected", "refunded", "disputed",
-                                       "fees"], _volume_rows(volume, since.date()),
+            f"Volume of {DAYS} days",
+            ["currency", "payments", "collected", "refunded", "disputed", "fees"],
+            _volume_rows(volume, since.date()),
             "No payment was opened in these days.",
         ),
         _success(since),
         _declines(since),
-    ]  # fmt: skip
+    ]
     return made
 
 
@@ -111,20 +112,28 @@ def _queue() -> list[Card]:
     url = reverse("admin:bursar_job_changelist")
     return [
         Card("Jobs waiting", f"{waiting:,}", f"{depth['delayed']:,} for later", url),
-        Card("Dead letters", f"{depth['dead']:,}", "jobs that gave up" if depth["dead"] else "none",
-             f"{url}?state__exact=dead", "bad" if depth["dead"] else "good"),
-    ]  # fmt: skip
+        Card(
+            "Dead letters",
+            f"{depth['dead']:,}",
+            "jobs that gave up" if depth["dead"] else "none",
+            f"{url}?state__exact=dead",
+            "bad" if depth["dead"] else "good",
+        ),
+    ]
 
 
 def _volume(opened: Any) -> list[Any]:
     return list(
         opened.values("currency")
         .annotate(
-            orders=Count("id"), collected=Sum("captured_minor"), refunded=Sum("refunded_minor"),
-            disputed=Sum("disputed_minor"), last=Max("created_at"),
+            orders=Count("id"),
+            collected=Sum("captured_minor"),
+            refunded=Sum("refunded_minor"),
+            disputed=Sum("disputed_minor"),
+            last=Max("created_at"),
         )
         .order_by("-orders")
-    )  # fmt: skip
+    )
 
 
 def _volume_rows(volume: list[Any], since: date) -> list[tuple[Shown, ...]]:
@@ -136,13 +145,16 @@ def _volume_rows(volume: list[Any], since: date) -> list[tuple[Shown, ...]]:
             fees[row["currency"]] += sign * int(row["total"])
     return [
         (
-            row["currency"], f"{row['orders']:,}",
-            *(money(int(row[name]), row["currency"]) for name in ("collected", "refunded",
-                                                                  "disputed")),
+            row["currency"],
+            f"{row['orders']:,}",
+            *(
+                money(int(row[name]), row["currency"])
+                for name in ("collected", "refunded", "disputed")
+            ),
             money(fees[row["currency"]], row["currency"]),
         )
         for row in volume
-    ]  # fmt: skip
+    ]
 
 
 def _success(since: Any) -> Table:
@@ -158,53 +170,72 @@ def _success(since: Any) -> Table:
     )
     rows = [
         (
-            link_to("provideraccount", row["payment__provider_account_id"]), f"{row['tried']:,}",
+            link_to("provideraccount", row["payment__provider_account_id"]),
+            f"{row['tried']:,}",
             f"{100 * row['good'] / row['tried']:.1f} %",
             f"{100 * row['declined'] / row['tried']:.1f} %",
             f"{100 * row['was_unknown'] / row['tried']:.1f} %",
         )
         for row in tried
-    ]  # fmt: skip
-    return Table("Success by provider account",
-                 ["account", "tries", "succeeded", "declined", "first unclear"], rows,
-                 "Nothing was asked of a provider in these days.")  # fmt: skip
+    ]
+    return Table(
+        "Success by provider account",
+        ["account", "tries", "succeeded", "declined", "first unclear"],
+        rows,
+        "Nothing was asked of a provider in these days.",
+    )
 
 
 def _declines(since: Any) -> Table:
     found = (
         Attempt.objects.filter(created_at__gte=since, status=AttemptStatus.DECLINED)
-        .values("code", "soft").annotate(n=Count("id")).order_by("-n")[:8]
-    )  # fmt: skip
+        .values("code", "soft")
+        .annotate(n=Count("id"))
+        .order_by("-n")[:8]
+    )
     back = Refund.objects.filter(created_at__gte=since, status="failed").count()
     rows: list[tuple[Shown, ...]] = [
-        (words(row["code"]) or "no reason", "may succeed later" if row["soft"] else "final",
-         f"{row['n']:,}")
+        (
+            words(row["code"]) or "no reason",
+            "may succeed later" if row["soft"] else "final",
+            f"{row['n']:,}",
+        )
         for row in found
-    ]  # fmt: skip
+    ]
     if back:
         rows.append(("refund that failed", "see refunds", f"{back:,}"))
     return Table("Declines by reason", ["reason", "kind", "count"], rows, "Nothing was declined.")
 
 
 def _outcomes(opened: Any, days: list[date]) -> str:
-    by_day: dict[str, Counter[date]] = {"collected": Counter(), "declined": Counter(),
-                                        "other": Counter()}  # fmt: skip
-    good = {PaymentStatus.CAPTURED, PaymentStatus.PARTIALLY_REFUNDED, PaymentStatus.REFUNDED,
-            PaymentStatus.PARTIALLY_CAPTURED, PaymentStatus.AUTHORIZED}  # fmt: skip
+    by_day: dict[str, Counter[date]] = {
+        "collected": Counter(),
+        "declined": Counter(),
+        "other": Counter(),
+    }
+    good = {
+        PaymentStatus.CAPTURED,
+        PaymentStatus.PARTIALLY_REFUNDED,
+        PaymentStatus.REFUNDED,
+        PaymentStatus.PARTIALLY_CAPTURED,
+        PaymentStatus.AUTHORIZED,
+    }
     counts = opened.annotate(day=TruncDate("created_at")).values("day", "status")
     for row in counts.annotate(n=Count("id")):
         kind = "collected" if row["status"] in good else "other"
         kind = "declined" if row["status"] == PaymentStatus.DECLINED else kind
         by_day[kind][row["day"]] += row["n"]
     colours = {"collected": "#16a34a", "declined": "#dc2626", "other": "#d97706"}
-    return _chart(days, {name: [counts[day] for day in days] for name, counts in by_day.items()},
-                  colours)  # fmt: skip
+    return _chart(
+        days, {name: [counts[day] for day in days] for name, counts in by_day.items()}, colours
+    )
 
 
 def _by_day(opened: Any, days: list[date]) -> str:
     sums = opened.annotate(day=TruncDate("created_at")).values("day")
-    found = {row["day"]: row for row in sums.annotate(c=Sum("captured_minor"),
-                                                      r=Sum("refunded_minor"))}  # fmt: skip
+    found = {
+        row["day"]: row for row in sums.annotate(c=Sum("captured_minor"), r=Sum("refunded_minor"))
+    }
     # For the chart only: amounts on the page itself are exact.
     exponent = 2
     data = {
@@ -216,8 +247,14 @@ def _by_day(opened: Any, days: list[date]) -> str:
 
 def _chart(days: list[date], data: Mapping[str, list[Any]], colours: Mapping[str, str]) -> str:
     sets = [
-        {"label": name, "data": values, "backgroundColor": colours[name],
-         "borderColor": colours[name], "tension": 0.2, "barPercentage": 0.9}
+        {
+            "label": name,
+            "data": values,
+            "backgroundColor": colours[name],
+            "borderColor": colours[name],
+            "tension": 0.2,
+            "barPercentage": 0.9,
+        }
         for name, values in data.items()
-    ]  # fmt: skip
+    ]
     return json.dumps({"labels": [day.strftime("%d %b") for day in days], "datasets": sets})

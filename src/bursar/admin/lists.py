@@ -390,8 +390,20 @@ class Reconciliations(ReadOnly):
 
 
 LISTS: dict[type[Model], type[ReadOnly]] = {
-    Order: Orders, Payment: Payments, Refund: Refunds, RefundApproval: Approvals, Review: Reviews,
-    Account: LedgerAccounts, Transfer: Transfers, Fact: Events, InboxEvent: Inbox, Job: Jobs,
-    Reconciliation: Reconciliations, ProviderAccount: Accounts, Person: PeopleList, ApiKey: Keys, AuditEntry: Audit,
+    Order: Orders,
+    Payment: Payments,
+    Refund: Refunds,
+    RefundApproval: Approvals,
+    Review: Reviews,
+    Account: LedgerAccounts,
+    Transfer: Transfers,
+    Fact: Events,
+    InboxEvent: Inbox,
+    Job: Jobs,
+    Reconciliation: Reconciliations,
+    ProviderAccount: Accounts,
+    Person: PeopleList,
+    ApiKey: Keys,
+    AuditEntry: Audit,
     **watching.LISTS,
-}  # fmt: skip
+}

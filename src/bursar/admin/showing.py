@@ -21,20 +21,52 @@ Shown = str | SafeString
 #: What a state looks like: good, bad, needs care, under way, or nothing special.
 TONES: Mapping[str, str] = {
     **dict.fromkeys(
-        ("captured", "succeeded", "paid", "approved", "active", "won", "refund_succeeded",
-         "ok", "sent"), "good"
+        (
+            "captured",
+            "succeeded",
+            "paid",
+            "approved",
+            "active",
+            "won",
+            "refund_succeeded",
+            "ok",
+            "sent",
+        ),
+        "good",
     ),
-    **dict.fromkeys(("declined", "failed", "dead", "lost", "revoked", "rejected", "locked",
-                    "critical"), "bad"),
     **dict.fromkeys(
-        ("unknown", "requires_action", "waiting", "needs_response", "open", "overpaid",
-         "under_review", "inquiry", "warning", "stale"), "care"
+        ("declined", "failed", "dead", "lost", "revoked", "rejected", "locked", "critical"), "bad"
     ),
     **dict.fromkeys(
-        ("pending", "processing", "authorized", "partially_captured", "ready", "delayed", "leased",
-         "partially_paid", "created"), "busy"
+        (
+            "unknown",
+            "requires_action",
+            "waiting",
+            "needs_response",
+            "open",
+            "overpaid",
+            "under_review",
+            "inquiry",
+            "warning",
+            "stale",
+        ),
+        "care",
     ),
-}  # fmt: skip
+    **dict.fromkeys(
+        (
+            "pending",
+            "processing",
+            "authorized",
+            "partially_captured",
+            "ready",
+            "delayed",
+            "leased",
+            "partially_paid",
+            "created",
+        ),
+        "busy",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +124,9 @@ def at(moment: datetime | None) -> Shown:
     local = moment.astimezone(ZoneInfo(settings.current.time_zone))
     return format_html(
         '<time class="b-time" datetime="{}">{}</time>',
-        moment.isoformat(), local.strftime("%Y-%m-%d %H:%M:%S"),
-    )  # fmt: skip
+        moment.isoformat(),
+        local.strftime("%Y-%m-%d %H:%M:%S"),
+    )
 
 
 def age(seconds: float) -> str:

@@ -34,14 +34,19 @@ class SignIn(AdminAuthenticationForm):
         widget=UnfoldAdminTextInputWidget({"autofocus": True, "autocomplete": "username"}),
     )
     password = forms.CharField(
-        label="Password", strip=False,
+        label="Password",
+        strip=False,
         widget=UnfoldAdminPasswordWidget({"autocomplete": "current-password"}),
-    )  # fmt: skip
+    )
     code = forms.CharField(
-        label="One-time code", required=False, max_length=8,
+        label="One-time code",
+        required=False,
+        max_length=8,
         help_text="Only if you have set up a second factor.",
-        widget=UnfoldAdminTextInputWidget({"autocomplete": "one-time-code", "inputmode": "numeric"}),
-    )  # fmt: skip
+        widget=UnfoldAdminTextInputWidget(
+            {"autocomplete": "one-time-code", "inputmode": "numeric"}
+        ),
+    )
 
     error_messages = {
         **AdminAuthenticationForm.error_messages,
@@ -130,39 +135,62 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         }
 
     groups: list[tuple[str, list[dict[str, Any]]]] = [
-        ("", [
-            {"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")},
-            {"title": "Dashboard", "icon": "dashboard", "link": "/dashboard",
-             "permission": lambda r: roles.DASHBOARD_READ in scopes(r)},
-        ]),
-        ("Money", [
-            item("Orders", "shopping_cart", "order", roles.ORDERS_READ),
-            item("Payments", "credit_card", "payment", roles.PAYMENTS_READ),
-            item("Refunds", "undo", "refund", roles.REFUNDS_READ),
-            item("Approvals", "approval", "refundapproval", roles.REFUNDS_READ),
-            item("Reviews", "rule", "review", roles.REVIEWS_READ),
-        ]),
-        ("Books", [
-            item("Ledger accounts", "account_balance", "account", roles.LEDGER_READ),
-            item("Transfers", "swap_horiz", "transfer", roles.LEDGER_READ),
-            item("Reconciliations", "join_inner", "reconciliation", roles.LEDGER_READ),
-        ]),
-        ("Machine", [
-            item("Jobs", "manufacturing", "job", roles.JOBS_READ),
-            item("Events", "receipt_long", "fact", roles.EVENTS_READ),
-            item("Inbox", "inbox", "inboxevent", roles.EVENTS_READ),
-            item("Provider accounts", "hub", "provideraccount", roles.ACCOUNTS_READ),
-            item("Watched APIs", "sensors", "watchedapi", roles.DASHBOARD_READ),
-            item("Alerts", "notifications", "alert", roles.DASHBOARD_READ),
-            {"title": "Traffic", "icon": "monitoring", "link": reverse_lazy("admin:traffic"),
-             "permission": lambda r: traffic.SCOPE in scopes(r)},
-        ]),
-        ("Access", [
-            item("People", "group", "person", roles.PEOPLE_READ),
-            item("API keys", "key", "apikey", roles.KEYS_READ),
-            item("Audit trail", "history", "auditentry", roles.AUDIT_READ),
-        ]),
-    ]  # fmt: skip
+        (
+            "",
+            [
+                {"title": "Home", "icon": "home", "link": reverse_lazy("admin:index")},
+                {
+                    "title": "Dashboard",
+                    "icon": "dashboard",
+                    "link": "/dashboard",
+                    "permission": lambda r: roles.DASHBOARD_READ in scopes(r),
+                },
+            ],
+        ),
+        (
+            "Money",
+            [
+                item("Orders", "shopping_cart", "order", roles.ORDERS_READ),
+                item("Payments", "credit_card", "payment", roles.PAYMENTS_READ),
+                item("Refunds", "undo", "refund", roles.REFUNDS_READ),
+                item("Approvals", "approval", "refundapproval", roles.REFUNDS_READ),
+                item("Reviews", "rule", "review", roles.REVIEWS_READ),
+            ],
+        ),
+        (
+            "Books",
+            [
+                item("Ledger accounts", "account_balance", "account", roles.LEDGER_READ),
+                item("Transfers", "swap_horiz", "transfer", roles.LEDGER_READ),
+                item("Reconciliations", "join_inner", "reconciliation", roles.LEDGER_READ),
+            ],
+        ),
+        (
+            "Machine",
+            [
+                item("Jobs", "manufacturing", "job", roles.JOBS_READ),
+                item("Events", "receipt_long", "fact", roles.EVENTS_READ),
+                item("Inbox", "inbox", "inboxevent", roles.EVENTS_READ),
+                item("Provider accounts", "hub", "provideraccount", roles.ACCOUNTS_READ),
+                item("Watched APIs", "sensors", "watchedapi", roles.DASHBOARD_READ),
+                item("Alerts", "notifications", "alert", roles.DASHBOARD_READ),
+                {
+                    "title": "Traffic",
+                    "icon": "monitoring",
+                    "link": reverse_lazy("admin:traffic"),
+                    "permission": lambda r: traffic.SCOPE in scopes(r),
+                },
+            ],
+        ),
+        (
+            "Access",
+            [
+                item("People", "group", "person", roles.PEOPLE_READ),
+                item("API keys", "key", "apikey", roles.KEYS_READ),
+                item("Audit trail", "history", "auditentry", roles.AUDIT_READ),
+            ],
+        ),
+    ]
     may = scopes(request)
     shown = []
     for title, items in groups:
@@ -179,9 +207,11 @@ def found(request: HttpRequest, _: str) -> list[SearchResult]:
     term, may = request.GET.get("s", "").strip(), scopes(request)
     results = []
     for model, shown in (
-        (Order, lists.Orders), (Payment, lists.Payments), (Refund, lists.Refunds),
+        (Order, lists.Orders),
+        (Payment, lists.Payments),
+        (Refund, lists.Refunds),
         (Review, lists.Reviews),
-    ):  # fmt: skip
+    ):
         if shown.scope not in may:
             continue
         for key in keys_of(model, shown.found_by, term)[:RESULTS_MAX]:

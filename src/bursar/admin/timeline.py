@@ -21,9 +21,12 @@ from bursar.reconciliation.models import Settled
 ENTRIES_MAX = 200
 
 _ASKED = {
-    "charge": "asked to charge", "authorize": "asked to authorize", "capture": "asked to capture",
-    "void": "asked to release the authorization of", "refund": "asked to refund",
-}  # fmt: skip
+    "charge": "asked to charge",
+    "authorize": "asked to authorize",
+    "capture": "asked to capture",
+    "void": "asked to release the authorization of",
+    "refund": "asked to refund",
+}
 _ANSWERED = {
     AttemptStatus.SUCCEEDED: ("done", "good"),
     AttemptStatus.DECLINED: ("declined", "bad"),
@@ -32,19 +35,27 @@ _ANSWERED = {
     AttemptStatus.PENDING: ("accepted; the outcome comes later", "busy"),
     AttemptStatus.NOT_SENT: ("nothing was sent; it is tried again", ""),
 }
-_ROADS = {"answer": "in its answer", "webhook": "by webhook", "lookup": "when we asked",
-          "file": "in its settlement report"}  # fmt: skip
+_ROADS = {
+    "answer": "in its answer",
+    "webhook": "by webhook",
+    "lookup": "when we asked",
+    "file": "in its settlement report",
+}
 
 
 def moments(payment: Payment) -> list[Moment]:
     """Everything that happened to *payment*, oldest first."""
     found = [
         Moment(
-            payment.created_at, "Payment opened",
-            format_html("{} to collect at {}", money(payment.amount_minor, payment.currency),
-                        payment.provider_account_id),
+            payment.created_at,
+            "Payment opened",
+            format_html(
+                "{} to collect at {}",
+                money(payment.amount_minor, payment.currency),
+                payment.provider_account_id,
+            ),
         )
-    ]  # fmt: skip
+    ]
     attempts = list(Attempt.objects.filter(payment=payment).order_by("id")[:ENTRIES_MAX])
     found += [moment for attempt in attempts for moment in _attempt(payment, attempt)]
     found += [_refund(r) for r in Refund.objects.filter(payment=payment)[:ENTRIES_MAX]]
@@ -67,9 +78,11 @@ def moments(payment: Payment) -> list[Moment]:
 
 def _attempt(payment: Payment, attempt: Attempt) -> Iterator[Moment]:
     asked = format_html(
-        "{} was {} {}", payment.provider_account_id, _ASKED[attempt.operation],
+        "{} was {} {}",
+        payment.provider_account_id,
+        _ASKED[attempt.operation],
         money(attempt.amount_minor, payment.currency) if attempt.amount_minor else "it",
-    )  # fmt: skip
+    )
     yield Moment(attempt.created_at, asked, f"key {attempt.pk}", "", 2)
     if attempt.answered_at is None or attempt.status not in _ANSWERED:
         return
@@ -89,10 +102,13 @@ def _refund(refund: Refund) -> Moment:
 
 def _fact(fact: Fact) -> Moment:
     title = format_html(
-        "{} told us {}: {} {} is {}", fact.provider_account_id,
-        _ROADS.get(fact.source, f"by {words(fact.source)}"), fact.kind,
-        money(fact.amount_minor, fact.currency), words(fact.status),
-    )  # fmt: skip
+        "{} told us {}: {} {} is {}",
+        fact.provider_account_id,
+        _ROADS.get(fact.source, f"by {words(fact.source)}"),
+        fact.kind,
+        money(fact.amount_minor, fact.currency),
+        words(fact.status),
+    )
     tone = showing.TONES.get(fact.status, "")
     return Moment(fact.received_at, title, f"{fact.reference} {words(fact.code)}".strip(), tone, 4)
 
@@ -112,10 +128,13 @@ def _settlement(payment: Payment) -> Iterator[Moment]:
     payouts = set()
     for row in rows.order_by("pk")[:ENTRIES_MAX]:
         title = format_html(
-            "Settled by {}: {} of {}, fee {}, net {}", account, words(row.category),
-            money(row.gross_minor, row.currency), money(row.fee_minor, row.currency),
+            "Settled by {}: {} of {}, fee {}, net {}",
+            account,
+            words(row.category),
+            money(row.gross_minor, row.currency),
+            money(row.fee_minor, row.currency),
             money(row.net_minor, row.currency),
-        )  # fmt: skip
+        )
         told = f"{row.reference}: {words(row.verdict)}"
         tone = "good" if row.verdict == "matched" else "care"
         yield Moment(row.loaded_at, title, told, tone, 8)
@@ -130,9 +149,11 @@ def _payout(account: str, payout: str) -> Iterator[Moment]:
     ).order_by("pk")
     for fact in facts[:ENTRIES_MAX]:
         title = format_html(
-            "Paid out to the bank with {}: {} in all is {}", payout,
-            money(fact.amount_minor, fact.currency), words(fact.status),
-        )  # fmt: skip
+            "Paid out to the bank with {}: {} in all is {}",
+            payout,
+            money(fact.amount_minor, fact.currency),
+            words(fact.status),
+        )
         yield Moment(fact.received_at, title, "this payment's part is in its lines", "good", 9)
     transfers = Transfer.objects.filter(subject=f"{account}/{Kind.PAYOUT.value}/{payout}")
     for transfer in transfers.order_by("pk")[:ENTRIES_MAX]:

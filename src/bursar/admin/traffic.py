@@ -48,6 +48,10 @@ def answer(site: Any, request: HttpRequest, name: str) -> HttpResponse:
         except (errors.BursarError, AttributeError, KeyError, TypeError, ValueError) as error:
             raise Http404(f"no whole report is kept as {name}") from error
     names = sorted(kept.names(folder), key=lambda each: (each != OWN, each))
-    context = {**site.each_context(request), "title": name or "Traffic", "names": names,
-               "page": page}  # fmt: skip
+    context = {
+        **site.each_context(request),
+        "title": name or "Traffic",
+        "names": names,
+        "page": page,
+    }
     return TemplateResponse(request, "bursar/traffic.html", context)

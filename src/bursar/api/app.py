@@ -56,10 +56,15 @@ def make(*, admin: bool = True, api: bool = True, hooks_too: bool = True) -> Fas
     Django must have been set up.
     """
     app = FastAPI(
-        title="Bursar", version=importlib.metadata.version("bursar"), description=DESCRIPTION,
-        docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False,
+        title="Bursar",
+        version=importlib.metadata.version("bursar"),
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
         middleware=[Middleware(Border)],
-    )  # fmt: skip
+    )
     app.state.streams = Streams()
     app.add_exception_handler(errors.BursarError, problems.on_error)
     app.add_exception_handler(RequestValidationError, problems.on_invalid)
@@ -122,8 +127,10 @@ def _describe_header(parameter: dict[str, Any]) -> None:
     if parameter["name"] == "Idempotency-Key":
         parameter["required"] = True
         parameter["schema"] |= {
-            "minLength": 1, "maxLength": KEY_LETTERS_MAX, "pattern": "^[!-~]+$",
-        }  # fmt: skip
+            "minLength": 1,
+            "maxLength": KEY_LETTERS_MAX,
+            "pattern": "^[!-~]+$",
+        }
 
 
 async def _home() -> Response:
@@ -137,10 +144,11 @@ def _described(app: FastAPI) -> dict[str, Any]:
         components = made.setdefault("components", {})
         components["securitySchemes"] = {
             "apiKey": {
-                "type": "http", "scheme": "bearer",
+                "type": "http",
+                "scheme": "bearer",
                 "description": f"`bk_{settings.current.mode}_...`; made by `bursar keys add`.",
             }
-        }  # fmt: skip
+        }
         schemas = components.setdefault("schemas", {})
         template = "#/components/schemas/{model}"
         problem = shapes.Problem.model_json_schema(ref_template=template)

@@ -22,9 +22,12 @@ _REQUESTS = Counter(
     "bursar_http_requests", "Requests answered.", ["method", "route", "status"], registry=registry
 )
 _SECONDS = Histogram(
-    "bursar_http_request_seconds", "Time to answer.", ["route"], registry=registry,
+    "bursar_http_request_seconds",
+    "Time to answer.",
+    ["route"],
+    registry=registry,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
-)  # fmt: skip
+)
 UP = Gauge("bursar_worker_running", "1 while a worker runs in this process.", registry=registry)
 #: The paths that are counted by their first part; what nobody serves is counted as one.
 _ROOTS = ("/v1/", "/hooks/", "/admin/", "/static/")

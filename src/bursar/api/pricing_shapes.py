@@ -80,11 +80,15 @@ class AskedBasket(Asked):
     def basket(self, payment_method: str = "") -> Basket:
         """What is to be priced."""
         return Basket(
-            currency=self.currency, lines=tuple(BasketLine(**each.model_dump()) for each in self.lines),
-            country=self.country, vat_id=self.vat_id, customer_group=self.customer_group,
-            coupons=tuple(self.coupons), prices_include_tax=self.prices_include_tax,
+            currency=self.currency,
+            lines=tuple(BasketLine(**each.model_dump()) for each in self.lines),
+            country=self.country,
+            vat_id=self.vat_id,
+            customer_group=self.customer_group,
+            coupons=tuple(self.coupons),
+            prices_include_tax=self.prices_include_tax,
             payment_method=payment_method,
-        )  # fmt: skip
+        )
 
 
 class NewQuote(AskedBasket):

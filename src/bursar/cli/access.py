@@ -43,10 +43,14 @@ def add_key(
         token, key_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
         made = groupcommit.commits.wait(
             lambda: api_keys.create(
-                key_id=key_id, token=token, name=name, scopes=scopes, now=now,
+                key_id=key_id,
+                token=token,
+                name=name,
+                scopes=scopes,
+                now=now,
                 life=timedelta(days=days),
             )
-        )  # fmt: skip
+        )
         typer.echo(f"{made.id}\n{made.token}\nIt is not shown again.")
 
 
@@ -67,10 +71,13 @@ def rotate_key(
         token, new_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
         made = groupcommit.commits.wait(
             lambda: api_keys.rotate(
-                key_id=key_id, new_id=new_id, token=token, overlap=timedelta(hours=overlap_hours),
+                key_id=key_id,
+                new_id=new_id,
+                token=token,
+                overlap=timedelta(hours=overlap_hours),
                 now=now,
             )
-        )  # fmt: skip
+        )
         typer.echo(f"{made.id}\n{made.token}\n{key_id} works for {overlap_hours:g} more hours.")
 
 

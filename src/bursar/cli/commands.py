@@ -37,9 +37,15 @@ Setting = Annotated[
 ]
 
 
-@app.command("traffic", add_help_option=False, context_settings={
-    "allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": [],
-})  # fmt: skip
+@app.command(
+    "traffic",
+    add_help_option=False,
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    },
+)
 def read_traffic(context: typer.Context) -> None:
     """Read access logs of any size."""
     traffic.main(context.args)  # here for `bursar --help`: `cli.main` does not come this way
@@ -270,9 +276,13 @@ def serve(
         from bursar.cli import running, tables
 
         parts = running.Parts(
-            api=api, admin=admin, hooks=hooks, worker=with_worker, watch=api or admin,
+            api=api,
+            admin=admin,
+            hooks=hooks,
+            worker=with_worker,
+            watch=api or admin,
             concurrency=concurrency,
-        )  # fmt: skip
+        )
         outcomes, depth = running.serve(
             host=host,
             port=port,

@@ -18,8 +18,10 @@ from bursar.demo import main_job
 from bursar.payments import accounts
 from bursar.simulation.stream import Stream
 
-PEOPLE = {"admin@example.com": ("Ada Admin", roles.Role.ADMIN),
-          "finance@example.com": ("Fin Finance", roles.Role.FINANCE)}  # fmt: skip
+PEOPLE = {
+    "admin@example.com": ("Ada Admin", roles.Role.ADMIN),
+    "finance@example.com": ("Fin Finance", roles.Role.FINANCE),
+}
 #: Above these a refund in the demonstration needs a second person.
 LIMITS = "EUR=100,USD=100,GBP=100,JPY=15000,KWD=30"
 HISTORY_DAYS, HISTORY_ORDERS = 13, 120
@@ -46,9 +48,12 @@ def serve(*, host: str, port: int, seconds: float | None) -> None:
     if not stream.number:
         stream.history(days=HISTORY_DAYS, orders=HISTORY_ORDERS)
     outcomes, depth = running.serve(
-        host=host, port=port, parts=running.Parts(), beside=_limited(stream.run, seconds),
+        host=host,
+        port=port,
+        parts=running.Parts(),
+        beside=_limited(stream.run, seconds),
         ready=lambda address: _tell(address, passwords, token),
-    )  # fmt: skip
+    )
     tables.show_outcomes(outcomes, depth)
 
 

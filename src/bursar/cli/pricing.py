@@ -62,31 +62,56 @@ def _show(quote: Quote) -> None:
         return f"{Money(minor, quote.currency).amount:,f}"
 
     lines = tables.table(
-        f"Quote in {quote.currency}", "", "what", "units", "unit price", "list", "net", "tax", "",
-        "gross", numbers=("", "units", "unit price", "list", "net", "tax", "gross"),
-    )  # fmt: skip
+        f"Quote in {quote.currency}",
+        "",
+        "what",
+        "units",
+        "unit price",
+        "list",
+        "net",
+        "tax",
+        "",
+        "gross",
+        numbers=("", "units", "unit price", "list", "net", "tax", "gross"),
+    )
     for position, line in enumerate(quote.lines, 1):
         told = f"{line.tax.rate} % {line.tax.code.value}"
         with_tax = " incl." if line.includes_tax else ""
         lines.add_row(
-            str(position), escape(line.line.description or line.line.sku),
-            f"{line.line.quantity:,}", line.unit_price + with_tax, money(line.list_minor),
-            money(line.net_minor), money(line.tax_minor), told, money(line.gross_minor),
-        )  # fmt: skip
+            str(position),
+            escape(line.line.description or line.line.sku),
+            f"{line.line.quantity:,}",
+            line.unit_price + with_tax,
+            money(line.list_minor),
+            money(line.net_minor),
+            money(line.tax_minor),
+            told,
+            money(line.gross_minor),
+        )
         for taken in line.discounts:
             lines.add_row(
-                "", f"  [dim]{escape(taken.name)}[/]", "", "", f"[dim]-{money(taken.amount_minor)}[/]",
-                "", "", "", "",
-            )  # fmt: skip
+                "",
+                f"  [dim]{escape(taken.name)}[/]",
+                "",
+                "",
+                f"[dim]-{money(taken.amount_minor)}[/]",
+                "",
+                "",
+                "",
+                "",
+            )
     tables.console.print(lines)
     taxes = tables.table(
         "Taxes", "code", "rate", "on", "tax", "why none", numbers=("rate", "on", "tax")
     )
     for each in quote.taxes:
         taxes.add_row(
-            each.tax.code.value, f"{each.tax.rate} %", money(each.base_minor),
-            money(each.tax_minor), each.tax.reason,
-        )  # fmt: skip
+            each.tax.code.value,
+            f"{each.tax.rate} %",
+            money(each.base_minor),
+            money(each.tax_minor),
+            each.tax.reason,
+        )
         if len(each.tax.parts) > 1:
             for (name, rate), minor in zip(each.tax.parts, each.part_minors, strict=True):
                 taxes.add_row(

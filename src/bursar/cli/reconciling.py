@@ -69,14 +69,26 @@ def _show(report: Report, account: str) -> bool:
     else:
         tables.say(f"{report.loaded} lines of {report.file or account} loaded")
     sums = tables.table(
-        f"Reconciliation {report.id}", "class", "currency", "lines", "their gross", "ours",
-        "our gross", numbers=("lines", "their gross", "ours", "our gross"),
-    )  # fmt: skip
+        f"Reconciliation {report.id}",
+        "class",
+        "currency",
+        "lines",
+        "their gross",
+        "ours",
+        "our gross",
+        numbers=("lines", "their gross", "ours", "our gross"),
+    )
     for total in report.totals:
         theirs = Money(total.lines_minor, total.currency).amount
         ours = Money(total.entries_minor, total.currency).amount
-        sums.add_row(total.verdict.value, total.currency, str(total.lines), f"{theirs:,f}",
-                     str(total.entries), f"{ours:,f}")  # fmt: skip
+        sums.add_row(
+            total.verdict.value,
+            total.currency,
+            str(total.lines),
+            f"{theirs:,f}",
+            str(total.entries),
+            f"{ours:,f}",
+        )
     tables.console.print(sums)
     if breaks := report.breaks:
         shown = tables.table("What does not match", "class", "movement", "of", "why")

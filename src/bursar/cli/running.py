@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from bursar import errors, jobs, logs, settings
 from bursar.api import app, metrics
@@ -149,6 +150,23 @@ class _Server(uvicorn.Server):
         yield
 
 
+def _server_of(application: FastAPI) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            application,
+            http="httptools",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=True,
+            timeout_keep_alive=30,
+            limit_concurrency=2_000,
+            timeout_graceful_shutdown=int(DRAIN_SECONDS),
+        )
+    )
+
+
 async def _serve(
     listener: socket.socket,
     parts: Parts,
@@ -161,13 +179,7 @@ async def _serve(
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     made = app.make(api=parts.api, admin=parts.admin, hooks_too=parts.hooks)
-    server = _Server(
-        uvicorn.Config(
-            made, http="httptools", lifespan="off", log_config=None, access_log=False,
-            server_header=False, proxy_headers=True, timeout_keep_alive=30, limit_concurrency=2_000,
-            timeout_graceful_shutdown=int(DRAIN_SECONDS),
-        )
-    )  # fmt: skip
+    server = _server_of(made)
     settle_memory()
     name, port = listener.getsockname()[:2]
     address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
@@ -194,9 +206,8 @@ async def _serve(
         made.state.streams.close()
         server.should_exit = True
         worker.stop()
-        for task in tasks:
-            if task.get_name() == "watcher":
-                task.cancel()  # it writes what came, and gives its lease back
+        if watched is not None:
+            tasks[-1].cancel()  # the watcher writes what came, and gives its lease back
         waiting.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
         await accounts.close()

@@ -44,9 +44,15 @@ def show_main_job(*, invoices: Path | None, port: int | None) -> bool:
 def _payments() -> Table:
     """Payments by currency and status."""
     shown = tables.table(
-        "Payments", "currency", "status", "orders", "asked", "captured", "refunded",
+        "Payments",
+        "currency",
+        "status",
+        "orders",
+        "asked",
+        "captured",
+        "refunded",
         numbers=["orders", "asked", "captured", "refunded"],
-    )  # fmt: skip
+    )
     groups = Payment.objects.values("currency", "status").annotate(
         orders=Count("id"),
         asked=Sum("amount_minor"),
@@ -97,17 +103,23 @@ def _trial_balance() -> Table:
 def _receivables(owed: Mapping[str, int]) -> Table:
     """What the demonstration's account owes by our books and by its own word."""
     shown = tables.table(
-        "Receivable per provider account", "account", "currency", "our books", "the provider says",
+        "Receivable per provider account",
+        "account",
+        "currency",
+        "our books",
+        "the provider says",
         numbers=["our books", "the provider says"],
-    )  # fmt: skip
+    )
     for account in ProviderAccount.objects.order_by("name").values_list("name", flat=True):
         ours = accounts.receivable(account)
         says = owed if account == main_job.ACCOUNT else {}
         for currency in sorted({*ours, *says}) or ["-"]:
             shown.add_row(
-                account, currency,
-                _shown(ours.get(currency, 0), currency), _shown(says.get(currency, 0), currency),
-            )  # fmt: skip
+                account,
+                currency,
+                _shown(ours.get(currency, 0), currency),
+                _shown(says.get(currency, 0), currency),
+            )
     return shown
 
 

@@ -46,10 +46,11 @@ def main(words: Sequence[str]) -> None:
 
 def _read_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="bursar traffic", allow_abbrev=False,
+        prog="bursar traffic",
+        allow_abbrev=False,
         description="Tell who called what, how often, how slowly and what failed, of access logs of any size.",
         epilog="`bursar traffic merge FILE...` joins partial results. The exit code is 4 if an input was cut.",
-    )  # fmt: skip
+    )
     option = parser.add_argument
     option(
         "files",
@@ -64,26 +65,41 @@ def _read_parser() -> argparse.ArgumentParser:
     option("--status", action="append", default=[], help="404 or 4xx; repeatable")
     option("--path", default="", metavar="PATTERN", help="paths as this glob")
     option("--ip", action="append", default=[], metavar="NETWORK", help="clients of it; repeatable")
-    option("--trusted-proxy", action="append", default=[], metavar="NETWORK",
-           help="whose X-Forwarded-For is believed; repeatable")  # fmt: skip
+    option(
+        "--trusted-proxy",
+        action="append",
+        default=[],
+        metavar="NETWORK",
+        help="whose X-Forwarded-For is believed; repeatable",
+    )
     option(
         "--memory", default="128MB", metavar="SIZE", help="what counting may take (default: 128MB)"
     )
     option("--processes", type=_number(1, _PROCESSES_MAX), help="processes; else as many as pay")
     option("--approximate", action="store_true", help="estimate addresses")
-    option("--continue", dest="state", type=Path, metavar="FILE",
-           help="read only what is new since; kept in this file")  # fmt: skip
-    option("--against", type=Path, metavar="FILE",
-           help="a partial result of the period before, for changes")  # fmt: skip
+    option(
+        "--continue",
+        dest="state",
+        type=Path,
+        metavar="FILE",
+        help="read only what is new since; kept in this file",
+    )
+    option(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="a partial result of the period before, for changes",
+    )
     _add_outputs(parser)
     return parser
 
 
 def _merge_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="bursar traffic merge", allow_abbrev=False,
+        prog="bursar traffic merge",
+        allow_abbrev=False,
         description="Join partial results exactly, as if one run had read all their logs.",
-    )  # fmt: skip
+    )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="partial results")
     _add_questions(parser)
     _add_outputs(parser)
@@ -92,8 +108,13 @@ def _merge_parser() -> argparse.ArgumentParser:
 
 def _add_questions(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
-    option("--only", action="append", default=[], metavar="TABLES",
-           help="tables wanted, by comma; else all, with signals")  # fmt: skip
+    option(
+        "--only",
+        action="append",
+        default=[],
+        metavar="TABLES",
+        help="tables wanted, by comma; else all, with signals",
+    )
     option("--top", type=_number(1, _TOP_MAX), default=10, help="rows of each table (default: 10)")
 
 
@@ -132,8 +153,12 @@ def _read(told: argparse.Namespace) -> None:
         top=told.top,
         log_format=told.format or None,
         filters=questions.filters(
-            since=told.since, until=told.until, statuses=told.status, path=told.path,
-            networks=told.ip, now=clock.now(),
+            since=told.since,
+            until=told.until,
+            statuses=told.status,
+            path=told.path,
+            networks=told.ip,
+            now=clock.now(),
         ),
         trusted_proxies=tuple(
             questions.network(text, option="--trusted-proxy")
@@ -146,7 +171,7 @@ def _read(told: argparse.Namespace) -> None:
         state=told.state,
         against=told.against,
         progress=functools.partial(progress.bar, quiet=told.quiet),
-    )  # fmt: skip
+    )
     outputs.give(report, shown=told.partial is None, quiet=told.quiet)
 
 

@@ -184,9 +184,11 @@ class Board:
             views = [view for version, view in self._views.values() if version > first]
             removed = () if whole else (k for k, version in self._removed.items() if version > seen)
             return Changes(
-                version=self._version, views=tuple(_sorted(views)), removed=tuple(removed),
+                version=self._version,
+                views=tuple(_sorted(views)),
+                removed=tuple(removed),
                 whole=whole,
-            )  # fmt: skip
+            )
 
     def _tell(self) -> None:
         for listener in self._listeners:

@@ -160,9 +160,11 @@ class Alert(models.Model):
             ),
             models.CheckConstraint(
                 name="alert_deliveries",
-                condition=Q(webhook__in=["off", "waiting", "sent"], email__in=["off", "waiting", "sent"]),
+                condition=Q(
+                    webhook__in=["off", "waiting", "sent"], email__in=["off", "waiting", "sent"]
+                ),
             ),
-        )  # fmt: skip
+        )
 
     def __str__(self) -> str:
         return f"{self.source_key} {self.before} to {self.after}"

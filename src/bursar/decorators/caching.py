@@ -82,9 +82,14 @@ def cache(
         composing.refuse_generators("cache", function)
         key_of = keys.keyer(function) if key is None else _own_keyer(key)
         store = Cache(
-            title=composing.title(function), maxsize=maxsize, ttl_seconds=ttl_seconds,
-            stale_seconds=stale_seconds, weak=weak, key_of=key_of, clock=clock,
-        )  # fmt: skip
+            title=composing.title(function),
+            maxsize=maxsize,
+            ttl_seconds=ttl_seconds,
+            stale_seconds=stale_seconds,
+            weak=weak,
+            key_of=key_of,
+            clock=clock,
+        )
         make = _async if inspect.iscoroutinefunction(function) else _sync
         bare = key is None and _has_one_parameter(function)
         wrapper = make(function, store, key_of, wait_seconds_max, bare=bare)

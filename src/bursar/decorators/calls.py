@@ -71,9 +71,13 @@ def log_call(
         composing.refuse_generators("log_call", function)
         named = show if isinstance(show, Mapping) else {path: path for path in show}
         line = _Line(
-            function, event, level, slow_seconds, outcome,
+            function,
+            event,
+            level,
+            slow_seconds,
+            outcome,
             {name: composing.getter(function, path) for name, path in named.items()},
-        )  # fmt: skip
+        )
         make = _async if inspect.iscoroutinefunction(function) else _sync
         wrapper = make(function, line, clock)
         composing.mark("log_call", wrapper, function)
@@ -131,9 +135,15 @@ class _Line:
                 self._write(level, outcome, seconds, args, kwargs, slow=slow)
 
     def _write(
-        self, level: str, outcome: str, seconds: float, args: tuple[Any, ...],
-        kwargs: dict[str, Any], *, slow: bool,
-    ) -> None:  # fmt: skip
+        self,
+        level: str,
+        outcome: str,
+        seconds: float,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        slow: bool,
+    ) -> None:
         facts: dict[str, object] = {"function": self._title, "outcome": outcome}
         facts["duration_ms"] = round(seconds * 1_000, 3)
         if self._getters:

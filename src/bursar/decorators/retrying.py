@@ -208,7 +208,7 @@ def retry(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
 
-def retry(
+def retry(  # noqa: PLR0913  (the decorator's options)
     max_attempts: int = 3,
     exceptions: Errors = errors.Unavailable,
     backoff: Backoff = exponential,
@@ -255,10 +255,16 @@ def retry(
         composing.refuse_generators("retry", function)
         counts = dict.fromkeys(RetryStatistics.__dataclass_fields__, 0)
         policy = _Policy(
-            title=composing.title(function), max_attempts=max_attempts, exceptions=exceptions,
-            backoff=backoff, deadline_seconds=deadline_seconds, counts=counts,
-            key_of=composing.getter(function, key) if key else None, clock=clock, random=random,
-        )  # fmt: skip
+            title=composing.title(function),
+            max_attempts=max_attempts,
+            exceptions=exceptions,
+            backoff=backoff,
+            deadline_seconds=deadline_seconds,
+            counts=counts,
+            key_of=composing.getter(function, key) if key else None,
+            clock=clock,
+            random=random,
+        )
         make = _async if inspect.iscoroutinefunction(function) else _sync
         wrapper = make(function, policy, _finder(dependency), sleep)
         composing.mark("retry", wrapper, function)
@@ -296,7 +302,7 @@ def _finder(dependency: Dependency) -> _Finder | None:
     return lambda args: budget_of(name_of(args[0]))
 
 
-def _sync(
+def _sync(  # noqa: C901  (two short closures over one policy)
     function: Callable[..., Any],
     policy: _Policy,
     find_budget: _Finder | None,
@@ -344,7 +350,7 @@ def _sync(
     return wrapper
 
 
-def _async(
+def _async(  # noqa: C901  (as above)
     function: Callable[..., Any],
     policy: _Policy,
     find_budget: _Finder | None,

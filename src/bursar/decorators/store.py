@@ -61,9 +61,16 @@ class Cache:
     """The values that one decorated function returned; made by `@cache`, found by `cache_of`."""
 
     def __init__(
-        self, *, title: str, maxsize: int, ttl_seconds: float, stale_seconds: float, weak: bool,
-        key_of: keys.Keyer, clock: Callable[[], float],
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        title: str,
+        maxsize: int,
+        ttl_seconds: float,
+        stale_seconds: float,
+        weak: bool,
+        key_of: keys.Keyer,
+        clock: Callable[[], float],
+    ) -> None:
         self.title = title
         self.maxsize = maxsize
         self.ttl_seconds = ttl_seconds
@@ -79,9 +86,15 @@ class Cache:
     def statistics(self) -> CacheStatistics:
         """Counts since the function was decorated, and the size now."""
         return CacheStatistics(
-            hits=self.hits, stale_hits=self.stale_hits, misses=self.misses, joined=self.joined,
-            errors=self.errors, evicted=self.evicted, size=len(self.entries), maxsize=self.maxsize,
-        )  # fmt: skip
+            hits=self.hits,
+            stale_hits=self.stale_hits,
+            misses=self.misses,
+            joined=self.joined,
+            errors=self.errors,
+            evicted=self.evicted,
+            size=len(self.entries),
+            maxsize=self.maxsize,
+        )
 
     def invalidate(self, *args: Any, **kwargs: Any) -> bool:
         """
@@ -130,9 +143,14 @@ class Cache:
         return None if self.weak and value is None else (value,)
 
     def land(
-        self, place: Place, flight: Flight, *, value: Any = None, error: Exception | None = None,
+        self,
+        place: Place,
+        flight: Flight,
+        *,
+        value: Any = None,
+        error: Exception | None = None,
         abandoned: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """End *flight*: keep its value unless it was invalidated meanwhile, and tell who waits."""
         flight.value, flight.abandoned = value, abandoned
         with self._lock:

@@ -76,9 +76,15 @@ def read(
     head = [(mapping.currency.column, currency), (mapping.method.column, token)]
     head += [(column, row.values[column]) for _, column in mapping.buyer]
     return Sold(
-        line=row.line, invoice=invoice, item=item, placed_at=placed_at, currency=currency,
-        method=token, buyer=buyer, head=tuple(head),
-    )  # fmt: skip
+        line=row.line,
+        invoice=invoice,
+        item=item,
+        placed_at=placed_at,
+        currency=currency,
+        method=token,
+        buyer=buyer,
+        head=tuple(head),
+    )
 
 
 class _Cells:
@@ -110,9 +116,10 @@ def _refuse_card_numbers(cells: _Cells, mapping: InvoiceMapping) -> None:
     for column in mapping.columns_read():
         if logs.looks_like_card_number(cells.values[column]):
             cells.refuse(
-                column, fields.CardNumber.code,
+                column,
+                fields.CardNumber.code,
                 "this looks like a card number, which is never stored",
-            )  # fmt: skip
+            )
 
 
 def _invoice(cells: _Cells, column: str) -> str:
@@ -121,9 +128,10 @@ def _invoice(cells: _Cells, column: str) -> str:
     if not fits or not number.isprintable() or number != number.strip():
         said = "there is no invoice number" if not number else f"{shown(number)} is none"
         cells.refuse(
-            column, "bad_invoice_number",
+            column,
+            "bad_invoice_number",
             f"{said}: 1 to {placing.REFERENCE_LETTERS} printable letters, no blanks around",
-        )  # fmt: skip
+        )
     return number
 
 

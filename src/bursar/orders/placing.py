@@ -93,10 +93,15 @@ class NewOrder:
     def basket(self) -> Basket:
         """What is to be priced."""
         return Basket(
-            currency=self.currency, lines=tuple(self.lines), country=self.country,
-            vat_id=self.vat_id, customer_group=self.customer_group, coupons=tuple(self.coupons),
-            payment_method=self.provider_account, prices_include_tax=self.prices_include_tax,
-        )  # fmt: skip
+            currency=self.currency,
+            lines=tuple(self.lines),
+            country=self.country,
+            vat_id=self.vat_id,
+            customer_group=self.customer_group,
+            coupons=tuple(self.coupons),
+            payment_method=self.provider_account,
+            prices_include_tax=self.prices_include_tax,
+        )
 
     def fingerprint(self) -> str:
         """Name the content, so that a key used twice for different orders is noticed."""
@@ -104,15 +109,24 @@ class NewOrder:
             (i.sku, i.description, i.quantity, i.unit_price, i.tax_rate or "0") for i in self.lines
         ]
         told: list[Any] = [
-            self.reference, self.currency, lines, self.provider_account, self.method,
-            self.capture_method.value, sorted(self.buyer.items()), sorted(self.metadata.items()),
-        ]  # fmt: skip
+            self.reference,
+            self.currency,
+            lines,
+            self.provider_account,
+            self.method,
+            self.capture_method.value,
+            sorted(self.buyer.items()),
+            sorted(self.metadata.items()),
+        ]
         # Named only where there is any, so that plain orders keep the name they always had.
         by_rules = [(i.tax_code, i.tax_category, i.supply.value) for i in self.lines]
         asked = (
-            self.country, self.vat_id, self.customer_group, list(self.coupons),
+            self.country,
+            self.vat_id,
+            self.customer_group,
+            list(self.coupons),
             bool(self.prices_include_tax),
-        )  # fmt: skip
+        )
         if any(asked) or any(code or category for code, category, _ in by_rules):
             told += [by_rules, asked]
         return ids.digest(*told)
@@ -139,11 +153,19 @@ def place(
     quote = quoting.quote(order.basket(), at=order.placed_at, rules=rules)
     buyer = {**order.buyer, **({"vat_id": order.vat_id} if order.vat_id else {})}
     row: list[fields.Parameter] = [
-        order_id, order.reference, order.currency, quote.total.amount_minor,
-        quote.tax.amount_minor, json.dumps(buyer), json.dumps(dict(order.metadata)),
-        order.idempotency_key, order.fingerprint(), json.dumps(quoting.explained(quote)),
-        fields.at(order.placed_at), fields.at(now),
-    ]  # fmt: skip
+        order_id,
+        order.reference,
+        order.currency,
+        quote.total.amount_minor,
+        quote.tax.amount_minor,
+        json.dumps(buyer),
+        json.dumps(dict(order.metadata)),
+        order.idempotency_key,
+        order.fingerprint(),
+        json.dumps(quoting.explained(quote)),
+        fields.at(order.placed_at),
+        fields.at(now),
+    ]
     if sql.run(INSERT_ORDER, row) == 0:
         return _known(order)
     sql.run_many(INSERT_LINE, _line_rows(order_id, quote))
@@ -165,12 +187,21 @@ def place(
 def _line_rows(order_id: str, quote: Quote) -> list[tuple[fields.Parameter, ...]]:
     return [
         (
-            order_id, position, p.line.sku, p.line.description, p.line.quantity, p.unit_price,
-            p.tax.rate, p.tax.code.value, p.net_minor, p.tax_minor, p.gross_minor,
+            order_id,
+            position,
+            p.line.sku,
+            p.line.description,
+            p.line.quantity,
+            p.unit_price,
+            p.tax.rate,
+            p.tax.code.value,
+            p.net_minor,
+            p.tax_minor,
+            p.gross_minor,
             json.dumps(quoting.explained_line(p)),
         )
         for position, p in enumerate(quote.lines, 1)
-    ]  # fmt: skip
+    ]
 
 
 def _known(order: NewOrder) -> str:
@@ -206,10 +237,15 @@ def collect(
     if not order.total_minor:
         raise CollectedAlready(f"{order_id} costs nothing")
     charging.open_payment(
-        payment_id=payment_id, order_id=order_id, provider_account=provider_account,
-        amount=Money(order.total_minor, order.currency), tax_minor=order.tax_minor, method=method,
-        capture_method=capture_method, now=now,
-    )  # fmt: skip
+        payment_id=payment_id,
+        order_id=order_id,
+        provider_account=provider_account,
+        amount=Money(order.total_minor, order.currency),
+        tax_minor=order.tax_minor,
+        method=method,
+        capture_method=capture_method,
+        now=now,
+    )
 
 
 def lock(order_id: str) -> Order:
@@ -249,10 +285,12 @@ def describe(
     new_buyer = order.buyer if buyer is None else dict(buyer)
     Order.objects.filter(id=order_id).update(metadata=kept, buyer=new_buyer)
     auditing.write(
-        action="order.describe", subject=order_id, now=now,
+        action="order.describe",
+        subject=order_id,
+        now=now,
         before={"metadata": {key: order.metadata.get(key) for key in metadata}},
         after={"metadata": dict(metadata), "buyer_changed": new_buyer != order.buyer},
-    )  # fmt: skip
+    )
 
 
 def with_metadata(orders: QuerySet[Order], name: str, value: str) -> QuerySet[Order]:

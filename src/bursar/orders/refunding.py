@@ -51,9 +51,12 @@ def refund(
     if paid_payment(payment.order_id).id != payment_id:
         raise NothingPaid(f"the lines of {payment.order_id} were not paid by {payment_id}")
     return refund_lines(
-        order_id=payment.order_id, quantities=quantities, refund_id=refund_id, reason=reason,
+        order_id=payment.order_id,
+        quantities=quantities,
+        refund_id=refund_id,
+        reason=reason,
         now=now,
-    )  # fmt: skip
+    )
 
 
 def units(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
@@ -100,9 +103,14 @@ def refund_lines(
     parts = [_part(lines, position, quantity) for position, quantity in sorted(quantities.items())]
     amount = Money(sum(part.amount_minor for part in parts), payment.currency)
     return refunding.open_refund(
-        refund_id=refund_id, payment_id=payment.id, amount=amount, lines=parts, reason=reason,
-        idempotency_key=idempotency_key, now=now,
-    )  # fmt: skip
+        refund_id=refund_id,
+        payment_id=payment.id,
+        amount=amount,
+        lines=parts,
+        reason=reason,
+        idempotency_key=idempotency_key,
+        now=now,
+    )
 
 
 def _known(

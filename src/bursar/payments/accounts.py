@@ -59,10 +59,12 @@ def add(*, name: str, provider: str, config: Mapping[str, Any], now: datetime) -
     _providers.pop((settings.current.home, name), None)
     before = ProviderAccount.objects.filter(name=name).first()
     auditing.write(
-        action="account.add", subject=name, now=now,
+        action="account.add",
+        subject=name,
+        now=now,
         before={"provider": before.provider, "config": before.config} if before else {},
         after={"provider": provider, "config": dict(config)},
-    )  # fmt: skip
+    )
     account, _ = ProviderAccount.objects.update_or_create(
         name=name,
         defaults={"provider": provider, "config": dict(config)},

@@ -88,9 +88,11 @@ def _decide(refund_id: str, *, approved: bool, now: datetime) -> Refund:
     if not changed:
         raise AlreadyDecided(f"{refund_id} has been decided already")
     auditing.write(
-        action="refund.approve" if approved else "refund.reject", subject=refund_id, now=now,
+        action="refund.approve" if approved else "refund.reject",
+        subject=refund_id,
+        now=now,
         after={"payment": refund.payment_id},
-    )  # fmt: skip
+    )
     return refund
 
 

@@ -79,9 +79,16 @@ def insert(
     """
     groupcommit.require_transaction()
     row = [
-        attempt_id, payment_id, refund_id, operation.value, amount_minor, target, False, False,
+        attempt_id,
+        payment_id,
+        refund_id,
+        operation.value,
+        amount_minor,
+        target,
+        False,
+        False,
         fields.at(now),
-    ]  # fmt: skip
+    ]
     sql.run(statements.INSERT_ATTEMPT, row)
     return statements.AttemptRow(
         attempt_id, operation, refund_id, amount_minor, AttemptStatus.CREATED, target, "", 0, now
@@ -193,16 +200,27 @@ def _told(intent: Intent, result: Result) -> tuple[Snapshot, ...]:
         status = {Outcome.SUCCEEDED: done.value}.get(outcome, outcome.value)
         captured = request.amount.amount_minor if status == base.ChargeStatus.CAPTURED else 0
         told = Snapshot(
-            kind=Kind.CHARGE, reference=reference, status=status, amount=request.amount,
-            captured_minor=captured, key=request.key, code=result.code, soft=result.soft,
-        )  # fmt: skip
+            kind=Kind.CHARGE,
+            reference=reference,
+            status=status,
+            amount=request.amount,
+            captured_minor=captured,
+            key=request.key,
+            code=result.code,
+            soft=result.soft,
+        )
         return (told,)
     if isinstance(request, base.RefundRequest):
         status = base.RefundStatus.FAILED if outcome is Outcome.DECLINED else outcome.value
         told = Snapshot(
-            kind=Kind.REFUND, reference=reference, status=status, amount=request.amount,
-            key=request.key, parent_reference=request.reference, code=result.code,
-        )  # fmt: skip
+            kind=Kind.REFUND,
+            reference=reference,
+            status=status,
+            amount=request.amount,
+            key=request.key,
+            parent_reference=request.reference,
+            code=result.code,
+        )
         return (told,)
     return ()
 

@@ -122,8 +122,12 @@ class _Tax:
             for command in commands.refunds
             for reference in command.references
         }
-        told = [r.reference for share in state.shares for r in share.refunds
-                if r.status == RefundStatus.SUCCEEDED]  # fmt: skip
+        told = [
+            r.reference
+            for share in state.shares
+            for r in share.refunds
+            if r.status == RefundStatus.SUCCEEDED
+        ]
         # Tax that our own refunds have claimed is not there for those made elsewhere.
         self.claimed = sum(self.decided.get(reference, 0) for reference in told)
 

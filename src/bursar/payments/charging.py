@@ -66,10 +66,18 @@ def open_payment(
     if capture_method is CaptureMethod.MANUAL and not isinstance(provider, powers.Captures):
         raise NotOffered(f"{provider.name} cannot capture later", param="capture_method")
     row: list[fields.Parameter] = [
-        payment_id, order_id, provider_account, amount.amount_minor, tax_minor, amount.currency,
-        capture_method.value, method, fields.at(now), fields.at(now),
+        payment_id,
+        order_id,
+        provider_account,
+        amount.amount_minor,
+        tax_minor,
+        amount.currency,
+        capture_method.value,
+        method,
+        fields.at(now),
+        fields.at(now),
         fields.at(now + EXPIRES_AFTER),
-    ]  # fmt: skip
+    ]
     sql.run(statements.INSERT_PAYMENT, row)
     leasing.enqueue("charge", {"payment_id": payment_id}, now=now)
 
@@ -102,9 +110,12 @@ def intend(*, payment_id: str, attempt_id: str, now: datetime) -> attempting.Int
         Operation.AUTHORIZE if payment.capture_method == CaptureMethod.MANUAL else Operation.CHARGE
     )
     attempt = live or attempting.insert(
-        attempt_id=attempt_id, payment_id=payment_id, operation=operation,
-        amount_minor=payment.amount_minor, now=now,
-    )  # fmt: skip
+        attempt_id=attempt_id,
+        payment_id=payment_id,
+        operation=operation,
+        amount_minor=payment.amount_minor,
+        now=now,
+    )
     return attempting.intent_of(attempt=attempt, payment=payment, fresh=live is None)
 
 
@@ -155,13 +166,18 @@ def _decide(
         if attempt.operation in {Operation.CAPTURE, Operation.VOID} and attempt.status in LIVE:
             raise NotCapturable(f"a {attempt.operation} of {payment.id} is under way")
     auditing.write(
-        action=f"payment.{operation.value}", subject=payment.id, now=now,
+        action=f"payment.{operation.value}",
+        subject=payment.id,
+        now=now,
         after={"amount_minor": amount_minor, "currency": payment.currency},
-    )  # fmt: skip
+    )
     if not enqueue_capture(
-        payment_id=payment.id, operation=operation, attempt_id=attempt_id,
-        amount_minor=amount_minor, now=now,
-    ):  # fmt: skip
+        payment_id=payment.id,
+        operation=operation,
+        attempt_id=attempt_id,
+        amount_minor=amount_minor,
+        now=now,
+    ):
         raise NotCapturable(f"a capture or void of {payment.id} is under way")
 
 
@@ -201,9 +217,13 @@ def _intend_capture(
             return None
         fresh = attempt is None
         attempt = attempt or attempting.insert(
-            attempt_id=attempt_id, payment_id=payment.id, operation=operation,
-            amount_minor=amount_minor, target=charge_of(payment), now=now,
-        )  # fmt: skip
+            attempt_id=attempt_id,
+            payment_id=payment.id,
+            operation=operation,
+            amount_minor=amount_minor,
+            target=charge_of(payment),
+            now=now,
+        )
         return attempting.intent_of(attempt=attempt, payment=payment, fresh=fresh)
     raise AssertionError("itertools.count() has no end")
 

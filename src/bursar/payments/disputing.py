@@ -63,10 +63,13 @@ def _unanswered(at: str) -> Iterator[Unanswered]:
         dispute = folding.merge_all(facts)[0]
         if dispute.status in _WANTS_ANSWER:
             yield Unanswered(
-                account=account, reference=reference, parent_reference=dispute.parent_reference,
-                amount_minor=dispute.amount.amount_minor, currency=dispute.amount.currency,
+                account=account,
+                reference=reference,
+                parent_reference=dispute.parent_reference,
+                amount_minor=dispute.amount.amount_minor,
+                currency=dispute.amount.currency,
                 respond_by=dispute.respond_by,
-            )  # fmt: skip
+            )
 
 
 def answer(
@@ -101,8 +104,10 @@ def answer(
     def record() -> None:
         auditing.write(
             action="dispute.submit" if submit else "dispute.evidence",
-            subject=f"{provider_account}/{reference}", now=now, after={"evidence": sorted(texts)},
-        )  # fmt: skip
+            subject=f"{provider_account}/{reference}",
+            now=now,
+            after={"evidence": sorted(texts)},
+        )
         recording.record(
             provider_account=provider_account, snapshots=result.snapshots, source="answer", now=now
         )

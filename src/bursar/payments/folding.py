@@ -274,7 +274,7 @@ def _was_counted(charge: Snapshot, refund: Snapshot) -> bool:
     return not refused and refund.amount.currency == charge.amount.currency
 
 
-def _status(  # noqa: PLR0911  (one state a line, the strongest first)
+def _status(  # noqa: C901, PLR0911  (one status a line, the strongest first)
     commands: Commands,
     attempts: tuple[Asked, ...],
     charges: tuple[Snapshot, ...],

@@ -36,13 +36,19 @@ def _wrong_states() -> Iterator[Mapping[str, object]]:
             commands=commands, state=state, provider_account=payment.provider_account
         )
         row = (
-            payment.status, payment.authorized_minor, payment.captured_minor,
-            payment.refunded_minor, payment.disputed_minor,
-        )  # fmt: skip
+            payment.status,
+            payment.authorized_minor,
+            payment.captured_minor,
+            payment.refunded_minor,
+            payment.disputed_minor,
+        )
         computed = (
-            state.status.value, state.authorized_minor, state.captured_minor,
-            state.refunded_minor, state.disputed_minor,
-        )  # fmt: skip
+            state.status.value,
+            state.authorized_minor,
+            state.captured_minor,
+            state.refunded_minor,
+            state.disputed_minor,
+        )
         if row != computed:
             yield {"payment": payment.id, "row": row, "computed": computed}
         for (first, second), amount in posting.due(subject=payment.id, target=target).items():

@@ -119,9 +119,11 @@ async def _ask(case: _Case, now: datetime) -> Result | None:
     of_charge = case.intent.operation in {Operation.CAPTURE, Operation.VOID}
     reference = attempt.target if of_charge else attempt.reference
     request = StatusRequest(
-        operation=case.intent.operation, key=attempt.id, reference=reference,
+        operation=case.intent.operation,
+        key=attempt.id,
+        reference=reference,
         parent_reference=attempt.target,
-    )  # fmt: skip
+    )
     ttl = provider.idempotency_key_ttl
     lives = ttl is not None and case.age(now) < ttl - KEY_MARGIN
     if lives and not reference and (provider.repeats_before_lookup or not provider.lookup_by_key):
@@ -198,10 +200,12 @@ def _never_happened(case: _Case, now: datetime) -> None:
         leasing.enqueue("refund", payload, now=now)
     elif intent.operation in {Operation.CAPTURE, Operation.VOID}:
         charging.enqueue_capture(
-            payment_id=intent.payment_id, operation=intent.operation,
+            payment_id=intent.payment_id,
+            operation=intent.operation,
             attempt_id=case.attempt.id.partition(".")[0],
-            amount_minor=case.attempt.amount_minor, now=now,
-        )  # fmt: skip
+            amount_minor=case.attempt.amount_minor,
+            now=now,
+        )
     else:
         leasing.enqueue("charge", {"payment_id": intent.payment_id}, now=now)
 
@@ -239,12 +243,17 @@ def needs_fetching(provider_account: str, told: Iterable[Snapshot]) -> list[Snap
     if not isinstance(accounts.get(provider_account), FetchesObjects):
         return []
     moved = (
-        s for s in told
+        s
+        for s in told
         if ((s.kind is Kind.CHARGE and captured_of(s)) or s.status == RefundStatus.SUCCEEDED)
-        and s.fee is None and s.settled is None
-    )  # fmt: skip
-    return [s for s in moved if not _is_settled_in_books(provider_account, s.kind, s.reference,
-                                                         s.captured_minor)]  # fmt: skip
+        and s.fee is None
+        and s.settled is None
+    )
+    return [
+        s
+        for s in moved
+        if not _is_settled_in_books(provider_account, s.kind, s.reference, s.captured_minor)
+    ]
 
 
 def _is_settled_in_books(account: str, kind: Kind, reference: str, captured_minor: int) -> bool:
@@ -258,9 +267,11 @@ def _is_settled_in_books(account: str, kind: Kind, reference: str, captured_mino
 def enqueue_fetch(provider_account: str, snapshot: Snapshot, now: datetime) -> None:
     """Have an object fetched whole, once for each amount that it moved."""
     payload = {
-        "provider_account": provider_account, "kind": snapshot.kind.value,
-        "reference": snapshot.reference, "captured_minor": snapshot.captured_minor,
-    }  # fmt: skip
+        "provider_account": provider_account,
+        "kind": snapshot.kind.value,
+        "reference": snapshot.reference,
+        "captured_minor": snapshot.captured_minor,
+    }
     leasing.enqueue("fetch", payload, unique_key=f"fetch/{ids.digest(*payload.values())}", now=now)
 
 

@@ -82,9 +82,14 @@ def record(
     locked = [statements.lock_payment(payment_id) for payment_id in payments]
     if answer:
         settle_attempt(
-            attempt_id=answer.attempt_id, status=answer.status, reference=answer.reference,
-            code=answer.code, soft=answer.soft, action_url=answer.action_url, now=now,
-        )  # fmt: skip
+            attempt_id=answer.attempt_id,
+            status=answer.status,
+            reference=answer.reference,
+            code=answer.code,
+            soft=answer.soft,
+            action_url=answer.action_url,
+            now=now,
+        )
     _insert_facts(provider_account, told, source=source, now=now, raw=raw)
     new += _adopt(provider_account, told, links, now)
     for payment in locked:
@@ -120,11 +125,25 @@ def digest_of(snapshot: Snapshot) -> str:
     s = snapshot
     settled = s.settled and (s.settled.amount_minor, s.settled.currency)
     return ids.digest(
-        s.kind, s.reference, s.status, s.amount.amount_minor, s.amount.currency,
-        s.captured_minor, s.refunded_minor, s.withdrawn_minor, s.reinstated_minor, settled,
-        s.rate, s.key, s.parent_reference, s.code, s.soft, s.version, s.round,
+        s.kind,
+        s.reference,
+        s.status,
+        s.amount.amount_minor,
+        s.amount.currency,
+        s.captured_minor,
+        s.refunded_minor,
+        s.withdrawn_minor,
+        s.reinstated_minor,
+        settled,
+        s.rate,
+        s.key,
+        s.parent_reference,
+        s.code,
+        s.soft,
+        s.version,
+        s.round,
         *([s.respond_by.isoformat()] if s.respond_by else []),
-    )  # fmt: skip
+    )
 
 
 def _lock_families(provider_account: str, told: Iterable[Snapshot]) -> None:
@@ -143,16 +162,34 @@ def _insert_facts(
     received = fields.at(now)
     rows = [
         (
-            provider_account, s.kind.value, s.reference, digest_of(s), source, str(s.status),
-            s.amount.amount_minor, s.amount.currency, s.captured_minor, s.refunded_minor,
-            s.withdrawn_minor, s.reinstated_minor,
+            provider_account,
+            s.kind.value,
+            s.reference,
+            digest_of(s),
+            source,
+            str(s.status),
+            s.amount.amount_minor,
+            s.amount.currency,
+            s.captured_minor,
+            s.refunded_minor,
+            s.withdrawn_minor,
+            s.reinstated_minor,
             s.settled.amount_minor if s.settled else None,
             s.settled.currency if s.settled else "",
-            s.rate, s.key, s.parent_reference, s.code, s.soft, s.version, s.round,
-            fields.at(s.occurred_at), fields.at(s.respond_by), received, raw,
+            s.rate,
+            s.key,
+            s.parent_reference,
+            s.code,
+            s.soft,
+            s.version,
+            s.round,
+            fields.at(s.occurred_at),
+            fields.at(s.respond_by),
+            received,
+            raw,
         )
         for s in told
-    ]  # fmt: skip
+    ]
     for snapshot in told:
         folding.rank(snapshot)  # a status that cannot be folded must not be stored
     sql.run_many(statements.INSERT_FACT, rows)
@@ -264,9 +301,12 @@ def refresh(*, payment: statements.PaymentRow, now: datetime) -> folding.Payment
         )
     for issue in state.issues:
         reviewing.open_review(
-            code=issue.code, subject=payment.id, payment_id=payment.id,
-            detail=dict(issue.detail), now=now,
-        )  # fmt: skip
+            code=issue.code,
+            subject=payment.id,
+            payment_id=payment.id,
+            detail=dict(issue.detail),
+            now=now,
+        )
     return state
 
 
@@ -302,14 +342,21 @@ def _settle_by_facts(
         status = _SETTLED_BY.get((told.kind, told.status)) if told else None
         if attempt.status in LIVE and told and status:
             settle_attempt(
-                attempt_id=attempt.id, status=status, reference=told.reference, code=told.code,
-                soft=told.soft, now=now,
-            )  # fmt: skip
+                attempt_id=attempt.id,
+                status=status,
+                reference=told.reference,
+                code=told.code,
+                soft=told.soft,
+                now=now,
+            )
             for code in OUTCOME_REVIEWS:
                 reviewing.close(
-                    code=code, subject=payment.id, resolution=f"the provider told: {status}",
-                    attempt_id=attempt.id, now=now,
-                )  # fmt: skip
+                    code=code,
+                    subject=payment.id,
+                    resolution=f"the provider told: {status}",
+                    attempt_id=attempt.id,
+                    now=now,
+                )
             attempt = replace(attempt, status=status, reference=told.reference)  # noqa: PLW2901
         settled.append(attempt)
     return settled
@@ -326,14 +373,16 @@ def commands_of(
         closed=payment.closed,
         refunds=tuple(
             folding.RefundCommand(
-                refund_id=r.id, amount_minor=r.amount_minor, tax_minor=r.tax_minor,
+                refund_id=r.id,
+                amount_minor=r.amount_minor,
+                tax_minor=r.tax_minor,
                 references=r.references,
             )
             for r in refunds
             # One that was taken back before anybody was asked for it is no command any more.
             if r.references or r.status != RefundStatus.CANCELED
         ),
-    )  # fmt: skip
+    )
 
 
 def _settle_refunds(refunds: Sequence[statements.RefundRow], state: folding.PaymentState) -> int:
@@ -370,9 +419,12 @@ def _keep_unmatched(provider_account: str, keys: set[ObjectKey], now: datetime) 
         posting.post(subject=subject, target=target, now=now)
         if objects and key[0] in {Kind.CHARGE, Kind.REFUND, Kind.DISPUTE}:
             reviewing.open_review(
-                code="unmatched_object", subject=subject, payment_id=None,
-                detail={"kind": key[0], "reference": key[1]}, now=now,
-            )  # fmt: skip
+                code="unmatched_object",
+                subject=subject,
+                payment_id=None,
+                detail={"kind": key[0], "reference": key[1]},
+                now=now,
+            )
 
 
 def settle_attempt(
@@ -392,7 +444,14 @@ def settle_attempt(
     """
     groupcommit.require_transaction()
     row = [
-        status.value, reference, code, soft, action_url, fields.at(now),
-        status is AttemptStatus.UNKNOWN, attempt_id, *[s.value for s in LIVE],
-    ]  # fmt: skip
+        status.value,
+        reference,
+        code,
+        soft,
+        action_url,
+        fields.at(now),
+        status is AttemptStatus.UNKNOWN,
+        attempt_id,
+        *[s.value for s in LIVE],
+    ]
     sql.run(statements.SETTLE_ATTEMPT, row)

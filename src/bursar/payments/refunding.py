@@ -90,21 +90,31 @@ def open_refund(
         left = Money(payment.refundable_minor, payment.currency)
         raise RefundTooHigh(f"{amount} is more than the {left} left of {payment_id}")
     Refund.objects.create(
-        id=refund_id, payment_id=payment_id, amount_minor=amount.amount_minor,
-        tax_minor=tax_minor, currency=payment.currency, reason=reason,
-        idempotency_key=idempotency_key, created_at=now,
-    )  # fmt: skip
+        id=refund_id,
+        payment_id=payment_id,
+        amount_minor=amount.amount_minor,
+        tax_minor=tax_minor,
+        currency=payment.currency,
+        reason=reason,
+        idempotency_key=idempotency_key,
+        created_at=now,
+    )
     RefundLine.objects.bulk_create(
         RefundLine(
-            refund_id=refund_id, order_line_id=line.order_line_id, quantity=line.quantity,
-            amount_minor=line.amount_minor, tax_minor=line.tax_minor,
+            refund_id=refund_id,
+            order_line_id=line.order_line_id,
+            quantity=line.quantity,
+            amount_minor=line.amount_minor,
+            tax_minor=line.tax_minor,
         )
         for line in lines
-    )  # fmt: skip
+    )
     auditing.write(
-        action="refund.open", subject=refund_id, now=now,
+        action="refund.open",
+        subject=refund_id,
+        now=now,
         after={"payment": payment_id, "amount": str(amount), "reason": reason},
-    )  # fmt: skip
+    )
     _start(refund_id, payment_id, amount, now)
     return refund_id
 
@@ -175,8 +185,12 @@ def intend(
     if any(attempt.status == AttemptStatus.SUCCEEDED for attempt in attempts):
         return None
     attempt = live or attempting.insert(
-        attempt_id=attempt_id, payment_id=payment_id, operation=Operation.REFUND,
-        amount_minor=refund.amount_minor, refund_id=refund_id, now=now,
+        attempt_id=attempt_id,
+        payment_id=payment_id,
+        operation=Operation.REFUND,
+        amount_minor=refund.amount_minor,
+        refund_id=refund_id,
+        now=now,
         target=charging.charge_of(payment, refund_minor=refund.amount_minor),
-    )  # fmt: skip
+    )
     return attempting.intent_of(attempt=attempt, payment=payment, fresh=live is None)

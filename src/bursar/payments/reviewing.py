@@ -44,8 +44,14 @@ def open_review(
     groupcommit.require_transaction()
     text = json.dumps(dict(detail), sort_keys=True)
     row = [
-        ids.new(ids.REVIEW), code, subject, ids.digest(text), payment_id, text, fields.at(now),
-    ]  # fmt: skip
+        ids.new(ids.REVIEW),
+        code,
+        subject,
+        ids.digest(text),
+        payment_id,
+        text,
+        fields.at(now),
+    ]
     sql.run(OPEN, row)
 
 

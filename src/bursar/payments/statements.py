@@ -231,9 +231,27 @@ def load(
 
 
 def _snapshot(row: Sequence[Any]) -> Snapshot:
-    (kind, reference, status, amount, currency, captured, refunded, withdrawn, reinstated,
-     settled, settled_currency, rate, key, parent, code, soft, version, round_,
-     respond_by) = row  # fmt: skip
+    (
+        kind,
+        reference,
+        status,
+        amount,
+        currency,
+        captured,
+        refunded,
+        withdrawn,
+        reinstated,
+        settled,
+        settled_currency,
+        rate,
+        key,
+        parent,
+        code,
+        soft,
+        version,
+        round_,
+        respond_by,
+    ) = row
     return Snapshot(
         kind=Kind(kind),
         reference=reference,
@@ -260,11 +278,13 @@ def facts_about(payment_id: str) -> QuerySet[Fact]:
     return Fact.objects.filter(
         Exists(
             FactLink.objects.filter(
-                payment_id=payment_id, provider_account_id=OuterRef("provider_account_id"),
-                kind=OuterRef("kind"), reference=OuterRef("reference"),
+                payment_id=payment_id,
+                provider_account_id=OuterRef("provider_account_id"),
+                kind=OuterRef("kind"),
+                reference=OuterRef("reference"),
             )
         )
-    )  # fmt: skip
+    )
 
 
 def facts_of_object(provider_account: str, key: tuple[str, str]) -> list[Snapshot]:
@@ -310,13 +330,19 @@ def update_payment(
 ) -> None:
     """Bring the cached state on the row up to date, where it changed."""
     amounts = (
-        state.authorized_minor, state.captured_minor, state.refunded_minor, state.disputed_minor,
+        state.authorized_minor,
+        state.captured_minor,
+        state.refunded_minor,
+        state.disputed_minor,
         reserved_minor,
-    )  # fmt: skip
+    )
     cached = (
-        payment.authorized_minor, payment.captured_minor, payment.refunded_minor,
-        payment.disputed_minor, payment.reserved_minor,
-    )  # fmt: skip
+        payment.authorized_minor,
+        payment.captured_minor,
+        payment.refunded_minor,
+        payment.disputed_minor,
+        payment.reserved_minor,
+    )
     if (payment.status, cached) == (state.status, amounts):
         return
     sql.run(UPDATE_PAYMENT, [state.status.value, *amounts, fields.at(now), payment.id])

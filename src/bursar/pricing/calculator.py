@@ -39,8 +39,20 @@ class _Row:
     *alone* is the tax it would bear if it were the only line.
     """
 
-    __slots__ = ("after", "alone", "amount", "before", "fee", "includes_tax", "line", "listed",
-                 "net", "parts", "tax", "unit_price")  # fmt: skip
+    __slots__ = (
+        "after",
+        "alone",
+        "amount",
+        "before",
+        "fee",
+        "includes_tax",
+        "line",
+        "listed",
+        "net",
+        "parts",
+        "tax",
+        "unit_price",
+    )
 
     def __init__(
         self, line: Line, unit_price: str, listed: int, tax: Tax, *, includes_tax: bool
@@ -65,8 +77,15 @@ class _Row:
     def key(self) -> tuple[str | int, ...]:
         """What tells lines apart that cost the same; who has it is the same for every purpose."""
         line = self.line
-        return (line.sku, self.unit_price, self.tax.code.value, self.tax.rate, line.quantity,
-                line.description, self.includes_tax)  # fmt: skip
+        return (
+            line.sku,
+            self.unit_price,
+            self.tax.code.value,
+            self.tax.rate,
+            line.quantity,
+            line.description,
+            self.includes_tax,
+        )
 
 
 def price(
@@ -170,9 +189,14 @@ def _tax(basket: Basket, line: Line, item: Item | None, rules: Rules, day: date)
 def _chosen(basket: Basket, category: str, supply: taxes.Supply, rules: Rules, day: date) -> Tax:
     abroad = taxes.country_of(basket.vat_id) if basket.vat_id else ""
     return taxes.choose(
-        rules.rates, seller=rules.seller, buyer=basket.country or abroad, vat_id=basket.vat_id,
-        category=category, supply=supply, day=day,
-    )  # fmt: skip
+        rules.rates,
+        seller=rules.seller,
+        buyer=basket.country or abroad,
+        vat_id=basket.vat_id,
+        category=category,
+        supply=supply,
+        day=day,
+    )
 
 
 # --- Discounts ----------------------------------------------------------------------------------
@@ -296,19 +320,33 @@ def _quote(
         for coupon in basket.coupons
     }
     return Quote(
-        currency=basket.currency, lines=lines, taxes=tuple(totals), net=net, tax=tax,
-        total=net + tax, discount_minor=sum(line.discount_minor for line in lines),
-        rounding_minor=sum(each.rounding_minor for each in totals), mode=rules.mode,
-        half=rules.half, coupons=tuple(limits.items()), rules=rules.digest,
-    )  # fmt: skip
+        currency=basket.currency,
+        lines=lines,
+        taxes=tuple(totals),
+        net=net,
+        tax=tax,
+        total=net + tax,
+        discount_minor=sum(line.discount_minor for line in lines),
+        rounding_minor=sum(each.rounding_minor for each in totals),
+        mode=rules.mode,
+        half=rules.half,
+        coupons=tuple(limits.items()),
+        rules=rules.digest,
+    )
 
 
 def _priced(row: _Row) -> PricedLine:
     tax_minor = sum(row.parts)
     return PricedLine(
-        line=row.line, unit_price=row.unit_price, includes_tax=row.includes_tax,
+        line=row.line,
+        unit_price=row.unit_price,
+        includes_tax=row.includes_tax,
         list_minor=row.listed,
         discounts=tuple(Discounted(name, minor) for name, minor in (*row.before, *row.after)),
-        tax=row.tax, net_minor=row.net, tax_minor=tax_minor, part_minors=tuple(row.parts),
-        rounding_minor=tax_minor - row.alone, fee=row.fee,
-    )  # fmt: skip
+        tax=row.tax,
+        net_minor=row.net,
+        tax_minor=tax_minor,
+        part_minors=tuple(row.parts),
+        rounding_minor=tax_minor - row.alone,
+        fee=row.fee,
+    )

@@ -127,10 +127,15 @@ def parse(text: str, *, name: str) -> Rules:
         raise BadRules(f"{name}, line {line}: {wrong.reason}", param=wrong.path) from None
     shipped = shipped_rates() if file.shipped_rates else {}
     return Rules(
-        mode=file.rounding.mode, half=file.rounding.half, seller=file.seller,
-        rates={**shipped, **taxes.table(file.rates)}, lists=Lists.of(file.price_lists),
-        discounts=file.discounts, fees=file.fees, digest=ids.digest(text) if text else "",
-    )  # fmt: skip
+        mode=file.rounding.mode,
+        half=file.rounding.half,
+        seller=file.seller,
+        rates={**shipped, **taxes.table(file.rates)},
+        lists=Lists.of(file.price_lists),
+        discounts=file.discounts,
+        fees=file.fees,
+        digest=ids.digest(text) if text else "",
+    )
 
 
 @functools.cache
@@ -281,6 +286,14 @@ def _check_item(path: str, item: Item) -> None:
             rounding.decimal(tier.price)
 
 
+def _check_tiers(path: str, rule: Discount) -> None:
+    for at, tier in enumerate(rule.tiers):
+        if tier.units <= (rule.tiers[at - 1].units if at else 0):
+            raise _Wrong(f"{path}.tiers[{at}].units", "tiers rise, from 1 unit")
+        with _at(f"{path}.tiers[{at}].percent"):
+            rounding.percent(tier.percent)
+
+
 def _check_discount(path: str, rule: Discount, file: _File) -> None:
     _check_dates(path, rule)
     kinds = [bool(rule.percent), bool(rule.amount), bool(rule.take or rule.pay), bool(rule.tiers)]
@@ -299,11 +312,7 @@ def _check_discount(path: str, rule: Discount, file: _File) -> None:
             rounding.percent(rule.percent)
     if (rule.take or rule.pay) and not 0 < rule.pay < rule.take:
         raise _Wrong(f"{path}.take", "of every `take` units `pay` are paid: 0 < pay < take")
-    for at, tier in enumerate(rule.tiers):
-        if tier.units <= (rule.tiers[at - 1].units if at else 0):
-            raise _Wrong(f"{path}.tiers[{at}].units", "tiers rise, from 1 unit")
-        with _at(f"{path}.tiers[{at}].percent"):
-            rounding.percent(tier.percent)
+    _check_tiers(path, rule)
     if rule.limit is not None and (not rule.coupon or rule.limit < 1):
         raise _Wrong(f"{path}.limit", "a limit is 1 or more, and of a coupon")
     if len(rule.coupon) > COUPON_LETTERS_MAX:

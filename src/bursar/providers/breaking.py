@@ -35,9 +35,16 @@ class Circuit:
     """
 
     __slots__ = (
-        "__weakref__", "_failures", "_monotonic", "_open_seconds", "_open_until", "_probing",
-        "kind", "name", "why",
-    )  # fmt: skip
+        "__weakref__",
+        "_failures",
+        "_monotonic",
+        "_open_seconds",
+        "_open_until",
+        "_probing",
+        "kind",
+        "name",
+        "why",
+    )
 
     def __init__(
         self, name: str, *, kind: str = "provider", monotonic: Callable[[], float] = clock.monotonic

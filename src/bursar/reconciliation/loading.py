@@ -68,9 +68,11 @@ def _line(provider: ReadsSettlements, row: reading.Row, found: Problems) -> Sett
         return None
     if line.net_minor != line.gross_minor - line.fee_minor:
         found.add(
-            line=row.line, column="net", rule="net_is_gross_less_fee",
+            line=row.line,
+            column="net",
+            rule="net_is_gross_less_fee",
             message=f"net is {line.net_minor}, gross less fee {line.gross_minor - line.fee_minor}",
-        )  # fmt: skip
+        )
         return None
     return line
 
@@ -119,22 +121,39 @@ def store(
 
 def _row(line: SettlementLine, provider_account: str, occurrence: int, now: datetime) -> Settled:
     return Settled(
-        provider_account_id=provider_account, reference=line.reference, occurrence=occurrence,
-        category=line.category.value, source=line.source, parent_reference=line.parent_reference,
-        currency=line.currency, gross_minor=line.gross_minor, fee_minor=line.fee_minor,
+        provider_account_id=provider_account,
+        reference=line.reference,
+        occurrence=occurrence,
+        category=line.category.value,
+        source=line.source,
+        parent_reference=line.parent_reference,
+        currency=line.currency,
+        gross_minor=line.gross_minor,
+        fee_minor=line.fee_minor,
         net_minor=line.net_minor,
         paid_minor=line.paid.amount_minor if line.paid else None,
         paid_currency=line.paid.currency if line.paid else "",
-        rate=line.rate, payout=line.payout, occurred_at=line.occurred_at, loaded_at=now,
-    )  # fmt: skip
+        rate=line.rate,
+        payout=line.payout,
+        occurred_at=line.occurred_at,
+        loaded_at=now,
+    )
 
 
 def line_of(row: Settled) -> SettlementLine:
     """The line that *row* keeps."""
     paid = None if row.paid_minor is None else Money(row.paid_minor, row.paid_currency)
     return SettlementLine(
-        reference=row.reference, category=Category(row.category), source=row.source,
-        parent_reference=row.parent_reference, currency=row.currency,
-        gross_minor=row.gross_minor, fee_minor=row.fee_minor, net_minor=row.net_minor,
-        occurred_at=row.occurred_at, paid=paid, rate=row.rate, payout=row.payout,
-    )  # fmt: skip
+        reference=row.reference,
+        category=Category(row.category),
+        source=row.source,
+        parent_reference=row.parent_reference,
+        currency=row.currency,
+        gross_minor=row.gross_minor,
+        fee_minor=row.fee_minor,
+        net_minor=row.net_minor,
+        occurred_at=row.occurred_at,
+        paid=paid,
+        rate=row.rate,
+        payout=row.payout,
+    )

@@ -74,10 +74,11 @@ class Settled(models.Model):
             models.Index(name="settled_source", fields=["provider_account", "source"]),
             models.Index(name="settled_payout", fields=["provider_account", "payout"]),
             models.Index(
-                name="settled_open", fields=["provider_account"],
+                name="settled_open",
+                fields=["provider_account"],
                 condition=models.Q(reconciliation__isnull=True),
             ),
-        )  # fmt: skip
+        )
 
     def __str__(self) -> str:
         return f"{self.category} {self.reference}"

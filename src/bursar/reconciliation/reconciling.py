@@ -32,11 +32,15 @@ REVIEW = "settlement_break"
 
 #: The kind of object that moves the balance in a category.
 KINDS = {
-    Category.CHARGE: Kind.CHARGE, Category.REFUND: Kind.REFUND,
-    Category.REFUND_FAILURE: Kind.REFUND, Category.DISPUTE: Kind.DISPUTE,
-    Category.DISPUTE_REVERSAL: Kind.DISPUTE, Category.FEE: Kind.FEE, Category.PAYOUT: Kind.PAYOUT,
+    Category.CHARGE: Kind.CHARGE,
+    Category.REFUND: Kind.REFUND,
+    Category.REFUND_FAILURE: Kind.REFUND,
+    Category.DISPUTE: Kind.DISPUTE,
+    Category.DISPUTE_REVERSAL: Kind.DISPUTE,
+    Category.FEE: Kind.FEE,
+    Category.PAYOUT: Kind.PAYOUT,
     Category.PAYOUT_REVERSAL: Kind.PAYOUT,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +68,16 @@ class Report:
 
 
 _WORST_FIRST = (
-    Verdict.MISSING_AT_PROVIDER, Verdict.AMOUNT_MISMATCH, Verdict.CURRENCY_MISMATCH,
-    Verdict.FEE_MISMATCH, Verdict.AMBIGUOUS, Verdict.MISSING_IN_BOOKS, Verdict.DUPLICATE,
-    Verdict.LATE, Verdict.MATCHED,
-)  # fmt: skip
+    Verdict.MISSING_AT_PROVIDER,
+    Verdict.AMOUNT_MISMATCH,
+    Verdict.CURRENCY_MISMATCH,
+    Verdict.FEE_MISMATCH,
+    Verdict.AMBIGUOUS,
+    Verdict.MISSING_IN_BOOKS,
+    Verdict.DUPLICATE,
+    Verdict.LATE,
+    Verdict.MATCHED,
+)
 
 
 def reconcile(
@@ -116,9 +126,13 @@ def _run(
     )
     totals = rules.totals(judged)
     Reconciliation.objects.create(
-        id=run_id, provider_account_id=account, file=loaded.file, until=end, created_at=now,
+        id=run_id,
+        provider_account_id=account,
+        file=loaded.file,
+        until=end,
+        created_at=now,
         totals=[asdict(total) for total in totals],
-    )  # fmt: skip
+    )
     _book(account, judged, objects, done, now)
     _settle(run_id, account, judged, rows)
     _tell(run_id, account, judged, now)
@@ -196,11 +210,15 @@ def _settle(run_id: str, account: str, judged: Iterable[Judged], rows: Iterable[
             row.reconciliation_id = run_id if over else None
             changed.append(row)
         if one.verdict is Verdict.MATCHED:
-            done += [_entry(run_id, account, e.category, e.source, e.gross_minor,
-                            _fee(one, e)) for e in one.entries]  # fmt: skip
+            done += [
+                _entry(run_id, account, e.category, e.source, e.gross_minor, _fee(one, e))
+                for e in one.entries
+            ]
         elif over and one.verdict is Verdict.MISSING_IN_BOOKS:
-            done += [_entry(run_id, account, s.category, s.source, s.gross_minor, s.fee_minor)
-                     for s in booked]  # fmt: skip
+            done += [
+                _entry(run_id, account, s.category, s.source, s.gross_minor, s.fee_minor)
+                for s in booked
+            ]
     Settled.objects.bulk_update(changed, ["verdict", "reconciliation"], batch_size=500)
     SettledEntry.objects.bulk_create(done, batch_size=500)
 
@@ -215,9 +233,13 @@ def _entry(
     run_id: str, account: str, category: Category, source: str, gross: int, fee: int
 ) -> SettledEntry:
     return SettledEntry(
-        reconciliation_id=run_id, provider_account_id=account, category=category.value,
-        source=source, gross_minor=gross, fee_minor=fee,
-    )  # fmt: skip
+        reconciliation_id=run_id,
+        provider_account_id=account,
+        category=category.value,
+        source=source,
+        gross_minor=gross,
+        fee_minor=fee,
+    )
 
 
 def source_of(judged: Judged) -> str:
@@ -235,14 +257,18 @@ def _tell(run_id: str, account: str, judged: Sequence[Judged], now: datetime) ->
     for one in judged:
         if one.verdict in {Verdict.MATCHED, Verdict.LATE}:
             resolution = "it matches now" if one.verdict is Verdict.MATCHED else "it is only late"
-            reviewing.close(code=REVIEW, subject=_subject(account, one), resolution=resolution,
-                            now=now)  # fmt: skip
+            reviewing.close(
+                code=REVIEW, subject=_subject(account, one), resolution=resolution, now=now
+            )
     for one in broken:
         if one.verdict is not Verdict.LATE:
             reviewing.open_review(
-                code=REVIEW, subject=_subject(account, one), payment_id=_payment(account, one),
-                detail={"verdict": one.verdict.value, "reason": one.reason}, now=now,
-            )  # fmt: skip
+                code=REVIEW,
+                subject=_subject(account, one),
+                payment_id=_payment(account, one),
+                detail={"verdict": one.verdict.value, "reason": one.reason},
+                now=now,
+            )
 
 
 def _subject(account: str, judged: Judged) -> str:
@@ -252,11 +278,15 @@ def _subject(account: str, judged: Judged) -> str:
 def _break(run_id: str, one: Judged) -> SettlementBreak:
     currency = (one.entries or one.lines)[0].currency
     return SettlementBreak(
-        reconciliation_id=run_id, verdict=one.verdict, category=_category(one).value,
-        source=source_of(one), currency=currency, reason=one.reason[:400],
+        reconciliation_id=run_id,
+        verdict=one.verdict,
+        category=_category(one).value,
+        source=source_of(one),
+        currency=currency,
+        reason=one.reason[:400],
         ours_minor=sum(e.gross_minor for e in one.entries) if one.entries else None,
         theirs_minor=sum(s.gross_minor for s in one.lines) if one.lines else None,
-    )  # fmt: skip
+    )
 
 
 def _category(judged: Judged) -> Category:

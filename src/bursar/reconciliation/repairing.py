@@ -30,11 +30,15 @@ def missed(line: SettlementLine) -> Snapshot | None:
     paid = line.paid or gross
     size = abs(paid.amount_minor)
     told = Snapshot(
-        kind=Kind.CHARGE, reference=line.source, status=ChargeStatus.CAPTURED,
-        amount=Money(size, paid.currency), parent_reference=line.parent_reference,
-        occurred_at=line.occurred_at, rate=line.rate,
+        kind=Kind.CHARGE,
+        reference=line.source,
+        status=ChargeStatus.CAPTURED,
+        amount=Money(size, paid.currency),
+        parent_reference=line.parent_reference,
+        occurred_at=line.occurred_at,
+        rate=line.rate,
         fee=Money(line.fee_minor, line.currency) if line.fee_minor else None,
-    )  # fmt: skip
+    )
     taken = Money(abs(gross.amount_minor), gross.currency)
     loses = line.gross_minor < 0
     changes: dict[str, Any]
@@ -46,15 +50,27 @@ def missed(line: SettlementLine) -> Snapshot | None:
         case Category.REFUND_FAILURE:
             changes = {"kind": Kind.REFUND, "status": RefundStatus.FAILED}
         case Category.DISPUTE if loses:
-            changes = {"kind": Kind.DISPUTE, "status": DisputeStatus.NEEDS_RESPONSE,
-                       "amount": taken, "withdrawn_minor": taken.amount_minor}  # fmt: skip
+            changes = {
+                "kind": Kind.DISPUTE,
+                "status": DisputeStatus.NEEDS_RESPONSE,
+                "amount": taken,
+                "withdrawn_minor": taken.amount_minor,
+            }
         case Category.DISPUTE_REVERSAL if not loses:
-            changes = {"kind": Kind.DISPUTE, "status": DisputeStatus.WON, "amount": taken,
-                       "reinstated_minor": taken.amount_minor}  # fmt: skip
+            changes = {
+                "kind": Kind.DISPUTE,
+                "status": DisputeStatus.WON,
+                "amount": taken,
+                "reinstated_minor": taken.amount_minor,
+            }
         case Category.FEE:
             cost = Money(-line.net_minor, line.currency)
-            changes = {"kind": Kind.FEE, "status": MovementStatus.POSTED, "amount": cost,
-                       "fee": None}  # fmt: skip
+            changes = {
+                "kind": Kind.FEE,
+                "status": MovementStatus.POSTED,
+                "amount": cost,
+                "fee": None,
+            }
         case Category.PAYOUT if loses:
             changes = {"kind": Kind.PAYOUT, "status": MovementStatus.POSTED, "amount": taken}
         case Category.PAYOUT_REVERSAL:
@@ -105,6 +121,9 @@ def payouts(lines: Iterable[SettlementLine], objects: Objects) -> Iterator[Snaps
     for (payout, currency), net in sums.items():
         if net > 0:
             yield Snapshot(
-                kind=Kind.PAYOUT, reference=payout, status=MovementStatus.POSTED,
-                amount=Money(net, currency), occurred_at=at[payout],
-            )  # fmt: skip
+                kind=Kind.PAYOUT,
+                reference=payout,
+                status=MovementStatus.POSTED,
+                amount=Money(net, currency),
+                occurred_at=at[payout],
+            )

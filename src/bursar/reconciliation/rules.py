@@ -115,9 +115,13 @@ def reconcile(
         made, alone, left = step(alone, left)
         found += made
     found += [
-        Judged(verdict=Verdict.MISSING_IN_BOOKS, reason="our books have no such movement",
-               lines=(line,)) for line in alone
-    ]  # fmt: skip
+        Judged(
+            verdict=Verdict.MISSING_IN_BOOKS,
+            reason="our books have no such movement",
+            lines=(line,),
+        )
+        for line in alone
+    ]
     found += [_lacking(entry, until, late_after) for entry in left]
     return found
 
@@ -233,9 +237,13 @@ def _by_parent(alone: list[SettlementLine], left: list[Entry]) -> _Step:
         if lines and sum(e.gross_minor for e in entries) == sum(s.gross_minor for s in lines):
             reason = f"{len(lines)} lines are {len(entries)} of our movements on {name[1]}"
             made.append(
-                Judged(verdict=Verdict.MATCHED, reason=reason, lines=tuple(lines),
-                       entries=tuple(entries))
-            )  # fmt: skip
+                Judged(
+                    verdict=Verdict.MATCHED,
+                    reason=reason,
+                    lines=tuple(lines),
+                    entries=tuple(entries),
+                )
+            )
     return _rest(made, alone, left)
 
 
@@ -252,9 +260,10 @@ def _by_spelling(alone: list[SettlementLine], left: list[Entry]) -> _Step:
         if len(candidates) == 1 and counted[name] == 1 and _content(line, candidates[0]):
             reason = f"{line.source!r} is {candidates[0].source} in another spelling"
             made.append(
-                Judged(verdict=Verdict.MATCHED, reason=reason, lines=(line,),
-                       entries=(candidates[0],))
-            )  # fmt: skip
+                Judged(
+                    verdict=Verdict.MATCHED, reason=reason, lines=(line,), entries=(candidates[0],)
+                )
+            )
     return _rest(made, alone, left)
 
 
@@ -273,16 +282,21 @@ def _look_alike(alone: list[SettlementLine], left: list[Entry]) -> _Step:
     made = []
     for name, lines in theirs.items():
         near = [
-            entry for entry in ours.get(name, [])
+            entry
+            for entry in ours.get(name, [])
             if any(abs(entry.occurred_at - one.occurred_at) <= DAYS_APART_MAX for one in lines)
-        ]  # fmt: skip
+        ]
         if near:
             others = ", ".join(entry.source for entry in near)
             told = ", ".join(line.source for line in lines)
             made.append(
-                Judged(verdict=Verdict.AMBIGUOUS, reason=f"{told} may be {others}",
-                       lines=tuple(lines), entries=tuple(near))
-            )  # fmt: skip
+                Judged(
+                    verdict=Verdict.AMBIGUOUS,
+                    reason=f"{told} may be {others}",
+                    lines=tuple(lines),
+                    entries=tuple(near),
+                )
+            )
     return _rest(made, alone, left)
 
 
@@ -331,7 +345,8 @@ def totals(judged: Iterable[Judged]) -> list[Total]:
         for entry in one.entries:
             total = of(one.verdict, entry.currency)
             made[one.verdict, entry.currency] = replace(
-                total, entries=total.entries + 1,
+                total,
+                entries=total.entries + 1,
                 entries_minor=total.entries_minor + entry.gross_minor,
-            )  # fmt: skip
+            )
     return [made[name] for name in sorted(made)]

@@ -166,10 +166,13 @@ class Stream:
         reason = self.draw.choice(REASONS)
         return _tried(
             lambda: refunding.open_refund(
-                refund_id=refund_id, payment_id=payment.id, amount=None if whole else part,
-                reason=reason, now=now,
+                refund_id=refund_id,
+                payment_id=payment.id,
+                amount=None if whole else part,
+                reason=reason,
+                now=now,
             )
-        )  # fmt: skip
+        )
 
     async def _deliver(self, session: aiohttp.ClientSession, address: str, *, again: bool) -> None:
         """
@@ -180,9 +183,11 @@ class Stream:
         provider = self._provider()
         (key, *_) = standard_webhooks.keys_of(provider.config.webhook_secret)
         deliveries = provider.book.deliveries(
-            key, after=self.settled if again else self.position,
-            disorder=Disorder() if again else DISORDER, at=clock.now(),
-        )  # fmt: skip
+            key,
+            after=self.settled if again else self.position,
+            disorder=Disorder() if again else DISORDER,
+            at=clock.now(),
+        )
         url = f"{address}/hooks/{self.account}"
         for delivery in deliveries:
             async with session.post(url, data=delivery.body, headers=delivery.headers) as answer:

@@ -43,9 +43,12 @@ def _differences(account: str, theirs: Mapping[tuple[str, str], Counter[str]]) -
         our, their = ours.get(key, Counter()), theirs.get(key, Counter())
         if our != their:
             yield {
-                "account": account, "kind": key[0], "reference": key[1],
-                "ours": dict(our), "theirs": dict(their),
-            }  # fmt: skip
+                "account": account,
+                "kind": key[0],
+                "reference": key[1],
+                "ours": dict(our),
+                "theirs": dict(their),
+            }
 
 
 def money_in(snapshot: Snapshot) -> Counter[str]:
@@ -76,6 +79,8 @@ def compare_balances() -> Iterator[Row]:
                 our, their = ours.get(currency, 0), theirs.get(currency, 0)
                 if our != their:
                     yield {
-                        "account": account, "currency": currency,
-                        "ours_minor": our, "theirs_minor": their,
-                    }  # fmt: skip
+                        "account": account,
+                        "currency": currency,
+                        "ours_minor": our,
+                        "theirs_minor": their,
+                    }

@@ -61,9 +61,11 @@ class Office:
 
     def __init__(self) -> None:
         self.http = TestClient(
-            served(), base_url="http://localhost", follow_redirects=False,
+            served(),
+            base_url="http://localhost",
+            follow_redirects=False,
             raise_server_exceptions=False,
-        )  # fmt: skip
+        )
 
     def get(self, path: str) -> httpx2.Response:
         return self.http.get(f"/admin{path}")

@@ -52,8 +52,9 @@ def test_a_stranger_sees_the_sign_in_and_nothing_else(database: Database) -> Non
     for path in ("/", "/bursar/payment/", "/decide/key/", "/search/?s=x"):
         answer = stranger.get(path)
         assert (answer.status_code, answer.headers["Location"].split("?")[0]) == (
-            302, "/admin/login/",
-        )  # fmt: skip
+            302,
+            "/admin/login/",
+        )
     assert stranger.get("/login/").status_code == 200
 
 
@@ -150,13 +151,23 @@ def test_each_role_sees_its_lists_and_no_others(shop: Shop, role: Role) -> None:
 
 
 NEEDED = {
-    "refund": "refunds:write", "approve": "refunds:approve", "reject": "refunds:write",
-    "capture": "payments:write", "cancel": "payments:write", "resolve": "reviews:write",
-    "retry": "jobs:write", "rotate": "keys:write", "revoke": "keys:write",
-    "person": "people:write", "password": "people:write", "key": "keys:write",
-    "add_person": "people:write", "watch": "sources:write", "change_watch": "sources:write",
+    "refund": "refunds:write",
+    "approve": "refunds:approve",
+    "reject": "refunds:write",
+    "capture": "payments:write",
+    "cancel": "payments:write",
+    "resolve": "reviews:write",
+    "retry": "jobs:write",
+    "rotate": "keys:write",
+    "revoke": "keys:write",
+    "person": "people:write",
+    "password": "people:write",
+    "key": "keys:write",
+    "add_person": "people:write",
+    "watch": "sources:write",
+    "change_watch": "sources:write",
     "remove_watch": "sources:write",
-}  # fmt: skip
+}
 
 
 def test_every_decision_has_a_scope_but_that_about_oneself() -> None:

@@ -17,19 +17,29 @@ from tests.flows.admin.office import office
 from tests.shop import commit
 
 FORM = {
-    "name": "rates", "title": "Rates <b>", "group": "", "url": "https://api.example.com/v1",
-    "interval_seconds": "30", "stale_after_seconds": "0", "auth": "bearer", "header": "",
-    "username": "", "active": "on",
+    "name": "rates",
+    "title": "Rates <b>",
+    "group": "",
+    "url": "https://api.example.com/v1",
+    "interval_seconds": "30",
+    "stale_after_seconds": "0",
+    "auth": "bearer",
+    "header": "",
+    "username": "",
+    "active": "on",
     "values": 'name = "EUR/USD", path = "rates.USD", warning_below = 1.05\n\n'
-              'name = "status", path = "s", expected = "say \\"ok\\""',
-}  # fmt: skip
+    'name = "status", path = "s", expected = "say \\"ok\\""',
+}
 DECLARED = {
-    "title": "Rates <b>", "url": "https://api.example.com/v1", "interval_seconds": 30,
-    "auth": "bearer", "values": [
+    "title": "Rates <b>",
+    "url": "https://api.example.com/v1",
+    "interval_seconds": 30,
+    "auth": "bearer",
+    "values": [
         {"name": "EUR/USD", "path": "rates.USD", "warning_below": 1.05},
         {"name": "status", "path": "s", "expected": 'say "ok"'},
     ],
-}  # fmt: skip
+}
 
 
 def test_an_api_is_entered_changed_and_removed(
@@ -117,15 +127,33 @@ def _told() -> None:
     now = clock.now()
     reading = {"name": "EUR/USD", "value": 1.25, "unit": "USD", "level": "critical"}
     SourceState.objects.create(
-        key="api:rates", title="Rates", board_group="APIs", kind="api", state="stale", as_of=now,
-        since=now, first_at=now, interval_seconds=60.0, seq=1, readings=[reading],
+        key="api:rates",
+        title="Rates",
+        board_group="APIs",
+        kind="api",
+        state="stale",
+        as_of=now,
+        since=now,
+        first_at=now,
+        interval_seconds=60.0,
+        seq=1,
+        readings=[reading],
         reason="it answered 503",
-    )  # fmt: skip
+    )
     Alert.objects.create(
-        id="alr_1", source_key="api:rates", number=1, title="Rates", before="ok",
-        after="critical", state="stale", raised_at=now, webhook="off", email="sent",
-        reason="it answered 503", readings=[reading],
-    )  # fmt: skip
+        id="alr_1",
+        source_key="api:rates",
+        number=1,
+        title="Rates",
+        before="ok",
+        after="critical",
+        state="stale",
+        raised_at=now,
+        webhook="off",
+        email="sent",
+        reason="it answered 503",
+        readings=[reading],
+    )
     histories.add(
         Point(source_key="api:rates", series="EUR/USD", at=now, value=value) for value in (1.0, 2.0)
     )

@@ -54,10 +54,13 @@ def key(api: TestClient) -> Callable[..., dict[str, str]]:
         token, key_id = keys.make_token(), ids.new(ids.API_KEY)
         commit(
             lambda: keys.create(
-                key_id=key_id, token=token, name="test", scopes=scopes or roles.KEY_SCOPES,
+                key_id=key_id,
+                token=token,
+                name="test",
+                scopes=scopes or roles.KEY_SCOPES,
                 now=clock.now(),
             )
-        )  # fmt: skip
+        )
         return {"Authorization": f"Bearer {token}"}
 
     return make

@@ -21,12 +21,17 @@ ORDER: dict[str, Any] = {
     "reference": "web-1",
     "currency": "EUR",
     "lines": [
-        {"sku": "book", "description": "A book", "quantity": 2, "unit_price": "4.20",
-         "tax_rate": "19"}
+        {
+            "sku": "book",
+            "description": "A book",
+            "quantity": 2,
+            "unit_price": "4.20",
+            "tax_rate": "19",
+        }
     ],
     "payment": {"provider_account": ACCOUNT, "method": "tok_visa"},
     "metadata": {"basket": "b-7"},
-}  # fmt: skip
+}
 
 
 def place(
@@ -56,10 +61,13 @@ def test_an_order_is_placed_collected_and_read(shop: Shop, api: TestClient, key:
     read = api.get(f"/v1/orders/{placed['id']}?expand=payments", headers=me)
     order = read.json()
     assert (order["payment_status"], order["payments"][0]["captured"]["amount"]) == ("paid", 1000)
-    assert api.get(
-        f"/v1/orders/{placed['id']}?expand=payments",
-        headers=me | {"If-None-Match": read.headers["ETag"]},
-    ).status_code == 304  # fmt: skip
+    assert (
+        api.get(
+            f"/v1/orders/{placed['id']}?expand=payments",
+            headers=me | {"If-None-Match": read.headers["ETag"]},
+        ).status_code
+        == 304
+    )
     [payment] = api.get("/v1/payments?expand=attempts&expand=order", headers=me).json()["data"]
     assert (payment["order"]["id"], payment["attempts"][0]["status"]) == (placed["id"], "succeeded")
     events = api.get(f"/v1/events?payment={payment['id']}", headers=me).json()["data"]
@@ -242,8 +250,9 @@ def test_metadata_is_changed_and_found_and_a_late_writer_is_told(
     changes = {"metadata": {"basket": None, "colour": "red"}, "buyer": {"name": "Ada"}}
     changed = api.patch(path, json=changes, headers=me | {"Idempotency-Key": "a", "If-Match": tag})
     assert (changed.json()["metadata"], changed.json()["buyer"]) == (
-        {"colour": "red"}, {"name": "Ada"},
-    )  # fmt: skip
+        {"colour": "red"},
+        {"name": "Ada"},
+    )
     late = api.patch(
         path, json={"metadata": {"x": "y"}}, headers=me | {"Idempotency-Key": "b", "If-Match": tag}
     )
@@ -286,7 +295,8 @@ def test_a_caller_may_wait_for_what_becomes_of_it(
     answer = api.post("/v1/orders", json=ORDER, headers=me)
     worker.join()
     assert (answer.json()["payment_status"], answer.headers["Preference-Applied"]) == (
-        "paid", "wait=5",
-    )  # fmt: skip
+        "paid",
+        "wait=5",
+    )
     kept = IdempotentAnswer.objects.get()
     assert b'"payment_status":"unpaid"' in bytes(kept.body)

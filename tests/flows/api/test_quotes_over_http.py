@@ -16,9 +16,10 @@ from tests.shop import ACCOUNT, Shop
 
 KeyMaker = Callable[..., dict[str, str]]
 BASKET: dict[str, Any] = {
-    "currency": "EUR", "coupons": ["SPRING"],
+    "currency": "EUR",
+    "coupons": ["SPRING"],
     "lines": [{"sku": "pen", "quantity": 5}, {"sku": "book", "description": "A book"}],
-}  # fmt: skip
+}
 
 
 @pytest.fixture
@@ -46,10 +47,11 @@ def test_a_quote_is_explained_and_the_order_costs_it(
     assert not CouponUse.objects.exists()
     assert not Order.objects.exists()
     placed = api.post(
-        "/v1/orders", headers=key() | {"Idempotency-Key": "k"},
-        json=BASKET | {"reference": "w", "payment": {"provider_account": ACCOUNT,
-                                                     "method": "tok_visa"}},
-    )  # fmt: skip
+        "/v1/orders",
+        headers=key() | {"Idempotency-Key": "k"},
+        json=BASKET
+        | {"reference": "w", "payment": {"provider_account": ACCOUNT, "method": "tok_visa"}},
+    )
     assert placed.status_code == 201, placed.text
     assert (placed.json()["total"], placed.json()["tax"]) == (quote["total"], quote["tax"])
     assert placed.json()["lines"][0]["tax_code"] == "S"
@@ -61,13 +63,16 @@ def test_a_quote_is_explained_and_the_order_costs_it(
     [
         ({"coupons": ["SUMMER"]}, "coupon_refused", "coupons"),
         ({"lines": [{"sku": "lamp"}]}, "no_price", "lines[1].unit_price"),
-        ({"lines": [{"sku": "a", "unit_price": "1", "tax_category": "x"}], "coupons": []},
-         "unknown_tax", "lines[1].tax_category"),
+        (
+            {"lines": [{"sku": "a", "unit_price": "1", "tax_category": "x"}], "coupons": []},
+            "unknown_tax",
+            "lines[1].tax_category",
+        ),
         ({"country": "FR", "vat_id": "DE136695976"}, "bad_vat_id", "vat_id"),
         ({"lines": []}, "validation_error", "lines"),
         ({"colour": "red"}, "validation_error", "colour"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_priced_is_told_by_its_field(
     shop: Shop, api: TestClient, key: KeyMaker, rules: None, change: Any, code: str, param: str
 ) -> None:

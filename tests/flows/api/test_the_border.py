@@ -168,8 +168,12 @@ def test_no_card_number_gets_in_or_is_logged(
     for number, card in enumerate(cards):
         body = ORDER | FIELDS[number % len(FIELDS)](card)
         headers = me | {"Idempotency-Key": f"k{number}"}
-        answer = api.post("/v1/orders", content=json.dumps(body), headers=headers | {
-            "Content-Type": "application/json", "X-Request-Id": card.replace(" ", "")})  # fmt: skip
+        answer = api.post(
+            "/v1/orders",
+            content=json.dumps(body),
+            headers=headers
+            | {"Content-Type": "application/json", "X-Request-Id": card.replace(" ", "")},
+        )
         assert (answer.status_code, answer.json()["code"]) == (422, "card_number_refused")
         assert card not in answer.text
     others = [

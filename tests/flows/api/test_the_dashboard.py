@@ -64,8 +64,9 @@ def stranger() -> TestClient:
 def test_strangers_are_led_to_the_sign_in_and_come_back(api: TestClient) -> None:
     answer = stranger().get("/dashboard")
     assert (answer.status_code, answer.headers["Location"]) == (
-        303, "/admin/login/?next=/dashboard",
-    )  # fmt: skip
+        303,
+        "/admin/login/?next=/dashboard",
+    )
     assert 'name="next" value="/dashboard"' in stranger().get(answer.headers["Location"]).text
 
 
@@ -142,8 +143,13 @@ def test_how_a_source_was(api: TestClient, key: KeyMaker, shown: Board) -> None:
     assert (answer["series"], answer["step_seconds"]) == ("EUR/USD", 86_400)
     (span,) = answer["data"]
     assert {**span, "at": ""} == {
-        "at": "", "count": 2, "low": 1.0, "high": 4.0, "mean": 2.5, "last": 4.0,
-    }  # fmt: skip
+        "at": "",
+        "count": 2,
+        "low": 1.0,
+        "high": 4.0,
+        "mean": 2.5,
+        "last": 4.0,
+    }
     asked = {"key": "fx", "series": "seconds"}
     assert api.get(address, params=asked, headers=header).json()["data"] == []
     gone = api.get(address, params={"key": "gone"}, headers=header)
@@ -159,11 +165,18 @@ class Listener:
     def __init__(self, made: FastAPI, headers: dict[str, str], **more: str) -> None:
         told = {"host": "localhost", "accept": "text/event-stream"} | headers | more
         self.scope: dict[str, Any] = {
-            "type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "method": "GET",
-            "http_version": "1.1", "path": "/v1/dashboard", "raw_path": b"/v1/dashboard",
-            "query_string": b"", "root_path": "", "scheme": "http", "client": ("192.0.2.1", 1),
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "method": "GET",
+            "http_version": "1.1",
+            "path": "/v1/dashboard",
+            "raw_path": b"/v1/dashboard",
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "http",
+            "client": ("192.0.2.1", 1),
             "headers": [(k.lower().encode(), v.encode()) for k, v in told.items()],
-        }  # fmt: skip
+        }
         self.gone, self.asked = asyncio.Event(), False
         self.sent: asyncio.Queue[Message] = asyncio.Queue()
         self.task = asyncio.ensure_future(made(self.scope, self.receive, self.send))
@@ -229,8 +242,10 @@ def test_streams_end_cleanly_when_the_server_stops(
             served.state.streams.close()
             for each in (first, second):
                 assert await each.told() == {
-                    "type": "http.response.body", "body": b"", "more_body": False,
-                }  # fmt: skip
+                    "type": "http.response.body",
+                    "body": b"",
+                    "more_body": False,
+                }
         async with listening(served, header) as late:
             assert await late.began() == 503
 
@@ -328,9 +343,11 @@ def test_the_public_is_told_words_and_neither_numbers_nor_reasons(
         "readings": (Reading(name="n", value=98765.0),),
     }
     for group, title, state in (
-        ("Shop", "Checkout", "failed"), ("Shop", "<b>Search</b>", "warning"),
-        ("Mail", "Mail", "stale"), ("Payments", "Balance", "ok"),
-    ):  # fmt: skip
+        ("Shop", "Checkout", "failed"),
+        ("Shop", "<b>Search</b>", "warning"),
+        ("Mail", "Mail", "stale"),
+        ("Payments", "Balance", "ok"),
+    ):
         shown.put(boards.view(title, group=group, title=title, state=state, **secret))
     page = api.get("/status").text
     for told in ("Something does not work", "Checkout", "Not working", "Not known", "Working"):

@@ -78,9 +78,13 @@ class Stage:
         """One more process, as it were."""
         file = self.file if toml is None else files.parse(toml, name="watch.toml")
         return Watcher(
-            file=file, board=board, gathering=self.gathering, alone=alone, now=self.now,
+            file=file,
+            board=board,
+            gathering=self.gathering,
+            alone=alone,
+            now=self.now,
             monotonic=lambda: self.seconds,
-        )  # fmt: skip
+        )
 
     def now(self) -> datetime:
         return NOON + timedelta(seconds=self.seconds)

@@ -33,10 +33,12 @@ def test_books_and_api_say_the_same(shop: Shop) -> None:
     shop.paid()
     books, api = tiles()
     assert values(books) == {
-        "balance EUR": (10.0, "ok"), "payouts on their way": (0.0, "ok"),
-        "disputes to answer": (0.0, "ok"), "outcomes unknown": (0.0, "ok"),
+        "balance EUR": (10.0, "ok"),
+        "payouts on their way": (0.0, "ok"),
+        "disputes to answer": (0.0, "ok"),
+        "outcomes unknown": (0.0, "ok"),
         "webhook lag": (0.0, "ok"),
-    }  # fmt: skip
+    }
     assert values(api) == {"owes EUR": (10.0, "ok"), "API": ("answers", "ok")}
     assert (books.title, api.title, books.group) == (
         ACCOUNT,
@@ -50,13 +52,18 @@ def _happened() -> None:
     now = clock.now()
     for account, hours in ((ACCOUNT, 2), ("another", 5)):
         leasing.enqueue(
-            "webhook", {"provider_account": account, "event_id": "e"},
+            "webhook",
+            {"provider_account": account, "event_id": "e"},
             now=now - timedelta(hours=hours),
-        )  # fmt: skip
+        )
     Attempt.objects.create(
-        id="att_1", payment=Payment.objects.get(), operation="charge", amount_minor=1000,
-        status="unknown", created_at=now,
-    )  # fmt: skip
+        id="att_1",
+        payment=Payment.objects.get(),
+        operation="charge",
+        amount_minor=1000,
+        status="unknown",
+        created_at=now,
+    )
     five = Money(500, "EUR")
     told = [
         *(
@@ -65,12 +72,16 @@ def _happened() -> None:
         ),
         *(
             Snapshot(
-                kind=Kind.DISPUTE, reference=reference, status="needs_response", amount=five,
-                respond_by=now + timedelta(days=days), parent_reference="ch_1",
+                kind=Kind.DISPUTE,
+                reference=reference,
+                status="needs_response",
+                amount=five,
+                respond_by=now + timedelta(days=days),
+                parent_reference="ch_1",
             )
             for reference, days in (("dp_1", 9), ("dp_2", 2))
         ),
-    ]  # fmt: skip
+    ]
     recording.record(provider_account=ACCOUNT, source="webhook", now=now, snapshots=told)
 
 

@@ -93,10 +93,16 @@ def test_a_webhook_is_signed_and_repeated_by_the_same_id_until_it_is_taken(
                 "2026-03-02T12:01:00+00:00",
             )
             assert told["data"] == {
-                "id": alert_id, "source": "api:rates", "number": 1, "title": "Rates", "before": "ok",
-                "after": "critical", "state": "critical", "reason": "",
+                "id": alert_id,
+                "source": "api:rates",
+                "number": 1,
+                "title": "Rates",
+                "before": "ok",
+                "after": "critical",
+                "state": "critical",
+                "reason": "",
                 "readings": [{"name": "n", "value": 7.0, "unit": "EUR", "level": "critical"}],
-            }  # fmt: skip
+            }
             alert = await read(Alert.objects.get)
             assert (alert.webhook, alert.email, await read(Job.objects.count)) == ("sent", "off", 0)
 
@@ -184,9 +190,11 @@ async def mail(**options: Any) -> AsyncIterator[Mailbox]:
 
 def by_mail(monkeypatch: pytest.MonkeyPatch, box: Mailbox) -> None:
     set_up(
-        monkeypatch, alert_emails="ops@example.com, cfo@example.com",
-        alert_email_from="bursar@shop.example", smtp_url=f"smtp+plain://127.0.0.1:{box.port}",
-    )  # fmt: skip
+        monkeypatch,
+        alert_emails="ops@example.com, cfo@example.com",
+        alert_email_from="bursar@shop.example",
+        smtp_url=f"smtp+plain://127.0.0.1:{box.port}",
+    )
 
 
 def test_a_message_is_repeated_by_the_same_id_until_it_is_taken(
@@ -234,8 +242,16 @@ def test_both_channels_have_a_job_of_their_own(
 
 
 def _sent(url: str) -> None:
-    alert = Alert(id="alr_1", title="x", source_key="k", number=1, before="ok", after="critical",
-                  raised_at=settings_time(), state="ok")  # fmt: skip
+    alert = Alert(
+        id="alr_1",
+        title="x",
+        source_key="k",
+        number=1,
+        before="ok",
+        after="critical",
+        raised_at=settings_time(),
+        state="ok",
+    )
     message = mailing.message(alert, sender="a@b.example", to=["c@d.example"])
     mailing.send(message, mailing.server_of(url))
 
@@ -270,9 +286,11 @@ def test_over_tls_the_password_is_sent(
         made = certificate("localhost")
         monkeypatch.setenv("SSL_CERT_FILE", str(made.path))
         async with mail(
-            tls_context=made.context, require_starttls=True, auth_required=True,
+            tls_context=made.context,
+            require_starttls=True,
+            auth_required=True,
             authenticator=authenticate,
-        ) as box:  # fmt: skip
+        ) as box:
             await asyncio.to_thread(_sent, f"smtp://me:p%40ss@localhost:{box.port}")
             return len(box.taken)
 

@@ -52,5 +52,8 @@ def test_thresholds_are_the_declared_days() -> None:
     told = Certificate(host="a.example", warning_days=30, critical_days=5)
     limits = certificates.watch(name="a", certificate=told).limits["days left"]
     assert [limits.level_of(days) for days in (30.0, 29.9, 5.0, 4.9)] == [
-        "ok", "warning", "warning", "critical",
-    ]  # fmt: skip
+        "ok",
+        "warning",
+        "warning",
+        "critical",
+    ]

@@ -17,17 +17,31 @@ from tests.shop import commit
 def _alert(number: int, before: str, after: str, **more: Any) -> None:
     told = {"state": after, "webhook": "off", "email": "off", "raised_at": clock.now()} | more
     Alert.objects.create(
-        id=f"alr_{number}", source_key="api:a", number=number, title="A", before=before,
-        after=after, **told,
-    )  # fmt: skip
+        id=f"alr_{number}",
+        source_key="api:a",
+        number=number,
+        title="A",
+        before=before,
+        after=after,
+        **told,
+    )
 
 
 def _source(told: str) -> None:
     now = clock.now()
     SourceState.objects.create(
-        key="api:a", title="A", board_group="g", kind="api", state="ok", told=told, as_of=now,
-        since=now, first_at=now, interval_seconds=60.0, seq=1,
-    )  # fmt: skip
+        key="api:a",
+        title="A",
+        board_group="g",
+        kind="api",
+        state="ok",
+        told=told,
+        as_of=now,
+        since=now,
+        first_at=now,
+        interval_seconds=60.0,
+        seq=1,
+    )
 
 
 def _broken() -> list[str]:

@@ -19,13 +19,26 @@ from tests.flows.dashboard.stage import Server, serving
 
 #: Ways to write an address of this very machine. `{}` is the port.
 WAYS = [
-    "http://127.0.0.1:{}/", "http://127.1:{}/", "http://127.0.1:{}/", "http://2130706433:{}/",
-    "http://0x7f000001:{}/", "http://0x7f.0.0.1:{}/", "http://0177.0.0.1:{}/", "http://0:{}/",
-    "http://0.0.0.0:{}/", "http://localhost:{}/", "http://LOCALHOST:{}/", "http://localhost.:{}/",
-    "http://[::1]:{}/", "http://[::]:{}/", "http://[::ffff:127.0.0.1]:{}/",
-    "http://[::ffff:7f00:1]:{}/", "http://[::127.0.0.1]:{}/", "http://127.0.0.1:{}/?@example.com",
+    "http://127.0.0.1:{}/",
+    "http://127.1:{}/",
+    "http://127.0.1:{}/",
+    "http://2130706433:{}/",
+    "http://0x7f000001:{}/",
+    "http://0x7f.0.0.1:{}/",
+    "http://0177.0.0.1:{}/",
+    "http://0:{}/",
+    "http://0.0.0.0:{}/",
+    "http://localhost:{}/",
+    "http://LOCALHOST:{}/",
+    "http://localhost.:{}/",
+    "http://[::1]:{}/",
+    "http://[::]:{}/",
+    "http://[::ffff:127.0.0.1]:{}/",
+    "http://[::ffff:7f00:1]:{}/",
+    "http://[::127.0.0.1]:{}/",
+    "http://127.0.0.1:{}/?@example.com",
     "http://127.255.255.254:{}/",
-]  # fmt: skip
+]
 
 
 @asynccontextmanager

@@ -145,15 +145,22 @@ def test_values_of_every_kind(database: Database) -> None:
     async def story() -> None:
         async with serving() as server, staged(toml(server, values=VALUES)) as stage:
             server.told = {
-                "a": {"b": [1, 2]}, "flag": True, "text": "down\u202e", "card": "4242 4242 4242 4242",
-            }  # fmt: skip
+                "a": {"b": [1, 2]},
+                "flag": True,
+                "text": "down\u202e",
+                "card": "4242 4242 4242 4242",
+            }
             await stage.pass_by(60)
             view = stage.view("api:rates")
             assert {r.name: (r.value, r.level) for r in view.readings} == {
-                "number": (1.0, "ok"), "flag": ("true", "ok"), "text": ("down\ufffd", "critical"),
-                "gone": (None, "warning"), "list": (None, "warning"),
-                "card": ("[card number]", "ok"), "sum": (3.0, "warning"),
-            }  # fmt: skip
+                "number": (1.0, "ok"),
+                "flag": ("true", "ok"),
+                "text": ("down\ufffd", "critical"),
+                "gone": (None, "warning"),
+                "list": (None, "warning"),
+                "card": ("[card number]", "ok"),
+                "sum": (3.0, "warning"),
+            }
             assert view.state == "critical"
             server.told = {"a": {"b": ["x"]}}
             await stage.pass_by(60)

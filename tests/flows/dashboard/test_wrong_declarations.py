@@ -28,9 +28,12 @@ def run(monkeypatch: pytest.MonkeyPatch, path: Path, *arguments: str) -> int:
     "command", [["serve", "--port", "0"], ["dashboard", "--once"], ["dashboard", "--check"]]
 )
 def test_a_wrong_file_is_told_with_table_and_field(
-    sqlite_only: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-    capfd: pytest.CaptureFixture[str], command: list[str],
-) -> None:  # fmt: skip
+    sqlite_only: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    command: list[str],
+) -> None:
     (tmp_path / "watch.toml").write_text(API + "interval_seconds = 1")
     assert run(monkeypatch, tmp_path / "watch.toml", *command) == 1
     printed = "".join(capfd.readouterr())
@@ -40,9 +43,11 @@ def test_a_wrong_file_is_told_with_table_and_field(
 
 
 def test_a_right_file_is_counted(
-    sqlite_only: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    sqlite_only: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     (tmp_path / "watch.toml").write_text(API)
     assert run(monkeypatch, tmp_path / "watch.toml", "dashboard", "--check") == 0
     assert capfd.readouterr().out.splitlines()[-1] == "1 APIs and 0 certificates"

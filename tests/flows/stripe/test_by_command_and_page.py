@@ -77,9 +77,15 @@ def test_disputes_are_listed_and_answered(stripe, say):
     [dispute] = shop.book.listed("dispute")
     assert dispute["id"] in say("disputes")[1]
     status, told = say(
-        "disputes", "answer", dispute["id"], "--account", ACCOUNT, "--submit",
-        "--evidence", "uncategorized_text=It was delivered.",
-    )  # fmt: skip
+        "disputes",
+        "answer",
+        dispute["id"],
+        "--account",
+        ACCOUNT,
+        "--submit",
+        "--evidence",
+        "uncategorized_text=It was delivered.",
+    )
     assert (status, told.strip()) == (0, f"{dispute['id']}: under_review")
     assert dispute["evidence"]["uncategorized_text"] == "It was delivered."
     assert "no dispute wants an answer" in say("disputes")[1]
@@ -89,9 +95,15 @@ def test_the_check_says_what_is_missing(stripe, say, monkeypatch):
     stripe()
     status, told = say("providers", "check", ACCOUNT)
     assert status == 1
-    for words in ("a test key: no real money moves", "account acct_1 answers",
-                  "not set: no 3-D Secure redirect", "from Stripe's", "no endpoint",
-                  server.HOOK_URL, "digits that differ from ISO 4217: ISK 2, MGA 0, UGX 2"):  # fmt: skip
+    for words in (
+        "a test key: no real money moves",
+        "account acct_1 answers",
+        "not set: no 3-D Secure redirect",
+        "from Stripe's",
+        "no endpoint",
+        server.HOOK_URL,
+        "digits that differ from ISO 4217: ISK 2, MGA 0, UGX 2",
+    ):
         assert words in told, words
     assert f"https://localhost/hooks/{ACCOUNT}" in told.replace("\n", "")
     assert server.KEY not in told
@@ -105,11 +117,18 @@ def test_a_payment_is_followed_from_order_to_the_bank(stripe, tmp_path):
     text = re.sub(r"<[^>]+>|\s+", " ", me.get(f"/bursar/payment/{payment.id}/change/").text)
     text = re.sub(r"\s+", " ", text)
     story = [
-        "Payment opened", "was asked to charge", "told us in its answer: charge",
-        "Booked", "Refund of", "was asked to refund", "told us in its answer: refund",
-        "Settled by stripe-eu: charge of", "Settled by stripe-eu: refund of",
-        "Paid out to the bank with po_", f"cash_in_transit/{ACCOUNT}:EUR",
-    ]  # fmt: skip
+        "Payment opened",
+        "was asked to charge",
+        "told us in its answer: charge",
+        "Booked",
+        "Refund of",
+        "was asked to refund",
+        "told us in its answer: refund",
+        "Settled by stripe-eu: charge of",
+        "Settled by stripe-eu: refund of",
+        "Paid out to the bank with po_",
+        f"cash_in_transit/{ACCOUNT}:EUR",
+    ]
     for words in story:
         assert words in text, words
     assert (

@@ -37,9 +37,13 @@ def test_a_charge_abroad_is_booked_at_the_rate_it_was_settled_at(stripe):
     payment = shop.paid(currency="USD")
     assert (payment.captured_minor, payment.currency) == (1000, "USD")
     assert shop.balances() == {
-        "sales:USD": -840, "tax_payable:USD": -160, "fx_clearing:USD": 1000,
-        "fx_clearing:EUR": -900, FEES: 39, RECEIVABLE: 861,
-    }  # fmt: skip
+        "sales:USD": -840,
+        "tax_payable:USD": -160,
+        "fx_clearing:USD": 1000,
+        "fx_clearing:EUR": -900,
+        FEES: 39,
+        RECEIVABLE: 861,
+    }
     assert models.Fact.objects.get(kind="charge").rate == "0.9"
     assert shop.agrees()
 
@@ -107,8 +111,10 @@ def test_an_authorization_is_captured_in_parts_where_the_account_may(stripe):
         shop.run_jobs()
     payment = shop.fresh(payment)
     assert (payment.status, payment.captured_minor, payment.authorized_minor) == (
-        "partially_captured", 650, 350,
-    )  # fmt: skip
+        "partially_captured",
+        650,
+        350,
+    )
     shop.void(payment)
     shop.run_jobs()
     assert shop.fresh(payment).authorized_minor == 0
@@ -175,9 +181,11 @@ def test_a_dispute_holds_its_money_has_a_deadline_and_is_answered(stripe):
     assert shop.agrees()
 
     disputing.answer(
-        provider_account=ACCOUNT, reference=dispute["id"],
-        texts={"uncategorized_text": "it was delivered"}, submit=True,
-    )  # fmt: skip
+        provider_account=ACCOUNT,
+        reference=dispute["id"],
+        texts={"uncategorized_text": "it was delivered"},
+        submit=True,
+    )
     assert dispute["evidence"]["uncategorized_text"] == "it was delivered"
     assert disputing.unanswered() == []
     shop.book.close_dispute(dispute["id"], won=True)

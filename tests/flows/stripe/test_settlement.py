@@ -39,16 +39,25 @@ def found(report) -> Counter[str]:
 
 def lines(cents: int):
     """An order of so many cents, no two alike."""
-    return (baskets.Line(sku="a", description="a", quantity=1,
-                            unit_price=f"{cents // 100}.{cents % 100:02d}", tax_rate="0"),)  # fmt: skip
+    return (
+        baskets.Line(
+            sku="a",
+            description="a",
+            quantity=1,
+            unit_price=f"{cents // 100}.{cents % 100:02d}",
+            tax_rate="0",
+        ),
+    )
 
 
 def busy(stripe, *, charges: int) -> StripeShop:
     """Charges, refunds, partial captures, two disputes and charges abroad, a week ago."""
     shop: StripeShop = stripe(
-        settlement="eur", rates={"usd": "0.9173"}, config={"multicapture": True},
+        settlement="eur",
+        rates={"usd": "0.9173"},
+        config={"multicapture": True},
         now=int(clock.now().timestamp()) - 7 * DAY,
-    )  # fmt: skip
+    )
     for number in range(charges):
         shop.place(lines=lines(1_000 + number), currency="USD" if number % 10 == 3 else "EUR")
     for number in range(2):
@@ -130,10 +139,17 @@ def missing_line(t: Trouble) -> str:
 
 def extra_line(t: Trouble) -> str:
     row = t.take("charge", customer_facing_currency="")
-    t.rows.append({
-        **row, "balance_transaction_id": "txn_extra", "payment_intent_id": "pi_extra",
-        "source_id": "ch_extra", "gross": "77.77", "fee": "1.00", "net": "76.77",
-    })  # fmt: skip
+    t.rows.append(
+        {
+            **row,
+            "balance_transaction_id": "txn_extra",
+            "payment_intent_id": "pi_extra",
+            "source_id": "ch_extra",
+            "gross": "77.77",
+            "fee": "1.00",
+            "net": "76.77",
+        }
+    )
     return "pi_extra"
 
 
@@ -165,8 +181,13 @@ def capture_split(t: Trouble) -> str:
 def refund_split(t: Trouble) -> str:
     row = t.take("refund", gross="-3.00")
     name = row["source_id"]
-    part = {**row, "gross": "-1.00", "net": "-1.00", "source_id": "re_split",
-            "balance_transaction_id": "txn_split"}  # fmt: skip
+    part = {
+        **row,
+        "gross": "-1.00",
+        "net": "-1.00",
+        "source_id": "re_split",
+        "balance_transaction_id": "txn_split",
+    }
     t.add_to(row, gross=100)
     row["source_id"] = "re_rest"
     t.rows.append(part)
@@ -231,11 +252,13 @@ def test_fourteen_kinds_of_trouble_are_each_classified_right(stripe, tmp_path):
         assert verdict in got[source], (source, verdict, got[source])
     planted = set(expected)
     others = {
-        source for source, verdicts in got.items()
+        source
+        for source, verdicts in got.items()
         if verdicts != {"matched"} and source not in planted
-    }  # fmt: skip
-    assert others <= {s.source for one in report.judged if one.verdict is Verdict.AMBIGUOUS
-                      for s in one.lines}  # fmt: skip
+    }
+    assert others <= {
+        s.source for one in report.judged if one.verdict is Verdict.AMBIGUOUS for s in one.lines
+    }
     told = Counter(one.verdict.value for one in report.breaks)
     assert told == Counter(v for v in TROUBLES.values() if v != "matched")
     assert SettlementBreak.objects.count() == len(report.breaks) == 12
@@ -249,9 +272,14 @@ def test_fourteen_kinds_of_trouble_are_each_classified_right(stripe, tmp_path):
 
 def test_a_charge_whose_webhook_and_answer_were_lost_is_booked_from_the_report(stripe, tmp_path):
     shop = stripe()
-    made = shop.book.create_intent({
-        "amount": "1234", "currency": "eur", "confirm": "true", "payment_method": "pm_card_visa",
-    })  # fmt: skip
+    made = shop.book.create_intent(
+        {
+            "amount": "1234",
+            "currency": "eur",
+            "confirm": "true",
+            "payment_method": "pm_card_visa",
+        }
+    )
     shop.book.pay_out()
 
     report = reconcile(write(tmp_path, reports.rows(shop.book)))

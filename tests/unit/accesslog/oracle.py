@@ -66,10 +66,13 @@ class Told:
         method, path = request(found["request"])
         measures = [1, size, int(status // 100 == 4), int(status // 100 == 5)]
         keys: dict[str, str | int | None] = {
-            "methods": shown(method), "paths": shown(path), "agents": shown(found["agent"]),
-            "referrers": shown(found["referrer"]), "statuses": status if status >= 0 else None,
+            "methods": shown(method),
+            "paths": shown(path),
+            "agents": shown(found["agent"]),
+            "referrers": shown(found["referrer"]),
+            "statuses": status if status >= 0 else None,
             "hours": hour(found["time"]),
-        }  # fmt: skip
+        }
         for table, key in keys.items():
             if key is not None:
                 row = self.tables[table].setdefault(key, [0, 0, 0, 0])

@@ -93,9 +93,14 @@ def iso_time(text: bytes) -> int:
 
 
 def _epoch(
-    year: int, month: int, day: int, hour: bytes, minute: bytes, second: bytes,
+    year: int,
+    month: int,
+    day: int,
+    hour: bytes,
+    minute: bytes,
+    second: bytes,
     zone: tuple[bytes | None, ...],
-) -> int:  # fmt: skip
+) -> int:
     sign, hours, minutes = zone[0], int(zone[1] or 0), int(zone[2] or 0)
     if year < 1970 or int(second) > 60 or hours > 23 or minutes > 59:
         return -1

@@ -66,12 +66,22 @@ _times = st.one_of(
     st.sampled_from([b"31/Dez/2020:00:00:00 +0000", b"", b"01/Jan/2020:25:00:00 +0000"]),
 )
 _requests = st.one_of(
-    st.sampled_from([
-        b"GET / HTTP/1.1", b"POST /hooks/stripe?x=1 HTTP/1.1", b"GET", b"-", b"\\x16\\x03\\x01", b"HEAD  HTTP/1.0",
-        b"GET http://shop.example/a/b?c HTTP/1.1", b"get /x", b"GET /a b c HTTP/1.1", b"GET https://h",
-    ]),
+    st.sampled_from(
+        [
+            b"GET / HTTP/1.1",
+            b"POST /hooks/stripe?x=1 HTTP/1.1",
+            b"GET",
+            b"-",
+            b"\\x16\\x03\\x01",
+            b"HEAD  HTTP/1.0",
+            b"GET http://shop.example/a/b?c HTTP/1.1",
+            b"get /x",
+            b"GET /a b c HTTP/1.1",
+            b"GET https://h",
+        ]
+    ),
     _noise.map(lambda text: text.replace(b"\\", b"/").replace(b'"', b"'")),
-)  # fmt: skip
+)
 
 
 @st.composite
@@ -79,10 +89,15 @@ def _lines(draw: st.DrawFn) -> bytes:
     if draw(st.integers(0, 9)) == 0:
         return draw(_noise)
     line = b'%s - %s [%s] "%s" %s %s "%s" "%s"' % (
-        draw(_addresses), draw(st.sampled_from([b"-", b"frank"])), draw(_times), draw(_requests),
+        draw(_addresses),
+        draw(st.sampled_from([b"-", b"frank"])),
+        draw(_times),
+        draw(_requests),
         draw(st.sampled_from([b"200", b"404", b"500", b"-", b"2x0", b"20000", b""])),
-        draw(st.sampled_from([b"0", b"12", b"-", b"99999999999", b"1" * 17])), draw(_quoted), draw(_quoted),
-    )  # fmt: skip
+        draw(st.sampled_from([b"0", b"12", b"-", b"99999999999", b"1" * 17])),
+        draw(_quoted),
+        draw(_quoted),
+    )
     if draw(st.integers(0, 9)) == 0:
         line = line[: draw(st.integers(0, len(line)))]
     return line + draw(st.sampled_from([b"", b"", b"", b"\r"]))
@@ -116,8 +131,12 @@ def test_addresses_alone(tmp_path: Path, log: bytes) -> None:
     lines = len(oracle.lines(log))
     counted = expected.total()
     assert report["lines"] == {
-        "read": lines, "counted": counted, "rejected": lines - counted, "too_long": 0, "filtered": 0,
-    }  # fmt: skip
+        "read": lines,
+        "counted": counted,
+        "rejected": lines - counted,
+        "too_long": 0,
+        "filtered": 0,
+    }
 
 
 @_each

@@ -23,12 +23,31 @@ _LINE = (
 )
 
 _pieces = st.one_of(
-    st.sampled_from([
-        b" ", b'"', b"\\", b'\\"', b"[", b"]", b"] \"", b'" "', b"-", b"\x00", b"\xff\xfe", b"\r", b"?",
-        b"GET / HTTP/1.1", b"\x1b[31m", b"/", b"http://a/", b"\\\\", b"a" * 50,
-    ]),
+    st.sampled_from(
+        [
+            b" ",
+            b'"',
+            b"\\",
+            b'\\"',
+            b"[",
+            b"]",
+            b'] "',
+            b'" "',
+            b"-",
+            b"\x00",
+            b"\xff\xfe",
+            b"\r",
+            b"?",
+            b"GET / HTTP/1.1",
+            b"\x1b[31m",
+            b"/",
+            b"http://a/",
+            b"\\\\",
+            b"a" * 50,
+        ]
+    ),
     st.binary(max_size=12),
-)  # fmt: skip
+)
 _field = st.lists(_pieces, max_size=5).map(lambda parts: b"".join(parts).replace(b"\n", b"."))
 _plain = st.sampled_from([b"", b"-", b"192.0.2.7", b"2001:db8::1", b"a" * 90, b"frank", b"200"])
 _any = st.one_of(_plain, _field)
@@ -94,9 +113,10 @@ def test_a_line_has_a_client_if_it_is_whole_up_to_the_blank_behind_it(lines: lis
 
 
 @given(
-    lines=st.lists(_lines, min_size=1, max_size=40), block_bytes=st.integers(1, 400),
+    lines=st.lists(_lines, min_size=1, max_size=40),
+    block_bytes=st.integers(1, 400),
     tail=st.sampled_from([b"", b"\n"]),
-)  # fmt: skip
+)
 def test_where_a_block_ends_changes_nothing(
     lines: list[bytes], block_bytes: int, tail: bytes
 ) -> None:
@@ -157,8 +177,10 @@ def test_what_follows_the_last_number_of_a_common_line_makes_it_no_common_line()
     line = _LINE[: _LINE.index(b' "https')]
     common = PRESETS["common"]
     assert [row and row["bytes"] for row in plainly.rows(common, line, line + b" 1", _LINE)] == [
-        b"2326", None, None,
-    ]  # fmt: skip
+        b"2326",
+        None,
+        None,
+    ]
 
 
 def test_more_columns_than_declared_make_no_line_of_a_w3c_log() -> None:
@@ -166,8 +188,9 @@ def test_more_columns_than_declared_make_no_line_of_a_w3c_log() -> None:
     assert declared is not None
     whole = b"2026-11-25 09:00:00 192.0.2.7 200 12 y"
     assert [row is not None for row in plainly.rows(declared, whole, whole + b" more")] == [
-        True, False,
-    ]  # fmt: skip
+        True,
+        False,
+    ]
 
 
 def test_the_real_log_is_read_as_plainly() -> None:

@@ -69,12 +69,19 @@ _SEEN = {"referrer": b"https://shop.example/", "agent": b'Mozilla/5.0 (\\"X\\")'
     [
         ("common", _COMMON, {"bytes": 87}),
         ("combined", _COMMON + _AGENTS, {"bytes": 87, **_SEEN}),
-        ("vhost", b"shop.example:443 " + _COMMON + _AGENTS,
-         {"bytes": 87, **_SEEN, "host": b"shop.example"}),
+        (
+            "vhost",
+            b"shop.example:443 " + _COMMON + _AGENTS,
+            {"bytes": 87, **_SEEN, "host": b"shop.example"},
+        ),
         ("combined_extra", _COMMON + _AGENTS + b' "203.0.113.9" 0.171', {"bytes": 87, **_SEEN}),
-        ("alb", _ALB, {"client": b"2001:db8::7", "bytes": 87, "agent": b"Mozilla/5.0", "micros": 171_000}),
+        (
+            "alb",
+            _ALB,
+            {"client": b"2001:db8::7", "bytes": 87, "agent": b"Mozilla/5.0", "micros": 171_000},
+        ),
     ],
-)  # fmt: skip
+)
 def test_presets(name: str, line: bytes, expected: dict[str, object]) -> None:
     assert _read(PRESETS[name], line) == _PAID | expected
     assert detecting.detected(line + b"\n" + line + b"\n", name="log").name == name
@@ -84,11 +91,20 @@ def test_presets(name: str, line: bytes, expected: dict[str, object]) -> None:
     ("log", "name", "expected"),
     [
         (_IIS, "w3c", {"agent": b"Mozilla/5.0+(X)", "referrer": b"-", "micros": 171_000}),
-        (_CLOUDFRONT, "cloudfront",
-         {"agent": b"Mozilla/5.0%20(X)", "referrer": b"-", "micros": 171_000, "bytes": 87,
-          "host": b"d1.cloudfront.net", "forwarded": b"203.0.113.9"}),
+        (
+            _CLOUDFRONT,
+            "cloudfront",
+            {
+                "agent": b"Mozilla/5.0%20(X)",
+                "referrer": b"-",
+                "micros": 171_000,
+                "bytes": 87,
+                "host": b"d1.cloudfront.net",
+                "forwarded": b"203.0.113.9",
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_logs_that_declare_their_fields(log: bytes, name: str, expected: dict[str, object]) -> None:
     declared = detecting.detected(log, name="log")
     assert declared.name == name
@@ -109,23 +125,45 @@ def test_a_header_without_fields_declares_nothing() -> None:
 _FORMATS = [
     ('%h %l %u %t "%r" %>s %b', _COMMON, {"bytes": 87}),
     ('%a %l %u %t \\"%r\\" %>s %O', _COMMON, {"bytes": 87}),
-    ('%v:%p %h %l %u %t "%r" %>s %B %D', b"shop.example:443 " + _COMMON + b" 171000",
-     {"bytes": 87, "host": b"shop.example", "micros": 171_000}),
-    ('%h %t "%m %U%q %H" %s %T', b'192.0.2.7 %b "GET /pay?id=1 HTTP/1.1" 402 2' % _TIME,
-     {"micros": 2_000_000}),
-    ('%{ms}T %400,501{User-agent}i|%h %{sec}t "%r" %s', b'171 curl|192.0.2.7 1764064800 "GET /pay H" 402',
-     {"micros": 171_000, "agent": b"curl"}),
-    ("100%% %h\\t%{%Y-%m-%dT%H:%M:%S%z}t\\t%m\\t%U\\t%>s\\t%{X-Forwarded-For}i\\t%{Host}i",
-     b"100% 192.0.2.7\t2025-11-25T11:00:00+0100\tGET\t/pay\t402\t203.0.113.9, 10.0.0.1\tshop.example",
-     {"forwarded": b"203.0.113.9, 10.0.0.1", "host": b"shop.example"}),
-    (('$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer"'
-      ' "$http_user_agent"'), _COMMON + _AGENTS, {"bytes": 87, **_SEEN}),
-    ("$msec|${remote_addr}|$request_method|$uri$is_args$args|$status|$request_time|$upstream_response_time",
-     b"1764064800.123|192.0.2.7|GET|/pay?id=1|402|0.171|0.100, 0.071", {"micros": 171_000}),
-    ("$time_iso8601 $remote_addr $host $request_method $request_uri $status $bytes_sent",
-     b"2025-11-25T11:00:00+01:00 192.0.2.7 shop.example GET /pay?id=1 402 87",
-     {"bytes": 87, "host": b"shop.example"}),
-]  # fmt: skip
+    (
+        '%v:%p %h %l %u %t "%r" %>s %B %D',
+        b"shop.example:443 " + _COMMON + b" 171000",
+        {"bytes": 87, "host": b"shop.example", "micros": 171_000},
+    ),
+    (
+        '%h %t "%m %U%q %H" %s %T',
+        b'192.0.2.7 %b "GET /pay?id=1 HTTP/1.1" 402 2' % _TIME,
+        {"micros": 2_000_000},
+    ),
+    (
+        '%{ms}T %400,501{User-agent}i|%h %{sec}t "%r" %s',
+        b'171 curl|192.0.2.7 1764064800 "GET /pay H" 402',
+        {"micros": 171_000, "agent": b"curl"},
+    ),
+    (
+        "100%% %h\\t%{%Y-%m-%dT%H:%M:%S%z}t\\t%m\\t%U\\t%>s\\t%{X-Forwarded-For}i\\t%{Host}i",
+        b"100% 192.0.2.7\t2025-11-25T11:00:00+0100\tGET\t/pay\t402\t203.0.113.9, 10.0.0.1\tshop.example",
+        {"forwarded": b"203.0.113.9, 10.0.0.1", "host": b"shop.example"},
+    ),
+    (
+        (
+            '$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer"'
+            ' "$http_user_agent"'
+        ),
+        _COMMON + _AGENTS,
+        {"bytes": 87, **_SEEN},
+    ),
+    (
+        "$msec|${remote_addr}|$request_method|$uri$is_args$args|$status|$request_time|$upstream_response_time",
+        b"1764064800.123|192.0.2.7|GET|/pay?id=1|402|0.171|0.100, 0.071",
+        {"micros": 171_000},
+    ),
+    (
+        "$time_iso8601 $remote_addr $host $request_method $request_uri $status $bytes_sent",
+        b"2025-11-25T11:00:00+01:00 192.0.2.7 shop.example GET /pay?id=1 402 87",
+        {"bytes": 87, "host": b"shop.example"},
+    ),
+]
 
 
 @pytest.mark.parametrize(("text", "line", "expected"), _FORMATS)

@@ -15,27 +15,65 @@ from bursar.accesslog.lines import json_lines
 from bursar.accesslog.lines.formats import PRESETS
 from tests.unit.accesslog import plainly
 
-_PAID = {"client": b"192.0.2.7", "epoch": b"1764064800", "method": b"GET", "path": b"/pay?id=1",
-         "status": b"402", "bytes": b"87", "micros": b"171000", "agent": b"curl/8"}  # fmt: skip
+_PAID = {
+    "client": b"192.0.2.7",
+    "epoch": b"1764064800",
+    "method": b"GET",
+    "path": b"/pay?id=1",
+    "status": b"402",
+    "bytes": b"87",
+    "micros": b"171000",
+    "agent": b"curl/8",
+}
 _NGINX = {
-    "time_iso8601": "2025-11-25T11:00:00+01:00", "remote_addr": "192.0.2.7", "request": "GET /pay?id=1 H",
-    "status": "402", "body_bytes_sent": "87", "request_time": "0.171", "http_user_agent": "curl/8",
-}  # fmt: skip
+    "time_iso8601": "2025-11-25T11:00:00+01:00",
+    "remote_addr": "192.0.2.7",
+    "request": "GET /pay?id=1 H",
+    "status": "402",
+    "body_bytes_sent": "87",
+    "request_time": "0.171",
+    "http_user_agent": "curl/8",
+}
 _CADDY = {
-    "level": "info", "ts": 1764064800.123, "logger": "http.log.access", "msg": "handled request",
-    "request": {"remote_ip": "192.0.2.7", "remote_port": "41342", "proto": "HTTP/2.0", "method": "GET",
-                "host": "shop.example", "uri": "/pay?id=1", "headers": {"User-Agent": ["curl/8"]}},
-    "duration": 0.171, "size": 87, "status": 402,
-}  # fmt: skip
+    "level": "info",
+    "ts": 1764064800.123,
+    "logger": "http.log.access",
+    "msg": "handled request",
+    "request": {
+        "remote_ip": "192.0.2.7",
+        "remote_port": "41342",
+        "proto": "HTTP/2.0",
+        "method": "GET",
+        "host": "shop.example",
+        "uri": "/pay?id=1",
+        "headers": {"User-Agent": ["curl/8"]},
+    },
+    "duration": 0.171,
+    "size": 87,
+    "status": 402,
+}
 _TRAEFIK = {
-    "ClientHost": "192.0.2.7", "ClientAddr": "192.0.2.7:4711", "StartUTC": "2025-11-25T10:00:00.123456789Z",
-    "RequestMethod": "GET", "RequestPath": "/pay?id=1", "DownstreamStatus": 402, "Duration": 171000000,
-    "DownstreamContentSize": 87, "request_User-Agent": "curl/8", "RequestHost": "shop.example",
-}  # fmt: skip
+    "ClientHost": "192.0.2.7",
+    "ClientAddr": "192.0.2.7:4711",
+    "StartUTC": "2025-11-25T10:00:00.123456789Z",
+    "RequestMethod": "GET",
+    "RequestPath": "/pay?id=1",
+    "DownstreamStatus": 402,
+    "Duration": 171000000,
+    "DownstreamContentSize": 87,
+    "request_User-Agent": "curl/8",
+    "RequestHost": "shop.example",
+}
 _OWN = {
-    "time": "2025-11-25T10:00:00Z", "client": "192.0.2.7", "method": "GET", "path": "/pay?id=1",
-    "status": 402, "bytes": 87, "milliseconds": 171.0, "agent": "curl/8",
-}  # fmt: skip
+    "time": "2025-11-25T10:00:00Z",
+    "client": "192.0.2.7",
+    "method": "GET",
+    "path": "/pay?id=1",
+    "status": 402,
+    "bytes": 87,
+    "milliseconds": 171.0,
+    "agent": "curl/8",
+}
 
 
 def _rows(*lines: bytes) -> list[dict[str, bytes] | None]:
@@ -120,8 +158,10 @@ def test_durations(told: dict[str, object], expected: bytes) -> None:
 
 
 _simple = st.one_of(
-    st.text(max_size=20), st.integers(), st.sampled_from([10**400, 1e300, True, None, "\t\n\r\x0b\x85\u2028"])
-)  # fmt: skip
+    st.text(max_size=20),
+    st.integers(),
+    st.sampled_from([10**400, 1e300, True, None, "\t\n\r\x0b\x85\u2028"]),
+)
 _values = st.one_of(
     _simple,
     st.lists(_simple, max_size=2),
@@ -154,16 +194,30 @@ def test_a_log_of_bursar_is_read_for_its_requests(tmp_path: Path) -> None:
     lines: list[dict[str, object]] = [
         {"event": "job_done", "job": "charge", "timestamp": "2026-11-25T07:00:00Z"}
     ] * 4
-    lines += [{
-        "event": "request", "client": "192.0.2.7", "method": "POST", "path": "/v1/orders", "status": 201,
-        "milliseconds": 12.5, "timestamp": "2026-11-25T07:00:01.5Z",
-    }]  # fmt: skip
+    lines += [
+        {
+            "event": "request",
+            "client": "192.0.2.7",
+            "method": "POST",
+            "path": "/v1/orders",
+            "status": 201,
+            "milliseconds": 12.5,
+            "timestamp": "2026-11-25T07:00:01.5Z",
+        }
+    ]
     path = tmp_path / "bursar.log"
     path.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
     report = traffic.read([path])
     assert report["lines"] == {"read": 5, "counted": 1, "rejected": 4, "too_long": 0, "filtered": 0}
-    assert report["routes"]["top"] == [{
-        "route": "/v1/orders", "requests": 1, "bytes": 0, "client_errors": 0, "server_errors": 0,
-        "mean_ms": 12.5, "max_ms": 12.5,
-    }]  # fmt: skip
+    assert report["routes"]["top"] == [
+        {
+            "route": "/v1/orders",
+            "requests": 1,
+            "bytes": 0,
+            "client_errors": 0,
+            "server_errors": 0,
+            "mean_ms": 12.5,
+            "max_ms": 12.5,
+        }
+    ]
     assert report["first_at"] == "2026-11-25T07:00:01Z"

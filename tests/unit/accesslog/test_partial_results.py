@@ -32,10 +32,17 @@ def _line(
 
 def _log(path: Path, numbers: Sequence[int]) -> Path:
     rng = random.Random(len(numbers))
-    path.write_bytes(b"".join(
-        _line(number, status=rng.choice([200, 404, 500]), path=f"/orders/{number % 97}", hour=number % 24)
-        for number in numbers
-    ))  # fmt: skip
+    path.write_bytes(
+        b"".join(
+            _line(
+                number,
+                status=rng.choice([200, 404, 500]),
+                path=f"/orders/{number % 97}",
+                hour=number % 24,
+            )
+            for number in numbers
+        )
+    )
     return path
 
 
@@ -214,12 +221,13 @@ def test_what_a_merchant_should_look_at(tmp_path: Path) -> None:
         + lines("192.0.2.2", "POST", "/orders/{}/pay", [201] * 20 + [402] * 6)
         + lines("192.0.2.3", "POST", "/hooks/stripe", [401] * 3)
         + lines("192.0.2.4", "POST", "/admin/login/", [200] * 12)
-        + lines("192.0.2.5", "GET", "/.env", [404]) + lines("192.0.2.5", "GET", "/wp-login.php", [404])
+        + lines("192.0.2.5", "GET", "/.env", [404])
+        + lines("192.0.2.5", "GET", "/wp-login.php", [404])
         + lines("192.0.2.5", "GET", "/.git/config", [403])
         + lines("192.0.2.6", "GET", "/nothing/{}", [404] * 31)
         + lines("192.0.2.7", "GET", "/favicon.ico", [404] * 500)
         + lines("192.0.2.8", "POST", "/admin/login/", [302] * 12)
-    )  # fmt: skip
+    )
     told = {(one["kind"], one["subject"]): one["figures"] for one in traffic.read([log])["signals"]}
     assert told[("card_testing", "192.0.2.1")]["declined"] == 29
     assert told[("card_testing", "192.0.2.1")]["tried"] == 30

@@ -21,11 +21,14 @@ NOON = int(NOW.timestamp())
 @pytest.mark.parametrize(
     ("text", "at"),
     [
-        ("2h", NOON - 7_200), ("7d", NOON - 604_800), ("2026-11-25", NOON - 43_200),
-        ("2026-11-25T13:00+02:00", NOON - 3_600), ("2026-11-25T12:00:01", NOON + 1),
+        ("2h", NOON - 7_200),
+        ("7d", NOON - 604_800),
+        ("2026-11-25", NOON - 43_200),
+        ("2026-11-25T13:00+02:00", NOON - 3_600),
+        ("2026-11-25T12:00:01", NOON + 1),
         ("2026-11-25T12:00Z", NOON),
     ],
-)  # fmt: skip
+)
 def test_moments(text: str, at: int) -> None:
     assert questions.moment(text, option="--since", now=NOW) == at
 
@@ -39,17 +42,27 @@ def test_what_is_no_moment_is_told_with_its_option(text: str) -> None:
 
 def test_filters_say_what_they_leave() -> None:
     found = questions.filters(
-        since="2h", until="2026-11-25T12:00Z", statuses=["404,5xx"], path="/v1/*",
-        networks=["192.0.2.7/24", "2001:db8::1"], now=NOW,
-    )  # fmt: skip
+        since="2h",
+        until="2026-11-25T12:00Z",
+        statuses=["404,5xx"],
+        path="/v1/*",
+        networks=["192.0.2.7/24", "2001:db8::1"],
+        now=NOW,
+    )
     assert found == questions.Filters(
-        since=NOON - 7_200, until=NOON, statuses=(range(404, 405), range(500, 600)), path="/v1/*",
+        since=NOON - 7_200,
+        until=NOON,
+        statuses=(range(404, 405), range(500, 600)),
+        path="/v1/*",
         networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::1/128")),
-    )  # fmt: skip
+    )
     assert found.describe() == [
-        "since 2026-11-25T10:00:00Z", "until 2026-11-25T12:00:00Z", "status 404 or 5xx",
-        "path /v1/*", "address in 192.0.2.0/24 or 2001:db8::1/128",
-    ]  # fmt: skip
+        "since 2026-11-25T10:00:00Z",
+        "until 2026-11-25T12:00:00Z",
+        "status 404 or 5xx",
+        "path /v1/*",
+        "address in 192.0.2.0/24 or 2001:db8::1/128",
+    ]
     assert questions.filters(now=NOW).describe() == []
 
 
@@ -74,9 +87,14 @@ def test_sizes_tables_and_spans() -> None:
 
 def test_rotated_logs_come_the_oldest_first(tmp_path: Path) -> None:
     oldest_first = [
-        "access.log.10.gz", "access.log.2.gz", "access.log.1", "access.log",
-        "error.log-20261123.gz", "error.log-20261124", "error.log",
-    ]  # fmt: skip
+        "access.log.10.gz",
+        "access.log.2.gz",
+        "access.log.1",
+        "access.log",
+        "error.log-20261123.gz",
+        "error.log-20261124",
+        "error.log",
+    ]
     for name in [*reversed(oldest_first), "notes.txt"]:
         (tmp_path / name).touch()
     assert [path.name for path in inputs.expand([str(tmp_path)])] == oldest_first

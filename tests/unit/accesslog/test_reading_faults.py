@@ -32,8 +32,11 @@ from bursar.accesslog.reading import sources
 _LINE = b'192.0.2.%d - - [25/Nov/2026:07:00:00 +0000] "GET / HTTP/1.1" 200 12 "-" "-"\n'
 _LOG = b"".join(_LINE % (number % 250) for number in range(4_000))
 _PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress, "zstd": zstandard.compress, "bzip2": bz2.compress, "xz": lzma.compress,
-}  # fmt: skip
+    "gzip": gzip.compress,
+    "zstd": zstandard.compress,
+    "bzip2": bz2.compress,
+    "xz": lzma.compress,
+}
 _TRAFFIC = [sys.executable, "-m", "bursar", "traffic"]
 
 
@@ -72,9 +75,13 @@ def test_a_log_cut_while_it_is_read(tmp_path: Path) -> None:
     os.truncate(path, 100_000)
     plan = traffic._plan(traffic.EVERYTHING, Filters(), ())
     with working.counted(
-        plan, [found], processes=1, finish=functools.partial(answering.finish, plan, 10),
-        tell=lambda done: None, prepare=lambda counting: None,
-    ) as (counted, _, _):  # fmt: skip
+        plan,
+        [found],
+        processes=1,
+        finish=functools.partial(answering.finish, plan, 10),
+        tell=lambda done: None,
+        prepare=lambda counting: None,
+    ) as (counted, _, _):
         assert [
             (cut.offset, "was cut to 100,000 bytes" in cut.message) for cut in counted[0].cuts
         ] == [(100_000, True)]
@@ -121,8 +128,12 @@ def test_a_bomb_is_read_in_bounded_memory(tmp_path: Path) -> None:
         for _ in range(80):
             file.write(_FILL)
     assert path.stat().st_size < 1_000_000
-    done = subprocess.run([*_TRAFFIC, path, "--json", "-", "--processes", "1"], stdout=subprocess.PIPE,
-                          check=True, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (150 << 20, 150 << 20)))  # fmt: skip
+    done = subprocess.run(
+        [*_TRAFFIC, path, "--json", "-", "--processes", "1"],
+        stdout=subprocess.PIPE,
+        check=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (150 << 20, 150 << 20)),
+    )
     report = json.loads(done.stdout)
     assert (report["lines"]["read"], report["lines"]["too_long"]) == (2, 1)
 
@@ -182,8 +193,12 @@ def test_a_killed_run_leaves_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "temporary"
     folder.mkdir()
     read, write = os.pipe()
-    run = subprocess.Popen([*_TRAFFIC, "-", "--format", "combined", "--partial", tmp_path / "out.part"], stdin=read,
-                           env={**os.environ, "TMPDIR": str(folder)}, stderr=subprocess.DEVNULL)  # fmt: skip
+    run = subprocess.Popen(
+        [*_TRAFFIC, "-", "--format", "combined", "--partial", tmp_path / "out.part"],
+        stdin=read,
+        env={**os.environ, "TMPDIR": str(folder)},
+        stderr=subprocess.DEVNULL,
+    )
     os.close(read)
     feeder = threading.Thread(target=lambda: _feed(write))
     feeder.start()

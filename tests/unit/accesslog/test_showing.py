@@ -33,12 +33,19 @@ def terminal(report: reports.Report) -> str:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("/v1/orders", "/v1/orders"), ("\x1b[2J", "\\x1b[2J"), ("a\u202eb", "a\\u202eb"),
-        ("\0", "\\x00"), ("\\x1b", "\\x1b"), ("\r\n", "\\x0d\\x0a"), ("\x9b", "\\x9b"),
-        ("\xe9 \u4e2d", "\xe9 \u4e2d"), ("\U000e0001", "\\U000e0001"), ("\u2028", "\\u2028"),
+        ("/v1/orders", "/v1/orders"),
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\u202eb", "a\\u202eb"),
+        ("\0", "\\x00"),
+        ("\\x1b", "\\x1b"),
+        ("\r\n", "\\x0d\\x0a"),
+        ("\x9b", "\\x9b"),
+        ("\xe9 \u4e2d", "\xe9 \u4e2d"),
+        ("\U000e0001", "\\U000e0001"),
+        ("\u2028", "\\u2028"),
         ("\ud800", "\\ud800"),
     ],
-)  # fmt: skip
+)
 def test_what_would_not_be_seen_is_shown_as_an_escape(text: str, shown: str) -> None:
     assert words.visible(text) == shown
 
@@ -75,8 +82,17 @@ def test_a_whole_report_has_no_mark() -> None:
 
 def test_the_csv_names_the_table_of_each_row() -> None:
     rows = list(csv.reader(io.StringIO(as_csv.render(accesslogs.usual()).decode())))
-    assert rows[0] == ["table", "key", "requests", "bytes", "client_errors", "server_errors",
-                       "mean_ms", "max_ms", "says"]  # fmt: skip
+    assert rows[0] == [
+        "table",
+        "key",
+        "requests",
+        "bytes",
+        "client_errors",
+        "server_errors",
+        "mean_ms",
+        "max_ms",
+        "says",
+    ]
     assert ["addresses", "(distinct)", "321", "", "", "", "", "", ""] in rows
     assert ["addresses", "192.0.2.7", "900", "4000", "90", "0", "", "", ""] in rows
     assert ["slowest", "/v1/payments", "2000", "", "", "", "17.75", "900.0", ""] in rows
@@ -109,7 +125,9 @@ def test_json_is_ascii_and_has_the_text_itself() -> None:
 def test_hostile_text_makes_no_element_of_the_page() -> None:
     page = html.render(accesslogs.hostile()).decode()
     elements = set(re.findall(r"<([a-zA-Z]+)", page))
-    assert elements == set(re.findall(r"<([a-zA-Z]+)", html.render(accesslogs.usual()).decode())) | {"p"}  # fmt: skip
+    assert elements == set(
+        re.findall(r"<([a-zA-Z]+)", html.render(accesslogs.usual()).decode())
+    ) | {"p"}
     assert not elements & {"script", "img", "iframe", "object", "a", "form"}
     assert page.count("<style>") == 1
 

@@ -30,9 +30,11 @@ _blocks = st.lists(st.lists(st.tuples(_texts, st.integers(0, 1000)), min_size=1,
 
 
 @given(
-    blocks=_blocks, rows_max=st.sampled_from([1, 8, 64]), slot_bits=st.sampled_from([1, 3, 7]),
+    blocks=_blocks,
+    rows_max=st.sampled_from([1, 8, 64]),
+    slot_bits=st.sampled_from([1, 3, 7]),
     range_bytes=st.sampled_from([1, 200, finishing.RANGE_BYTES]),
-)  # fmt: skip
+)
 def test_every_text_is_counted_whoever_has_the_slots(
     blocks: list[list[tuple[bytes, int]]], rows_max: int, slot_bits: int, range_bytes: int
 ) -> None:

@@ -30,10 +30,18 @@ _common_times = st.tuples(
     _zones,
 ).map(lambda parts: b"%b/%b/%b:%b:%b:%b %b" % parts)
 _iso_times = st.tuples(
-    st.integers(1968, 2400).map(b"%04d".__mod__), _digits, _digits, st.sampled_from([b"T", b" ", b"x"]),
-    _digits, _digits, _digits, st.sampled_from([b"", b".1", b".123456", b",5", b".", b".x"]),
-    st.sampled_from([b"", b"Z", b"+00:00", b"-07:00", b"+0530", b"+05", b"+5", b"z", b"+05:3", b"-99:00"]),
-).map(lambda parts: b"%b-%b-%b%b%b:%b:%b%b%b" % parts)  # fmt: skip
+    st.integers(1968, 2400).map(b"%04d".__mod__),
+    _digits,
+    _digits,
+    st.sampled_from([b"T", b" ", b"x"]),
+    _digits,
+    _digits,
+    _digits,
+    st.sampled_from([b"", b".1", b".123456", b",5", b".", b".x"]),
+    st.sampled_from(
+        [b"", b"Z", b"+00:00", b"-07:00", b"+0530", b"+05", b"+5", b"z", b"+05:3", b"-99:00"]
+    ),
+).map(lambda parts: b"%b-%b-%b%b%b:%b:%b%b%b" % parts)
 
 
 def _usual(month: int, day: int, second: int) -> bytes:
@@ -43,8 +51,9 @@ def _usual(month: int, day: int, second: int) -> bytes:
 _usual_iso = st.builds(_usual, st.integers(0, 13), st.integers(0, 32), st.integers(0, 61))
 _damaged_texts = st.tuples(
     st.sampled_from([_OCTOBER, b"2026-11-25T13:55:36.123+01:00", b"1700000000.123"]),
-    st.integers(0, 28), st.binary(max_size=3).map(lambda one: one.replace(b"\n", b"")),
-).map(lambda told: told[0][: told[1]] + told[2] + told[0][told[1] + 1 :])  # fmt: skip
+    st.integers(0, 28),
+    st.binary(max_size=3).map(lambda one: one.replace(b"\n", b"")),
+).map(lambda told: told[0][: told[1]] + told[2] + told[0][told[1] + 1 :])
 
 
 def _held(texts: Sequence[bytes]) -> tuple[Block, Span, Finder]:
@@ -96,8 +105,13 @@ def test_times_by_example(field: str, text: bytes, expected: int) -> None:
 
 
 def test_date_and_time_of_day() -> None:
-    rows = [(b"2000-10-10", b"20:55:36"), (b"2000-10-10", b"-"), (b"-", b"20:55:36"),
-            (b"2000-10-100", b"20:55:36"), (b"2000-10-10", b"20:55:36.25")]  # fmt: skip
+    rows = [
+        (b"2000-10-10", b"20:55:36"),
+        (b"2000-10-10", b"-"),
+        (b"-", b"20:55:36"),
+        (b"2000-10-100", b"20:55:36"),
+        (b"2000-10-10", b"20:55:36.25"),
+    ]
     block = plainly.block_of(*(b"%b\t%b\tx" % row for row in rows))
     finder = Finder(block)
     gap = finder.first(block.starts, ord("\t"))
@@ -169,13 +183,35 @@ def test_the_parts_of_a_duration_are_summed_and_one_that_is_none_adds_nothing() 
 
 
 def test_ports_and_brackets_are_cut_off() -> None:
-    texts = [b"192.0.2.7:443", b"192.0.2.7", b"[2001:db8::1]:443", b"[2001:db8::1]", b"2001:db8::1",
-             b"::1", b"", b"-", b":", b"[", b"[]", b"192.0.2.7:"]  # fmt: skip
+    texts = [
+        b"192.0.2.7:443",
+        b"192.0.2.7",
+        b"[2001:db8::1]:443",
+        b"[2001:db8::1]",
+        b"2001:db8::1",
+        b"::1",
+        b"",
+        b"-",
+        b":",
+        b"[",
+        b"[]",
+        b"192.0.2.7:",
+    ]
     block, span, finder = _held(texts)
     assert plainly.texts(block, values.without_port(block, span, finder)) == [
-        b"192.0.2.7", b"192.0.2.7", b"2001:db8::1", b"2001:db8::1", b"2001:db8::1",
-        b"::1", b"", b"-", b"", b"", b"", b"192.0.2.7",
-    ]  # fmt: skip
+        b"192.0.2.7",
+        b"192.0.2.7",
+        b"2001:db8::1",
+        b"2001:db8::1",
+        b"2001:db8::1",
+        b"::1",
+        b"",
+        b"-",
+        b"",
+        b"",
+        b"",
+        b"192.0.2.7",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,9 @@ async def _gigabyte(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 WAYS: dict[str, Answer] = {
     "/ok": _plain("200 OK", b'{"value": 7}'),
-    "/chunked": _raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n"),
+    "/chunked": _raw(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[1\r\n1\r\n]\r\n0\r\n\r\n"
+    ),
     "/until-closed": _raw(b"HTTP/1.1 200 OK\r\n\r\n[1]", close=True),
     "/hangs": _never,
     "/endless": _endless,
@@ -70,7 +72,7 @@ WAYS: dict[str, Answer] = {
     "/broken": _raw(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n[", close=True),
     "/silent": _raw(b"", close=True),
     "/garbage": _raw(b"220 mail.test ESMTP\r\n", close=True),
-}  # fmt: skip
+}
 
 
 class Apis:

@@ -16,9 +16,19 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 def view(key: str = "a", *, title: str = "", group: str = "g", seconds: float = 0.1) -> View:
     return View(
-        key=key, title=title or key, group=group, kind="api", state="ok", readings=(),
-        as_of=NOON, since=NOON, reason="", seconds=seconds, interval_seconds=60.0, spark=(1.0, 2.0),
-    )  # fmt: skip
+        key=key,
+        title=title or key,
+        group=group,
+        kind="api",
+        state="ok",
+        readings=(),
+        as_of=NOON,
+        since=NOON,
+        reason="",
+        seconds=seconds,
+        interval_seconds=60.0,
+        spark=(1.0, 2.0),
+    )
 
 
 def told(changes: Changes) -> tuple[int, list[str], tuple[str, ...], bool]:

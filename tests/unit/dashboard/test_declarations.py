@@ -43,16 +43,27 @@ def test_a_file_is_read() -> None:
     found = files.parse(WHOLE, name="watch.toml")
     assert found.apis == {
         "rates": Api(
-            title="Exchange rates", group="Rates", url="https://api.example.com/v1/rates?base=EUR",
-            auth="bearer", secret="RATES_TOKEN", interval_seconds=30, stale_after_seconds=300,
-            stale_level="warning", worse_after=1,
+            title="Exchange rates",
+            group="Rates",
+            url="https://api.example.com/v1/rates?base=EUR",
+            auth="bearer",
+            secret="RATES_TOKEN",
+            interval_seconds=30,
+            stale_after_seconds=300,
+            stale_level="warning",
+            worse_after=1,
             values=(
-                Value(name="EUR/USD", path="rates.USD", unit="USD", warning_below=1,
-                      critical_below=0.9),
+                Value(
+                    name="EUR/USD",
+                    path="rates.USD",
+                    unit="USD",
+                    warning_below=1,
+                    critical_below=0.9,
+                ),
                 Value(name="status", path="status", expected="ok"),
             ),
         )
-    }  # fmt: skip
+    }
     rates = found.apis["rates"]
     assert rates.patience == Patience(worse=1, better=3)
     assert rates.silence_seconds == 300.0
@@ -81,7 +92,10 @@ WRONG = [
     (API + 'interval_seconds = "60"', "[apis.rates] interval_seconds: expected `int`, got `str`"),
     (API + "interval_seconds = 5", "[apis.rates] interval_seconds: from 10 to 86400"),
     (API + "timeout_seconds = 0", "[apis.rates] timeout_seconds: from 0.1 to 60"),
-    (API + "stale_after_seconds = 30", "[apis.rates] stale_after_seconds: not less than the interval"),
+    (
+        API + "stale_after_seconds = 30",
+        "[apis.rates] stale_after_seconds: not less than the interval",
+    ),
     (API + "worse_after = 0", "[apis.rates] worse_after: from 1 to 100"),
     (API + 'title = "a\\nb"', "[apis.rates] title: a text without control letters"),
     (API + 'auth = "bearer"', "[apis.rates] secret: the name of a variable, such as RATES_TOKEN"),
@@ -94,17 +108,35 @@ WRONG = [
     (API + 'auth = "digest"', "[apis.rates] auth: invalid enum value 'digest'"),
     (API + 'values = [{ name = "a" }]', "[apis.rates] values[0]: object missing required field"),
     (API + 'values = [{ name = "a", path = "a[" }]', "[apis.rates] values[0].path: no JMESPath"),
-    (API + 'values = [{ name = "a", path = "[@,@][]|[@,@][]" }]', "values[0].path: at most one [a, b]"),
-    (API + 'values = [{ name = "a", path = "a" }, { name = "a", path = "b" }]', "[apis.rates] values[1].name: 'a' is there twice"),
-    (API + 'values = [{ name = "a", path = "a", warning_above = nan }]', "values[0].warning_above: a number that is finite"),
-    (API + 'values = [{ name = "a", path = "a", warning_above = 2, critical_above = 1 }]', "values[0].critical_above: not below warning_above"),
-    (API + 'values = [{ name = "a", path = "a", warning_below = 1, critical_below = 2 }]', "values[0].critical_below: not above warning_below"),
+    (
+        API + 'values = [{ name = "a", path = "[@,@][]|[@,@][]" }]',
+        "values[0].path: at most one [a, b]",
+    ),
+    (
+        API + 'values = [{ name = "a", path = "a" }, { name = "a", path = "b" }]',
+        "[apis.rates] values[1].name: 'a' is there twice",
+    ),
+    (
+        API + 'values = [{ name = "a", path = "a", warning_above = nan }]',
+        "values[0].warning_above: a number that is finite",
+    ),
+    (
+        API + 'values = [{ name = "a", path = "a", warning_above = 2, critical_above = 1 }]',
+        "values[0].critical_above: not below warning_above",
+    ),
+    (
+        API + 'values = [{ name = "a", path = "a", warning_below = 1, critical_below = 2 }]',
+        "values[0].critical_below: not above warning_below",
+    ),
     (API + 'values = [{ name = "a", path = "a", margin = -1 }]', "values[0].margin: 0 or more"),
     ('[certificates.a]\nhost = "https://a"', "[certificates.a] host: a host's name or address"),
     ('[certificates.a]\nhost = "a"\nport = 0', "[certificates.a] port: a number from 1 to 65535"),
     ('[certificates.a]\nhost = "a"\nwarning_days = 1', "[certificates.a] critical_days: 0 or more"),
-    ('[accounts.a]\nreadings.x.warning_above = inf', "[accounts.a] readings.x.warning_above: a number"),
-]  # fmt: skip
+    (
+        "[accounts.a]\nreadings.x.warning_above = inf",
+        "[accounts.a] readings.x.warning_above: a number",
+    ),
+]
 
 
 @pytest.mark.parametrize(("text", "told"), WRONG)
@@ -118,11 +150,22 @@ def test_what_is_wrong_is_told_with_its_place(text: str, told: str) -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "", "api.example.com", "ftp://a", "https://", "https://user:pw@a", "https://a#b",
-        "https://a b", "https://a\\@b", "https://a:99999", "https://a:0", "https://[::1", "https://ä",
-        "javascript:alert(1)", "https://-a",
+        "",
+        "api.example.com",
+        "ftp://a",
+        "https://",
+        "https://user:pw@a",
+        "https://a#b",
+        "https://a b",
+        "https://a\\@b",
+        "https://a:99999",
+        "https://a:0",
+        "https://[::1",
+        "https://ä",
+        "javascript:alert(1)",
+        "https://-a",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_address_of_an_api_is_refused(url: str) -> None:
     with pytest.raises(BadSource, match="url"):
         files.parse(f"[apis.a]\nurl = '{url}'", name="watch.toml")

@@ -29,10 +29,15 @@ def follow(
 ) -> contextlib.aclosing[AsyncGenerator[bytes, None]]:
     return contextlib.aclosing(
         feed.events(
-            shown, position=position, now=lambda: boards.AT, ended=ended or asyncio.Event(),
-            allowed=allowed, beat_seconds=beat_seconds, pause_seconds=0.0,
+            shown,
+            position=position,
+            now=lambda: boards.AT,
+            ended=ended or asyncio.Event(),
+            allowed=allowed,
+            beat_seconds=beat_seconds,
+            pause_seconds=0.0,
         )
-    )  # fmt: skip
+    )
 
 
 async def told(events: AsyncIterator[bytes]) -> tuple[str, dict[str, Any]]:
@@ -49,18 +54,27 @@ def keys(data: dict[str, Any]) -> list[str]:
 def test_a_view_as_json() -> None:
     shown = boards.view(
         readings=(Reading(name="a", value=None), Reading(name="b", value="up", level="warning")),
-        spark=(1 / 3, 123_456.0), as_of=None,
-    )  # fmt: skip
+        spark=(1 / 3, 123_456.0),
+        as_of=None,
+    )
     (one,) = json.loads(wire.whole([shown], version=3, now=boards.AT))["data"]
     assert one == {
-        "key": "fx", "title": "Exchange rates", "group": "Currencies", "kind": "api", "state": "ok",
+        "key": "fx",
+        "title": "Exchange rates",
+        "group": "Currencies",
+        "kind": "api",
+        "state": "ok",
         "readings": [
             {"name": "a", "value": None, "unit": "", "level": "ok"},
             {"name": "b", "value": "up", "unit": "", "level": "warning"},
         ],
-        "as_of": None, "since": "2026-11-26T12:00:00Z", "reason": "", "seconds": 0.18,
-        "interval_seconds": 30.0, "spark": [0.3333, 123_500.0],
-    }  # fmt: skip
+        "as_of": None,
+        "since": "2026-11-26T12:00:00Z",
+        "reason": "",
+        "seconds": 0.18,
+        "interval_seconds": 30.0,
+        "spark": [0.3333, 123_500.0],
+    }
 
 
 def test_a_position_is_of_this_process_only() -> None:
@@ -144,8 +158,9 @@ def test_a_slow_listener_is_told_the_newest_once() -> None:
             shown.put(boards.view("b"))
             _, data = await told(events)
             assert [(each["key"], each["seconds"]) for each in data["data"]] == [
-                ("a", 9_999.0), ("b", 0.18),
-            ]  # fmt: skip
+                ("a", 9_999.0),
+                ("b", 0.18),
+            ]
             assert data["position"] == wire.position(10_002)
 
     asyncio.run(listen())

@@ -83,9 +83,14 @@ def test_at_the_deadline_every_source_has_a_tile() -> None:
     assert seconds == 2
     assert (tiles["quick"].state, tiles["quick"].seconds) == (State.OK, 1)
     assert tiles["hangs"] == Tile(
-        key="hangs", state=State.FAILED, value=None, as_of=None, seconds=2,
-        reason="no answer within 2 s", attempts=1,
-    )  # fmt: skip
+        key="hangs",
+        state=State.FAILED,
+        value=None,
+        as_of=None,
+        seconds=2,
+        reason="no answer within 2 s",
+        attempts=1,
+    )
 
 
 def test_a_source_has_a_deadline_of_its_own() -> None:
@@ -158,8 +163,10 @@ def test_a_failure_is_told_in_words_without_secrets(
 ) -> None:
     tiles, _ = gathered([scripted("a", error, attempts_max=3), scripted("b", 1)])
     assert (tiles["a"].state, tiles["a"].attempts, tiles["a"].reason) == (
-        State.FAILED, attempts, reason,
-    )  # fmt: skip
+        State.FAILED,
+        attempts,
+        reason,
+    )
     assert tiles["b"].state is State.OK
 
 
@@ -172,14 +179,19 @@ def test_an_attempt_that_takes_too_long_is_given_up() -> None:
 def test_a_wait_that_is_asked_for_is_kept_or_not_begun() -> None:
     soon = NotAnswered("it answered 429", again=True, after_seconds=1)
     late = NotAnswered("it answered 429", again=True, after_seconds=60)
-    tiles, seconds = gathered([
-        scripted("soon", soon, 0.5, attempts_max=2), scripted("late", late, 0.5, attempts_max=2),
-    ])  # fmt: skip
+    tiles, seconds = gathered(
+        [
+            scripted("soon", soon, 0.5, attempts_max=2),
+            scripted("late", late, 0.5, attempts_max=2),
+        ]
+    )
     assert seconds == 1.5
     assert tiles["soon"].state is State.OK
     assert (tiles["late"].reason, tiles["late"].attempts, tiles["late"].seconds) == (
-        "it answered 429", 1, 0,
-    )  # fmt: skip
+        "it answered 429",
+        1,
+        0,
+    )
 
 
 def test_a_source_that_does_not_stop_holds_up_nobody() -> None:
@@ -227,8 +239,11 @@ def test_a_source_that_goes_down_is_stale_and_comes_back() -> None:
     source = scripted("a", 1, OSError(), OSError(), 2)
     first, second, third, fourth = (board["a"] for board in _boards(source, boards=4))
     assert (first.state, second.state, third.state, fourth.state) == (
-        State.OK, State.STALE, State.STALE, State.OK,
-    )  # fmt: skip
+        State.OK,
+        State.STALE,
+        State.STALE,
+        State.OK,
+    )
     assert second.value == third.value == first.value == "a!"
     assert second.as_of == third.as_of == first.as_of == BEGAN + datetime.timedelta(seconds=1)
     assert (second.reason, fourth.reason) == ("it was not reached (OSError)", "")
@@ -285,8 +300,10 @@ def test_who_had_no_turn_in_time_is_told_so() -> None:
     sources = [scripted(str(n), 2, host="busy.test", at_once=1) for n in range(3)]
     tiles, seconds = gathered(sources, deadline_seconds=3)
     assert [tile.reason for tile in tiles.values()] == [
-        "", "no answer within 3 s", "no turn at its host within 3 s",
-    ]  # fmt: skip
+        "",
+        "no answer within 3 s",
+        "no turn at its host within 3 s",
+    ]
     assert seconds == 3
 
 

@@ -235,8 +235,10 @@ def test_the_guard_is_asked_for_the_address_that_is_connected_to(host: str) -> N
     tiles, asked = asyncio.run(main())
     assert "127.0.0.1" in seen
     assert (tiles["guarded"].reason, tiles["/ok"].state, asked) == (
-        "its address is not allowed", State.OK, 1,
-    )  # fmt: skip
+        "its address is not allowed",
+        State.OK,
+        1,
+    )
 
 
 def test_what_the_guard_allows_is_asked() -> None:

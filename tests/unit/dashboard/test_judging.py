@@ -20,11 +20,17 @@ PATIENCE = st.builds(Patience, worse=st.integers(1, 5), better=st.integers(1, 5)
 @pytest.mark.parametrize(
     ("value", "before", "level"),
     [
-        (100.0, "ok", "ok"), (100.1, "ok", "warning"), (200.1, "ok", "critical"),
-        (96.0, "warning", "warning"), (95.0, "warning", "ok"), (199.0, "critical", "critical"),
-        (190.0, "critical", "warning"), (97.0, "critical", "warning"), (94.0, "critical", "ok"),
+        (100.0, "ok", "ok"),
+        (100.1, "ok", "warning"),
+        (200.1, "ok", "critical"),
+        (96.0, "warning", "warning"),
+        (95.0, "warning", "ok"),
+        (199.0, "critical", "critical"),
+        (190.0, "critical", "warning"),
+        (97.0, "critical", "warning"),
+        (94.0, "critical", "ok"),
     ],
-)  # fmt: skip
+)
 def test_a_level_is_left_only_when_clear_of_its_threshold(
     value: float, before: Level, level: Level
 ) -> None:
@@ -33,9 +39,14 @@ def test_a_level_is_left_only_when_clear_of_its_threshold(
 
 @pytest.mark.parametrize(
     ("value", "before", "level"),
-    [(10.0, "ok", "ok"), (9.9, "ok", "warning"), (10.4, "warning", "warning"),
-     (10.6, "warning", "ok"), (-1.0, "ok", "critical")],
-)  # fmt: skip
+    [
+        (10.0, "ok", "ok"),
+        (9.9, "ok", "warning"),
+        (10.4, "warning", "warning"),
+        (10.6, "warning", "ok"),
+        (-1.0, "ok", "critical"),
+    ],
+)
 def test_too_low_is_as_bad_as_too_high(value: float, before: Level, level: Level) -> None:
     low = Thresholds(warning_below=10.0, critical_below=0.0, margin=0.5)
     assert low.level_of(value, before) == level

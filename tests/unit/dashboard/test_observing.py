@@ -17,10 +17,17 @@ from bursar.dashboard.watching.observing import Known, Observed
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 WATCH = Watch(
-    key="api:a", title="A", group="g", kind="api", source=unable("api:a", ""), interval_seconds=60.0,
-    silence_seconds=180.0, stale_level="critical", patience=Patience(worse=2, better=2),
+    key="api:a",
+    title="A",
+    group="g",
+    kind="api",
+    source=unable("api:a", ""),
+    interval_seconds=60.0,
+    silence_seconds=180.0,
+    stale_level="critical",
+    patience=Patience(worse=2, better=2),
     limits={"n": Thresholds(warning_above=100.0)},
-)  # fmt: skip
+)
 
 
 def tile(value: float | None, minute: int, *, reason: str = "it answered 503") -> Tile[Any]:
@@ -47,9 +54,15 @@ def watched(values: list[float | None], **more: Any) -> list[Observed]:
 def test_a_state_lasts_since_it_began() -> None:
     views = [seen.known.view for seen in watched([1.0, 2.0, None, None, 3.0, 101.0, 96.0, 94.0])]
     assert [(view.state, (view.since - NOON).seconds // 60) for view in views] == [
-        ("ok", 0), ("ok", 0), ("stale", 2), ("stale", 2), ("ok", 4), ("warning", 5), ("warning", 5),
+        ("ok", 0),
+        ("ok", 0),
+        ("stale", 2),
+        ("stale", 2),
+        ("ok", 4),
+        ("warning", 5),
+        ("warning", 5),
         ("ok", 7),
-    ]  # fmt: skip
+    ]
 
 
 def test_what_cannot_be_asked_shows_what_it_told_before() -> None:

@@ -23,9 +23,14 @@ def test_a_board_worst_first() -> None:
     views = [
         boards.view("a", title="A", readings=(Reading(name="n", value=1234.5, unit="EUR"),)),
         boards.view("b", title="B", state="failed", readings=(), as_of=None, reason="refused"),
-        boards.view("c", title="C", state="warning", spark=(),
-                    readings=(Reading(name="n", value="slow", level="warning"),)),
-    ]  # fmt: skip
+        boards.view(
+            "c",
+            title="C",
+            state="warning",
+            spark=(),
+            readings=(Reading(name="n", value="slow", level="warning"),),
+        ),
+    ]
     found = terminal.chosen(views)
     lines = printed(terminal.board(found, now=boards.AT + timedelta(seconds=40)))
     assert lines[0] == "Dashboard: 1 failed, 1 warning, 1 ok"

@@ -76,11 +76,14 @@ KINDS = {
 @pytest.mark.parametrize(
     ("principal", "error"),
     [
-        (READER, None), (OTHER, Forbidden), (None, Unauthenticated),
-        (Principal("nobody", frozenset()), Forbidden), ("orders:read", Unauthenticated),
+        (READER, None),
+        (OTHER, Forbidden),
+        (None, Unauthenticated),
+        (Principal("nobody", frozenset()), Forbidden),
+        ("orders:read", Unauthenticated),
         (True, Unauthenticated),
     ],
-)  # fmt: skip
+)
 def test_the_matrix(kind, principal, error):
     with acting_as(principal):
         if error is None:

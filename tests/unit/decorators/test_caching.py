@@ -117,8 +117,11 @@ class AgainstAModel(RuleBasedStateMachine):
     def counts_agree(self):
         told = cache_of(self.function).statistics()
         assert (told.size, told.hits, told.misses, told.evicted) == (
-            len(self.model), self.hits, self.calls, self.evicted,
-        )  # fmt: skip
+            len(self.model),
+            self.hits,
+            self.calls,
+            self.evicted,
+        )
         assert told.size <= self.maxsize
 
 
@@ -413,9 +416,10 @@ def lines():
     stream = io.BytesIO()
     logs.configure(level="INFO", stream=stream)
     yield lambda: [
-        line for line in map(orjson.loads, stream.getvalue().splitlines())
+        line
+        for line in map(orjson.loads, stream.getvalue().splitlines())
         if line["event"] == "cache not refreshed"
-    ]  # fmt: skip
+    ]
     logs.configure()
 
 
@@ -564,13 +568,17 @@ def generator():
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda: cache(generator), TypeError), (lambda: cache(10, 60.0)(generator), TypeError),  # type: ignore[arg-type, call-arg]
-        (lambda: cache(10, 60.0)(int), TypeError), (lambda: cache_of(generator), TypeError),
-        (lambda: cache(0, 60.0), ValueError), (lambda: cache(10, 0.0), ValueError),
-        (lambda: cache(10, math.nan), ValueError), (lambda: cache(10, 1.0, stale_seconds=-1), ValueError),
+        (lambda: cache(generator), TypeError),
+        (lambda: cache(10, 60.0)(generator), TypeError),  # type: ignore[arg-type, call-arg]
+        (lambda: cache(10, 60.0)(int), TypeError),
+        (lambda: cache_of(generator), TypeError),
+        (lambda: cache(0, 60.0), ValueError),
+        (lambda: cache(10, 0.0), ValueError),
+        (lambda: cache(10, math.nan), ValueError),
+        (lambda: cache(10, 1.0, stale_seconds=-1), ValueError),
         (lambda: cache(10, 1.0, wait_seconds_max=math.inf), ValueError),
     ],
-)  # fmt: skip
+)
 def test_what_would_go_wrong_later_is_refused_now(make, error):
     with pytest.raises(error):
         make()

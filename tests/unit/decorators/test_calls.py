@@ -17,9 +17,8 @@ def lines():
     stream = io.BytesIO()
     logs.configure(level="INFO", stream=stream)
     yield lambda: [
-        line for line in map(orjson.loads, stream.getvalue().splitlines())
-        if "duration_ms" in line
-    ]  # fmt: skip
+        line for line in map(orjson.loads, stream.getvalue().splitlines()) if "duration_ms" in line
+    ]
     logs.configure()
 
 
@@ -51,13 +50,21 @@ def test_a_line_tells_what_is_named_and_nothing_else(lines):
     for call in both(order)(log_call(show=("order_id", "note"), clock=lambda: 5.0)):
         assert call("ord_1", "tok_visa", note="n") == "ord_1"
     told = [{k: v for k, v in line.items() if k != "timestamp"} for line in lines()]
-    assert told == [
-        {
-            "event": "call ended", "level": "info", "logger": __name__,
-            "function": f"{__name__}.order", "outcome": "returned", "duration_ms": 0.0,
-            "arguments": {"order_id": "ord_1", "note": "n"},
-        }
-    ] * 2  # fmt: skip
+    assert (
+        told
+        == [
+            {
+                "event": "call ended",
+                "level": "info",
+                "logger": __name__,
+                "function": f"{__name__}.order",
+                "outcome": "returned",
+                "duration_ms": 0.0,
+                "arguments": {"order_id": "ord_1", "note": "n"},
+            }
+        ]
+        * 2
+    )
 
 
 def test_without_names_no_argument_is_shown(lines):
@@ -73,8 +80,12 @@ def test_without_names_no_argument_is_shown(lines):
 
 @pytest.mark.parametrize(
     ("error", "outcome"),
-    [(errors.Conflict("no"), "conflict"), (KeyError("x"), "KeyError"), (KeyboardInterrupt(), "KeyboardInterrupt")],
-)  # fmt: skip
+    [
+        (errors.Conflict("no"), "conflict"),
+        (KeyError("x"), "KeyError"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+    ],
+)
 def test_what_is_raised_is_a_warning_and_raised(lines, error, outcome):
     @log_call(clock=ticking(1.0, 1.25))
     def call():
@@ -120,8 +131,10 @@ def test_secrets_are_masked_by_type_and_by_name(lines):
         Secret("s3cret"), "hunter2", {"api_key": "sk_live_1", "card": "4242 4242 4242 4242", "b": 1}
     )
     assert lines()[0]["arguments"] == {
-        "a": "***", "password": "***", "config": {"api_key": "***", "card": "***", "b": 1},
-    }  # fmt: skip
+        "a": "***",
+        "password": "***",
+        "config": {"api_key": "***", "card": "***", "b": 1},
+    }
 
 
 class Rude:
@@ -142,8 +155,9 @@ def test_what_cannot_be_shown_breaks_nothing(lines):
     [line] = lines()
     assert line["outcome"] == "returned (KeyError while named)"
     assert line["arguments"] == {
-        "what": "<Rude: ValueError while shown>", "key": "<ValueError while read>",
-    }  # fmt: skip
+        "what": "<Rude: ValueError while shown>",
+        "key": "<ValueError while read>",
+    }
     with pytest.raises(TypeError, match="argument"):
         call()  # type: ignore[call-arg]
 

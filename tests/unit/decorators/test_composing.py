@@ -114,9 +114,14 @@ def test_the_order_is_seen_through_other_decorators():
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize(
     ("thing", "words"),
-    [(staticmethod(lambda: 1), "staticmethod outermost"), (classmethod(lambda c: 1), "classmethod outermost"),
-     (property(lambda s: 1), "property outermost"), (int, "functions and methods"), (3, "functions and methods")],
-)  # fmt: skip
+    [
+        (staticmethod(lambda: 1), "staticmethod outermost"),
+        (classmethod(lambda c: 1), "classmethod outermost"),
+        (property(lambda s: 1), "property outermost"),
+        (int, "functions and methods"),
+        (3, "functions and methods"),
+    ],
+)
 def test_what_is_no_function_is_refused(name, thing, words):
     if name == "log_call" and isinstance(thing, int) and not callable(thing):
         with pytest.raises(TypeError):

@@ -113,9 +113,19 @@ def test_what_is_not_named_surfaces_at_once(kind, error):
 @both
 @pytest.mark.parametrize(
     ("after", "waits"),
-    [(None, [0.05]), (0.0, [0.05]), (-5.0, [0.05]), (math.nan, [0.05]), ("7", [0.05]), (1.5, [1.55]),
-     (29.9, [29.95]), (29.95, None), (1e300, None), (math.inf, None)],
-)  # fmt: skip
+    [
+        (None, [0.05]),
+        (0.0, [0.05]),
+        (-5.0, [0.05]),
+        (math.nan, [0.05]),
+        ("7", [0.05]),
+        (1.5, [1.55]),
+        (29.9, [29.95]),
+        (29.95, None),
+        (1e300, None),
+        (math.inf, None),
+    ],
+)
 def test_the_other_sides_wait_is_honoured_up_to_the_deadline(kind, after, waits):
     error = errors.Unavailable("busy", after_seconds=after)
     result, slept, _, function = run(error, "fine", kind=kind)
@@ -124,18 +134,26 @@ def test_the_other_sides_wait_is_honoured_up_to_the_deadline(kind, after, waits)
 
 
 @given(
-    first=st.floats(0, 5), factor=st.floats(1, 5), cap=st.floats(0, 20),
+    first=st.floats(0, 5),
+    factor=st.floats(1, 5),
+    cap=st.floats(0, 20),
     dice=st.lists(st.floats(0, 1, exclude_max=True), min_size=12, max_size=12),
-    attempts=st.integers(1, 12), failures=st.integers(0, 12), deadline=st.floats(0.1, 60),
+    attempts=st.integers(1, 12),
+    failures=st.integers(0, 12),
+    deadline=st.floats(0.1, 60),
     work=st.floats(0, 10),
-)  # fmt: skip
+)
 def test_the_schedule_is_the_formula(first, factor, cap, dice, attempts, failures, deadline, work):
     rolls = iter(dice)
     _, slept, left, _ = run(
-        *[AWAY] * failures, *["fine"] * (13 - failures), max_attempts=attempts, work=work,
-        backoff=Exponential(first, factor, cap), deadline_seconds=deadline,
+        *[AWAY] * failures,
+        *["fine"] * (13 - failures),
+        max_attempts=attempts,
+        work=work,
+        backoff=Exponential(first, factor, cap),
+        deadline_seconds=deadline,
         random=lambda: next(rolls),
-    )  # fmt: skip
+    )
     expected, now = [], 1_000.0
     for number in range(1, failures + 1):
         now += work
@@ -177,9 +195,14 @@ class Bank:
 
 @pytest.mark.parametrize(
     ("path", "request_", "tries"),
-    [("request.key", SimpleNamespace(key="att_1"), 2), ("request.key", SimpleNamespace(key=""), 1),
-     ("request.key", SimpleNamespace(), 1), ("request.key", None, 1), ("request", "key", 2)],
-)  # fmt: skip
+    [
+        ("request.key", SimpleNamespace(key="att_1"), 2),
+        ("request.key", SimpleNamespace(key=""), 1),
+        ("request.key", SimpleNamespace(), 1),
+        ("request.key", None, 1),
+        ("request", "key", 2),
+    ],
+)
 def test_only_a_call_with_its_key_is_repeated(path, request_, tries):
     bank = Bank(Time(), AWAY, "fine")
     charge = bank.decorated(key=path)
@@ -227,7 +250,7 @@ async def agenerator():
         (lambda: retry(exceptions=KeyboardInterrupt, idempotent=True), "classes of Exception"),  # type: ignore[call-overload]
         (lambda: retry(exceptions=asyncio.CancelledError, idempotent=True), "classes of Exc"),  # type: ignore[call-overload]
     ],
-)  # fmt: skip
+)
 def test_what_would_go_wrong_later_is_refused_now(make, words):
     with pytest.raises(TypeError, match=words):
         make()
@@ -325,17 +348,20 @@ def lines():
     stream = io.BytesIO()
     logs.configure(level="INFO", stream=stream)
     yield lambda: [
-        line for line in map(orjson.loads, stream.getvalue().splitlines())
+        line
+        for line in map(orjson.loads, stream.getvalue().splitlines())
         if line["event"].startswith("call ")
-    ]  # fmt: skip
+    ]
     logs.configure()
 
 
 @both
 def test_every_attempt_is_one_line(lines, kind):
     run(AWAY, KeyError("told"), "never", kind=kind, exceptions=Exception, max_attempts=2)
-    told = [(x["event"], x["attempt"], x["error"], x.get("wait_seconds"), x.get("reason"), x["level"])
-            for x in lines()]  # fmt: skip
+    told = [
+        (x["event"], x["attempt"], x["error"], x.get("wait_seconds"), x.get("reason"), x["level"])
+        for x in lines()
+    ]
     assert told == [
         ("call retried", 1, "unavailable", 0.05, None, "warning"),
         ("call given up", 2, "KeyError", None, "exhausted", "warning"),

@@ -72,38 +72,116 @@ def test_the_mapping_of_the_retail_data() -> None:
         ('sku = "S"', "", "columns.sku", "columns.sku is missing; it is a text"),
         ('sku = "S"', 'sku = ""', "columns.sku", "columns.sku is a text of 1 to 200 letters"),
         (
-            'sku = "S"', 'sku = "S"\nprice = "P"', "columns.price",
+            'sku = "S"',
+            'sku = "S"\nprice = "P"',
+            "columns.price",
             (
                 "columns.price is unknown; there are description, invoice, placed_at, quantity, "
                 "sku, unit_price"
             ),
         ),
-        ('"UTC"', '"Mars/Base"', "format.time_zone", "format.time_zone is no IANA time zone such as Europe/London"),
-        ('"UTC"', '"../../etc/passwd"', "format.time_zone", "format.time_zone is no IANA time zone such as Europe/London"),
-        ('time_zone = "UTC"', "", "format.time_zone", "format.time_zone is needed where time has no %z, and only there"),
-        ("%Y-%m-%d", "%Y-%m-%d %z", "format.time_zone", "format.time_zone is needed where time has no %z, and only there"),
-        ("%Y-%m-%d", "%H:%M", "format.time", "format.time needs the year, the month and the day, as in %Y-%m-%d %H:%M"),
-        ('"%Y-%m-%d"', '"%Y"\ndelimiter = "x"', "format.delimiter", r"format.delimiter is one of ',', ';', '\t', '|'".replace("\t", "\\t")),
-        ('fixed = "EUR"', 'fixed = "euro"', "currency.fixed", "currency.fixed is wrong: 'euro' is not an active ISO 4217 currency code or known asset"),
-        ('fixed = "EUR"', "", "currency.fixed", "currency.fixed or column must be given, and not both"),
-        ('fixed = "EUR"', 'fixed = "EUR"\ncolumn = "C"', "currency.fixed", "currency.fixed or column must be given, and not both"),
-        ('fixed = "19"', 'fixed = "19 %"', "tax_rate.fixed", "tax_rate.fixed is wrong: '19 %' is not a percentage such as 19 or 5.5"),
-        ('fixed = "19"', 'fixed = "19"\n[unsellable]\naction = "skip"', "unsellable.action", "unsellable.action is one of 'list', 'refuse'"),
-        ('fixed = "19"', 'fixed = "19"\n[unsellable]\naction = "list"', "unsellable.reasons", "unsellable.reasons is missing; it is a list of reasons"),
         (
-            'fixed = "19"', 'fixed = "19"\n[unsellable]\naction = "list"\nreasons = ["ugly"]',
+            '"UTC"',
+            '"Mars/Base"',
+            "format.time_zone",
+            "format.time_zone is no IANA time zone such as Europe/London",
+        ),
+        (
+            '"UTC"',
+            '"../../etc/passwd"',
+            "format.time_zone",
+            "format.time_zone is no IANA time zone such as Europe/London",
+        ),
+        (
+            'time_zone = "UTC"',
+            "",
+            "format.time_zone",
+            "format.time_zone is needed where time has no %z, and only there",
+        ),
+        (
+            "%Y-%m-%d",
+            "%Y-%m-%d %z",
+            "format.time_zone",
+            "format.time_zone is needed where time has no %z, and only there",
+        ),
+        (
+            "%Y-%m-%d",
+            "%H:%M",
+            "format.time",
+            "format.time needs the year, the month and the day, as in %Y-%m-%d %H:%M",
+        ),
+        (
+            '"%Y-%m-%d"',
+            '"%Y"\ndelimiter = "x"',
+            "format.delimiter",
+            r"format.delimiter is one of ',', ';', '\t', '|'".replace("\t", "\\t"),
+        ),
+        (
+            'fixed = "EUR"',
+            'fixed = "euro"',
+            "currency.fixed",
+            "currency.fixed is wrong: 'euro' is not an active ISO 4217 currency code or known asset",
+        ),
+        (
+            'fixed = "EUR"',
+            "",
+            "currency.fixed",
+            "currency.fixed or column must be given, and not both",
+        ),
+        (
+            'fixed = "EUR"',
+            'fixed = "EUR"\ncolumn = "C"',
+            "currency.fixed",
+            "currency.fixed or column must be given, and not both",
+        ),
+        (
+            'fixed = "19"',
+            'fixed = "19 %"',
+            "tax_rate.fixed",
+            "tax_rate.fixed is wrong: '19 %' is not a percentage such as 19 or 5.5",
+        ),
+        (
+            'fixed = "19"',
+            'fixed = "19"\n[unsellable]\naction = "skip"',
+            "unsellable.action",
+            "unsellable.action is one of 'list', 'refuse'",
+        ),
+        (
+            'fixed = "19"',
+            'fixed = "19"\n[unsellable]\naction = "list"',
+            "unsellable.reasons",
+            "unsellable.reasons is missing; it is a list of reasons",
+        ),
+        (
+            'fixed = "19"',
+            'fixed = "19"\n[unsellable]\naction = "list"\nreasons = ["ugly"]',
             "unsellable.reasons",
             (
                 "unsellable.reasons are some of quantity_not_positive, price_not_positive, "
                 "description_missing, sku_missing"
             ),
         ),
-        ('fixed = "19"', 'fixed = "19"\n[credit_notes]\ninvoice_prefix = "C"', "credit_notes.action", "credit_notes.action is missing; it is a text"),
-        ('fixed = "19"', 'fixed = "19"\n[method]\nfixed = "4242 4242 4242 4242"', "method.fixed", "method.fixed is wrong: this looks like a card number; a method is a token"),
-        ('fixed = "19"', 'fixed = "19"\n[extra]', "extra", "extra is unknown; there are buyer, columns, credit_notes, currency, format, method, name, tax_rate, unsellable"),
+        (
+            'fixed = "19"',
+            'fixed = "19"\n[credit_notes]\ninvoice_prefix = "C"',
+            "credit_notes.action",
+            "credit_notes.action is missing; it is a text",
+        ),
+        (
+            'fixed = "19"',
+            'fixed = "19"\n[method]\nfixed = "4242 4242 4242 4242"',
+            "method.fixed",
+            "method.fixed is wrong: this looks like a card number; a method is a token",
+        ),
+        (
+            'fixed = "19"',
+            'fixed = "19"\n[extra]',
+            "extra",
+            "extra is unknown; there are buyer, columns, credit_notes, currency, format, method, name, tax_rate, unsellable",
+        ),
         ('fixed = "EUR"', "fixed = EUR", None, "not TOML: Invalid value (at line 16, column 9)"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_key_is_named(before: str, after: str, param: str | None, message: str) -> None:
     with pytest.raises(mapping.BadMapping) as refusal:
         mapping.parse(SMALL.replace(before, after))

@@ -85,9 +85,14 @@ class Provider:
         return told
 
     def refund(
-        self, amount_minor: int, *, reference: str, status: str = "succeeded", of: str = "ch_1",
+        self,
+        amount_minor: int,
+        *,
+        reference: str,
+        status: str = "succeeded",
+        of: str = "ch_1",
         ours: str = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         before = self.now.get((Kind.REFUND, reference))
         settled = self.settled(amount_minor)
         told = self.tell(
@@ -118,9 +123,14 @@ class Provider:
         self.balance(told, -amount_minor)
 
     def dispute(
-        self, status: str, *, withdrawn_minor: int = 0, reinstated_minor: int = 0, number: int = 1,
+        self,
+        status: str,
+        *,
+        withdrawn_minor: int = 0,
+        reinstated_minor: int = 0,
+        number: int = 1,
         currency: str = "",
-    ) -> None:  # fmt: skip
+    ) -> None:
         before = self.now.get((Kind.DISPUTE, "dp_1"))
         told = self.tell(
             Snapshot(

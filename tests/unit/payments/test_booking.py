@@ -127,16 +127,21 @@ def test_tax_never_exceeds_what_was_sold_or_given_back(provider: histories.Provi
 
 def charge(status: str = "captured", **told: object) -> Snapshot:
     made: dict[str, object] = {
-        "reference": "ch_1", "amount": Money(1000, "EUR"), "captured_minor": 1000, **told
-    }  # fmt: skip
+        "reference": "ch_1",
+        "amount": Money(1000, "EUR"),
+        "captured_minor": 1000,
+        **told,
+    }
     return Snapshot(kind=Kind.CHARGE, status=status, **made)  # type: ignore[arg-type]
 
 
 def refund(amount_minor: int, status: str = "succeeded", **told: object) -> Snapshot:
     made: dict[str, object] = {
-        "reference": "re_1", "parent_reference": "ch_1", "amount": Money(amount_minor, "EUR"),
+        "reference": "re_1",
+        "parent_reference": "ch_1",
+        "amount": Money(amount_minor, "EUR"),
         **told,
-    }  # fmt: skip
+    }
     return Snapshot(kind=Kind.REFUND, status=status, **made)  # type: ignore[arg-type]
 
 
@@ -220,9 +225,13 @@ def test_a_dispute_of_two_rounds(steps: int, expected: dict[str, int]) -> None:
 
 def test_a_dispute_after_a_refund_may_leave_us_owing() -> None:
     dispute = Snapshot(
-        kind=Kind.DISPUTE, reference="dp_1", status="lost", amount=Money(1000, "EUR"),
-        withdrawn_minor=1000, parent_reference="ch_1",
-    )  # fmt: skip
+        kind=Kind.DISPUTE,
+        reference="dp_1",
+        status="lost",
+        amount=Money(1000, "EUR"),
+        withdrawn_minor=1000,
+        parent_reference="ch_1",
+    )
     assert balances_of(EUR_1000, [charge(), refund(1000), dispute]) == {
         RECEIVABLE: -1000,
         "dispute_losses:EUR": 1000,
@@ -233,9 +242,13 @@ def test_a_dispute_after_a_refund_may_leave_us_owing() -> None:
 
 def test_a_dispute_in_another_currency_is_held_in_that_currency() -> None:
     dispute = Snapshot(
-        kind=Kind.DISPUTE, reference="dp_1", status="needs_response", amount=Money(1100, "USD"),
-        withdrawn_minor=1100, parent_reference="ch_1",
-    )  # fmt: skip
+        kind=Kind.DISPUTE,
+        reference="dp_1",
+        status="needs_response",
+        amount=Money(1100, "USD"),
+        withdrawn_minor=1100,
+        parent_reference="ch_1",
+    )
     assert balances_of(EUR_1000, [charge(), dispute]) == {
         "disputes_held:USD": 1100,
         RECEIVABLE: 1000,

@@ -44,9 +44,17 @@ def test_halves_are_symmetric(numerator: int, even: int, up: int) -> None:
 
 @pytest.mark.parametrize(
     ("share", "text"),
-    [("0", "0"), ("1", "100"), ("1/10", "10"), ("19/100", "19"), ("51/200", "25.5"),
-     ("14975/100000", "14.975"), ("1/1000000", "0.0001"), ("1/2", "50")],
-)  # fmt: skip
+    [
+        ("0", "0"),
+        ("1", "100"),
+        ("1/10", "10"),
+        ("19/100", "19"),
+        ("51/200", "25.5"),
+        ("14975/100000", "14.975"),
+        ("1/1000000", "0.0001"),
+        ("1/2", "50"),
+    ],
+)
 def test_a_share_as_percent(share: str, text: str) -> None:
     assert taxes.shown(Fraction(share)) == text
 
@@ -196,9 +204,10 @@ def test_a_list_begins_on_its_first_day() -> None:
 
 def test_given_prices_of_goods_without_a_list_are_net() -> None:
     for asked in (
-        line("10.00", sku="x", tax_code="E"), line("10.00", "19", sku="x"),
+        line("10.00", sku="x", tax_code="E"),
+        line("10.00", "19", sku="x"),
         line("10.00", sku="x", tax_category="standard"),
-    ):  # fmt: skip
+    ):
         [priced] = quote(basket(asked), LISTED).lines
         assert (priced.includes_tax, priced.net_minor) == (False, 1000)
     with_code = line("10.00", sku="advice", tax_code="E")
@@ -222,12 +231,20 @@ def test_the_json_of_a_quote_to_the_last_field() -> None:
     told = quote(
         basket(line("0.03", "19"), line("0.03", "19", sku="b"), payment_method="card"), text
     ).to_json()
-    assert {key: told[key]["amount"] for key in ("total", "net", "tax", "rounding", "discount")} == {
-        "total": 8, "net": 7, "tax": 1, "rounding": -1, "discount": 0,
-    }  # fmt: skip
+    assert {
+        key: told[key]["amount"] for key in ("total", "net", "tax", "rounding", "discount")
+    } == {
+        "total": 8,
+        "net": 7,
+        "tax": 1,
+        "rounding": -1,
+        "discount": 0,
+    }
     assert [(each["position"], each["kind"]) for each in told["lines"]] == [
-        (1, "item"), (2, "item"), (3, "fee"),
-    ]  # fmt: skip
+        (1, "item"),
+        (2, "item"),
+        (3, "fee"),
+    ]
     assert told["lines"][0]["unit_price"] == "0.03"
     assert (told["half"], told["rules"]) == ("half_up", rules.parse(text, name="x").digest)
     parts = taxes.make("", parts=(Part(name="a", rate="1"), Part(name="b", rate="2")))
@@ -278,16 +295,28 @@ def test_a_file_of_the_largest_size_is_read(tmp_path, monkeypatch) -> None:
         ('[[discounts]]\nname = "d"\npercent = 5\n', "discounts[0].percent"),
         ('[[discounts]]\nname = "d"\npercent = "x"\n', "discounts[0].percent"),
         ('currencies = ["EUR", "EUX"]\n', "currencies[1]"),
-        ('[[rates]]\ncountry = ""\ncategory = "a"\nrate = "1"\nvalid_from = 2020-01-01\n',
-         "rates[0].country"),
+        (
+            '[[rates]]\ncountry = ""\ncategory = "a"\nrate = "1"\nvalid_from = 2020-01-01\n',
+            "rates[0].country",
+        ),
         ('[[rates]]\ncountry = "DE"\ncategory = "a"\nvalid_from = 2020-01-01\n', "rates[0].rate"),
-        (('[[fees]]\nmethod = "a"\nname = "a"\ncurrency = "EUR"\n'
-         '[[fees]]\nmethod = "a"\nname = "b"\ncurrency = "EUR"\n'), "fees[1].method"),
-        (('[[fees]]\nmethod = "a"\nname = "a"\ncurrency = "EUR"\n'
-         '[[fees]]\nmethod = "a"\nname = "b"\n'), "fees[1].method"),
+        (
+            (
+                '[[fees]]\nmethod = "a"\nname = "a"\ncurrency = "EUR"\n'
+                '[[fees]]\nmethod = "a"\nname = "b"\ncurrency = "EUR"\n'
+            ),
+            "fees[1].method",
+        ),
+        (
+            (
+                '[[fees]]\nmethod = "a"\nname = "a"\ncurrency = "EUR"\n'
+                '[[fees]]\nmethod = "a"\nname = "b"\n'
+            ),
+            "fees[1].method",
+        ),
         ('[seller]\ncountry = "XYZ"\n', "seller.country"),
     ],
-)  # fmt: skip
+)
 def test_bad_rules_name_the_field(text: str, param: str) -> None:
     with pytest.raises(rules.BadRules) as caught:
         rules.parse(text, name="r")

@@ -36,15 +36,21 @@ CASES = {
     "dinars of Bahrain": ("BHD", [line("0.005", "10")], "0.005", "0.000"),
     "a unit of account with four": ("CLF", [line("0.0001", "19", 3)], "0.0004", "0.0001"),
     "two rates in one basket": (
-        "EUR", [line("10.00", "19"), line("10.00", "7", sku="b")], "22.60", "2.60",
+        "EUR",
+        [line("10.00", "19"), line("10.00", "7", sku="b")],
+        "22.60",
+        "2.60",
     ),
     "the same rate is rounded line by line": (
-        "EUR", [line("0.03", "19"), line("0.03", "19", sku="b")], "0.08", "0.02",
+        "EUR",
+        [line("0.03", "19"), line("0.03", "19", sku="b")],
+        "0.08",
+        "0.02",
     ),
     "an exemption": ("EUR", [line("10.00", "0", tax_code="E")], "10.00", "0.00"),
     "reverse charge": ("EUR", [line("10.00", tax_code="AE")], "10.00", "0.00"),
     "the most there can be": ("EUR", [line("90071992547409.91")], "90071992547409.91", "0.00"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("currency", "lines", "total", "tax"), CASES.values(), ids=CASES)
@@ -96,15 +102,21 @@ def test_a_half_goes_up_where_the_rules_say_so():
 def test_taxes_are_summed_by_code_and_rate():
     priced = quote(
         basket(
-            line("10.00", "19"), line("5.00", "7"), line("1.00", "19"), line("2.00"),
+            line("10.00", "19"),
+            line("5.00", "7"),
+            line("1.00", "19"),
+            line("2.00"),
             line("3.00", tax_code="E"),
         )
-    )  # fmt: skip
+    )
     assert [
         (each.tax.code, each.tax.rate, each.base_minor, each.tax_minor) for each in priced.taxes
     ] == [
-        ("E", "0", 300, 0), ("S", "19", 1100, 209), ("S", "7", 500, 35), ("Z", "0", 200, 0),
-    ]  # fmt: skip
+        ("E", "0", 300, 0),
+        ("S", "19", 1100, 209),
+        ("S", "7", 500, 35),
+        ("Z", "0", 200, 0),
+    ]
 
 
 @pytest.mark.parametrize("currency", sorted(money.EXPONENTS))
@@ -125,7 +137,9 @@ REFUSED = {
     "no price at all": (basket(line()), "lines[1].unit_price", "no price is listed for 'a'"),
     "too large": (basket(line("90071992547409.92")), "lines[1].unit_price", "at most 9,007"),
     "too large together": (
-        basket(line("90071992547409.91"), line("0.01", sku="b")), "amount", "at most 9,007",
+        basket(line("90071992547409.91"), line("0.01", sku="b")),
+        "amount",
+        "at most 9,007",
     ),
     "no units": (basket(line("1"), line("1", units=0)), "lines[2].quantity", "from 1 to"),
     "less than none": (basket(line("1", units=-1)), "lines[1].quantity", "not -1"),
@@ -135,29 +149,39 @@ REFUSED = {
     "a rate below none": (basket(line("1", "-1")), "lines[1].tax_rate", "not a percentage"),
     "five decimals of a rate": (basket(line("1", "1.00001")), "lines[1].tax_rate", "not a perc"),
     "a taxed exemption": (
-        basket(line("1", "19", tax_code="E")), "lines[1].tax_rate", "does not go with category E",
+        basket(line("1", "19", tax_code="E")),
+        "lines[1].tax_rate",
+        "does not go with category E",
     ),
     "a standard rate of zero": (
-        basket(line("1", "0", tax_code="S")), "lines[1].tax_rate", "zero rate does not go",
+        basket(line("1", "0", tax_code="S")),
+        "lines[1].tax_rate",
+        "zero rate does not go",
     ),
     "no code of taxes": (basket(line("1", tax_code="X")), "lines[1].tax_rate", "'X' is no VAT"),
     "two taxes": (
-        basket(line("1", "19", tax_category="standard")), "lines[1].tax_category", "not both",
+        basket(line("1", "19", tax_category="standard")),
+        "lines[1].tax_category",
+        "not both",
     ),
     "a tax by category without a seller": (
-        basket(line("1", tax_category="standard")), "lines[1].tax_category", "seller's country",
+        basket(line("1", tax_category="standard")),
+        "lines[1].tax_category",
+        "seller's country",
     ),
     "nothing": (basket(), "lines", "at least one line"),
     "too many lines": (basket(*[line("1")] * (LINES_MAX + 1)), "lines", "at most 10,000"),
     "a coupon twice": (basket(line("1"), coupons=("A", "A")), "coupons", "each coupon once"),
     "too many coupons": (
-        basket(line("1"), coupons=tuple(map(str, range(COUPONS_MAX + 1)))), "coupons", "at most 20",
+        basket(line("1"), coupons=tuple(map(str, range(COUPONS_MAX + 1)))),
+        "coupons",
+        "at most 20",
     ),
     "a coupon that nobody knows": (basket(line("1"), coupons=("A",)), "coupons", "no such coupon"),
     "no country": (basket(line("1"), country="Germany"), "country", "ISO 3166-1"),
     "a small country": (basket(line("1"), country="de"), "country", "ISO 3166-1"),
     "a country of another script": (basket(line("1"), country="ÄÖ"), "country", "ISO 3166-1"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("asked", "param", "told"), REFUSED.values(), ids=REFUSED)
@@ -196,12 +220,20 @@ def test_the_quote_as_json_tells_every_step():
     assert told["total"] == {"amount": 18000, "currency": "EUR"}
     assert told["discount"]["amount"] == 2000
     assert told["taxes"] == [
-        {"code": "S", "rate": "19", "reason": "", "base": {"amount": 15126, "currency": "EUR"},
-         "tax": {"amount": 2874, "currency": "EUR"}, "parts": []}
-    ]  # fmt: skip
+        {
+            "code": "S",
+            "rate": "19",
+            "reason": "",
+            "base": {"amount": 15126, "currency": "EUR"},
+            "tax": {"amount": 2874, "currency": "EUR"},
+            "parts": [],
+        }
+    ]
     [row] = told["lines"]
     assert (row["kind"], row["price_includes_tax"], row["list"]["amount"]) == ("item", True, 20000)
     assert row["discounts"] == [{"name": "Sale", "amount": {"amount": 2000, "currency": "EUR"}}]
     assert (row["net"]["amount"], row["tax"]["amount"], row["gross"]["amount"]) == (
-        15126, 2874, 18000,
-    )  # fmt: skip
+        15126,
+        2874,
+        18000,
+    )

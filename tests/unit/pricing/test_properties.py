@@ -17,14 +17,19 @@ prices = st.integers(0, 10**7).map(lambda tenths: f"{tenths // 1000}.{tenths % 1
 rates = st.sampled_from(["0", "5", "7", "19", "20", "25.5", "8.1", "2.6", "100"])
 modes = st.sampled_from([mode.value for mode in Mode])
 lines = st.builds(
-    Line, sku=st.sampled_from("abc"), unit_price=prices, tax_rate=rates,
+    Line,
+    sku=st.sampled_from("abc"),
+    unit_price=prices,
+    tax_rate=rates,
     quantity=st.integers(1, 50),
-)  # fmt: skip
+)
 baskets = st.builds(
-    Basket, currency=st.sampled_from(["EUR", "JPY", "KWD", "CLF"]),
-    lines=st.lists(lines, min_size=1, max_size=6).map(tuple), prices_include_tax=st.booleans(),
+    Basket,
+    currency=st.sampled_from(["EUR", "JPY", "KWD", "CLF"]),
+    lines=st.lists(lines, min_size=1, max_size=6).map(tuple),
+    prices_include_tax=st.booleans(),
     payment_method=st.sampled_from(["", "card"]),
-)  # fmt: skip
+)
 
 
 @st.composite
@@ -83,9 +88,11 @@ def test_the_order_of_the_lines_does_not_matter(basket, name, text, draw):
     shuffled = list(basket.lines)
     draw.shuffle(shuffled)
     other = Basket(
-        currency=basket.currency, lines=tuple(shuffled),
-        prices_include_tax=basket.prices_include_tax, payment_method=basket.payment_method,
-    )  # fmt: skip
+        currency=basket.currency,
+        lines=tuple(shuffled),
+        prices_include_tax=basket.prices_include_tax,
+        payment_method=basket.payment_method,
+    )
     one, two = (priced(each, mode(name) + text + FEE) for each in (basket, other))
     assert (one.net, one.tax, one.total, one.taxes) == (two.net, two.tax, two.total, two.taxes)
 
@@ -110,11 +117,15 @@ def test_doubling_every_quantity_doubles_the_net_before_rounding(basket):
     double = Basket(
         currency=basket.currency,
         lines=tuple(
-            Line(sku=each.sku, unit_price=each.unit_price, tax_rate=each.tax_rate,
-                 quantity=2 * each.quantity)
+            Line(
+                sku=each.sku,
+                unit_price=each.unit_price,
+                tax_rate=each.tax_rate,
+                quantity=2 * each.quantity,
+            )
             for each in basket.lines
         ),
-    )  # fmt: skip
+    )
     one, two = priced(net, ""), priced(double, "")
     for single, twice in zip(one.lines, two.lines, strict=True):
         assert abs(twice.net_minor - 2 * single.net_minor) <= 1
@@ -126,14 +137,15 @@ def test_gross_to_net_to_gross_is_the_same_within_a_minor_unit_a_line(drawn):
     def of(minors: list[int], *, inclusive: bool, name: str) -> Quote:
         return priced(
             Basket(
-                currency="EUR", prices_include_tax=inclusive,
+                currency="EUR",
+                prices_include_tax=inclusive,
                 lines=tuple(
                     Line(sku=str(at), unit_price=f"{minor // 100}.{minor % 100:02}", tax_rate=rate)
                     for at, (minor, (_, rate)) in enumerate(zip(minors, drawn, strict=True))
                 ),
             ),
             mode(name),
-        )  # fmt: skip
+        )
 
     gross = [minor for minor, _ in drawn]
     one = of(gross, inclusive=True, name="line")
@@ -161,9 +173,10 @@ def test_a_grossed_up_fee_is_the_least_that_leaves_what_was_asked(percent, asked
         f'fixed = "{fixed // 100}.{fixed % 100:02}"\ncurrency = "EUR"\n'
     )
     basket = Basket(
-        currency="EUR", payment_method="card",
+        currency="EUR",
+        payment_method="card",
         lines=(Line(sku="a", unit_price=f"{asked // 100}.{asked % 100:02}"),),
-    )  # fmt: skip
+    )
     paid = priced(basket, text).total.amount_minor
 
     def left(total: int) -> int:

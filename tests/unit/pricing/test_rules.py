@@ -28,14 +28,18 @@ BAD = {
     "no category": (RATE.replace("standard", "Full rate"), 3, "is no category"),
     "two rates from one day": (RATE + RATE, 6, "DE standard overlaps entry 1 of rates"),
     "a rate that lasts into the next": (
-        RATE + "valid_until = 2021-01-01\n" + RATE.replace("2020-01-01", "2021-01-01"), 7, "overlaps",
+        RATE + "valid_until = 2021-01-01\n" + RATE.replace("2020-01-01", "2021-01-01"),
+        7,
+        "overlaps",
     ),
     "an end before its beginning": (RATE + "valid_until = 2019-01-01\n", 6, "before 2020-01-01"),
     "the seller's country": ('[seller]\ncountry = "Germany"\n', 2, "no ISO 3166-1 code"),
     "where it is registered": ('[seller]\nregistered_in = ["GB", "x"]\n', 2, "no ISO 3166-1 code"),
     "an unknown currency": ('currencies = ["EUR", "EUX"]\n', 1, "'EUX' is not an active ISO 4217"),
     "a list in another currency": (
-        'currencies = ["USD"]\n' + LIST + ITEM, 3, "EUR is none of the merchant's currencies",
+        'currencies = ["USD"]\n' + LIST + ITEM,
+        3,
+        "EUR is none of the merchant's currencies",
     ),
     "two lists for the same": (LIST + ITEM + LIST + ITEM, 6, "EUR overlaps entry 1 of price_lists"),
     "a good twice": (LIST + ITEM + ITEM, 7, "'a' is empty or there twice"),
@@ -43,15 +47,19 @@ BAD = {
     "a price that is none": (LIST + ITEM.replace("1.00", "-1"), 5, "not a plain decimal"),
     "a category of a good": (LIST + ITEM + 'tax_category = "Full"\n', 6, "is no category"),
     "tiers from 2": (
-        LIST + '[[price_lists.items]]\nsku = "a"\ntiers = [{ units = 2, price = "1" }]\n', 5,
+        LIST + '[[price_lists.items]]\nsku = "a"\ntiers = [{ units = 2, price = "1" }]\n',
+        5,
         "begin at 1 unit",
     ),
     "tiers that fall": (
         LIST + '[[price_lists.items]]\nsku = "a"\n'
-        'tiers = [{ units = 1, price = "1" }, { units = 1, price = "2" }]\n', 5, "and rise",
+        'tiers = [{ units = 1, price = "1" }, { units = 1, price = "2" }]\n',
+        5,
+        "and rise",
     ),
     "a tier's price": (
-        LIST + '[[price_lists.items]]\nsku = "a"\ntiers = [{ units = 1, price = "x" }]\n', 5,
+        LIST + '[[price_lists.items]]\nsku = "a"\ntiers = [{ units = 1, price = "x" }]\n',
+        5,
         "not a plain decimal",
     ),
     "no kind": (OFF, 2, "exactly one of"),
@@ -62,7 +70,8 @@ BAD = {
     "an amount of nothing": (OFF + 'amount = "0.00"\ncurrency = "EUR"\n', 3, "above zero"),
     "an amount too fine": (OFF + 'amount = "1.001"\ncurrency = "EUR"\n', 3, "has 3 decimals"),
     "a coupon in another currency": (
-        'currencies = ["EUR"]\n' + OFF + 'coupon = "C"\namount = "1.00"\ncurrency = "USD"\n', 6,
+        'currencies = ["EUR"]\n' + OFF + 'coupon = "C"\namount = "1.00"\ncurrency = "USD"\n',
+        6,
         "USD is none of the merchant's currencies",
     ),
     "a minimum without currency": (OFF + 'percent = "1"\nminimum = "5"\n', 4, "needs its currency"),
@@ -70,14 +79,18 @@ BAD = {
     "3 for 3": (OFF + "take = 3\npay = 3\n", 3, "0 < pay < take"),
     "3 for nothing": (OFF + "take = 3\n", 3, "0 < pay < take"),
     "falling tiers": (
-        OFF + 'tiers = [{ units = 5, percent = "1" }, { units = 4, percent = "2" }]\n', 3, "rise",
+        OFF + 'tiers = [{ units = 5, percent = "1" }, { units = 4, percent = "2" }]\n',
+        3,
+        "rise",
     ),
     "a tier's percentage": (OFF + 'tiers = [{ units = 5, percent = "x" }]\n', 3, "percentage"),
     "a limit without coupon": (OFF + 'percent = "1"\nlimit = 5\n', 4, "of a coupon"),
     "a limit of none": (OFF + 'percent = "1"\ncoupon = "C"\nlimit = 0\n', 5, "1 or more"),
     "a long coupon": (OFF + f'percent = "1"\ncoupon = "{61 * "C"}"\n', 4, "at most 60 letters"),
     "days of a discount": (
-        OFF + 'percent = "1"\nvalid_from = 2026-01-02\nvalid_until = 2026-01-01\n', 5, "before",
+        OFF + 'percent = "1"\nvalid_from = 2026-01-02\nvalid_until = 2026-01-01\n',
+        5,
+        "before",
     ),
     "a fee of all": (FEE + 'percent = "100"\n', 4, "less than all"),
     "a fee's percentage": (FEE + 'percent = "x"\n', 4, "not a percentage"),
@@ -88,7 +101,7 @@ BAD = {
     "a dotted key": ('# the shop\n\nseller.country = "Germany"\n', 3, "no ISO 3166-1 code"),
     "a quoted key": ('\n"seller" = { country = "Germany" }\n', 1, "no ISO 3166-1 code"),
     "a fee's currency": (FEE + 'currency = "EUX"\n', 4, "not an active ISO 4217"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("text", "at", "reason"), BAD.values(), ids=BAD)
@@ -153,11 +166,17 @@ tax_category = "standard"
 @pytest.mark.parametrize(
     ("sku", "units", "total"),
     [
-        ("pen", 1, "11.90"), ("ink", 9, "45.00"), ("ink", 10, "40.00"), ("paper", 1, "5.00"),
-        ("paper", 9, "45.00"), ("paper", 10, "49.00"), ("paper", 19, "85.00"),
-        ("paper", 20, "88.00"), ("paper", 30, "118.00"),
+        ("pen", 1, "11.90"),
+        ("ink", 9, "45.00"),
+        ("ink", 10, "40.00"),
+        ("paper", 1, "5.00"),
+        ("paper", 9, "45.00"),
+        ("paper", 10, "49.00"),
+        ("paper", 19, "85.00"),
+        ("paper", 20, "88.00"),
+        ("paper", 30, "118.00"),
     ],
-)  # fmt: skip
+)
 def test_a_price_list_has_the_price(sku, units, total):
     assert totals(quote(basket(line(sku=sku, units=units)), PRICES))[2] == total
 

@@ -14,12 +14,25 @@ from tests.unit.pricing.baskets import DAY, basket, line, mode, quote, totals
 
 GERMAN = '[seller]\ncountry = "DE"\nregistered_in = ["GB"]\n'
 #: Numbers of the right form, as the authorities publish them in examples.
-NUMBERS = {"AT": "ATU13585627", "FR": "FR40303265045", "CH": "CHE-107.787.577 IVA",
-           "NO": "NO 995 525 828 MVA", "GB": "GB980780684", "GR": "EL094259216"}  # fmt: skip
+NUMBERS = {
+    "AT": "ATU13585627",
+    "FR": "FR40303265045",
+    "CH": "CHE-107.787.577 IVA",
+    "NO": "NO 995 525 828 MVA",
+    "GB": "GB980780684",
+    "GR": "EL094259216",
+}
 
 
-def taxed(country: str = "", vat_id: str = "", *, supply: Supply = Supply.GOODS, text: str = GERMAN,
-          day: date = DAY, category: str = "standard") -> tuple[str, str, str]:  # fmt: skip
+def taxed(
+    country: str = "",
+    vat_id: str = "",
+    *,
+    supply: Supply = Supply.GOODS,
+    text: str = GERMAN,
+    day: date = DAY,
+    category: str = "standard",
+) -> tuple[str, str, str]:
     asked = basket(
         line("10.00", tax_category=category, supply=supply), country=country, vat_id=vat_id
     )
@@ -35,13 +48,14 @@ PLACES = {
     "a business in France": (("FR", NUMBERS["FR"]), ("K", "0", "VATEX-EU-IC")),
     "a business, its country by its number": (("", NUMBERS["AT"]), ("K", "0", "VATEX-EU-IC")),
     "a business in Greece, whose numbers begin with EL": (
-        ("GR", NUMBERS["GR"]), ("K", "0", "VATEX-EU-IC"),
+        ("GR", NUMBERS["GR"]),
+        ("K", "0", "VATEX-EU-IC"),
     ),
     "a consumer in Switzerland": (("CH", ""), ("G", "0", "VATEX-EU-G")),
     "a business in Switzerland": (("CH", NUMBERS["CH"]), ("G", "0", "VATEX-EU-G")),
     "where the seller is registered": (("GB", ""), ("S", "20", "")),
     "somewhere else": (("US", ""), ("G", "0", "VATEX-EU-G")),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("place", "expected"), PLACES.values(), ids=PLACES)
@@ -68,10 +82,12 @@ def test_a_seller_outside_the_union_exports():
 @pytest.mark.parametrize(
     ("day", "rate"),
     [
-        (date(2020, 6, 30), "19"), (date(2020, 7, 1), "16"), (date(2020, 12, 31), "16"),
+        (date(2020, 6, 30), "19"),
+        (date(2020, 7, 1), "16"),
+        (date(2020, 12, 31), "16"),
         (date(2021, 1, 1), "19"),
     ],
-)  # fmt: skip
+)
 def test_the_rate_is_that_of_the_day(day, rate):
     assert taxed(day=day)[1] == rate
 
@@ -150,8 +166,9 @@ def test_the_parts_of_a_tax_sum_to_it(name, inclusive):
         assert sum(each.part_minors) == each.tax_minor
     [told] = priced.to_json()["taxes"]
     assert [(part["name"], part["tax"]["currency"]) for part in told["parts"]] == [
-        ("GST", "EUR"), ("QST", "EUR"),
-    ]  # fmt: skip
+        ("GST", "EUR"),
+        ("QST", "EUR"),
+    ]
     if inclusive and name != "sum_by_net":
         assert totals(priced)[2] == "69.93"
 

@@ -116,5 +116,6 @@ def test_the_log_names_what_the_circuit_is_of(
         fail(Circuit("there", kind=kind, monotonic=clock))
     told = [orjson.loads(line) for line in capsysbinary.readouterr().err.splitlines()]
     assert [(line.get("provider"), line.get("host")) for line in told] == [
-        ("there", None), (None, "there"),
-    ]  # fmt: skip
+        ("there", None),
+        (None, "there"),
+    ]

@@ -91,8 +91,10 @@ def json(status=200, text='{"ok": true}', **more):
 def test_a_call_sends_the_key_and_the_secret_and_reads_json():
     handler = json()
     assert ask(handler, calls=2)[:2] == (200, {"ok": True})
-    sent = [(r.method, r.path, r.headers["Idempotency-Key"], r.headers["Authorization"])
-            for r in handler.seen]  # fmt: skip
+    sent = [
+        (r.method, r.path, r.headers["Idempotency-Key"], r.headers["Authorization"])
+        for r in handler.seen
+    ]
     assert sent == [("POST", "/charge", "att_1", "Bearer s3cret")] * 2
 
 
@@ -104,11 +106,17 @@ def test_clear_answers_are_the_callers_to_read(status):
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (400, errors.Invalid), (422, errors.Invalid), (401, KeyRefused), (403, KeyRefused),
-        (409, errors.Conflict), (408, errors.OutcomeUnknown), (500, errors.OutcomeUnknown),
-        (502, errors.OutcomeUnknown), (504, errors.OutcomeUnknown),
+        (400, errors.Invalid),
+        (422, errors.Invalid),
+        (401, KeyRefused),
+        (403, KeyRefused),
+        (409, errors.Conflict),
+        (408, errors.OutcomeUnknown),
+        (500, errors.OutcomeUnknown),
+        (502, errors.OutcomeUnknown),
+        (504, errors.OutcomeUnknown),
     ],
-)  # fmt: skip
+)
 def test_a_status_becomes_one_of_our_errors(status, error):
     with pytest.raises(error) as caught:
         ask(json(status, text='{"secret": "who paid"}'))
@@ -119,9 +127,14 @@ def test_a_status_becomes_one_of_our_errors(status, error):
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize(
     ("header", "after"),
-    [({}, None), ({"Retry-After": "7"}, 7.0), ({"Retry-After": "999999"}, 3_600.0),
-     ({"Retry-After": "soon"}, None), ({"Retry-After": "-5"}, None)],
-)  # fmt: skip
+    [
+        ({}, None),
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": "999999"}, 3_600.0),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "-5"}, None),
+    ],
+)
 def test_turned_away_means_nothing_happened(status, header, after):
     handler = answering(status=status, headers=header)
     with pytest.raises(errors.Unavailable) as caught:
@@ -364,9 +377,16 @@ def test_a_closed_log_breaks_no_charge(wrapped):
 
 @pytest.mark.parametrize(
     "text",
-    ['{"a": 1, "a": 2}', '{"a": NaN}', '{"a": Infinity}', '{"a": "\\ud800"}', '{"a": 1', "\xff",
-     '{"x": {"b": 1, "b": 1}}'],
-)  # fmt: skip
+    [
+        '{"a": 1, "a": 2}',
+        '{"a": NaN}',
+        '{"a": Infinity}',
+        '{"a": "\\ud800"}',
+        '{"a": 1',
+        "\xff",
+        '{"x": {"b": 1, "b": 1}}',
+    ],
+)
 def test_json_that_two_readers_could_read_differently_is_unknown(text):
     with pytest.raises(errors.OutcomeUnknown, match="broken JSON"):
         ask(answering(body=text.encode("latin-1"), content_type="application/json"))
@@ -379,13 +399,24 @@ def test_numbers_with_a_point_are_exact():
 
 def test_a_form_is_flattened():
     form = {
-        "a": 1, "b": {"c": "d", "e": {"f": True}}, "g": ["x", "y"], "h": [{"i": 1}, {"i": 2}],
-        "empty": "", "none": None, "no": {}, "l": [],
-    }  # fmt: skip
+        "a": 1,
+        "b": {"c": "d", "e": {"f": True}},
+        "g": ["x", "y"],
+        "h": [{"i": 1}, {"i": 2}],
+        "empty": "",
+        "none": None,
+        "no": {},
+        "l": [],
+    }
     assert list(over_http.flattened(form)) == [
-        ("a", "1"), ("b[c]", "d"), ("b[e][f]", "true"), ("g[]", "x"), ("g[]", "y"),
-        ("h[0][i]", "1"), ("h[1][i]", "2"),
-    ]  # fmt: skip
+        ("a", "1"),
+        ("b[c]", "d"),
+        ("b[e][f]", "true"),
+        ("g[]", "x"),
+        ("g[]", "y"),
+        ("h[0][i]", "1"),
+        ("h[1][i]", "2"),
+    ]
 
 
 def test_an_answer_of_another_form_is_unknown_and_does_not_tell_what_was_in_it():
@@ -401,10 +432,27 @@ def test_an_answer_of_another_form_is_unknown_and_does_not_tell_what_was_in_it()
 def test_a_server_with_a_bad_certificate_gets_nothing(tmp_path):
     certificate, key = tmp_path / "c.pem", tmp_path / "k.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
-         "-nodes", "-subj", "/CN=127.0.0.1", "-days", "1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-subj",
+            "/CN=127.0.0.1",
+            "-days",
+            "1",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ],
+        check=True,
+        capture_output=True,
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     handler = json()

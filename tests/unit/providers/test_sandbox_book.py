@@ -160,8 +160,10 @@ def test_fees_are_taken_and_told_twice_under_one_reference():
     charge, fee = result.snapshots
     assert charge.fee == fee.amount == Money(60, "EUR")  # 30.45 goes down, and 30
     assert (fee.kind, fee.reference, fee.parent_reference) == (
-        Kind.FEE, charge.reference, charge.reference,
-    )  # fmt: skip
+        Kind.FEE,
+        charge.reference,
+        charge.reference,
+    )
     refunded(book, charge.reference, 50)
     assert objects(book, Kind.FEE) == [("posted", 60, 1_050)]
     assert book.balances() == {"EUR": 1_050 - 60 - 50}
@@ -172,8 +174,9 @@ def test_another_currency_is_settled_at_the_rate_and_refunds_add_up():
     book = made(settlement_currency="EUR", rates={"USD": "0.8765", "JPY": "0.0061"})
     dollars = charged(book, minor=999, currency="USD", key="usd")
     assert (dollars.snapshots[0].settled, dollars.snapshots[0].rate) == (
-        Money(876, "EUR"), "0.8765",
-    )  # fmt: skip
+        Money(876, "EUR"),
+        "0.8765",
+    )
     yen = charged(book, minor=1_000, currency="JPY", key="jpy")
     assert yen.snapshots[0].settled == Money(610, "EUR")
     for part in range(3):
@@ -300,24 +303,37 @@ def test_a_pending_charge_ends_a_day_later(book, method, ended):
         ),
         (
             "tok_dispute_lost",
-            [[], [("needs_response", 1, 1_000, 0)], [("under_review", 1, 1_000, 0)],
-             [("lost", 1, 1_000, 0)]],
+            [
+                [],
+                [("needs_response", 1, 1_000, 0)],
+                [("under_review", 1, 1_000, 0)],
+                [("lost", 1, 1_000, 0)],
+            ],
             0,
         ),
         (
             "tok_dispute_won",
-            [[], [("needs_response", 1, 1_000, 0)], [("under_review", 1, 1_000, 0)],
-             [("won", 1, 1_000, 1_000)]],
+            [
+                [],
+                [("needs_response", 1, 1_000, 0)],
+                [("under_review", 1, 1_000, 0)],
+                [("won", 1, 1_000, 1_000)],
+            ],
             1_000,
         ),
         (
             "tok_dispute_second_round",
-            [[], [("needs_response", 1, 1_000, 0)], [("won", 1, 1_000, 1_000)],
-             [("needs_response", 2, 2_000, 1_000)], [("lost", 2, 2_000, 1_000)]],
+            [
+                [],
+                [("needs_response", 1, 1_000, 0)],
+                [("won", 1, 1_000, 1_000)],
+                [("needs_response", 2, 2_000, 1_000)],
+                [("lost", 2, 2_000, 1_000)],
+            ],
             0,
         ),
     ],
-)  # fmt: skip
+)
 def test_a_dispute_takes_its_course(book, method, days, balance):
     charged(book, method)
     seen = [dispute_states(book)]
@@ -404,8 +420,11 @@ def test_trouble_follows_from_seed_key_and_call_number():
     assert first == seen(7, keys[::-1])
     assert first != seen(8, keys)
     assert {one for told in first.values() for one in told} == {
-        Trouble.NONE, Trouble.TIMEOUT_AFTER, Trouble.LOST, Trouble.GARBAGE,
-    }  # fmt: skip
+        Trouble.NONE,
+        Trouble.TIMEOUT_AFTER,
+        Trouble.LOST,
+        Trouble.GARBAGE,
+    }
 
 
 def test_an_unknown_charge_is_a_clear_no(book):

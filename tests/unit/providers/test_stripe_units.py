@@ -14,11 +14,16 @@ from bursar.providers.stripe import units
 @pytest.mark.parametrize(
     ("amount", "told"),
     [
-        (Money(1234, "EUR"), 1234), (Money(1234, "JPY"), 1234), (Money(1230, "KWD"), 1230),
-        (Money(5, "ISK"), 500), (Money(5, "UGX"), 500), (Money(1200, "MGA"), 12),
-        (Money(100, "HUF"), 100), (Money(700, "TWD"), 700),
+        (Money(1234, "EUR"), 1234),
+        (Money(1234, "JPY"), 1234),
+        (Money(1230, "KWD"), 1230),
+        (Money(5, "ISK"), 500),
+        (Money(5, "UGX"), 500),
+        (Money(1200, "MGA"), 12),
+        (Money(100, "HUF"), 100),
+        (Money(700, "TWD"), 700),
     ],
-)  # fmt: skip
+)
 def test_units_are_stripes(amount: Money, told: int) -> None:
     assert units.units_of(amount) == told
     assert units.money_of(told, amount.currency.lower()) == amount
@@ -27,11 +32,13 @@ def test_units_are_stripes(amount: Money, told: int) -> None:
 @pytest.mark.parametrize(
     ("amount", "said"),
     [
-        (Money(1234, "KWD"), "cannot move 1.234 KWD"), (Money(1250, "MGA"), "cannot move 12.50"),
-        (Money(100, "KPW"), "Stripe takes no KPW"), (Money(100, "CLF"), "Stripe takes no CLF"),
+        (Money(1234, "KWD"), "cannot move 1.234 KWD"),
+        (Money(1250, "MGA"), "cannot move 12.50"),
+        (Money(100, "KPW"), "Stripe takes no KPW"),
+        (Money(100, "CLF"), "Stripe takes no CLF"),
         (Money(100, "BTC"), "Stripe takes no BTC"),
     ],
-)  # fmt: skip
+)
 def test_what_stripe_cannot_move_is_refused_before_it_is_sent(amount: Money, said: str) -> None:
     with pytest.raises(units.NotChargeable, match=said):
         units.units_of(amount)

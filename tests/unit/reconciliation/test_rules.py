@@ -22,18 +22,33 @@ DAY = timedelta(days=1)
 
 def entry(source: str = "pi_1", gross: int = 1000, **told) -> Entry:
     return Entry(
-        **{"category": Category.CHARGE, "source": source, "currency": "EUR", "gross_minor": gross,
-           "fee_minor": 40, "occurred_at": NOW - 5 * DAY, **told}
-    )  # fmt: skip
+        **{
+            "category": Category.CHARGE,
+            "source": source,
+            "currency": "EUR",
+            "gross_minor": gross,
+            "fee_minor": 40,
+            "occurred_at": NOW - 5 * DAY,
+            **told,
+        }
+    )
 
 
 def line(reference: str = "txn_1", gross: int = 1000, **told) -> SettlementLine:
     fee = told.pop("fee_minor", 40)
     return SettlementLine(
-        **{"reference": reference, "category": Category.CHARGE, "source": "pi_1",
-           "currency": "EUR", "gross_minor": gross, "fee_minor": fee, "net_minor": gross - fee,
-           "occurred_at": NOW - 5 * DAY, **told}
-    )  # fmt: skip
+        **{
+            "reference": reference,
+            "category": Category.CHARGE,
+            "source": "pi_1",
+            "currency": "EUR",
+            "gross_minor": gross,
+            "fee_minor": fee,
+            "net_minor": gross - fee,
+            "occurred_at": NOW - 5 * DAY,
+            **told,
+        }
+    )
 
 
 def judged(entries, lines, **told) -> list[Judged]:
@@ -53,54 +68,95 @@ PAYOUT = {"category": Category.PAYOUT, "fee_minor": 0}
     [
         ([entry()], [line()], [("matched", "")]),
         ([entry(fee_minor=None)], [line()], [("matched", "")]),
-        ([entry()], [line(gross=1001)],
-         [("amount_mismatch", "rounded otherwise: 10.01 EUR, 10.00 EUR in our books")]),
-        ([entry()], [line(gross=-1000)],
-         [("amount_mismatch", "the sign is turned: -10.00 EUR, 10.00 EUR in our books")]),
-        ([entry(converted=True)], [line(gross=900)],
-         [("amount_mismatch", "another exchange rate: 9.00 EUR, 10.00 EUR in our books")]),
-        ([entry()], [line(gross=900)],
-         [("amount_mismatch", "9.00 EUR, 10.00 EUR in our books")]),
-        ([entry()], [line(currency="USD")],
-         [("currency_mismatch", "USD there, EUR in our books")]),
-        ([entry()], [line(fee_minor=45)],
-         [("fee_mismatch", "a fee of 0.45 EUR, 0.40 EUR in our books")]),
+        (
+            [entry()],
+            [line(gross=1001)],
+            [("amount_mismatch", "rounded otherwise: 10.01 EUR, 10.00 EUR in our books")],
+        ),
+        (
+            [entry()],
+            [line(gross=-1000)],
+            [("amount_mismatch", "the sign is turned: -10.00 EUR, 10.00 EUR in our books")],
+        ),
+        (
+            [entry(converted=True)],
+            [line(gross=900)],
+            [("amount_mismatch", "another exchange rate: 9.00 EUR, 10.00 EUR in our books")],
+        ),
+        ([entry()], [line(gross=900)], [("amount_mismatch", "9.00 EUR, 10.00 EUR in our books")]),
+        ([entry()], [line(currency="USD")], [("currency_mismatch", "USD there, EUR in our books")]),
+        (
+            [entry()],
+            [line(fee_minor=45)],
+            [("fee_mismatch", "a fee of 0.45 EUR, 0.40 EUR in our books")],
+        ),
         ([], [line()], [("missing_in_books", "our books have no such movement")]),
         ([entry()], [], [("missing_at_provider", "no report has it")]),
-        ([entry(occurred_at=NOW - DAY)], [],
-         [("late", "too new for this report; it should be in the next")]),
-        ([entry()], [line(), line()],
-         [("duplicate", "txn_1 was told before"), ("matched", "")]),
-        ([entry()], [line(), line("txn_2")],
-         [("matched", ""), ("duplicate", "pi_1 was settled by txn_1")]),
-        ([entry(fee_minor=40)], [line(gross=400, fee_minor=15), line("txn_2", 600, fee_minor=25)],
-         [("matched", "the sum of 2 lines")]),
-        ([entry("re_1", -500, **REFUND)],
-         [line("txn_1", -200, source="re_8", **REFUND),
-          line("txn_2", -300, source="re_9", **REFUND)],
-         [("matched", "2 lines are 1 of our movements on pi_1")]),
-        ([entry("re_1", -200, **REFUND), entry("re_2", -300, **REFUND)],
-         [line("txn_1", -500, source="re_9", **REFUND)],
-         [("matched", "1 lines are 2 of our movements on pi_1")]),
-        ([entry("pi_AbC")], [line(source=" PI-abc")],
-         [("matched", "' PI-abc' is pi_AbC in another spelling")]),
+        (
+            [entry(occurred_at=NOW - DAY)],
+            [],
+            [("late", "too new for this report; it should be in the next")],
+        ),
+        ([entry()], [line(), line()], [("duplicate", "txn_1 was told before"), ("matched", "")]),
+        (
+            [entry()],
+            [line(), line("txn_2")],
+            [("matched", ""), ("duplicate", "pi_1 was settled by txn_1")],
+        ),
+        (
+            [entry(fee_minor=40)],
+            [line(gross=400, fee_minor=15), line("txn_2", 600, fee_minor=25)],
+            [("matched", "the sum of 2 lines")],
+        ),
+        (
+            [entry("re_1", -500, **REFUND)],
+            [
+                line("txn_1", -200, source="re_8", **REFUND),
+                line("txn_2", -300, source="re_9", **REFUND),
+            ],
+            [("matched", "2 lines are 1 of our movements on pi_1")],
+        ),
+        (
+            [entry("re_1", -200, **REFUND), entry("re_2", -300, **REFUND)],
+            [line("txn_1", -500, source="re_9", **REFUND)],
+            [("matched", "1 lines are 2 of our movements on pi_1")],
+        ),
+        (
+            [entry("pi_AbC")],
+            [line(source=" PI-abc")],
+            [("matched", "' PI-abc' is pi_AbC in another spelling")],
+        ),
         ([entry("pi_1")], [line(source="pi_")], [("ambiguous", "pi_ may be pi_1")]),
-        ([entry("po_1", -960, **PAYOUT), entry()], [line(payout="po_1")],
-         [("matched", ""), ("matched", "the sum of its lines")]),
-        ([entry("po_1", -950, **PAYOUT), entry()], [line(payout="po_1")],
-         [("matched", ""),
-          ("amount_mismatch", "the payout is short: 9.50 EUR, its lines are 9.60 EUR")]),
-        ([entry("po_1", -960, **PAYOUT), entry()],
-         [line(payout="po_1"), line("txn_2", -960, source="po_1", payout="po_1", **PAYOUT)],
-         [("matched", ""), ("matched", "the sum of its lines")]),
-        ([entry(settled=False, currency="USD", fee_minor=None)],
-         [line(gross=900, paid=Money(1000, "USD"))],
-         [("matched", "settled in another currency")]),
-        ([entry(settled=False, currency="USD", fee_minor=None)],
-         [line(gross=900, paid=Money(1001, "USD"))],
-         [("currency_mismatch", "EUR there, USD in our books")]),
+        (
+            [entry("po_1", -960, **PAYOUT), entry()],
+            [line(payout="po_1")],
+            [("matched", ""), ("matched", "the sum of its lines")],
+        ),
+        (
+            [entry("po_1", -950, **PAYOUT), entry()],
+            [line(payout="po_1")],
+            [
+                ("matched", ""),
+                ("amount_mismatch", "the payout is short: 9.50 EUR, its lines are 9.60 EUR"),
+            ],
+        ),
+        (
+            [entry("po_1", -960, **PAYOUT), entry()],
+            [line(payout="po_1"), line("txn_2", -960, source="po_1", payout="po_1", **PAYOUT)],
+            [("matched", ""), ("matched", "the sum of its lines")],
+        ),
+        (
+            [entry(settled=False, currency="USD", fee_minor=None)],
+            [line(gross=900, paid=Money(1000, "USD"))],
+            [("matched", "settled in another currency")],
+        ),
+        (
+            [entry(settled=False, currency="USD", fee_minor=None)],
+            [line(gross=900, paid=Money(1001, "USD"))],
+            [("currency_mismatch", "EUR there, USD in our books")],
+        ),
     ],
-)  # fmt: skip
+)
 def test_each_kind_of_trouble_has_its_class_and_reason(entries, lines, expected):
     assert verdicts(entries, lines) == expected
 
@@ -143,25 +199,48 @@ CURRENCIES = st.sampled_from(["EUR", "USD"])
 LINES = st.lists(
     st.builds(
         lambda n, c, s, g, f, p, cur, po: line(
-            f"txn_{n}", g, category=c, source=s, fee_minor=f, parent_reference=p, currency=cur,
+            f"txn_{n}",
+            g,
+            category=c,
+            source=s,
+            fee_minor=f,
+            parent_reference=p,
+            currency=cur,
             payout=po,
         ),
-        st.integers(1, 8), CATEGORIES, SOURCES, AMOUNTS, st.integers(0, 2), PARENTS, CURRENCIES,
+        st.integers(1, 8),
+        CATEGORIES,
+        SOURCES,
+        AMOUNTS,
+        st.integers(0, 2),
+        PARENTS,
+        CURRENCIES,
         st.sampled_from(["", "po_1"]),
     ),
     max_size=10,
-)  # fmt: skip
+)
 ENTRIES = st.lists(
     st.builds(
         lambda c, s, g, f, p, cur, d: entry(
-            s, g, category=c, fee_minor=f, parent_reference=p, currency=cur,
+            s,
+            g,
+            category=c,
+            fee_minor=f,
+            parent_reference=p,
+            currency=cur,
             occurred_at=NOW - d * DAY,
         ),
-        CATEGORIES, SOURCES, AMOUNTS, st.one_of(st.none(), st.integers(0, 2)), PARENTS,
-        CURRENCIES, st.integers(0, 9),
+        CATEGORIES,
+        SOURCES,
+        AMOUNTS,
+        st.one_of(st.none(), st.integers(0, 2)),
+        PARENTS,
+        CURRENCIES,
+        st.integers(0, 9),
     ),
-    max_size=8, unique_by=lambda one: one.name,
-)  # fmt: skip
+    max_size=8,
+    unique_by=lambda one: one.name,
+)
 
 
 @given(entries=ENTRIES, lines=LINES)
@@ -187,11 +266,17 @@ def test_the_classes_add_up_to_both_inputs(entries, lines):
 @settings(max_examples=scale.examples(100), deadline=None)
 def test_a_report_of_our_own_books_matches_whole(entries):
     lines = [
-        line(f"txn_{n}", one.gross_minor, category=one.category, source=one.source,
-             fee_minor=one.fee_minor or 0, currency=one.currency,
-             parent_reference=one.parent_reference)
+        line(
+            f"txn_{n}",
+            one.gross_minor,
+            category=one.category,
+            source=one.source,
+            fee_minor=one.fee_minor or 0,
+            currency=one.currency,
+            parent_reference=one.parent_reference,
+        )
         for n, one in enumerate(entries)
-    ]  # fmt: skip
+    ]
     assert {one.verdict for one in judged(entries, lines)} <= {Verdict.MATCHED}
 
 

@@ -32,8 +32,10 @@ _NO_LETTERS = repeated(_NO_LETTER)
 _MAPPED, _SEVEN_BYTES = U(int.from_bytes(b"::ffff:", "little")), U((1 << 56) - 1)
 #: Steps that bring the lower halves of eight bytes together in the low four.
 _CLOSING_UP = (
-    (U(4), U(0x00FF00FF00FF00FF)), (U(8), U(0x0000FFFF0000FFFF)), (U(16), U(0xFFFFFFFF)),
-)  # fmt: skip
+    (U(4), U(0x00FF00FF00FF00FF)),
+    (U(8), U(0x0000FFFF0000FFFF)),
+    (U(16), U(0xFFFFFFFF)),
+)
 _PIECE_ROWS = 1 << 12
 V6_WORDS = 5
 #: Where the words behind the first two begin.

@@ -34,8 +34,13 @@ class Counter(Protocol):
     """What counts by key."""
 
     def add(
-        self, key: Words, check: Words | None, values: Sequence[Measure], texts: Spellings | None = None, /
-    ) -> None:  # fmt: skip
+        self,
+        key: Words,
+        check: Words | None,
+        values: Sequence[Measure],
+        texts: Spellings | None = None,
+        /,
+    ) -> None:
         """Count *values* for each key."""
 
     def add_rows(self, rows: Rows, /) -> None:

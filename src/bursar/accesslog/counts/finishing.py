@@ -49,9 +49,13 @@ class Finished:
 
 
 def merged(
-    runs: Sequence[Run], spills: Mapping[int, Spill], *, maxima: int,
-    share: tuple[int, int] = (0, 1), range_bytes: int = RANGE_BYTES,
-) -> Iterator[Rows]:  # fmt: skip
+    runs: Sequence[Run],
+    spills: Mapping[int, Spill],
+    *,
+    maxima: int,
+    share: tuple[int, int] = (0, 1),
+    range_bytes: int = RANGE_BYTES,
+) -> Iterator[Rows]:
     """
     Yield the rows of a table, each key once, a range of keys at a time.
 
@@ -127,9 +131,13 @@ def _before(columns: Words, limit: NDArray[Any]) -> Mask:
 
 
 def finish(
-    rows: Iterator[Rows], podium: Podium, *, measures: int, maxima: int,
+    rows: Iterator[Rows],
+    podium: Podium,
+    *,
+    measures: int,
+    maxima: int,
     beside: Callable[[Rows], None] = lambda _: None,
-) -> Finished:  # fmt: skip
+) -> Finished:
     """Go through all *rows* of a table once; *beside* sees them too."""
     sums = measures - maxima
     done = Finished(totals=[0] * measures)

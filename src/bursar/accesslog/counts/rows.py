@@ -55,9 +55,11 @@ class Rows:
         """Return the rows that a mask or positions choose."""
         at = np.flatnonzero(index) if index.dtype == np.bool_ else index
         return Rows(  # texts are taken four times as fast as by an index in brackets
-            self.key.take(at), None if self.check is None else self.check.take(at),
-            self.values.take(at, 0), None if self.texts is None else self.texts.take(at),
-        )  # fmt: skip
+            self.key.take(at),
+            None if self.check is None else self.check.take(at),
+            self.values.take(at, 0),
+            None if self.texts is None else self.texts.take(at),
+        )
 
 
 def joined(parts: Sequence[Rows]) -> Rows:
@@ -88,9 +90,11 @@ def grouped(rows: Rows, *, maxima: int) -> Rows:
         np.maximum.reduceat(values[:, sums:], starts, axis=0, out=folded[:, sums:])
     kept = order[starts]
     return Rows(
-        rows.key.take(kept), None if rows.check is None else rows.check.take(kept),
-        folded, None if rows.texts is None else rows.texts.take(kept),
-    )  # fmt: skip
+        rows.key.take(kept),
+        None if rows.check is None else rows.check.take(kept),
+        folded,
+        None if rows.texts is None else rows.texts.take(kept),
+    )
 
 
 def groups(key: Words, check: Words | None) -> tuple[Ints, Ints]:

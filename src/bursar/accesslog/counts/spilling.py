@@ -85,8 +85,10 @@ class Spill:
         """
         bounds = np.concatenate(([0], np.searchsorted(rows.key, _BOUNDS), [len(rows)]))
         parts: list[memoryview | bytes] = [
-            bounds.data, rows.key.data, np.ascontiguousarray(rows.values).data,
-        ]  # fmt: skip
+            bounds.data,
+            rows.key.data,
+            np.ascontiguousarray(rows.values).data,
+        ]
         if rows.check is not None:
             parts.append(rows.check.data)
         width = 0
@@ -99,8 +101,15 @@ class Spill:
         elif rows.texts is not None:
             width = rows.texts.dtype.itemsize
             parts.append(rows.texts.tobytes())
-        run = Run(table, self.number, self._end, len(rows), rows.values.shape[1],
-                  rows.check is not None, width)  # fmt: skip
+        run = Run(
+            table,
+            self.number,
+            self._end,
+            len(rows),
+            rows.values.shape[1],
+            rows.check is not None,
+            width,
+        )
         self._append([part for part in parts if len(part)])
         self.runs.append(run)
 

@@ -60,9 +60,12 @@ class Table:
         self._waiting_rows = 0
 
     def add(
-        self, key: Words, check: Words | None, values: Sequence[Measure],
+        self,
+        key: Words,
+        check: Words | None,
+        values: Sequence[Measure],
         texts: Callable[[Ints], Texts] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Count *values* for each key; *texts* is asked for the texts of the keys at some positions."""
         slot = (key >> self._shift).astype(np.int64)
         hit = self._has(slot, key, check)
@@ -92,9 +95,13 @@ class Table:
         return has
 
     def _move_in(
-        self, slot: Ints, key: Words, check: Words | None, free: Ints,
+        self,
+        slot: Ints,
+        key: Words,
+        check: Words | None,
+        free: Ints,
         texts: Callable[[Ints], Texts] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """Give slots that nobody has to the first who want them, of the keys at *free*."""
         _, first = np.unique(slot[free], return_index=True)
         new = free[first]
@@ -150,10 +157,11 @@ class Table:
 
     def _rows(self, slot: Ints) -> Rows:
         return Rows(
-            self._key[slot], None if self._check is None else self._check[slot],
+            self._key[slot],
+            None if self._check is None else self._check[slot],
             np.stack([value[slot] for value in self._values], axis=1),
             None if self._texts is None else self._texts[slot],
-        )  # fmt: skip
+        )
 
     def _wait(self, rows: Rows) -> None:
         self._waiting.append(rows)

@@ -97,9 +97,11 @@ class Tally:
         order, starts = rowsets.groups(key, check)
         first, texts = order[starts], self._texts
         self._taker.take(
-            key.take(first), None if check is None else check.take(first), _counts(starts, waiting),
+            key.take(first),
+            None if check is None else check.take(first),
+            _counts(starts, waiting),
             lambda index: texts.take(first[index]),
-        )  # fmt: skip
+        )
 
 
 class Holding:
@@ -186,9 +188,11 @@ class Holding:
     def _give_up(self) -> None:
         slot = np.flatnonzero(self._requests)
         held = Rows(
-            self._key[slot], None if self._check is None else self._check[slot],
-            self._requests[slot].reshape(-1, 1), None if self._texts is None else self._texts.take(slot),
-        )  # fmt: skip
+            self._key[slot],
+            None if self._check is None else self._check[slot],
+            self._requests[slot].reshape(-1, 1),
+            None if self._texts is None else self._texts.take(slot),
+        )
         self._write(held)
         self._requests[:] = 0
         self._holds = False

@@ -124,9 +124,11 @@ def _bounded(span: Span, index: Any) -> Span:
 def texts_at(raw: bytearray, starts: Ints, ends: Ints, positions: Any) -> Texts:
     """Take the texts at some positions."""
     return objects(
-        [bytes(raw[start:end]) for start, end in
-         zip(starts[positions].tolist(), ends[positions].tolist(), strict=True)]
-    )  # fmt: skip
+        [
+            bytes(raw[start:end])
+            for start, end in zip(starts[positions].tolist(), ends[positions].tolist(), strict=True)
+        ]
+    )
 
 
 def objects(texts: Sequence[bytes]) -> Texts:

@@ -121,8 +121,12 @@ def micros(block: Block, span: Span, unit: int, finder: Finder) -> Ints:
 
 
 _DURATIONS = {
-    "micros": 1, "millis": 1_000, "seconds": 10**6, "seconds_2": 10**6, "seconds_3": 10**6,
-}  # fmt: skip
+    "micros": 1,
+    "millis": 1_000,
+    "seconds": 10**6,
+    "seconds_2": 10**6,
+    "seconds_3": 10**6,
+}
 
 
 def durations(block: Block, spans: Mapping[str, Span], finder: Finder) -> Ints | None:

@@ -60,9 +60,14 @@ class Blocks(Iterator[Block]):
     """
 
     def __init__(
-        self, stream: Stream, *, begin: int = 0, end: int | None = None, tail: bool = True,
+        self,
+        stream: Stream,
+        *,
+        begin: int = 0,
+        end: int | None = None,
+        tail: bool = True,
         block_bytes: int = BLOCK_BYTES,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._stream, self._end, self._tail = stream, end, tail
         room = block_bytes + LINE_BYTES_MAX + 2
         self._raw = bytearray(SLACK + room + SLACK + -(room % -8))
@@ -81,9 +86,11 @@ class Blocks(Iterator[Block]):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
         trace: TracebackType | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.close()
 
     def close(self) -> None:

@@ -15,14 +15,42 @@ from dataclasses import dataclass, replace
 from bursar import errors
 
 #: The fields that are understood. Of times and durations a log has one.
-FIELDS = frozenset({
-    "client", "forwarded", "request", "method", "path", "status", "bytes", "referrer", "agent", "host",
-    "time", "time_iso", "epoch", "date", "time_of_day",
-    "micros", "millis", "seconds", "seconds_2", "seconds_3",
-})  # fmt: skip
-_NUMBERS = frozenset({
-    "status", "bytes", "epoch", "micros", "millis", "seconds", "seconds_2", "seconds_3",
-})  # fmt: skip
+FIELDS = frozenset(
+    {
+        "client",
+        "forwarded",
+        "request",
+        "method",
+        "path",
+        "status",
+        "bytes",
+        "referrer",
+        "agent",
+        "host",
+        "time",
+        "time_iso",
+        "epoch",
+        "date",
+        "time_of_day",
+        "micros",
+        "millis",
+        "seconds",
+        "seconds_2",
+        "seconds_3",
+    }
+)
+_NUMBERS = frozenset(
+    {
+        "status",
+        "bytes",
+        "epoch",
+        "micros",
+        "millis",
+        "seconds",
+        "seconds_2",
+        "seconds_3",
+    }
+)
 
 #: What may stand between two fields.
 LITERAL_BYTES_MAX = 32
@@ -66,9 +94,11 @@ class Format:
     def client_leads(self) -> bool:
         """Whether a line begins with the client, and a blank follows."""
         name, literal = self.steps[0]
-        return name == "client" and literal[:1] == b" " and not (
-            self.prefix or self.headed or self.is_json or self.client_has_port
-        )  # fmt: skip
+        return (
+            name == "client"
+            and literal[:1] == b" "
+            and not (self.prefix or self.headed or self.is_json or self.client_has_port)
+        )
 
     @property
     def not_in_last(self) -> int | None:
@@ -85,15 +115,32 @@ _APACHE = re.compile(
     r"%(?P<flags>[<>!,0-9]*)(?:\{(?P<argument>[^}]*)\})?(?P<letter>\^[A-Za-z]{2}|[A-Za-z]|%)"
 )
 _APACHE_FIELDS = {
-    "h": "client", "a": "client", "r": "request", "m": "method", "U": "path", "s": "status",
-    "b": "bytes", "B": "bytes", "O": "bytes", "v": "host", "V": "host", "D": "micros", "T": "seconds",
+    "h": "client",
+    "a": "client",
+    "r": "request",
+    "m": "method",
+    "U": "path",
+    "s": "status",
+    "b": "bytes",
+    "B": "bytes",
+    "O": "bytes",
+    "v": "host",
+    "V": "host",
+    "D": "micros",
+    "T": "seconds",
     "q": "query",
-}  # fmt: skip
+}
 _APACHE_ARGUMENTS = {
-    ("referer", "i"): "referrer", ("user-agent", "i"): "agent", ("x-forwarded-for", "i"): "forwarded",
-    ("host", "i"): "host", ("us", "T"): "micros", ("ms", "T"): "millis", ("s", "T"): "seconds",
-    ("sec", "t"): "epoch", ("%Y-%m-%dT%H:%M:%S%z", "t"): "time_iso",
-}  # fmt: skip
+    ("referer", "i"): "referrer",
+    ("user-agent", "i"): "agent",
+    ("x-forwarded-for", "i"): "forwarded",
+    ("host", "i"): "host",
+    ("us", "T"): "micros",
+    ("ms", "T"): "millis",
+    ("s", "T"): "seconds",
+    ("sec", "t"): "epoch",
+    ("%Y-%m-%dT%H:%M:%S%z", "t"): "time_iso",
+}
 
 
 def _apache(text: str) -> list[str]:
@@ -121,13 +168,28 @@ def _apache(text: str) -> list[str]:
 
 _NGINX = re.compile(r"\$(?:\{(?P<braced>\w+)\}|(?P<plain>\w+))")
 _NGINX_FIELDS = {
-    "remote_addr": "client", "http_x_forwarded_for": "forwarded", "time_local": "time",
-    "time_iso8601": "time_iso", "msec": "epoch", "request": "request", "request_method": "method",
-    "request_uri": "path", "uri": "path", "status": "status", "body_bytes_sent": "bytes",
-    "bytes_sent": "bytes", "request_time": "seconds", "http_referer": "referrer",
-    "http_user_agent": "agent", "host": "host", "server_name": "host", "http_host": "host",
-    "is_args": "query", "args": "query", "query_string": "query",
-}  # fmt: skip
+    "remote_addr": "client",
+    "http_x_forwarded_for": "forwarded",
+    "time_local": "time",
+    "time_iso8601": "time_iso",
+    "msec": "epoch",
+    "request": "request",
+    "request_method": "method",
+    "request_uri": "path",
+    "uri": "path",
+    "status": "status",
+    "body_bytes_sent": "bytes",
+    "bytes_sent": "bytes",
+    "request_time": "seconds",
+    "http_referer": "referrer",
+    "http_user_agent": "agent",
+    "host": "host",
+    "server_name": "host",
+    "http_host": "host",
+    "is_args": "query",
+    "args": "query",
+    "query_string": "query",
+}
 
 
 def _nginx(text: str) -> list[str]:
@@ -178,11 +240,21 @@ def custom(text: str) -> Format:
 # --- W3C ------------------------------------------------------------------------------------------
 
 _W3C_FIELDS = {
-    "date": "date", "time": "time_of_day", "c-ip": "client", "cs-method": "method",
-    "cs-uri-stem": "path", "cs-uri": "path", "sc-status": "status", "sc-bytes": "bytes",
-    "cs(user-agent)": "agent", "cs(referer)": "referrer", "cs(host)": "host", "cs-host": "host",
-    "x-forwarded-for": "forwarded", "cs(x-forwarded-for)": "forwarded",
-}  # fmt: skip
+    "date": "date",
+    "time": "time_of_day",
+    "c-ip": "client",
+    "cs-method": "method",
+    "cs-uri-stem": "path",
+    "cs-uri": "path",
+    "sc-status": "status",
+    "sc-bytes": "bytes",
+    "cs(user-agent)": "agent",
+    "cs(referer)": "referrer",
+    "cs(host)": "host",
+    "cs-host": "host",
+    "x-forwarded-for": "forwarded",
+    "cs(x-forwarded-for)": "forwarded",
+}
 _FIELDS_LINE = re.compile(rb"#fields:[ \t]*(?P<names>[^\r\n]*)", re.IGNORECASE)
 
 
@@ -232,9 +304,18 @@ def _alb() -> Format:
 
 #: How JSON lines are told: what `json_lines` makes of them.
 JSON_FIELDS = (
-    "client", "epoch", "method", "path", "status", "bytes", "micros", "referrer", "agent", "host",
+    "client",
+    "epoch",
+    "method",
+    "path",
+    "status",
+    "bytes",
+    "micros",
+    "referrer",
+    "agent",
+    "host",
     "forwarded",
-)  # fmt: skip
+)
 
 
 def _json() -> Format:

@@ -25,8 +25,26 @@ from bursar.accesslog.lines.scanning import SLACK
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 #: Where each field may stand, the likeliest first; a dot leads into an object.
 _NAMES: Mapping[str, tuple[str, ...]] = {
-    "client": ("client", "remote_addr", "ClientHost", "request.client_ip", "request.remote_ip", "client_ip", "remote_ip", "remoteAddr"),
-    "epoch": ("timestamp", "time", "ts", "time_iso8601", "time_local", "msec", "StartUTC", "@timestamp"),
+    "client": (
+        "client",
+        "remote_addr",
+        "ClientHost",
+        "request.client_ip",
+        "request.remote_ip",
+        "client_ip",
+        "remote_ip",
+        "remoteAddr",
+    ),
+    "epoch": (
+        "timestamp",
+        "time",
+        "ts",
+        "time_iso8601",
+        "time_local",
+        "msec",
+        "StartUTC",
+        "@timestamp",
+    ),
     "method": ("method", "request_method", "RequestMethod", "request.method"),
     "path": ("path", "request_uri", "RequestPath", "request.uri", "uri"),
     "status": ("status", "DownstreamStatus", "OriginStatus", "response_status"),
@@ -34,13 +52,22 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "referrer": ("referrer", "http_referer", "request_Referer", "referer", "http_referrer"),
     "agent": ("agent", "http_user_agent", "request_User-Agent", "user_agent"),
     "host": ("host", "RequestHost", "request.host", "http_host", "server_name"),
-    "forwarded": ("forwarded", "http_x_forwarded_for", "request_X-Forwarded-For", "x_forwarded_for"),
-}  # fmt: skip
+    "forwarded": (
+        "forwarded",
+        "http_x_forwarded_for",
+        "request_X-Forwarded-For",
+        "x_forwarded_for",
+    ),
+}
 #: Durations, and how many microseconds their unit has.
 _DURATIONS = {
-    "milliseconds": 1e3, "request_time": 1e6, "duration": 1e6, "Duration": 1e-3, "duration_ms": 1e3,
+    "milliseconds": 1e3,
+    "request_time": 1e6,
+    "duration": 1e6,
+    "Duration": 1e-3,
+    "duration_ms": 1e3,
     "duration_us": 1.0,
-}  # fmt: skip
+}
 _METHOD_LETTERS_MAX = 20
 #: Larger numbers tell no time; one above `_SECONDS_MAX`, in the year 5138, is not in seconds.
 _NUMBER_MAX, _SECONDS_MAX = 1e20, 1e11

@@ -214,8 +214,11 @@ class _Xz:
 
 
 _OPENERS: dict[str, Callable[[Any], Any]] = {
-    "gzip": _gzip, "zstd": _Zstd, "bzip2": _bzip2, "xz": _Xz,
-}  # fmt: skip
+    "gzip": _gzip,
+    "zstd": _Zstd,
+    "bzip2": _bzip2,
+    "xz": _Xz,
+}
 
 
 def known(file: BinaryIO, name: str) -> tuple[Stream, str]:

@@ -60,9 +60,11 @@ def _position(source: Source, offset: int) -> Position:
         b"" if source.compression else sources.between(source, max(offset - _TAIL_BYTES, 0), offset)
     )
     return Position(
-        offset=offset, head_bytes=head_bytes,
-        head=_digest(sources.between(source, 0, head_bytes)), tail=_digest(tail),
-    )  # fmt: skip
+        offset=offset,
+        head_bytes=head_bytes,
+        head=_digest(sources.between(source, 0, head_bytes)),
+        tail=_digest(tail),
+    )
 
 
 def _digest(data: bytes) -> bytes:

@@ -122,15 +122,26 @@ def _source(path: Path | None, chosen: str | None) -> Source:
         stream, kind = streams.known(file, name)
         head = _head(stream)
         log_format = _format(head, chosen, name)
-        return Source(name=name, path=path, compression="", size=0, format=log_format,
-                      stream=_Headed(head, stream))  # fmt: skip
+        return Source(
+            name=name,
+            path=path,
+            compression="",
+            size=0,
+            format=log_format,
+            stream=_Headed(head, stream),
+        )
     kind = streams.compression(path)
     with contextlib.closing(
         streams.opened(path, kind) if kind else streams.PlainFile(path)
     ) as stream:
         head = _head(stream)
-    return Source(name=name, path=path, compression=kind, size=path.stat().st_size,
-                  format=_format(head, chosen, name))  # fmt: skip
+    return Source(
+        name=name,
+        path=path,
+        compression=kind,
+        size=path.stat().st_size,
+        format=_format(head, chosen, name),
+    )
 
 
 def _format(head: bytes, chosen: str | None, name: str) -> Format:

@@ -24,9 +24,12 @@ POLICY = (
 #: More hours than this are drawn as days, more days as the last ones.
 BARS_MAX = 24 * 8
 CLASSES = {
-    2: "2xx answered", 3: "3xx elsewhere", 4: "4xx client errors", 5: "5xx server errors",
+    2: "2xx answered",
+    3: "3xx elsewhere",
+    4: "4xx client errors",
+    5: "5xx server errors",
     0: "others",
-}  # fmt: skip
+}
 
 
 def render(report: reports.Report) -> bytes:
@@ -137,7 +140,11 @@ def _classes(report: reports.Report) -> Iterator[str]:
     whole = sum(counts.values())
     if not whole:
         return
-    told = [(kind, count, f"{CLASSES[kind]}: {words.number(count)} ({count / whole:.1%})") for kind, count in counts.items() if count]  # fmt: skip
+    told = [
+        (kind, count, f"{CLASSES[kind]}: {words.number(count)} ({count / whole:.1%})")
+        for kind, count in counts.items()
+        if count
+    ]
     yield '<section class="card"><h2>Answers by class of status</h2>'
     label = "; ".join(says for _, _, says in told)
     yield f'<svg class="classes" viewBox="0 0 100 1" preserveAspectRatio="none" role="img" aria-label="{label}">'
@@ -163,7 +170,11 @@ def _dot(kind: str) -> str:
 def _card(name: str, key: str, table: reports.Table) -> Iterator[str]:
     yield f'<section class="card"><h2>{words.TITLES[name]}</h2>'
     listed, distinct = len(table["top"]), table["distinct"]
-    first = f"The first {words.number(listed)} of {words.number(distinct)}." if listed < distinct else f"{words.number(distinct)} in all."  # fmt: skip
+    first = (
+        f"The first {words.number(listed)} of {words.number(distinct)}."
+        if listed < distinct
+        else f"{words.number(distinct)} in all."
+    )
     by = "mean_ms" if name == "slowest" else "requests"
     yield f'<p class="soft">{first}</p>{_table(key, table, by=by) if listed else ""}</section>'
 

@@ -17,9 +17,13 @@ def bar(total_bytes: int | None, *, quiet: bool = False) -> Iterator[Callable[[i
     from rich.console import Console
 
     shown = progress.Progress(
-        progress.BarColumn(), progress.DownloadColumn(), progress.TransferSpeedColumn(),
-        progress.TimeRemainingColumn(), console=Console(stderr=True), transient=True,
-    )  # fmt: skip
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        progress.TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
     with shown:
         task = shown.add_task("reading", total=total_bytes)
         yield lambda done_bytes: shown.update(task, completed=done_bytes)

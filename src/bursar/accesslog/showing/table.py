@@ -41,8 +41,9 @@ def _say(console: Console, text: str, *, style: str = "") -> None:
 def _table(title: str, key: str, table: reports.Table) -> Table:
     shown = Table(
         title=Text(f"{title}: {words.number(table['distinct'])} in all", style="bold"),
-        box=box.SIMPLE_HEAD, title_justify="left",
-    )  # fmt: skip
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
     columns = words.columns(table)
     shown.add_column(key, overflow="fold")
     for column in columns:

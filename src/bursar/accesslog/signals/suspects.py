@@ -17,9 +17,16 @@ from bursar.accesslog.lines.scanning import Ints, Mask, U, Words
 
 #: What is counted of an address and a path; the last two are maxima.
 MEASURES = (
-    "requests", "tried", "declined", "signatures", "sign_ins", "probes", "missing",
-    "since_first", "last",
-)  # fmt: skip
+    "requests",
+    "tried",
+    "declined",
+    "signatures",
+    "sign_ins",
+    "probes",
+    "missing",
+    "since_first",
+    "last",
+)
 MAXIMA = 2
 #: Epoch seconds below it; `since_first` is what lacks to it, so that its maximum is of the first.
 FAR = 1 << 40

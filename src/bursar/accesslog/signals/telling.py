@@ -145,8 +145,14 @@ def changes(
         if high >= CHANGE_MIN * max(low, 1):
             word = name.replace("_", " ")
             says = f"{count:,} {word} {where}, where {expected:,.0f} were to be expected"
-            told.append({"kind": "change", "subject": word, "says": says,
-                         "figures": {"was": round(expected, 1), "is": count}})  # fmt: skip
+            told.append(
+                {
+                    "kind": "change",
+                    "subject": word,
+                    "says": says,
+                    "figures": {"was": round(expected, 1), "is": count},
+                }
+            )
     return told
 
 
@@ -170,6 +176,8 @@ def against(
     if before_seconds <= 0 or after_seconds <= 0:
         return []
     return changes(
-        {name: before.get(name, 0) for name in _COMPARED}, {name: after.get(name, 0) for name in _COMPARED},
-        scale=after_seconds / before_seconds, where="since the period compared with",
-    )  # fmt: skip
+        {name: before.get(name, 0) for name in _COMPARED},
+        {name: after.get(name, 0) for name in _COMPARED},
+        scale=after_seconds / before_seconds,
+        where="since the period compared with",
+    )

@@ -26,23 +26,31 @@ def key(request: HttpRequest, _: str) -> Asked:
         request,
         name=text("What it is for", max_length=80),
         scopes=forms.MultipleChoiceField(
-            label="What it may do", choices=[(scope, scope) for scope in roles.KEY_SCOPES],
+            label="What it may do",
+            choices=[(scope, scope) for scope in roles.KEY_SCOPES],
             widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget(),
         ),
         days=forms.IntegerField(
-            label="Days it works", min_value=1, max_value=3650, initial=365,
+            label="Days it works",
+            min_value=1,
+            max_value=3650,
+            initial=365,
             widget=widgets.UnfoldAdminIntegerFieldWidget(),
         ),
-    )  # fmt: skip
+    )
 
     def decide(values: dict[str, Any]) -> str:
         token, key_id, now = keys.make_token(), ids.new(ids.API_KEY), clock.now()
         commit(
             lambda: keys.create(
-                key_id=key_id, token=token, name=values["name"], scopes=values["scopes"], now=now,
+                key_id=key_id,
+                token=token,
+                name=values["name"],
+                scopes=values["scopes"],
+                now=now,
                 life=timedelta(days=values["days"]),
             )
-        )  # fmt: skip
+        )
         raise ToldOnce("API key", token, back)
 
     back = reverse("admin:bursar_apikey_changelist")
@@ -57,10 +65,13 @@ def rotate(request: HttpRequest, key: str) -> Asked:
     form = form_of(
         request,
         hours=forms.IntegerField(
-            label="Hours the old key goes on working", min_value=0, max_value=720, initial=24,
+            label="Hours the old key goes on working",
+            min_value=0,
+            max_value=720,
+            initial=24,
             widget=widgets.UnfoldAdminIntegerFieldWidget(),
         ),
-    )  # fmt: skip
+    )
 
     def decide(values: dict[str, Any]) -> str:
         token, new_id, now = keys.make_token(), ids.new(ids.API_KEY), clock.now()
@@ -85,22 +96,35 @@ def revoke(request: HttpRequest, key: str) -> Asked:
         return f"{old.name} works no more."
 
     says = "Whoever calls with it is refused from now on. This cannot be undone."
-    return Asked(f"Revoke {old.name}", says, page_of("apikey", key), form_of(request), "Revoke", decide,
-                 danger=True)  # fmt: skip
+    return Asked(
+        f"Revoke {old.name}",
+        says,
+        page_of("apikey", key),
+        form_of(request),
+        "Revoke",
+        decide,
+        danger=True,
+    )
 
 
 def _role(initial: str = "") -> forms.ChoiceField:
     return forms.ChoiceField(
-        label="Role", choices=[(role.value, role.value) for role in roles.Role], initial=initial,
+        label="Role",
+        choices=[(role.value, role.value) for role in roles.Role],
+        initial=initial,
         widget=widgets.UnfoldAdminSelectWidget(),
-    )  # fmt: skip
+    )
 
 
 @require_auth(roles.PEOPLE_WRITE)
 def add_person(request: HttpRequest, _: str) -> Asked:
     """Let somebody in."""
-    form = form_of(request, email=text("E-mail", max_length=200), name=text("Name", max_length=120),
-                 role=_role())  # fmt: skip
+    form = form_of(
+        request,
+        email=text("E-mail", max_length=200),
+        name=text("Name", max_length=120),
+        role=_role(),
+    )
 
     def decide(values: dict[str, Any]) -> str:
         password, now = people.make_password(), clock.now()
@@ -125,10 +149,12 @@ def person(request: HttpRequest, key: str) -> Asked:
         request,
         role=_role(found.role),
         active=forms.BooleanField(
-            label="May sign in", required=False, initial=found.is_active,
+            label="May sign in",
+            required=False,
+            initial=found.is_active,
             widget=widgets.UnfoldBooleanWidget(),
         ),
-    )  # fmt: skip
+    )
 
     def decide(values: dict[str, Any]) -> str:
         now = clock.now()
@@ -160,8 +186,15 @@ def password(request: HttpRequest, key: str) -> Asked:
         raise ToldOnce(f"Password of {found.email}", made, page_of("person", key))
 
     says = "It is shown once, on the next page. Their second factor is forgotten too."
-    return Asked(f"New password for {found.name}", says, page_of("person", key), form_of(request),
-                 "Make it", decide, danger=True)  # fmt: skip
+    return Asked(
+        f"New password for {found.name}",
+        says,
+        page_of("person", key),
+        form_of(request),
+        "Make it",
+        decide,
+        danger=True,
+    )
 
 
 def own_second_factor(request: HttpRequest, _: str) -> Asked:
@@ -183,7 +216,11 @@ def own_second_factor(request: HttpRequest, _: str) -> Asked:
         return "From now on you sign in with a code too."
 
     return Asked(
-        "Second factor", "Scan this with an authenticator app, then enter the code it shows.",
-        reverse("admin:index"), form, "Switch on", decide,
+        "Second factor",
+        "Scan this with an authenticator app, then enter the code it shows.",
+        reverse("admin:index"),
+        form,
+        "Switch on",
+        decide,
         picture=second_factor.picture(address),
-    )  # fmt: skip
+    )

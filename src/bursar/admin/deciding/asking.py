@@ -36,9 +36,10 @@ Ask = Callable[[HttpRequest, str], Asked]
 def text(label: str, *, required: bool = True, rows: int = 0, **more: Any) -> forms.CharField:
     """A field for a text, of *rows* lines where that is more than one."""
     widget = (
-        widgets.UnfoldAdminTextareaWidget({"rows": rows}) if rows
+        widgets.UnfoldAdminTextareaWidget({"rows": rows})
+        if rows
         else widgets.UnfoldAdminTextInputWidget()
-    )  # fmt: skip
+    )
     return forms.CharField(label=label, required=required, widget=widget, **more)
 
 

@@ -15,10 +15,20 @@ from bursar.admin.deciding.asking import Ask, ToldOnce
 
 #: By the name in the address. Those without a key make something new.
 DECISIONS: dict[str, Ask] = {
-    "refund": money.refund, "approve": money.approve, "reject": money.reject, "capture": money.capture, "cancel": money.cancel,
-    "resolve": money.resolve, "retry": money.retry, "rotate": access.rotate, "revoke": access.revoke, "person": access.person,
-    "password": access.password, "change_watch": watched.change, "remove_watch": watched.remove,
-}  # fmt: skip
+    "refund": money.refund,
+    "approve": money.approve,
+    "reject": money.reject,
+    "capture": money.capture,
+    "cancel": money.cancel,
+    "resolve": money.resolve,
+    "retry": money.retry,
+    "rotate": access.rotate,
+    "revoke": access.revoke,
+    "person": access.person,
+    "password": access.password,
+    "change_watch": watched.change,
+    "remove_watch": watched.remove,
+}
 NEW: dict[str, Ask] = {
     "key": access.key,
     "add_person": access.add_person,
@@ -33,8 +43,10 @@ def urls(site: Any) -> list[URLPattern]:
     def view(ask: Ask) -> Any:
         return site.admin_view(lambda request, key="": answer(site, request, ask, key))
 
-    with_key = [path(f"decide/{name}/<path:key>/", view(ask), name=f"decide_{name}")
-                for name, ask in DECISIONS.items()]  # fmt: skip
+    with_key = [
+        path(f"decide/{name}/<path:key>/", view(ask), name=f"decide_{name}")
+        for name, ask in DECISIONS.items()
+    ]
     return with_key + [
         path(f"decide/{name}/", view(ask), name=f"decide_{name}") for name, ask in NEW.items()
     ]
@@ -55,7 +67,11 @@ def answer(site: Any, request: HttpRequest, ask: Ask, key: str) -> HttpResponse:
         else:
             messages.success(request, done)
             return HttpResponseRedirect(asked.back)
-    context = {**site.each_context(request), "title": asked.title, "asked": asked,
-               "refused": refused}  # fmt: skip
+    context = {
+        **site.each_context(request),
+        "title": asked.title,
+        "asked": asked,
+        "refused": refused,
+    }
     status = 200 if refused is None else refused.status
     return TemplateResponse(request, "bursar/decide.html", context, status=status)

@@ -37,20 +37,24 @@ def refund(request: HttpRequest, key: str) -> Asked:
     lines = list(payment.order.lines.order_by("position")[:50])
     units = {
         f"line_{line.position}": forms.IntegerField(
-            label=f"Units of {line.description or line.sku} (of {line.quantity})", required=False,
-            min_value=0, max_value=line.quantity, widget=widgets.UnfoldAdminIntegerFieldWidget(),
+            label=f"Units of {line.description or line.sku} (of {line.quantity})",
+            required=False,
+            min_value=0,
+            max_value=line.quantity,
+            widget=widgets.UnfoldAdminIntegerFieldWidget(),
         )
         for line in lines
-    }  # fmt: skip
+    }
     form = form_of(
         request,
         amount=text(
-            "Amount", required=False,
+            "Amount",
+            required=False,
             help_text=f"Such as 12.30. Empty: the units below or, without any, all {left}.",
         ),
         reason=text("Reason", max_length=refunding.REASON_LETTERS_MAX),
         **units,
-    )  # fmt: skip
+    )
 
     def decide(values: dict[str, Any]) -> str:
         refund_id, now = ids.new(ids.REFUND), clock.now()
@@ -58,10 +62,14 @@ def refund(request: HttpRequest, key: str) -> Asked:
         chosen = {line.position: values[f"line_{line.position}"] for line in lines}
         commit(
             lambda: order_refunding.refund(
-                payment_id=key, amount=amount, refund_id=refund_id, reason=values["reason"],
-                quantities={position: n for position, n in chosen.items() if n}, now=now,
+                payment_id=key,
+                amount=amount,
+                refund_id=refund_id,
+                reason=values["reason"],
+                quantities={position: n for position, n in chosen.items() if n},
+                now=now,
             )
-        )  # fmt: skip
+        )
         made = Refund.objects.get(pk=refund_id)
         waits = hasattr(made, "approval")
         tail = "it waits for a second person" if waits else "the provider is being asked"
@@ -71,8 +79,9 @@ def refund(request: HttpRequest, key: str) -> Asked:
     if approving.is_needed(left):
         limit = approving.limit_of(payment.currency)
         says += f"Above {limit} a second person has to approve."
-    return Asked(f"Refund {payment.order.reference}", says, page_of("payment", key), form, "Refund",
-                 decide)  # fmt: skip
+    return Asked(
+        f"Refund {payment.order.reference}", says, page_of("payment", key), form, "Refund", decide
+    )
 
 
 @require_auth(roles.REFUNDS_APPROVE)
@@ -103,8 +112,15 @@ def reject(request: HttpRequest, key: str) -> Asked:
         return "Rejected; nothing is given back."
 
     says = f"{Money(made.amount_minor, made.currency)} will not be given back."
-    return Asked("Reject a refund", says, page_of("refund", key), form_of(request), "Reject", decide,
-                 danger=True)  # fmt: skip
+    return Asked(
+        "Reject a refund",
+        says,
+        page_of("refund", key),
+        form_of(request),
+        "Reject",
+        decide,
+        danger=True,
+    )
 
 
 def _refund(key: str) -> Refund:
@@ -134,8 +150,14 @@ def capture(request: HttpRequest, key: str) -> Asked:
         )
         return f"{amount} is being captured."
 
-    return Asked(f"Capture {payment.order.reference}", f"{held} is held.", page_of("payment", key),
-                 form, "Capture", decide)  # fmt: skip
+    return Asked(
+        f"Capture {payment.order.reference}",
+        f"{held} is held.",
+        page_of("payment", key),
+        form,
+        "Capture",
+        decide,
+    )
 
 
 @require_auth(roles.PAYMENTS_WRITE)
@@ -149,11 +171,21 @@ def cancel(request: HttpRequest, key: str) -> Asked:
         commit(lambda: charging.give_up(payment_id=key, attempt_id=attempt_id, now=now))
         return "It is being released." if held else "The payment is canceled."
 
-    says = (f"{Money(held, payment.currency)} is released to the buyer." if held
-            else "Nothing is collected for this payment any more.")  # fmt: skip
+    says = (
+        f"{Money(held, payment.currency)} is released to the buyer."
+        if held
+        else "Nothing is collected for this payment any more."
+    )
     label = "Release" if held else "Cancel the payment"
-    return Asked(f"{label}: {payment.order.reference}", says, page_of("payment", key),
-                 form_of(request), label, decide, danger=True)  # fmt: skip
+    return Asked(
+        f"{label}: {payment.order.reference}",
+        says,
+        page_of("payment", key),
+        form_of(request),
+        label,
+        decide,
+        danger=True,
+    )
 
 
 @require_auth(roles.REVIEWS_WRITE)

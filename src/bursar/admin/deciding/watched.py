@@ -39,29 +39,53 @@ def _fields(told: dict[str, Any], *, active: bool) -> dict[str, forms.Field]:
         "group": text("Group", required=False, max_length=80, initial=told.get("group", "")),
         "url": text("Address", max_length=2000, initial=told.get("url", "")),
         "interval_seconds": forms.IntegerField(
-            label="Asked every so many seconds", min_value=INTERVAL_SECONDS_MIN,
-            max_value=INTERVAL_SECONDS_MAX, initial=told.get("interval_seconds", 60),
+            label="Asked every so many seconds",
+            min_value=INTERVAL_SECONDS_MIN,
+            max_value=INTERVAL_SECONDS_MAX,
+            initial=told.get("interval_seconds", 60),
             widget=number(),
         ),
         "stale_after_seconds": forms.IntegerField(
-            label="People are told after so many seconds of silence", min_value=0, required=False,
-            max_value=10 * INTERVAL_SECONDS_MAX, initial=told.get("stale_after_seconds", 0),
-            help_text="0: three intervals.", widget=number(),
+            label="People are told after so many seconds of silence",
+            min_value=0,
+            required=False,
+            max_value=10 * INTERVAL_SECONDS_MAX,
+            initial=told.get("stale_after_seconds", 0),
+            help_text="0: three intervals.",
+            widget=number(),
         ),
         "auth": forms.ChoiceField(
-            label="Sends its secret as", choices=[(name, name) for name in _AUTH],
-            initial=told.get("auth", "none"), widget=widgets.UnfoldAdminSelectWidget(),
+            label="Sends its secret as",
+            choices=[(name, name) for name in _AUTH],
+            initial=told.get("auth", "none"),
+            widget=widgets.UnfoldAdminSelectWidget(),
         ),
-        "header": text("Header", required=False, max_length=60, initial=told.get("header", ""),
-                       help_text="With header: its name, such as X-Api-Key."),
-        "username": text("User", required=False, max_length=100, initial=told.get("username", ""),
-                         help_text="With basic."),
-        "values": text("Values", required=False, rows=8, initial=_lines(told.get("values", [])),
-                       help_text=_LINES, max_length=10_000),
+        "header": text(
+            "Header",
+            required=False,
+            max_length=60,
+            initial=told.get("header", ""),
+            help_text="With header: its name, such as X-Api-Key.",
+        ),
+        "username": text(
+            "User",
+            required=False,
+            max_length=100,
+            initial=told.get("username", ""),
+            help_text="With basic.",
+        ),
+        "values": text(
+            "Values",
+            required=False,
+            rows=8,
+            initial=_lines(told.get("values", [])),
+            help_text=_LINES,
+            max_length=10_000,
+        ),
         "active": forms.BooleanField(
             label="Watched", required=False, initial=active, widget=widgets.UnfoldBooleanWidget()
         ),
-    }  # fmt: skip
+    }
 
 
 def _lines(values: list[dict[str, Any]]) -> str:
@@ -80,14 +104,24 @@ def _declared(form: dict[str, Any]) -> dict[str, Any]:
     """What the form tells, as a table of the file would; what is empty is left out."""
     told = {
         name: form[name]
-        for name in ("title", "group", "url", "interval_seconds", "stale_after_seconds", "header",
-                     "username")
+        for name in (
+            "title",
+            "group",
+            "url",
+            "interval_seconds",
+            "stale_after_seconds",
+            "header",
+            "username",
+        )
         if form[name]
-    }  # fmt: skip
+    }
     if form["auth"] != "none":
         told["auth"] = form["auth"]
-    values = [_value(line, number) for number, line in enumerate(form["values"].splitlines(), 1)
-              if line.strip()]  # fmt: skip
+    values = [
+        _value(line, number)
+        for number, line in enumerate(form["values"].splitlines(), 1)
+        if line.strip()
+    ]
     return {**told, "values": values} if values else told
 
 
@@ -130,8 +164,14 @@ def change(request: HttpRequest, key: str) -> Asked:
     """Change how an API is watched."""
     row = get_object_or_404(WatchedApi, pk=key)
     form = form_of(request, **_fields(row.declaration, active=row.active))
-    return Asked(f"Change {row.name}", _SAYS, page_of("watchedapi", key), form, "Change",
-                 lambda values: _save(key, values))  # fmt: skip
+    return Asked(
+        f"Change {row.name}",
+        _SAYS,
+        page_of("watchedapi", key),
+        form,
+        "Change",
+        lambda values: _save(key, values),
+    )
 
 
 @require_auth(roles.SOURCES_WRITE)

@@ -16,15 +16,17 @@ def person(row: Person) -> Page:
         title=row.name,
         state=person_state(row),
         facts=[
-            ("signs in as", row.email), ("role", row.role),
+            ("signs in as", row.email),
+            ("role", row.role),
             ("may", ", ".join(sorted(row.scopes)) or "nothing"),
-            ("signed in", at(row.signed_in_at)), ("since", at(row.created_at)),
+            ("signed in", at(row.signed_in_at)),
+            ("since", at(row.created_at)),
         ],
         buttons=buttons(
             (True, roles.PEOPLE_WRITE, "Change role", "person", "primary", row.pk),
             (True, roles.PEOPLE_WRITE, "New password", "password", "plain", row.pk),
         ),
-    )  # fmt: skip
+    )
 
 
 def key(row: ApiKey) -> Page:
@@ -34,15 +36,20 @@ def key(row: ApiKey) -> Page:
         title=f"API row {row.name}",
         state=key_state(row),
         facts=[
-            ("key", row.hint), ("may", ", ".join(row.scopes)), ("mode", row.mode),
-            ("made", at(row.created_at)), ("by", row.created_by), ("ends", at(row.expires_at)),
-            ("last used", at(row.last_used_at)), ("id", row.pk),
+            ("key", row.hint),
+            ("may", ", ".join(row.scopes)),
+            ("mode", row.mode),
+            ("made", at(row.created_at)),
+            ("by", row.created_by),
+            ("ends", at(row.expires_at)),
+            ("last used", at(row.last_used_at)),
+            ("id", row.pk),
         ],
         buttons=buttons(
             (lives, roles.KEYS_WRITE, "Rotate", "rotate", "primary", row.pk),
             (lives, roles.KEYS_WRITE, "Revoke", "revoke", "danger", row.pk),
         ),
-    )  # fmt: skip
+    )
 
 
 def audit(row: AuditEntry) -> Page:
@@ -50,7 +57,10 @@ def audit(row: AuditEntry) -> Page:
     return Page(
         title=f"{row.action} {row.subject}",
         facts=[
-            ("who", row.actor), ("when", at(row.at)), ("before", showing.pairs(row.before)),
-            ("after", showing.pairs(row.after)), ("request", row.request_id or "-"),
+            ("who", row.actor),
+            ("when", at(row.at)),
+            ("before", showing.pairs(row.before)),
+            ("after", showing.pairs(row.after)),
+            ("request", row.request_id or "-"),
         ],
-    )  # fmt: skip
+    )

@@ -22,11 +22,18 @@ def account(row: Account) -> Page:
     rows.sort(key=lambda each: -each[0])
     return Page(
         title=row.name,
-        facts=[("balance (debit positive)", money(int(summed.balance_minor), row.currency)),
-               ("currency", row.currency)],
-        tables=[Table("Latest transfers", ["day", "about", "other side", "debit", "credit"],
-                      [each[1] for each in rows[:ROWS_MAX]])],
-    )  # fmt: skip
+        facts=[
+            ("balance (debit positive)", money(int(summed.balance_minor), row.currency)),
+            ("currency", row.currency),
+        ],
+        tables=[
+            Table(
+                "Latest transfers",
+                ["day", "about", "other side", "debit", "credit"],
+                [each[1] for each in rows[:ROWS_MAX]],
+            )
+        ],
+    )
 
 
 def _transfers(found: QuerySet[Transfer], account: Account) -> list[tuple[int, tuple[Shown, ...]]]:
@@ -52,11 +59,14 @@ def transfer(row: Transfer) -> Page:
             ("amount", money(row.amount_minor, row.currency)),
             ("debit", link_to("account", row.debit_account_id)),
             ("credit", link_to("account", row.credit_account_id)),
-            ("about", link_to("payment", row.subject)
-             if row.subject.startswith("pay_") else row.subject),
-            ("posted on", str(row.posting_date)), ("written", at(row.created_at)),
+            (
+                "about",
+                link_to("payment", row.subject) if row.subject.startswith("pay_") else row.subject,
+            ),
+            ("posted on", str(row.posting_date)),
+            ("written", at(row.created_at)),
         ],
-    )  # fmt: skip
+    )
 
 
 def fact(row: Fact) -> Page:
@@ -73,9 +83,13 @@ def fact(row: Fact) -> Page:
     return Page(
         title=f"{row.kind.capitalize()} {row.reference}",
         state=state(row.status),
-        facts=[*shown, *amounts, ("happened", at(row.occurred_at)),
-               ("received", at(row.received_at))],
-    )  # fmt: skip
+        facts=[
+            *shown,
+            *amounts,
+            ("happened", at(row.occurred_at)),
+            ("received", at(row.received_at)),
+        ],
+    )
 
 
 def event(row: InboxEvent) -> Page:
@@ -85,11 +99,13 @@ def event(row: InboxEvent) -> Page:
         title=row.type,
         state=state("read") if row.processed_at else state("waiting"),
         facts=[
-            ("event", row.event_id), ("at", link_to("provideraccount", row.provider_account_id)),
-            ("received", at(row.received_at)), ("read", at(row.processed_at)),
+            ("event", row.event_id),
+            ("at", link_to("provideraccount", row.provider_account_id)),
+            ("received", at(row.received_at)),
+            ("read", at(row.processed_at)),
             ("body", "kept" if kept else "pruned"),
         ],
-    )  # fmt: skip
+    )
 
 
 def job(row: Job) -> Page:
@@ -100,12 +116,16 @@ def job(row: Job) -> Page:
         state=state(row.state),
         reason=row.last_error,
         facts=[
-            *((words(key), link_to("payment", value) if key == "payment_id" else str(value))
-              for key, value in row.payload.items()),
-            ("tries", str(row.attempts)), ("due", at(row.run_at)), ("enqueued", at(row.created_at)),
+            *(
+                (words(key), link_to("payment", value) if key == "payment_id" else str(value))
+                for key, value in row.payload.items()
+            ),
+            ("tries", str(row.attempts)),
+            ("due", at(row.run_at)),
+            ("enqueued", at(row.created_at)),
         ],
         buttons=buttons((dead, roles.JOBS_WRITE, "Retry", "retry", "primary", row.pk)),
-    )  # fmt: skip
+    )
 
 
 def provider_account(row: ProviderAccount) -> Page:
@@ -114,10 +134,11 @@ def provider_account(row: ProviderAccount) -> Page:
     return Page(
         title=row.name,
         facts=[
-            ("provider", row.provider), ("can", offered or "charge and refund"),
+            ("provider", row.provider),
+            ("can", offered or "charge and refund"),
             ("webhooks at", f"/hooks/{row.name}"),
             *((words(key), str(value)) for key, value in row.config.items()),
             ("secrets", "from the environment or the secrets directory"),
             ("added", at(row.created_at)),
         ],
-    )  # fmt: skip
+    )

@@ -22,11 +22,24 @@ from bursar.reconciliation.models import Reconciliation
 from bursar.webhooks.models import InboxEvent
 
 PAGES: Mapping[type[Model], Callable[[Any], Page]] = {
-    Order: money.order, Payment: money.payment, Refund: money.refund, RefundApproval: money.approval, Review: money.review,
-    Account: books.account, Transfer: books.transfer, Fact: books.fact, InboxEvent: books.event, Job: books.job,
-    Reconciliation: settlement.reconciliation, ProviderAccount: books.provider_account, Person: access.person, ApiKey: access.key, AuditEntry: access.audit,
-    WatchedApi: watched.watched_api, Alert: watched.alert,
-}  # fmt: skip
+    Order: money.order,
+    Payment: money.payment,
+    Refund: money.refund,
+    RefundApproval: money.approval,
+    Review: money.review,
+    Account: books.account,
+    Transfer: books.transfer,
+    Fact: books.fact,
+    InboxEvent: books.event,
+    Job: books.job,
+    Reconciliation: settlement.reconciliation,
+    ProviderAccount: books.provider_account,
+    Person: access.person,
+    ApiKey: access.key,
+    AuditEntry: access.audit,
+    WatchedApi: watched.watched_api,
+    Alert: watched.alert,
+}
 
 
 def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -42,7 +55,10 @@ def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse
         raise Http404
     page = PAGES[model_admin.model](row)
     context = {
-        **model_admin.admin_site.each_context(request), "page": page, "title": page.title,
-        "opts": model_admin.opts, "show_back_button": True,
-    }  # fmt: skip
+        **model_admin.admin_site.each_context(request),
+        "page": page,
+        "title": page.title,
+        "opts": model_admin.opts,
+        "show_back_button": True,
+    }
     return TemplateResponse(request, "bursar/page.html", context)

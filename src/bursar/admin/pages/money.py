@@ -16,16 +16,27 @@ def order(row: Order) -> Page:
     """An order, its lines and payments."""
     payments = list(row.payments.order_by("id")[:ROWS_MAX])
     lines = [
-        (str(line.position), line.description or line.sku, str(line.quantity),
-         _unit_price(line), _discounts(line, row.currency), f"{line.tax_rate} % {line.tax_code}",
-         money(line.gross_minor, row.currency))
+        (
+            str(line.position),
+            line.description or line.sku,
+            str(line.quantity),
+            _unit_price(line),
+            _discounts(line, row.currency),
+            f"{line.tax_rate} % {line.tax_code}",
+            money(line.gross_minor, row.currency),
+        )
         for line in row.lines.order_by("position")[:ROWS_MAX]
-    ]  # fmt: skip
+    ]
     paid = [
-        (link(payment), state(payment.status), money(payment.captured_minor, payment.currency),
-         money(payment.refunded_minor, payment.currency), payment.provider_account_id)
+        (
+            link(payment),
+            state(payment.status),
+            money(payment.captured_minor, payment.currency),
+            money(payment.refunded_minor, payment.currency),
+            payment.provider_account_id,
+        )
         for payment in payments
-    ]  # fmt: skip
+    ]
     return Page(
         title=f"Order {row.reference}",
         state=side(row),
@@ -38,12 +49,15 @@ def order(row: Order) -> Page:
             ("id", row.pk),
         ],
         tables=[
-            Table("Lines", ["#", "what", "units", "price", "discounts", "tax", "gross"],
-                  lines),
-            Table("Payments", ["payment", "state", "collected", "refunded", "at"], paid,
-                  "Nothing has been asked for yet."),
+            Table("Lines", ["#", "what", "units", "price", "discounts", "tax", "gross"], lines),
+            Table(
+                "Payments",
+                ["payment", "state", "collected", "refunded", "at"],
+                paid,
+                "Nothing has been asked for yet.",
+            ),
         ],
-    )  # fmt: skip
+    )
 
 
 def _unit_price(line: OrderLine) -> str:
@@ -79,10 +93,15 @@ def payment(row: Payment) -> Page:
     left = row.captured_minor - row.refunded_minor - row.reserved_minor
     left -= max(0, row.disputed_minor)
     refunds = [
-        (link(refund), refund_state(refund), money(refund.amount_minor, refund.currency),
-         refund.reason or "-", at(refund.created_at))
+        (
+            link(refund),
+            refund_state(refund),
+            money(refund.amount_minor, refund.currency),
+            refund.reason or "-",
+            at(refund.created_at),
+        )
         for refund in row.refunds.select_related("approval").order_by("id")[:ROWS_MAX]
-    ]  # fmt: skip
+    ]
     open_payment = row.status in {PaymentStatus.PENDING, PaymentStatus.DECLINED}
     held = row.authorized_minor > 0
     return Page(
@@ -105,13 +124,25 @@ def payment(row: Payment) -> Page:
             (left > 0, roles.REFUNDS_WRITE, "Refund", "refund", "primary", row.pk),
             (held, roles.PAYMENTS_WRITE, "Capture", "capture", "primary", row.pk),
             (held, roles.PAYMENTS_WRITE, "Release", "cancel", "danger", row.pk),
-            (open_payment and not row.closed, roles.PAYMENTS_WRITE, "Cancel", "cancel",
-             "danger", row.pk),
+            (
+                open_payment and not row.closed,
+                roles.PAYMENTS_WRITE,
+                "Cancel",
+                "cancel",
+                "danger",
+                row.pk,
+            ),
         ),
-        tables=[Table("Refunds", ["refund", "state", "amount", "why", "decided"], refunds,
-                      "Nothing was given back.")],
+        tables=[
+            Table(
+                "Refunds",
+                ["refund", "state", "amount", "why", "decided"],
+                refunds,
+                "Nothing was given back.",
+            )
+        ],
         moments=timeline.moments(row),
-    )  # fmt: skip
+    )
 
 
 def refund(row: Refund) -> Page:
@@ -119,18 +150,27 @@ def refund(row: Refund) -> Page:
     approval = RefundApproval.objects.filter(refund=row).first()
     waits = approval is not None and approval.decided_at is None
     lines = [
-        (line.order_line.description or line.order_line.sku, str(line.quantity),
-         money(line.amount_minor, row.currency))
+        (
+            line.order_line.description or line.order_line.sku,
+            str(line.quantity),
+            money(line.amount_minor, row.currency),
+        )
         for line in row.lines.select_related("order_line").order_by("id")[:ROWS_MAX]
-    ]  # fmt: skip
-    told = [] if approval is None else [
-        ("asked for by", approval.requested_by), ("decided by", approval.decided_by or "-"),
-        ("decided", at(approval.decided_at)),
-    ]  # fmt: skip
+    ]
+    told = (
+        []
+        if approval is None
+        else [
+            ("asked for by", approval.requested_by),
+            ("decided by", approval.decided_by or "-"),
+            ("decided", at(approval.decided_at)),
+        ]
+    )
     return Page(
         title=f"Refund {row.pk}",
         state=refund_state(row),
-        reason="Above the limit: somebody else than who asked for it has to approve." if waits
+        reason="Above the limit: somebody else than who asked for it has to approve."
+        if waits
         else "",
         facts=[
             ("amount", money(row.amount_minor, row.currency)),
@@ -145,7 +185,7 @@ def refund(row: Refund) -> Page:
             (waits, roles.REFUNDS_WRITE, "Reject", "reject", "danger", row.pk),
         ),
         tables=[Table("Lines", ["what", "units", "amount"], lines, "An amount, without lines.")],
-    )  # fmt: skip
+    )
 
 
 def approval(row: RefundApproval) -> Page:
@@ -161,7 +201,8 @@ def review(row: Review) -> Page:
         title=words(row.code).capitalize(),
         state=state("open" if waits else "resolved"),
         reason="Only a person can decide this. Look into it, then write down what was found."
-        if waits else row.resolution,
+        if waits
+        else row.resolution,
         facts=[
             ("about", subject),
             *((words(key), str(value)) for key, value in row.detail.items()),
@@ -170,7 +211,5 @@ def review(row: Review) -> Page:
             ("by", row.resolved_by or "-"),
             ("id", row.pk),
         ],
-        buttons=buttons(
-            (waits, roles.REVIEWS_WRITE, "Resolve", "resolve", "primary", row.pk)
-        ),
-    )  # fmt: skip
+        buttons=buttons((waits, roles.REVIEWS_WRITE, "Resolve", "resolve", "primary", row.pk)),
+    )

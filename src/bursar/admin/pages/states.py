@@ -146,8 +146,9 @@ def with_balances(accounts: QuerySet[Account]) -> QuerySet[Any]:
         sums = Transfer.objects.filter(**{column: OuterRef("pk")}).values(column)
         return Coalesce(
             Subquery(sums.annotate(total=Sum("amount_minor")).values("total")),
-            Value(0), output_field=BigIntegerField(),
-        )  # fmt: skip
+            Value(0),
+            output_field=BigIntegerField(),
+        )
 
     return accounts.annotate(balance_minor=total("debit_account") - total("credit_account"))
 

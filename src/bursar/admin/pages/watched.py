@@ -35,14 +35,21 @@ def watched_api(row: WatchedApi) -> Page:
         state=api_state(row),
         reason=found.reason if found is not None else "",
         facts=[
-            ("name", row.name), ("address", row.url), ("every", age(row.interval_seconds)),
+            ("name", row.name),
+            ("address", row.url),
+            ("every", age(row.interval_seconds)),
             ("asked with", auth if auth == "none" else f"{auth}: {_secret(row.url)}"),
             ("told last", at(found.as_of) if found is not None else "never"),
-            ("entered", at(row.created_at)), ("by", row.created_by), ("changed", at(row.changed_at)),
+            ("entered", at(row.created_at)),
+            ("by", row.created_by),
+            ("changed", at(row.changed_at)),
         ],
         tables=[
-            Table("What it told", ["value", "is", "level"],
-                  _readings(found.readings if found is not None else [])),
+            Table(
+                "What it told",
+                ["value", "is", "level"],
+                _readings(found.readings if found is not None else []),
+            ),
             Table("Its days", ["day", "value", "lowest", "mean", "highest", "read"], _days(key)),
             Table("What people were told", ["when", "was", "became", "why"], _alerts(key)),
         ],
@@ -50,7 +57,7 @@ def watched_api(row: WatchedApi) -> Page:
             (True, roles.SOURCES_WRITE, "Change", "change_watch", "primary", row.pk),
             (True, roles.SOURCES_WRITE, "Remove", "remove_watch", "danger", row.pk),
         ),
-    )  # fmt: skip
+    )
 
 
 def _secret(url: str) -> str:
@@ -76,11 +83,17 @@ def _number(value: Any, unit: str = "") -> str:
 def _days(key: str) -> list[tuple[Shown, ...]]:
     since, day = clock.now() - timedelta(days=14), 86_400
     return [
-        (f"{span.at:%Y-%m-%d}", series, _number(span.low), _number(span.mean), _number(span.high),
-         f"{span.count:,} times")
+        (
+            f"{span.at:%Y-%m-%d}",
+            series,
+            _number(span.low),
+            _number(span.mean),
+            _number(span.high),
+            f"{span.count:,} times",
+        )
         for series in histories.series_of(source_key=key)
         for span in histories.read(source_key=key, series=series, step_seconds=day, since=since)
-    ]  # fmt: skip
+    ]
 
 
 def _alerts(key: str) -> list[tuple[Shown, ...]]:
@@ -100,14 +113,18 @@ def alert(row: Alert) -> Page:
         state=state(row.after),
         reason=row.reason,
         facts=[
-            ("source", source or row.source_key), ("number", str(row.number)),
-            ("it was", state(row.state)), ("raised", at(row.raised_at)),
-            *((channel, _delivery(getattr(row, channel)))
-              for channel in (raising.WEBHOOK, raising.EMAIL)),
+            ("source", source or row.source_key),
+            ("number", str(row.number)),
+            ("it was", state(row.state)),
+            ("raised", at(row.raised_at)),
+            *(
+                (channel, _delivery(getattr(row, channel)))
+                for channel in (raising.WEBHOOK, raising.EMAIL)
+            ),
             ("id", row.pk),
         ],
         tables=[Table("What it told", ["value", "is", "level"], _readings(row.readings))],
-    )  # fmt: skip
+    )
 
 
 def _delivery(told: str) -> Shown:

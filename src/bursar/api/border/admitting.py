@@ -72,10 +72,13 @@ class Border:
                 # A stream lasts as long as its listener likes; how fast it began is what counts.
                 metrics.seen(scope, answering.status, answering.streamed_after or seconds)
                 log.info(
-                    "request", client=(scope.get("client") or ("-",))[0], method=scope["method"],
-                    path=scope["path"], status=answering.status,
+                    "request",
+                    client=(scope.get("client") or ("-",))[0],
+                    method=scope["method"],
+                    path=scope["path"],
+                    status=answering.status,
                     milliseconds=round(seconds * 1000, 1),
-                )  # fmt: skip
+                )
 
     async def _admit(self, scope: Scope, receive: Receive, answering: _Answering) -> None:
         headers = Headers(scope=scope)

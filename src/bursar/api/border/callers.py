@@ -139,8 +139,14 @@ def needs(
     `Idempotency-Key`.
     """
     declared = Needs(scope)
-    told = {400: "bad_json", 401: "unauthenticated", 403: "forbidden", 422: "validation_error",
-            429: "rate_limited", 503: "unavailable"}  # fmt: skip
+    told = {
+        400: "bad_json",
+        401: "unauthenticated",
+        403: "forbidden",
+        422: "validation_error",
+        429: "rate_limited",
+        503: "unavailable",
+    }
     for refusal in refusals:
         told[refusal.status] = ", ".join(filter(None, [told.get(refusal.status), refusal.code]))
     responses: dict[int | str, dict[str, Any]] = {

@@ -135,9 +135,12 @@ async def on_invalid(_: Request, error: Exception) -> Response:
     found = [{"param": _param(one["loc"]), "detail": str(one["msg"])} for one in error.errors()]
     first = found[0]
     body = body_of(
-        status=422, code="validation_error", detail=f"{first['param']}: {first['detail']}",
-        param=first["param"], problems=found[:20],
-    )  # fmt: skip
+        status=422,
+        code="validation_error",
+        detail=f"{first['param']}: {first['detail']}",
+        param=first["param"],
+        problems=found[:20],
+    )
     return Response(body, 422, media_type=MEDIA_TYPE)
 
 

@@ -138,10 +138,15 @@ async def read_history(key: Key, series: Series = None, back: Range = "day") -> 
             source_key=key, series=wanted, step_seconds=step_seconds, since=since
         )
     )
-    body = answers.body_of({
-        "object": "history", "key": key, "series": wanted, "step_seconds": step_seconds,
-        "data": [dataclasses.asdict(span) for span in spans],
-    })  # fmt: skip
+    body = answers.body_of(
+        {
+            "object": "history",
+            "key": key,
+            "series": wanted,
+            "step_seconds": step_seconds,
+            "data": [dataclasses.asdict(span) for span in spans],
+        }
+    )
     return Response(body, media_type="application/json")
 
 

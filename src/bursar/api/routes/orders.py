@@ -42,10 +42,14 @@ UNSETTLED = frozenset({PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStat
 @router.post(
     "",
     **needs(
-        roles.ORDERS_WRITE, shapes.Order, placing.KeyReused, accounts.UnknownAccount, status=201,
+        roles.ORDERS_WRITE,
+        shapes.Order,
+        placing.KeyReused,
+        accounts.UnknownAccount,
+        status=201,
         keyed=True,
     ),
-)  # fmt: skip
+)
 async def place_order(
     request: Request, order: shapes.NewOrder, _: IdempotencyKey = None, __: Prefer = None
 ) -> Response:
@@ -117,9 +121,13 @@ async def list_orders(
         name, _, value = pair.partition(":")
         rows = placing.with_metadata(rows, name, value)
     return await answers.page(
-        rows, rendering.orders, limit=limit, cursor=cursor, prefix=ids.ORDER,
+        rows,
+        rendering.orders,
+        limit=limit,
+        cursor=cursor,
+        prefix=ids.ORDER,
         expand=expanded(expand, "payments"),
-    )  # fmt: skip
+    )
 
 
 @router.get("/{order_id}", **needs(roles.ORDERS_READ, shapes.Order, placing.UnknownOrder))

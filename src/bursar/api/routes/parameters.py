@@ -23,10 +23,12 @@ Id = Annotated[str, Path(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9_.-]+
 IdempotencyKey = Annotated[
     str | None,
     Header(
-        alias="Idempotency-Key", min_length=1, max_length=KEY_LETTERS_MAX,
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=KEY_LETTERS_MAX,
         description="Required. The same request with the same key is one effect and one answer.",
     ),
-]  # fmt: skip
+]
 IfMatch = Annotated[
     str | None,
     Header(alias="If-Match", description="The ETag you read; 412 where it was changed since."),

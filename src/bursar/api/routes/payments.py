@@ -40,10 +40,15 @@ Expand = Annotated[list[Literal["order", "refunds", "attempts"]], Query(max_leng
 @router.post(
     "",
     **needs(
-        roles.ORDERS_WRITE, shapes.Payment, placing.UnknownOrder, placing.CollectedAlready,
-        accounts.UnknownAccount, status=201, keyed=True,
+        roles.ORDERS_WRITE,
+        shapes.Payment,
+        placing.UnknownOrder,
+        placing.CollectedAlready,
+        accounts.UnknownAccount,
+        status=201,
+        keyed=True,
     ),
-)  # fmt: skip
+)
 async def open_payment(
     request: Request, asked: shapes.NewPayment, _: IdempotencyKey = None, __: Prefer = None
 ) -> Response:
@@ -52,9 +57,13 @@ async def open_payment(
 
     def collect() -> Answer:
         placing.collect(
-            order_id=asked.order, payment_id=payment_id, provider_account=asked.provider_account,
-            method=asked.method, capture_method=asked.capture_method, now=now,
-        )  # fmt: skip
+            order_id=asked.order,
+            payment_id=payment_id,
+            provider_account=asked.provider_account,
+            method=asked.method,
+            capture_method=asked.capture_method,
+            now=now,
+        )
         return answers.made(_shown(payment_id), status=201, location=f"/v1/payments/{payment_id}")
 
     answer = await answers.change(request, collect)
@@ -74,9 +83,13 @@ async def list_payments(
     rows = rows if order is None else rows.filter(order_id=order)
     rows = rows if status is None else rows.filter(status=status)
     return await answers.page(
-        rows, rendering.payments, limit=limit, cursor=cursor, prefix=ids.PAYMENT,
+        rows,
+        rendering.payments,
+        limit=limit,
+        cursor=cursor,
+        prefix=ids.PAYMENT,
         expand=expanded(expand, "order", "refunds", "attempts"),
-    )  # fmt: skip
+    )
 
 
 @router.get(
@@ -96,10 +109,15 @@ async def read_payment(
 @router.post(
     "/{payment_id}/capture",
     **needs(
-        roles.PAYMENTS_WRITE, shapes.Payment, statements.UnknownPayment, charging.NotCapturable,
-        charging.NotOffered, status=202, keyed=True,
+        roles.PAYMENTS_WRITE,
+        shapes.Payment,
+        statements.UnknownPayment,
+        charging.NotCapturable,
+        charging.NotOffered,
+        status=202,
+        keyed=True,
     ),
-)  # fmt: skip
+)
 async def capture_payment(
     request: Request,
     payment_id: Id,
@@ -126,10 +144,15 @@ async def capture_payment(
 @router.post(
     "/{payment_id}/cancel",
     **needs(
-        roles.PAYMENTS_WRITE, shapes.Payment, statements.UnknownPayment, charging.NotCancelable,
-        charging.NotOffered, status=202, keyed=True,
+        roles.PAYMENTS_WRITE,
+        shapes.Payment,
+        statements.UnknownPayment,
+        charging.NotCancelable,
+        charging.NotOffered,
+        status=202,
+        keyed=True,
     ),
-)  # fmt: skip
+)
 async def cancel_payment(
     request: Request,
     payment_id: Id,
@@ -151,10 +174,15 @@ async def cancel_payment(
 @router.post(
     "/{payment_id}/refunds",
     **needs(
-        roles.REFUNDS_WRITE, shapes.Refund, statements.UnknownPayment, refunding.RefundTooHigh,
-        order_refunding.TooManyUnits, status=201, keyed=True,
+        roles.REFUNDS_WRITE,
+        shapes.Refund,
+        statements.UnknownPayment,
+        refunding.RefundTooHigh,
+        order_refunding.TooManyUnits,
+        status=201,
+        keyed=True,
     ),
-)  # fmt: skip
+)
 async def refund_payment(
     request: Request,
     payment_id: Id,

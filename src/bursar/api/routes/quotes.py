@@ -20,10 +20,15 @@ router = APIRouter(prefix="/v1/quotes", tags=["quotes"], route_class=StrictRoute
 @router.post(
     "",
     **needs(
-        roles.ORDERS_READ, pricing_shapes.Quote, baskets.EmptyBasket, calculator.NoPrice,
-        taxes.UnknownTax, taxes.BadVatId, discounts.CouponRefused,
+        roles.ORDERS_READ,
+        pricing_shapes.Quote,
+        baskets.EmptyBasket,
+        calculator.NoPrice,
+        taxes.UnknownTax,
+        taxes.BadVatId,
+        discounts.CouponRefused,
     ),
-)  # fmt: skip
+)
 async def quote_basket(basket: pricing_shapes.NewQuote) -> Response:
     """Price a basket as an order would be priced now."""
     now, wanted = clock.now(), basket.basket(basket.payment_method)

@@ -36,9 +36,13 @@ async def list_refunds(
     """List refunds, newest first."""
     rows = Refund.objects.all() if payment is None else Refund.objects.filter(payment_id=payment)
     return await answers.page(
-        rows, rendering.refunds, limit=limit, cursor=cursor, prefix=ids.REFUND,
+        rows,
+        rendering.refunds,
+        limit=limit,
+        cursor=cursor,
+        prefix=ids.REFUND,
         expand=frozenset(expand),
-    )  # fmt: skip
+    )
 
 
 @router.get("/{refund_id}", **needs(roles.REFUNDS_READ, shapes.Refund, UnknownRefund))

@@ -43,9 +43,13 @@ async def list_reviews(
     if resolved is not None:
         rows = rows.filter(resolved_at__isnull=not resolved)
     return await answers.page(
-        rows, rendering.reviews, limit=limit, cursor=cursor, prefix=ids.REVIEW,
+        rows,
+        rendering.reviews,
+        limit=limit,
+        cursor=cursor,
+        prefix=ids.REVIEW,
         expand=frozenset(expand),
-    )  # fmt: skip
+    )
 
 
 @router.get("/{review_id}", **needs(roles.REVIEWS_READ, shapes.Review, reviewing.UnknownReview))
@@ -64,10 +68,13 @@ async def read_review(
 @router.post(
     "/{review_id}/resolve",
     **needs(
-        roles.REVIEWS_WRITE, shapes.Review, reviewing.UnknownReview, reviewing.AlreadyResolved,
+        roles.REVIEWS_WRITE,
+        shapes.Review,
+        reviewing.UnknownReview,
+        reviewing.AlreadyResolved,
         keyed=True,
     ),
-)  # fmt: skip
+)
 async def resolve_review(
     request: Request, review_id: Id, asked: shapes.Resolution, _: IdempotencyKey = None
 ) -> Response:

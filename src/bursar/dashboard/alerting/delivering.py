@@ -43,9 +43,11 @@ async def deliver(lease: Lease) -> Callable[[], None] | None:
         assert current.alert_webhook is not None
         assert current.alert_webhook_secret is not None
         await hooks.send(
-            alert, url=current.alert_webhook.get_secret_value(),
-            secret=Secret(current.alert_webhook_secret.get_secret_value()), now=clock.now(),
-        )  # fmt: skip
+            alert,
+            url=current.alert_webhook.get_secret_value(),
+            secret=Secret(current.alert_webhook_secret.get_secret_value()),
+            now=clock.now(),
+        )
     else:
         assert current.smtp_url is not None
         server = mailing.server_of(current.smtp_url.get_secret_value())

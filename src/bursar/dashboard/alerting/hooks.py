@@ -30,11 +30,17 @@ def body_of(alert: Alert) -> bytes:
         "type": TYPE,
         "timestamp": alert.raised_at.isoformat(),
         "data": {
-            "id": alert.id, "source": alert.source_key, "number": alert.number, "title": alert.title,
-            "before": alert.before, "after": alert.after, "state": alert.state,
-            "reason": alert.reason, "readings": alert.readings,
+            "id": alert.id,
+            "source": alert.source_key,
+            "number": alert.number,
+            "title": alert.title,
+            "before": alert.before,
+            "after": alert.after,
+            "state": alert.state,
+            "reason": alert.reason,
+            "readings": alert.readings,
         },
-    }  # fmt: skip
+    }
     return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
 
 
@@ -48,9 +54,10 @@ async def send(alert: Alert, *, url: str, secret: Secret, now: datetime) -> None
     (key, *_) = standard_webhooks.keys_of(secret)
     # The id is the alert's, so that a receiver knows a repeat.
     headers = {
-        "Content-Type": "application/json", "User-Agent": "bursar",
+        "Content-Type": "application/json",
+        "User-Agent": "bursar",
         **standard_webhooks.headers(key, event_id=alert.id, at=now, body=body),
-    }  # fmt: skip
+    }
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
     try:
         async with (

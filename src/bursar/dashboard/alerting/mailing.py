@@ -45,9 +45,12 @@ def server_of(url: str) -> Server:
     parts = urlsplit(url)
     assert parts.hostname
     return Server(
-        scheme=parts.scheme, host=parts.hostname, port=parts.port or SMTP_PORTS[parts.scheme],
-        username=unquote(parts.username or ""), password=unquote(parts.password or ""),
-    )  # fmt: skip
+        scheme=parts.scheme,
+        host=parts.hostname,
+        port=parts.port or SMTP_PORTS[parts.scheme],
+        username=unquote(parts.username or ""),
+        password=unquote(parts.password or ""),
+    )
 
 
 def message(alert: Alert, *, sender: str, to: Sequence[str]) -> EmailMessage:

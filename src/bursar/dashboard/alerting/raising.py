@@ -51,16 +51,25 @@ def raise_all(changes: Sequence[Change], *, readings: Sequence[object], now: dat
             continue
         numbers[view.key] = numbers.get(view.key, 0) + 1
         Alert.objects.create(
-            id=change.alert_id, source_key=view.key, number=numbers[view.key],
-            title=view.title, before=change.before, after=change.after, state=view.state,
-            reason=view.reason, readings=shown, raised_at=now,
+            id=change.alert_id,
+            source_key=view.key,
+            number=numbers[view.key],
+            title=view.title,
+            before=change.before,
+            after=change.after,
+            state=view.state,
+            reason=view.reason,
+            readings=shown,
+            raised_at=now,
             **{name: WAITING if name in wanted else OFF for name in (WEBHOOK, EMAIL)},
-        )  # fmt: skip
+        )
         for channel in wanted:
             leasing.enqueue(
-                "alert", {"alert": change.alert_id, "channel": channel}, now=now,
+                "alert",
+                {"alert": change.alert_id, "channel": channel},
+                now=now,
                 unique_key=f"alert:{change.alert_id}:{channel}",
-            )  # fmt: skip
+            )
 
 
 def channels() -> list[str]:

@@ -53,10 +53,12 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     def thresholds(self) -> Thresholds:
         """Its thresholds."""
         return Thresholds(
-            warning_above=self.warning_above, warning_below=self.warning_below,
-            critical_above=self.critical_above, critical_below=self.critical_below,
+            warning_above=self.warning_above,
+            warning_below=self.warning_below,
+            critical_above=self.critical_above,
+            critical_below=self.critical_below,
             margin=self.margin,
-        )  # fmt: skip
+        )
 
 
 class Watched(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

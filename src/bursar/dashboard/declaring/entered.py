@@ -65,17 +65,24 @@ def save(*, name: str, told: Mapping[str, Any], active: bool, now: datetime) -> 
     if before is not None and _told(before) == after:
         return before
     auditing.write(
-        action="source.save", subject=name, now=now,
-        before=_told(before) if before is not None else {}, after=after,
-    )  # fmt: skip
+        action="source.save",
+        subject=name,
+        now=now,
+        before=_told(before) if before is not None else {},
+        after=after,
+    )
     values = {
-        "url": api.url, "interval_seconds": api.interval_seconds, "declaration": dict(told),
-        "active": active, "changed_at": now,
-    }  # fmt: skip
+        "url": api.url,
+        "interval_seconds": api.interval_seconds,
+        "declaration": dict(told),
+        "active": active,
+        "changed_at": now,
+    }
     saved, _ = WatchedApi.objects.update_or_create(
-        name=name, defaults=values,
+        name=name,
+        defaults=values,
         create_defaults={**values, "created_at": now, "created_by": auditing.actor()},
-    )  # fmt: skip
+    )
     return saved
 
 

@@ -76,9 +76,13 @@ class Threads:
         thread.start()
 
     def _done(
-        self, key: str, future: asyncio.Future[Any], thread: threading.Thread, value: Any,
+        self,
+        key: str,
+        future: asyncio.Future[Any],
+        thread: threading.Thread,
+        value: Any,
         error: BaseException | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         thread.join()  # it has nothing left to do
         self._threads.discard(thread)
         self._running.pop(key, None)

@@ -37,10 +37,15 @@ class Gathering:
     """
 
     def __init__(
-        self, *, hedging: bool = True, extra_share_max: float = patience.EXTRA_SHARE_MAX,
-        processes: int | None = None, threads_max: int = elsewhere.THREADS_MAX,
-        now: Callable[[], datetime] = clock.now, random: Callable[[], float] = draw,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        hedging: bool = True,
+        extra_share_max: float = patience.EXTRA_SHARE_MAX,
+        processes: int | None = None,
+        threads_max: int = elsewhere.THREADS_MAX,
+        now: Callable[[], datetime] = clock.now,
+        random: Callable[[], float] = draw,
+    ) -> None:
         self._hedging = hedging
         self._memory = Memory(
             now=now, random=random, allowance=patience.Allowance(share=extra_share_max)
@@ -70,9 +75,13 @@ class Gathering:
         if len({source.key for source in sources}) < len(sources):
             raise ValueError("two sources have one key")
         return await Round(
-            sources, memory=self._memory, means=self._means, deadline_seconds=deadline_seconds,
-            on_tile=on_tile, hedging=self._hedging,
-        ).run()  # fmt: skip
+            sources,
+            memory=self._memory,
+            means=self._means,
+            deadline_seconds=deadline_seconds,
+            on_tile=on_tile,
+            hedging=self._hedging,
+        ).run()
 
     @property
     def calls(self) -> tuple[int, int]:

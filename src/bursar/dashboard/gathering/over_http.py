@@ -50,9 +50,10 @@ class Connections:
         session = self._sessions.get(source.allows) or self._open(source.allows)
         try:
             async with session.get(
-                self._urls.get(source.url, source.url), headers=source.headers,
+                self._urls.get(source.url, source.url),
+                headers=source.headers,
                 allow_redirects=False,
-            ) as response:  # fmt: skip
+            ) as response:
                 self._read(source.url, response)
                 if response.status != HTTPStatus.OK:
                     raise self._refused(response)
@@ -78,13 +79,18 @@ class Connections:
     def _open(self, allows: Allows | None) -> aiohttp.ClientSession:
         # How many calls run at once is decided above: waiting here would look like a slow source.
         connector = aiohttp.TCPConnector(
-            limit=0, keepalive_timeout=KEPT_SECONDS, ttl_dns_cache=NAMES_KEPT_SECONDS,
+            limit=0,
+            keepalive_timeout=KEPT_SECONDS,
+            ttl_dns_cache=NAMES_KEPT_SECONDS,
             socket_factory=None if allows is None else _guarded(allows),
-        )  # fmt: skip
+        )
         session = self._sessions[allows] = aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=HEADERS,
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None), auto_decompress=False,
-        )  # fmt: skip
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            headers=HEADERS,
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+            auto_decompress=False,
+        )
         return session
 
     def _refused(self, response: aiohttp.ClientResponse) -> NotAnswered:
@@ -94,9 +100,11 @@ class Connections:
                 f"it redirects ({status}), which is not followed", again=False, well=True
             )
         return NotAnswered(
-            f"it answered {status}", again=status in PASSING, well=status not in PASSING,
+            f"it answered {status}",
+            again=status in PASSING,
+            well=status not in PASSING,
             after_seconds=after_seconds(response.headers.get("Retry-After", ""), self._now()),
-        )  # fmt: skip
+        )
 
     async def close(self) -> None:
         """Close all connections."""

@@ -85,9 +85,15 @@ class Round:
     """Asks *sources* once and is then used up."""
 
     def __init__(
-        self, sources: Sequence[Source], *, memory: Memory, means: Means, deadline_seconds: float,
-        on_tile: OnTile | None, hedging: bool,
-    ) -> None:  # fmt: skip
+        self,
+        sources: Sequence[Source],
+        *,
+        memory: Memory,
+        means: Means,
+        deadline_seconds: float,
+        on_tile: OnTile | None,
+        hedging: bool,
+    ) -> None:
         self._sources = sources
         self._memory, self._means = memory, means
         self._deadline_seconds, self._on_tile, self._hedging = deadline_seconds, on_tile, hedging
@@ -324,9 +330,15 @@ class Round:
             assert asked.as_of is not None
             self._memory.kept[key] = value, asked.as_of
         tile = self._tiles[key] = Tile(
-            key=key, state=state, value=value, as_of=asked.as_of, reason=reason,
-            seconds=self._loop.time() - self._began, attempts=asked.attempts, hedged=asked.hedged,
-        )  # fmt: skip
+            key=key,
+            state=state,
+            value=value,
+            as_of=asked.as_of,
+            reason=reason,
+            seconds=self._loop.time() - self._began,
+            attempts=asked.attempts,
+            hedged=asked.hedged,
+        )
         if self._on_tile is not None:
             try:
                 self._on_tile(tile)

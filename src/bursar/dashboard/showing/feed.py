@@ -45,9 +45,10 @@ async def events(
         try:
             while not ended.is_set():
                 await asyncio.wait(
-                    {ending, following}, timeout=max(0.0, beat_at - clock()),
+                    {ending, following},
+                    timeout=max(0.0, beat_at - clock()),
                     return_when=asyncio.FIRST_COMPLETED,
-                )  # fmt: skip
+                )
                 if clock() >= beat_at:
                     if not await allowed():
                         return

@@ -19,9 +19,12 @@ from bursar.dashboard.board import Reading, State, View
 
 #: Worst first, each with its colour; the word says it too.
 STYLES: Final[dict[State, str]] = {
-    "failed": "bold white on red", "critical": "bold red", "stale": "magenta",
-    "warning": "yellow", "ok": "green",
-}  # fmt: skip
+    "failed": "bold white on red",
+    "critical": "bold red",
+    "stale": "magenta",
+    "warning": "yellow",
+    "ok": "green",
+}
 _ORDER: Final = list(STYLES)
 #: Lines that are none of the table's: its title, head and foot.
 _LINES_BESIDE: Final = 7
@@ -61,8 +64,11 @@ def board(views: Sequence[View], *, now: datetime, rows_max: int | None = None) 
     """The board as a table of at most *rows_max* rows; what is left out is counted."""
     counts = Counter(view.state for view in views)
     told = ", ".join(f"{counts[state]} {state}" for state in STYLES if counts[state])
-    table = Table(title=Text(f"Dashboard: {told or 'nothing is watched yet'}", style="bold"),
-                  box=box.SIMPLE_HEAD, title_justify="left")  # fmt: skip
+    table = Table(
+        title=Text(f"Dashboard: {told or 'nothing is watched yet'}", style="bold"),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
     for column in ("state", "group", "source", "reading", "lately", "as of", "why"):
         right = column in {"reading", "as of"}
         table.add_column(

@@ -63,8 +63,11 @@ def retry() -> bytes:
 
 def _object(views: Iterable[View], *, version: int, now: datetime, more: bytes) -> bytes:
     return b'{"object":"dashboard","position":"%s","at":%s,"data":[%s]%s}' % (
-        position(version).encode(), _moment(now), b",".join(map(_view, views)), more,
-    )  # fmt: skip
+        position(version).encode(),
+        _moment(now),
+        b",".join(map(_view, views)),
+        more,
+    )
 
 
 def _moment(moment: datetime) -> bytes:

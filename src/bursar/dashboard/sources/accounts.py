@@ -67,10 +67,17 @@ def watches(
 def _watch(key: str, title: str, told: Account, source: Source) -> Watch:
     limits = {name: each.thresholds for name, each in told.readings.items()}
     return Watch(
-        key=key, title=title, group=told.group or GROUP, kind="account", source=source,
-        interval_seconds=told.interval_seconds, silence_seconds=told.silence_seconds,
-        stale_level=told.stale_level, patience=told.patience, limits={**LIMITS, **limits},
-    )  # fmt: skip
+        key=key,
+        title=title,
+        group=told.group or GROUP,
+        kind="account",
+        source=source,
+        interval_seconds=told.interval_seconds,
+        silence_seconds=told.silence_seconds,
+        stale_level=told.stale_level,
+        patience=told.patience,
+        limits={**LIMITS, **limits},
+    )
 
 
 def _api(key: str, name: str) -> Source | None:

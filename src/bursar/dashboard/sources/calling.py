@@ -34,11 +34,17 @@ def watch(*, name: str, api: Api, entered: bool) -> Watch:
     """
     key = f"api:{name}"
     return Watch(
-        key=key, title=api.title or name, group=api.group or "APIs", kind="api",
-        source=_source(key, api, entered=entered), interval_seconds=api.interval_seconds,
-        silence_seconds=api.silence_seconds, stale_level=api.stale_level, patience=api.patience,
+        key=key,
+        title=api.title or name,
+        group=api.group or "APIs",
+        kind="api",
+        source=_source(key, api, entered=entered),
+        interval_seconds=api.interval_seconds,
+        silence_seconds=api.silence_seconds,
+        stale_level=api.stale_level,
+        patience=api.patience,
         limits={value.name: value.thresholds for value in api.values},
-    )  # fmt: skip
+    )
 
 
 def _source(key: str, api: Api, *, entered: bool) -> Source:
@@ -50,11 +56,14 @@ def _source(key: str, api: Api, *, entered: bool) -> Source:
             return unable(key, f"the secret {variable} is {'no header' if secret else 'not set'}")
         headers |= _authorization(api, secret)
     return HttpSource(
-        key=key, url=api.url, read=functools.partial(read, api.values), headers=headers,
+        key=key,
+        url=api.url,
+        read=functools.partial(read, api.values),
+        headers=headers,
         timeout_seconds=api.timeout_seconds,
         attempt_seconds=api.timeout_seconds if api.timeout_seconds < 4 else api.timeout_seconds / 2,
         allows=addresses.is_public if entered else None,
-    )  # fmt: skip
+    )
 
 
 def secret_of_host(url: str) -> str:
@@ -126,6 +135,8 @@ def _text(found: str) -> str | None:
     """A text that can be shown: a number written as text is one; a card number is not shown."""
     if logs.looks_like_card_number(found):
         return logs.CARD_MASK
-    printable = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
-                        for letter in found[:TEXT_LETTERS_MAX])  # fmt: skip
+    printable = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for letter in found[:TEXT_LETTERS_MAX]
+    )
     return printable or None

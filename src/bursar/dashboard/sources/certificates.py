@@ -26,23 +26,30 @@ def watch(*, name: str, certificate: Certificate, now: Callable[[], datetime] = 
     key = f"certificate:{name}"
     seconds = certificate.timeout_seconds
     return Watch(
-        key=key, title=certificate.title or certificate.host[:120],
-        group=certificate.group or "Certificates", kind="certificate",
+        key=key,
+        title=certificate.title or certificate.host[:120],
+        group=certificate.group or "Certificates",
+        kind="certificate",
         source=CoroutineSource(
-            key=key, function=functools.partial(look, certificate, now=now),
-            timeout_seconds=seconds, attempt_seconds=seconds, attempts_max=2,
+            key=key,
+            function=functools.partial(look, certificate, now=now),
+            timeout_seconds=seconds,
+            attempt_seconds=seconds,
+            attempts_max=2,
             host=f"{certificate.host}:{certificate.port}",
         ),
         interval_seconds=certificate.interval_seconds,
-        silence_seconds=certificate.silence_seconds, stale_level=certificate.stale_level,
+        silence_seconds=certificate.silence_seconds,
+        stale_level=certificate.stale_level,
         patience=certificate.patience,
         limits={
             DAYS_LEFT: Thresholds(
-                warning_below=certificate.warning_days, critical_below=certificate.critical_days,
+                warning_below=certificate.warning_days,
+                critical_below=certificate.critical_days,
                 margin=0.0,
             )
         },
-    )  # fmt: skip
+    )
 
 
 async def look(certificate: Certificate, *, now: Callable[[], datetime]) -> Answer:

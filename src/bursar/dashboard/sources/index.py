@@ -27,8 +27,10 @@ def found(file: File, *, reading: Reading) -> dict[str, Watch]:
         told = file.account(name)
         if told.watch:
             watches += accounts.watches(name=name, told=told, reading=reading)
-    apis = {**{n: (a, True) for n, a in entered.active().items()},
-            **{n: (a, False) for n, a in file.apis.items()}}  # fmt: skip
+    apis = {
+        **{n: (a, True) for n, a in entered.active().items()},
+        **{n: (a, False) for n, a in file.apis.items()},
+    }
     watches += [calling.watch(name=n, api=a, entered=own) for n, (a, own) in apis.items()]
     watches += [certificates.watch(name=n, certificate=c) for n, c in file.certificates.items()]
     return {watch.key: watch for watch in watches}

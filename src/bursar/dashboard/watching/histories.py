@@ -103,11 +103,19 @@ def series_of(*, source_key: str) -> list[str]:
 def read(*, source_key: str, series: str, step_seconds: int, since: datetime) -> list[Span]:
     """The spans of a series, oldest first; as many as are kept at most."""
     rows = HistoryBucket.objects.filter(
-        source_key=source_key, series=series, step_seconds=step_seconds,
+        source_key=source_key,
+        series=series,
+        step_seconds=step_seconds,
         at__gte=beginning(since, step_seconds),
-    ).order_by("at")  # fmt: skip
+    ).order_by("at")
     return [
-        Span(at=row.at, count=row.count, low=row.low, high=row.high, mean=row.total / row.count,
-             last=row.last)
+        Span(
+            at=row.at,
+            count=row.count,
+            low=row.low,
+            high=row.high,
+            mean=row.total / row.count,
+            last=row.last,
+        )
         for row in rows[:ROWS_MAX_A_SERIES]
-    ]  # fmt: skip
+    ]

@@ -12,9 +12,21 @@ from bursar.dashboard.models import SourceState
 from bursar.dashboard.watching.observing import Known, from_json, to_json
 
 _WRITTEN = (
-    "title", "board_group", "kind", "state", "told", "standing", "readings", "as_of", "since",
-    "reason", "seconds", "interval_seconds", "spark", "seq",
-)  # fmt: skip
+    "title",
+    "board_group",
+    "kind",
+    "state",
+    "told",
+    "standing",
+    "readings",
+    "as_of",
+    "since",
+    "reason",
+    "seconds",
+    "interval_seconds",
+    "spark",
+    "seq",
+)
 
 
 def save(known: Iterable[Known], *, first: int) -> None:
@@ -51,12 +63,23 @@ def keys() -> set[str]:
 def _row(known: Known, seq: int) -> SourceState:
     view, standing = known.view, known.standing
     return SourceState(
-        key=view.key, title=view.title, board_group=view.group, kind=view.kind, state=view.state,
-        told=standing.told, standing={"candidate": standing.candidate, "count": standing.count},
-        readings=to_json(view.readings), as_of=view.as_of, since=view.since,
-        first_at=known.first_at, reason=view.reason, seconds=view.seconds,
-        interval_seconds=view.interval_seconds, spark=list(view.spark), seq=seq,
-    )  # fmt: skip
+        key=view.key,
+        title=view.title,
+        board_group=view.group,
+        kind=view.kind,
+        state=view.state,
+        told=standing.told,
+        standing={"candidate": standing.candidate, "count": standing.count},
+        readings=to_json(view.readings),
+        as_of=view.as_of,
+        since=view.since,
+        first_at=known.first_at,
+        reason=view.reason,
+        seconds=view.seconds,
+        interval_seconds=view.interval_seconds,
+        spark=list(view.spark),
+        seq=seq,
+    )
 
 
 def _known(row: SourceState) -> Known:
@@ -64,14 +87,22 @@ def _known(row: SourceState) -> Known:
     kind, state, told = cast("Kind", row.kind), cast("State", row.state), cast("Level", row.told)
     return Known(
         view=View(
-            key=row.key, title=row.title, group=row.board_group, kind=kind, state=state,
-            readings=from_json(row.readings), as_of=row.as_of, since=row.since, reason=row.reason,
-            seconds=row.seconds, interval_seconds=row.interval_seconds,
+            key=row.key,
+            title=row.title,
+            group=row.board_group,
+            kind=kind,
+            state=state,
+            readings=from_json(row.readings),
+            as_of=row.as_of,
+            since=row.since,
+            reason=row.reason,
+            seconds=row.seconds,
+            interval_seconds=row.interval_seconds,
             spark=tuple(float(value) for value in row.spark),
         ),
         standing=Standing(told=told, **_standing(row.standing)),
         first_at=row.first_at,
-    )  # fmt: skip
+    )
 
 
 def _standing(kept: Mapping[str, Any]) -> dict[str, Any]:

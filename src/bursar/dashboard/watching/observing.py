@@ -56,18 +56,25 @@ def observe(watch: Watch, tile: Tile[Answer], known: Known | None, *, now: datet
     state = _state(readings, answered=answered, as_of=as_of)
     numbers = _numbers(readings, tile.seconds) if answered else {}
     view = View(
-        key=watch.key, title=watch.title, group=watch.group, kind=watch.kind, state=state,
-        readings=readings, as_of=as_of,
+        key=watch.key,
+        title=watch.title,
+        group=watch.group,
+        kind=watch.kind,
+        state=state,
+        readings=readings,
+        as_of=as_of,
         since=known.view.since if known is not None and known.view.state == state else now,
         reason="" if answered else _printable(tile.reason) or "no answer",
-        seconds=tile.seconds, interval_seconds=watch.interval_seconds,
+        seconds=tile.seconds,
+        interval_seconds=watch.interval_seconds,
         spark=_spark(known, readings, numbers),
-    )  # fmt: skip
+    )
     after = _judged(watch, view, standing, as_of or first_at, answered=answered, now=now)
     return Observed(
-        known=Known(view=view, standing=after, first_at=first_at), numbers=numbers,
+        known=Known(view=view, standing=after, first_at=first_at),
+        numbers=numbers,
         alert=(standing.told, after.told) if after.told != standing.told else None,
-    )  # fmt: skip
+    )
 
 
 def _printable(reason: str) -> str:
@@ -77,9 +84,14 @@ def _printable(reason: str) -> str:
 
 
 def _judged(
-    watch: Watch, view: View, standing: Standing, good_at: datetime, *, answered: bool,
+    watch: Watch,
+    view: View,
+    standing: Standing,
+    good_at: datetime,
+    *,
+    answered: bool,
     now: datetime,
-) -> Standing:  # fmt: skip
+) -> Standing:
     if answered:
         level = judging.worst(reading.level for reading in view.readings)
         return judging.step(standing, level, watch.patience)

@@ -57,11 +57,16 @@ class Watcher:
     """
 
     def __init__(
-        self, *, file: File, board: Board, gathering: Gathering, alone: bool,
+        self,
+        *,
+        file: File,
+        board: Board,
+        gathering: Gathering,
+        alone: bool,
         now: Callable[[], datetime] = clock.now,
         monotonic: Callable[[], float] = clock.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.leads = False
         self._file, self._board, self._gathering = file, board, gathering
         self._by_force = alone
@@ -172,8 +177,15 @@ class Watcher:
     def step_down(self) -> None:
         """Follow from now on: another process watches, and what this one knows is not the truth."""
         self.leads = False
-        for what in (self._unwritten, self._points, self._changes, self._gone, self._known,
-                     self._watches, self._due):  # fmt: skip
+        for what in (
+            self._unwritten,
+            self._points,
+            self._changes,
+            self._gone,
+            self._known,
+            self._watches,
+            self._due,
+        ):
             what.clear()
         self._seq = 0  # the board is brought in line with what the new one wrote
 
@@ -252,8 +264,11 @@ class Watcher:
         states = {key: self._unwritten[key] for key in keys}
         points = {key: list(self._points.get(key, ())) for key in keys}
         # Each with its state; those of sources that are gone have none.
-        changes = [c for c in self._changes.values()
-                   if c.view.key in states or c.view.key not in self._unwritten]  # fmt: skip
+        changes = [
+            c
+            for c in self._changes.values()
+            if c.view.key in states or c.view.key not in self._unwritten
+        ]
         gone, now = set(self._gone), self._now()
         shown = [observing.to_json(change.view.readings) for change in changes]
 

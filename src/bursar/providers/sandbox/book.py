@@ -161,8 +161,10 @@ class Book:
         """
         rows = self.shelf.all(
             "SELECT position, event_id, body FROM delivery WHERE position > ?"
-            " ORDER BY position LIMIT ?", after, limit,
-        )  # fmt: skip
+            " ORDER BY position LIMIT ?",
+            after,
+            limit,
+        )
         return delivering.deliver(
             rows,
             key=key,
@@ -184,8 +186,10 @@ class Book:
             result = carry_out()
             self.shelf.run(
                 "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)",
-                key, asked, wire.result_out(result),
-            )  # fmt: skip
+                key,
+                asked,
+                wire.result_out(result),
+            )
             return result
 
     def answer(self, key: str) -> Result | None:
@@ -229,9 +233,10 @@ class Book:
         return int(
             self.shelf.one(
                 "SELECT COALESCE(SUM(amount_minor), 0) FROM object WHERE parent_reference = ?"
-                " AND kind = 'refund' AND status IN ('pending', 'succeeded')", paid.reference,
+                " AND kind = 'refund' AND status IN ('pending', 'succeeded')",
+                paid.reference,
             )
-        )  # fmt: skip
+        )
 
     def move_clock(self, seconds: float) -> datetime:
         """Set the sandbox's clock forward for good, and return its time."""

@@ -34,8 +34,12 @@ def later(book: Book, item: Item, action: str, after: timedelta, step: int = 0) 
     """Plan that *action* happens to *item* when *after* has passed."""
     book.shelf.run(
         "INSERT INTO due (at, action, kind, reference, step) VALUES (?, ?, ?, ?, ?)",
-        _text(book.now() + after), action, item.kind, item.reference, step,
-    )  # fmt: skip
+        _text(book.now() + after),
+        action,
+        item.kind,
+        item.reference,
+        step,
+    )
 
 
 def authorize(book: Book, item: Item, *, new: bool = False) -> None:

@@ -220,8 +220,9 @@ class Shelf:
         """Objects with a position above *after*, in order."""
         rows = self.all(
             f"SELECT position, {_NAMES} FROM object WHERE position > ? ORDER BY position LIMIT ?",  # noqa: S608
-            after, limit,
-        )  # fmt: skip
+            after,
+            limit,
+        )
         return [(row[0], Item(**dict(zip(_COLUMNS, row[1:], strict=True)))) for row in rows]
 
     def close(self) -> None:

@@ -12,9 +12,20 @@ from bursar.money import Money
 from bursar.providers.base import ChargeRequest, Kind, Outcome, RefundRequest, Result, Snapshot
 
 _PLAIN = (
-    "reference", "status", "captured_minor", "refunded_minor", "withdrawn_minor",
-    "reinstated_minor", "rate", "key", "parent_reference", "code", "soft", "version", "round",
-)  # fmt: skip
+    "reference",
+    "status",
+    "captured_minor",
+    "refunded_minor",
+    "withdrawn_minor",
+    "reinstated_minor",
+    "rate",
+    "key",
+    "parent_reference",
+    "code",
+    "soft",
+    "version",
+    "round",
+)
 
 
 def money_out(money: Money) -> dict[str, Any]:

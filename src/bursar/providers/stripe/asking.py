@@ -49,6 +49,9 @@ class StripeApi(over_http.JsonOverHttp):
                 yield one
             if not page.has_more or not page.data:
                 return
-            on = {"page": body["next_page"]} if body.get("next_page") else {
-                "starting_after": page.data[-1]["id"]}  # fmt: skip
+            on = (
+                {"page": body["next_page"]}
+                if body.get("next_page")
+                else {"starting_after": page.data[-1]["id"]}
+            )
             asked.update(on)

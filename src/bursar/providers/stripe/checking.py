@@ -14,13 +14,26 @@ from bursar.providers.stripe import asking, units, wire
 
 #: The events without which the books would learn of something only by the settlement report.
 EVENTS = (
-    "payment_intent.succeeded", "payment_intent.payment_failed", "payment_intent.processing",
-    "payment_intent.canceled", "payment_intent.amount_capturable_updated", "refund.created",
-    "refund.updated", "refund.failed", "charge.dispute.created", "charge.dispute.updated",
-    "charge.dispute.closed", "charge.dispute.funds_withdrawn", "charge.dispute.funds_reinstated",
-    "payout.created", "payout.updated", "payout.paid", "payout.failed", "payout.canceled",
+    "payment_intent.succeeded",
+    "payment_intent.payment_failed",
+    "payment_intent.processing",
+    "payment_intent.canceled",
+    "payment_intent.amount_capturable_updated",
+    "refund.created",
+    "refund.updated",
+    "refund.failed",
+    "charge.dispute.created",
+    "charge.dispute.updated",
+    "charge.dispute.closed",
+    "charge.dispute.funds_withdrawn",
+    "charge.dispute.funds_reinstated",
+    "payout.created",
+    "payout.updated",
+    "payout.paid",
+    "payout.failed",
+    "payout.canceled",
     "checkout.session.expired",
-)  # fmt: skip
+)
 #: A clock that is further off than this has signatures refused sooner or later.
 CLOCK_SECONDS_MAX = 60.0
 
@@ -45,23 +58,27 @@ class StripeSetup(asking.StripeApi):
             return
         yield SetupFinding(subject="connection", good=True, told=f"account {account.id} answers")
         yield SetupFinding(
-            subject="charges", good=account.charges_enabled or test,
+            subject="charges",
+            good=account.charges_enabled or test,
             told="enabled" if account.charges_enabled else "not enabled: finish onboarding",
-        )  # fmt: skip
+        )
         yield SetupFinding(
-            subject="payouts", good=account.payouts_enabled or test,
+            subject="payouts",
+            good=account.payouts_enabled or test,
             told="enabled" if account.payouts_enabled else "not enabled: add a bank account",
-        )  # fmt: skip
+        )
         yield _currency(account.default_currency)
         yield SetupFinding(
-            subject="return_url", good=bool(config.return_url),
+            subject="return_url",
+            good=bool(config.return_url),
             told=config.return_url or "not set: no 3-D Secure redirect and no Checkout",
-        )  # fmt: skip
+        )
         has_secret = bool(config.webhook_secret.reveal())
         yield SetupFinding(
-            subject="webhook secret", good=has_secret,
+            subject="webhook secret",
+            good=has_secret,
             told="set" if has_secret else "not set: no delivery will be believed",
-        )  # fmt: skip
+        )
         async for finding in self._check_hooks(hook_url):
             yield finding
         yield _clock(answer.date)
@@ -85,9 +102,10 @@ class StripeSetup(asking.StripeApi):
         every = "*" in endpoint.enabled_events
         lacking = [one for one in self.events if not every and one not in endpoint.enabled_events]
         yield SetupFinding(
-            subject="webhook events", good=not lacking,
+            subject="webhook events",
+            good=not lacking,
             told=f"lacks {', '.join(lacking)}" if lacking else "all that the books need",
-        )  # fmt: skip
+        )
 
 
 def _clock(date: str) -> SetupFinding:

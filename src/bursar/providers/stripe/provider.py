@@ -18,8 +18,12 @@ from bursar.providers.stripe import checking, objects, settling, signing, units,
 #: The method that sends the buyer to a page of Stripe's (Checkout) for all they need to enter.
 CHECKOUT = "checkout"
 _MOVE = ["latest_charge.balance_transaction"]
-_PATHS = {Kind.CHARGE: "payment_intents", Kind.REFUND: "refunds", Kind.DISPUTE: "disputes",
-          Kind.PAYOUT: "payouts"}  # fmt: skip
+_PATHS = {
+    Kind.CHARGE: "payment_intents",
+    Kind.REFUND: "refunds",
+    Kind.DISPUTE: "disputes",
+    Kind.PAYOUT: "payouts",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,10 +79,13 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
     def conformance(self) -> Conformance:
         """Stripe's own test methods (docs.stripe.com/testing)."""
         return Conformance(
-            approved="pm_card_visa", declined="pm_card_chargeDeclined",
-            disputed="pm_card_createDispute", several_captures=self.config.multicapture,
-            currencies=("JPY", "EUR", "ISK", "UGX"), delivery=_sample_delivery,
-        )  # fmt: skip
+            approved="pm_card_visa",
+            declined="pm_card_chargeDeclined",
+            disputed="pm_card_createDispute",
+            several_captures=self.config.multicapture,
+            currencies=("JPY", "EUR", "ISK", "UGX"),
+            delivery=_sample_delivery,
+        )
 
     @property
     def mode(self) -> str:
@@ -94,13 +101,18 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
         back = self.config.return_url
         automatic = {"enabled": True, "allow_redirects": "always" if back else "never"}
         form = {
-            **self._amount(request), "confirm": True, "customer": customer,
-            "payment_method": method, "payment_method_types": types, "return_url": back,
+            **self._amount(request),
+            "confirm": True,
+            "customer": customer,
+            "payment_method": method,
+            "payment_method_types": types,
+            "return_url": back,
             "automatic_payment_methods": {} if types else automatic,
-            "payment_method_options": self._options(request), "expand": _MOVE,
+            "payment_method_options": self._options(request),
+            "expand": _MOVE,
             "capture_method": "automatic" if request.capture else "manual",
             "metadata": {**request.metadata, objects.KEY: request.key},
-        }  # fmt: skip
+        }
         return await self._ask("/v1/payment_intents", request.key, form)
 
     async def _open_page(self, request: base.ChargeRequest) -> Result:
@@ -108,11 +120,17 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
             raise units.NotChargeable("Checkout needs the account's return_url")
         metadata = {**request.metadata, objects.KEY: request.key}
         amount = self._amount(request)
-        price = {"currency": amount["currency"], "unit_amount": amount["amount"],
-                 "product_data": {"name": request.metadata.get("order") or request.key}}  # fmt: skip
+        price = {
+            "currency": amount["currency"],
+            "unit_amount": amount["amount"],
+            "product_data": {"name": request.metadata.get("order") or request.key},
+        }
         form = {
-            "mode": "payment", "client_reference_id": request.key, "metadata": metadata,
-            "success_url": self.config.return_url, "cancel_url": self.config.return_url,
+            "mode": "payment",
+            "client_reference_id": request.key,
+            "metadata": metadata,
+            "success_url": self.config.return_url,
+            "cancel_url": self.config.return_url,
             "payment_method_types": self.config.payment_method_types.split(),
             "line_items": [{"price_data": price, "quantity": 1}],
             "payment_method_options": self._options(request),
@@ -120,7 +138,7 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
                 "metadata": {**metadata, objects.HOSTED: "yes"},
                 "capture_method": "automatic" if request.capture else "manual",
             },
-        }  # fmt: skip
+        }
         return await self._ask("/v1/checkout/sessions", request.key, form)
 
     async def capture(self, request: base.CaptureRequest, /) -> Result:
@@ -140,10 +158,11 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
         """Refund the intent's charge."""
         kind = "charge" if request.reference.startswith("ch_") else "payment_intent"
         form = {
-            kind: request.reference, "amount": units.units_of(request.amount),
+            kind: request.reference,
+            "amount": units.units_of(request.amount),
             "metadata": {**request.metadata, objects.KEY: request.key},
             "expand": ["balance_transaction"],
-        }  # fmt: skip
+        }
         return await self._ask("/v1/refunds", request.key, form)
 
     async def submit_evidence(self, request: base.EvidenceRequest, /) -> Result:
@@ -161,8 +180,11 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
                 query = f"metadata['{objects.KEY}']:'{request.key}'"
                 pages = self.pages("/v1/payment_intents/search", query=query, expand=_MOVE[0])
             else:
-                pages = self.pages("/v1/refunds", payment_intent=request.parent_reference,
-                                   expand="balance_transaction")  # fmt: skip
+                pages = self.pages(
+                    "/v1/refunds",
+                    payment_intent=request.parent_reference,
+                    expand="balance_transaction",
+                )
             async for one in pages:
                 if (one.get("metadata") or {}).get(objects.KEY) == request.key:
                     return self._told(one)
@@ -204,8 +226,10 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
     # --- what they share --------------------------------------------------------------------------
 
     def _amount(self, request: base.ChargeRequest) -> dict[str, Any]:
-        return {"amount": units.units_of(request.amount),
-                "currency": request.amount.currency.lower()}  # fmt: skip
+        return {
+            "amount": units.units_of(request.amount),
+            "currency": request.amount.currency.lower(),
+        }
 
     def _options(self, request: base.ChargeRequest) -> dict[str, Any]:
         several = self.config.multicapture and not request.capture
@@ -222,9 +246,12 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
         if problem.payment_intent is not None:
             made = objects.intent(problem.payment_intent)
             return Result(
-                outcome=Outcome.DECLINED, reference=made.reference, snapshots=(made,),
-                code=objects.reason_of(problem), soft=made.soft,
-            )  # fmt: skip
+                outcome=Outcome.DECLINED,
+                reference=made.reference,
+                snapshots=(made,),
+                code=objects.reason_of(problem),
+                soft=made.soft,
+            )
         return results.refused(402, code=objects.reason_of(problem))
 
     def _told(self, body: Any) -> Result:

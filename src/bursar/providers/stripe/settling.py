@@ -20,13 +20,19 @@ from bursar.providers.stripe import asking, units, wire
 
 #: `reporting_category` in our words (docs.stripe.com/reports/reporting-categories).
 CATEGORIES = {
-    "charge": Category.CHARGE, "charge_failure": Category.REFUND_FAILURE,
-    "refund": Category.REFUND, "partial_capture_reversal": Category.REFUND,
-    "refund_failure": Category.REFUND_FAILURE, "dispute": Category.DISPUTE,
-    "dispute_reversal": Category.DISPUTE_REVERSAL, "fee": Category.FEE, "tax": Category.FEE,
-    "network_cost": Category.FEE, "payout": Category.PAYOUT,
+    "charge": Category.CHARGE,
+    "charge_failure": Category.REFUND_FAILURE,
+    "refund": Category.REFUND,
+    "partial_capture_reversal": Category.REFUND,
+    "refund_failure": Category.REFUND_FAILURE,
+    "dispute": Category.DISPUTE,
+    "dispute_reversal": Category.DISPUTE_REVERSAL,
+    "fee": Category.FEE,
+    "tax": Category.FEE,
+    "network_cost": Category.FEE,
+    "payout": Category.PAYOUT,
     "payout_reversal": Category.PAYOUT_REVERSAL,
-}  # fmt: skip
+}
 
 
 class StripeSettlements(asking.StripeApi):
@@ -35,9 +41,15 @@ class StripeSettlements(asking.StripeApi):
     __slots__ = ()
 
     settlement_columns: ClassVar[tuple[str, ...]] = (
-        "balance_transaction_id", "currency", "gross", "fee", "net", "reporting_category",
-        "source_id", "payment_intent_id",
-    )  # fmt: skip
+        "balance_transaction_id",
+        "currency",
+        "gross",
+        "fee",
+        "net",
+        "reporting_category",
+        "source_id",
+        "payment_intent_id",
+    )
 
     def settlement_line(self, row: Mapping[str, str], /) -> SettlementLine:
         """
