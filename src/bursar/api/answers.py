@@ -22,8 +22,8 @@ from bursar import clock, errors, groupcommit, ids
 from bursar.access import idempotency
 from bursar.access.idempotency import Answer
 from bursar.api.border import problems
-from bursar.api.reading import readers
 from bursar.api.rendering import Json, Render
+from bursar.db_reader import readers
 from bursar.decorators import current_principal
 
 LIMIT_DEFAULT, LIMIT_MAX = 20, 100

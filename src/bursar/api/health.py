@@ -11,7 +11,7 @@ from bursar import errors, guards, logs, sql
 from bursar.access import roles
 from bursar.api import metrics
 from bursar.api.border.callers import Needs
-from bursar.api.reading import readers
+from bursar.db_reader import readers
 
 router = APIRouter(include_in_schema=False)
 

@@ -17,9 +17,9 @@ from fastapi import FastAPI
 
 from bursar import errors, jobs, logs, settings
 from bursar.api import app, metrics
-from bursar.api.reading import readers
 from bursar.dashboard.declaring import files
 from bursar.dashboard.watching import watcher
+from bursar.db_reader import readers
 from bursar.payments import accounts
 from bursar.queue import leasing
 from bursar.queue.worker import Worker

@@ -9,11 +9,12 @@ import pytest
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
-from bursar import clock, ids
+from bursar import clock, db_reader, ids
 from bursar.access import keys, roles
-from bursar.api import app, reading
+from bursar.api import app
 from bursar.api.border import callers
 from bursar.api.dashboard.streaming import Streams
+from bursar.db_reader import DatabaseThreadPool
 from tests.conftest import Database
 from tests.shop import commit
 
@@ -37,8 +38,8 @@ def api(
     database: Database, served: FastAPI, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TestClient]:
     """A client without a key; an error of the server is answered, not raised."""
-    readers = reading.Readers()
-    monkeypatch.setattr(reading.readers, "run", readers.run)
+    readers = DatabaseThreadPool(threads=4, name="read")
+    monkeypatch.setattr(db_reader.readers, "run", readers.run)
     monkeypatch.setattr(callers, "_limiter", callers.new_limiter())
     callers.forget()
     with TestClient(served, base_url="http://localhost", raise_server_exceptions=False) as client:

@@ -17,7 +17,7 @@ from starlette.types import Scope
 from bursar import clock, errors, groupcommit, settings
 from bursar.access import keys
 from bursar.api.border import problems
-from bursar.api.reading import readers
+from bursar.db_reader import readers
 from bursar.decorators import (
     Principal,
     Unauthenticated,

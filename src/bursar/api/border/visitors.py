@@ -12,7 +12,7 @@ from starlette.types import Scope
 from bursar import settings
 from bursar.access import people
 from bursar.api.border import callers
-from bursar.api.reading import readers
+from bursar.db_reader import readers
 from bursar.decorators import Principal, cache
 
 #: The page and, below the second, what it asks for; nothing there changes anything.

@@ -19,12 +19,12 @@ from bursar.api.border import visitors
 from bursar.api.border.callers import Needs, needs
 from bursar.api.dashboard import shapes
 from bursar.api.dashboard.streaming import EventStream, Streams, TooManyStreams
-from bursar.api.reading import readers
 from bursar.api.routes.parameters import StrictRoute
 from bursar.dashboard import board
 from bursar.dashboard.declaring.entered import UnknownSource
 from bursar.dashboard.showing import feed, pages, wire
 from bursar.dashboard.watching import histories, observing
+from bursar.db_reader import readers
 from bursar.decorators import Unauthenticated, current_principal
 
 SCOPE: Final = roles.DASHBOARD_READ

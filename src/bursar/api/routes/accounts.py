@@ -9,8 +9,8 @@ from starlette.responses import Response
 from bursar.access import roles
 from bursar.api import answers, rendering, shapes
 from bursar.api.border.callers import needs
-from bursar.api.reading import readers
 from bursar.api.routes.parameters import Id, IfNoneMatch, StrictRoute
+from bursar.db_reader import readers
 from bursar.payments import accounts
 from bursar.payments.models import ProviderAccount
 

@@ -11,8 +11,8 @@ from starlette.responses import Response
 from bursar import clock, errors, groupcommit, ids
 from bursar.api import answers, shapes
 from bursar.api.border import problems
-from bursar.api.reading import readers
 from bursar.api.routes.parameters import Id
+from bursar.db_reader import readers
 from bursar.payments import accounts
 from bursar.providers.base import BadSignature
 from bursar.webhooks import inbox

@@ -9,8 +9,8 @@ from bursar import clock
 from bursar.access import roles
 from bursar.api import answers, pricing_shapes
 from bursar.api.border.callers import needs
-from bursar.api.reading import readers
 from bursar.api.routes.parameters import StrictRoute
+from bursar.db_reader import readers
 from bursar.orders import quoting
 from bursar.pricing import baskets, calculator, discounts, taxes
 

@@ -30,7 +30,7 @@ from bursar.dashboard.sources.watched import Watch
 from bursar.dashboard.watching import histories, keeping, leading, observing
 from bursar.dashboard.watching.histories import Point
 from bursar.dashboard.watching.observing import Known
-from bursar.dashboard.watching.reading import Reader
+from bursar.db_reader import DatabaseThreadPool
 from bursar.queue import leasing
 
 #: How often it looks who is due, writes what came, and (following) reads what was written.
@@ -72,7 +72,7 @@ class Watcher:
         self._by_force = alone
         self._now, self._monotonic, self._sleep = now, monotonic, sleep
         self._token = ids.new("watch")
-        self._reader = Reader()
+        self._reader = DatabaseThreadPool(threads=1, name="watch")
         self._watches: dict[str, Watch] = {}
         self._known: dict[str, Known] = {}
         self._due: dict[str, float] = {}
@@ -307,7 +307,7 @@ class Watcher:
             with contextlib.suppress(errors.BursarError, db.Error):
                 await self._write()
                 await groupcommit.commits.run(lambda: _give_back(self._token))
-        await self._reader.close()
+        await asyncio.to_thread(self._reader.close)
 
 
 def _take(token: str, by_force: bool) -> bool:  # noqa: FBT001  (its one caller is above)
