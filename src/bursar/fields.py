@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import DEFAULT_DB_ALIAS, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bursar import errors, logs
+from bursar import card_numbers, errors
 from bursar.money import MINOR_MAX
 
 if TYPE_CHECKING:
@@ -151,5 +151,5 @@ def check_text(param: str, text: str, letters_max: int, *, required: bool = Fals
         raise errors.ValidationError(f"a text of at most {letters_max} letters", param=param)
     if "\x00" in text or (not text.isascii() and _SURROGATE.search(text)):
         raise errors.ValidationError("NUL and lone surrogates cannot be stored", param=param)
-    if logs.looks_like_card_number(text):
+    if card_numbers.contains_card_number(text):
         raise CardNumber("this looks like a card number, which is never stored", param=param)

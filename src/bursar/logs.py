@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, Final
 import orjson
 from structlog import tracebacks
 
-from bursar import errors
+from bursar import card_numbers, errors
 
 MASK: Final = "***"
 CARD_MASK: Final = "[card number]"
@@ -52,56 +52,6 @@ _TOLD_IN_TEXT = re.compile(
     r"|((?:password|passwd|secret|token|api_?key|signature|cvc|cvv)=)[^&\s,;]+"
     r"|((?:bearer|basic)\s+)[a-z0-9._~+/=-]{8,}"
 )
-_GAP = "[ \\t\u00a0\u2009\u202f\u2010-\u2015\u2212-]"
-#: Thirteen digits or more, of any script, with at most two blanks or dashes between them.
-_DIGIT_RUN = re.compile(rf"(?<!\d)\d(?:{_GAP}{{0,2}}\d){{12,}}")
-_DIGIT_GROUP = re.compile(r"\d+")
-#: Length by issuer prefix (ISO/IEC 7812): it spares dates, barcodes and most order numbers.
-_ISSUED = re.compile(
-    r"4[0-9]{12,18}|3[0-9]{13,18}|(?:2[2-7]|5[0-9]|6[0-9]|8[12])[0-9]{13,17}|9792[0-9]{12}"
-)
-_CARD_DIGITS_MIN, _CARD_DIGITS_MAX = 13, 19
-
-
-def looks_like_card_number(text: str) -> bool:
-    """
-    Tell whether a payment card's number stands anywhere in *text*.
-
-    That is 13 to 19 digits, also in groups parted by blanks or dashes, which begin as the card
-    schemes' numbers do and whose last digit is right (ISO/IEC 7812-1 annex B, Luhn). A barcode of
-    13 digits (GTIN-13, GS1 General Specifications 7.9) is none: nobody issues cards of that length
-    any more. About one other number in ten of such a length and beginning is taken for one.
-    """
-    return any(_holds_card(run[0]) for run in _DIGIT_RUN.finditer(text))
-
-
-def _holds_card(run: str) -> bool:
-    groups = ["".join(str(int(digit)) for digit in group) for group in _DIGIT_GROUP.findall(run)]
-    return any(
-        _ISSUED.fullmatch(digits) is not None and _luhn(digits) and not _is_barcode(digits)
-        for start in range(len(groups))
-        for digits in _joined(groups, start)
-    )
-
-
-def _joined(groups: list[str], start: int) -> Iterator[str]:
-    digits = ""
-    for group in islice(groups, start, None):
-        digits += group
-        if len(digits) > _CARD_DIGITS_MAX:
-            return
-        if len(digits) >= _CARD_DIGITS_MIN:
-            yield digits
-
-
-def _luhn(digits: str) -> bool:
-    doubled = sum(sum(divmod(2 * int(digit), 10)) for digit in digits[-2::-2])
-    return (doubled + sum(map(int, digits[-1::-2]))) % 10 == 0
-
-
-def _is_barcode(digits: str) -> bool:
-    weighed = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits))
-    return len(digits) == 13 and weighed % 10 == 0
 
 
 @functools.lru_cache(maxsize=1024)
@@ -114,14 +64,18 @@ def _is_secret_name(name: str) -> bool:
 
 def _masked(text: str) -> str:
     """Return *text* cut to `TEXT_MAX`, without card numbers and without what it tells as secret."""
-    if len(text) < _CARD_DIGITS_MIN and text.isascii() and "=" not in text and ":" not in text:
+    if (
+        len(text) < card_numbers.DIGITS_MIN
+        and text.isascii()
+        and "=" not in text
+        and ":" not in text
+    ):
         return text  # most names and codes: too short to hide anything
     if len(text) > TEXT_MAX:
         text = f"{text[:TEXT_MAX]}... ({len(text)} characters)"
     if not text.isascii():  # a lone surrogate cannot be written as UTF-8
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    if len(text) >= _CARD_DIGITS_MIN and _DIGIT_RUN.search(text) is not None:
-        text = _DIGIT_RUN.sub(lambda run: CARD_MASK if _holds_card(run[0]) else run[0], text)
+    text = card_numbers.mask_card_numbers(text, CARD_MASK)
     if "=" in text or "://" in text or "asic" in text or "earer" in text:
         text = _TOLD_IN_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}{MASK}", text)
     return text
@@ -165,7 +119,11 @@ def _shown(value: Any, depth: int) -> Any:
 def _whole(value: int) -> int | str:
     if not -(2**63) <= value < 2**63:
         return f"<a whole number of {value.bit_length()} bits>"
-    return CARD_MASK if value >= 10**12 and looks_like_card_number(str(value)) else int(value)
+    return (
+        CARD_MASK
+        if value >= 10**12 and card_numbers.contains_card_number(str(value))
+        else int(value)
+    )
 
 
 def _is_record(value: object) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from bursar import errors, groupcommit, logs
+from bursar import card_numbers, errors, groupcommit, logs
 from bursar.access import people
 from bursar.access.models import Person
 from bursar.decorators import acting_as
@@ -50,7 +50,7 @@ class ActingMiddleware:
 
     def _refused(self, request: HttpRequest) -> HttpResponse | None:
         typed = [*request.GET.values(), *request.POST.values()]
-        if not any(logs.looks_like_card_number(str(text)) for text in typed):
+        if not any(card_numbers.contains_card_number(str(text)) for text in typed):
             return None
         told = errors.ValidationError("This looks like a card number, which is never taken.")
         return refusal(request, told)

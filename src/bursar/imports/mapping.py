@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bursar import errors, ids, logs, money, textfiles
+from bursar import card_numbers, errors, ids, money, textfiles
 from bursar.pricing import baskets, calculator
 
 MAPPING_BYTES_MAX = 64 * 2**10
@@ -221,7 +221,7 @@ class _Table:
 def _name(top: _Table) -> str:
     name = top.text("name")
     # It becomes part of every order's idempotency key.
-    if _NAME.fullmatch(name) is None or logs.looks_like_card_number(name):
+    if _NAME.fullmatch(name) is None or card_numbers.contains_card_number(name):
         raise top.refusal("name", "is at most 60 of a-z, 0-9, - and _")
     return name
 
@@ -279,7 +279,7 @@ def _check_rate(rate: str) -> None:
 
 
 def _check_method(method: str) -> None:
-    if logs.looks_like_card_number(method):
+    if card_numbers.contains_card_number(method):
         raise errors.ValidationError("this looks like a card number; a method is a token")
 
 

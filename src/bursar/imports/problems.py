@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bursar import errors, logs
+from bursar import card_numbers, errors
 
 #: A file with more mistakes than this is not read further.
 PROBLEMS_MAX = 1_000
@@ -82,6 +82,6 @@ class Problems:
 
 def shown(text: str) -> str:
     """Quote the beginning of *text* for a message; a card number is never shown."""
-    if logs.looks_like_card_number(text):
+    if card_numbers.contains_card_number(text):
         return "(what looks like a card number)"
     return repr(text) if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]!r}..."

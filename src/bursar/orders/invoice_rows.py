@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
-from bursar import errors, fields, logs, money
+from bursar import card_numbers, errors, fields, money
 from bursar.imports.mapping import Action, Columns, Format, InvoiceMapping, Reason, Source
 from bursar.imports.problems import Problems, shown
 from bursar.imports.reading import Row
@@ -114,7 +114,7 @@ class _Cells:
 
 def _refuse_card_numbers(cells: _Cells, mapping: InvoiceMapping) -> None:
     for column in mapping.columns_read():
-        if logs.looks_like_card_number(cells.values[column]):
+        if card_numbers.contains_card_number(cells.values[column]):
             cells.refuse(
                 column,
                 fields.CardNumber.code,

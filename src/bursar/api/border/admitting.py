@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bursar import errors, fields, ids, logs, settings
+from bursar import card_numbers, errors, fields, ids, logs, settings
 from bursar.api import metrics
 from bursar.api.border import callers, problems, strictly, visitors
 from bursar.decorators import acting_as
@@ -133,7 +133,7 @@ class _Answering:
 
 
 def _is_id(text: str) -> bool:
-    return bool(_REQUEST_ID.fullmatch(text)) and not logs.looks_like_card_number(text)
+    return bool(_REQUEST_ID.fullmatch(text)) and not card_numbers.contains_card_number(text)
 
 
 def _check_head(scope: Scope, headers: Headers) -> None:
@@ -149,7 +149,7 @@ def _check_head(scope: Scope, headers: Headers) -> None:
     if host not in settings.current.hosts.lower().split(","):
         raise problems.WrongHost("this installation does not answer to that host; see BURSAR_HOSTS")
     for text in (scope["path"], *callers.query_texts(scope)):
-        if logs.looks_like_card_number(text):
+        if card_numbers.contains_card_number(text):
             raise fields.CardNumber("an address holds what looks like a card number", param="url")
 
 

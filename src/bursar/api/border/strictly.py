@@ -6,7 +6,7 @@ import json
 import math
 from typing import Any
 
-from bursar import fields, logs
+from bursar import card_numbers, fields
 from bursar.api.border import problems
 
 DEPTH_MAX = 12
@@ -76,7 +76,7 @@ def check_text(text: str, where: str) -> None:
     """
     if "\x00" in text or (not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)):
         raise problems.BadJson("NUL and lone surrogates cannot be stored")
-    if logs.looks_like_card_number(text):
+    if card_numbers.contains_card_number(text):
         # The place may hold the number itself, as a key.
-        shown = where if not logs.looks_like_card_number(where) else "a key"
+        shown = where if not card_numbers.contains_card_number(where) else "a key"
         raise fields.CardNumber("this looks like a card number, which is never taken", param=shown)

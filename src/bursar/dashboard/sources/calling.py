@@ -14,7 +14,7 @@ import jmespath
 import jmespath.exceptions
 import orjson
 
-from bursar import errors, logs, settings
+from bursar import card_numbers, errors, logs, settings
 from bursar.dashboard.board import Level
 from bursar.dashboard.declaring import addresses
 from bursar.dashboard.declaring.declarations import Api, Value
@@ -133,7 +133,7 @@ def _raw(value: Value, found: Any) -> Raw:
 
 def _text(found: str) -> str | None:
     """A text that can be shown: a number written as text is one; a card number is not shown."""
-    if logs.looks_like_card_number(found):
+    if card_numbers.contains_card_number(found):
         return logs.CARD_MASK
     printable = "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
