@@ -111,6 +111,26 @@ class ValidationError(Invalid):
         return f"{', '.join(where)}: {self.message}" if where else self.message
 
 
+class IdempotencyKeyMissing(ValidationError):
+    """The request needs an `Idempotency-Key`."""
+
+    code = "idempotency_key_missing"
+    status = 400
+
+
+class IdempotencyKeyReused(ValidationError):
+    """The idempotency key came before with another request (draft-ietf-httpapi-idempotency-key)."""
+
+    code = "idempotency_key_reused"
+
+
+class ContentTooLarge(Invalid):
+    """The body is larger than any that is accepted at this address (RFC 9110 section 15.5.14)."""
+
+    code = "content_too_large"
+    status = 413
+
+
 class ExternalAPIError(Unavailable):
     """A foreign API surely did nothing: it was not reached, or it turned the call away."""
 
@@ -121,3 +141,9 @@ class RetryableError(Unavailable):
     """Our own work could not be done now (a lock, a full queue) and may be tried again."""
 
     code = "retryable_error"
+
+
+class WorkerProcessDied(Unavailable):
+    """A process of ours ended before its work was done: it was killed, or out of memory."""
+
+    code = "worker_process_died"

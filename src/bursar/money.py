@@ -60,8 +60,8 @@ class BadAmount(errors.ValidationError):
     code = "bad_amount"
 
 
-class CurrencyMismatch(errors.Invalid):
-    """Amounts of two currencies were added or compared."""
+class CurrencyMismatch(errors.ValidationError):
+    """The amount is in another currency than what it is added to, compared with or taken from."""
 
     code = "currency_mismatch"
 

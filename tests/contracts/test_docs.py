@@ -32,6 +32,11 @@ def every_error() -> Iterator[type[errors.BursarError]]:
                 yield found
 
 
+def test_one_condition_has_one_class_and_one_code() -> None:
+    declared = [vars(error).get("code") for error in every_error()]
+    assert sorted(map(str, declared)) == sorted(map(str, set(declared)))
+
+
 def test_every_error_code_has_a_heading_and_no_heading_is_stale() -> None:
     codes = {error.code for error in every_error()}
     roots = {"Errors", *(error.__name__ for error in errors.BursarError.__subclasses__())}

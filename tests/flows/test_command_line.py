@@ -85,7 +85,8 @@ def test_a_damaged_backup_is_refused_and_changes_nothing(
 def test_mistakes_are_one_clear_line(terminal: Terminal, tmp_path: Path) -> None:
     cases = {
         ("refund", "nothing"): "unknown_order: no order has the reference 'nothing'",
-        ("refund", "pay_0"): "not_found: there is no payment 'pay_0'",
+        ("refund", "pay_0"): "unknown_payment: there is no payment 'pay_0'",
+        ("refund", "ord_0"): "unknown_order: there is no order 'ord_0'",
         ("refund", "x", "--amount", "1", "--line", "1=1"): "give an amount or lines, not both",
         ("providers", "add", "x", "--provider", "nowhere"): "unknown_provider: ",
         ("providers", "add", "x", "--provider", "sandbox", "--set", "speed=9"): "speed: ",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bursar import clock
-from bursar.orders import placing, queries
+from bursar import clock, errors
+from bursar.orders import queries
 from bursar.orders.models import Order
 from bursar.payments import charging, models
 from bursar.pricing import baskets
@@ -54,7 +54,7 @@ def test_one_key_is_one_order(shop: Shop) -> None:
 )
 def test_one_key_with_other_content_is_refused(shop: Shop, other: dict[str, object]) -> None:
     shop.place(idempotency_key="same", reference="a")
-    with pytest.raises(placing.KeyReused, match="was used again for another order"):
+    with pytest.raises(errors.IdempotencyKeyReused, match="was used again for another order"):
         shop.place(**{"idempotency_key": "same", "reference": "a", **other})  # type: ignore[arg-type]
     assert Order.objects.count() == 1
 

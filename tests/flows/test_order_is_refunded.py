@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from bursar import clock, errors, groupcommit, ids
-from bursar.money import Money
-from bursar.orders import queries
+from bursar.money import CurrencyMismatch, Money
+from bursar.orders import placing, queries
 from bursar.orders import refunding as refunding_lines
 from bursar.orders.models import Order
 from bursar.payments import models, refunding
@@ -107,7 +107,7 @@ def test_a_refund_by_lines_is_safe_to_repeat(shop: Shop) -> None:
     payment = shop.paid()
     first = refund_lines(shop, payment.order_id, {1: 2}, key="back")
     assert refund_lines(shop, payment.order_id, {1: 2}, key="back") == first
-    with pytest.raises(refunding.KeyReused):
+    with pytest.raises(errors.IdempotencyKeyReused):
         refund_lines(shop, payment.order_id, {1: 1}, key="back")
     assert models.Refund.objects.count() == 1
 
@@ -135,13 +135,15 @@ def test_what_is_not_paid_is_not_refunded(shop: Shop) -> None:
     order_id = shop.place()
     with pytest.raises(refunding_lines.NothingPaid, match=f"nothing was paid for {order_id}"):
         refund_lines(shop, order_id, {1: 1})
+    with pytest.raises(placing.UnknownOrder, match="there is no order 'ord_0'"):
+        refund_lines(shop, "ord_0", {1: 1})
     with pytest.raises(refunding.RefundTooHigh, match=r"1 EUR is more than the 0.00 EUR left"):
         shop.refund(shop.payment(order_id), 1)
 
 
 def test_a_refund_is_positive_and_in_the_payments_currency(shop: Shop) -> None:
     payment = shop.paid()
-    with pytest.raises(errors.ValidationError, match="is in EUR, not USD"):
+    with pytest.raises(CurrencyMismatch, match="is in EUR, not USD"):
         shop.refund(payment, 100, currency="USD")
     for amount in (0, -1):
         with pytest.raises(errors.ValidationError, match="positive amount"):
@@ -152,7 +154,7 @@ def test_one_key_is_one_refund(shop: Shop) -> None:
     payment = shop.paid()
     first = shop.refund(payment, 300, idempotency_key="k")
     assert shop.refund(payment, 300, idempotency_key="k") == first
-    with pytest.raises(refunding.KeyReused):
+    with pytest.raises(errors.IdempotencyKeyReused):
         shop.refund(payment, 400, idempotency_key="k")
     assert shop.fresh(payment).reserved_minor == 300
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bursar import clock, ids, settings
+from bursar import clock, errors, ids, settings
 from bursar.access.roles import Role
 from bursar.orders import placing, quoting
 from bursar.orders import refunding as refunding_lines
@@ -219,7 +219,7 @@ def test_refunds_by_lines_add_up_to_the_order_to_the_unit_and_by_rate(shop: Shop
 def test_other_coupons_or_places_are_another_order(shop: Shop) -> None:
     place(order(1))
     for change in ({"coupons": ("SPRING",)}, {"country": "FR"}, {"customer_group": "club"}):
-        with pytest.raises(placing.KeyReused):
+        with pytest.raises(errors.IdempotencyKeyReused):
             place(order(1, **change))
 
 

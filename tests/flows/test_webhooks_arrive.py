@@ -60,7 +60,7 @@ def test_what_is_no_delivery_is_refused(shop: Shop) -> None:
         inbox.verify(headers={}, body=delivery.body, **take)
     with pytest.raises(BadSignature):
         inbox.verify(headers=delivery.headers, body=delivery.body + b" ", **take)
-    with pytest.raises(inbox.BodyTooLarge):
+    with pytest.raises(errors.ContentTooLarge):
         inbox.verify(headers=delivery.headers, body=b"x" * 1_000_001, **take)
     with pytest.raises(errors.NotFound):
         inbox.verify(provider_account="nobody", headers={}, body=b"", now=clock.now())

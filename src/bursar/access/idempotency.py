@@ -33,19 +33,6 @@ KEY_LETTERS_MAX = 200
 KEPT = timedelta(hours=24)
 
 
-class KeyMissing(errors.Invalid):
-    """The request needs an `Idempotency-Key`."""
-
-    code = "idempotency_key_missing"
-    status = 400
-
-
-class KeyReused(errors.Invalid):
-    """The idempotency key came before with another request."""
-
-    code = "idempotency_key_of_another_request"
-
-
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An HTTP answer as it was given: *status*, *headers* of its own, and the bytes of *body*."""
@@ -64,7 +51,7 @@ def once(
 
     Needs an open transaction, which *make* shares. *fingerprint* names the request's content.
 
-    :raises KeyReused: if the key came with another request.
+    :raises errors.IdempotencyKeyReused: if the key came with another request.
     """
     groupcommit.require_transaction()
     if sql.run(CLAIM, [caller, key, fingerprint, b"", fields.at(now)]) == 0:
@@ -77,7 +64,7 @@ def once(
 def _known(caller: str, key: str, fingerprint: str) -> Answer:
     [(known, status, headers, body)] = sql.rows(FIND, [caller, key])
     if known != fingerprint:
-        raise KeyReused(
+        raise errors.IdempotencyKeyReused(
             "this Idempotency-Key was used for another request", param="Idempotency-Key"
         )
     return Answer(status, bytes(body), fields.from_json(headers), replayed=True)

@@ -32,12 +32,6 @@ Tell = Callable[[int], None]
 """Called with the bytes read so far, now and then."""
 
 
-class WorkerDied(errors.Unavailable):
-    """A process ended before its work was done (out of memory, killed); nothing was counted."""
-
-    code = "worker_died"
-
-
 @dataclass(frozen=True, slots=True)
 class Cut:
     """Where a source ended before its time."""
@@ -119,7 +113,7 @@ def counted(
     *prepare* is run in the first process before it begins. Unless *apart*, this process alone finishes.
     The spills are gone when the block ends.
 
-    :raises WorkerDied: if a process ends before its time.
+    :raises errors.WorkerProcessDied: if a process ends before its time.
     :raises SpillFailed: if the temporary folder is full.
     """
     todo = list(sources.pieces(inputs))
@@ -296,9 +290,9 @@ class _Hand:
             raise words
         return words
 
-    def _died(self) -> WorkerDied:
+    def _died(self) -> errors.WorkerProcessDied:
         self.process.join(5)
-        return WorkerDied(
+        return errors.WorkerProcessDied(
             f"a process of ours ended with exit code {self.process.exitcode} before its work was done"
             " (killed, or out of memory); nothing was counted"
         )
@@ -368,7 +362,12 @@ def _work(
     except BaseException as error:
         traceback.print_exc()
         pipe.send(
-            ("error", WorkerDied(f"a process of ours failed: {type(error).__name__}: {error}"))
+            (
+                "error",
+                errors.WorkerProcessDied(
+                    f"a process of ours failed: {type(error).__name__}: {error}"
+                ),
+            )
         )
         raise
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
-from bursar import card_numbers, errors, groupcommit, logs
+from bursar import card_numbers, errors, fields, groupcommit, logs
 from bursar.access import people
 from bursar.access.models import Person
 from bursar.decorators import acting_as
@@ -52,7 +52,7 @@ class ActingMiddleware:
         typed = [*request.GET.values(), *request.POST.values()]
         if not any(card_numbers.contains_card_number(str(text)) for text in typed):
             return None
-        told = errors.ValidationError("This looks like a card number, which is never taken.")
+        told = fields.CardNumber("This looks like a card number, which is never taken.")
         return refusal(request, told)
 
 

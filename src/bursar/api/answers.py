@@ -125,12 +125,12 @@ async def change(request: Request, make: Callable[[], Answer]) -> Answer:
     """
     Make a change once per `Idempotency-Key`, or find the answer it had.
 
-    :raises idempotency.KeyMissing: without a key; :raises idempotency.KeyReused: if it came with
-        another request.
+    :raises errors.IdempotencyKeyMissing: without a key;
+    :raises errors.IdempotencyKeyReused: if it came with another request.
     """
     key = request.headers.get("idempotency-key", "")
     if not _KEY.fullmatch(key) or len(request.headers.getlist("idempotency-key")) != 1:
-        raise idempotency.KeyMissing(
+        raise errors.IdempotencyKeyMissing(
             f"send one Idempotency-Key of 1 to {idempotency.KEY_LETTERS_MAX} visible letters",
             param="Idempotency-Key",
         )

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from rich.markup import escape
 from rich.panel import Panel
 
-from bursar import clock, errors, groupcommit, ids, settings
+from bursar import clock, groupcommit, ids, settings
 from bursar.access import keys, people, roles
 from bursar.access.models import Person
 from bursar.cli import running, tables
@@ -27,20 +27,16 @@ LIMITS = "EUR=100,USD=100,GBP=100,JPY=15000,KWD=30"
 HISTORY_DAYS, HISTORY_ORDERS = 13, 120
 
 
-class NotInLive(errors.Conflict):
-    """The demonstration makes up orders; a live installation refuses it."""
-
-    code = "demo_not_in_live"
-
-
 def serve(*, host: str, port: int, seconds: float | None) -> None:
     """
     Serve everything with a stream of sandbox orders until told to stop, or for *seconds*.
 
-    :raises NotInLive: in live mode; :raises running.PortTaken: as `running.serve` does.
+    :raises accounts.NotInLive: in live mode; :raises running.PortTaken: as `running.serve` does.
     """
     if settings.current.mode is settings.Mode.LIVE:
-        raise NotInLive("this is a live installation; try the demonstration in one of its own")
+        raise accounts.NotInLive(
+            "this is a live installation; try the demonstration in one of its own"
+        )
     if not settings.current.refund_approval_above:
         settings.current = settings.current.model_copy(update={"refund_approval_above": LIMITS})
     passwords, token = _sign_ins(), _key()

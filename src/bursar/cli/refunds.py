@@ -9,7 +9,7 @@ from bursar.money import Money
 from bursar.orders import placing
 from bursar.orders import refunding as order_refunding
 from bursar.orders.models import Order
-from bursar.payments import refunding
+from bursar.payments import refunding, statements
 from bursar.payments.models import Payment
 
 
@@ -56,7 +56,7 @@ def _payment(name: str) -> Payment:
     if name.startswith(f"{ids.PAYMENT}_"):
         payment = Payment.objects.filter(id=name).first()
         if payment is None:
-            raise errors.NotFound(f"there is no payment {name!r}")
+            raise statements.UnknownPayment(f"there is no payment {name!r}")
         return payment
     if not name.startswith(f"{ids.ORDER}_"):
         found = list(Order.objects.filter(reference=name).values_list("id", flat=True)[:2])

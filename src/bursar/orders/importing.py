@@ -253,7 +253,7 @@ def _note_changed(invoice: Invoice, order_id: str, created_at: datetime, found: 
     earlier = " or ".join(recording.names_at(created_at)) or "another way"
     found.add(
         line=invoice.line,
-        rule=placing.KeyReused.code,
+        rule=errors.IdempotencyKeyReused.code,
         message=f"invoice {invoice.order.reference} came before, in {earlier}, with other content, "
         f"account or method; it is {order_id}",
     )

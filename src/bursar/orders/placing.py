@@ -57,12 +57,6 @@ class CollectedAlready(errors.Conflict):
     code = "collected_already"
 
 
-class KeyReused(errors.Invalid):
-    """The idempotency key came before with another order."""
-
-    code = "order_key_reused"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOrder:
     """
@@ -143,7 +137,7 @@ def place(
     are frozen with it; its coupons are used up.
 
     :raises errors.ValidationError: if something in it is wrong, naming the field;
-    :raises KeyReused: if the key came with other content.
+    :raises errors.IdempotencyKeyReused: if the key came with other content.
     """
     groupcommit.require_transaction()
     check(order)
@@ -207,7 +201,7 @@ def _line_rows(order_id: str, quote: Quote) -> list[tuple[fields.Parameter, ...]
 def _known(order: NewOrder) -> str:
     [(order_id, fingerprint)] = sql.rows(FIND_KEY, [order.idempotency_key])
     if fingerprint != order.fingerprint():
-        raise KeyReused(
+        raise errors.IdempotencyKeyReused(
             f"the key of {order_id} was used again for another order", param="idempotency_key"
         )
     return str(order_id)

@@ -9,6 +9,7 @@ from django.db.models import Sum
 
 from bursar import errors
 from bursar.money import Money
+from bursar.orders import placing
 from bursar.orders.models import Order, OrderLine
 from bursar.payments import refunding, statements
 from bursar.payments.models import Payment, Refund, RefundLine
@@ -89,7 +90,7 @@ def refund_lines(
 
     :raises errors.ValidationError: if a line or quantity is not one;
     :raises TooManyUnits: if fewer units are left;
-    :raises refunding.KeyReused: if the key came with other units;
+    :raises errors.IdempotencyKeyReused: if the key came with other units;
     :raises refunding.RefundTooHigh: if less money is left.
     """
     payment = paid_payment(order_id)
@@ -122,7 +123,9 @@ def _known(
         return None
     made = dict(refund.lines.values_list("order_line__position", "quantity"))
     if (refund.payment_id, made) != (payment_id, dict(quantities)):
-        raise refunding.KeyReused("this key was used for another refund", param="idempotency_key")
+        raise errors.IdempotencyKeyReused(
+            "this key was used for another refund", param="idempotency_key"
+        )
     return str(refund.id)
 
 
@@ -130,12 +133,13 @@ def paid_payment(order_id: str) -> Payment:
     """
     The payment that collected money for an order.
 
-    :raises NothingPaid: if there is none.
+    :raises NothingPaid: if there is none; :raises placing.UnknownOrder: if there is no such order.
     """
     payment = Payment.objects.filter(order_id=order_id, captured_minor__gt=0).order_by("id").first()
     if payment is None:
-        known = Order.objects.filter(id=order_id).exists()
-        raise NothingPaid(f"nothing was paid for {order_id}" if known else f"no order {order_id}")
+        if not Order.objects.filter(id=order_id).exists():
+            raise placing.UnknownOrder(f"there is no order {order_id!r}")
+        raise NothingPaid(f"nothing was paid for {order_id}")
     return payment
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from bursar import clock, errors, fields, groupcommit, ids, sql
 from bursar.access import auditing
-from bursar.money import Money
+from bursar.money import CurrencyMismatch, Money
 from bursar.payments import accounts, attempting, folding, recording, statements
 from bursar.payments.states import COLLECTING, LIVE, AttemptStatus, CaptureMethod, PaymentStatus
 from bursar.providers import base, powers
@@ -37,12 +37,6 @@ class NotCancelable(errors.Conflict):
     code = "not_cancelable"
 
 
-class NotOffered(errors.Invalid):
-    """The provider does not have this power."""
-
-    code = "not_offered"
-
-
 def open_payment(
     *,
     payment_id: str,
@@ -64,7 +58,9 @@ def open_payment(
     groupcommit.require_transaction()
     provider = accounts.get(provider_account)
     if capture_method is CaptureMethod.MANUAL and not isinstance(provider, powers.Captures):
-        raise NotOffered(f"{provider.name} cannot capture later", param="capture_method")
+        raise powers.OperationNotSupported(
+            f"{provider.name} cannot capture later", param="capture_method"
+        )
     row: list[fields.Parameter] = [
         payment_id,
         order_id,
@@ -129,10 +125,12 @@ def request_capture(*, payment_id: str, amount: Money, attempt_id: str, now: dat
     :raises NotCapturable: if less than that is authorized, or another capture is under way.
     """
     payment = statements.lock_payment(payment_id)
-    if amount.currency != payment.currency or amount.amount_minor <= 0:
-        raise errors.ValidationError(
-            f"a capture is a positive amount in {payment.currency}", param="amount"
+    if amount.currency != payment.currency:
+        raise CurrencyMismatch(
+            f"{payment.id} is in {payment.currency}, not {amount.currency}", param="currency"
         )
+    if amount.amount_minor <= 0:
+        raise errors.ValidationError("a capture is a positive amount", param="amount")
     if amount.amount_minor > payment.authorized_minor:
         left = Money(payment.authorized_minor, payment.currency)
         raise NotCapturable(f"{amount} is more than the {left} still authorized")
@@ -161,7 +159,7 @@ def _decide(
     provider = accounts.get(payment.provider_account)
     power = powers.Captures if operation is Operation.CAPTURE else powers.Voids
     if not isinstance(provider, power):
-        raise NotOffered(f"{provider.name} has no {operation.value}")
+        raise powers.OperationNotSupported(f"{provider.name} has no {operation.value}")
     for attempt in statements.attempts_of(payment.id):
         if attempt.operation in {Operation.CAPTURE, Operation.VOID} and attempt.status in LIVE:
             raise NotCapturable(f"a {attempt.operation} of {payment.id} is under way")

@@ -14,16 +14,10 @@ from bursar.access import auditing
 from bursar.payments import accounts, attempting, folding, recording, statements
 from bursar.payments.models import Fact
 from bursar.providers.base import DisputeStatus, EvidenceRequest, Kind, Outcome, Result
-from bursar.providers.powers import SubmitsEvidence
+from bursar.providers.powers import OperationNotSupported, SubmitsEvidence
 
 TEXT_LETTERS_MAX = 20_000
 _WANTS_ANSWER = (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.INQUIRY)
-
-
-class NoEvidence(errors.Invalid):
-    """The provider takes no evidence through its API."""
-
-    code = "no_evidence"
 
 
 class EvidenceRefused(errors.Declined):
@@ -78,13 +72,13 @@ def answer(
     """
     Tell our side of a dispute, and record what the provider makes of it; blocks.
 
-    :raises NoEvidence: if the provider takes none; :raises EvidenceRefused: if it refused it;
+    :raises OperationNotSupported: if the provider takes none; :raises EvidenceRefused: if it refused it;
     :raises errors.Unavailable: if it could not be told; :raises errors.OutcomeUnknown: if it may
         have been: it is told again under another key, which changes nothing.
     """
     provider = accounts.get(provider_account)
     if not isinstance(provider, SubmitsEvidence):
-        raise NoEvidence(f"{provider_account} takes no evidence")
+        raise OperationNotSupported(f"{provider_account} takes no evidence")
     for name, text in texts.items():
         fields.check_text(name, text, TEXT_LETTERS_MAX, required=True)
     request = EvidenceRequest(

@@ -10,7 +10,7 @@ from django.db.models import Sum
 
 from bursar import clock, errors, fields, groupcommit, ids, sql
 from bursar.access import auditing
-from bursar.money import Money
+from bursar.money import CurrencyMismatch, Money
 from bursar.payments import approving, attempting, booking, charging, statements
 from bursar.payments.models import Refund, RefundApproval, RefundLine
 from bursar.payments.states import LIVE, AttemptStatus
@@ -31,12 +31,6 @@ class RefundTooHigh(errors.Conflict):
     """More than is left of the payment; refunds under way count."""
 
     code = "refund_too_high"
-
-
-class KeyReused(errors.Invalid):
-    """The idempotency key came before with other content."""
-
-    code = "idempotency_key_reused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +63,8 @@ def open_refund(
     exceed what is left. With *lines* their tax is given back, else its proportion. The same
     *idempotency_key* with the same content is the same refund.
 
-    :raises RefundTooHigh: if less is left; :raises KeyReused: if the key had other content.
+    :raises RefundTooHigh: if less is left;
+    :raises errors.IdempotencyKeyReused: if the key had other content.
     """
     fields.check_text("reason", reason, REASON_LETTERS_MAX)
     payment = statements.lock_payment(payment_id)
@@ -77,7 +72,9 @@ def open_refund(
     if known:
         other = amount is not None and known.amount_minor != amount.amount_minor
         if known.payment_id != payment_id or other:
-            raise KeyReused("this key was used for another refund", param="idempotency_key")
+            raise errors.IdempotencyKeyReused(
+                "this key was used for another refund", param="idempotency_key"
+            )
         return str(known.id)
     if amount is None:
         amount = Money(payment.refundable_minor, payment.currency)
@@ -128,7 +125,7 @@ def _start(refund_id: str, payment_id: str, amount: Money, now: datetime) -> Non
 
 def _check(payment: statements.PaymentRow, amount: Money) -> None:
     if amount.currency != payment.currency:
-        raise errors.ValidationError(
+        raise CurrencyMismatch(
             f"{payment.id} is in {payment.currency}, not {amount.currency}", param="currency"
         )
     if amount.amount_minor <= 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from bursar import errors
 from bursar.providers.base import (
     CaptureRequest,
     ChargeRequest,
@@ -18,6 +19,12 @@ from bursar.providers.base import (
     Snapshot,
     VoidRequest,
 )
+
+
+class OperationNotSupported(errors.ValidationError):
+    """The provider cannot do this: see `bursar providers` for what it can."""
+
+    code = "operation_not_supported"
 
 
 @runtime_checkable

@@ -14,14 +14,8 @@ from bursar.imports.problems import Problems
 from bursar.money import Money
 from bursar.payments import accounts
 from bursar.providers.base import Category, PaymentProvider, SettlementLine
-from bursar.providers.powers import ListsSettlements, ReadsSettlements
+from bursar.providers.powers import ListsSettlements, OperationNotSupported, ReadsSettlements
 from bursar.reconciliation.models import Settled
-
-
-class NoSettlements(errors.Invalid):
-    """The provider has no settlement report that Bursar can read."""
-
-    code = "no_settlements"
 
 
 class Loaded(NamedTuple):
@@ -37,11 +31,11 @@ def read_file(path: Path, *, provider_account: str) -> Loaded:
     Read a settlement report as its provider writes it; nothing is stored.
 
     :raises problems.ImportRefused: if anything is wrong, with up to 1,000 mistakes by line;
-    :raises NoSettlements: if the provider has no such reports.
+    :raises OperationNotSupported: if the provider has no such reports.
     """
     provider = accounts.get(provider_account)
     if not isinstance(provider, ReadsSettlements):
-        raise NoSettlements(f"{provider_account} has no settlement report that can be read")
+        raise OperationNotSupported(f"{provider_account} has no settlement report that can be read")
     found, lines = Problems(path.name), []
     try:
         file = reading.load(path)
@@ -81,12 +75,12 @@ def ask(*, provider_account: str, since: datetime) -> Loaded:
     """
     Ask the provider for the lines *since* then; blocks until all are told.
 
-    :raises NoSettlements: if it does not tell them; :raises errors.Unavailable: if it cannot be
+    :raises OperationNotSupported: if it does not tell them; :raises errors.Unavailable: if it cannot be
         asked; :raises errors.OutcomeUnknown: if its answer is not clear.
     """
     provider: PaymentProvider = accounts.get(provider_account)
     if not isinstance(provider, ListsSettlements):
-        raise NoSettlements(f"{provider_account} tells no settlement lines by API")
+        raise OperationNotSupported(f"{provider_account} tells no settlement lines by API")
     listing = provider.settlement_lines(since)
 
     async def told() -> list[SettlementLine]:

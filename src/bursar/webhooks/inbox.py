@@ -34,12 +34,6 @@ class NoWebhooks(errors.NotFound):
     code = "no_webhooks"
 
 
-class BodyTooLarge(errors.Invalid):
-    """The delivery is larger than any provider's event."""
-
-    code = "body_too_large"
-
-
 def verify(
     *, provider_account: str, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> powers.WebhookEvent:
@@ -47,10 +41,11 @@ def verify(
     Check a delivery; nothing is stored.
 
     :raises base.BadSignature: if it was not signed with our secret within the tolerance;
-    :raises NoWebhooks: if the account takes none; :raises BodyTooLarge: above 1 MB.
+    :raises NoWebhooks: if the account takes none;
+    :raises errors.ContentTooLarge: if it has more than 1 MB.
     """
     if len(body) > BODY_BYTES_MAX:
-        raise BodyTooLarge(f"a body of {len(body)} bytes is above {BODY_BYTES_MAX}")
+        raise errors.ContentTooLarge(f"a body of {len(body)} bytes is above {BODY_BYTES_MAX}")
     provider = accounts.get(provider_account)
     if not isinstance(provider, VerifiesWebhooks):
         raise NoWebhooks(f"{provider_account} takes no webhooks")

@@ -329,6 +329,7 @@ def test_a_form_without_its_token_or_with_a_card_number_changes_nothing(shop: Sh
     assert admin.http.post(path, data={"reason": "x"}).status_code == 403
     card = admin.send(f"/decide/refund/{payment.id}/", reason="card 4111 1111 1111 1111")
     assert (card.status_code, "4111" in card.text) == (422, False)
+    assert "<code>card_number_refused</code>" in card.text
     assert admin.get("/bursar/order/?q=4111111111111111").status_code == 422
     assert Refund.objects.count() == 0
 

@@ -87,7 +87,7 @@ def test_the_same_request_again_is_the_same_bytes(
     assert again.headers["Idempotent-Replayed"] == "true"
     assert "Idempotent-Replayed" not in first.headers
     other = api.post("/v1/orders", json=ORDER | {"reference": "web-2"}, headers=me)
-    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_of_another_request")
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
     elsewhere = api.post("/v1/payments", json={}, headers=me)
     assert elsewhere.status_code == 422
     assert Order.objects.count() == 1

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import zstandard
 
+from bursar import errors
 from bursar.accesslog import answering, traffic, working
 from bursar.accesslog.counts.spilling import SpillFailed
 from bursar.accesslog.lines import blocks
@@ -185,7 +186,7 @@ def test_a_killed_worker_ends_the_run(tmp_path: Path, monkeypatch: pytest.Monkey
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(working._Reading, "counted", die)
-    with pytest.raises(working.WorkerDied, match="exit code -9"):
+    with pytest.raises(errors.WorkerProcessDied, match="exit code -9"):
         traffic.read([path], processes=2)
 
 

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from bursar import errors
 from bursar.dashboard.gathering import elsewhere, fan_out
-from bursar.dashboard.gathering.elsewhere import CalculationDied, Processes, Threads
+from bursar.dashboard.gathering.elsewhere import Processes, Threads
 from bursar.dashboard.gathering.sources import CoroutineSource
 from bursar.dashboard.gathering.tiles import State
 from tests.unit.dashboard.calculations import die, double, fail, pid, spin
@@ -45,7 +46,7 @@ def test_a_process_calculates_and_is_used_again_whatever_it_raised() -> None:
 
 def test_a_calculation_that_kills_its_process_fails_and_the_pool_goes_on() -> None:
     async def work(pool: Processes) -> Any:
-        with pytest.raises(CalculationDied):
+        with pytest.raises(errors.WorkerProcessDied):
             await pool.run(die, None)
         return await pool.run(double, 1)
 

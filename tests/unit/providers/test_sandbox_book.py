@@ -20,7 +20,7 @@ from bursar.providers.base import (
     VoidRequest,
 )
 from bursar.providers.sandbox import SandboxConfig, SandboxProvider, outcomes
-from bursar.providers.sandbox.book import Book, KeyReused
+from bursar.providers.sandbox.book import Book
 from bursar.providers.sandbox.delivering import Disorder
 from bursar.providers.sandbox.faults import Faults
 from bursar.providers.sandbox.outcomes import Trouble
@@ -113,7 +113,7 @@ def test_a_used_key_gets_the_first_answer_again(book):
 @pytest.mark.parametrize("change", [{"minor": 999}, {"currency": "USD"}, {"method": "tok_amex"}])
 def test_a_used_key_is_refused_for_anything_else(book, change):
     charged(book)
-    with pytest.raises(KeyReused):
+    with pytest.raises(errors.IdempotencyKeyReused):
         charged(book, **change)
     assert book.balances() == {"EUR": 1_000}
 

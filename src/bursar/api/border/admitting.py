@@ -144,7 +144,7 @@ def _check_head(scope: Scope, headers: Headers) -> None:
             f"at most {HEADERS_MAX} headers of {HEADER_BYTES_MAX} bytes together"
         )
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > PATH_BYTES_MAX:
-        raise problems.TooLarge(f"an address of at most {PATH_BYTES_MAX} bytes")
+        raise problems.UriTooLong(f"an address of at most {PATH_BYTES_MAX} bytes")
     host = re.sub(r":\d*$", "", headers.get("host", "").lower())
     if host not in settings.current.hosts.lower().split(","):
         raise problems.WrongHost("this installation does not answer to that host; see BURSAR_HOSTS")
@@ -157,7 +157,7 @@ async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     """The whole body, at most *limit* bytes of it, in `BODY_SECONDS_MAX`."""
     told = headers.get("content-length", "0")
     if not told.isdigit() or int(told) > limit:
-        raise problems.TooLarge(f"a body of at most {limit} bytes")
+        raise errors.ContentTooLarge(f"a body of at most {limit} bytes")
     parts: list[bytes] = []
     size = 0
     try:
@@ -169,7 +169,7 @@ async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > limit:
-                    raise problems.TooLarge(f"a body of at most {limit} bytes")
+                    raise errors.ContentTooLarge(f"a body of at most {limit} bytes")
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:

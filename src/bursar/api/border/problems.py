@@ -31,11 +31,18 @@ class TooManyRequests(errors.Unavailable):
     status = 429
 
 
-class TooLarge(errors.Invalid):
-    """The request's body, headers or address are larger than any of ours."""
+class UriTooLong(errors.Invalid):
+    """The request's path and query are longer than any of ours (RFC 9110 section 15.5.15)."""
 
-    code = "request_too_large"
-    status = 413
+    code = "uri_too_long"
+    status = 414
+
+
+class MethodNotAllowed(errors.Invalid):
+    """The path does not take this method; `Allow` lists those that it does."""
+
+    code = "method_not_allowed"
+    status = 405
 
 
 class HeadersTooLarge(errors.Invalid):
@@ -78,6 +85,14 @@ class Crashed(errors.OutcomeUnknown):
 
     code = "internal_error"
     status = 500
+
+
+#: What the router refuses, by its status.
+_BY_ROUTER: Mapping[int, type[errors.BursarError]] = {
+    400: BadJson,
+    404: errors.NotFound,
+    405: MethodNotAllowed,
+}
 
 
 def body_of(
@@ -155,8 +170,7 @@ def _param(where: Sequence[str | int]) -> str:
 async def on_http(_: Request, error: Exception) -> Response:
     """FastAPI's handler of what the router itself refuses: no such path, no such method."""
     assert isinstance(error, HTTPException)
-    codes = {404: "not_found", 405: "method_not_allowed", 400: "bad_json"}
-    code = codes.get(error.status_code, "invalid")
+    code = _BY_ROUTER.get(error.status_code, errors.Invalid).code
     body = body_of(status=error.status_code, code=code, detail=str(error.detail))
     headers = dict(error.headers or {})
     return Response(body, error.status_code, headers, MEDIA_TYPE)

@@ -33,7 +33,7 @@ _RAW = {"requestBody": {"content": {"application/octet-stream": {"schema": {"typ
         400: {"description": "bad_json", **_PROBLEM},
         401: {"description": BadSignature.code, **_PROBLEM},
         404: {"description": inbox.NoWebhooks.code, **_PROBLEM},
-        413: {"description": "request_too_large", **_PROBLEM},
+        413: {"description": errors.ContentTooLarge.code, **_PROBLEM},
         422: {"description": "validation_error", **_PROBLEM},
         503: {"description": "unavailable: deliver again", **_PROBLEM},
     },

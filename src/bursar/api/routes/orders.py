@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bursar import clock, ids
+from bursar import clock, errors, ids
 from bursar.access import roles
 from bursar.access.idempotency import Answer
 from bursar.api import answers, rendering, shapes
@@ -44,7 +44,7 @@ UNSETTLED = frozenset({PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStat
     **needs(
         roles.ORDERS_WRITE,
         shapes.Order,
-        placing.KeyReused,
+        errors.IdempotencyKeyReused,
         accounts.UnknownAccount,
         status=201,
         keyed=True,

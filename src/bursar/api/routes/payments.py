@@ -31,6 +31,7 @@ from bursar.orders import refunding as order_refunding
 from bursar.payments import accounts, charging, refunding, statements
 from bursar.payments.models import Payment, Refund
 from bursar.payments.states import PaymentStatus
+from bursar.providers import powers
 
 router = APIRouter(prefix="/v1/payments", tags=["payments"], route_class=StrictRoute)
 
@@ -113,7 +114,7 @@ async def read_payment(
         shapes.Payment,
         statements.UnknownPayment,
         charging.NotCapturable,
-        charging.NotOffered,
+        powers.OperationNotSupported,
         status=202,
         keyed=True,
     ),
@@ -148,7 +149,7 @@ async def capture_payment(
         shapes.Payment,
         statements.UnknownPayment,
         charging.NotCancelable,
-        charging.NotOffered,
+        powers.OperationNotSupported,
         status=202,
         keyed=True,
     ),

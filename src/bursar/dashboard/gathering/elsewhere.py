@@ -28,12 +28,6 @@ THREADS_MAX = 64
 TRIES_MAX = 2
 
 
-class CalculationDied(errors.Unavailable):
-    """The process of a calculation ended before its answer, each time it was tried."""
-
-    code = "calculation_died"
-
-
 class Threads:
     """A thread for each call, at most so many at once; daemons, so that none holds up the end."""
 
@@ -128,7 +122,7 @@ class Processes:
         """
         Call *function* with *value*; both are pickled.
 
-        :raises CalculationDied: if its process died `TRIES_MAX` times.
+        :raises errors.WorkerProcessDied: if its process died `TRIES_MAX` times.
         """
         process = await self._free.get()
         try:
@@ -137,7 +131,9 @@ class Processes:
                     return await process.run(function, value)
                 except BrokenProcessPool:
                     await process.end()
-            raise CalculationDied("the process that calculated it was killed, or out of memory")
+            raise errors.WorkerProcessDied(
+                "the process that calculated it was killed, or out of memory"
+            )
         except asyncio.CancelledError:
             process.kill()
             raise

@@ -34,12 +34,6 @@ from bursar.providers.sandbox.terms import Terms
 _PREFIX = {Kind.CHARGE: "ch", Kind.REFUND: "re", Kind.DISPUTE: "dp", Kind.PAYOUT: "po"}
 
 
-class KeyReused(errors.Conflict):
-    """The idempotency key was used before, for something else."""
-
-    code = "sandbox_key_reused"
-
-
 class Book:
     """
     One merchant's book at the sandbox; any thread may call it.
@@ -74,24 +68,24 @@ class Book:
     # --- what a merchant asks ---------------------------------------------------------------------
 
     def charge(self, request: ChargeRequest) -> Result:
-        """Charge or authorize once per key. :raises KeyReused: if the key was used otherwise."""
+        """Charge or authorize once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
         amount = request.amount
         asked = f"charge|{amount.amount_minor}|{amount.currency}|{request.capture}|{request.method}"
         return self._once(request.key, asked, lambda: operations.charge(self, request))
 
     def capture(self, request: CaptureRequest) -> Result:
-        """Capture once per key. :raises KeyReused: if the key was used otherwise."""
+        """Capture once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
         amount, final = request.amount, request.final
         asked = f"capture|{amount.amount_minor}|{amount.currency}|{final}|{request.reference}"
         return self._once(request.key, asked, lambda: operations.capture(self, request))
 
     def void(self, request: VoidRequest) -> Result:
-        """Void once per key. :raises KeyReused: if the key was used otherwise."""
+        """Void once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
         asked = f"void|{request.reference}"
         return self._once(request.key, asked, lambda: operations.void(self, request))
 
     def refund(self, request: RefundRequest) -> Result:
-        """Refund once per key. :raises KeyReused: if the key was used otherwise."""
+        """Refund once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
         amount = request.amount
         asked = f"refund|{amount.amount_minor}|{amount.currency}|{request.reference}"
         return self._once(request.key, asked, lambda: operations.refund(self, request))
@@ -180,7 +174,9 @@ class Book:
             if self.terms.honours_keys:
                 known = self.shelf.all("SELECT asked, body FROM answer WHERE key = ?", key)
                 if known and known[0][0] != asked:
-                    raise KeyReused("this idempotency key was used for another request", key=key)
+                    raise errors.IdempotencyKeyReused(
+                        "this idempotency key was used for another request", key=key
+                    )
                 if known:
                     return wire.result_in(orjson.loads(known[0][1]))
             result = carry_out()

@@ -79,7 +79,7 @@ def _json(told: object, status: int = 200) -> web.Response:
 def _key(request: web.Request) -> str:
     key = request.headers.get("Idempotency-Key", "")
     if not key:
-        raise errors.ValidationError("the header is required", param="Idempotency-Key")
+        raise errors.IdempotencyKeyMissing("the header is required", param="Idempotency-Key")
     return key
 
 
