@@ -31,18 +31,21 @@ class BadBackup(errors.Invalid):
     """The file is not a whole, unaltered archive of `bursar backup` for this kind of database."""
 
     code = "bad_backup"
+    status = None
 
 
 class NotEmpty(errors.Conflict):
     """There is something already where the backup should go."""
 
     code = "not_empty"
+    status = None
 
 
 class ToolFailed(errors.Conflict):
     """PostgreSQL's own tool is not there or refused."""
 
     code = "tool_failed"
+    status = None
 
 
 def save(file: Path) -> int:

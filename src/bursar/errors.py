@@ -23,10 +23,12 @@ class BursarError(Exception):
     Something the caller can be told about.
 
     *code* is a stable word for machines; *facts* are values for the log and must hold no secret.
+    *status* is the HTTP status of a request that ends in it; None where no request can: such an
+    error is met on the command line, at start or in a job.
     """
 
     code: ClassVar[str] = "error"
-    status: ClassVar[int] = 500
+    status: ClassVar[int | None] = None
 
     def __init__(self, message: str, **facts: object) -> None:
         super().__init__(message)
@@ -38,42 +40,42 @@ class Invalid(BursarError):
     """The request itself is wrong; it will be wrong again until it is changed."""
 
     code = "invalid"
-    status = 422
+    status: ClassVar[int | None] = 422
 
 
 class Denied(BursarError):
     """The caller is unknown or may not do this."""
 
     code = "denied"
-    status = 403
+    status: ClassVar[int | None] = 403
 
 
 class NotFound(BursarError):
     """There is no such thing, or it is not yours to see."""
 
     code = "not_found"
-    status = 404
+    status: ClassVar[int | None] = 404
 
 
 class Conflict(BursarError):
     """The thing is in a state in which this cannot be done."""
 
     code = "conflict"
-    status = 409
+    status: ClassVar[int | None] = 409
 
 
 class Declined(BursarError):
     """The provider said no, and that is final."""
 
     code = "declined"
-    status = 402
+    status: ClassVar[int | None] = 402
 
 
 class Unavailable(BursarError):
     """Nothing was sent and nothing happened; the same call may be made again later."""
 
     code = "unavailable"
-    status = 503
+    status: ClassVar[int | None] = 503
 
     def __init__(
         self, message: str, *, after_seconds: float | None = None, **facts: object
@@ -86,7 +88,7 @@ class OutcomeUnknown(BursarError):
     """The request may have been carried out; look it up, never repeat it blindly."""
 
     code = "outcome_unknown"
-    status = 502
+    status: ClassVar[int | None] = 502
 
 
 class ValidationError(Invalid):
@@ -147,3 +149,4 @@ class WorkerProcessDied(Unavailable):
     """A process of ours ended before its work was done: it was killed, or out of memory."""
 
     code = "worker_process_died"
+    status = None

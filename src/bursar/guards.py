@@ -19,6 +19,7 @@ class GuardsMissing(errors.Conflict):
     """The database lacks guards: it was altered by other means than `bursar manage migrate`."""
 
     code = "guards_missing"
+    status = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,6 +283,7 @@ class LaxDurability(errors.Conflict):
     """The database may lose what it has acknowledged."""
 
     code = "lax_durability"
+    status = None
 
 
 def check_durability() -> None:

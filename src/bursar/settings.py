@@ -42,6 +42,7 @@ class BadSettings(errors.Invalid):
     """The installation cannot start with these settings."""
 
     code = "bad_settings"
+    status = None
 
 
 class Settings(BaseSettings):

@@ -8,8 +8,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import grimp
+
 import bursar
 from bursar import errors, jobs
+from bursar.api import app
 from bursar.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -41,6 +44,44 @@ def test_every_error_code_has_a_heading_and_no_heading_is_stale() -> None:
     codes = {error.code for error in every_error()}
     roots = {"Errors", *(error.__name__ for error in errors.BursarError.__subclasses__())}
     assert headings("errors.md") - roots == codes
+
+
+def test_the_page_of_errors_tells_the_status_of_each() -> None:
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text("utf-8")
+    told = dict(re.findall(r"^### (\w+)\n\n.*\((.+); declared in `[\w.]+`\)$", page, re.MULTILINE))
+    assert told == {
+        error.code: f"HTTP {error.status}" if error.status else "not over HTTP"
+        for error in every_error()
+    }
+
+
+def test_what_no_request_can_meet_has_no_http_status() -> None:
+    graph = grimp.build_graph("bursar", cache_dir=None)
+    met_over_http = set()
+    # Providers are found by entry point; a webhook's check runs their code in a request.
+    for package in ("bursar.api", "bursar.admin", "bursar.providers"):
+        met_over_http |= graph.find_upstream_modules(package, as_package=True)
+        met_over_http |= {package, *graph.find_descendants(package)}
+    wrong = {
+        error.code
+        for error in every_error()
+        if error.status is not None and error.__module__ not in met_over_http
+    }
+    assert wrong == set()
+
+
+def test_the_api_describes_only_errors_with_that_status() -> None:
+    by_code = {error.code: error.status for error in every_error()}
+    paths = app.make().openapi()["paths"]
+    described = [
+        (int(status), code)
+        for operation in (one for path in paths.values() for one in path.values())
+        for status, answer in operation["responses"].items()
+        if "application/problem+json" in answer.get("content", {})
+        for code in re.findall(r"\b[a-z]+(?:_[a-z]+)*\b", answer["description"].partition(":")[0])
+    ]
+    assert len(described) > 100
+    assert [(status, code) for status, code in described if by_code.get(code) != status] == []
 
 
 def test_every_setting_has_a_heading() -> None:

@@ -40,12 +40,14 @@ class PartialDamaged(errors.Invalid):
     """A partial result or a state file is cut, damaged, or no such file."""
 
     code = "partial_damaged"
+    status = None
 
 
 class PartialMismatch(errors.Conflict):
     """Partial results answer different questions, or with different filters: they cannot be added up."""
 
     code = "partial_mismatch"
+    status = None
 
 
 class Position(msgspec.Struct, kw_only=True):

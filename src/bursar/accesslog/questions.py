@@ -25,6 +25,7 @@ class BadQuestion(errors.ValidationError):
     """An option of `bursar traffic` has a value that means nothing; the message names both."""
 
     code = "bad_question"
+    status = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,9 +57,9 @@ class ActingMiddleware:
 
 
 def refusal(request: HttpRequest, error: errors.BursarError) -> HttpResponse:
-    """The page that tells an error, with the status it has over HTTP."""
+    """The page that tells an error, with the status it has over HTTP; 500 where it has none."""
     facts = {"title": "That was not possible", "error": error}
-    return render(request, "bursar/refused.html", facts, status=error.status)
+    return render(request, "bursar/refused.html", facts, status=error.status or 500)
 
 
 def commit(member: Callable[[], object]) -> None:

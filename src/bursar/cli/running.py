@@ -34,6 +34,7 @@ class PortTaken(errors.Conflict):
     """Another process listens on that port."""
 
     code = "port_taken"
+    status = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

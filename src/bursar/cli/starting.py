@@ -18,12 +18,14 @@ class NotMigrated(errors.Conflict):
     """The database is of another version than the program."""
 
     code = "not_migrated"
+    status = None
 
 
 class WorkerRunning(errors.Conflict):
     """Another worker works on these SQLite books."""
 
     code = "worker_running"
+    status = None
 
 
 @contextlib.contextmanager

@@ -32,6 +32,7 @@ class BadMapping(errors.ValidationError):
     """The mapping itself is wrong; *param* names the key."""
 
     code = "bad_mapping"
+    status = None
 
 
 class Action(StrEnum):

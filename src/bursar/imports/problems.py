@@ -32,6 +32,7 @@ class ImportRefused(errors.Invalid):
     """The file is wrong in these places; nothing of it was taken in."""
 
     code = "import_refused"
+    status = None
 
     def __init__(self, file: str, problems: tuple[Problem, ...], *, more: bool = False) -> None:
         count = f"{len(problems)}{' or more' if more else ''} mistakes, the first in "

@@ -36,6 +36,7 @@ class Unreadable(errors.ValidationError):
     """The file breaks off, or is not such a file at all; nothing after *line* can be trusted."""
 
     code = "unreadable_file"
+    status = None
 
 
 class Row(NamedTuple):

@@ -24,6 +24,7 @@ class EvidenceRefused(errors.Declined):
     """The provider did not take the evidence."""
 
     code = "evidence_refused"
+    status = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

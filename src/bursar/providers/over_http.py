@@ -58,6 +58,7 @@ class KeyRefused(errors.Unavailable):
     """The provider refused our API key (401, 403): nothing happened, and nothing will."""
 
     code = "provider_refused_key"
+    status = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ class UnknownJob(errors.NotFound):
     """A job's name has no handler: it was enqueued by a newer version, or its handler is gone."""
 
     code = "unknown_job"
+    status = None
 
 
 class RunAgain(Exception):

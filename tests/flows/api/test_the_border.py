@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from starlette.testclient import TestClient
 
-from bursar.api.border import strictly
+from bursar import guards
+from bursar.api.border import problems, strictly
 from bursar.api.border.problems import BadJson
 from bursar.fields import CardNumber
 from bursar.orders.models import Order
@@ -87,6 +88,13 @@ def test_many_headers_and_a_long_address_are_turned_away(api: TestClient, key: K
     assert api.get("/v1/orders", headers=many).status_code == 431
     long = api.get(f"/v1/orders?reference={'x' * 5_000}", headers=key())
     assert (long.status_code, long.json()["code"]) == (414, "uri_too_long")
+
+
+def test_an_error_that_no_request_can_meet_is_an_internal_error() -> None:
+    answer = problems.answer(guards.GuardsMissing("/var/lib/bursar lacks 3"))
+    told = json.loads(bytes(answer.body))
+    assert (answer.status_code, told["code"]) == (500, "internal_error")
+    assert "lacks" not in told["detail"]
 
 
 def test_a_request_keeps_its_id_and_a_bad_one_gets_another(api: TestClient) -> None:

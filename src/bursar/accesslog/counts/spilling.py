@@ -30,6 +30,7 @@ class SpillFailed(errors.Unavailable):
     """The temporary folder is full or cannot be written; set TMPDIR, or give more `--memory`."""
 
     code = "spill_failed"
+    status = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,12 +60,14 @@ class FormatUnknown(errors.Invalid):
     """The first lines of a log are of no known format; `--format` says which it is."""
 
     code = "format_unknown"
+    status = None
 
 
 class FormatInvalid(errors.Invalid):
     """A format's text cannot be understood, or its fields cannot be told apart."""
 
     code = "format_invalid"
+    status = None
 
 
 @dataclass(frozen=True, slots=True)

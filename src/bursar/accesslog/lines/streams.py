@@ -33,12 +33,14 @@ class LogUnreadable(errors.NotFound):
     """A log file does not exist or may not be read."""
 
     code = "log_unreadable"
+    status = None
 
 
 class LogCut(errors.Invalid):
     """A log ended early or is damaged; what came before was read. *offset* is in plain bytes."""
 
     code = "log_cut"
+    status = None
 
     def __init__(self, message: str, *, offset: int) -> None:
         super().__init__(message, offset=offset)

@@ -16,6 +16,7 @@ class OutputFailed(errors.Unavailable):
     """A report cannot be written: no such folder, no right to it, or no room; nothing is left of it."""
 
     code = "output_failed"
+    status = None
 
 
 @contextlib.contextmanager

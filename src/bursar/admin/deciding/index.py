@@ -73,5 +73,5 @@ def answer(site: Any, request: HttpRequest, ask: Ask, key: str) -> HttpResponse:
         "asked": asked,
         "refused": refused,
     }
-    status = 200 if refused is None else refused.status
+    status = 200 if refused is None else refused.status or 500
     return TemplateResponse(request, "bursar/decide.html", context, status=status)

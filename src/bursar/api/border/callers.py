@@ -148,6 +148,7 @@ def needs(
         503: "unavailable",
     }
     for refusal in refusals:
+        assert refusal.status is not None, f"{refusal.code} is not met over HTTP"
         told[refusal.status] = ", ".join(filter(None, [told.get(refusal.status), refusal.code]))
     responses: dict[int | str, dict[str, Any]] = {
         code: {

@@ -120,8 +120,16 @@ def body_of(
 
 
 def answer(error: errors.BursarError) -> Response:
-    """The answer to a request that ended in *error*."""
+    """
+    The answer to a request that ended in *error*.
+
+    One without an HTTP status is a bug of ours: its text, which may name files of this machine, is
+    logged and not sent.
+    """
     headers = {}
+    if error.status is None:
+        log.error("request_failed", error=error)
+        return answer(Crashed("something broke on our side"))
     if isinstance(error, errors.Unavailable):
         seconds = error.after_seconds or _FALLBACK_AFTER_SECONDS
         headers["Retry-After"] = str(math.ceil(seconds))

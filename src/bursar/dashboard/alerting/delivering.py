@@ -22,6 +22,7 @@ class AlertGone(errors.NotFound):
     """The alert that a job is to deliver is not there."""
 
     code = "alert_gone"
+    status = None
 
 
 async def deliver(lease: Lease) -> Callable[[], None] | None:

@@ -22,6 +22,7 @@ class HookNotTaken(errors.ExternalAPIError):
     """The receiver of alerts did not answer with success."""
 
     code = "alert_hook_not_taken"
+    status = None
 
 
 def body_of(alert: Alert) -> bytes:

@@ -23,6 +23,7 @@ class MailNotTaken(errors.ExternalAPIError):
     """The mail server was not reached, or took the message for nobody."""
 
     code = "alert_mail_not_taken"
+    status = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

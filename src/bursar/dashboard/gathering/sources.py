@@ -27,6 +27,7 @@ class NotAnswered(errors.Unavailable):
     """
 
     code = "source_not_answered"
+    status = None
 
     def __init__(
         self, message: str, *, again: bool, well: bool = False, after_seconds: float | None = None

@@ -31,6 +31,7 @@ class LeaseLost(errors.Conflict):
     """Another process watches by now; what this one found is not written."""
 
     code = "watch_lease_lost"
+    status = None
 
 
 def take(*, token: str, now: datetime, by_force: bool = False) -> bool:

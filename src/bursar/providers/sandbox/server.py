@@ -66,7 +66,7 @@ async def _problems(request: web.Request, handler: Any) -> web.StreamResponse:
     try:
         answer: web.StreamResponse = await handler(request)
     except errors.BursarError as error:
-        return _json({"code": error.code, "message": str(error)}, status=error.status)
+        return _json({"code": error.code, "message": str(error)}, status=error.status or 500)
     except (KeyError, TypeError, ValueError) as error:
         return _json({"code": "invalid", "message": f"unreadable request: {error!r}"}, status=400)
     return answer

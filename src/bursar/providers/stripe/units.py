@@ -31,6 +31,7 @@ class NotChargeable(errors.Declined):
     """The provider cannot move this amount in this currency; nothing was sent."""
 
     code = "not_chargeable"
+    status = None
 
 
 def exponent_of(currency: str) -> int:
