@@ -86,7 +86,7 @@ def one_of_each() -> None:
     provider = accounts.get("eu")
     assert isinstance(provider, SandboxProvider)
     (key, *_) = standard_webhooks.keys_of(provider.config.webhook_secret)
-    told = provider.book.deliveries(key, after=0, at=now)[0]
+    told = provider.simulator.deliveries(key, after=0, at=now)[0]
     inbox.take(provider_account="eu", headers=told.headers, body=told.body)
     commit(rest)
 

@@ -126,11 +126,11 @@ async def _flow(working: worker.Worker, numbers: range) -> None:
 
 
 def _time_parts(stopwatch: Stopwatch) -> None:
-    """Put the stopwatch around statements and the provider's book; it costs about 2 us a call."""
+    """Put the stopwatch around statements and the sandbox's simulator; it costs about 2 us a call."""
     for name in ("run", "run_many", "row", "rows"):
         setattr(sql, name, stopwatch.around("sql", getattr(sql, name)))
-    book = accounts.get(ACCOUNT).book  # type: ignore[attr-defined]
-    kind = type(book)
+    simulator = accounts.get(ACCOUNT).simulator  # type: ignore[attr-defined]
+    kind = type(simulator)
     kind.charge = stopwatch.around("provider", kind.charge)
 
 

@@ -148,7 +148,7 @@ class Shop:
     def deliveries(self, **disorder: float) -> list[delivering.Delivery]:
         """All webhooks of the sandbox so far, signed now."""
         key = standard_webhooks.keys_of(self.provider.config.webhook_secret)[0]
-        return self.provider.book.deliveries(key, disorder=delivering.Disorder(**disorder))
+        return self.provider.simulator.deliveries(key, disorder=delivering.Disorder(**disorder))
 
     def deliver(self, coming: Iterable[delivering.Delivery]) -> Counter[str]:
         """Take deliveries in and work on them; counts what was answered."""
@@ -164,7 +164,7 @@ class Shop:
         return answers
 
     def _take(self, delivery: delivering.Delivery) -> bool:
-        now, raw_id = self.provider.book.now(), ids.new(ids.BODY)
+        now, raw_id = self.provider.simulator.now(), ids.new(ids.BODY)
         event: WebhookEvent = inbox.verify(
             provider_account=ACCOUNT, headers=delivery.headers, body=delivery.body, now=now
         )
@@ -213,12 +213,12 @@ class Shop:
             for account, amount in self.balances().items()
             if account.startswith(prefix)
         }
-        assert ours == self.provider.book.balances()
+        assert ours == self.provider.simulator.balances()
         return True
 
     def charges(self) -> int:
         """How many charges with money the sandbox's book holds."""
-        return len(self.provider.book.shelf.items("kind = 'charge' AND captured_minor > 0"))
+        return len(self.provider.simulator.store.items("kind = 'charge' AND captured_minor > 0"))
 
     def age(self, payment: models.Payment, by: timedelta) -> None:
         """Let a payment's attempts have been made longer ago."""

@@ -1,7 +1,7 @@
 """
 Stands in for Acme Bank's API, so that the example can be tried without a bank.
 
-It keeps its movements in the sandbox's book, and tells of them in Acme's own words.
+The sandbox's simulator keeps its movements; this tells of them in Acme's own words.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from bursar.providers.base import (
     Result,
     StatusRequest,
 )
-from bursar.providers.sandbox.book import Book
+from bursar.providers.sandbox.simulator import SandboxSimulator
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 API_KEY = "acme-test-key"
-BOOK = web.AppKey("book", Book)
+SIMULATOR = web.AppKey("simulator", SandboxSimulator)
 PAYERS = {"solvent": "tok_approved", "broke": "tok_chargeDeclinedInsufficientFunds"}
 STATES = {"captured": "paid", "declined": "refused", "succeeded": "returned"}
 
 
 def application() -> web.Application:
-    """The bank's API over a book in memory."""
+    """The bank's API over a simulator in memory."""
     app = web.Application(middlewares=[_guarded])
-    app[BOOK] = Book(durable=False)
+    app[SIMULATOR] = SandboxSimulator(durable=False)
     app.add_routes(
         [
             web.post("/payments", _pay),
@@ -60,14 +60,14 @@ async def _pay(request: web.Request) -> web.StreamResponse:
     told = await request.json()
     amount, method = Money(told["cents"], told["ccy"]), PAYERS.get(told["payer"], "nobody")
     asked = ChargeRequest(key=request.headers["Idempotency-Key"], amount=amount, method=method)
-    return _tell(request.app[BOOK].charge(asked))
+    return _tell(request.app[SIMULATOR].charge(asked))
 
 
 async def _return(request: web.Request) -> web.StreamResponse:
     told = await request.json()
     amount, key = Money(told["cents"], told["ccy"]), request.headers["Idempotency-Key"]
     asked = RefundRequest(key=key, reference=told["of"], amount=amount)
-    return _tell(request.app[BOOK].refund(asked))
+    return _tell(request.app[SIMULATOR].refund(asked))
 
 
 async def _movement(request: web.Request) -> web.StreamResponse:
@@ -75,7 +75,7 @@ async def _movement(request: web.Request) -> web.StreamResponse:
     for operation in (Operation.CHARGE, Operation.REFUND):
         if found.outcome is Outcome.NOT_FOUND:
             asked = StatusRequest(operation=operation, key=name, reference=name)
-            found = request.app[BOOK].status(asked)
+            found = request.app[SIMULATOR].status(asked)
     return _tell(found)
 
 

@@ -20,7 +20,7 @@ from bursar.providers import base, conformance, registry
 from bursar.providers.base import PaymentProvider, Secret
 from bursar.providers.conformance import Verdict
 from bursar.providers.sandbox import SandboxConfig, SandboxProvider, server
-from bursar.providers.sandbox.book import Book
+from bursar.providers.sandbox.simulator import SandboxSimulator
 from bursar.providers.stripe import StripeConfig, StripeProvider
 from tests import faulty
 from tests.stripe import book as stripe_book
@@ -89,13 +89,13 @@ async def in_process(**config) -> AsyncIterator[Maker]:
 
 @contextlib.asynccontextmanager
 async def over_http() -> AsyncIterator[Maker]:
-    book, config = Book(durable=False), SandboxConfig(slow_seconds=0.0)
+    simulator, config = SandboxSimulator(durable=False), SandboxConfig(slow_seconds=0.0)
     async with (
-        listening(server.application(book, config)) as url,
+        listening(server.application(simulator, config)) as url,
         listening(faulty.before(url, hang_seconds=5)) as front,
     ):
         yield lambda: SandboxProvider(SandboxConfig(url=front, timeout_seconds=0.4))
-    book.close()
+    simulator.close()
 
 
 @contextlib.asynccontextmanager

@@ -13,7 +13,7 @@ SOLD = {"sales:EUR": -840, "tax_payable:EUR": -160}
 
 def days(shop: Shop, count: int) -> None:
     for _ in range(count):
-        shop.provider.book.advance(86_400)
+        shop.provider.simulator.advance(86_400)
     shop.deliver(shop.deliveries())
 
 

@@ -95,7 +95,7 @@ def test_a_fee_before_its_charge_is_taken_over_by_the_payment(shop: Shop) -> Non
 
 def test_a_payout_is_on_its_way_to_the_bank(shop: Shop) -> None:
     shop.paid()
-    shop.provider.book.pay_out()
+    shop.provider.simulator.create_payouts()
     shop.deliver(shop.deliveries())
     assert shop.balances() == {**SOLD, TRANSIT: 1000}
     assert shop.agrees()

@@ -95,7 +95,7 @@ def test_every_approval_is_one_charge(shop: Shop) -> None:
     tokens = list(APPROVED)
     orders = {token: shop.place(token) for token in tokens}
     shop.run_jobs(rounds=2)
-    shop.provider.book.advance(86_400)
+    shop.provider.simulator.advance(86_400)
     shop.run_jobs()
 
     payments = {token: shop.payment(order_id) for token, order_id in orders.items()}
@@ -115,7 +115,7 @@ def test_every_approval_is_one_charge(shop: Shop) -> None:
 def test_a_decline_keeps_its_code_and_whether_it_is_soft(shop: Shop) -> None:
     orders = {token: shop.place(token) for token in DECLINES}
     shop.run_jobs(rounds=2)
-    shop.provider.book.advance(86_400)
+    shop.provider.simulator.advance(86_400)
     shop.run_jobs(rounds=2)
 
     payments = {token: shop.payment(order_id) for token, order_id in orders.items()}
@@ -141,7 +141,7 @@ def test_the_buyer_completes_what_was_asked_of_them(shop: Shop) -> None:
     assert (payment.status, attempt.status) == ("requires_action", "requires_action")
     assert attempt.action_url == f"https://sandbox.invalid/actions/{attempt.reference}"
 
-    shop.provider.book.complete_action(attempt.reference, approve=True)
+    shop.provider.simulator.complete_action(attempt.reference, approve=True)
     shop.run_jobs()
 
     assert shop.fresh(payment).status == "captured"
@@ -151,7 +151,7 @@ def test_the_buyer_completes_what_was_asked_of_them(shop: Shop) -> None:
 
 def test_the_buyer_refuses_what_was_asked_of_them(shop: Shop) -> None:
     payment = shop.paid("tok_requires_action")
-    shop.provider.book.complete_action(payment.attempts.get().reference, approve=False)
+    shop.provider.simulator.complete_action(payment.attempts.get().reference, approve=False)
     shop.run_jobs()
     assert shop.fresh(payment).status == "declined"
     assert payment.attempts.get().code == "authentication_failed"

@@ -91,8 +91,8 @@ def test_units_whose_refund_failed_are_worth_what_is_left_of_the_line(shop: Shop
     first = refund_lines(shop, payment.order_id, {2: 2})
     second = refund_lines(shop, payment.order_id, {2: 4})
     shop.run_jobs()
-    book = shop.provider.book
-    book.advance(86_400)
+    simulator = shop.provider.simulator
+    simulator.advance(86_400)
     # Only the first comes back: the second's news is dropped.
     reference = models.FactLink.objects.get(refund_id=first).reference
     shop.deliver(d for d in shop.deliveries() if reference.encode() in d.body)
@@ -236,7 +236,7 @@ def test_a_refund_that_comes_back_can_be_made_again(shop: Shop) -> None:
     shop.run_jobs()
     assert (shop.fresh(payment).status, shop.balances()) == ("refunded", RETURNED)
 
-    shop.provider.book.advance(86_400)
+    shop.provider.simulator.advance(86_400)
     shop.deliver(shop.deliveries())
 
     payment = shop.fresh(payment)
@@ -260,7 +260,7 @@ def test_a_pending_refund_stays_reserved_until_it_succeeds(shop: Shop) -> None:
     assert (payment.status, payment.refunded_minor, payment.reserved_minor) == ("captured", 0, 400)
     assert shop.agrees()
 
-    shop.provider.book.advance(86_400)
+    shop.provider.simulator.advance(86_400)
     shop.run_jobs()
     payment = shop.fresh(payment)
     assert (payment.status, payment.refunded_minor, payment.reserved_minor) == (
@@ -274,7 +274,7 @@ def test_a_pending_refund_stays_reserved_until_it_succeeds(shop: Shop) -> None:
 
 def by_hand(shop: Shop, payment: models.Payment, amount_minor: int) -> None:
     """Refund at the provider's own dashboard, without a key of ours."""
-    shop.provider.book.refund(
+    shop.provider.simulator.refund(
         RefundRequest(
             key=f"dashboard-{amount_minor}",
             reference=payment.attempts.get(operation="charge").reference,

@@ -45,11 +45,11 @@ def test_news_of_one_refund_leaves_the_question_about_another_open(shop: Shop) -
     shop.run_jobs()
     assert sorted(asked_about()) == sorted([first.key, second.key])
 
-    shop.provider.book.refund(first)
+    shop.provider.simulator.refund(first)
     shop.deliver(shop.deliveries())
     assert asked_about() == [second.key]
 
-    shop.provider.book.refund(second)
+    shop.provider.simulator.refund(second)
     shop.deliver(shop.deliveries())
     assert asked_about() == []
     assert shop.fresh(payment).refunded_minor == 700
@@ -62,7 +62,7 @@ def test_nobody_is_asked_about_what_was_told_meanwhile(shop: Shop) -> None:
     finish = asyncio.run(lookup.look_up(lease))
     assert finish is not None
 
-    shop.provider.book.refund(sent)
+    shop.provider.simulator.refund(sent)
     shop.deliver(shop.deliveries())
     commit(finish)
 

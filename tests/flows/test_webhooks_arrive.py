@@ -48,7 +48,7 @@ def test_a_forged_delivery_is_refused_and_leaves_nothing(shop: Shop) -> None:
 def test_a_replayed_delivery_is_refused_after_five_minutes(shop: Shop) -> None:
     shop.paid()
     old = shop.deliveries()
-    shop.provider.book.advance(301)
+    shop.provider.simulator.advance(301)
     assert shop.deliver(old) == {"refused": 1}
 
 
@@ -90,7 +90,7 @@ def test_news_in_any_disorder_end_in_the_same_books(shop: Shop) -> None:
     shop.refund(back, 600)
     shop.run_jobs()
     for _ in range(4):
-        shop.provider.book.advance(86_400)
+        shop.provider.simulator.advance(86_400)
 
     shop.deliver(reversed(shop.deliveries(late=0.3, reordered=0.5, duplicate=0.5, forged=0.3)))
 
@@ -108,7 +108,7 @@ def test_news_in_any_disorder_end_in_the_same_books(shop: Shop) -> None:
 def test_a_dropped_webhook_is_made_good_by_looking(shop: Shop) -> None:
     payment = shop.paid("tok_pending")
     assert payment.status == "processing"
-    shop.provider.book.advance(86_400)
+    shop.provider.simulator.advance(86_400)
     assert shop.deliver(shop.deliveries(dropped=1.0)) == {}
     shop.run_jobs()
     assert shop.fresh(payment).status == "captured"
@@ -117,17 +117,17 @@ def test_a_dropped_webhook_is_made_good_by_looking(shop: Shop) -> None:
 
 def test_news_of_years_ago_are_news(shop: Shop) -> None:
     payment = shop.paid()
-    book = shop.provider.book
-    book.advance(3 * 365 * 86_400)
+    simulator = shop.provider.simulator
+    simulator.advance(3 * 365 * 86_400)
     charge = payment.attempts.get().reference
-    book.refund(RefundRequest(key="late", reference=charge, amount=Money(1000, "EUR")))
+    simulator.refund(RefundRequest(key="late", reference=charge, amount=Money(1000, "EUR")))
     assert shop.deliver(shop.deliveries()) == {"stored": 4}
     assert shop.fresh(payment).status == "refunded"
     assert shop.agrees()
 
 
 def strangers_charge(shop: Shop) -> Snapshot:
-    return shop.provider.book.charge(
+    return shop.provider.simulator.charge(
         ChargeRequest(key="somebody else", amount=Money(500, "EUR"), method="tok_visa")
     ).snapshots[0]
 
@@ -142,7 +142,7 @@ def test_a_charge_of_nobodys_waits_in_suspense_for_a_person(shop: Shop) -> None:
 
 def test_refunds_of_a_charge_of_nobodys_count_once(shop: Shop) -> None:
     charge = strangers_charge(shop)
-    shop.provider.book.refund(
+    shop.provider.simulator.refund(
         RefundRequest(key="r", reference=charge.reference, amount=Money(200, "EUR"))
     )
     coming = shop.deliveries()

@@ -27,8 +27,8 @@ from bursar.payments.states import AttemptStatus, PaymentStatus
 from bursar.providers import standard_webhooks
 from bursar.providers.base import BadSignature
 from bursar.providers.sandbox import SandboxProvider, server
-from bursar.providers.sandbox.book import Book
 from bursar.providers.sandbox.delivering import Disorder
+from bursar.providers.sandbox.simulator import SandboxSimulator
 from bursar.queue.models import Job, JobState
 from bursar.queue.worker import Worker
 from bursar.verify import proof
@@ -82,23 +82,23 @@ def run(*, invoices: Path | None, port: int | None = None, watch: Watch = lambda
     one). Needs an installation that was started. A second run imports nothing again.
     """
     story, folder = Story(), invoices or invoices_folder()
-    with _sandbox(port) as book:
+    with _sandbox(port) as simulator:
         with _timed(story, "import", watch, "placing the invoices as orders"):
             for file in sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")]):
                 story.imports.append((file, _import(file, folder / "mapping.toml")))
         with _timed(story, "charge", watch, "charging, with every kind of trouble"):
-            _settle(story, book, DISORDER)
-            _buyers_act(book)
-            _settle(story, book, DISORDER)
-            story.payouts = [snapshot.amount for snapshot in book.pay_out()]
+            _settle(story, simulator, DISORDER)
+            _buyers_act(simulator)
+            _settle(story, simulator, DISORDER)
+            story.payouts = [snapshot.amount for snapshot in simulator.create_payouts()]
         with _timed(story, "refund", watch, "refunding every tenth order"):
             story.refunds = _refund_some()
-            _settle(story, book, DISORDER)
+            _settle(story, simulator, DISORDER)
         with _timed(
             story, "webhooks", watch, "a month later: disputes, failed refunds, late webhooks"
         ):
-            book.advance(timedelta(days=30).total_seconds())
-            _settle(story, book, Disorder())
+            simulator.advance(timedelta(days=30).total_seconds())
+            _settle(story, simulator, Disorder())
         # The balance is told before the sandbox's process ends.
         with _timed(story, "verify", watch, "checking the books"):
             story.findings = list(proof.prove())
@@ -107,13 +107,13 @@ def run(*, invoices: Path | None, port: int | None = None, watch: Watch = lambda
 
 
 @contextmanager
-def _sandbox(port: int | None) -> Iterator[Book]:
-    """Set the account up, in this process or one of its own, and hold its book open."""
+def _sandbox(port: int | None) -> Iterator[SandboxSimulator]:
+    """Set the account up, in this process or one of its own, and open its simulator."""
     path = settings.current.home / "sandbox.sqlite3"
     terms = {"fee_basis_points": 150, "fee_fixed_minor": 20}
     if port is None:
         _open_account({"book": str(path), **terms})
-        yield _provider().book
+        yield _provider().simulator
         return
     command = [sys.executable, "-m", server.__name__, "--book", str(path), "--port", str(port)]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in terms.items()]
@@ -121,11 +121,11 @@ def _sandbox(port: int | None) -> Iterator[Book]:
         assert process.stdout is not None
         told = process.stdout.readline().strip().removeprefix("port=")
         _open_account({"url": f"http://127.0.0.1:{told}", "timeout_seconds": 2.0})
-        book = Book(str(path))
+        simulator = SandboxSimulator(str(path))
         try:
-            yield book
+            yield simulator
         finally:
-            book.close()
+            simulator.close()
             process.terminate()
 
 
@@ -156,14 +156,14 @@ def _import(file: Path, mapping: Path) -> importing.Report:
     )
 
 
-def _settle(story: Story, book: Book, disorder: Disorder) -> None:
+def _settle(story: Story, simulator: SandboxSimulator, disorder: Disorder) -> None:
     """Work, and take the sandbox's webhooks, until nothing more happens soon."""
     position, until = 0, time.monotonic() + SECONDS_MAX
     while time.monotonic() < until:
         worker = Worker(jobs.HANDLERS)
         accounts.run(worker.run(until_empty=True))
         story.jobs += worker.outcomes
-        position, taken = _deliver(story, book, position, disorder)
+        position, taken = _deliver(story, simulator, position, disorder)
         due = Job.objects.filter(state__in=[JobState.READY, JobState.LEASED]).exists()
         soon = Job.objects.filter(state=JobState.DELAYED, run_at__lte=clock.now() + WAIT)
         if not (taken or due or soon.exists()):
@@ -171,10 +171,12 @@ def _settle(story: Story, book: Book, disorder: Disorder) -> None:
         time.sleep(0.05)
 
 
-def _deliver(story: Story, book: Book, position: int, disorder: Disorder) -> tuple[int, int]:
+def _deliver(
+    story: Story, simulator: SandboxSimulator, position: int, disorder: Disorder
+) -> tuple[int, int]:
     """Take what the sandbox delivers after *position*; returns the new one and the count."""
     (key, *_) = standard_webhooks.keys_of(_provider().config.webhook_secret)
-    deliveries = book.deliveries(key, after=position, disorder=disorder, at=clock.now())
+    deliveries = simulator.deliveries(key, after=position, disorder=disorder, at=clock.now())
     for delivery in deliveries:
         try:
             new = inbox.take(provider_account=ACCOUNT, headers=delivery.headers, body=delivery.body)
@@ -185,12 +187,12 @@ def _deliver(story: Story, book: Book, position: int, disorder: Disorder) -> tup
     return position, len(deliveries)
 
 
-def _buyers_act(book: Book) -> None:
+def _buyers_act(simulator: SandboxSimulator) -> None:
     """Every second buyer who was asked to approves; the others refuse."""
     waiting = Attempt.objects.filter(status=AttemptStatus.REQUIRES_ACTION).order_by("id")
     for number, attempt in enumerate(waiting):
         try:
-            book.complete_action(attempt.reference, approve=number % 2 == 0)
+            simulator.complete_action(attempt.reference, approve=number % 2 == 0)
         except errors.NotFound:
             continue  # acted in an earlier run whose webhook is still to come
 

@@ -77,7 +77,7 @@ class Stream:
             await self._place()
         decided = await asyncio.to_thread(self._decide)
         log.debug("simulation_tick", decided=decided)
-        self._provider().book.advance(HOUR_A_SECOND)
+        self._provider().simulator.advance(HOUR_A_SECOND)
         self.ticks += 1
         await self._deliver(session, address, again=self.ticks % TICKS_TO_AGAIN == 0)
 
@@ -136,7 +136,7 @@ class Stream:
         for attempt in waiting:
             if self.draw.random() < 0.2:
                 try:
-                    self._provider().book.complete_action(
+                    self._provider().simulator.complete_action(
                         attempt.reference, approve=self.draw.random() < 0.7
                     )
                 except errors.NotFound:
@@ -182,7 +182,7 @@ class Stream:
         """
         provider = self._provider()
         (key, *_) = standard_webhooks.keys_of(provider.config.webhook_secret)
-        deliveries = provider.book.deliveries(
+        deliveries = provider.simulator.deliveries(
             key,
             after=self.settled if again else self.position,
             disorder=Disorder() if again else DISORDER,

@@ -1,4 +1,4 @@
-"""A provider that can fail in every way, with a book of its own; for tests, campaigns and demo."""
+"""A provider that can fail in every way, simulated in one SQLite file; for tests, campaigns and demo."""
 
 from bursar.providers.sandbox.provider import SandboxConfig, SandboxProvider
 

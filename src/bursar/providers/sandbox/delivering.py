@@ -29,7 +29,7 @@ class Disorder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One HTTP request to the merchant; *position* is its place in the book."""
+    """One HTTP request to the merchant; *position* is its place in the store."""
 
     position: int
     event_id: str

@@ -1,4 +1,4 @@
-"""The sandbox as a provider: its book in this process, or over HTTP where the config has a url."""
+"""The sandbox as a provider: simulated in this process, or over HTTP where the config has a url."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from bursar.providers.mixins import LoggingMixin, RetryMixin
 from bursar.providers.over_http import Answer, JsonOverHttp
 from bursar.providers.powers import WebhookEvent
 from bursar.providers.sandbox import outcomes, wire
-from bursar.providers.sandbox.book import Book
 from bursar.providers.sandbox.faults import Faults
 from bursar.providers.sandbox.outcomes import Trouble
+from bursar.providers.sandbox.simulator import SandboxSimulator
 from bursar.providers.sandbox.terms import Terms
 
 #: The header with the time (seconds since 1970) after which the caller no longer waits. With it
@@ -48,8 +48,8 @@ class SandboxConfig:
     """
     Either *url*, the address of a sandbox in its own process, or all the rest.
 
-    *book* is the path of the book's file, "" for one in memory that is gone with the provider.
-    A book that is not *durable* survives a killed process but no power cut. *timeouts*, *lost* and
+    *book* is the path of the file with its objects, "" for one in memory that is gone with the provider.
+    A file that is not *durable* survives a killed process but no power cut. *timeouts*, *lost* and
     *garbage* are probabilities; see `Faults`, and `Terms` for fees, settlement and rates.
     *honours_keys* and *lookup* say what may be relied on; over HTTP the server must be started
     with the same. *webhook_secret* may hold several secrets, separated by spaces.
@@ -75,7 +75,7 @@ class SandboxConfig:
     garbage: float = 0.0
 
     def terms(self) -> Terms:
-        """The part that the book itself keeps to."""
+        """The part that the simulator itself keeps to."""
         return Terms(
             seed=self.seed,
             honours_keys=self.honours_keys,
@@ -100,7 +100,7 @@ def _sample_delivery(provider: SandboxBank, at: datetime) -> tuple[dict[str, str
 class SandboxBank(JsonOverHttp, PaymentProvider):
     """Every operation of the sandbox, without logging and retrying."""
 
-    __slots__ = ("_book",)
+    __slots__ = ("_simulator",)
 
     name = "sandbox"
     for_tests: ClassVar[bool] = True
@@ -131,21 +131,23 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
 
     def __init__(self, config: SandboxConfig) -> None:
         super().__init__(config)
-        self._book: Book | None = None
+        self._simulator: SandboxSimulator | None = None
 
     @property
-    def book(self) -> Book:
+    def simulator(self) -> SandboxSimulator:
         """
-        The book in this process, opened at first need.
+        The simulator in this process, opened at first need.
 
         :raises RuntimeError: if the sandbox is in another process.
         """
         if self.config.url:
-            raise RuntimeError("this sandbox keeps its book in another process")
-        if self._book is None:
+            raise RuntimeError("this sandbox runs in another process")
+        if self._simulator is None:
             path = self.config.book or ":memory:"
-            self._book = Book(path, terms=self.config.terms(), durable=self.config.durable)
-        return self._book
+            self._simulator = SandboxSimulator(
+                path, terms=self.config.terms(), durable=self.config.durable
+            )
+        return self._simulator
 
     async def charge(self, request: ChargeRequest, /) -> Result:
         """Charge or authorize, as the method's name says."""
@@ -154,7 +156,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
         script = outcomes.script_of(request.method, request.metadata)
         operation = Operation.CHARGE if request.capture else Operation.AUTHORIZE
         return await self._perform(
-            operation, request.key, script, lambda: self.book.charge(request)
+            operation, request.key, script, lambda: self.simulator.charge(request)
         )
 
     async def capture(self, request: CaptureRequest, /) -> Result:
@@ -165,7 +167,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
             return await self._post(path, request.key, body)
         script = outcomes.APPROVED
         return await self._perform(
-            Operation.CAPTURE, request.key, script, lambda: self.book.capture(request)
+            Operation.CAPTURE, request.key, script, lambda: self.simulator.capture(request)
         )
 
     async def void(self, request: VoidRequest, /) -> Result:
@@ -174,7 +176,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
             return await self._post(f"/v1/charges/{request.reference}/void", request.key, {})
         script = outcomes.APPROVED
         return await self._perform(
-            Operation.VOID, request.key, script, lambda: self.book.void(request)
+            Operation.VOID, request.key, script, lambda: self.simulator.void(request)
         )
 
     async def refund(self, request: RefundRequest, /) -> Result:
@@ -183,7 +185,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
             return await self._post("/v1/refunds", request.key, wire.refund_out(request))
         script = outcomes.script_of("tok_approved", request.metadata)
         return await self._perform(
-            Operation.REFUND, request.key, script, lambda: self.book.refund(request)
+            Operation.REFUND, request.key, script, lambda: self.simulator.refund(request)
         )
 
     async def get_status(self, request: StatusRequest, /) -> Result:
@@ -195,7 +197,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
         if not request.reference and not self.lookup_by_key:
             raise errors.OutcomeUnknown("this sandbox finds nothing by key alone")
         if not self.config.url:
-            return self.book.status(request, by_key=self.lookup_by_key)
+            return self.simulator.status(request, by_key=self.lookup_by_key)
         asked = {"operation": request.operation.value, "reference": request.reference}
         if self.lookup_by_key:
             asked["key"] = request.key
@@ -218,7 +220,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
             raise errors.Invalid("the body is no event of the sandbox") from error
 
     async def list_objects(self) -> AsyncIterator[Snapshot]:
-        """Everything in the book, oldest first, a page at a time."""
+        """Every object, oldest first, a page at a time."""
         after = 0
         while page := await self._page(after):
             for after, snapshots in page:  # noqa: B007  (the last position is where to go on)
@@ -230,22 +232,22 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
         if self.config.url:
             told: dict[str, int] = (await self.call("GET", "/v1/balances")).body
             return told
-        return self.book.balances()
+        return self.simulator.balances()
 
     def headers(self) -> dict[str, str]:
         """Tell until when we wait: what is carried out later would be found by nobody."""
         return {DEADLINE: str(clock.now().timestamp() + self.config.timeout_seconds)}
 
     async def close(self) -> None:
-        """Close connections and the book."""
-        if self._book is not None:
-            self._book.close()
-            self._book = None
+        """Close connections and the simulator."""
+        if self._simulator is not None:
+            self._simulator.close()
+            self._simulator = None
         await super().close()
 
     async def _page(self, after: int) -> list[tuple[int, list[Snapshot]]]:
         if not self.config.url:
-            return self.book.snapshots(after=after)
+            return self.simulator.snapshots(after=after)
         answer = await self.call("GET", "/v1/objects", params={"after": str(after)})
         return [
             (one["position"], [wire.snapshot_in(told) for told in one["snapshots"]])
@@ -263,7 +265,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
         carry_out: Callable[[], Result],
     ) -> Result:
         """Carry out in this process, with the trouble that HTTP would have brought."""
-        trouble = self.book.trouble(operation, key, script)
+        trouble = self.simulator.fault_for(operation, key, script)
         if trouble is Trouble.UNAVAILABLE:
             raise errors.Unavailable("the sandbox turns calls away", after_seconds=0.0)
         if trouble is Trouble.LOST:

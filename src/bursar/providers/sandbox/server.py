@@ -28,21 +28,21 @@ from bursar.providers.base import (
     VoidRequest,
 )
 from bursar.providers.sandbox import delivering, outcomes, wire
-from bursar.providers.sandbox.book import Book
 from bursar.providers.sandbox.outcomes import Script, Trouble
 from bursar.providers.sandbox.provider import DEADLINE, SandboxConfig
+from bursar.providers.sandbox.simulator import SandboxSimulator
 
 #: A call that is to time out is held this long, then dropped without an answer.
 HANG_SECONDS = 60.0
 
-BOOK = web.AppKey("book", Book)
+SIMULATOR = web.AppKey("simulator", SandboxSimulator)
 CONFIG = web.AppKey("config", SandboxConfig)
 
 
-def application(book: Book, config: SandboxConfig) -> web.Application:
-    """The sandbox's HTTP face over *book*; *config* says how slow, and what it signs with."""
+def application(simulator: SandboxSimulator, config: SandboxConfig) -> web.Application:
+    """The sandbox's HTTP face over *simulator*; *config* says how slow, and what it signs with."""
     app = web.Application(middlewares=[_problems], client_max_size=65_536)
-    app[BOOK], app[CONFIG] = book, config
+    app[SIMULATOR], app[CONFIG] = simulator, config
     app.add_routes(
         [
             web.post("/v1/charges", _charge),
@@ -91,8 +91,8 @@ async def _charge(request: web.Request) -> web.StreamResponse:
     asked = wire.charge_in(_key(request), await _body(request))
     script = outcomes.script_of(asked.method, asked.metadata)
     operation = Operation.CHARGE if asked.capture else Operation.AUTHORIZE
-    book = request.app[BOOK]
-    return await _perform(request, operation, asked.key, script, lambda: book.charge(asked))
+    simulator = request.app[SIMULATOR]
+    return await _perform(request, operation, asked.key, script, lambda: simulator.charge(asked))
 
 
 async def _capture(request: web.Request) -> web.StreamResponse:
@@ -103,22 +103,24 @@ async def _capture(request: web.Request) -> web.StreamResponse:
         amount=wire.money_in(told["amount"]),
         final=told["final"],
     )
-    book, script = request.app[BOOK], outcomes.APPROVED
+    simulator, script = request.app[SIMULATOR], outcomes.APPROVED
     return await _perform(
-        request, Operation.CAPTURE, asked.key, script, lambda: book.capture(asked)
+        request, Operation.CAPTURE, asked.key, script, lambda: simulator.capture(asked)
     )
 
 
 async def _void(request: web.Request) -> web.StreamResponse:
     asked = VoidRequest(key=_key(request), reference=request.match_info["reference"])
-    book, script = request.app[BOOK], outcomes.APPROVED
-    return await _perform(request, Operation.VOID, asked.key, script, lambda: book.void(asked))
+    simulator, script = request.app[SIMULATOR], outcomes.APPROVED
+    return await _perform(request, Operation.VOID, asked.key, script, lambda: simulator.void(asked))
 
 
 async def _refund(request: web.Request) -> web.StreamResponse:
     asked = wire.refund_in(_key(request), await _body(request))
-    book, script = request.app[BOOK], outcomes.script_of("tok_approved", asked.metadata)
-    return await _perform(request, Operation.REFUND, asked.key, script, lambda: book.refund(asked))
+    simulator, script = request.app[SIMULATOR], outcomes.script_of("tok_approved", asked.metadata)
+    return await _perform(
+        request, Operation.REFUND, asked.key, script, lambda: simulator.refund(asked)
+    )
 
 
 async def _perform(
@@ -132,7 +134,7 @@ async def _perform(
     deadline = float(request.headers.get(DEADLINE, "inf"))
     if clock.now().timestamp() > deadline:
         return await _hang(request)
-    trouble = request.app[BOOK].trouble(operation, key, script)
+    trouble = request.app[SIMULATOR].fault_for(operation, key, script)
     if trouble is Trouble.UNAVAILABLE:
         return web.Response(status=503, headers={"Retry-After": "0"})
     if trouble is Trouble.LOST:
@@ -173,7 +175,7 @@ def _abort(request: web.Request) -> None:
 async def _status(request: web.Request) -> web.StreamResponse:
     asked = request.query
     key = asked.get("key", "")
-    found = request.app[BOOK].status(
+    found = request.app[SIMULATOR].status(
         StatusRequest(
             operation=Operation(asked["operation"]), key=key, reference=asked["reference"]
         ),
@@ -183,7 +185,7 @@ async def _status(request: web.Request) -> web.StreamResponse:
 
 
 async def _objects(request: web.Request) -> web.StreamResponse:
-    page = request.app[BOOK].snapshots(after=int(request.query["after"]))
+    page = request.app[SIMULATOR].snapshots(after=int(request.query["after"]))
     return _json(
         [
             {"position": position, "snapshots": [wire.snapshot_out(one) for one in snapshots]}
@@ -193,22 +195,22 @@ async def _objects(request: web.Request) -> web.StreamResponse:
 
 
 async def _balances(request: web.Request) -> web.StreamResponse:
-    return _json(request.app[BOOK].balances())
+    return _json(request.app[SIMULATOR].balances())
 
 
 async def _advance(request: web.Request) -> web.StreamResponse:
     told = await _body(request)
-    return _json({"happened": request.app[BOOK].advance(float(told["seconds"]))})
+    return _json({"happened": request.app[SIMULATOR].advance(float(told["seconds"]))})
 
 
 async def _pay_out(request: web.Request) -> web.StreamResponse:
-    return _json([wire.snapshot_out(one) for one in request.app[BOOK].pay_out()])
+    return _json([wire.snapshot_out(one) for one in request.app[SIMULATOR].create_payouts()])
 
 
 async def _complete_action(request: web.Request) -> web.StreamResponse:
     told = await _body(request)
     reference = request.match_info["reference"]
-    snapshot = request.app[BOOK].complete_action(reference, approve=told["approve"] is True)
+    snapshot = request.app[SIMULATOR].complete_action(reference, approve=told["approve"] is True)
     return _json(wire.snapshot_out(snapshot))
 
 
@@ -218,7 +220,7 @@ async def _deliveries(request: web.Request) -> web.StreamResponse:
     after, limit = int(asked.pop("after", "0")), int(asked.pop("limit", "500"))
     disorder = delivering.Disorder(**{name: float(text) for name, text in asked.items()})
     key = standard_webhooks.keys_of(request.app[CONFIG].webhook_secret)[0]
-    found = request.app[BOOK].deliveries(key, after=after, limit=limit, disorder=disorder)
+    found = request.app[SIMULATOR].deliveries(key, after=after, limit=limit, disorder=disorder)
     return _json(
         [
             {
@@ -235,10 +237,15 @@ async def _deliveries(request: web.Request) -> web.StreamResponse:
 
 async def serve(config: SandboxConfig, *, host: str, port: int) -> None:
     """Serve until cancelled; prints `port=N` once it listens (N is chosen where *port* is 0)."""
-    book = Book(config.book or ":memory:", terms=config.terms(), durable=config.durable)
+    simulator = SandboxSimulator(
+        config.book or ":memory:", terms=config.terms(), durable=config.durable
+    )
     # handler_cancellation: a client that has gone ends the call that hangs for it.
     runner = web.AppRunner(
-        application(book, config), access_log=None, handler_cancellation=True, shutdown_timeout=1.0
+        application(simulator, config),
+        access_log=None,
+        handler_cancellation=True,
+        shutdown_timeout=1.0,
     )
     await runner.setup()
     site = web.TCPSite(runner, host, port)
@@ -248,13 +255,13 @@ async def serve(config: SandboxConfig, *, host: str, port: int) -> None:
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()
-        book.close()
+        simulator.close()
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m bursar.providers.sandbox.server")
-    parser.add_argument("--book", required=True, help="the file of the sandbox's book")
+    parser.add_argument("--book", required=True, help="the file with the sandbox's objects")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 chooses one and prints it")
     parser.add_argument("--seed", type=int, default=0)

@@ -16,7 +16,7 @@ from bursar.providers.base import Kind, MovementStatus, Snapshot
 
 
 @dataclass(slots=True, kw_only=True)
-class Item:
+class SandboxObject:
     """
     One object of the sandbox as its row has it; amounts in minor units of *currency*.
 
@@ -95,7 +95,7 @@ class Item:
         return [self.snapshot(), self.fee_snapshot()] if self.fee_minor else [self.snapshot()]
 
 
-_COLUMNS = [one.name for one in fields(Item)]
+_COLUMNS = [one.name for one in fields(SandboxObject)]
 _NAMES = ", ".join(_COLUMNS)
 _INSERT = f"INSERT INTO object ({_NAMES}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 _UPDATE = (
@@ -137,11 +137,11 @@ CREATE TABLE IF NOT EXISTS setting (name TEXT PRIMARY KEY, value REAL NOT NULL) 
 """
 
 
-class Shelf:
+class SandboxStore:
     """
-    The rows of one book.
+    The rows of one sandbox account.
 
-    *path* is a file, or ":memory:". A *durable* shelf syncs the disk at each commit; the other one
+    *path* is a file, or ":memory:". A *durable* store syncs the disk at each commit; another one
     leaves that to the operating system, so it survives a killed process but not a power cut.
     """
 
@@ -198,39 +198,41 @@ class Shelf:
             row = self.connection.execute(sql, values).fetchone()
         return row[0] if row else None
 
-    def insert(self, item: Item) -> None:
-        """Put a new object on the shelf."""
+    def insert(self, item: SandboxObject) -> None:
+        """Write the row of a new object."""
         self.connection.execute(_INSERT, values_of(item))
 
-    def update(self, item: Item) -> None:
+    def update(self, item: SandboxObject) -> None:
         """Write an object's row again."""
         self.connection.execute(_UPDATE, (*values_of(item), item.kind, item.reference))
 
-    def find(self, kind: str, reference: str) -> Item | None:
+    def find(self, kind: str, reference: str) -> SandboxObject | None:
         """The object of that kind and reference."""
         rows = self.items("reference = ? AND kind = ?", reference, kind)
         return rows[0] if rows else None
 
-    def items(self, where: str, *values: Any) -> list[Item]:
+    def items(self, where: str, *values: Any) -> list[SandboxObject]:
         """The objects that a condition of this package selects, oldest first."""
         rows = self.all(f"{_SELECT} WHERE {where} ORDER BY position", *values)
-        return [Item(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
+        return [SandboxObject(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
-    def page(self, *, after: int, limit: int) -> list[tuple[int, Item]]:
+    def page(self, *, after: int, limit: int) -> list[tuple[int, SandboxObject]]:
         """Objects with a position above *after*, in order."""
         rows = self.all(
             f"SELECT position, {_NAMES} FROM object WHERE position > ? ORDER BY position LIMIT ?",  # noqa: S608
             after,
             limit,
         )
-        return [(row[0], Item(**dict(zip(_COLUMNS, row[1:], strict=True)))) for row in rows]
+        return [
+            (row[0], SandboxObject(**dict(zip(_COLUMNS, row[1:], strict=True)))) for row in rows
+        ]
 
     def close(self) -> None:
-        """Close the file; the shelf is not used afterwards."""
+        """Close the file; the store is not used afterwards."""
         with self._lock:
             self.connection.close()
 
 
-def values_of(item: Item) -> tuple[Any, ...]:
+def values_of(item: SandboxObject) -> tuple[Any, ...]:
     """The column values of *item* in order; `dataclasses.astuple` would copy deeply."""
     return tuple([getattr(item, name) for name in _COLUMNS])

@@ -1,0 +1,167 @@
+"""
+How the sandbox's objects change, and what is scheduled to happen to them later.
+
+A charge is authorized and captured, an authorization expires, a pending charge or refund ends, a
+dispute takes its course. Every function runs inside a transaction of the store.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from bursar.providers.base import ChargeStatus, Kind, RefundStatus
+from bursar.providers.sandbox import outcomes
+from bursar.providers.sandbox.disputes import COURSES
+from bursar.providers.sandbox.state import SandboxState
+from bursar.providers.sandbox.store import SandboxObject
+from bursar.providers.sandbox.terms import converted
+
+#: An authorization that was not captured expires after this.
+AUTHORIZATION_LIVES = timedelta(days=7)
+
+_NEXT_DUE = (
+    "SELECT position, action, kind, reference, step FROM due WHERE at <= ?"
+    " ORDER BY at, position LIMIT 1"
+)
+
+
+def schedule(
+    state: SandboxState, item: SandboxObject, action: str, after: timedelta, step: int = 0
+) -> None:
+    """Plan that *action* happens to *item* when *after* has passed."""
+    state.store.run(
+        "INSERT INTO due (at, action, kind, reference, step) VALUES (?, ?, ?, ?, ?)",
+        _text(state.now() + after),
+        action,
+        item.kind,
+        item.reference,
+        step,
+    )
+
+
+def run_due(state: SandboxState, *, until: datetime) -> int:
+    """Run every scheduled action up to and including *until*; the number of them."""
+    count = 0
+    while due := state.store.all(_NEXT_DUE, _text(until)):
+        position, action, kind, reference, step = due[0]
+        state.store.run("DELETE FROM due WHERE position = ?", position)
+        item = state.store.find(kind, reference)
+        if item is not None:
+            _run(state, action, item, step)
+        count += 1
+    return count
+
+
+def authorize(state: SandboxState, charge: SandboxObject, *, new: bool = False) -> None:
+    """Approve a charge: capture it at once, or let it wait for its capture until it expires."""
+    if charge.capture:
+        charge.status = ChargeStatus.CAPTURED
+        capture(state, charge, charge.amount_minor, new=new)
+    else:
+        charge.status = ChargeStatus.AUTHORIZED
+        state.save_object(charge, new=new)
+        schedule(state, charge, "authorization_expires", AUTHORIZATION_LIVES)
+
+
+def capture(
+    state: SandboxState, charge: SandboxObject, captured_minor: int, *, new: bool = False
+) -> None:
+    """Set the captured total of *charge*, take the fee, and schedule a dispute."""
+    first = charge.captured_minor == 0
+    charge.captured_minor = captured_minor
+    charge.settled_minor = converted(
+        captured_minor, charge.currency, charge.rate, charge.balance_currency
+    )
+    charge.fee_minor = state.terms.fee_minor(charge.settled_minor)
+    charge.net_minor = charge.settled_minor - charge.fee_minor
+    charge.captured_at = state.now().isoformat()
+    state.save_object(charge, new=new)
+    if charge.fee_minor:
+        state.emit_webhook(charge.fee_snapshot(), outcome=charge.outcome)
+    course = outcomes.script_of(charge.outcome, {}).dispute
+    if course and first:
+        days = COURSES[course][0].days
+        if days:
+            schedule(state, charge, "dispute", timedelta(days=days))
+        else:
+            _open_dispute(state, charge, 0)
+
+
+def succeed_refund(state: SandboxState, refund: SandboxObject, charge: SandboxObject) -> None:
+    """Let a pending refund succeed, and count it on its charge."""
+    refund.status, refund.net_minor = RefundStatus.SUCCEEDED, -refund.settled_minor
+    state.save_object(refund)
+    # A running total: a refund that fails later stays counted here, its own object reports it.
+    charge.refunded_minor += refund.amount_minor
+    state.save_object(charge)
+
+
+def _open_dispute(state: SandboxState, charge: SandboxObject, step: int) -> None:
+    # Disputed is what the buyer paid and has not got back, in the currency of the balance that it
+    # is withdrawn from.
+    claimed_minor = charge.captured_minor - state.refunded_minor(charge)
+    currency = charge.balance_currency
+    amount_minor = converted(claimed_minor, charge.currency, charge.rate, currency)
+    if amount_minor > 0:
+        dispute = state.new_object(Kind.DISPUTE, "", currency, amount_minor)
+        dispute.parent_reference, dispute.outcome = charge.reference, charge.outcome
+        _advance_dispute(state, dispute, step, new=True)
+
+
+def _advance_dispute(
+    state: SandboxState, dispute: SandboxObject, step: int, *, new: bool = False
+) -> None:
+    course = COURSES[outcomes.script_of(dispute.outcome, {}).dispute]
+    now = course[step]
+    dispute.status, dispute.round = now.status, now.round
+    dispute.withdrawn_minor = dispute.amount_minor * now.withdrawn
+    dispute.reinstated_minor = dispute.amount_minor * now.reinstated
+    dispute.net_minor = dispute.reinstated_minor - dispute.withdrawn_minor
+    state.save_object(dispute, new=new)
+    if step + 1 < len(course):
+        days = timedelta(days=course[step + 1].days)
+        schedule(state, dispute, "dispute_goes_on", days, step + 1)
+
+
+def _run(state: SandboxState, action: str, item: SandboxObject, step: int) -> None:
+    if action == "dispute":
+        _open_dispute(state, item, step)
+    elif action == "dispute_goes_on":
+        _advance_dispute(state, item, step)
+    elif action == "refund_succeeds" and item.status == RefundStatus.PENDING:
+        charge = state.store.find(Kind.CHARGE, item.parent_reference)
+        assert charge is not None, "a refund without its charge"
+        succeed_refund(state, item, charge)
+    elif action == "refund_fails":
+        item.status, item.net_minor = RefundStatus.FAILED, 0
+        item.code = "account_closed"
+        state.save_object(item)
+    elif action == "charge_ends" and item.status == ChargeStatus.PENDING:
+        _end_pending(state, item)
+    elif action == "authorization_expires":
+        _expire(state, item)
+
+
+def _end_pending(state: SandboxState, charge: SandboxObject) -> None:
+    refusal = outcomes.script_of(charge.outcome, {}).pending_decline
+    if refusal:
+        charge.status, charge.code = ChargeStatus.DECLINED, refusal
+        state.save_object(charge)
+    else:
+        authorize(state, charge)
+
+
+def _expire(state: SandboxState, charge: SandboxObject) -> None:
+    # What was captured in part stays captured; the rest is released.
+    if charge.status == ChargeStatus.AUTHORIZED:
+        charge.status = ChargeStatus.EXPIRED
+    elif charge.status == ChargeStatus.PARTIALLY_CAPTURED:
+        charge.status = ChargeStatus.CAPTURED
+    else:
+        return
+    state.save_object(charge)
+
+
+def _text(at: datetime) -> str:
+    # Always with microseconds: the column is compared as text.
+    return at.isoformat(timespec="microseconds")

@@ -1,0 +1,385 @@
+"""
+The sandbox's simulator: it charges, refunds, takes fees and owes the merchant a balance.
+
+It commits by itself, before it answers, so what it says is true whatever becomes of us. Each
+change of an object writes the webhooks that report it in the same commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+import orjson
+
+from bursar import clock, errors
+from bursar.providers import results
+from bursar.providers.base import (
+    CaptureRequest,
+    ChargeRequest,
+    ChargeStatus,
+    Kind,
+    MovementStatus,
+    Operation,
+    Outcome,
+    RefundRequest,
+    RefundStatus,
+    Result,
+    Snapshot,
+    StatusRequest,
+    VoidRequest,
+)
+from bursar.providers.sandbox import delivering, faults, lifecycle, outcomes, wire
+from bursar.providers.sandbox.delivering import Delivery, Disorder
+from bursar.providers.sandbox.outcomes import RefundCourse, Script, Trouble, Wrong
+from bursar.providers.sandbox.state import SandboxState
+from bursar.providers.sandbox.store import SandboxObject, SandboxStore
+from bursar.providers.sandbox.terms import Terms, converted
+
+_DAY = timedelta(days=1)
+_OPEN = {ChargeStatus.AUTHORIZED, ChargeStatus.PARTIALLY_CAPTURED}
+_CAPTURED = {ChargeStatus.CAPTURED, ChargeStatus.PARTIALLY_CAPTURED}
+
+
+class SandboxSimulator:
+    """
+    One merchant's account at the sandbox; any thread may call it.
+
+    *path* is a file or ":memory:"; see `SandboxStore` for *durable*. *now* is the real clock, which
+    `advance` gets ahead of.
+    """
+
+    __slots__ = ("_state",)
+
+    def __init__(
+        self,
+        path: str = ":memory:",
+        *,
+        terms: Terms | None = None,
+        durable: bool = True,
+        now: Callable[[], datetime] = clock.now,
+    ) -> None:
+        store = SandboxStore(path, durable=durable)
+        self._state = SandboxState(store, terms or Terms(), now=now)
+
+    @property
+    def store(self) -> SandboxStore:
+        """The objects as they are stored."""
+        return self._state.store
+
+    def now(self) -> datetime:
+        """The time at the sandbox."""
+        return self._state.now()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.store.close()
+
+    # --- operations of a merchant -----------------------------------------------------------------
+
+    def charge(self, request: ChargeRequest) -> Result:
+        """Charge or authorize once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
+        amount = request.amount
+        asked = f"charge|{amount.amount_minor}|{amount.currency}|{request.capture}|{request.method}"
+        return self._once(request.key, asked, lambda: self._charge(request))
+
+    def capture(self, request: CaptureRequest) -> Result:
+        """Capture once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
+        amount, final = request.amount, request.final
+        asked = f"capture|{amount.amount_minor}|{amount.currency}|{final}|{request.reference}"
+        return self._once(request.key, asked, lambda: self._capture(request))
+
+    def void(self, request: VoidRequest) -> Result:
+        """Void once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
+        asked = f"void|{request.reference}"
+        return self._once(request.key, asked, lambda: self._void(request))
+
+    def refund(self, request: RefundRequest) -> Result:
+        """Refund once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
+        amount = request.amount
+        asked = f"refund|{amount.amount_minor}|{amount.currency}|{request.reference}"
+        return self._once(request.key, asked, lambda: self._refund(request))
+
+    def status(self, request: StatusRequest, *, by_key: bool = True) -> Result:
+        """The outcome of an operation, by its object's reference or (*by_key*) by our key."""
+        changing = request.operation in {Operation.CAPTURE, Operation.VOID}
+        kind = Kind.REFUND if request.operation is Operation.REFUND else Kind.CHARGE
+        item = self.store.find(kind, request.reference) if request.reference else None
+        if item is None and by_key and not changing:
+            with_key = self.store.items("key = ? AND kind = ?", request.key, kind)
+            item = with_key[0] if with_key else None
+        if item is not None and not changing:
+            return _result(item)
+        if by_key and (response := self._stored_response(request.key)) is not None:
+            return response
+        if item is None or not _was_done(request.operation, item):
+            return Result(outcome=Outcome.NOT_FOUND)
+        return _result(item)
+
+    def snapshots(self, *, after: int = 0, limit: int = 500) -> list[tuple[int, list[Snapshot]]]:
+        """Objects (a charge with its fee) with positions above *after*, oldest first."""
+        page = self.store.page(after=after, limit=limit)
+        return [(position, item.snapshots()) for position, item in page]
+
+    def balances(self) -> dict[str, int]:
+        """What the sandbox owes the merchant, in minor units by currency; no zeros."""
+        rows = self.store.all(
+            "SELECT balance_currency, SUM(net_minor) FROM object"
+            " GROUP BY balance_currency HAVING SUM(net_minor) <> 0"
+        )
+        return dict(rows)
+
+    # --- the hand of a tester ---------------------------------------------------------------------
+
+    def fault_for(self, operation: Operation, key: str, script: Script) -> Trouble:
+        """
+        The fault to inject into this call; calls of a key are counted where it matters.
+
+        Random faults depend on the seed, the key and the number of the call only.
+        """
+        terms = self._state.terms
+        if script.every_call:
+            return script.trouble
+        if script.trouble is Trouble.NONE and not terms.faults:
+            return Trouble.NONE
+        # A merchant who tries anew has a new key; what was to fail once must not fail again.
+        call = self._count_call(f"{operation}:{script.about or key}")
+        if script.trouble is not Trouble.NONE:
+            return script.trouble if call == 1 else Trouble.NONE
+        return faults.trouble(
+            terms.faults, seed=terms.seed, operation=operation, key=key, call=call
+        )
+
+    def advance(self, seconds: float) -> int:
+        """Move the clock and run every scheduled action that falls due; the number of them."""
+        with self.store.transaction():
+            return lifecycle.run_due(self._state, until=self._state.advance_clock(seconds))
+
+    def complete_action(self, reference: str, *, approve: bool) -> Snapshot:
+        """Let the buyer approve or refuse. :raises NotFound: if no such charge waits for them."""
+        with self.store.transaction():
+            item = self.store.find(Kind.CHARGE, reference)
+            if item is None or item.status != ChargeStatus.REQUIRES_ACTION:
+                raise errors.NotFound(f"no charge {reference!r} waits for its buyer")
+            if approve:
+                lifecycle.authorize(self._state, item)
+            else:
+                item.status, item.code = ChargeStatus.DECLINED, "authentication_failed"
+                self._state.save_object(item)
+            return item.snapshot()
+
+    def create_payouts(self) -> list[Snapshot]:
+        """Pay the merchant every positive balance; one payout a currency."""
+        paid = []
+        with self.store.transaction():
+            for currency, amount_minor in sorted(self.balances().items()):
+                if amount_minor > 0:
+                    item = self._state.new_object(
+                        Kind.PAYOUT, MovementStatus.POSTED, currency, amount_minor
+                    )
+                    item.net_minor = -amount_minor
+                    self._state.save_object(item, new=True)
+                    paid.append(item.snapshot())
+        return paid
+
+    def deliveries(
+        self,
+        key: bytes,
+        *,
+        after: int = 0,
+        limit: int = 500,
+        disorder: Disorder | None = None,
+        at: datetime | None = None,
+    ) -> list[Delivery]:
+        """
+        Webhooks with positions above *after*, signed with *key*, in order of arrival.
+
+        They are signed *at* a time, without one by the sandbox's clock, which `advance` moves.
+        """
+        rows = self.store.all(
+            "SELECT position, event_id, body FROM delivery WHERE position > ?"
+            " ORDER BY position LIMIT ?",
+            after,
+            limit,
+        )
+        return delivering.deliver(
+            rows,
+            key=key,
+            at=at or self.now(),
+            seed=self._state.terms.seed,
+            disorder=disorder or Disorder(),
+        )
+
+    # --- inside one transaction -------------------------------------------------------------------
+
+    def _once(self, key: str, asked: str, carry_out: Callable[[], Result]) -> Result:
+        with self.store.transaction():
+            if self._state.terms.honours_keys:
+                known = self.store.all("SELECT asked, body FROM answer WHERE key = ?", key)
+                if known and known[0][0] != asked:
+                    raise errors.IdempotencyKeyReused(
+                        "this idempotency key was used for another request", key=key
+                    )
+                if known:
+                    return wire.result_in(orjson.loads(known[0][1]))
+            result = carry_out()
+            self.store.run(
+                "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)",
+                key,
+                asked,
+                wire.result_out(result),
+            )
+            return result
+
+    def _stored_response(self, key: str) -> Result | None:
+        """The first response to the operation with *key*."""
+        body = self.store.one("SELECT body FROM answer WHERE key = ?", key)
+        return None if body is None else wire.result_in(orjson.loads(body))
+
+    def _count_call(self, name: str) -> int:
+        with self.store.transaction():
+            self.store.run(
+                "INSERT INTO call VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET times = times + 1",
+                name,
+            )
+            return int(self.store.one("SELECT times FROM call WHERE key = ?", name))
+
+    def _charge(self, request: ChargeRequest) -> Result:
+        script = outcomes.script_of(request.method, request.metadata)
+        item = self._new_charge(request, script)
+        if script.decline:
+            item.status, item.code = ChargeStatus.DECLINED, script.decline
+            item.soft = int(script.soft)
+            self._state.save_object(item, new=True)
+        elif script.requires_action:
+            item.status = ChargeStatus.REQUIRES_ACTION
+            self._state.save_object(item, new=True)
+        elif script.pending:
+            self._state.save_object(item, new=True)
+            lifecycle.schedule(self._state, item, "charge_ends", _DAY)
+        else:
+            lifecycle.authorize(self._state, item, new=True)
+        return _result(item, copies=script.copies)
+
+    def _new_charge(self, request: ChargeRequest, script: Script) -> SandboxObject:
+        amount_minor, currency = request.amount.amount_minor, request.amount.currency
+        if script.wrong is Wrong.AMOUNT:
+            amount_minor += 1
+        if script.wrong is Wrong.CURRENCY:
+            currency = "EUR" if currency == "USD" else "USD"
+        item = self._state.new_object(
+            Kind.CHARGE, ChargeStatus.PENDING, currency, amount_minor, request.key
+        )
+        terms = self._state.terms
+        item.rate = terms.rate_of(currency)
+        item.balance_currency = terms.settlement_currency if item.rate else currency
+        item.outcome = request.metadata.get(outcomes.METADATA_KEY) or request.method
+        item.capture = int(request.capture)
+        return item
+
+    def _capture(self, request: CaptureRequest) -> Result:
+        item = self.store.find(Kind.CHARGE, request.reference)
+        refusal = _refuse_capture(item, request)
+        if item is None or refusal:
+            return _refused(refusal, item)
+        captured_minor = item.captured_minor + request.amount.amount_minor
+        # A final capture releases what is left of the authorization.
+        final = request.final or captured_minor == item.amount_minor
+        item.status = ChargeStatus.CAPTURED if final else ChargeStatus.PARTIALLY_CAPTURED
+        lifecycle.capture(self._state, item, captured_minor)
+        return _result(item)
+
+    def _void(self, request: VoidRequest) -> Result:
+        item = self.store.find(Kind.CHARGE, request.reference)
+        if item is None or item.status not in _OPEN:
+            return _refused("not_voidable" if item else "no_such_charge", item)
+        captured = item.captured_minor > 0
+        item.status = ChargeStatus.CAPTURED if captured else ChargeStatus.VOIDED
+        self._state.save_object(item)
+        return _result(item)
+
+    def _refund(self, request: RefundRequest) -> Result:
+        charge = self.store.find(Kind.CHARGE, request.reference)
+        refusal = self._refuse_refund(charge, request)
+        if charge is None or refusal:
+            return _refused(refusal)
+        item = self._new_refund(charge, request)
+        script = _refund_script(charge, request)
+        self._state.save_object(item, new=True)
+        if script.refunds is RefundCourse.PENDING:
+            lifecycle.schedule(self._state, item, "refund_succeeds", _DAY)
+        else:
+            lifecycle.succeed_refund(self._state, item, charge)
+        if script.refunds is RefundCourse.FAILS_LATER:
+            lifecycle.schedule(self._state, item, "refund_fails", _DAY)
+        return _result(item, charge, copies=script.copies)
+
+    def _refuse_refund(self, charge: SandboxObject | None, request: RefundRequest) -> str:
+        if charge is None:
+            return "no_such_charge"
+        if charge.status not in _CAPTURED:
+            return "not_refundable"
+        if charge.currency != request.amount.currency:
+            return "currency_differs"
+        left_minor = charge.captured_minor - self._state.refunded_minor(charge)
+        if not 0 < request.amount.amount_minor <= left_minor:
+            return "refund_exceeds_charge"
+        # "" for an approved charge; only the refund's own metadata can have it declined.
+        return _refund_script(charge, request).decline
+
+    def _new_refund(self, charge: SandboxObject, request: RefundRequest) -> SandboxObject:
+        amount_minor, currency = request.amount.amount_minor, request.amount.currency
+        item = self._state.new_object(
+            Kind.REFUND, RefundStatus.PENDING, currency, amount_minor, request.key
+        )
+        item.parent_reference = charge.reference
+        item.rate, item.balance_currency = charge.rate, charge.balance_currency
+        # The difference of two totals: the parts of a refund convert to exactly the whole.
+        before_minor = self._state.refunded_minor(charge)
+        item.settled_minor = _in_balance_currency(charge, before_minor + amount_minor)
+        item.settled_minor -= _in_balance_currency(charge, before_minor)
+        return item
+
+
+def _refuse_capture(item: SandboxObject | None, request: CaptureRequest) -> str:
+    if item is None:
+        return "no_such_charge"
+    if item.status == ChargeStatus.EXPIRED:
+        return "authorization_expired"
+    if item.status not in _OPEN:
+        return "not_capturable"
+    if item.currency != request.amount.currency:
+        return "currency_differs"
+    left_minor = item.amount_minor - item.captured_minor
+    fits = 0 < request.amount.amount_minor <= left_minor
+    return "" if fits else "capture_exceeds_authorization"
+
+
+def _refund_script(charge: SandboxObject, request: RefundRequest) -> Script:
+    named = request.metadata.get(outcomes.METADATA_KEY)
+    return outcomes.script_of(named or charge.outcome, {})
+
+
+def _in_balance_currency(charge: SandboxObject, amount_minor: int) -> int:
+    return converted(amount_minor, charge.currency, charge.rate, charge.balance_currency)
+
+
+def _was_done(operation: Operation, item: SandboxObject) -> bool:
+    # Without the key only the charge's state can tell whether it was captured or voided.
+    if operation is Operation.CAPTURE:
+        return item.status in _CAPTURED
+    released = item.status == ChargeStatus.CAPTURED and item.captured_minor < item.amount_minor
+    return item.status == ChargeStatus.VOIDED or released
+
+
+def _result(item: SandboxObject, charge: SandboxObject | None = None, *, copies: int = 1) -> Result:
+    snapshots = item.snapshots() if charge is None else [item.snapshot(), charge.snapshot()]
+    waits = item.status == ChargeStatus.REQUIRES_ACTION
+    url = f"https://sandbox.invalid/actions/{item.reference}" if waits else ""
+    return results.result_of(*(snapshots * copies), action_url=url)
+
+
+def _refused(code: str, item: SandboxObject | None = None) -> Result:
+    snapshots = (item.snapshot(),) if item else ()
+    reference = item.reference if item else ""
+    return Result(outcome=Outcome.DECLINED, code=code, reference=reference, snapshots=snapshots)

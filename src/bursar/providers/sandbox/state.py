@@ -1,0 +1,95 @@
+"""
+The sandbox's state: stored objects, agreed terms and the clock.
+
+Every saved object writes the webhook that reports its change in the same transaction.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from bursar.providers.base import Kind, Snapshot
+from bursar.providers.sandbox import outcomes, wire
+from bursar.providers.sandbox.store import SandboxObject, SandboxStore
+from bursar.providers.sandbox.terms import Terms
+
+_PREFIX = {Kind.CHARGE: "ch", Kind.REFUND: "re", Kind.DISPUTE: "dp", Kind.PAYOUT: "po"}
+
+
+class SandboxState:
+    """
+    What the operations and the lifecycle of the sandbox's objects read and change.
+
+    *now* is the real clock; the sandbox's clock is as far ahead of it as `advance_clock` has moved
+    it. All methods that write run inside a transaction of *store*.
+    """
+
+    __slots__ = ("_ahead", "_now", "store", "terms")
+
+    def __init__(self, store: SandboxStore, terms: Terms, *, now: Callable[[], datetime]) -> None:
+        self.store = store
+        self.terms = terms
+        self._now = now
+        self._ahead = timedelta(seconds=self._ahead_seconds())
+
+    def now(self) -> datetime:
+        """The time at the sandbox."""
+        return self._now() + self._ahead
+
+    def advance_clock(self, seconds: float) -> datetime:
+        """Set the sandbox's clock forward permanently, and return its time."""
+        ahead_seconds = self._ahead_seconds() + seconds
+        self.store.run("INSERT OR REPLACE INTO setting VALUES ('ahead_seconds', ?)", ahead_seconds)
+        self._ahead = timedelta(seconds=ahead_seconds)
+        return self.now()
+
+    def _ahead_seconds(self) -> float:
+        found = self.store.one("SELECT value FROM setting WHERE name = 'ahead_seconds'")
+        return float(found or 0)
+
+    def new_object(
+        self, kind: Kind, status: str, currency: str, amount_minor: int, key: str = ""
+    ) -> SandboxObject:
+        """
+        An object that is not stored yet.
+
+        Its reference follows from the seed, the idempotency key and the number of stored objects.
+        """
+        place = (self.store.one("SELECT MAX(position) FROM object") or 0) + 1
+        name = hashlib.blake2b(f"{self.terms.seed}|{key}|{place}".encode(), digest_size=10)
+        return SandboxObject(
+            reference=f"{_PREFIX[kind]}_{name.hexdigest()}",
+            kind=kind.value,
+            status=status,
+            currency=currency,
+            amount_minor=amount_minor,
+            balance_currency=currency,
+            key=key,
+        )
+
+    def save_object(self, item: SandboxObject, *, new: bool = False) -> None:
+        """Write a changed object and the webhook that reports the change."""
+        item.version += 1
+        item.occurred_at = self.now().isoformat()
+        (self.store.insert if new else self.store.update)(item)
+        self.emit_webhook(item.snapshot(), outcome=item.outcome)
+
+    def emit_webhook(self, snapshot: Snapshot, *, outcome: str = "") -> None:
+        """Write the webhook that reports *snapshot*, twice where the script says so."""
+        name = f"{self.terms.seed}|{snapshot.kind}|{snapshot.reference}|{snapshot.version}"
+        event_id = "evt_" + hashlib.blake2b(name.encode(), digest_size=10).hexdigest()
+        body = wire.event_out(event_id, snapshot)
+        for _ in range(outcomes.script_of(outcome, {}).copies):
+            self.store.run("INSERT INTO delivery (event_id, body) VALUES (?, ?)", event_id, body)
+
+    def refunded_minor(self, charge: SandboxObject) -> int:
+        """Minor units of *charge* in refunds that are pending or succeeded."""
+        return int(
+            self.store.one(
+                "SELECT COALESCE(SUM(amount_minor), 0) FROM object WHERE parent_reference = ?"
+                " AND kind = 'refund' AND status IN ('pending', 'succeeded')",
+                charge.reference,
+            )
+        )
