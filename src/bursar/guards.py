@@ -127,7 +127,13 @@ GUARDS: list[Guard] = [
     Guard("bursar_review", "DELETE", "", "reviews are never deleted"),
     *_append_only("bursar_importedfile", "imported files"),
     *_append_only("bursar_auditentry", "audit entries"),
-    _frozen("bursar_apikey", "what a key is", "id", "digest", "mode", "created_at"),
+    _frozen("bursar_apikey", "what a key is", "id", "digest", "mode", "scopes", "created_at"),
+    Guard(
+        "bursar_apikey",
+        "UPDATE",
+        "COALESCE(NEW.owner_id, 0) <> COALESCE(OLD.owner_id, 0)",
+        "the owner of a key never changes",
+    ),
     Guard(
         "bursar_apikey",
         "UPDATE",

@@ -222,7 +222,11 @@ _SPECIAL = {
     "what a key is never changes": [
         "UPDATE bursar_apikey SET digest = 'other'",
         "UPDATE bursar_apikey SET mode = 'live'",
+        "UPDATE bursar_apikey SET scopes = '[\"refunds:write\"]'",
         "UPDATE bursar_apikey SET created_at = '2020-01-01 00:00:00'",
+    ],
+    "the owner of a key never changes": [
+        "UPDATE bursar_apikey SET owner_id = (SELECT MIN(id) FROM bursar_person)",
     ],
     "a revoked key never works again": ["UPDATE bursar_apikey SET revoked_at = NULL"],
     "a resolved review never changes": [

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bursar import cli
+from bursar.access.models import ApiKey
 from tests.conftest import Database
 from tests.databases import client_programs
 
@@ -96,6 +97,22 @@ def test_mistakes_are_one_clear_line(terminal: Terminal, tmp_path: Path) -> None
     }
     for arguments, line in cases.items():
         assert line in terminal.run(*arguments, code=2 if arguments[0] == "queue" else 1)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_key_made_for_a_person_is_bounded_by_their_role(terminal: Terminal) -> None:
+    terminal.run("users", "add", "ann@example.com", "--name", "Ann", "--role", "viewer")
+    own = ("--owner", "ann@example.com")
+    refused = terminal.run("keys", "add", "shop", *own, "--scope", "refunds:write", code=1)
+    assert "scope_beyond_role: refunds:write: more than the role viewer" in refused
+    assert "unknown_person: " in terminal.run("keys", "add", "x", "--owner", "bob@b", code=1)
+    key_id = terminal.run("keys", "add", "shop", *own).split()[0]
+    terminal.run("keys", "rotate", key_id)
+    terminal.run("keys", "add", "till", "--scope", "refunds:write")
+    assert "operator" in terminal.run("keys")
+    owned = ApiKey.objects.order_by("id").values_list("owner__email", flat=True)
+    assert list(owned) == ["ann@example.com", "ann@example.com", None]
+    assert "metrics:read" not in ApiKey.objects.get(id=key_id).scopes
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

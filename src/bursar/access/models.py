@@ -92,7 +92,9 @@ class ApiKey(models.Model):
     A secret that programs call the public API with.
 
     Guarantees: only the SHA-256 of the token is kept; *mode* is the installation's; a key works
-    from its creation until *expires_at* or *revoked_at*, whichever is first.
+    from its creation until *expires_at* or *revoked_at*, whichever is first, and only while its
+    owner may sign in. Its scopes are those of *scopes* that the owner's role has at that time.
+    *owner* is None for a key of the operator, made at the shell for no person.
     """
 
     id = IdField(ids.API_KEY)
@@ -106,6 +108,7 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
+    owner = models.ForeignKey(Person, models.PROTECT, null=True, related_name="keys")
     replaces = models.ForeignKey("self", models.PROTECT, null=True, related_name="replaced_by")
 
     class Meta:
@@ -118,6 +121,12 @@ class ApiKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.hint})"
+
+    @property
+    def allowed_scopes(self) -> list[str]:
+        """The scopes that the key has now; none while its owner is inactive."""
+        owner = self.owner
+        return [one for one in self.scopes if owner is None or one in owner.scopes]
 
 
 class IdempotentAnswer(models.Model):

@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.http import HttpRequest
 
 from bursar import clock, errors, fields, groupcommit, logs
-from bursar.access import auditing, roles, second_factor, sessions
+from bursar.access import auditing, owners, roles, second_factor, sessions
 from bursar.access.models import Person
 from bursar.decorators import Principal
 
@@ -113,9 +113,7 @@ def change(
     :raises UnknownPerson: if there is none; :raises errors.Conflict: if no admin would be left.
     """
     groupcommit.require_transaction()
-    person = Person.objects.filter(email=email.strip().lower()).first()
-    if person is None:
-        raise UnknownPerson(f"nobody signs in as {email!r}")
+    person = get_person(email)
     before = {"role": person.role, "is_active": person.is_active}
     person.role = person.role if role is None else roles.role_of(role).value
     person.is_active = person.is_active if is_active is None else is_active
@@ -163,9 +161,18 @@ def signed_in(*, email: str, now: datetime) -> None:
     Person.objects.filter(email=email).update(failures=0, locked_until=None, signed_in_at=now)
 
 
+def get_person(email: str) -> Person:
+    """:raises UnknownPerson: if nobody signs in with that address."""
+    person = Person.objects.filter(email=email.strip().lower()).first()
+    if person is None:
+        raise UnknownPerson(f"nobody signs in as {email!r}")
+    return person
+
+
 def principal_of(person: Person) -> Principal:
     """Who acts when *person* does."""
-    return Principal(f"person:{person.email}", person.scopes)
+    owner = owners.owner_of_person(person.pk)
+    return Principal(f"person:{person.email}", person.scopes, owner)
 
 
 def of_session(session_key: str) -> Principal | None:

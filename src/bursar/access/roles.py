@@ -3,7 +3,7 @@ Roles and scopes: the one table of who may do what, with the least each role nee
 
 A scope is `<thing>:read`, `<thing>:write` or, for a second pair of eyes, `refunds:approve`. None
 includes another. A person has the scopes of one role; an API key has scopes of its own choice
-among `KEY_SCOPES`.
+among `KEY_SCOPES`, and of them only those that its owner's role has.
 """
 
 from __future__ import annotations

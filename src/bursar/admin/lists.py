@@ -322,8 +322,14 @@ class Keys(ReadOnly):
     scope = roles.KEYS_READ
     list_before_template = "bursar/new.html"
     new_scope, new_url, new_label = roles.KEYS_WRITE, "admin:decide_key", "New API key"
-    list_display = ("name", "hint", "shown_state", "used", "ends")
+    list_display = ("name", "hint", "owned_by", "shown_state", "used", "ends")
+    list_select_related = ("owner",)
     found_by = ("pk",)
+
+    @display(description="owner")
+    def owned_by(self, row: ApiKey) -> showing.Shown:
+        """Whose role bounds it."""
+        return states.key_owner(row)
 
     @display(description="state")
     def shown_state(self, row: ApiKey) -> showing.Shown:

@@ -30,6 +30,13 @@ def add_key(
         typer.Option(help="What it may do, such as orders:write; repeatable. Default: read all."),
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=3650, help="How long it works.")] = 365,
+    owner: Annotated[
+        str,
+        typer.Option(
+            help="E-mail address of the person it belongs to, whose role bounds it. Default: the "
+            "operator of this machine."
+        ),
+    ] = "",
 ) -> None:
     """Make a key and print it, once."""
     with started():
@@ -37,9 +44,8 @@ def add_key(
 
         from bursar import clock, groupcommit, ids
         from bursar.access import keys as api_keys
-        from bursar.access import roles
 
-        scopes = scope or [each for each in roles.KEY_SCOPES if each.endswith(":read")]
+        scopes = scope or api_keys.default_scopes(owner=owner)
         token, key_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
         made = groupcommit.commits.wait(
             lambda: api_keys.create(
@@ -49,6 +55,7 @@ def add_key(
                 scopes=scopes,
                 now=now,
                 life=timedelta(days=days),
+                owner=owner,
             )
         )
         typer.echo(f"{made.id}\n{made.token}\nIt is not shown again.")

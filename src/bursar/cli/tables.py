@@ -185,11 +185,17 @@ def show_keys() -> None:
     """Print the API keys, newest first."""
     from bursar.access.models import ApiKey
 
-    shown = table("API keys", "id", "name", "key", "scopes", "ends", "last used")
-    for key in ApiKey.objects.order_by("-id")[: LINES_MAX * 5]:
+    shown = table("API keys", "id", "name", "key", "owner", "scopes", "ends", "last used")
+    for key in ApiKey.objects.select_related("owner").order_by("-id")[: LINES_MAX * 5]:
         ends = "revoked" if key.revoked_at else _day(key.expires_at)
         shown.add_row(
-            key.id, escape(key.name), key.hint, " ".join(key.scopes), ends, _day(key.last_used_at)
+            key.id,
+            escape(key.name),
+            key.hint,
+            escape(key.owner.email) if key.owner else "operator",
+            " ".join(key.allowed_scopes) or "none",
+            ends,
+            _day(key.last_used_at),
         )
     console.print(shown)
 

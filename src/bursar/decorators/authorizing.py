@@ -48,10 +48,15 @@ class Forbidden(errors.Denied):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who is calling: a person or a key, by *id*, and what it may do."""
+    """
+    Who is calling: a person or a key, by *id*, and what it may do.
+
+    *owner* is who is behind it, the same for every key of one person; "" where that is *id*.
+    """
 
     id: str
     scopes: frozenset[str]
+    owner: str = ""
 
 
 #: A bearer token in, whose it is out; None where it is nobody's.

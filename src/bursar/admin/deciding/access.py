@@ -16,7 +16,7 @@ from bursar.access import keys, people, roles, second_factor
 from bursar.access.models import ApiKey, Person
 from bursar.admin.acting import commit
 from bursar.admin.deciding.asking import Asked, ToldOnce, form_of, number_of, page_of, text
-from bursar.decorators import require_auth
+from bursar.decorators import current_principal, require_auth
 
 
 @require_auth(roles.KEYS_WRITE)
@@ -27,7 +27,7 @@ def key(request: HttpRequest, _: str) -> Asked:
         name=text("What it is for", max_length=80),
         scopes=forms.MultipleChoiceField(
             label="What it may do",
-            choices=[(scope, scope) for scope in roles.KEY_SCOPES],
+            choices=[(one, one) for one in roles.KEY_SCOPES if one in current_principal().scopes],
             widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget(),
         ),
         days=forms.IntegerField(
@@ -54,7 +54,10 @@ def key(request: HttpRequest, _: str) -> Asked:
         raise ToldOnce("API key", token, back)
 
     back = reverse("admin:bursar_apikey_changelist")
-    says = "The key is shown once, on the next page, and kept nowhere."
+    says = (
+        "The key is shown once, on the next page, and kept nowhere. It belongs to you: it never does "
+        "more than your role allows, and stops when you may no longer sign in."
+    )
     return Asked("New API key", says, back, form, "Make the key", decide)
 
 
@@ -81,7 +84,10 @@ def rotate(request: HttpRequest, key: str) -> Asked:
         )
         raise ToldOnce("API key", token, page_of("apikey", new_id))
 
-    says = "The new key is shown once, on the next page, and kept nowhere."
+    says = (
+        "The new key is shown once, on the next page, and kept nowhere. It belongs to you from then "
+        "on: your role must allow all that the old key may do."
+    )
     return Asked(f"Rotate {old.name}", says, page_of("apikey", key), form, "Rotate", decide)
 
 
@@ -166,6 +172,11 @@ def person(request: HttpRequest, key: str) -> Asked:
         return f"{found.name} is changed."
 
     says = "What the role allows is in force with the next click of that person."
+    if count := found.keys.filter(revoked_at__isnull=True).count():
+        says += (
+            f" API keys of theirs: {count}. They lose what the new role does not allow, and are "
+            "refused while the person may not sign in; rotate them first to take them over."
+        )
     return Asked(f"Change {found.name}", says, page_of("person", key), form, "Change", decide)
 
 

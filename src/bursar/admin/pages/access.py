@@ -6,7 +6,7 @@ from bursar import clock
 from bursar.access import roles
 from bursar.access.models import ApiKey, AuditEntry, Person
 from bursar.admin import showing
-from bursar.admin.pages.states import buttons, key_state, person_state
+from bursar.admin.pages.states import buttons, key_owner, key_state, person_state
 from bursar.admin.showing import Page, at
 
 
@@ -37,7 +37,9 @@ def key(row: ApiKey) -> Page:
         state=key_state(row),
         facts=[
             ("key", row.hint),
-            ("may", ", ".join(row.scopes)),
+            ("owner", key_owner(row)),
+            ("may", ", ".join(row.allowed_scopes) or "nothing"),
+            ("was given", ", ".join(row.scopes)),
             ("mode", row.mode),
             ("made", at(row.created_at)),
             ("by", row.created_by),

@@ -130,10 +130,17 @@ def person_state(row: Person) -> Shown:
     return state("active")
 
 
+def key_owner(row: ApiKey) -> str:
+    """Whose role bounds a key."""
+    return row.owner.email if row.owner else "operator"
+
+
 def key_state(row: ApiKey) -> Shown:
     """Whether a key works."""
     if row.revoked_at is not None:
         return state("revoked")
+    if row.owner is not None and not row.owner.is_active:
+        return state("inactive", "its owner is inactive")
     if row.expires_at is not None and row.expires_at <= clock.now():
         return state("expired")
     return state("active")
