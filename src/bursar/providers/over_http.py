@@ -1,5 +1,5 @@
 """
-JSON over HTTP for all providers: one client, one table from foreign failures to our errors.
+JSON over HTTP for all providers: one table from failures of `http_client` to our errors.
 
 Before a byte left us, or when the provider turned the call away, nothing happened: `Unavailable`.
 After that, whatever is no clear answer is `OutcomeUnknown`. A circuit (`breaking`) spares an
@@ -12,34 +12,20 @@ import asyncio
 import json as json_module
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, NamedTuple, TypeVar
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
-import aiohttp
 import msgspec
 import orjson
 
-from bursar import errors
+from bursar import clock, errors
+from bursar.http_client import HttpClient, HttpFailure, HttpResponse, retry_after_seconds
 from bursar.providers import breaking
 from bursar.providers.base import PaymentProvider, Secret
 
 T = TypeVar("T")
-
-#: Before any byte of the request left us: surely nothing happened.
-UNSENT = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.InvalidURL,
-)
-
-#: The longest answer that is read; a provider's answer to one operation has a few kilobytes.
-ANSWER_BYTES_MAX = 1_048_576
-#: The longest wait that a `Retry-After` is believed.
-AFTER_SECONDS_MAX = 3_600.0
 
 
 class Answer(NamedTuple):
@@ -148,40 +134,36 @@ class JsonOverHttp(PaymentProvider):
         params: Mapping[str, str] | None,
         headers: Mapping[str, str],
     ) -> Answer:
-        seconds = self.config.timeout_seconds
         try:
-            async with _session(self).request(
+            response = await _client(self).request(
                 method,
                 self.config.url.rstrip("/") + path,
                 data=data,
                 params=params,
                 headers=headers,
-                allow_redirects=False,
-                # Whoever does not even take the connection in half the time has got nothing.
-                timeout=aiohttp.ClientTimeout(total=seconds, sock_connect=seconds / 2),
-            ) as response:
-                return self._read(what, response, await _limited(what, response))
-        except UNSENT as error:
-            raise errors.ExternalAPIError(f"{what} was not sent: no connection") from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise errors.OutcomeUnknown(
-                f"{what} was sent; no answer came ({type(error).__name__})"
-            ) from error
+                timeout_seconds=self.config.timeout_seconds,
+            )
+        except HttpFailure as failure:
+            if not failure.is_sent:
+                raise errors.ExternalAPIError(f"{what} was not sent: {failure}") from failure
+            raise errors.OutcomeUnknown(f"{what} was sent, but {failure}") from failure
+        return self._read(what, response)
 
-    def _read(self, what: str, response: aiohttp.ClientResponse, body: bytes) -> Answer:
-        status = response.status
+    def _read(self, what: str, response: HttpResponse) -> Answer:
+        status, headers = response.status, response.headers
         if status in self.turned_away:
             raise errors.ExternalAPIError(
                 f"{what} was turned away with {status}",
-                after_seconds=after_seconds(response.headers.get("Retry-After", ""), _now()),
+                after_seconds=retry_after_seconds(headers.get("Retry-After", ""), clock.now()),
             )
         if not 200 <= status < 300 and status not in self.clear:
             raise _refusal(what, status)
-        kind = response.content_type
+        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
-            raise errors.OutcomeUnknown(f"{what} answered {kind}, not JSON", http_status=status)
+            told = kind or "without a content type"
+            raise errors.OutcomeUnknown(f"{what} answered {told}, not JSON", http_status=status)
         try:
-            return Answer(status, read_json(body), response.headers.get("Date", ""))
+            return Answer(status, read_json(response.body), headers.get("Date", ""))
         except ValueError as error:
             raise errors.OutcomeUnknown(
                 f"{what} answered broken JSON", http_status=status
@@ -196,15 +178,15 @@ class JsonOverHttp(PaymentProvider):
 
     async def disconnect(self) -> None:
         """Close the connections of the running event loop."""
-        session = _SESSIONS.get(self, WeakKeyDictionary()).pop(asyncio.get_running_loop(), None)
-        if session is not None:
-            await session.close()
+        client = _CLIENTS.get(self, WeakKeyDictionary()).pop(asyncio.get_running_loop(), None)
+        if client is not None:
+            await client.close()
         await super().disconnect()
 
     async def close(self) -> None:
         """Close this provider's connections, those of other event loops too."""
-        for session in _SESSIONS.pop(self, {}).values():
-            await session.close()
+        for client in _CLIENTS.pop(self, {}).values():
+            await client.close()
         await super().close()
 
 
@@ -220,33 +202,18 @@ def circuit_of(provider: JsonOverHttp) -> breaking.Circuit:
 
 
 #: Connections belong to one event loop and one provider instance, and die with either.
-_SESSIONS: WeakKeyDictionary[
-    JsonOverHttp, WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession]
+_CLIENTS: WeakKeyDictionary[
+    JsonOverHttp, WeakKeyDictionary[asyncio.AbstractEventLoop, HttpClient]
 ] = WeakKeyDictionary()
 
 
-def _session(provider: JsonOverHttp) -> aiohttp.ClientSession:
+def _client(provider: JsonOverHttp) -> HttpClient:
     loop = asyncio.get_running_loop()
-    own = _SESSIONS.setdefault(provider, WeakKeyDictionary())
-    session = own.get(loop)
-    if session is None or session.closed:
-        # How many calls run at once is decided by the caller's semaphore, and waiting here for a
-        # free connection would look like a time-out after sending.
-        session = own[loop] = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), cookie_jar=aiohttp.DummyCookieJar()
-        )
-    return session
-
-
-async def _limited(what: str, response: aiohttp.ClientResponse) -> bytes:
-    """The body of an answer. :raises OutcomeUnknown: beyond `ANSWER_BYTES_MAX`."""
-    parts, size = [], 0
-    async for part in response.content.iter_chunked(65_536):
-        size += len(part)
-        if size > ANSWER_BYTES_MAX:
-            raise errors.OutcomeUnknown(f"{what} answered more than {ANSWER_BYTES_MAX} bytes")
-        parts.append(part)
-    return b"".join(parts)
+    own = _CLIENTS.setdefault(provider, WeakKeyDictionary())
+    client = own.get(loop)
+    if client is None or client.is_closed:
+        client = own[loop] = HttpClient(accepts_compressed=True)
+    return client
 
 
 def _refusal(what: str, status: int) -> errors.BursarError:
@@ -307,25 +274,3 @@ def flattened(form: Mapping[str, object], inside: str = "") -> Iterator[tuple[st
             yield full, "true" if value else "false"
         elif value is not None and value != "":
             yield full, str(value)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def after_seconds(text: str, now: datetime) -> float | None:
-    """
-    Read a `Retry-After` header (RFC 9110 section 10.2.3: seconds, or a date).
-
-    Between 0 and `AFTER_SECONDS_MAX`; None where it is missing or cannot be read.
-    """
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        seconds = float(text[:12])
-    else:
-        try:
-            at = parsedate_to_datetime(text)
-        except ValueError:
-            return None
-        seconds = (at.replace(tzinfo=at.tzinfo or UTC) - now).total_seconds()
-    return min(max(seconds, 0.0), AFTER_SECONDS_MAX)

@@ -4,7 +4,6 @@ import asyncio
 import io
 import ssl
 import subprocess
-from datetime import UTC, datetime
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import ClassVar
@@ -141,21 +140,6 @@ def test_turned_away_means_nothing_happened(status, header, after):
         ask(handler)
     assert caught.value.after_seconds == after
     assert len(handler.seen) == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("Fri, 02 Jan 2026 03:05:05 GMT", 60.0),
-        ("Fri, 02 Jan 2026 03:00:00 GMT", 0.0),
-        ("Fri, 02 Jan 2099 03:00:00 GMT", 3_600.0),
-        ("", None),
-        ("٣", None),
-    ],
-)
-def test_retry_after_may_be_a_date(text, seconds):
-    now = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-    assert over_http.after_seconds(text, now) == seconds
 
 
 async def hang(request):
