@@ -49,6 +49,7 @@ def test_one_key_is_one_order(shop: Shop) -> None:
         {"method": "tok_amex"},
         {"currency": "USD"},
         {"metadata": {"a": "b"}},
+        {"prices_include_tax": False},
         {"lines": [*BOOKS, *BOOKS]},
     ],
 )

@@ -109,6 +109,8 @@ def test_a_refund_by_lines_is_safe_to_repeat(shop: Shop) -> None:
     assert refund_lines(shop, payment.order_id, {1: 2}, key="back") == first
     with pytest.raises(errors.IdempotencyKeyReused):
         refund_lines(shop, payment.order_id, {1: 1}, key="back")
+    with pytest.raises(errors.IdempotencyKeyReused):
+        shop.refund(payment, shop.refund_of(first).amount_minor, idempotency_key="back")
     assert models.Refund.objects.count() == 1
 
 
@@ -156,6 +158,8 @@ def test_one_key_is_one_refund(shop: Shop) -> None:
     assert shop.refund(payment, 300, idempotency_key="k") == first
     with pytest.raises(errors.IdempotencyKeyReused):
         shop.refund(payment, 400, idempotency_key="k")
+    with pytest.raises(errors.IdempotencyKeyReused):
+        shop.refund(payment, 300, idempotency_key="k", reason="damaged")
     assert shop.fresh(payment).reserved_minor == 300
 
 

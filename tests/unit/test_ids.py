@@ -7,6 +7,9 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from enum import StrEnum
 from uuid import UUID
 
@@ -65,7 +68,9 @@ def test_processes_never_make_the_same_id() -> None:
 
 def test_prefixes_differ() -> None:
     prefixes = [
-        value for name, value in vars(ids).items() if name.isupper() and not name.startswith("_")
+        value
+        for name, value in vars(ids).items()
+        if name.isupper() and not name.startswith("_") and isinstance(value, str)
     ]
     assert len(set(prefixes)) == len(prefixes) == 10
 
@@ -107,3 +112,66 @@ def test_digests_are_equal_only_for_equal_parts(
 
 def test_a_name_from_an_enum_is_the_text_the_database_gives_back() -> None:
     assert ids.digest(Kind.CHARGE, 1) == ids.digest("charge", 1)
+
+
+@dataclass(frozen=True)
+class Record:
+    value: object
+    note: str = ""
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+        ([1, "x"], (1, "x")),
+        (Kind.CHARGE, "charge"),
+        (
+            datetime(2026, 3, 1, 12, tzinfo=UTC),
+            datetime(2026, 3, 1, 13, tzinfo=timezone(timedelta(hours=1))),
+        ),
+        (Record(Decimal("1.0")), Record(Decimal("1.0"))),
+    ],
+)
+def test_equal_content_has_one_fingerprint(one: object, other: object) -> None:
+    assert ids.fingerprint(Record(one)) == ids.fingerprint(Record(other))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (None, "None"),
+        (1, "1"),
+        (1, True),
+        (Decimal(1), 1),
+        (date(2026, 3, 1), "2026-03-01"),
+        (date(2026, 3, 1), datetime(2026, 3, 1, tzinfo=UTC)),
+        (["a", "b"], ["b", "a"]),
+        (["ab"], ["a", "b"]),
+        ({"a": "b"}, [("a", "b")]),
+        (Record("a"), Record("", note="a")),
+    ],
+)
+def test_other_content_has_another_fingerprint(one: object, other: object) -> None:
+    assert ids.fingerprint(Record(one)) != ids.fingerprint(Record(other))
+
+
+def test_an_excluded_field_does_not_count() -> None:
+    plain, noted = Record(1), Record(1, note="x")
+    assert ids.fingerprint(plain) != ids.fingerprint(noted)
+    assert ids.fingerprint(plain, excluded={"note"}) == ids.fingerprint(noted, excluded={"note"})
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (1.5, "float has no fields"),
+        (object(), "object has no fields"),
+        ({1, 2}, "set has no fields"),
+        (b"x", "bytes has no fields"),
+        (datetime(2026, 3, 1), "has no time zone"),  # noqa: DTZ001
+    ],
+)
+def test_what_cannot_be_compared_is_refused(value: object, reason: str) -> None:
+    with pytest.raises(TypeError, match=reason):
+        ids.fingerprint(Record(value))

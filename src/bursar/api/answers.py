@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from django.db.models import Model, QuerySet
@@ -31,6 +31,13 @@ WAIT_SECONDS_MAX = 30.0
 _WAIT = re.compile(r"(?:^|[,;\s])wait=([0-9]{1,3})(?:$|[,;\s])")
 _KEY = re.compile(rf"[\x21-\x7e]{{1,{idempotency.KEY_LETTERS_MAX}}}")
 _CURSOR = re.compile(r"[a-z]{2,4}_[0-9a-z]{1,26}")
+
+#: Headers of a request that do not make it another request under its key, and why.
+HEADERS_NOT_IN_FINGERPRINT: Final = {
+    "idempotency-key": "it is what the request is found by, together with the caller",
+    "if-match": "a repetition comes after the very change that it guarded",
+    "prefer": "it says how long to wait for the answer, not what to do",
+}
 
 
 class BadCursor(errors.ValidationError):
@@ -121,6 +128,12 @@ def event_number(event_id: str) -> int:
     return int(number)
 
 
+def fingerprint_of(request: Request, body: bytes) -> str:
+    """Name a request's content: method, path, query and body, and no header."""
+    url = request.url
+    return ids.digest(request.method, url.path, url.query, hashlib.sha256(body).hexdigest())
+
+
 async def change(request: Request, make: Callable[[], Answer]) -> Answer:
     """
     Make a change once per `Idempotency-Key`, or find the answer it had.
@@ -134,8 +147,7 @@ async def change(request: Request, make: Callable[[], Answer]) -> Answer:
             f"send one Idempotency-Key of 1 to {idempotency.KEY_LETTERS_MAX} visible letters",
             param="Idempotency-Key",
         )
-    body = await request.body()
-    named = ids.digest(request.method, request.url.path, hashlib.sha256(body).hexdigest())
+    named = fingerprint_of(request, await request.body())
     caller, now = current_principal().id, clock.now()
     return await groupcommit.commits.run(
         lambda: idempotency.once(caller=caller, key=key, fingerprint=named, now=now, make=make)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Final
 
 from django.db import connection
 from django.db.models import QuerySet, TextField
@@ -57,6 +57,13 @@ class CollectedAlready(errors.Conflict):
     code = "collected_already"
 
 
+#: Fields of a new order that do not make it another order, and why. Every other field does.
+NOT_IN_FINGERPRINT: Final = {
+    "idempotency_key": "it is what the content is found by",
+    "placed_at": "the API takes the time of the request, which is another for each repetition",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOrder:
     """
@@ -99,31 +106,7 @@ class NewOrder:
 
     def fingerprint(self) -> str:
         """Name the content, so that a key used twice for different orders is noticed."""
-        lines = [
-            (i.sku, i.description, i.quantity, i.unit_price, i.tax_rate or "0") for i in self.lines
-        ]
-        told: list[Any] = [
-            self.reference,
-            self.currency,
-            lines,
-            self.provider_account,
-            self.method,
-            self.capture_method.value,
-            sorted(self.buyer.items()),
-            sorted(self.metadata.items()),
-        ]
-        # Named only where there is any, so that plain orders keep the name they always had.
-        by_rules = [(i.tax_code, i.tax_category, i.supply.value) for i in self.lines]
-        asked = (
-            self.country,
-            self.vat_id,
-            self.customer_group,
-            list(self.coupons),
-            bool(self.prices_include_tax),
-        )
-        if any(asked) or any(code or category for code, category, _ in by_rules):
-            told += [by_rules, asked]
-        return ids.digest(*told)
+        return ids.fingerprint(self, excluded=NOT_IN_FINGERPRINT)
 
 
 def place(

@@ -12,7 +12,7 @@ from bursar.money import Money
 from bursar.orders import placing
 from bursar.orders.models import Order, OrderLine
 from bursar.payments import refunding, statements
-from bursar.payments.models import Payment, Refund, RefundLine
+from bursar.payments.models import Payment, RefundLine
 from bursar.providers.base import RefundStatus
 
 
@@ -96,11 +96,19 @@ def refund_lines(
     payment = paid_payment(order_id)
     # From here on nobody else counts the units that are left.
     statements.lock_payment(payment.id)
-    if known := _known(idempotency_key, payment.id, quantities):
-        return known
     lines = {line.position: line for line in OrderLine.objects.filter(order_id=order_id)}
     if not quantities:
         raise errors.ValidationError("name at least one line", param="lines")
+    if known := refunding.find_repeated(
+        idempotency_key,
+        refunding.Content(
+            payment_id=payment.id,
+            amount=None,
+            reason=reason,
+            lines={_line(lines, position).pk: units for position, units in quantities.items()},
+        ),
+    ):
+        return known
     parts = [_part(lines, position, quantity) for position, quantity in sorted(quantities.items())]
     amount = Money(sum(part.amount_minor for part in parts), payment.currency)
     return refunding.open_refund(
@@ -112,21 +120,6 @@ def refund_lines(
         idempotency_key=idempotency_key,
         now=now,
     )
-
-
-def _known(
-    idempotency_key: str | None, payment_id: str, quantities: Mapping[int, int]
-) -> str | None:
-    """The refund that was made with the key, if it gave back the same units."""
-    refund = idempotency_key and Refund.objects.filter(idempotency_key=idempotency_key).first()
-    if not refund:
-        return None
-    made = dict(refund.lines.values_list("order_line__position", "quantity"))
-    if (refund.payment_id, made) != (payment_id, dict(quantities)):
-        raise errors.IdempotencyKeyReused(
-            "this key was used for another refund", param="idempotency_key"
-        )
-    return str(refund.id)
 
 
 def paid_payment(order_id: str) -> Payment:
@@ -143,10 +136,15 @@ def paid_payment(order_id: str) -> Payment:
     return payment
 
 
-def _part(lines: Mapping[int, OrderLine], position: int, quantity: int) -> refunding.Line:
+def _line(lines: Mapping[int, OrderLine], position: int) -> OrderLine:
     line = lines.get(position)
     if line is None:
         raise errors.ValidationError(f"there is no line {position}", param="lines")
+    return line
+
+
+def _part(lines: Mapping[int, OrderLine], position: int, quantity: int) -> refunding.Line:
+    line = _line(lines, position)
     if type(quantity) is not int or quantity < 1:
         raise errors.ValidationError("a quantity is a whole number from 1", param="lines")
     gone = RefundLine.objects.filter(

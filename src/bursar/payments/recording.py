@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 
 from django.db import connection
 
@@ -120,30 +121,16 @@ def parts(snapshot: Snapshot) -> list[Snapshot]:
     return [replace(snapshot, fee=None), fee]
 
 
+#: Fields of a snapshot that do not make it other news, and why. Every other field does.
+NOT_IN_DIGEST: Final = {
+    "fee": "`parts` tells it apart, as a fact of its own",
+    "occurred_at": "the same news comes by several roads, which tell different times",
+}
+
+
 def digest_of(snapshot: Snapshot) -> str:
     """Name a snapshot's content; when and how we heard of it is not part of it."""
-    s = snapshot
-    settled = s.settled and (s.settled.amount_minor, s.settled.currency)
-    return ids.digest(
-        s.kind,
-        s.reference,
-        s.status,
-        s.amount.amount_minor,
-        s.amount.currency,
-        s.captured_minor,
-        s.refunded_minor,
-        s.withdrawn_minor,
-        s.reinstated_minor,
-        settled,
-        s.rate,
-        s.key,
-        s.parent_reference,
-        s.code,
-        s.soft,
-        s.version,
-        s.round,
-        *([s.respond_by.isoformat()] if s.respond_by else []),
-    )
+    return ids.fingerprint(snapshot, excluded=NOT_IN_DIGEST)
 
 
 def _lock_families(provider_account: str, told: Iterable[Snapshot]) -> None:

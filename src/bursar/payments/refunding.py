@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from django.db.models import Sum
 
@@ -43,6 +44,51 @@ class Line:
     tax_minor: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """
+    What makes a refund another refund under the same idempotency key.
+
+    *amount* is None for what is left, or for what the *lines* (order line -> units) are worth.
+    """
+
+    payment_id: str
+    amount: Money | None
+    reason: str
+    lines: Mapping[int, int]
+
+
+#: Arguments of `open_refund` that do not make it another refund, and why. Every other one does.
+NOT_IN_CONTENT: Final = {
+    "idempotency_key": "it is what the content is found by",
+    "refund_id": "each repetition brings a new one",
+    "now": "each repetition has its own",
+}
+
+
+def find_repeated(idempotency_key: str | None, content: Content) -> str | None:
+    """
+    The id of the refund that was opened with the key, if any.
+
+    :raises errors.IdempotencyKeyReused: if it has other content.
+    """
+    refund = idempotency_key and Refund.objects.filter(idempotency_key=idempotency_key).first()
+    if not refund:
+        return None
+    amount = Money(refund.amount_minor, refund.currency)
+    known = Content(
+        payment_id=refund.payment_id,
+        amount=None if content.amount is None else amount,
+        reason=refund.reason,
+        lines=dict(refund.lines.values_list("order_line_id", "quantity")),
+    )
+    if known != content:
+        raise errors.IdempotencyKeyReused(
+            "this key was used for another refund", param="idempotency_key"
+        )
+    return str(refund.id)
+
+
 def open_refund(
     *,
     refund_id: str,
@@ -68,14 +114,14 @@ def open_refund(
     """
     fields.check_text("reason", reason, REASON_LETTERS_MAX)
     payment = statements.lock_payment(payment_id)
-    known = idempotency_key and Refund.objects.filter(idempotency_key=idempotency_key).first()
-    if known:
-        other = amount is not None and known.amount_minor != amount.amount_minor
-        if known.payment_id != payment_id or other:
-            raise errors.IdempotencyKeyReused(
-                "this key was used for another refund", param="idempotency_key"
-            )
-        return str(known.id)
+    content = Content(
+        payment_id=payment_id,
+        amount=amount,
+        reason=reason,
+        lines={line.order_line_id: line.quantity for line in lines},
+    )
+    if known := find_repeated(idempotency_key, content):
+        return known
     if amount is None:
         amount = Money(payment.refundable_minor, payment.currency)
         if amount.amount_minor <= 0:

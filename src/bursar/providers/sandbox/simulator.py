@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 import orjson
 
-from bursar import clock, errors
+from bursar import clock, errors, ids
 from bursar.providers import results
 from bursar.providers.base import (
     CaptureRequest,
@@ -36,6 +37,8 @@ from bursar.providers.sandbox.state import SandboxState
 from bursar.providers.sandbox.store import SandboxObject, SandboxStore
 from bursar.providers.sandbox.terms import Terms, converted
 
+#: Fields of a request that do not make it another request under its key, and why.
+NOT_IN_FINGERPRINT: Final = {"key": "it is what the content is found by"}
 _DAY = timedelta(days=1)
 _OPEN = {ChargeStatus.AUTHORIZED, ChargeStatus.PARTIALLY_CAPTURED}
 _CAPTURED = {ChargeStatus.CAPTURED, ChargeStatus.PARTIALLY_CAPTURED}
@@ -79,26 +82,19 @@ class SandboxSimulator:
 
     def charge(self, request: ChargeRequest) -> Result:
         """Charge or authorize once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
-        amount = request.amount
-        asked = f"charge|{amount.amount_minor}|{amount.currency}|{request.capture}|{request.method}"
-        return self._once(request.key, asked, lambda: self._charge(request))
+        return self._once(request, lambda: self._charge(request))
 
     def capture(self, request: CaptureRequest) -> Result:
         """Capture once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
-        amount, final = request.amount, request.final
-        asked = f"capture|{amount.amount_minor}|{amount.currency}|{final}|{request.reference}"
-        return self._once(request.key, asked, lambda: self._capture(request))
+        return self._once(request, lambda: self._capture(request))
 
     def void(self, request: VoidRequest) -> Result:
         """Void once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
-        asked = f"void|{request.reference}"
-        return self._once(request.key, asked, lambda: self._void(request))
+        return self._once(request, lambda: self._void(request))
 
     def refund(self, request: RefundRequest) -> Result:
         """Refund once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
-        amount = request.amount
-        asked = f"refund|{amount.amount_minor}|{amount.currency}|{request.reference}"
-        return self._once(request.key, asked, lambda: self._refund(request))
+        return self._once(request, lambda: self._refund(request))
 
     def status(self, request: StatusRequest, *, by_key: bool = True) -> Result:
         """The outcome of an operation, by its object's reference or (*by_key*) by our key."""
@@ -212,7 +208,14 @@ class SandboxSimulator:
 
     # --- inside one transaction -------------------------------------------------------------------
 
-    def _once(self, key: str, asked: str, carry_out: Callable[[], Result]) -> Result:
+    def _once(
+        self,
+        request: ChargeRequest | CaptureRequest | VoidRequest | RefundRequest,
+        carry_out: Callable[[], Result],
+    ) -> Result:
+        key = request.key
+        content = ids.fingerprint(request, excluded=NOT_IN_FINGERPRINT)
+        asked = f"{type(request).__name__}|{content}"
         with self.store.transaction():
             if self._state.terms.honours_keys:
                 known = self.store.all("SELECT asked, body FROM answer WHERE key = ?", key)
