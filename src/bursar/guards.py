@@ -142,11 +142,19 @@ GUARDS: list[Guard] = [
     ),
     Guard("bursar_apikey", "DELETE", "", "keys are never deleted"),
     Guard("bursar_person", "DELETE", "", "people are never deleted"),
-    _frozen("bursar_refundapproval", "what is to be approved", "id", "refund_id", "requested_by"),
+    _frozen(
+        "bursar_refundapproval",
+        "what is to be approved",
+        "id",
+        "refund_id",
+        "requested_by",
+        "requested_owner",
+    ),
     Guard(
         "bursar_refundapproval",
         "UPDATE",
         "OLD.decided_at IS NOT NULL AND (NEW.decided_at IS NULL OR NEW.decided_by <> OLD.decided_by"
+        " OR NEW.decided_owner <> OLD.decided_owner"
         " OR COALESCE(NEW.approved, FALSE) <> COALESCE(OLD.approved, FALSE))",
         "a decided approval never changes",
     ),

@@ -95,9 +95,11 @@ def _extras() -> None:
     RefundApproval.objects.create(
         refund=Refund.objects.get(),
         requested_by="a",
+        requested_owner="a",
         requested_at=now,
         approved=True,
         decided_by="b",
+        decided_owner="b",
         decided_at=now,
     )
 
@@ -213,11 +215,15 @@ _SPECIAL = {
         "UPDATE bursar_alert SET email = 'off'",
     ],
     "a coupon is never unused": ["UPDATE bursar_couponuse SET used = 1"],
-    "a decided approval never changes": ["UPDATE bursar_refundapproval SET approved = NULL"],
+    "a decided approval never changes": [
+        "UPDATE bursar_refundapproval SET approved = NULL",
+        "UPDATE bursar_refundapproval SET decided_owner = 'c'",
+    ],
     "what is to be approved never changes": [
         "UPDATE bursar_refundapproval SET id = id + 1",
         "UPDATE bursar_refundapproval SET refund_id = refund_id || 'x'",
         "UPDATE bursar_refundapproval SET requested_by = 'b'",
+        "UPDATE bursar_refundapproval SET requested_owner = 'c'",
     ],
     "what a key is never changes": [
         "UPDATE bursar_apikey SET digest = 'other'",
@@ -427,7 +433,8 @@ VIOLATIONS: dict[str, list[str]] = {
     ],
     "refund_approval_by_another": [
         # Of a refund that has one: which constraint is told depends on the database.
-        copy("RefundApproval", decided_by="requested_by"),
+        copy("RefundApproval", decided_owner="requested_owner"),
+        copy("RefundApproval", decided_owner="''"),
     ],
 }
 

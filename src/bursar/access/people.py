@@ -169,6 +169,13 @@ def get_person(email: str) -> Person:
     return person
 
 
+def describe_owner(owner: str) -> str:
+    """The e-mail address of the person that *owner* is; *owner* itself where it is none."""
+    person_id = owners.person_of_owner(owner)
+    found = Person.objects.filter(pk=person_id).first() if person_id is not None else None
+    return owner if found is None else found.email
+
+
 def principal_of(person: Person) -> Principal:
     """Who acts when *person* does."""
     owner = owners.owner_of_person(person.pk)

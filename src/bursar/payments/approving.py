@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from bursar import errors, groupcommit, settings
-from bursar.access import auditing
+from bursar.access import auditing, owners
 from bursar.decorators import Forbidden
 from bursar.money import Money
 from bursar.payments import recording, statements
@@ -27,7 +27,7 @@ class AlreadyDecided(errors.Conflict):
 
 
 class NotBySame(Forbidden):
-    """Who asked for a refund cannot approve it."""
+    """Who asked for a refund cannot approve it, with another key or session of theirs either."""
 
     code = "second_person_needed"
 
@@ -41,7 +41,10 @@ def is_needed(amount: Money) -> bool:
 def ask(*, refund_id: str, now: datetime) -> None:
     """Have a second person decide about a refund; it was asked for by whoever acts now."""
     RefundApproval.objects.create(
-        refund_id=refund_id, requested_by=auditing.actor(), requested_at=now
+        refund_id=refund_id,
+        requested_by=auditing.actor(),
+        requested_owner=owners.current_owner(),
+        requested_at=now,
     )
 
 
@@ -77,13 +80,16 @@ def _decide(refund_id: str, *, approved: bool, now: datetime) -> Refund:
         raise NothingToApprove(f"{refund_id!r} waits for nobody's approval")
     # As in every flow the payment is locked first: two who decide at once are told apart here.
     statements.lock_payment(refund.payment_id)
-    by = auditing.actor()
-    if approved and by == refund.approval.requested_by:
+    by, owner = auditing.actor(), owners.current_owner()
+    is_own = owner == refund.approval.requested_owner
+    if approved and is_own:
         raise NotBySame("somebody else than who asked for this refund has to approve it")
-    # Taken back by who asked for it, it was decided by nobody else.
-    named = by if by != refund.approval.requested_by else f"{by} (taken back)"
     changed = RefundApproval.objects.filter(refund_id=refund_id, decided_at__isnull=True).update(
-        approved=approved, decided_by=named, decided_at=now
+        approved=approved,
+        # Taken back by who asked for it, it was decided by nobody else.
+        decided_by=f"{by} (taken back)" if is_own else by,
+        decided_owner=owner,
+        decided_at=now,
     )
     if not changed:
         raise AlreadyDecided(f"{refund_id} has been decided already")

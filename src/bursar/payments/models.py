@@ -132,22 +132,27 @@ class RefundApproval(models.Model):
     """
     That a second person must agree to a refund before it is carried out.
 
-    Guarantees: decided once, and not by whoever asked for the refund; until then the refund is
+    Guarantees: decided once, and approved by another owner (`access.owners`) than the one that
+    asked for the refund, whichever session or API key either used; until then the refund is
     pending, its amount reserved and no job at it.
     """
 
     refund = models.OneToOneField(Refund, models.PROTECT, related_name="approval")
     requested_by = models.CharField(max_length=200)
+    requested_owner = models.CharField(max_length=200)
     requested_at = models.DateTimeField()
     approved = models.BooleanField(null=True)
     decided_by = models.CharField(max_length=200, default="")
+    decided_owner = models.CharField(max_length=200, default="")
     decided_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = (
             models.CheckConstraint(
                 name="refund_approval_by_another",
-                condition=Q(decided_at__isnull=True) | ~Q(decided_by=F("requested_by")),
+                condition=Q(approved__isnull=True)
+                | Q(approved=False)
+                | ~Q(decided_owner__in=["", F("requested_owner")]),
             ),
         )
         indexes = (

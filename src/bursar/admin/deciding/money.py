@@ -13,7 +13,7 @@ from django.urls import reverse
 from unfold import widgets
 
 from bursar import clock, errors, ids
-from bursar.access import auditing, roles
+from bursar.access import auditing, people, roles
 from bursar.admin.acting import commit
 from bursar.admin.deciding.asking import Asked, form_of, number_of, page_of, text
 from bursar.decorators import require_auth
@@ -95,7 +95,9 @@ def approve(request: HttpRequest, key: str) -> Asked:
         return "Approved; the provider is being asked."
 
     amount = Money(made.amount_minor, made.currency)
-    says = f"{amount} will be given back. Asked for by {made.approval.requested_by}."
+    asked = made.approval
+    owner = people.describe_owner(asked.requested_owner)
+    says = f"{amount} will be given back. Asked for by {asked.requested_by} (owner: {owner})."
     return Asked(
         "Approve a refund", says, page_of("refund", key), form_of(request), "Approve", decide
     )

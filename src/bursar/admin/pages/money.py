@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bursar.access import roles
+from bursar.access import people, roles
 from bursar.admin import showing, timeline
 from bursar.admin.pages.states import ROWS_MAX, buttons, refund_state, side
 from bursar.admin.showing import Page, Table, at, link, link_to, money, state, words
@@ -162,6 +162,7 @@ def refund(row: Refund) -> Page:
         if approval is None
         else [
             ("asked for by", approval.requested_by),
+            ("owner", people.describe_owner(approval.requested_owner)),
             ("decided by", approval.decided_by or "-"),
             ("decided", at(approval.decided_at)),
         ]
