@@ -127,7 +127,9 @@ GUARDS: list[Guard] = [
     Guard("bursar_review", "DELETE", "", "reviews are never deleted"),
     *_append_only("bursar_importedfile", "imported files"),
     *_append_only("bursar_auditentry", "audit entries"),
-    _frozen("bursar_apikey", "what a key is", "id", "digest", "mode", "scopes", "created_at"),
+    _frozen(
+        "bursar_apikey", "what a key is", "id", "digest", "mode", "scopes", "lineage", "created_at"
+    ),
     Guard(
         "bursar_apikey",
         "UPDATE",

@@ -228,6 +228,7 @@ _SPECIAL = {
     "what a key is never changes": [
         "UPDATE bursar_apikey SET digest = 'other'",
         "UPDATE bursar_apikey SET mode = 'live'",
+        "UPDATE bursar_apikey SET lineage = 'key_2'",
         "UPDATE bursar_apikey SET scopes = '[\"refunds:write\"]'",
         "UPDATE bursar_apikey SET created_at = '2020-01-01 00:00:00'",
     ],

@@ -4,6 +4,8 @@ Idempotency keys (draft-ietf-httpapi-idempotency-key-header): the same request t
 The answer is claimed, made and stored inside the effect's own transaction, so there is no moment
 at which the effect is there and the answer is not. A second request with the key waits for that
 commit and is answered with the same bytes. A refusal writes nothing, so it is decided anew.
+
+A caller is a lineage of API keys: a key that was rotated between two requests changes nothing.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from datetime import datetime, timedelta
 
 from bursar import errors, fields, groupcommit, sql
 from bursar.access.models import IdempotentAnswer
+from bursar.decorators import Principal
 
 CLAIM = (
     "INSERT INTO bursar_idempotentanswer (caller, key, fingerprint, status, headers, body, "
@@ -41,6 +44,11 @@ class Answer:
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
     replayed: bool = False
+
+
+def caller_of(principal: Principal) -> str:
+    """Whose idempotency keys those of *principal* are: the same before and after a rotation."""
+    return principal.lineage or principal.id
 
 
 def once(

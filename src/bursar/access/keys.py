@@ -25,7 +25,7 @@ from bursar.decorators import Principal
 
 FIND = (
     "SELECT k.id, k.scopes, k.mode, k.expires_at, k.revoked_at, k.last_used_at, k.owner_id, "
-    "p.role, p.is_active FROM bursar_apikey k LEFT JOIN bursar_person p ON p.id = k.owner_id "
+    "k.lineage, p.role, p.is_active FROM bursar_apikey k LEFT JOIN bursar_person p ON p.id = k.owner_id "
     "WHERE k.digest = %s"
 )
 USED = (
@@ -121,6 +121,7 @@ def _store(key: ApiKey, token: str, now: datetime) -> Made:
     key.digest = _digest(token)
     key.hint = f"{token[:11]}...{token[-4:]}"
     key.mode = settings.current.mode.value
+    key.lineage = key.lineage or key.id
     key.created_at, key.created_by = now, auditing.actor()
     key.save(force_insert=True)
     auditing.write(
@@ -173,7 +174,8 @@ def rotate(*, key_id: str, new_id: str, token: str, overlap: timedelta, now: dat
     """
     Make a key like *key_id*, which goes on working for *overlap* so that callers can change over.
 
-    The new key has the scopes that the old one has now. It belongs to the person who rotates it,
+    The new key has the scopes that the old one has now, and gets the kept answers to its idempotency
+    keys. It belongs to the person who rotates it,
     for they see its token; a command leaves the owner as it is.
 
     :raises UnknownKey: if there is none; :raises KeyEnded: if it works no more;
@@ -191,6 +193,7 @@ def rotate(*, key_id: str, new_id: str, token: str, overlap: timedelta, now: dat
         scopes=scopes,
         owner=_new_owner("") or old.owner,
         expires_at=None if old.expires_at is None else now + (old.expires_at - old.created_at),
+        lineage=old.lineage,
         replaces_id=key_id,
     )
     made = _store(new, token, now)
@@ -231,7 +234,7 @@ def find(token: str, *, now: datetime) -> Known | None:
     row = sql.row(FIND, [_digest(token)])
     if row is None:
         return None
-    key_id, scopes, mode, expires_at, revoked_at, used_at, owner_id, role, is_active = row
+    key_id, scopes, mode, expires_at, revoked_at, used_at, owner_id, lineage, role, is_active = row
     expires, used = fields.utc(expires_at), fields.utc(used_at)
     if mode != settings.current.mode or revoked_at or (expires is not None and expires <= now):
         return None
@@ -240,7 +243,7 @@ def find(token: str, *, now: datetime) -> Known | None:
         if not is_active:
             return None
         allowed &= roles.SCOPES_OF[roles.Role(role)]
-    principal = Principal(key_id, allowed, owners.owner_of_person(owner_id))
+    principal = Principal(key_id, allowed, owners.owner_of_person(owner_id), lineage)
     return Known(principal, used is None or used < now - USED_WITHIN)
 
 

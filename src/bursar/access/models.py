@@ -94,7 +94,9 @@ class ApiKey(models.Model):
     Guarantees: only the SHA-256 of the token is kept; *mode* is the installation's; a key works
     from its creation until *expires_at* or *revoked_at*, whichever is first, and only while its
     owner may sign in. Its scopes are those of *scopes* that the owner's role has at that time.
-    *owner* is None for a key of the operator, made at the shell for no person.
+    *owner* is None for a key of the operator, made at the shell for no person. *lineage* is the id
+    of the first key of the chain of rotations, its own for one that replaces none; all keys of a
+    lineage are of one mode.
     """
 
     id = IdField(ids.API_KEY)
@@ -109,6 +111,7 @@ class ApiKey(models.Model):
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
     owner = models.ForeignKey(Person, models.PROTECT, null=True, related_name="keys")
+    lineage = models.CharField(max_length=40)
     replaces = models.ForeignKey("self", models.PROTECT, null=True, related_name="replaced_by")
 
     class Meta:
@@ -133,8 +136,8 @@ class IdempotentAnswer(models.Model):
     """
     The answer that was given to one `Idempotency-Key` of one caller, to be given again.
 
-    Guarantees: it commits with what it tells of; one caller's key is one request. Pruned a day
-    after it was given.
+    *caller* is the lineage of an API key, so that a rotated key is the same caller. Guarantees: it
+    commits with what it tells of; one caller's key is one request. Pruned a day after it was given.
     """
 
     caller = models.CharField(max_length=40)

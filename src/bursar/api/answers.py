@@ -148,7 +148,7 @@ async def change(request: Request, make: Callable[[], Answer]) -> Answer:
             param="Idempotency-Key",
         )
     named = fingerprint_of(request, await request.body())
-    caller, now = current_principal().id, clock.now()
+    caller, now = idempotency.caller_of(current_principal()), clock.now()
     return await groupcommit.commits.run(
         lambda: idempotency.once(caller=caller, key=key, fingerprint=named, now=now, make=make)
     )

@@ -52,11 +52,13 @@ class Principal:
     Who is calling: a person or a key, by *id*, and what it may do.
 
     *owner* is who is behind it, the same for every key of one person; "" where that is *id*.
+    *lineage* is the first of the keys that this one replaced in turn; "" where that is *id*.
     """
 
     id: str
     scopes: frozenset[str]
     owner: str = ""
+    lineage: str = ""
 
 
 #: A bearer token in, whose it is out; None where it is nobody's.

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bursar import clock, errors, ids
-from bursar.access import roles
+from bursar.access import idempotency, roles
 from bursar.access.idempotency import Answer
 from bursar.api import answers, rendering, shapes
 from bursar.api.border.callers import needs
@@ -55,7 +55,8 @@ async def place_order(
 ) -> Response:
     """Place an order and, where it says how, start to collect it."""
     order_id, payment_id, now = ids.new(ids.ORDER), ids.new(ids.PAYMENT), clock.now()
-    caller, key = current_principal().id, request.headers.get("idempotency-key", "")
+    caller = idempotency.caller_of(current_principal())
+    key = request.headers.get("idempotency-key", "")
     asked, basket = order.payment, order.basket()
     new = placing.NewOrder(
         reference=order.reference,
@@ -76,10 +77,11 @@ async def place_order(
     )
 
     def place() -> Answer:
-        placing.place(
+        # The order of an earlier request with the key, where its kept answer has been pruned.
+        placed = placing.place(
             new, order_id=order_id, payment_id=payment_id, now=now, rules=quoting.installed()
         )
-        return answers.made(_shown(order_id), status=201, location=f"/v1/orders/{order_id}")
+        return answers.made(_shown(placed), status=201, location=f"/v1/orders/{placed}")
 
     answer = await answers.change(request, place)
     return await answers.settled(request, answer, lambda: _settled(answers.id_of(answer)))
