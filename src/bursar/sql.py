@@ -27,6 +27,14 @@ Values = Sequence[Any]
 _PLACEHOLDER = re.compile(r"(?<!%)%s")
 
 
+def insert(table: str, columns: Sequence[str]) -> str:
+    """The statement that inserts one row of *columns*; both names are the caller's own constants."""
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608  (no value is in it)
+        f"VALUES ({', '.join(['%s'] * len(columns))})"
+    )
+
+
 def run(statement: str, values: Values = ()) -> int:
     """Run one statement; returns how many rows it wrote."""
     return _executed(statement, values, lambda cursor: int(cursor.rowcount))

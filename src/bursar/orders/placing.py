@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from django.db import connection
 from django.db.models import QuerySet, TextField
@@ -24,17 +24,45 @@ from bursar.pricing.baskets import Basket, Line
 from bursar.pricing.quotes import Quote
 from bursar.pricing.rules import NONE, Rules
 
+
+class OrderRow(NamedTuple):
+    """A row of the table of orders: its columns, in the order in which they are inserted."""
+
+    id: str
+    reference: str
+    currency: str
+    total_minor: int
+    tax_minor: int
+    buyer: str
+    metadata: str
+    idempotency_key: str
+    fingerprint: str
+    explanation: str
+    placed_at: fields.Parameter
+    created_at: fields.Parameter
+
+
+class OrderLineRow(NamedTuple):
+    """A row of the table of order lines: its columns, in the order in which they are inserted."""
+
+    order_id: str
+    position: int
+    sku: str
+    description: str
+    quantity: int
+    unit_price: str
+    tax_rate: str
+    tax_code: str
+    net_minor: int
+    tax_minor: int
+    gross_minor: int
+    explanation: str
+
+
 INSERT_ORDER = (
-    "INSERT INTO bursar_order (id, reference, currency, total_minor, tax_minor, buyer, metadata, "
-    "idempotency_key, fingerprint, explanation, placed_at, created_at) "
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
-    "ON CONFLICT (idempotency_key) DO NOTHING"
+    sql.insert("bursar_order", OrderRow._fields) + " ON CONFLICT (idempotency_key) DO NOTHING"
 )
-INSERT_LINE = (
-    "INSERT INTO bursar_orderline (order_id, position, sku, description, quantity, unit_price, "
-    "tax_rate, tax_code, net_minor, tax_minor, gross_minor, explanation) "
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
-)
+INSERT_LINE = sql.insert("bursar_orderline", OrderLineRow._fields)
 FIND_KEY = "SELECT id, fingerprint FROM bursar_order WHERE idempotency_key = %s"
 
 METADATA_KEYS_MAX, METADATA_KEY_LETTERS, METADATA_LETTERS = 50, 40, 500
@@ -129,20 +157,20 @@ def place(
         return _known(order)
     quote = quoting.quote(order.basket(), at=order.placed_at, rules=rules)
     buyer = {**order.buyer, **({"vat_id": order.vat_id} if order.vat_id else {})}
-    row: list[fields.Parameter] = [
-        order_id,
-        order.reference,
-        order.currency,
-        quote.total.amount_minor,
-        quote.tax.amount_minor,
-        json.dumps(buyer),
-        json.dumps(dict(order.metadata)),
-        order.idempotency_key,
-        order.fingerprint(),
-        json.dumps(quoting.explained(quote)),
-        fields.at(order.placed_at),
-        fields.at(now),
-    ]
+    row = OrderRow(
+        id=order_id,
+        reference=order.reference,
+        currency=order.currency,
+        total_minor=quote.total.amount_minor,
+        tax_minor=quote.tax.amount_minor,
+        buyer=json.dumps(buyer),
+        metadata=json.dumps(dict(order.metadata)),
+        idempotency_key=order.idempotency_key,
+        fingerprint=order.fingerprint(),
+        explanation=json.dumps(quoting.explained(quote)),
+        placed_at=fields.at(order.placed_at),
+        created_at=fields.at(now),
+    )
     if sql.run(INSERT_ORDER, row) == 0:
         return _known(order)
     sql.run_many(INSERT_LINE, _line_rows(order_id, quote))
@@ -161,21 +189,21 @@ def place(
     return order_id
 
 
-def _line_rows(order_id: str, quote: Quote) -> list[tuple[fields.Parameter, ...]]:
+def _line_rows(order_id: str, quote: Quote) -> list[OrderLineRow]:
     return [
-        (
-            order_id,
-            position,
-            p.line.sku,
-            p.line.description,
-            p.line.quantity,
-            p.unit_price,
-            p.tax.rate,
-            p.tax.code.value,
-            p.net_minor,
-            p.tax_minor,
-            p.gross_minor,
-            json.dumps(quoting.explained_line(p)),
+        OrderLineRow(
+            order_id=order_id,
+            position=position,
+            sku=p.line.sku,
+            description=p.line.description,
+            quantity=p.line.quantity,
+            unit_price=p.unit_price,
+            tax_rate=p.tax.rate,
+            tax_code=p.tax.code.value,
+            net_minor=p.net_minor,
+            tax_minor=p.tax_minor,
+            gross_minor=p.gross_minor,
+            explanation=json.dumps(quoting.explained_line(p)),
         )
         for position, p in enumerate(quote.lines, 1)
     ]
