@@ -12,8 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import aiohttp
-
 from bursar import clock, errors, groupcommit, ids, logs
 from bursar.money import Money
 from bursar.orders import placing
@@ -24,6 +22,7 @@ from bursar.payments.states import AttemptStatus, PaymentStatus
 from bursar.providers import standard_webhooks
 from bursar.providers.sandbox import SandboxProvider
 from bursar.providers.sandbox.delivering import Disorder
+from bursar.providers.webhook_sender import WebhookDeliveryFailed, WebhookSender
 from bursar.simulation import goods
 
 DISORDER = Disorder(dropped=0.08, late=0.15, reordered=0.15, duplicate=0.15, forged=0.04)
@@ -59,19 +58,19 @@ class Stream:
 
     async def run(self, address: str) -> None:
         """Go on until cancelled; webhooks are delivered to the hooks at *address*."""
-        async with aiohttp.ClientSession() as session:
+        async with WebhookSender() as sender:
             try:
                 while True:
                     try:
-                        await self.tick(session, address)
-                    except (errors.Unavailable, errors.Conflict, aiohttp.ClientError) as error:
+                        await self.tick(sender, address)
+                    except (errors.Unavailable, errors.Conflict) as error:
                         log.warning("simulation_hindered", error=error)
                     await asyncio.sleep(1.0)
             finally:
                 # What was dropped so far comes after all, as a provider's next try would.
-                await self._deliver(session, address, again=True)
+                await self._deliver(sender, address, again=True)
 
-    async def tick(self, session: aiohttp.ClientSession, address: str) -> None:
+    async def tick(self, sender: WebhookSender, address: str) -> None:
         """One second of the day."""
         for _ in range(self._how_many()):
             await self._place()
@@ -79,7 +78,7 @@ class Stream:
         log.debug("simulation_tick", decided=decided)
         self._provider().simulator.advance(HOUR_A_SECOND)
         self.ticks += 1
-        await self._deliver(session, address, again=self.ticks % TICKS_TO_AGAIN == 0)
+        await self._deliver(sender, address, again=self.ticks % TICKS_TO_AGAIN == 0)
 
     def _how_many(self) -> int:
         whole, part = divmod(self.orders_per_second, 1)
@@ -174,7 +173,7 @@ class Stream:
             )
         )
 
-    async def _deliver(self, session: aiohttp.ClientSession, address: str, *, again: bool) -> None:
+    async def _deliver(self, sender: WebhookSender, address: str, *, again: bool) -> None:
         """
         Deliver what the sandbox has to tell, to our own hooks, over HTTP.
 
@@ -190,8 +189,13 @@ class Stream:
         )
         url = f"{address}/hooks/{self.account}"
         for delivery in deliveries:
-            async with session.post(url, data=delivery.body, headers=delivery.headers) as answer:
-                log.debug("simulation_delivered", status=answer.status)
+            try:
+                status = await sender.send(url, delivery)
+            except WebhookDeliveryFailed as error:
+                if error.http_status is None:
+                    raise
+                status = error.http_status  # a forged one is refused
+            log.debug("simulation_delivered", status=status)
             self.position = max(self.position, delivery.position)
         if again:
             self.settled = self.position

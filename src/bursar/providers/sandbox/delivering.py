@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bursar.providers import standard_webhooks
 from bursar.providers.sandbox.faults import draw
+from bursar.providers.webhook_sender import SignedWebhook, sign_webhook
 
 _FORGER = b"not the secret of this account"
 
@@ -28,13 +28,10 @@ class Disorder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Delivery(SignedWebhook):
     """One HTTP request to the merchant; *position* is its place in the store."""
 
     position: int
-    event_id: str
-    headers: dict[str, str]
-    body: bytes
     forged: bool = False
 
 
@@ -56,8 +53,7 @@ def deliver(
 
         if happens("dropped", disorder.dropped):
             continue
-        headers = standard_webhooks.headers(key, event_id=event_id, at=at, body=body)
-        delivery = Delivery(position=position, event_id=event_id, headers=headers, body=body)
+        delivery = _sign(key, position, event_id, body, at)
         if happens("forged", disorder.forged):
             coming.append(_forge(delivery, at))
         if happens("late", disorder.late):
@@ -71,13 +67,11 @@ def deliver(
     return coming + late
 
 
+def _sign(key: bytes, position: int, event_id: str, body: bytes, at: datetime) -> Delivery:
+    signed = sign_webhook(key, event_id=event_id, body=body, at=at)
+    return Delivery(event_id=event_id, headers=signed.headers, body=body, position=position)
+
+
 def _forge(delivery: Delivery, at: datetime) -> Delivery:
     body = delivery.body.replace(b'"status":"', b'"status":"forged_', 1)
-    headers = standard_webhooks.headers(_FORGER, event_id=delivery.event_id, at=at, body=body)
-    return Delivery(
-        position=delivery.position,
-        event_id=delivery.event_id,
-        headers=headers,
-        body=body,
-        forged=True,
-    )
+    return replace(_sign(_FORGER, delivery.position, delivery.event_id, body, at), forged=True)
