@@ -96,6 +96,9 @@ class GroupCommit:
     on the writer thread with `begin`, `commit` (to be sent now), `committed` (nobody was answered
     yet) or `rolled_back`, and the members; after an unknown outcome neither of the last two
     comes. It should not raise; if it does, the batch ends as unknown or as not written.
+
+    No pool of the standard library takes all that waits as one task, which a batch is
+    (`test_a_batch_is_one_transaction`); hence a thread with a queue of its own.
     """
 
     def __init__(

@@ -222,7 +222,9 @@ def _together(
     """
     Fork a worker for each spill, hand out pieces as they ask, and then shares of the keys.
 
-    Forked, not spawned: they share what is loaded, and the files without names.
+    Forked, not spawned: they share what is loaded, and the files without names. A pool of the
+    standard library cannot address a worker: each keeps its own tables between the pieces, and the
+    death of one ends the run (`test_a_killed_worker_ends_the_run`).
     """
     fork = multiprocessing.get_context("fork")
     inflate_apart = len(todo) < len(spills)

@@ -252,6 +252,8 @@ class _Threads:
             self._store.land(place, flight, value=value)
 
     def _refresh(self, place: Place, flight: Flight, args: Args, kwargs: Kwargs) -> None:
+        # A daemon, which no thread of `ThreadPoolExecutor` is: a refresh that hangs must not hold up
+        # the end of the process (`test_a_refresh_that_hangs_does_not_hold_up_the_end`).
         if not _refreshes.acquire(blocking=False):
             self._store.land(place, flight, abandoned=True)
             return

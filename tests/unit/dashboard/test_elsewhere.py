@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -157,3 +159,30 @@ def test_a_call_that_outlives_its_loop_harms_nobody() -> None:
         if thread.name == "bursar-source-a":
             thread.join(5)
             assert not thread.is_alive()
+
+
+def test_a_call_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
+    program = """
+import asyncio, threading
+from bursar.dashboard.gathering.elsewhere import Threads
+
+async def main():
+    threads = Threads()
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def hang():
+        loop.call_soon_threadsafe(begun.set)
+        threading.Event().wait()
+
+    call = asyncio.create_task(threads.run("a", hang))
+    await begun.wait()
+    threads.close()
+    print(await asyncio.wait_for(asyncio.wait([call]), 20) and call.cancelled())
+
+asyncio.run(main())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("True\n", "", 0)

@@ -4,6 +4,8 @@ import asyncio
 import gc
 import io
 import math
+import subprocess
+import sys
 import threading
 from collections import OrderedDict
 
@@ -481,6 +483,31 @@ def test_refreshes_in_threads_are_bounded(monkeypatch):
     caching._refreshes.release()
 
 
+def test_a_refresh_that_hangs_does_not_hold_up_the_end():
+    program = """
+import threading
+from bursar.decorators import cache
+
+now, begun, calls = [0.0], threading.Event(), []
+
+@cache(10, 60.0, stale_seconds=30.0, clock=lambda: now[0])
+def value():
+    calls.append(1)
+    if len(calls) > 1:
+        begun.set()
+        threading.Event().wait()
+    return "old"
+
+value()
+now[0] += 60
+print(value(), begun.wait(20))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("old True\n", "", 0)
+
+
 # --- weak values --------------------------------------------------------------------------------
 
 
@@ -568,8 +595,8 @@ def generator():
 @pytest.mark.parametrize(
     ("make", "error"),
     [
-        (lambda: cache(generator), TypeError),
-        (lambda: cache(10, 60.0)(generator), TypeError),  # type: ignore[arg-type, call-arg]
+        (lambda: cache(generator), TypeError),  # type: ignore[arg-type, call-arg]
+        (lambda: cache(10, 60.0)(generator), TypeError),
         (lambda: cache(10, 60.0)(int), TypeError),
         (lambda: cache_of(generator), TypeError),
         (lambda: cache(0, 60.0), ValueError),

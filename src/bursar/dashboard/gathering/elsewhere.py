@@ -29,7 +29,12 @@ TRIES_MAX = 2
 
 
 class Threads:
-    """A thread for each call, at most so many at once; daemons, so that none holds up the end."""
+    """
+    A daemon thread for each call, at most *threads_max* at once, and one call of a key.
+
+    The interpreter waits at its end for the threads of `ThreadPoolExecutor`; a call that hangs must
+    not hold up the stop (`test_a_call_that_hangs_does_not_hold_up_the_end_of_the_process`).
+    """
 
     def __init__(self, *, threads_max: int = THREADS_MAX) -> None:
         self._threads_max = threads_max
@@ -108,8 +113,10 @@ class Processes:
     """
     A pool of processes, one calculation each at a time, started when first needed.
 
-    Each is a `ProcessPoolExecutor` of one: a process that dies breaks its own calculation only, and
-    is replaced. A calculation that is cancelled has its process killed.
+    Each is a `ProcessPoolExecutor` of one. In one of several a process that dies breaks all
+    calculations, and none can be killed alone; here it breaks its own and is replaced, and that of
+    a cancelled calculation is killed (`test_on_a_board_only_the_tile_of_a_killed_process_fails`,
+    `test_a_calculation_that_never_ends_is_killed_with_its_process`).
     """
 
     def __init__(self, *, processes: int) -> None:
@@ -166,7 +173,7 @@ class _Process:
             context = multiprocessing.get_context("forkserver")
             executor = self._executor = ProcessPoolExecutor(1, context, initializer=_begin)
             # Starting takes a while, and `submit` starts: not in the loop.
-            self.pid = await Threads().run("start", lambda: executor.submit(os.getpid).result())
+            self.pid = await asyncio.to_thread(lambda: executor.submit(os.getpid).result())
         return await asyncio.wrap_future(self._executor.submit(function, value))
 
     def kill(self) -> None:
@@ -179,7 +186,7 @@ class _Process:
         """Wait until its process and threads are gone."""
         executor, self._executor, self.pid = self._executor, None, 0
         if executor is not None:
-            await Threads().run("end", functools.partial(executor.shutdown, cancel_futures=True))
+            await asyncio.to_thread(executor.shutdown, cancel_futures=True)
 
 
 def _begin() -> None:
