@@ -97,7 +97,7 @@ def rest() -> None:
     keys.create(key_id=ids.new("key"), token="bk_test_x", name="n", scopes=["orders:read"], now=now)
     reviewing.open_review(code="c", subject="s", payment_id="pay_x", detail={}, now=now)
     leasing.enqueue("charge", {}, now=now)
-    idempotency.prune(now=now)
+    idempotency.prune(now=now, rows_max=1_000)
     RefundApproval.objects.create(refund=Refund.objects.get(), requested_by="a", requested_at=now)
 
 

@@ -19,7 +19,7 @@ from bursar.payments.models import (
     RefundLine,
     Review,
 )
-from bursar.queue.models import Job
+from bursar.queue.models import Job, PeriodicJobStatus
 from bursar.reconciliation.models import (
     Reconciliation,
     Settled,
@@ -45,6 +45,7 @@ __all__ = [
     "Order",
     "OrderLine",
     "Payment",
+    "PeriodicJobStatus",
     "Person",
     "ProviderAccount",
     "RawBody",

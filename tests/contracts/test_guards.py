@@ -21,6 +21,7 @@ from bursar.orders.models import CouponUse
 from bursar.payments import reviewing
 from bursar.payments.models import Refund, RefundApproval, Review
 from bursar.queue import leasing
+from bursar.queue.models import PeriodicJobStatus
 from bursar.reconciliation.models import (
     Reconciliation,
     Settled,
@@ -61,6 +62,9 @@ def _extras() -> None:
     reviewing.open_review(code="c", subject="s", payment_id=None, detail={}, now=now)
     reviewing.close(code="c", subject="s", resolution="done", now=now)
     leasing.enqueue("charge", {}, now=now, unique_key="one")
+    PeriodicJobStatus.objects.create(
+        name="prune", schedule="every hour", next_run_at=now, created_at=now
+    )
     people.add(email="a@b", name="A", role="viewer", password_hash="!", now=now)
     keys.create(key_id="key_1", token="bk_test_x", name="n", scopes=["orders:read"], now=now)
     keys.revoke(key_id="key_1", now=now)
@@ -402,6 +406,9 @@ VIOLATIONS: dict[str, list[str]] = {
         copy("Job", state="'leased'", lease_token="'t'", unique_key="NULL"),
     ],
     "job_one_living_per_key": [copy("Job", "unique_key IS NOT NULL")],
+    "periodic_job_outcome_known": [
+        copy("PeriodicJobStatus", name="'x'", last_outcome="'done'"),
+    ],
     "inbox_event_once": [copy("InboxEvent")],
     "person_role_known": [copy("Person", email="'x'", role="'king'")],
     "api_key_mode_known": [copy("ApiKey", digest="'x'", mode="'both'")],

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bursar import errors, fields, groupcommit, sql
+from bursar import errors, fields, groupcommit, retention, sql
 from bursar.access.models import IdempotentAnswer
 from bursar.decorators import Principal
 
@@ -33,7 +33,7 @@ FIND = (
 )
 
 KEY_LETTERS_MAX = 200
-KEPT = timedelta(hours=24)
+RETENTION = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +78,7 @@ def _known(caller: str, key: str, fingerprint: str) -> Answer:
     return Answer(status, bytes(body), fields.from_json(headers), replayed=True)
 
 
-def prune(*, now: datetime) -> int:
-    """Forget the answers older than `KEPT`; returns how many."""
-    groupcommit.require_transaction()
-    gone, _ = IdempotentAnswer.objects.filter(created_at__lt=now - KEPT).delete()
-    return gone
+def prune(*, now: datetime, rows_max: int) -> int:
+    """Delete up to *rows_max* answers older than `RETENTION`, oldest first; returns how many."""
+    expired = IdempotentAnswer.objects.filter(created_at__lt=now - RETENTION)
+    return retention.delete_first(expired.order_by("created_at"), rows_max)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib.sessions.backends import db
+from django.contrib.sessions.models import Session
 
-from bursar import groupcommit
+from bursar import groupcommit, retention
 
 
 class SessionStore(db.SessionStore):
@@ -24,3 +26,9 @@ class SessionStore(db.SessionStore):
         """End the session."""
         remove: Any = super().delete
         groupcommit.commits.wait(lambda: remove(session_key))
+
+
+def prune(*, now: datetime, rows_max: int) -> int:
+    """Delete up to *rows_max* sessions that have expired, oldest first; returns how many."""
+    expired = Session.objects.filter(expire_date__lt=now)
+    return retention.delete_first(expired.order_by("expire_date"), rows_max)

@@ -13,6 +13,7 @@ from django.contrib.admin import display
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from bursar import clock
 from bursar.access import roles
 from bursar.access.models import ApiKey, AuditEntry, Person
 from bursar.admin import showing, watching
@@ -28,7 +29,8 @@ from bursar.payments.models import (
     RefundApproval,
     Review,
 )
-from bursar.queue.models import Job
+from bursar.queue import scheduler
+from bursar.queue.models import Job, PeriodicJobStatus
 from bursar.reconciliation.models import Reconciliation
 from bursar.webhooks.models import InboxEvent
 
@@ -283,6 +285,34 @@ class Jobs(ReadOnly):
         return showing.at(row.run_at)
 
 
+class PeriodicJobs(ReadOnly):
+    """Periodic jobs: when each runs next, and how its last run ended."""
+
+    scope = roles.JOBS_READ
+    ordering = ("name",)
+    list_display = ("name", "schedule", "shown_state", "next_run", "last_start", "last_success")
+
+    @display(description="state")
+    def shown_state(self, row: PeriodicJobStatus) -> showing.Shown:
+        """How the last run ended, or that the next is overdue."""
+        return showing.state(scheduler.state_of(row, now=clock.now()))
+
+    @display(description="next run")
+    def next_run(self, row: PeriodicJobStatus) -> showing.Shown:
+        """When it runs next."""
+        return showing.at(row.next_run_at)
+
+    @display(description="last start")
+    def last_start(self, row: PeriodicJobStatus) -> showing.Shown:
+        """When the last run began."""
+        return showing.at(row.last_started_at)
+
+    @display(description="last success")
+    def last_success(self, row: PeriodicJobStatus) -> showing.Shown:
+        """When a run last succeeded."""
+        return showing.at(row.last_succeeded_at)
+
+
 class Accounts(ReadOnly):
     """Provider accounts."""
 
@@ -406,6 +436,7 @@ LISTS: dict[type[Model], type[ReadOnly]] = {
     Fact: Events,
     InboxEvent: Inbox,
     Job: Jobs,
+    PeriodicJobStatus: PeriodicJobs,
     Reconciliation: Reconciliations,
     ProviderAccount: Accounts,
     Person: PeopleList,

@@ -169,6 +169,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "Machine",
             [
                 item("Jobs", "manufacturing", "job", roles.JOBS_READ),
+                item("Periodic jobs", "schedule", "periodicjobstatus", roles.JOBS_READ),
                 item("Events", "receipt_long", "fact", roles.EVENTS_READ),
                 item("Inbox", "inbox", "inboxevent", roles.EVENTS_READ),
                 item("Provider accounts", "hub", "provideraccount", roles.ACCOUNTS_READ),

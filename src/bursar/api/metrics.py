@@ -16,6 +16,7 @@ from bursar.payments.models import Attempt, RefundApproval, Review
 from bursar.payments.states import AttemptStatus
 from bursar.providers import breaking
 from bursar.queue import leasing
+from bursar.queue.models import PeriodicJobStatus
 
 registry = CollectorRegistry()
 _REQUESTS = Counter(
@@ -73,6 +74,33 @@ class _Books(Collector):
         )
 
 
+class _PeriodicJobs(Collector):
+    """How long ago each periodic job succeeded, and how late its next run is."""
+
+    def describe(self) -> Iterator[Metric]:
+        """Nothing beforehand: that would read the database at import."""
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        """Read one small table."""
+        now = clock.now()
+        age = GaugeMetricFamily(
+            "bursar_periodic_job_last_success_age_seconds",
+            "Seconds since a periodic job last succeeded; before the first time, since it is known.",
+            labels=["job"],
+        )
+        overdue = GaugeMetricFamily(
+            "bursar_periodic_job_overdue_seconds",
+            "Seconds by which a periodic job's next run is late; 0 if it is not.",
+            labels=["job"],
+        )
+        for row in PeriodicJobStatus.objects.order_by("name"):
+            succeeded_at = row.last_succeeded_at or row.created_at
+            age.add_metric([row.name], (now - succeeded_at).total_seconds())
+            overdue.add_metric([row.name], max((now - row.next_run_at).total_seconds(), 0.0))
+        yield from (age, overdue)
+
+
 class _Circuits(Collector):
     """Which providers and hosts are not asked at the moment, by this process."""
 
@@ -123,6 +151,7 @@ class _Decorators(Collector):
 
 
 registry.register(_Books())
+registry.register(_PeriodicJobs())
 registry.register(_Circuits())
 registry.register(_Decorators())
 

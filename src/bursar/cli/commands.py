@@ -131,12 +131,13 @@ def verify(
 
 @queue.callback()
 def show_queue(context: typer.Context) -> None:
-    """Show how many jobs wait, by name and state, and the dead letters."""
+    """Show how many jobs wait, the dead letters, and when periodic jobs run next."""
     if context.invoked_subcommand is None:
         with started():
             from bursar.cli import tables
 
             tables.show_queue()
+            tables.show_periodic_jobs()
 
 
 @queue.command("retry")
@@ -272,7 +273,7 @@ def serve(
     concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at once.")] = 128,
 ) -> None:
     """Serve the API, the back office and the webhooks, with a worker inside."""
-    with started(log_to_file=False), starting.only_worker(), starting.tidied():
+    with started(log_to_file=False), starting.only_worker():
         from bursar.cli import running, tables
 
         parts = running.Parts(

@@ -22,6 +22,7 @@ from bursar.dashboard.watching import watcher
 from bursar.db_reader import readers
 from bursar.payments import accounts
 from bursar.queue import leasing
+from bursar.queue.scheduler import Scheduler
 from bursar.queue.worker import Worker
 
 #: On the way out, how long requests and jobs under way may take to end.
@@ -57,9 +58,13 @@ def work(
 
     Returns what became of the jobs it ran, and what is left in the queue.
     """
-    worker = Worker(jobs.HANDLERS, concurrency=concurrency)
+    worker = _worker(concurrency)
     asyncio.run(_work(worker, until_empty))
     return worker.outcomes, leasing.depth()
+
+
+def _worker(concurrency: int) -> Worker:
+    return Worker(jobs.HANDLERS, concurrency=concurrency, scheduler=Scheduler(jobs.PERIODIC))
 
 
 async def _work(worker: Worker, until_empty: bool) -> None:
@@ -90,7 +95,7 @@ def serve(
     :raises PortTaken: if the address cannot be listened on.
     """
     watched = files.load(settings.current.dashboard) if parts.watch else None
-    worker = Worker(jobs.HANDLERS, concurrency=parts.concurrency)
+    worker = _worker(parts.concurrency)
     with (
         _listening(host, port) as listener,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,

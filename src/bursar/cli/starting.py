@@ -114,17 +114,6 @@ def _commit_what_waits() -> None:
 
 
 @contextlib.contextmanager
-def tidied() -> Iterator[None]:
-    """Forget what has outlived its use, before serving."""
-    from bursar import clock, groupcommit
-    from bursar.access import idempotency
-
-    now = clock.now()
-    groupcommit.commits.wait(lambda: idempotency.prune(now=now))
-    yield
-
-
-@contextlib.contextmanager
 def only_worker() -> Iterator[None]:
     """
     On SQLite, keep other workers off these books; PostgreSQL takes any number.

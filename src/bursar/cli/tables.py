@@ -125,7 +125,7 @@ def _print_json(findings: list[Finding]) -> None:
 
 
 def show_queue() -> None:
-    """Print how many jobs wait and what is dead."""
+    """Print how many jobs wait, what is dead, and when periodic jobs run next."""
     from bursar.queue import leasing
     from bursar.queue.models import Job, JobState
 
@@ -141,6 +141,32 @@ def show_queue() -> None:
         for job in dead[:LINES_MAX]:
             listed.add_row(str(job.pk), job.name, str(job.attempts), escape(job.last_error))
         console.print(listed)
+
+
+def show_periodic_jobs() -> None:
+    """Print when each periodic job runs next, and how its last run ended."""
+    from bursar import clock
+    from bursar.queue import scheduler
+    from bursar.queue.models import PeriodicJobStatus
+
+    columns = ("job", "schedule", "next run", "last start", "last success", "state", "last error")
+    listed = table("Periodic jobs", *columns)
+    now = clock.now()
+    for row in PeriodicJobStatus.objects.order_by("name"):
+        listed.add_row(
+            row.name,
+            row.schedule,
+            _minute(row.next_run_at),
+            _minute(row.last_started_at),
+            _minute(row.last_succeeded_at),
+            scheduler.state_of(row, now=now),
+            escape(row.last_error),
+        )
+    console.print(listed if listed.row_count else "periodic jobs are set up when a worker starts")
+
+
+def _minute(at: datetime | None) -> str:
+    return f"{at:%Y-%m-%d %H:%M} UTC" if at else "never"
 
 
 def show_reviews() -> None:

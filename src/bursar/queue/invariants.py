@@ -13,4 +13,9 @@ INVARIANTS: Mapping[str, str] = {
         "SELECT unique_key, COUNT(*) AS jobs FROM bursar_job "
         "WHERE unique_key IS NOT NULL AND state <> 'dead' GROUP BY unique_key HAVING COUNT(*) > 1"
     ),
+    "a run of a periodic job that has started is finished or has its job": (
+        "SELECT s.name, s.last_started_at FROM bursar_periodicjobstatus s "
+        "WHERE s.last_outcome = 'started' "
+        "AND NOT EXISTS (SELECT 1 FROM bursar_job j WHERE j.name = s.name)"
+    ),
 }

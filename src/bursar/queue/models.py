@@ -1,9 +1,12 @@
-"""Table of the queue."""
+"""Tables of the queue."""
 
 from __future__ import annotations
 
 from django.db import models
 from django.db.models import Q
+
+from bursar.fields import IdField
+from bursar.periodic import NAME_LETTERS_MAX
 
 
 class JobState(models.TextChoices):
@@ -59,3 +62,43 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} {self.pk}"
+
+
+class RunOutcome(models.TextChoices):
+    """What is known of the last run of a periodic job; empty before the first."""
+
+    STARTED = "started"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+
+
+class PeriodicJobStatus(models.Model):
+    """
+    When a periodic job runs next, and what became of its last run.
+
+    Guarantees: one row for each job that the program declares; *next_run_at* moves forward in the
+    commit that enqueues the run, so a run is enqueued once; success is written in the commit that
+    acknowledges the run.
+    """
+
+    name = IdField(max_length=NAME_LETTERS_MAX)
+    schedule = models.CharField(max_length=80)
+    next_run_at = models.DateTimeField()
+    last_started_at = models.DateTimeField(null=True)
+    last_finished_at = models.DateTimeField(null=True)
+    last_succeeded_at = models.DateTimeField(null=True)
+    last_outcome = models.CharField(max_length=9, choices=RunOutcome.choices, default="")
+    last_error = models.TextField(default="")
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "periodic job"
+        constraints = (
+            models.CheckConstraint(
+                name="periodic_job_outcome_known",
+                condition=Q(last_outcome__in=["", *RunOutcome.values]),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return str(self.name)

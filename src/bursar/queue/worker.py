@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
@@ -18,6 +19,7 @@ from datetime import timedelta
 from bursar import errors, groupcommit, ids, logs
 from bursar.decorators import Exponential
 from bursar.queue import leasing
+from bursar.queue.scheduler import CHECK_SECONDS, Scheduler
 
 #: Called with the lease; what it returns runs in the transaction that acknowledges the job.
 Handler = Callable[[leasing.Lease], Awaitable[Callable[[], None] | None]]
@@ -51,7 +53,8 @@ class Worker:
     Runs jobs until stopped.
 
     At most *concurrency* jobs run at once. *outcomes* counts (job name, what became of it).
-    *randomness* spreads the pauses between tries.
+    *randomness* spreads the pauses between tries. With a *scheduler* it enqueues the runs of
+    periodic jobs when they are due.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Worker:
         attempts_max: int = ATTEMPTS_MAX,
         backoff_first: timedelta = BACKOFF_FIRST,
         randomness: random.Random | None = None,
+        scheduler: Scheduler | None = None,
     ) -> None:
         self.handlers = handlers
         self.concurrency = concurrency
@@ -70,6 +74,9 @@ class Worker:
         self.attempts_max = attempts_max
         self.backoff_first = backoff_first
         self.outcomes: Counter[tuple[str, str]] = Counter()
+        self._scheduler = scheduler
+        self._is_registered = False
+        self._checked_at = -math.inf  # by the event loop's clock
         self._randomness = randomness or random.Random()  # noqa: S311  (spreads load, no secret)
         # One claim for many jobs: not for each that ends.
         self._room_min = max(1, min(concurrency // 4, 17))
@@ -99,6 +106,7 @@ class Worker:
         while not self._stopping.is_set():
             room = self.concurrency - len(self._running)
             try:
+                await self._enqueue_periodic_jobs()
                 claimed = await self._claim(room) if room >= self._room_min else []
             except (errors.Unavailable, errors.OutcomeUnknown) as error:
                 if until_empty:
@@ -123,6 +131,21 @@ class Worker:
         """Wait for *event*, at most *seconds*."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), seconds)
+
+    async def _enqueue_periodic_jobs(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if self._scheduler is None or now - self._checked_at < CHECK_SECONDS:
+            return
+        self._checked_at = now
+        try:
+            if not self._is_registered:
+                await groupcommit.commits.run(self._scheduler.register)
+                self._is_registered = True
+            await groupcommit.commits.run(self._scheduler.enqueue_due)
+        except (errors.Unavailable, errors.OutcomeUnknown):
+            raise
+        except Exception:  # the worker also moves money: a bug here must not end it
+            log.exception("periodic_jobs_not_enqueued")
 
     async def _claim(self, count: int) -> list[leasing.Lease]:
         token = ids.new("lease")

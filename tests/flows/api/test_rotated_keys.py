@@ -131,8 +131,8 @@ def test_an_order_stays_one_when_its_kept_answer_is_pruned(
     shop: Shop, api: TestClient, key: KeyMaker
 ) -> None:
     first = place(api, key())
-    later = clock.now() + idempotency.KEPT + timedelta(seconds=1)
-    assert commit(lambda: idempotency.prune(now=later)) == 1
+    later = clock.now() + idempotency.RETENTION + timedelta(seconds=1)
+    assert commit(lambda: idempotency.prune(now=later, rows_max=10)) == 1
     again = place(api, rotate(newest().id))
     assert (again.status_code, again.json()["id"]) == (201, first.json()["id"])
     assert Order.objects.count() == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections import defaultdict
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bursar.dashboard import periodic
 from bursar.dashboard.models import HistoryBucket
 from bursar.dashboard.watching import histories
 from bursar.dashboard.watching.histories import KEPT, Point, Span
@@ -55,7 +57,7 @@ def _day_by_day(days: int) -> None:
 def test_what_is_old_is_pruned_and_rows_stay_bounded(database: Database) -> None:
     commit(lambda: _day_by_day(40))
     now = NOON + timedelta(days=40)
-    commit(lambda: histories.prune(now=now))
+    asyncio.run(periodic.prune_histories(now))
     rows = {
         step: HistoryBucket.objects.filter(series="n", step_seconds=step).count() for step in KEPT
     }
@@ -63,4 +65,6 @@ def test_what_is_old_is_pruned_and_rows_stay_bounded(database: Database) -> None
     assert rows == {300: 24, 3600: 30 * 24, 86_400: 41}
     assert sum(rows.values()) <= histories.ROWS_MAX_A_SERIES
     assert histories.ROWS_MAX_A_SERIES == 1744
-    assert commit(lambda: histories.prune(now=now)) == 0
+    for step in KEPT:
+        prune = functools.partial(histories.prune, now=now, step_seconds=step, rows_max=10)
+        assert commit(prune) == 0

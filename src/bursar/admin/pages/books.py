@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 
+from bursar import clock
 from bursar.access import roles
 from bursar.admin.pages.states import ROWS_MAX, buttons, with_balances
 from bursar.admin.showing import Page, Shown, Table, at, link_to, money, state, words
 from bursar.ledger.models import Account, Transfer
 from bursar.payments.models import Fact, ProviderAccount, RawBody
 from bursar.providers import powers, registry
-from bursar.queue.models import Job
+from bursar.queue import scheduler
+from bursar.queue.models import Job, PeriodicJobStatus
 from bursar.webhooks.models import InboxEvent
 
 
@@ -125,6 +127,41 @@ def job(row: Job) -> Page:
             ("enqueued", at(row.created_at)),
         ],
         buttons=buttons((dead, roles.JOBS_WRITE, "Retry", "retry", "primary", row.pk)),
+    )
+
+
+def periodic_job(row: PeriodicJobStatus) -> Page:
+    """A periodic job: when it runs, its last run, and its jobs in the queue."""
+    waiting = Job.objects.filter(name=row.name).order_by("-pk")[:ROWS_MAX]
+    return Page(
+        title=f"Periodic job: {words(row.name)}",
+        state=state(scheduler.state_of(row, now=clock.now())),
+        reason=row.last_error,
+        facts=[
+            ("schedule", row.schedule),
+            ("next run", at(row.next_run_at)),
+            ("last start", at(row.last_started_at)),
+            ("last end", at(row.last_finished_at)),
+            ("last success", at(row.last_succeeded_at)),
+            ("known since", at(row.created_at)),
+        ],
+        tables=[
+            Table(
+                "Jobs in the queue",
+                ["number", "state", "tries", "last error", "due"],
+                [
+                    (
+                        link_to("job", each.pk),
+                        state(each.state),
+                        str(each.attempts),
+                        each.last_error[:120] or "-",
+                        at(each.run_at),
+                    )
+                    for each in waiting
+                ],
+                empty="No run is under way.",
+            )
+        ],
     )
 
 

@@ -17,7 +17,7 @@ from bursar.dashboard.models import Alert, WatchedApi
 from bursar.ledger.models import Account, Transfer
 from bursar.orders.models import Order
 from bursar.payments.models import Fact, Payment, ProviderAccount, Refund, RefundApproval, Review
-from bursar.queue.models import Job
+from bursar.queue.models import Job, PeriodicJobStatus
 from bursar.reconciliation.models import Reconciliation
 from bursar.webhooks.models import InboxEvent
 
@@ -32,6 +32,7 @@ PAGES: Mapping[type[Model], Callable[[Any], Page]] = {
     Fact: books.fact,
     InboxEvent: books.event,
     Job: books.job,
+    PeriodicJobStatus: books.periodic_job,
     Reconciliation: settlement.reconciliation,
     ProviderAccount: books.provider_account,
     Person: access.person,

@@ -9,15 +9,14 @@ from typing import Final
 
 from django.db.models import Max
 
-from bursar import groupcommit, settings
+from bursar import groupcommit, retention, settings
 from bursar.dashboard.board import Level, View
 from bursar.dashboard.models import Alert
 from bursar.queue import leasing
 
 WEBHOOK, EMAIL = "webhook", "email"
 OFF, WAITING, SENT = "off", "waiting", "sent"
-KEPT: Final = timedelta(days=400)
-_PRUNED_MAX: Final = 1_000
+RETENTION: Final = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,9 +81,11 @@ def channels() -> list[str]:
     ]
 
 
-def prune(*, now: datetime) -> int:
-    """Delete alerts that are too old; how many it were."""
-    groupcommit.require_transaction()
-    old = Alert.objects.filter(raised_at__lt=now - KEPT).order_by("raised_at")
-    keys = list(old.values_list("pk", flat=True)[:_PRUNED_MAX])
-    return Alert.objects.filter(pk__in=keys).delete()[0]
+def prune(*, now: datetime, rows_max: int) -> int:
+    """
+    Delete up to *rows_max* alerts older than `RETENTION`; returns how many.
+
+    Oldest first, and those of a source by number, so that the numbers left have no gap.
+    """
+    expired = Alert.objects.filter(raised_at__lt=now - RETENTION)
+    return retention.delete_first(expired.order_by("raised_at", "number"), rows_max)

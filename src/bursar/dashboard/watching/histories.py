@@ -22,8 +22,6 @@ KEPT: Final[Mapping[int, timedelta]] = {
     86_400: timedelta(days=730),
 }
 ROWS_MAX_A_SERIES: Final = sum(int(kept.total_seconds()) // step + 2 for step, kept in KEPT.items())
-#: So many rows are deleted in one commit.
-_PRUNED_MAX: Final = 5_000
 
 ADD = (
     "INSERT INTO bursar_historybucket "
@@ -85,13 +83,11 @@ def add(points: Iterable[Point]) -> None:
         sql.run_many(ADD, several)
 
 
-def prune(*, now: datetime) -> int:
-    """Delete spans that are too old, at most some thousand of each width; how many it were."""
+def prune(*, now: datetime, step_seconds: int, rows_max: int) -> int:
+    """Delete up to *rows_max* spans of one width that are too old, oldest first; how many."""
     groupcommit.require_transaction()
-    return sum(
-        sql.run(PRUNE, [step, fields.at(beginning(now - kept, step)), _PRUNED_MAX])
-        for step, kept in KEPT.items()
-    )
+    oldest = beginning(now - KEPT[step_seconds], step_seconds)
+    return sql.run(PRUNE, [step_seconds, fields.at(oldest), rows_max])
 
 
 def series_of(*, source_key: str) -> list[str]:

@@ -37,7 +37,6 @@ from bursar.queue import leasing
 TURN_SECONDS: Final = 1.0
 #: How often it looks what is to be watched, and for the lease.
 LOOK_SECONDS: Final = 5.0
-PRUNE_SECONDS: Final = 3_600.0
 #: Beyond a source's own time, for a round to end.
 _GRACE_SECONDS: Final = 1.0
 #: Points of a source that wait while the database is away; older ones are dropped.
@@ -76,7 +75,7 @@ class Watcher:
         self._watches: dict[str, Watch] = {}
         self._known: dict[str, Known] = {}
         self._due: dict[str, float] = {}
-        self._looked = self._pruned = self._extended = -PRUNE_SECONDS
+        self._looked = self._extended = -LOOK_SECONDS
         self._rounds: set[asyncio.Task[None]] = set()
         self._asked: set[str] = set()
         self._unwritten: dict[str, Known] = {}
@@ -118,9 +117,6 @@ class Watcher:
             return
         self._ask()
         await self._write()
-        if self._monotonic() - self._pruned >= PRUNE_SECONDS:
-            self._pruned = self._monotonic()
-            await groupcommit.commits.run(_prune)
 
     async def settled(self) -> None:
         """Wait until all that was asked has answered or failed."""
@@ -316,12 +312,6 @@ def _take(token: str, by_force: bool) -> bool:  # noqa: FBT001  (its one caller 
 
 def _give_back(token: str) -> None:
     leading.give_back(token=token, now=leasing.database_time())
-
-
-def _prune() -> None:
-    now = leasing.database_time()
-    histories.prune(now=now)
-    raising.prune(now=now)
 
 
 async def watch(file: File) -> None:

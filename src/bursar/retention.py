@@ -1,0 +1,49 @@
+"""
+Retention: rows that have reached their age are deleted in short commits.
+
+One large DELETE would hold every other writer up; a batch takes about as long as any other write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from django.db.models import QuerySet
+
+from bursar import groupcommit, logs
+
+#: So many rows are deleted in one commit, unless the caller says otherwise.
+BATCH_ROWS_MAX: Final = 1_000
+
+log = logs.get(__name__)
+
+
+async def delete_in_batches(
+    delete: Callable[[int], int], *, what: str, batch_rows_max: int = BATCH_ROWS_MAX
+) -> int:
+    """
+    Call *delete* in one commit after the other until it deletes less than a full batch.
+
+    *delete* is given the most rows it may delete and returns how many it did. Whoever waits to
+    write goes between two batches. Returns the number of deleted rows; *what* names them in the
+    log.
+    """
+    deleted_rows = 0
+    while True:
+        batch_rows = await groupcommit.commits.run(lambda: delete(batch_rows_max))
+        deleted_rows += batch_rows
+        if batch_rows < batch_rows_max:
+            break
+    if deleted_rows:
+        log.info("rows_pruned", what=what, rows=deleted_rows)
+    return deleted_rows
+
+
+def delete_first(rows: QuerySet[Any], rows_max: int) -> int:
+    """Delete the first *rows_max* of *rows*, as they are ordered; needs an open transaction."""
+    groupcommit.require_transaction()
+    # Keys first: a sub-select with LIMIT may be run again for each row on PostgreSQL.
+    keys = list(rows.values_list("pk", flat=True)[:rows_max])
+    deleted_rows, _ = rows.model._default_manager.filter(pk__in=keys).delete()  # noqa: SLF001  (Django's)
+    return int(deleted_rows)
