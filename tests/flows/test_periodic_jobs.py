@@ -350,13 +350,21 @@ def test_the_command_line_shows_them(
     database: Database, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     terminal = Terminal(monkeypatch, capfd)
-    monkeypatch.setenv("COLUMNS", "200")
     assert "periodic jobs are set up when a worker starts" in terminal.run("queue")
     _late_by_an_hour()
-    lines = {line.split()[0]: line for line in terminal.run("queue").splitlines() if line.strip()}
-    assert "overdue" in lines["sweep"]
-    assert "Conflict: not [yet]" in lines["wipe"]
-    assert f"{status('wipe').next_run_at:%Y-%m-%d %H:%M} UTC" in lines["wipe"]
+    sweep, wipe = status("sweep"), status("wipe")
+    text = "%Y-%m-%d %H:%M UTC"
+    assert terminal.run("queue").splitlines()[-6:] == [
+        "Periodic jobs",
+        "  sweep, every hour: overdue",
+        (
+            f"    next run {sweep.next_run_at:{text}}, last start never,"
+            f" last success {sweep.last_succeeded_at:{text}}"
+        ),
+        "  wipe, every hour: failed",
+        f"    next run {wipe.next_run_at:{text}}, last start never, last success never",
+        "    Conflict: not [yet]",
+    ]
 
 
 def test_the_states_of_a_row() -> None:

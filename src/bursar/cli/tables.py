@@ -149,20 +149,18 @@ def show_periodic_jobs() -> None:
     from bursar.queue import scheduler
     from bursar.queue.models import PeriodicJobStatus
 
-    columns = ("job", "schedule", "next run", "last start", "last success", "state", "last error")
-    listed = table("Periodic jobs", *columns)
     now = clock.now()
-    for row in PeriodicJobStatus.objects.order_by("name"):
-        listed.add_row(
-            row.name,
-            row.schedule,
-            _minute(row.next_run_at),
-            _minute(row.last_started_at),
-            _minute(row.last_succeeded_at),
-            scheduler.state_of(row, now=now),
-            escape(row.last_error),
+    rows = list(PeriodicJobStatus.objects.order_by("name"))
+    say("[bold]Periodic jobs[/]" if rows else "periodic jobs are set up when a worker starts")
+    for row in rows:
+        state = scheduler.state_of(row, now=now)
+        say(f"  {row.name}, {row.schedule}: [bold]{state}[/]")
+        say(
+            f"    next run {_minute(row.next_run_at)}, last start {_minute(row.last_started_at)},"
+            f" last success {_minute(row.last_succeeded_at)}"
         )
-    console.print(listed if listed.row_count else "periodic jobs are set up when a worker starts")
+        if row.last_error:
+            say(f"    {escape(row.last_error)}")
 
 
 def _minute(at: datetime | None) -> str:
