@@ -15,6 +15,7 @@ from bursar.access import people
 from bursar.access.models import Person
 from bursar.access.roles import Role
 from bursar.admin import lists
+from bursar.orders.models import Order
 from bursar.payments import reviewing
 from bursar.payments.models import Refund, Review
 from bursar.queue import leasing
@@ -139,6 +140,50 @@ def _find_from_anywhere(page: Any, words: str) -> None:
     page.wait_for_selector("#search-input-command:focus")
     page.keyboard.type(words)
     page.wait_for_selector(f"#command-results-list a:has-text('{words}')")
+
+
+def _refund_form(page: Any, address: str, payment_id: str) -> None:
+    page.goto(f"{address}/admin/decide/refund/{payment_id}/")
+    page.fill("[name=amount]", "2.11")
+    page.fill("[name=reason]", "broken")
+
+
+def test_a_refund_form_that_is_sent_twice_refunds_once(address: str, shop: Shop) -> None:
+    payment_id = shop.payment(Order.objects.earliest("pk").id).id
+    refunds = Refund.objects.filter(payment_id=payment_id)
+    with driving.browsing(address) as (chromium, watch):
+        page = chromium.new_page()
+        watch(page)
+        posts: list[str] = []
+        page.on("request", lambda r: posts.append(r.url) if r.method == "POST" else None)
+        sign_in(page, address, "fin")
+        # Enter twice, with the page's own guard and without.
+        for count, guard in enumerate((True, False), 1):
+            if not guard:
+                page.route("**/forms.js", lambda route: route.fulfill(body=""))
+            posts.clear()
+            _refund_form(page, address, payment_id)
+            for _ in range(2):
+                page.keyboard.press("Enter")
+            page.wait_for_selector("text=2.11 EUR will be given back")
+            assert refunds.count() == count
+            assert len(posts) == 1 or not guard
+        # Two POSTs before the first answer, whatever the keyboard's speed.
+        posts.clear()
+        _refund_form(page, address, payment_id)
+        page.evaluate(SEND_TWICE)
+        page.wait_for_selector("text=2.11 EUR will be given back")
+        assert (len(posts), refunds.count()) == (2, 3)
+        assert [refund.amount_minor for refund in refunds] == [211] * 3
+
+
+SEND_TWICE = """() => {
+  const form = document.querySelector("form:has([name=form_token])");
+  const sent = new URLSearchParams(new FormData(form));
+  const options = {method: "POST", body: sent, redirect: "manual"};
+  fetch(form.action, options).catch(() => {});
+  HTMLFormElement.prototype.submit.call(form);
+}"""
 
 
 def test_signing_in_with_a_second_factor(address: str) -> None:

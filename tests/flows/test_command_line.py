@@ -89,6 +89,7 @@ def test_mistakes_are_one_clear_line(terminal: Terminal, tmp_path: Path) -> None
         ("refund", "pay_0"): "unknown_payment: there is no payment 'pay_0'",
         ("refund", "ord_0"): "unknown_order: there is no order 'ord_0'",
         ("refund", "x", "--amount", "1", "--line", "1=1"): "give an amount or lines, not both",
+        ("refund", "x", "--key", "1", "--again"): "give --key or --again, not both",
         ("providers", "add", "x", "--provider", "nowhere"): "unknown_provider: ",
         ("providers", "add", "x", "--provider", "sandbox", "--set", "speed=9"): "speed: ",
         ("reviews", "resolve", "rev_0", "--resolution", "x", "--by", "me"): "unknown_review: ",

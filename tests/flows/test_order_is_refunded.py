@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from bursar import clock, errors, groupcommit, ids
+from bursar.cli import refunds as refund_command
 from bursar.money import CurrencyMismatch, Money
 from bursar.orders import placing, queries
 from bursar.orders import refunding as refunding_lines
@@ -325,3 +327,46 @@ def test_a_refund_the_provider_turns_down_is_released(shop: Shop) -> None:
     payment = shop.fresh(payment)
     assert (payment.refunded_minor, payment.reserved_minor) == (700, 0)
     assert shop.agrees()
+
+
+def by_command(shop: Shop, payment: models.Payment, **options: Any) -> tuple[str, str]:
+    """`bursar refund`: the refund's id and the rest of what it prints."""
+    given = {"amount": "", "lines": [], "reason": "", "key": "", "again": False, **options}
+    refund_id, _, rest = refund_command.refund(order=payment.order_id, **given).partition(" ")
+    shop.run_jobs()
+    return refund_id, rest
+
+
+@pytest.mark.parametrize("given", [{"amount": "2.50"}, {"lines": ["1=1"]}, {}])
+def test_the_same_command_repeated_is_the_same_refund(shop: Shop, given: dict[str, Any]) -> None:
+    payment = shop.paid()
+    first, rest = by_command(shop, payment, reason="broken", **given)
+    assert rest == "is decided; the worker carries it out"
+    again, rest = by_command(shop, payment, reason="broken", **given)
+    made = models.Refund.objects.get()
+    assert (again, made.id) == (first, first)
+    assert rest == (
+        f"was decided before: {Money(made.amount_minor, 'EUR')}, "
+        f"{made.created_at:%Y-%m-%d %H:%M} UTC, now succeeded. Nothing more is given back; "
+        "for another refund add --again"
+    )
+    assert shop.fresh(payment).refunded_minor == made.amount_minor
+
+
+def test_another_command_and_one_that_is_asked_for_again_are_other_refunds(shop: Shop) -> None:
+    payment = shop.paid()
+    by_command(shop, payment, amount="1.00")
+    by_command(shop, payment, amount="1")  # the same amount
+    assert shop.fresh(payment).refunded_minor == 100
+    by_command(shop, payment, amount="1.00", reason="late")
+    by_command(shop, payment, amount="1.00", again=True)
+    by_command(shop, payment, amount="1.00", key="mine")
+    assert by_command(shop, payment, amount="1.00", key="mine")[1].endswith("use another --key")
+    assert shop.fresh(payment).refunded_minor == 400
+    by_command(shop, shop.paid(), amount="1.00")
+    assert models.Refund.objects.count() == 5
+
+
+def test_a_line_named_twice_is_refused(shop: Shop) -> None:
+    with pytest.raises(errors.ValidationError, match="each line once"):
+        by_command(shop, shop.paid(), lines=["1=1", "1=2"])

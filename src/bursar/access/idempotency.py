@@ -63,19 +63,29 @@ def once(
     """
     groupcommit.require_transaction()
     if sql.run(CLAIM, [caller, key, fingerprint, b"", fields.at(now)]) == 0:
-        return _known(caller, key, fingerprint)
+        return _replay(caller, key, fingerprint)
     answer = make()
     sql.run(KEEP, [answer.status, json.dumps(dict(answer.headers)), answer.body, caller, key])
     return answer
 
 
-def _known(caller: str, key: str, fingerprint: str) -> Answer:
-    [(known, status, headers, body)] = sql.rows(FIND, [caller, key])
-    if known != fingerprint:
+def find(*, caller: str, key: str) -> tuple[str, Answer] | None:
+    """Return the fingerprint of the request that came with *key*, and its answer."""
+    row = sql.row(FIND, [caller, key])
+    if row is None:
+        return None
+    fingerprint, status, headers, body = row
+    return fingerprint, Answer(status, bytes(body), fields.from_json(headers), replayed=True)
+
+
+def _replay(caller: str, key: str, fingerprint: str) -> Answer:
+    stored = find(caller=caller, key=key)
+    assert stored is not None, "the claim met a row"
+    if stored[0] != fingerprint:
         raise errors.IdempotencyKeyReused(
             "this Idempotency-Key was used for another request", param="Idempotency-Key"
         )
-    return Answer(status, bytes(body), fields.from_json(headers), replayed=True)
+    return stored[1]
 
 
 def prune(*, now: datetime, rows_max: int) -> int:

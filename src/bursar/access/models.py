@@ -136,8 +136,9 @@ class IdempotentAnswer(models.Model):
     """
     The answer that was given to one `Idempotency-Key` of one caller, to be given again.
 
-    *caller* is the lineage of an API key, so that a rotated key is the same caller. Guarantees: it
-    commits with what it tells of; one caller's key is one request. Pruned a day after it was given.
+    *caller* is the lineage of an API key, so that a rotated key is the same caller, or `form:` and
+    the number of a person of the back office, whose keys are those of forms. Guarantees: it commits
+    with what it tells of; one caller's key is one request. Pruned a day after it was given.
     """
 
     caller = models.CharField(max_length=40)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -18,6 +19,8 @@ CONTENT_POLICY = (
     "img-src 'self' data:; font-src 'self'; connect-src 'self'; frame-ancestors 'none'; "
     "base-uri 'none'; form-action 'self'"
 )
+
+T = TypeVar("T")
 
 log = logs.get(__name__)
 
@@ -62,6 +65,6 @@ def refusal(request: HttpRequest, error: errors.BursarError) -> HttpResponse:
     return render(request, "bursar/refused.html", facts, status=error.status or 500)
 
 
-def commit(member: Callable[[], object]) -> None:
+def commit(member: Callable[[], T]) -> T:
     """Run *member* in a grouped commit, in the name of the person who asked."""
-    groupcommit.commits.wait(member)
+    return groupcommit.commits.wait(member)

@@ -105,14 +105,35 @@ def refund(
         typer.Option(metavar="POSITION=UNITS", help="Units of a line to give back; repeatable."),
     ] = None,
     reason: Annotated[str, typer.Option(help="Kept with the refund.")] = "",
-    key: Annotated[str, typer.Option(help="Repeating with the same key is the same refund.")] = "",
+    key: Annotated[
+        str,
+        typer.Option(
+            help="Repeating with the same key is the same refund. Default: made of payment, amount or "
+            "lines, and reason."
+        ),
+    ] = "",
+    again: Annotated[
+        bool, typer.Option("--again", help="Decide another refund like one decided before.")
+    ] = False,
 ) -> None:
-    """Give money back: an amount, lines, or (with neither) all that is left."""
+    """
+    Give money back: an amount, lines, or (with neither) all that is left.
+
+    The same command repeated is the same refund: it tells the first one and gives nothing more back,
+    unless --again or another --key is given.
+    """
     with started():
         from bursar.cli import refunds
 
         typer.echo(
-            refunds.refund(order=order, amount=amount, lines=line or [], reason=reason, key=key)
+            refunds.refund(
+                order=order,
+                amount=amount,
+                lines=line or [],
+                reason=reason,
+                key=key,
+                again=again,
+            )
         )
 
 

@@ -10,46 +10,65 @@ from bursar.orders import placing
 from bursar.orders import refunding as order_refunding
 from bursar.orders.models import Order
 from bursar.payments import refunding, statements
-from bursar.payments.models import Payment
+from bursar.payments.models import Payment, Refund
 
 
-def refund(*, order: str, amount: str, lines: Sequence[str], reason: str, key: str) -> str:
+def refund(
+    *, order: str, amount: str, lines: Sequence[str], reason: str, key: str, again: bool
+) -> str:
     """
     Decide a refund of *order* (its id, its payment's id, or the merchant's reference).
 
-    Returns a sentence saying what was decided. The worker carries it out.
+    Returns a sentence saying what was decided. The worker carries it out. Without a *key* one is
+    made of payment, amount or lines, and reason, so that the same command repeated is the same
+    refund; *again* decides another one.
 
     :raises errors.BursarError: if it cannot be, saying why; nothing is changed then.
     """
     if amount and lines:
         raise errors.ValidationError("give an amount or lines, not both", param="--amount")
+    if key and again:
+        raise errors.ValidationError("give --key or --again, not both", param="--again")
     payment = _payment(order)
     now, refund_id = clock.now(), ids.new(ids.REFUND)
-    if lines:
-        quantities = dict(_line(text) for text in lines)
-        decided = groupcommit.commits.wait(
-            lambda: order_refunding.refund_lines(
+    money = Money.parse(amount, payment.currency) if amount else None
+    quantities = order_refunding.units(_line(text) for text in lines)
+    idempotency_key = None if again else key or _key_of(payment.id, money, quantities, reason)
+
+    def decide() -> str:
+        if quantities:
+            return order_refunding.refund_lines(
                 order_id=payment.order_id,
                 quantities=quantities,
                 refund_id=refund_id,
                 reason=reason,
-                idempotency_key=key or None,
+                idempotency_key=idempotency_key,
                 now=now,
             )
+        return refunding.open_refund(
+            refund_id=refund_id,
+            payment_id=payment.id,
+            amount=money,
+            reason=reason,
+            idempotency_key=idempotency_key,
+            now=now,
         )
-    else:
-        money = Money.parse(amount, payment.currency) if amount else None
-        decided = groupcommit.commits.wait(
-            lambda: refunding.open_refund(
-                refund_id=refund_id,
-                payment_id=payment.id,
-                amount=money,
-                reason=reason,
-                idempotency_key=key or None,
-                now=now,
-            )
-        )
-    return f"{decided} is decided; the worker carries it out"
+
+    decided = groupcommit.commits.wait(decide)
+    if decided == refund_id:
+        return f"{decided} is decided; the worker carries it out"
+    first = Refund.objects.get(id=decided)
+    return (
+        f"{decided} was decided before: {Money(first.amount_minor, first.currency)}, "
+        f"{first.created_at:%Y-%m-%d %H:%M} UTC, now {first.status}. Nothing more is given back; "
+        f"for another refund {'use another --key' if key else 'add --again'}"
+    )
+
+
+def _key_of(payment_id: str, money: Money | None, quantities: dict[int, int], reason: str) -> str:
+    """The idempotency key of a command without one: what it says, by content."""
+    amount_minor = None if money is None else money.amount_minor
+    return f"cli:{ids.digest(payment_id, amount_minor, *sorted(quantities.items()), reason)}"
 
 
 def _payment(name: str) -> Payment:

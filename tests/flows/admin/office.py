@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import httpx2
@@ -20,7 +21,9 @@ from bursar.settings import AUTHENTICATION_BACKENDS
 from tests.shop import commit
 
 PASSWORD = "correct horse battery staple"
-_TOKEN = re.compile(r'name="csrfmiddlewaretoken" value="([^"]+)"')
+_HIDDEN = re.compile(
+    r'<input type="hidden" name="(csrfmiddlewaretoken|form_token)" value="([^"]+)"'
+)
 
 
 @functools.cache
@@ -56,6 +59,11 @@ def session(role: Role) -> str:
     return str(kept.session_key)
 
 
+def hidden_fields(page: httpx2.Response) -> dict[str, str]:
+    """The tokens in the form of a page."""
+    return dict(_HIDDEN.findall(page.text))
+
+
 class Office:
     """A browser without eyes, for one person."""
 
@@ -70,11 +78,18 @@ class Office:
     def get(self, path: str) -> httpx2.Response:
         return self.http.get(f"/admin{path}")
 
+    def open(self, path: str) -> dict[str, str]:
+        """Open the form at *path*; returns its hidden fields."""
+        return hidden_fields(self.get(path))
+
+    def post(self, path: str, values: Mapping[str, Any]) -> httpx2.Response:
+        """Send *values*, hidden fields and all, to *path*."""
+        headers = {"Referer": "http://localhost/"}
+        return self.http.post(f"/admin{path}", data=dict(values), headers=headers)
+
     def send(self, path: str, **values: Any) -> httpx2.Response:
-        """Send the form at *path*."""
-        token = _TOKEN.search(self.get(path).text)
-        told = values | {"csrfmiddlewaretoken": token[1] if token else ""}
-        return self.http.post(f"/admin{path}", data=told, headers={"Referer": "http://localhost/"})
+        """Open the form at *path* and send it."""
+        return self.post(path, {**values, **self.open(path)})
 
     def sign_in(self, email: str, password: str = PASSWORD, code: str = "") -> bool:
         answer = self.send("/login/", username=email, password=password, code=code, next="/admin/")

@@ -15,8 +15,13 @@ from bursar import clock, ids
 from bursar.access import keys, people, roles, second_factor
 from bursar.access.models import ApiKey, Person
 from bursar.admin.acting import commit
-from bursar.admin.deciding.asking import Asked, ToldOnce, form_of, number_of, page_of, text
+from bursar.admin.deciding.asking import Asked, Change, Outcome, form_of, number_of, page_of, text
 from bursar.decorators import current_principal, require_auth
+
+_LOST_API_KEY = (
+    "If nobody copied the key, rotate it with an overlap of 0 hours: that makes another one."
+)
+_LOST_BY_PERSON = "If nobody copied the password, make a new one on the page of the person."
 
 
 @require_auth(roles.KEYS_WRITE)
@@ -39,10 +44,14 @@ def key(request: HttpRequest, _: str) -> Asked:
         ),
     )
 
-    def decide(values: dict[str, Any]) -> str:
+    def decide(values: dict[str, Any]) -> Change:
         token, key_id, now = keys.make_token(), ids.new(ids.API_KEY), clock.now()
-        commit(
-            lambda: keys.create(
+        outcome = Outcome(
+            f"API key {values['name']}", page_of("apikey", key_id), token, _LOST_API_KEY
+        )
+
+        def change() -> Outcome:
+            keys.create(
                 key_id=key_id,
                 token=token,
                 name=values["name"],
@@ -50,8 +59,9 @@ def key(request: HttpRequest, _: str) -> Asked:
                 now=now,
                 life=timedelta(days=values["days"]),
             )
-        )
-        raise ToldOnce("API key", token, back)
+            return outcome
+
+        return change
 
     back = reverse("admin:bursar_apikey_changelist")
     says = (
@@ -76,13 +86,16 @@ def rotate(request: HttpRequest, key: str) -> Asked:
         ),
     )
 
-    def decide(values: dict[str, Any]) -> str:
+    def decide(values: dict[str, Any]) -> Change:
         token, new_id, now = keys.make_token(), ids.new(ids.API_KEY), clock.now()
         overlap = timedelta(hours=values["hours"])
-        commit(
-            lambda: keys.rotate(key_id=key, new_id=new_id, token=token, overlap=overlap, now=now)
-        )
-        raise ToldOnce("API key", token, page_of("apikey", new_id))
+        outcome = Outcome(f"API key {old.name}", page_of("apikey", new_id), token, _LOST_API_KEY)
+
+        def change() -> Outcome:
+            keys.rotate(key_id=key, new_id=new_id, token=token, overlap=overlap, now=now)
+            return outcome
+
+        return change
 
     says = (
         "The new key is shown once, on the next page, and kept nowhere. It belongs to you from then "
@@ -96,10 +109,14 @@ def revoke(request: HttpRequest, key: str) -> Asked:
     """End an API key."""
     old = get_object_or_404(ApiKey, pk=key)
 
-    def decide(_: dict[str, Any]) -> str:
+    def decide(_: dict[str, Any]) -> Change:
         now = clock.now()
-        commit(lambda: keys.revoke(key_id=key, now=now))
-        return f"{old.name} works no more."
+
+        def change() -> Outcome:
+            keys.revoke(key_id=key, now=now)
+            return Outcome(f"{old.name} works no more.")
+
+        return change
 
     says = "Whoever calls with it is refused from now on. This cannot be undone."
     return Asked(
@@ -132,11 +149,16 @@ def add_person(request: HttpRequest, _: str) -> Asked:
         role=_role(),
     )
 
-    def decide(values: dict[str, Any]) -> str:
+    def decide(values: dict[str, Any]) -> Change:
         password, now = people.make_password(), clock.now()
         hashed = people.hashed(password)
-        commit(lambda: people.add(**values, password_hash=hashed, now=now))
-        raise ToldOnce(f"Password of {values['email']}", password, back)
+        outcome = Outcome(f"Password of {values['email']}", back, password, _LOST_BY_PERSON)
+
+        def change() -> Outcome:
+            people.add(**values, password_hash=hashed, now=now)
+            return outcome
+
+        return change
 
     back = reverse("admin:bursar_person_changelist")
     says = "A password is made and shown once, on the next page."
@@ -162,14 +184,16 @@ def person(request: HttpRequest, key: str) -> Asked:
         ),
     )
 
-    def decide(values: dict[str, Any]) -> str:
+    def decide(values: dict[str, Any]) -> Change:
         now = clock.now()
-        commit(
-            lambda: people.change(
+
+        def change() -> Outcome:
+            people.change(
                 email=found.email, role=values["role"], is_active=values["active"], now=now
             )
-        )
-        return f"{found.name} is changed."
+            return Outcome(f"{found.name} is changed.")
+
+        return change
 
     says = "What the role allows is in force with the next click of that person."
     if count := found.keys.filter(revoked_at__isnull=True).count():
@@ -185,22 +209,24 @@ def password(request: HttpRequest, key: str) -> Asked:
     """Make a new password for somebody."""
     found = _person(key)
 
-    def decide(_: dict[str, Any]) -> str:
-        made, now = people.make_password(), clock.now()
-        hashed = people.hashed(made)
+    def decide(_: dict[str, Any]) -> Change:
+        new_password, now = people.make_password(), clock.now()
+        hashed = people.hashed(new_password)
+        outcome = Outcome(f"Password of {found.email}", back, new_password, _LOST_BY_PERSON)
 
-        def change() -> None:
+        def change() -> Outcome:
             people.change(email=found.email, password_hash=hashed, now=now)
             second_factor.forget(email=found.email, now=now)
+            return outcome
 
-        commit(change)
-        raise ToldOnce(f"Password of {found.email}", made, page_of("person", key))
+        return change
 
+    back = page_of("person", key)
     says = "It is shown once, on the next page. Their second factor is forgotten too."
     return Asked(
         f"New password for {found.name}",
         says,
-        page_of("person", key),
+        back,
         form_of(request),
         "Make it",
         decide,
@@ -212,19 +238,19 @@ def own_second_factor(request: HttpRequest, _: str) -> Asked:
     """Set up one-time codes for oneself."""
     me = request.user
     assert isinstance(me, Person)
-    address = ""
-
-    def propose() -> None:
-        nonlocal address
-        address = second_factor.propose(email=me.email)
-
-    commit(propose)
     form = form_of(request, code=text("The code the app shows now", max_length=8))
 
-    def decide(values: dict[str, Any]) -> str:
+    def picture() -> str:
+        return second_factor.picture(commit(lambda: second_factor.propose(email=me.email)))
+
+    def decide(values: dict[str, Any]) -> Change:
         now = clock.now()
-        commit(lambda: second_factor.confirm(email=me.email, token=values["code"].strip(), now=now))
-        return "From now on you sign in with a code too."
+
+        def change() -> Outcome:
+            second_factor.confirm(email=me.email, token=values["code"].strip(), now=now)
+            return Outcome("From now on you sign in with a code too.")
+
+        return change
 
     return Asked(
         "Second factor",
@@ -233,5 +259,5 @@ def own_second_factor(request: HttpRequest, _: str) -> Asked:
         form,
         "Switch on",
         decide,
-        picture=second_factor.picture(address),
+        picture=picture,
     )

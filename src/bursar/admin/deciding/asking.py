@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django import forms
@@ -14,10 +14,33 @@ from unfold import widgets
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """
+    What a change did: *message* tells it to the person who sent the form.
+
+    *secret* is shown once and stored nowhere; *lost_secret* says what to do if nobody copied it.
+    *back* is the page that the person is led to; empty: the one of the form.
+    """
+
+    message: str
+    back: str = ""
+    secret: str = field(default="", repr=False)
+    lost_secret: str = ""
+
+
+#: A member of a grouped commit: it may be run again, and is committed once.
+Change = Callable[[], Outcome]
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """
     One decision before it is taken: *title* and *says* tell what will happen, *back* is where it
-    leads. *decide* takes the form's values and returns a sentence that tells what was done.
+    leads.
+
+    *decide* takes the form's values, writes nothing, and returns the change, which runs at most
+    once per form: ids, times and secrets are made before, what must hold is checked inside it.
+    *picture* makes an SVG.
     """
 
     title: str
@@ -25,9 +48,9 @@ class Asked:
     back: str
     form: forms.Form
     label: str
-    decide: Callable[[dict[str, Any]], str]
+    decide: Callable[[dict[str, Any]], Change]
     danger: bool = False
-    picture: str = ""
+    picture: Callable[[], str] | None = None
 
 
 Ask = Callable[[HttpRequest, str], Asked]
@@ -58,11 +81,3 @@ def page_of(model: str, key: object) -> str:
 def number_of(key: str) -> int | None:
     """The key of a row whose keys are numbers; None, which no row has, if *key* is none."""
     return int(key) if key.isdecimal() else None
-
-
-class ToldOnce(Exception):
-    """*secret* has been made; it is shown once and kept nowhere."""
-
-    def __init__(self, what: str, secret: str, back: str) -> None:
-        super().__init__(what)
-        self.what, self.secret, self.back = what, secret, back

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -14,8 +12,7 @@ from unfold import widgets
 
 from bursar import clock, errors, ids
 from bursar.access import auditing, people, roles
-from bursar.admin.acting import commit
-from bursar.admin.deciding.asking import Asked, form_of, number_of, page_of, text
+from bursar.admin.deciding.asking import Asked, Change, Outcome, form_of, number_of, page_of, text
 from bursar.decorators import require_auth
 from bursar.money import Money
 from bursar.orders import refunding as order_refunding
@@ -56,12 +53,13 @@ def refund(request: HttpRequest, key: str) -> Asked:
         **units,
     )
 
-    def decide(values: dict[str, Any]) -> str:
+    def decide(values: dict[str, Any]) -> Change:
         refund_id, now = ids.new(ids.REFUND), clock.now()
         amount = Money.parse(values["amount"], payment.currency) if values["amount"] else None
         chosen = {line.position: values[f"line_{line.position}"] for line in lines}
-        commit(
-            lambda: order_refunding.refund(
+
+        def change() -> Outcome:
+            order_refunding.refund(
                 payment_id=key,
                 amount=amount,
                 refund_id=refund_id,
@@ -69,11 +67,12 @@ def refund(request: HttpRequest, key: str) -> Asked:
                 quantities={position: n for position, n in chosen.items() if n},
                 now=now,
             )
-        )
-        made = Refund.objects.get(pk=refund_id)
-        waits = hasattr(made, "approval")
-        tail = "it waits for a second person" if waits else "the provider is being asked"
-        return f"{Money(made.amount_minor, made.currency)} will be given back; {tail}."
+            made = Refund.objects.get(pk=refund_id)
+            waits = hasattr(made, "approval")
+            tail = "it waits for a second person" if waits else "the provider is being asked"
+            return Outcome(f"{Money(made.amount_minor, made.currency)} will be given back; {tail}.")
+
+        return change
 
     says = f"{left} can be given back. "
     if approving.is_needed(left):
@@ -89,10 +88,14 @@ def approve(request: HttpRequest, key: str) -> Asked:
     """Agree to a refund."""
     made = _refund(key)
 
-    def decide(_: dict[str, Any]) -> str:
+    def decide(_: dict[str, Any]) -> Change:
         now = clock.now()
-        commit(lambda: approving.approve(refund_id=key, now=now))
-        return "Approved; the provider is being asked."
+
+        def change() -> Outcome:
+            approving.approve(refund_id=key, now=now)
+            return Outcome("Approved; the provider is being asked.")
+
+        return change
 
     amount = Money(made.amount_minor, made.currency)
     asked = made.approval
@@ -108,10 +111,14 @@ def reject(request: HttpRequest, key: str) -> Asked:
     """Refuse a refund, or take it back."""
     made = _refund(key)
 
-    def decide(_: dict[str, Any]) -> str:
+    def decide(_: dict[str, Any]) -> Change:
         now = clock.now()
-        commit(lambda: approving.reject(refund_id=key, now=now))
-        return "Rejected; nothing is given back."
+
+        def change() -> Outcome:
+            approving.reject(refund_id=key, now=now)
+            return Outcome("Rejected; nothing is given back.")
+
+        return change
 
     says = f"{Money(made.amount_minor, made.currency)} will not be given back."
     return Asked(
@@ -142,15 +149,15 @@ def capture(request: HttpRequest, key: str) -> Asked:
         ),
     )
 
-    def decide(values: dict[str, Any]) -> str:
+    def decide(values: dict[str, Any]) -> Change:
         attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
         amount = Money.parse(values["amount"], payment.currency) if values["amount"] else held
-        commit(
-            lambda: charging.request_capture(
-                payment_id=key, amount=amount, attempt_id=attempt_id, now=now
-            )
-        )
-        return f"{amount} is being captured."
+
+        def change() -> Outcome:
+            charging.request_capture(payment_id=key, amount=amount, attempt_id=attempt_id, now=now)
+            return Outcome(f"{amount} is being captured.")
+
+        return change
 
     return Asked(
         f"Capture {payment.order.reference}",
@@ -168,10 +175,14 @@ def cancel(request: HttpRequest, key: str) -> Asked:
     payment = _payment(key)
     held = payment.authorized_minor
 
-    def decide(_: dict[str, Any]) -> str:
+    def decide(_: dict[str, Any]) -> Change:
         attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
-        commit(lambda: charging.give_up(payment_id=key, attempt_id=attempt_id, now=now))
-        return "It is being released." if held else "The payment is canceled."
+
+        def change() -> Outcome:
+            charging.give_up(payment_id=key, attempt_id=attempt_id, now=now)
+            return Outcome("It is being released." if held else "The payment is canceled.")
+
+        return change
 
     says = (
         f"{Money(held, payment.currency)} is released to the buyer."
@@ -201,10 +212,14 @@ def resolve(request: HttpRequest, key: str) -> Asked:
         ),
     )
 
-    def decide(values: dict[str, Any]) -> str:
+    def decide(values: dict[str, Any]) -> Change:
         now = clock.now()
-        commit(lambda: reviewing.resolve(review_id=key, resolution=values["resolution"], now=now))
-        return "Resolved."
+
+        def change() -> Outcome:
+            reviewing.resolve(review_id=key, resolution=values["resolution"], now=now)
+            return Outcome("Resolved.")
+
+        return change
 
     says = "The answer is kept as it is written; it changes no fact and no amount by itself."
     title = f"Resolve: {review.code.replace('_', ' ')}"
@@ -216,10 +231,16 @@ def retry(request: HttpRequest, key: str) -> Asked:
     """Try a dead letter again."""
     job = get_object_or_404(Job, pk=number_of(key))
 
-    def decide(_: dict[str, Any]) -> str:
+    def decide(_: dict[str, Any]) -> Change:
         now = clock.now()
-        commit(_revive(int(key), now))
-        return f"Job {key} is tried again."
+
+        def change() -> Outcome:
+            if not leasing.revive(job.pk):
+                raise NotDead(f"job {job.pk} is not dead, or another one does its work")
+            auditing.write(action="job.retry", subject=f"job {job.pk}", now=now)
+            return Outcome(f"Job {job.pk} is tried again.")
+
+        return change
 
     back = reverse("admin:bursar_job_changelist")
     return Asked(f"Retry job {key}", job.last_error, back, form_of(request), "Retry", decide)
@@ -229,12 +250,3 @@ class NotDead(errors.Conflict):
     """The job is not among the dead letters any more."""
 
     code = "not_dead"
-
-
-def _revive(number: int, now: datetime) -> Callable[[], None]:
-    def revive() -> None:
-        if not leasing.revive(number):
-            raise NotDead(f"job {number} is not dead, or another one does its work")
-        auditing.write(action="job.retry", subject=f"job {number}", now=now)
-
-    return revive

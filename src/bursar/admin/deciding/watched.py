@@ -13,8 +13,7 @@ from unfold import widgets
 
 from bursar import clock
 from bursar.access import roles
-from bursar.admin.acting import commit
-from bursar.admin.deciding.asking import Asked, form_of, page_of, text
+from bursar.admin.deciding.asking import Asked, Change, Outcome, form_of, page_of, text
 from bursar.dashboard.declaring import entered
 from bursar.dashboard.declaring.declarations import BadSource
 from bursar.dashboard.models import INTERVAL_SECONDS_MAX, INTERVAL_SECONDS_MIN, WatchedApi
@@ -136,12 +135,19 @@ def _value(line: str, number: int) -> dict[str, Any]:
     return value
 
 
-def _save(name: str, form: dict[str, Any]) -> str:
+def _save(name: str, form: dict[str, Any], *, is_new: bool) -> Change:
     told, now = _declared(form), clock.now()
-    commit(lambda: entered.save(name=name, told=told, active=form["active"], now=now))
-    if told.get("auth") and form["active"]:
-        return f"{name} is watched; its secret is {calling.secret_of_host(told['url'])}."
-    return f"{name} is {'watched' if form['active'] else 'kept, and not watched'}."
+
+    def change() -> Outcome:
+        if is_new and WatchedApi.objects.filter(name=name).exists():
+            raise BadSource(f"{name} is there already: change it", param="name")
+        entered.save(name=name, told=told, active=form["active"], now=now)
+        if told.get("auth") and form["active"]:
+            secret = calling.secret_of_host(told["url"])
+            return Outcome(f"{name} is watched; its secret is {secret}.")
+        return Outcome(f"{name} is {'watched' if form['active'] else 'kept, and not watched'}.")
+
+    return change
 
 
 @require_auth(roles.SOURCES_WRITE)
@@ -150,10 +156,8 @@ def add(request: HttpRequest, _: str) -> Asked:
     name = text("Name", max_length=60, help_text="Small letters, digits, - and _.")
     form = form_of(request, name=name, **_fields({}, active=True))
 
-    def decide(values: dict[str, Any]) -> str:
-        if WatchedApi.objects.filter(name=values["name"]).exists():
-            raise BadSource(f"{values['name']} is there already: change it", param="name")
-        return _save(values["name"], values)
+    def decide(values: dict[str, Any]) -> Change:
+        return _save(values["name"], values, is_new=True)
 
     back = reverse("admin:bursar_watchedapi_changelist")
     return Asked("Watch an API", _SAYS, back, form, "Watch it", decide)
@@ -170,7 +174,7 @@ def change(request: HttpRequest, key: str) -> Asked:
         page_of("watchedapi", key),
         form,
         "Change",
-        lambda values: _save(key, values),
+        lambda values: _save(key, values, is_new=False),
     )
 
 
@@ -179,10 +183,14 @@ def remove(request: HttpRequest, key: str) -> Asked:
     """Watch an API no more."""
     row = get_object_or_404(WatchedApi, pk=key)
 
-    def decide(_: dict[str, Any]) -> str:
+    def decide(_: dict[str, Any]) -> Change:
         now = clock.now()
-        commit(lambda: entered.remove(name=key, now=now))
-        return f"{row.name} is watched no more."
+
+        def change() -> Outcome:
+            entered.remove(name=key, now=now)
+            return Outcome(f"{row.name} is watched no more.")
+
+        return change
 
     says = "It leaves the board within seconds. Its history goes with its age; alerts stay."
     back = reverse("admin:bursar_watchedapi_changelist")
