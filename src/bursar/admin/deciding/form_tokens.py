@@ -25,7 +25,7 @@ FIELD: Final = "form_token"
 AGE_MAX: Final = timedelta(hours=12)
 #: Difference of clocks between processes that is tolerated.
 CLOCK_SKEW_MAX: Final = timedelta(minutes=5)
-assert AGE_MAX + CLOCK_SKEW_MAX < idempotency.KEPT
+assert AGE_MAX + CLOCK_SKEW_MAX < idempotency.RETENTION
 
 _SIGNER_SALT = "bursar.admin.form_token"
 
