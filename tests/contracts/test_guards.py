@@ -410,6 +410,9 @@ VIOLATIONS: dict[str, list[str]] = {
         copy("PeriodicJobStatus", name="'x'", last_outcome="'done'"),
     ],
     "inbox_event_once": [copy("InboxEvent")],
+    "inbox_event_ignored_waits_for_nobody": [
+        copy("InboxEvent", event_id="'x'", ignored="'x'", processed_at="NULL")
+    ],
     "person_role_known": [copy("Person", email="'x'", role="'king'")],
     "api_key_mode_known": [copy("ApiKey", digest="'x'", mode="'both'")],
     "idempotent_answer_once": [copy("IdempotentAnswer")],

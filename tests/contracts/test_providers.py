@@ -59,6 +59,8 @@ OF_ACME = {
     "a webhook that was changed is rejected",
     "a webhook of another time is rejected",
     "a webhook with strange letters is rejected not raised",
+    "a webhook of another account is told as such",
+    "a webhook of our own account is not foreign",
     "a refund of a disputed charge is answered clearly",
 }
 #: What happens on the way only, which a book in this process has none of.

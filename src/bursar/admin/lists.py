@@ -257,8 +257,9 @@ class Inbox(ReadOnly):
 
     @display(description="read")
     def processed(self, row: InboxEvent) -> showing.Shown:
-        """When it was translated."""
-        return showing.at(row.processed_at) if row.processed_at else showing.state("waiting")
+        """When it was translated, or why it is not."""
+        is_read = row.processed_at is not None and not row.ignored
+        return showing.at(row.processed_at) if is_read else states.event_state(row)
 
 
 class Jobs(ReadOnly):

@@ -149,10 +149,17 @@ class SetupFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookEvent:
-    """The envelope of a verified delivery: *event_id* is unique per provider account."""
+    """
+    The envelope of a verified delivery: *event_id* is unique per provider account.
+
+    *foreign_account* is the account at the provider that the event is about, where that is another
+    than the provider account's own ("" where it is the own one). Such an event is stored and
+    ignored: its objects move no money of ours.
+    """
 
     event_id: str
     type: str
+    foreign_account: str = ""
 
 
 POWERS: Mapping[str, type[Any]] = {

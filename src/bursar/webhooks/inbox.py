@@ -3,6 +3,9 @@ The inbox: store what a provider delivers, answer only after the commit, work on
 
 Nothing is believed before the signature over the raw bytes is verified. An event delivered twice
 is stored once; translation to facts is the worker's, so that a delivery costs one insert.
+
+An event of another account at the provider is stored and ignored by name: a refusal would be
+delivered again for days, and be seen by nobody.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from bursar import clock, errors, fields, groupcommit, ids, sql
+from bursar import clock, errors, fields, groupcommit, ids, logs, sql
 from bursar.payments import accounts, lookup, recording
 from bursar.payments.models import RawBody
 from bursar.providers import powers
@@ -20,12 +23,21 @@ from bursar.webhooks.models import InboxEvent
 
 INSERT_EVENT = (
     "INSERT INTO bursar_inboxevent (provider_account_id, event_id, type, raw, received_at, "
-    "processed_at) VALUES (%s, %s, %s, %s, %s, NULL) "
+    "processed_at, ignored) VALUES (%s, %s, %s, %s, %s, %s, %s) "
     "ON CONFLICT (provider_account_id, event_id) DO NOTHING"
+)
+#: An event that was ignored and is of our own account by what is configured now.
+TAKE_IGNORED = (
+    "UPDATE bursar_inboxevent SET raw = %s, received_at = %s, processed_at = NULL, ignored = '' "
+    "WHERE provider_account_id = %s AND event_id = %s AND ignored <> ''"
 )
 INSERT_BODY = "INSERT INTO bursar_rawbody (id, body, received_at) VALUES (%s, %s, %s)"
 
 BODY_BYTES_MAX = 1_000_000
+#: What is kept of the name of another account.
+ACCOUNT_LETTERS_MAX = 120
+
+log = logs.get(__name__)
 
 
 class NoWebhooks(errors.NotFound):
@@ -61,19 +73,47 @@ def receive(
     now: datetime,
 ) -> bool:
     """
-    Store a verified delivery and enqueue its processing; False if it had come before.
+    Store a verified delivery and enqueue its processing, unless it is to be ignored; False if it had
+    come before. One that was ignored is taken when it is delivered again and is not to be ignored any
+    more, after the provider account's own id was configured.
 
     Needs an open transaction; answer the provider only after its commit.
     """
     groupcommit.require_transaction()
     received = fields.at(now)
-    row = [provider_account, event.event_id, event.type, raw_id, received]
-    if sql.run(INSERT_EVENT, row) == 0:
+    ignored = _reason_to_ignore(event)
+    row: list[fields.Parameter] = [provider_account, event.event_id, event.type, raw_id, received]
+    is_new = sql.run(INSERT_EVENT, [*row, received if ignored else None, ignored]) == 1
+    if not is_new and (ignored or not _take_ignored(event, provider_account, raw_id, received)):
         return False
     sql.run(INSERT_BODY, [raw_id, body, received])
+    if ignored:
+        log.warning(
+            "webhook_ignored",
+            provider_account=provider_account,
+            event_id=event.event_id,
+            type=event.type,
+            reason=ignored,
+        )
+        return True
     payload = {"provider_account": provider_account, "event_id": event.event_id}
     leasing.enqueue("webhook", payload, now=now)
     return True
+
+
+def _take_ignored(
+    event: powers.WebhookEvent, account: str, raw_id: str, received: fields.Parameter
+) -> bool:
+    return sql.run(TAKE_IGNORED, [raw_id, received, account, event.event_id]) == 1
+
+
+def _reason_to_ignore(event: powers.WebhookEvent) -> str:
+    if not event.foreign_account:
+        return ""
+    # PostgreSQL stores no NUL, and nothing stores half a surrogate pair.
+    letters = event.foreign_account[:ACCOUNT_LETTERS_MAX]
+    named = "".join(letter if letter.isprintable() else "?" for letter in letters)
+    return f"of another account: {named}"
 
 
 def take(*, provider_account: str, headers: Mapping[str, str], body: bytes) -> bool:

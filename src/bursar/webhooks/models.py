@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.db.models import Q
 
 from bursar.payments.models import ProviderAccount
 
@@ -12,7 +13,8 @@ class InboxEvent(models.Model):
     One event a provider delivered, stored before it is answered.
 
     Guarantees: an event id of a provider account is stored once; the row commits with the job
-    that will process it. *raw* is the id of the body, which may be pruned later.
+    that will process it, unless it is *ignored*, which says why nothing is read from it; then it
+    counts as processed. *raw* is the id of the body, which may be pruned later.
     """
 
     provider_account = models.ForeignKey(ProviderAccount, models.PROTECT, db_index=False)
@@ -21,11 +23,16 @@ class InboxEvent(models.Model):
     raw = models.CharField(max_length=40)
     received_at = models.DateTimeField()
     processed_at = models.DateTimeField(null=True)
+    ignored = models.CharField(max_length=200, default="")
 
     class Meta:
         constraints = (
             models.UniqueConstraint(
                 name="inbox_event_once", fields=["provider_account", "event_id"]
+            ),
+            models.CheckConstraint(
+                name="inbox_event_ignored_waits_for_nobody",
+                condition=Q(ignored="") | Q(processed_at__isnull=False),
             ),
         )
 

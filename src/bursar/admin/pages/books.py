@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 
 from bursar import clock
 from bursar.access import roles
-from bursar.admin.pages.states import ROWS_MAX, buttons, with_balances
+from bursar.admin.pages.states import ROWS_MAX, buttons, event_state, with_balances
 from bursar.admin.showing import Page, Shown, Table, at, link_to, money, state, words
 from bursar.ledger.models import Account, Transfer
 from bursar.payments.models import Fact, ProviderAccount, RawBody
@@ -99,7 +99,8 @@ def event(row: InboxEvent) -> Page:
     kept = RawBody.objects.filter(id=row.raw).exists()
     return Page(
         title=row.type,
-        state=state("read") if row.processed_at else state("waiting"),
+        state=event_state(row),
+        reason=f"Nothing is booked: {row.ignored}." if row.ignored else "",
         facts=[
             ("event", row.event_id),
             ("at", link_to("provideraccount", row.provider_account_id)),

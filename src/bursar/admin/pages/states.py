@@ -18,6 +18,7 @@ from bursar.ledger.models import Account, Transfer
 from bursar.orders import queries
 from bursar.orders.models import Order
 from bursar.payments.models import Refund, RefundApproval
+from bursar.webhooks.models import InboxEvent
 
 ROWS_MAX = 100
 
@@ -119,6 +120,13 @@ def refund_state(row: Refund) -> Shown:
     if approval is not None and approval.decided_at is None:
         return approval_state(approval)
     return state("refund_succeeded" if row.status == "succeeded" else row.status, words(row.status))
+
+
+def event_state(row: InboxEvent) -> Shown:
+    """Whether a provider's event was translated."""
+    if row.ignored:
+        return state("ignored", f"ignored, {row.ignored}")
+    return state("read") if row.processed_at else state("waiting")
 
 
 def person_state(row: Person) -> Shown:

@@ -110,3 +110,18 @@ async def _a_webhook_with_strange_letters_is_rejected_not_raised(trial: Trial) -
     for name in headers:
         for strange in ("é\u2028", "\udcff", "\u0663"):
             _rejected(trial, {**headers, name: strange}, body, f"{name} of {strange!r}")
+
+
+@case("verifies webhooks", "test method: foreign_delivery")
+async def _a_webhook_of_another_account_is_told_as_such(trial: Trial) -> None:
+    assert trial.methods.foreign_delivery is not None, "the case needs it"
+    headers, body = trial.methods.foreign_delivery(trial.provider, NOW)
+    event = trial.provider.verify(headers, body, now=NOW)
+    check(bool(event.foreign_account), "an event of another account was taken for our own")
+
+
+@case(*_SIGNED)
+async def _a_webhook_of_our_own_account_is_not_foreign(trial: Trial) -> None:
+    headers, body = _delivery(trial, NOW)
+    event = trial.provider.verify(headers, body, now=NOW)
+    equal(event.foreign_account, "", "the foreign account of an event of our own")

@@ -26,6 +26,10 @@ _STATUSES: Mapping[Kind, frozenset[str]] = {
 }
 
 
+#: Makes a webhook of a provider, signed at a time: its headers and body.
+Delivery = Callable[[Any, datetime], tuple[Mapping[str, str], bytes]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conformance:
     """
@@ -33,7 +37,8 @@ class Conformance:
 
     Each text is a `ChargeRequest.method`, "" where there is none. *faults* has methods for what
     goes wrong on the way, by the names in `conformance.faults`; a method's fault strikes the first
-    call of a key. *delivery* makes a webhook (headers and body) really signed at a given time.
+    call of a key. *delivery* makes a webhook (headers and body) really signed at a given time,
+    *foreign_delivery* one that is about another account than the provider account's own.
     *currencies* are tried one by one. Without *several_captures* one capture releases the rest.
     """
 
@@ -45,7 +50,8 @@ class Conformance:
     faults: Mapping[str, str] = field(default_factory=dict)
     several_captures: bool = True
     currencies: tuple[str, ...] = ("JPY", "EUR", "KWD", "CLF")
-    delivery: Callable[[Any, datetime], tuple[Mapping[str, str], bytes]] | None = None
+    delivery: Delivery | None = None
+    foreign_delivery: Delivery | None = None
 
 
 class Verdict(StrEnum):
@@ -118,7 +124,8 @@ class Case:
     def missing(self, provider: PaymentProvider, methods: Conformance) -> str:
         """What the provider does not offer; "" where the case can be tried."""
         offered = set(powers.capabilities(provider))
-        for name in ("declined", "timeout_after", "lost", "disputed", "delivery"):
+        texts = ("declined", "timeout_after", "lost", "disputed")
+        for name in (*texts, "delivery", "foreign_delivery"):
             if getattr(methods, name):
                 offered.add(f"test method: {name}")
         offered |= {f"fault: {name}" for name in methods.faults}

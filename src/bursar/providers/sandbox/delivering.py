@@ -9,6 +9,7 @@ from datetime import datetime
 from bursar.providers.sandbox.faults import draw
 from bursar.providers.webhook_sender import SignedWebhook, sign_webhook
 
+FOREIGN_ACCOUNT = "another-merchant"
 _FORGER = b"not the secret of this account"
 
 
@@ -17,7 +18,8 @@ class Disorder:
     """
     Probabilities (0 to 1) for each webhook: *dropped* never comes, *late* comes after all others,
     *reordered* comes before its predecessor, *duplicate* comes twice, and *forged* is preceded by
-    one with a changed body that somebody else signed.
+    one with a changed body that somebody else signed; *foreign* is preceded by one of another
+    account, signed with our secret.
     """
 
     dropped: float = 0.0
@@ -25,6 +27,7 @@ class Disorder:
     reordered: float = 0.0
     duplicate: float = 0.0
     forged: float = 0.0
+    foreign: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +59,8 @@ def deliver(
         delivery = _sign(key, position, event_id, body, at)
         if happens("forged", disorder.forged):
             coming.append(_forge(delivery, at))
+        if happens("foreign", disorder.foreign):
+            coming.append(foreign(delivery, key=key, at=at))
         if happens("late", disorder.late):
             late.append(delivery)
         elif happens("reordered", disorder.reordered) and coming:
@@ -70,6 +75,12 @@ def deliver(
 def _sign(key: bytes, position: int, event_id: str, body: bytes, at: datetime) -> Delivery:
     signed = sign_webhook(key, event_id=event_id, body=body, at=at)
     return Delivery(event_id=event_id, headers=signed.headers, body=body, position=position)
+
+
+def foreign(delivery: Delivery, *, key: bytes, at: datetime) -> Delivery:
+    """The like of *delivery*, of the account `FOREIGN_ACCOUNT` and with an id of its own."""
+    body = delivery.body.replace(b"{", b'{"account":"%s",' % FOREIGN_ACCOUNT.encode(), 1)
+    return _sign(key, delivery.position, f"{delivery.event_id}_foreign", body, at)
 
 
 def _forge(delivery: Delivery, at: datetime) -> Delivery:

@@ -32,7 +32,7 @@ from bursar.providers.conformance.suite import Conformance
 from bursar.providers.mixins import LoggingMixin, RetryMixin
 from bursar.providers.over_http import Answer, JsonOverHttp
 from bursar.providers.powers import WebhookEvent
-from bursar.providers.sandbox import outcomes, wire
+from bursar.providers.sandbox import delivering, outcomes, wire
 from bursar.providers.sandbox.faults import Faults
 from bursar.providers.sandbox.outcomes import Trouble
 from bursar.providers.sandbox.simulator import SandboxSimulator
@@ -97,6 +97,15 @@ def _sample_delivery(provider: SandboxBank, at: datetime) -> tuple[dict[str, str
     return standard_webhooks.headers(key, event_id="evt_sample", at=at, body=body), body
 
 
+def _foreign_delivery(provider: SandboxBank, at: datetime) -> tuple[dict[str, str], bytes]:
+    """A webhook of another account, signed with our secret."""
+    _, body = _sample_delivery(provider, at)
+    delivery = delivering.Delivery(position=1, event_id="evt_sample", headers={}, body=body)
+    key = standard_webhooks.keys_of(provider.config.webhook_secret)[0]
+    foreign = delivering.foreign(delivery, key=key, at=at)
+    return foreign.headers, foreign.body
+
+
 class SandboxBank(JsonOverHttp, PaymentProvider):
     """Every operation of the sandbox, without logging and retrying."""
 
@@ -125,6 +134,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
             }
         ),
         delivery=_sample_delivery,
+        foreign_delivery=_foreign_delivery,
     )
 
     config: SandboxConfig
@@ -208,8 +218,10 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
         keys = standard_webhooks.keys_of(self.config.webhook_secret)
         event_id = standard_webhooks.verify(keys, headers, body, now=now)
         try:
-            return WebhookEvent(event_id=event_id, type=orjson.loads(body)["type"])
-        except (ValueError, KeyError, TypeError) as error:
+            told = orjson.loads(body)
+            foreign = "" if told.get("account") is None else str(told["account"]) or "unnamed"
+            return WebhookEvent(event_id=event_id, type=told["type"], foreign_account=foreign)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise BadSignature("a signed delivery whose body is no event of ours") from error
 
     def facts(self, body: bytes, /) -> list[Snapshot]:

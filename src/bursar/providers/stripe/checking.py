@@ -57,6 +57,7 @@ class StripeSetup(asking.StripeApi):
             yield SetupFinding(subject="connection", good=False, told=str(error))
             return
         yield SetupFinding(subject="connection", good=True, told=f"account {account.id} answers")
+        yield _account(config.account_id, account.id)
         yield SetupFinding(
             subject="charges",
             good=account.charges_enabled or test,
@@ -106,6 +107,14 @@ class StripeSetup(asking.StripeApi):
             good=not lacking,
             told=f"lacks {', '.join(lacking)}" if lacking else "all that the books need",
         )
+
+
+def _account(configured: str, found: str) -> SetupFinding:
+    if configured and configured != found:
+        told = f"account_id is {configured}, but the key is of {found}"
+        return SetupFinding(subject="account_id", good=False, told=told)
+    advice = f"not set: with --set account_id={found}, events that name it are taken for its own"
+    return SetupFinding(subject="account_id", good=True, told=configured or advice)
 
 
 def _clock(date: str) -> SetupFinding:

@@ -33,7 +33,8 @@ class StripeConfig:
     several secrets, separated by blanks, while one is rolled. *return_url* is where buyers come
     back to after 3-D Secure or Checkout. *payment_method_types*, separated by blanks, narrows what
     the dashboard offers. With *multicapture* authorizations stay open after a partial capture,
-    where account and card allow it; else the first capture releases the rest.
+    where account and card allow it; else the first capture releases the rest. *account_id* is the
+    account's own id (`acct_...`): an event that names an account is ours if it names this one.
     """
 
     api_key: Secret
@@ -41,6 +42,7 @@ class StripeConfig:
     return_url: str = ""
     payment_method_types: str = ""
     multicapture: bool = False
+    account_id: str = ""
     url: str = "https://api.stripe.com"
     timeout_seconds: float = 30.0
 
@@ -58,6 +60,14 @@ def _sample_delivery(provider: StripeBank, at: datetime) -> tuple[dict[str, str]
         b'"pi_1","object":"payment_intent","amount":1000,"amount_received":1000,"currency":"eur",'
         b'"status":"succeeded","created":1700000000}}}'
     )
+    secrets = provider.config.webhook_secret.reveal().split()
+    return {"Stripe-Signature": signing.sign(secrets, body, at=at)}, body
+
+
+def _foreign_delivery(provider: StripeBank, at: datetime) -> tuple[dict[str, str], bytes]:
+    """A webhook of a connected account of the platform that the merchant's account is."""
+    _, body = _sample_delivery(provider, at)
+    body = body.replace(b'"type"', b'"account":"acct_conformance","type"', 1)
     secrets = provider.config.webhook_secret.reveal().split()
     return {"Stripe-Signature": signing.sign(secrets, body, at=at)}, body
 
@@ -85,6 +95,7 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
             several_captures=self.config.multicapture,
             currencies=("JPY", "EUR", "ISK", "UGX"),
             delivery=_sample_delivery,
+            foreign_delivery=_foreign_delivery,
         )
 
     @property
@@ -212,9 +223,11 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
             told = over_http.typed(over_http.read_json(body), wire.Envelope, "the event")
         except (ValueError, errors.OutcomeUnknown) as error:
             raise BadSignature("a signed delivery whose body is no event of Stripe's") from error
-        if told.livemode != (self.mode == "live"):
+        foreign = self._foreign_account(told)
+        # A platform's live endpoint gets events of both modes of its connected accounts.
+        if not foreign and told.livemode != (self.mode == "live"):
             raise BadSignature("a signed delivery for the other mode, test or live")
-        return WebhookEvent(event_id=told.id, type=told.type)
+        return WebhookEvent(event_id=told.id, type=told.type, foreign_account=foreign)
 
     def facts(self, body: bytes, /) -> Iterable[Snapshot]:
         """What an event tells; nothing for those that move no money. See `fetch` for the fees."""
@@ -222,6 +235,16 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
         made = told.data.object
         of_intent = made.get("object") == "charge" and made.get("payment_intent")
         return [] if of_intent else objects.read(made)
+
+    def _foreign_account(self, told: wire.Envelope) -> str:
+        """The account that an event is of; "" where that is our own, or none is named."""
+        if told.account is not None:
+            named, account = told.account, told.account
+        elif told.context:
+            named, account = told.context, told.context.rpartition("/")[2]
+        else:
+            return ""
+        return "" if account and account == self.config.account_id else named or "unnamed"
 
     # --- what they share --------------------------------------------------------------------------
 

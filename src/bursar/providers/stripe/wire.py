@@ -171,11 +171,19 @@ class Page(Message):
 
 
 class Envelope(Message):
-    """What of an event is read before anything else."""
+    """
+    What of an event is read before anything else.
+
+    *account* is the connected account that the event is of (docs.stripe.com/connect/webhooks);
+    events of the endpoint's own account have none. *context* is the path of accounts that the event
+    is of, from an organization or platform down, joined by slashes (docs.stripe.com/context).
+    """
 
     id: str
     type: str
     livemode: bool
+    account: str | None = None
+    context: str | None = None
 
 
 class EventData(Message):
@@ -184,7 +192,7 @@ class EventData(Message):
     object: dict[str, Any]
 
 
-class Event(Envelope):
+class Event(Envelope, kw_only=True):
     """A delivered event."""
 
     data: EventData
