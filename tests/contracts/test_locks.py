@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCKS = sorted((ROOT / "locks").glob("*.lock"))
 
-#: What each lock holds beside the dependencies and the extra `postgres`.
+#: What each lock holds beside the dependencies and all extras.
 GROUPS = {
     "core": ["build"],
     "dev": ["build", "test", "lint"],
@@ -37,7 +37,9 @@ def _pins(text: str) -> dict[str, list[Version]]:
 
 def _wanted(lock: str) -> list[Requirement]:
     project = PROJECT["project"]
-    told = [*project["dependencies"], *project["optional-dependencies"]["postgres"]]
+    told = [*project["dependencies"]]
+    for entries in project["optional-dependencies"].values():
+        told += entries
     for group in GROUPS[lock]:
         told += [entry for entry in PROJECT["dependency-groups"][group] if isinstance(entry, str)]
     return [Requirement(entry) for entry in told]

@@ -9,6 +9,7 @@ In it keys stand for themselves: the secrets of a process that make its keys are
 from __future__ import annotations
 
 import contextlib
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
-import zstandard
 
 from bursar import errors
 from bursar.accesslog import counting
@@ -29,10 +29,15 @@ from bursar.accesslog.lines.scanning import U
 from bursar.accesslog.report import Source
 from bursar.accesslog.showing import files
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 FORMAT = "bursar-traffic-2"
 #: A larger record is none of ours.
 _RECORD_BYTES_MAX = 1 << 28
-_WINDOW_BYTES_MAX = 1 << 25
+_DECOMPRESSION: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 25}
 _V6_BYTES = 8 * addresses.V6_WORDS
 
 
@@ -88,7 +93,7 @@ class Writer:
     """Writes a partial result; `see` takes rows, and `end` the header, which is known at last."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._stream: Any = zstandard.ZstdCompressor(level=1).stream_writer(file, closefd=False)
+        self._file, self._compressor = file, zstd.ZstdCompressor(level=1)
         self._crc = 0
 
     def see(self, table: str, rows: Rows) -> None:
@@ -100,12 +105,12 @@ class Writer:
         """Write what it all is, and that it is all."""
         self._put(header)
         self._put(_End(self._crc))
-        self._stream.close()
+        self._file.write(self._compressor.flush())
 
     def _put(self, record: object) -> None:
         data = msgspec.msgpack.encode(record)
         self._crc = zlib.crc32(data, self._crc)
-        self._stream.write(len(data).to_bytes(4, "little") + data)
+        self._file.write(self._compressor.compress(len(data).to_bytes(4, "little") + data))
 
 
 @contextlib.contextmanager
@@ -143,9 +148,7 @@ def rows(path: Path) -> Iterator[tuple[str, Rows]]:
 def _records(path: Path, *, parts: bool) -> Iterator[Header | _Part]:
     try:
         with path.open("rb") as file:
-            reader = zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES_MAX).stream_reader(
-                file
-            )
+            reader = zstd.ZstdFile(file, options=_DECOMPRESSION)
             crc, headed = 0, False
             while data := _exactly(reader, 4):
                 data = _exactly(reader, min(int.from_bytes(data, "little"), _RECORD_BYTES_MAX))
@@ -166,7 +169,7 @@ def _records(path: Path, *, parts: bool) -> Iterator[Header | _Part]:
                 crc = zlib.crc32(data, crc)
     except OSError as error:
         raise PartialDamaged(f"{path} cannot be read: {error.strerror}") from error
-    except (EOFError, ValueError, zstandard.ZstdError, msgspec.MsgspecError) as error:
+    except (EOFError, ValueError, zstd.ZstdError, msgspec.MsgspecError) as error:
         raise PartialDamaged(
             f"{path} is no whole partial result of bursar traffic ({error})"
         ) from error

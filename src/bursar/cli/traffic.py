@@ -14,18 +14,30 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bursar import errors
+
 if TYPE_CHECKING:
     from bursar.accesslog.report import Report
 
+#: The packages of the extra `bursar[logs]`, by the name that is imported.
+EXTRA = {"backports": "backports.zstd", "isal": "isal", "numpy": "numpy"}
 #: The report is whole / an input was cut, and the report says so.
 INCOMPLETE_EXIT = 4
 _TOP_MAX, _PROCESSES_MAX = 100_000, 256
+
+
+class LogsExtraMissing(errors.Invalid):
+    """Reading access logs needs the extra `bursar[logs]`, which is not installed."""
+
+    code = "logs_extra_missing"
+    status = None
 
 
 def main(words: Sequence[str]) -> None:
     """
     Run `bursar traffic` with *words*: `read` unless they begin with `merge` (a file of that name is ./merge).
 
+    :raises LogsExtraMissing: if a package of `bursar[logs]` is not installed; `--help` needs none.
     :raises SystemExit: 2 if an option means nothing, 4 if an input was cut, 130 if interrupted, 1 if
         nobody reads what is written.
     """
@@ -36,6 +48,13 @@ def main(words: Sequence[str]) -> None:
             _merge(_merge_parser().parse_args(words[1:]))
         else:
             _read(_read_parser().parse_args(words[1:] if words[:1] == ["read"] else words))
+    except ImportError as error:
+        package = EXTRA.get((error.name or "").partition(".")[0])
+        if package is None:
+            raise
+        raise LogsExtraMissing(
+            f"the access-log reader needs {package}, which is not installed: pip install 'bursar[logs]'"
+        ) from error
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 
 from bursar import errors
 from bursar.accesslog import answering, traffic, working
@@ -30,11 +29,16 @@ from bursar.accesslog.lines.streams import LogUnreadable
 from bursar.accesslog.questions import Filters
 from bursar.accesslog.reading import sources
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 _LINE = b'192.0.2.%d - - [25/Nov/2026:07:00:00 +0000] "GET / HTTP/1.1" 200 12 "-" "-"\n'
 _LOG = b"".join(_LINE % (number % 250) for number in range(4_000))
 _PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
-    "zstd": zstandard.compress,
+    "zstd": zstd.compress,
     "bzip2": bz2.compress,
     "xz": lzma.compress,
 }

@@ -13,19 +13,26 @@ import fcntl
 import io
 import lzma
 import os
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-import zstandard
 from isal import igzip
 
 from bursar import errors
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 #: A zstd or xz stream may ask for at most so much memory: what `zstd -19` and `xz -6` make is within.
 WINDOW_BYTES_MAX = 1 << 25
 PIPE_BYTES = 1 << 20
+#: Decompressors join what they return of more than this, and copying it once more then takes longer.
+_PIECE_BYTES = 1 << 15
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
 
 
@@ -111,7 +118,7 @@ class Decompressed:
         """:raises LogCut: where the stream ends early or is damaged."""
         try:
             count: int = self._stream.readinto(buffer)
-        except (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+        except (EOFError, OSError, zlib.error, lzma.LZMAError, zstd.ZstdError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise LogCut(
@@ -132,94 +139,86 @@ def _gzip(file: Any) -> Any:
     return igzip.IGzipFile(fileobj=file, mode="rb")  # type: ignore[no-untyped-call]
 
 
-class _Zstd:
-    """
-    zstd within a limit of memory.
-
-    The library takes a frame that is cut short for its end. So a frame of ours is put behind the
-    file's last: if what it holds does not come out, the one before it was not whole.
-    """
-
-    def __init__(self, file: Any) -> None:
-        self._mark = os.urandom(16)
-        reader = zstandard.ZstdDecompressor(max_window_size=WINDOW_BYTES_MAX)
-        chained: Any = _Chained(file, zstandard.compress(self._mark))
-        self._stream: Any = reader.stream_reader(chained, read_across_frames=True)
-        self._held = b""
-
-    def readinto(self, buffer: memoryview) -> int:
-        while True:  # what may be our mark is held back, and comes first the next time
-            held = len(self._held)
-            buffer[:held] = self._held
-            count: int = self._stream.readinto(buffer[held:])
-            if not count:
-                break
-            given = max(held + count - len(self._mark), 0)
-            self._held = bytes(buffer[given : held + count])
-            if given:
-                return given
-        if self._held != self._mark:
-            raise EOFError("it ends within a frame")
-        return 0
-
-    def close(self) -> None:
-        self._stream.close()
-
-
-class _Chained:
-    """A file, and some bytes behind it."""
-
-    def __init__(self, file: Any, more: bytes) -> None:
-        self._file, self._more = file, more
-
-    def read(self, size: int) -> bytes:
-        data: bytes = self._file.read(size)
-        if not data:
-            data, self._more = self._more, b""
-        return data
-
-
 def _bzip2(file: Any) -> Any:
     return bz2.BZ2File(file)
 
 
-class _Xz:
-    """xz within a limit of memory, which `lzma.open` has none of."""
+class _Decompressor(Protocol):
+    """One stream of xz or frame of zstd; a file may have several, one behind the other."""
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._inner = self._new()
-        self._begun = False
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def needs_input(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /, max_length: int) -> bytes: ...
 
-    @staticmethod
-    def _new() -> lzma.LZMADecompressor:
-        return lzma.LZMADecompressor(memlimit=2 * WINDOW_BYTES_MAX)
+
+class _Bounded:
+    """
+    A file decompressed within a limit of memory, which its format's own file object has none of.
+
+    Each stream or frame in it is read by a decompressor that *make* returns; *padding* may follow
+    any of them.
+    """
+
+    def __init__(self, file: Any, make: Callable[[], _Decompressor], *, padding: bytes) -> None:
+        self._file, self._make, self._padding = file, make, padding
+        self._inner = make()
+        self._error: Exception | None = None
 
     def readinto(self, buffer: memoryview) -> int:
-        while True:
+        if self._error:
+            raise self._error
+        filled = 0
+        try:
+            while plain := self._piece(min(_PIECE_BYTES, len(buffer) - filled)):
+                buffer[filled : filled + len(plain)] = plain
+                filled += len(plain)
+        except (EOFError, OSError, lzma.LZMAError, zstd.ZstdError) as error:
+            if not filled:
+                raise
+            self._error = error  # for the next call: what came before it is whole
+        return filled
+
+    def _piece(self, bytes_max: int) -> bytes:
+        while bytes_max:
             if self._inner.eof:
                 rest = self._inner.unused_data or self._file.read(PIPE_BYTES)
-                if not rest.strip(b"\0"):
-                    return 0
-                self._inner, self._begun = self._new(), False
+                if not rest.strip(self._padding):
+                    break
+                self._inner = self._make()
             else:
-                rest = self._file.read(PIPE_BYTES // 16) if self._inner.needs_input else b""
+                rest = self._file.read(PIPE_BYTES // 8) if self._inner.needs_input else b""
                 if self._inner.needs_input and not rest:
                     raise EOFError("it ends within a stream")
-            plain = self._inner.decompress(rest, max_length=len(buffer))
-            if plain:
-                buffer[: len(plain)] = plain
-                return len(plain)
+            if plain := self._inner.decompress(rest, max_length=bytes_max):
+                return plain
+        return b""
 
     def close(self) -> None:
         pass
 
 
+def _zstd(file: Any) -> _Bounded:
+    options: dict[int, int] = {
+        zstd.DecompressionParameter.window_log_max: WINDOW_BYTES_MAX.bit_length() - 1
+    }
+    return _Bounded(file, lambda: zstd.ZstdDecompressor(options=options), padding=b"")
+
+
+def _xz(file: Any) -> _Bounded:
+    return _Bounded(
+        file, lambda: lzma.LZMADecompressor(memlimit=2 * WINDOW_BYTES_MAX), padding=b"\0"
+    )
+
+
 _OPENERS: dict[str, Callable[[Any], Any]] = {
     "gzip": _gzip,
-    "zstd": _Zstd,
+    "zstd": _zstd,
     "bzip2": _bzip2,
-    "xz": _Xz,
+    "xz": _xz,
 }
 
 
