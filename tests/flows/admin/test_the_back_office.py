@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.admin.utils import quote
 from django.db.backends.utils import CursorWrapper
-from django_otp.oath import totp
+from django_otp import oath
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from bursar import clock, settings
@@ -89,7 +89,7 @@ def test_an_unknown_address_and_a_wrong_password_look_the_same(database: Databas
 
 
 def _code(device: TOTPDevice, *, drift: int = 0) -> str:
-    return f"{totp(device.bin_key, drift=drift):06d}"
+    return f"{oath.totp(device.bin_key, drift=drift):06d}"
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
