@@ -16,8 +16,8 @@ from typing import Any
 from benchmarks import metering
 from benchmarks.dashboard_plan import DEADLINE_SECONDS, Board
 from bursar import logs
-from bursar.dashboard.gathering import fan_out
-from bursar.dashboard.gathering.sources import BlockingSource, HttpSource, Source
+from bursar.dashboard.fetching import fetcher
+from bursar.dashboard.fetching.sources import BlockingSource, HttpSource, Source
 
 
 def _there() -> dict[str, int]:
@@ -40,7 +40,7 @@ async def main(task: dict[str, Any]) -> dict[str, int]:
             for url in board.urls(port=task["port"], run=f"{task['run']}-{number}")
         ]
         sources.append(BlockingSource(key="blocks", function=lambda: time.sleep(0.01)))
-        async with fan_out.Gathering() as gathering:
+        async with fetcher.Gathering() as gathering:
             gathered = asyncio.create_task(
                 gathering.gather(sources, deadline_seconds=DEADLINE_SECONDS)
             )

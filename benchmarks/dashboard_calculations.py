@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from benchmarks import metering
-from bursar.dashboard.gathering import fan_out
-from bursar.dashboard.gathering.sources import CoroutineSource
-from bursar.dashboard.gathering.tiles import State
+from bursar.dashboard.fetching import fetcher
+from bursar.dashboard.fetching.results import State
+from bursar.dashboard.fetching.sources import CoroutineSource
 
 
 def calculate(rounds: int) -> int:
@@ -30,7 +30,7 @@ async def _gathered(task: dict[str, Any]) -> dict[str, float]:
         CoroutineSource(key=str(number), function=ask, transform=calculate, timeout_seconds=300)
         for number in range(task["count"])
     ]
-    async with fan_out.Gathering(processes=task["workers"]) as gathering:
+    async with fetcher.Gathering(processes=task["workers"]) as gathering:
         await gathering.gather(sources[: task["workers"]], deadline_seconds=60)  # processes started
         began = time.perf_counter()
         tiles = await gathering.gather(sources, deadline_seconds=300)

@@ -15,14 +15,14 @@ import uvloop
 from benchmarks import metering
 from benchmarks.dashboard_plan import ATTEMPT_SECONDS, ATTEMPTS_MAX, DEADLINE_SECONDS, Board
 from bursar import logs
-from bursar.dashboard.gathering import fan_out
-from bursar.dashboard.gathering.sources import HttpSource
-from bursar.dashboard.gathering.tiles import State
+from bursar.dashboard.fetching import fetcher
+from bursar.dashboard.fetching.results import State
+from bursar.dashboard.fetching.sources import HttpSource
 
 
 async def main(task: dict[str, Any]) -> list[dict[str, float]]:
     told = []
-    async with fan_out.Gathering(hedging=task["hedging"], random=lambda: 1.0) as gathering:
+    async with fetcher.Gathering(hedging=task["hedging"], random=lambda: 1.0) as gathering:
         for number, seed in enumerate(task["seeds"]):
             board = Board(task["profile"], seed, task["count"])
             sources = [

@@ -28,9 +28,9 @@ os.environ["BURSAR_LOG_LEVEL"] = "ERROR"
 
 import uvicorn
 
-from bursar.cli import starting
-from bursar.dashboard import board
-from bursar.dashboard.board import Reading, State, View
+from bursar.cli import bootstrap
+from bursar.dashboard import live_state
+from bursar.dashboard.live_state import Reading, State, View
 
 PROBE_SECONDS = 0.1
 #: The page shortens larger numbers.
@@ -40,11 +40,11 @@ STATES: tuple[State, ...] = ("ok", "warning", "critical", "failed")
 
 
 def main() -> None:
-    starting.start()
+    bootstrap.start()
     from bursar import clock
     from bursar.api import app
 
-    shown, draw = board.current(), random.Random(2026)
+    shown, draw = live_state.current(), random.Random(2026)
 
     def view(number: int, before: View | None) -> View:
         value, now = draw.lognormvariate(5, 0.4), clock.now()
@@ -104,13 +104,13 @@ def _session() -> str:
     from django.conf import settings
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 
-    from bursar import clock, groupcommit
-    from bursar.access import people, sessions
+    from bursar import clock, group_commit
+    from bursar.access import sessions, users
     from bursar.access.models import Person
 
     email, now = "viewer@example.com", clock.now()
-    groupcommit.commits.wait(
-        lambda: people.add(email=email, name="V", role="viewer", password_hash="!", now=now)
+    group_commit.commits.wait(
+        lambda: users.add(email=email, name="V", role="viewer", password_hash="!", now=now)
     )
     person, kept = Person.objects.get(email=email), sessions.SessionStore()
     kept[SESSION_KEY] = str(person.pk)

@@ -6,10 +6,10 @@ import asyncio
 from typing import NamedTuple
 
 from benchmarks.dashboard_plan import ATTEMPT_SECONDS, ATTEMPTS_MAX, DEADLINE_SECONDS, Board
-from bursar.dashboard.gathering import fan_out
-from bursar.dashboard.gathering.sources import CoroutineSource, NotAnswered
-from bursar.dashboard.gathering.tiles import State
-from tests import virtual
+from bursar.dashboard.fetching import fetcher
+from bursar.dashboard.fetching.results import State
+from bursar.dashboard.fetching.sources import CoroutineSource, NotAnswered
+from tests import event_loop_clock
 
 
 class Simulated(NamedTuple):
@@ -22,10 +22,12 @@ class Simulated(NamedTuple):
 
 def gather(board: Board, *, hedging: bool) -> Simulated:
     """Gather the plan of *board* by an engine that knows nothing of its sources yet."""
-    return virtual.run(_gather(board, fan_out.Gathering(hedging=hedging, random=lambda: 1.0)))
+    return event_loop_clock.run(
+        _gather(board, fetcher.Gathering(hedging=hedging, random=lambda: 1.0))
+    )
 
 
-async def _gather(board: Board, gathering: fan_out.Gathering) -> Simulated:
+async def _gather(board: Board, gathering: fetcher.Gathering) -> Simulated:
     calls = 0
 
     def source(number: int) -> CoroutineSource[int]:

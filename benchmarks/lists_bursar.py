@@ -30,19 +30,19 @@ from django.core.management import call_command
 from django.db import connection, models
 from django.test import RequestFactory
 
-from bursar import clock, groupcommit, ids, jobs, logs
-from bursar.access import idempotency, keys, people
+from bursar import clock, group_commit, ids, job_handlers, logs
+from bursar.access import api_keys, idempotency, users
 from bursar.access.models import Person
-from bursar.admin import lists
+from bursar.admin import model_admins
 from bursar.admin.site import site
 from bursar.decorators import acting_as
-from bursar.orders import placing
-from bursar.payments import accounts, refunding, reviewing
+from bursar.orders import operations
+from bursar.payments import provider_accounts, refunds, reviews
 from bursar.payments.models import Payment, Refund, RefundApproval
 from bursar.pricing.baskets import Line
 from bursar.providers import standard_webhooks
 from bursar.providers.sandbox import SandboxProvider
-from bursar.queue import leasing, worker
+from bursar.queue import jobs, worker
 from bursar.webhooks import inbox
 
 #: What must differ from row to row, besides the key; {n} is the row's number.
@@ -61,14 +61,18 @@ DIFFERENT = {
 
 
 def commit(member: Any) -> Any:
-    return groupcommit.commits.wait(member)
+    return group_commit.commits.wait(member)
 
 
 def one_of_each() -> None:
     """A shop with one order, paid and refunded, and a person: what the many rows are copies of."""
     now = clock.now()
-    commit(lambda: accounts.add(name="eu", provider="sandbox", config={"durable": False}, now=now))
-    order = placing.NewOrder(
+    commit(
+        lambda: provider_accounts.add(
+            name="eu", provider="sandbox", config={"durable": False}, now=now
+        )
+    )
+    order = operations.NewOrder(
         reference="R",
         currency="EUR",
         idempotency_key="k",
@@ -77,13 +81,11 @@ def one_of_each() -> None:
         method="tok_visa",
         lines=[Line(sku="", description="x", quantity=1, unit_price="9")],
     )
-    commit(lambda: placing.place(order, order_id="ord_x", payment_id="pay_x", now=now))
+    commit(lambda: operations.place(order, order_id="ord_x", payment_id="pay_x", now=now))
     run_jobs()
-    commit(
-        lambda: refunding.open_refund(refund_id="re_x", payment_id="pay_x", amount=None, now=now)
-    )
+    commit(lambda: refunds.open_refund(refund_id="re_x", payment_id="pay_x", amount=None, now=now))
     run_jobs()
-    provider = accounts.get("eu")
+    provider = provider_accounts.get("eu")
     assert isinstance(provider, SandboxProvider)
     (key, *_) = standard_webhooks.keys_of(provider.config.webhook_secret)
     told = provider.simulator.deliveries(key, after=0, at=now)[0]
@@ -93,16 +95,18 @@ def one_of_each() -> None:
 
 def rest() -> None:
     now = clock.now()
-    people.add(email="a@b", name="A", role="admin", password_hash="!", now=now)
-    keys.create(key_id=ids.new("key"), token="bk_test_x", name="n", scopes=["orders:read"], now=now)
-    reviewing.open_review(code="c", subject="s", payment_id="pay_x", detail={}, now=now)
-    leasing.enqueue("charge", {}, now=now)
+    users.add(email="a@b", name="A", role="admin", password_hash="!", now=now)
+    api_keys.create(
+        key_id=ids.new("key"), token="bk_test_x", name="n", scopes=["orders:read"], now=now
+    )
+    reviews.open_review(code="c", subject="s", payment_id="pay_x", detail={}, now=now)
+    jobs.enqueue("charge", {}, now=now)
     idempotency.prune(now=now, rows_max=1_000)
     RefundApproval.objects.create(refund=Refund.objects.get(), requested_by="a", requested_at=now)
 
 
 def run_jobs() -> None:
-    accounts.run(worker.Worker(jobs.HANDLERS).run(until_empty=True))
+    provider_accounts.run(worker.Worker(job_handlers.HANDLERS).run(until_empty=True))
 
 
 def multiply(model: type[models.Model], rows: int) -> None:
@@ -139,7 +143,7 @@ def opened(model: type[models.Model], query: str = "") -> float:
     request = RequestFactory().get(f"/bursar/{model._meta.model_name}/{query}")
     request.user = person
     began = time.perf_counter()
-    with acting_as(people.principal_of(person)):
+    with acting_as(users.principal_of(person)):
         answer = site._registry[model].changelist_view(request)
         answer.render()
     assert answer.status_code == 200
@@ -159,13 +163,13 @@ def main() -> None:
     one_of_each()
     assert Payment.objects.get().refunded_minor
     for name in DIFFERENT:
-        [model] = [m for m in lists.LISTS if m.__name__ == name]
+        [model] = [m for m in model_admins.LISTS if m.__name__ == name]
         multiply(model, TASK["orders"])
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE")
     figures = {}
-    for model in lists.LISTS:
+    for model in model_admins.LISTS:
         opened(model)
         figures[model.__name__] = {
             "ms": statistics.median(opened(model) for _ in range(5)),
@@ -173,7 +177,7 @@ def main() -> None:
         }
     print(json.dumps({"orders": 1, "lists": figures}))
     sys.stdout.flush()
-    groupcommit.commits.close()
+    group_commit.commits.close()
 
 
 if __name__ == "__main__":

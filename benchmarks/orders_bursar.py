@@ -31,10 +31,10 @@ django.setup()
 
 from django.core.management import call_command
 
-from bursar import clock, groupcommit, guards, ids, jobs, logs, sql
+from bursar import clock, group_commit, ids, job_handlers, logs, sql, triggers
 from bursar.ledger.models import Transfer
-from bursar.orders import placing
-from bursar.payments import accounts
+from bursar.orders import operations
+from bursar.payments import provider_accounts
 from bursar.pricing.baskets import Line
 from bursar.queue import worker
 
@@ -79,9 +79,9 @@ class Transactions:
             self.members += len(members)
 
 
-def _order(number: int) -> placing.NewOrder:
+def _order(number: int) -> operations.NewOrder:
     line = Line(sku="a", description="thing", quantity=2, unit_price="10.50", tax_rate="19")
-    return placing.NewOrder(
+    return operations.NewOrder(
         reference=f"o{number}",
         currency="EUR",
         lines=[line] * 2,
@@ -98,9 +98,9 @@ async def _place_all(numbers: range) -> None:
     async def place() -> None:
         for number in left:
             place_one = functools.partial(
-                placing.place, _order(number), order_id=ids.new("ord"), payment_id=ids.new("pay")
+                operations.place, _order(number), order_id=ids.new("ord"), payment_id=ids.new("pay")
             )
-            await groupcommit.commits.run(functools.partial(_at_once, place_one))
+            await group_commit.commits.run(functools.partial(_at_once, place_one))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(PLACERS):
@@ -129,7 +129,7 @@ def _time_parts(stopwatch: Stopwatch) -> None:
     """Put the stopwatch around statements and the sandbox's simulator; it costs about 2 us a call."""
     for name in ("run", "run_many", "row", "rows"):
         setattr(sql, name, stopwatch.around("sql", getattr(sql, name)))
-    simulator = accounts.get(ACCOUNT).simulator  # type: ignore[attr-defined]
+    simulator = provider_accounts.get(ACCOUNT).simulator  # type: ignore[attr-defined]
     kind = type(simulator)
     kind.charge = stopwatch.around("provider", kind.charge)
 
@@ -137,24 +137,26 @@ def _time_parts(stopwatch: Stopwatch) -> None:
 def main() -> None:
     logs.configure(level="WARNING", stream=sys.stderr.buffer)
     call_command("migrate", verbosity=0)
-    guards.check()
-    guards.check_durability()
+    triggers.check()
+    triggers.check_durability()
     stopwatch = Stopwatch()
     transactions = Transactions(stopwatch)
-    groupcommit.commits = groupcommit.GroupCommit(watch=transactions.watch)
+    group_commit.commits = group_commit.GroupCommit(watch=transactions.watch)
     config = {"durable": False, "fee_basis_points": 150, "fee_fixed_minor": 20}
-    groupcommit.commits.wait(
-        lambda: accounts.add(name=ACCOUNT, provider="sandbox", config=config, now=clock.now())
+    group_commit.commits.wait(
+        lambda: provider_accounts.add(
+            name=ACCOUNT, provider="sandbox", config=config, now=clock.now()
+        )
     )
     warm, orders = min(50, TASK["orders"]), TASK["orders"]
-    asyncio.run(_flow(worker.Worker(jobs.HANDLERS), range(-warm, 0)))
+    asyncio.run(_flow(worker.Worker(job_handlers.HANDLERS), range(-warm, 0)))
     if TASK["parts"]:
         _time_parts(stopwatch)
     stopwatch.seconds.clear()
     stopwatch.cpu.clear()
     transactions.commits = transactions.members = 0
     meter = metering.Meter(TASK["server_pid"])
-    asyncio.run(_flow(worker.Worker(jobs.HANDLERS), range(orders)))
+    asyncio.run(_flow(worker.Worker(job_handlers.HANDLERS), range(orders)))
     told: dict[str, Any] = meter.read()
     booked = Transfer.objects.values("subject").distinct().count()
     assert booked == warm + orders, f"{booked} of {warm + orders} payments are booked"
@@ -166,7 +168,7 @@ def main() -> None:
         "part_cpu": dict(stopwatch.cpu),
         "threads": threading.active_count(),
     }
-    groupcommit.commits.close()
+    group_commit.commits.close()
     print(json.dumps(told))
 
 

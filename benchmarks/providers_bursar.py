@@ -10,7 +10,7 @@ import time
 
 from bursar import logs
 from bursar.money import Money
-from bursar.providers.base import ChargeRequest, Outcome, Secret
+from bursar.providers.interface import ChargeRequest, Outcome, Secret
 from bursar.providers.stripe import StripeConfig, StripeProvider
 
 KEY = "sk_test_stand_in"

@@ -18,10 +18,10 @@ from typing import Any
 
 from aiohttp import web
 
-from bursar.payments import recording
-from bursar.providers.sandbox import server, wire
-from bursar.providers.stripe import objects
-from tests import faulty
+from bursar.payments import facts
+from bursar.providers.sandbox import serializers, server
+from bursar.providers.stripe import snapshots
+from tests import faulty_database
 from tests.stripe import server as stand_in
 from tests.stripe.book import Book
 
@@ -115,8 +115,8 @@ class StripeBank:
 
     def objects(self) -> list[dict[str, Any]]:
         """Every object in its book, and the fee of each, in the words of the sandbox's."""
-        made = [s for told in _get(self.url, "/control/objects") for s in objects.read(told)]
-        return [wire.snapshot_out(part) for one in made for part in recording.parts(one)]
+        made = [s for told in _get(self.url, "/control/objects") for s in snapshots.read(told)]
+        return [serializers.snapshot_out(part) for one in made for part in facts.parts(one)]
 
     def balances(self) -> dict[str, int]:
         """What it owes, by currency."""
@@ -133,7 +133,7 @@ async def _stripe(seed: int) -> None:
     await inner.setup()
     await web.TCPSite(inner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{inner.addresses[0][1]}"
-    app = faulty.before(url, chances=CHANCES, seed=seed)
+    app = faulty_database.before(url, chances=CHANCES, seed=seed)
     outer = web.AppRunner(app, access_log=None, handler_cancellation=True)
     await outer.setup()
     await web.TCPSite(outer, "127.0.0.1", 0).start()

@@ -28,8 +28,8 @@ from typing import NoReturn
 
 from django.db import connections
 
-from bursar import clock, groupcommit, settings
-from bursar.payments import accounts
+from bursar import clock, group_commit, settings
+from bursar.payments import provider_accounts
 from campaigns import loop, mutants
 from campaigns.bank import Bank, Powers, StripeBank
 from campaigns.loop import Loop, Outcome
@@ -270,10 +270,10 @@ def _hunt(fire: Loop, scenario: Scenario, outcome: Outcome) -> None:
 
 def _add_account(installation: settings.Settings, bank: Bank | StripeBank) -> None:
     with databases.connected(installation):
-        commits = groupcommit.GroupCommit()
+        commits = group_commit.GroupCommit()
         config = bank.config()
         commits.wait(
-            lambda: accounts.add(
+            lambda: provider_accounts.add(
                 name=loop.ACCOUNT, provider=bank.provider, config=config, now=clock.now()
             )
         )

@@ -23,11 +23,11 @@ from typing import Any, NoReturn
 import aiohttp
 from django.db import connection, connections
 
-from bursar import clock, groupcommit, ids, jobs, logs, settings
+from bursar import clock, group_commit, ids, job_handlers, logs, settings
 from bursar.money import Money
-from bursar.orders import placing
-from bursar.payments import accounts, attempting, refunding
-from bursar.providers.base import BadSignature
+from bursar.orders import operations
+from bursar.payments import attempts, provider_accounts, refunds
+from bursar.providers.interface import BadSignature
 from bursar.queue import worker
 from bursar.webhooks import inbox
 from campaigns import mutants, plan, points
@@ -95,7 +95,7 @@ def _settle_in(life: Life) -> None:
     settings.current = settings.load(home=life.home, database_url=life.database_url)
     connections.settings = connections.configure_settings(settings.databases(settings.current))
     # Only times are made shorter: the same things happen, sooner.
-    attempting.LOOKUP_FIRST = timedelta(seconds=0.03)
+    attempts.LOOKUP_FIRST = timedelta(seconds=0.03)
     worker.IDLE_SECONDS = 0.02
 
 
@@ -114,12 +114,12 @@ class _Shop:
 
     async def run(self) -> None:
         trap = points.Trap(point=self.life.point, nth=self.life.nth, tell=self._tell)
-        groupcommit.commits = groupcommit.GroupCommit(watch=trap.watch)
-        provider = await groupcommit.commits.run(lambda: accounts.get(self.life.account))
+        group_commit.commits = group_commit.GroupCommit(watch=trap.watch)
+        provider = await group_commit.commits.run(lambda: provider_accounts.get(self.life.account))
         watched = points.watched(provider, trap)
-        setattr(accounts, "get", lambda _name: watched)  # noqa: B010
+        setattr(provider_accounts, "get", lambda _name: watched)  # noqa: B010
         self.worker = worker.Worker(
-            mutants.apply(self.life.mutant, jobs.HANDLERS),
+            mutants.apply(self.life.mutant, job_handlers.HANDLERS),
             lease=LEASE,
             attempts_max=10_000,
             backoff_first=timedelta(seconds=0.05),
@@ -135,7 +135,7 @@ class _Shop:
                 if self.life.delivered is not None:
                     group.create_task(self._deliver_always())
         await watched.close()
-        groupcommit.commits.close()
+        group_commit.commits.close()
         self.tell("D")
 
     async def _finish(self) -> None:
@@ -169,7 +169,7 @@ class _Shop:
             await asyncio.sleep(0.02)
 
     async def _give_back(self) -> int:
-        wanted = await groupcommit.commits.run(lambda: _wanted_refunds(self.life))
+        wanted = await group_commit.commits.run(lambda: _wanted_refunds(self.life))
         await asyncio.gather(*(self._give_back_one(*each) for each in wanted))
         return len(wanted)
 
@@ -210,20 +210,20 @@ async def _place(life: Life, number: int, order_id: str) -> str:
     payment_id, now = ids.new(ids.PAYMENT), clock.now()
 
     def place() -> str:
-        return placing.place(order, order_id=order_id, payment_id=payment_id, now=now)
+        return operations.place(order, order_id=order_id, payment_id=payment_id, now=now)
 
-    return await groupcommit.commits.run(place)
+    return await group_commit.commits.run(place)
 
 
 async def _open_refund(payment_id: str, key: str, amount: Money) -> str:
     refund_id, now = ids.new(ids.REFUND), clock.now()
 
     def open_refund() -> str:
-        return refunding.open_refund(
+        return refunds.open_refund(
             refund_id=refund_id, payment_id=payment_id, amount=amount, idempotency_key=key, now=now
         )
 
-    return await groupcommit.commits.run(open_refund)
+    return await group_commit.commits.run(open_refund)
 
 
 def _wanted_refunds(life: Life) -> list[tuple[str, str, Money]]:
@@ -251,7 +251,7 @@ async def _count_jobs() -> int:
             cursor.execute(JOBS_LEFT)
             return int(cursor.fetchone()[0])
 
-    return await groupcommit.commits.run(count)
+    return await group_commit.commits.run(count)
 
 
 def _take(account: str, one: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from campaigns import recomputing
+from campaigns import recomputation
 from campaigns.books import Books, Row
 from campaigns.plan import Planned
 
@@ -343,7 +343,7 @@ def _in_doubt(case: Case) -> Iterator[tuple[str, int]]:
 
 
 def _recomputed(case: Case) -> Iterator[str]:
-    return recomputing.differences(case.ours, account=case.account)
+    return recomputation.differences(case.ours, account=case.account)
 
 
 def _refunds(case: Case) -> Iterator[str]:

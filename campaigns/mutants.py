@@ -11,11 +11,11 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from bursar import clock, errors, groupcommit, ids
-from bursar.payments import attempting, charging, folding, statements
-from bursar.payments.states import COLLECTING, AttemptStatus, PaymentStatus
-from bursar.providers.base import Operation, Result, Snapshot
-from bursar.queue import leasing, worker
+from bursar import clock, errors, group_commit, ids
+from bursar.payments import attempts, charges, payment_state, queries
+from bursar.payments.statuses import COLLECTING, AttemptStatus, PaymentStatus
+from bursar.providers.interface import Operation, Result, Snapshot
+from bursar.queue import jobs, worker
 
 NEW_KEY = "new key per retry"
 NO_INTENT = "no intent row"
@@ -31,7 +31,7 @@ def apply(mutant: str, handlers: Handlers) -> Handlers:
     if mutant == NEW_KEY:
         _plant_new_key()
     elif mutant == LAST_WRITE_WINS:
-        folding.merge = _last_heard
+        payment_state.merge = _last_heard
     elif mutant == NO_INTENT:
         return {**handlers, "charge": _charge_without_intent}
     elif mutant == ACKNOWLEDGES_EARLY:
@@ -41,15 +41,15 @@ def apply(mutant: str, handlers: Handlers) -> Handlers:
 
 def _plant_new_key() -> None:
     """Every repeat of an attempt is sent under a key of its own."""
-    call = attempting.call
+    call = attempts.call
 
-    async def call_anew(intent: attempting.Intent) -> Result:
+    async def call_anew(intent: attempts.Intent) -> Result:
         if not intent.fresh:
             request = replace(intent.request, key=ids.new(ids.ATTEMPT))
             intent = replace(intent, request=request)
         return await call(intent)
 
-    attempting.call = call_anew
+    attempts.call = call_anew
 
 
 def _last_heard(a: Snapshot, b: Snapshot) -> Snapshot:
@@ -62,42 +62,42 @@ def _last_heard(a: Snapshot, b: Snapshot) -> Snapshot:
 def _acknowledged_early(handler: worker.Handler) -> worker.Handler:
     """The job is acknowledged first, and its outcome is written afterwards."""
 
-    async def early(lease: leasing.Lease) -> Callable[[], None] | None:
+    async def early(lease: jobs.Lease) -> Callable[[], None] | None:
         finish = await handler(lease)
-        await groupcommit.commits.run(lambda: leasing.ack(lease))
+        await group_commit.commits.run(lambda: jobs.ack(lease))
         await asyncio.sleep(0)
         return finish
 
     return early
 
 
-async def _charge_without_intent(lease: leasing.Lease) -> Callable[[], None] | None:
+async def _charge_without_intent(lease: jobs.Lease) -> Callable[[], None] | None:
     """Call the provider first; attempt and outcome are written together afterwards."""
     payment_id, attempt_id, now = lease.payload["payment_id"], ids.new(ids.ATTEMPT), clock.now()
-    intent = await groupcommit.commits.run(lambda: _unwritten(payment_id, attempt_id))
+    intent = await group_commit.commits.run(lambda: _unwritten(payment_id, attempt_id))
     if intent is None:
         return None
     try:
-        result = await attempting.call(intent)
+        result = await attempts.call(intent)
     except errors.OutcomeUnknown as error:
         reason = str(error)
-        return lambda: _write_late(intent, lambda: attempting.doubt(intent, reason=reason, now=now))
+        return lambda: _write_late(intent, lambda: attempts.doubt(intent, reason=reason, now=now))
     return lambda: _write_late(
-        intent, lambda: attempting.answered(intent, result, source="answer", now=now)
+        intent, lambda: attempts.answered(intent, result, source="answer", now=now)
     )
 
 
-def _write_late(intent: attempting.Intent, outcome: Callable[[], None]) -> None:
+def _write_late(intent: attempts.Intent, outcome: Callable[[], None]) -> None:
     _insert(intent)
     outcome()
 
 
-def _unwritten(payment_id: str, attempt_id: str) -> attempting.Intent | None:
-    payment = statements.lock_payment(payment_id)
-    tried = [a for a in statements.attempts_of(payment_id) if a.operation in COLLECTING]
+def _unwritten(payment_id: str, attempt_id: str) -> attempts.Intent | None:
+    payment = queries.lock_payment(payment_id)
+    tried = [a for a in queries.attempts_of(payment_id) if a.operation in COLLECTING]
     if payment.status != PaymentStatus.PENDING or tried:
-        return charging.intend(payment_id=payment_id, attempt_id=attempt_id, now=clock.now())
-    attempt = statements.AttemptRow(
+        return charges.intend(payment_id=payment_id, attempt_id=attempt_id, now=clock.now())
+    attempt = queries.AttemptRow(
         attempt_id,
         Operation.CHARGE,
         None,
@@ -108,13 +108,13 @@ def _unwritten(payment_id: str, attempt_id: str) -> attempting.Intent | None:
         0,
         clock.now(),
     )
-    return attempting.intent_of(attempt=attempt, payment=payment, fresh=True)
+    return attempts.intent_of(attempt=attempt, payment=payment, fresh=True)
 
 
-def _insert(intent: attempting.Intent) -> None:
-    payment = statements.lock_payment(intent.payment_id)
-    if intent.attempt_id not in {a.id for a in statements.attempts_of(payment.id)}:
-        attempting.insert(
+def _insert(intent: attempts.Intent) -> None:
+    payment = queries.lock_payment(intent.payment_id)
+    if intent.attempt_id not in {a.id for a in queries.attempts_of(payment.id)}:
+        attempts.insert(
             attempt_id=intent.attempt_id,
             payment_id=payment.id,
             operation=Operation.CHARGE,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 
-from bursar.orders.placing import NewOrder
+from bursar.orders.operations import NewOrder
 from bursar.pricing.baskets import Line
 
 PLACED_AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -60,7 +60,7 @@ class Planned:
         return f"{self.key}/refund/{part}"
 
     def new_order(self, *, provider_account: str, provider: str = "sandbox") -> NewOrder:
-        """The order as `placing.place` takes it."""
+        """The order as `operations.place` takes it."""
         return NewOrder(
             reference=f"campaign {self.number}",
             currency=self.currency,

@@ -1,7 +1,7 @@
 """
 The named points at which a process is killed, and the trap that kills it there.
 
-`<event> <member>`: what `groupcommit` tells its watch, and who is in the batch. `before` and
+`<event> <member>`: what `group_commit` tells its watch, and who is in the batch. `before` and
 `after` name a call of the provider. Nothing in `src` knows of this.
 """
 
@@ -12,7 +12,7 @@ import signal
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-from bursar.providers.base import PaymentProvider, Result
+from bursar.providers.interface import PaymentProvider, Result
 
 EVENTS = ("begin", "commit", "committed")
 #: Members that every life meets.
@@ -99,7 +99,7 @@ class Trap:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(self, event: str, members: Sequence[Callable[..., Any]]) -> None:
-        """Hear of a batch, as `groupcommit.GroupCommit` tells it."""
+        """Hear of a batch, as `group_commit.GroupCommit` tells it."""
         if self._point.startswith(f"{event} "):
             for name in sorted({name_of(member) for member in members}):
                 self.reach(f"{event} {name}")

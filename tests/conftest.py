@@ -28,23 +28,23 @@ atexit.register(shutil.rmtree, os.environ["BURSAR_HOME"], ignore_errors=True)
 import django
 import hypothesis
 
-from tests import scale
+from tests import thoroughness
 
 # Where nobody waits, Hypothesis looks longer: it loads a profile of its own.
 hypothesis.settings.register_profile("quick", max_examples=30, deadline=None)
-if not scale.THOROUGH:
+if not thoroughness.THOROUGH:
     hypothesis.settings.load_profile("quick")
 
 django.setup()
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
-if not scale.THOROUGH:  # what makes guessing slow makes every sign-in slow
+if not thoroughness.THOROUGH:  # what makes guessing slow makes every sign-in slow
     Argon2PasswordHasher.time_cost, Argon2PasswordHasher.memory_cost = 1, 64
     Argon2PasswordHasher.parallelism = 1
 
-from bursar import groupcommit, settings
-from bursar.payments import accounts
+from bursar import group_commit, settings
+from bursar.payments import provider_accounts
 from bursar.providers import mixins
 from tests import databases
 from tests import shop as shops
@@ -89,7 +89,7 @@ def postgres_template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[data
 def database(
     request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Database]:
-    """An empty, migrated database behind Django's connection, and a fresh `groupcommit.commits`."""
+    """An empty, migrated database behind Django's connection, and a fresh `group_commit.commits`."""
     with _copy_of(request.param, request, home, monkeypatch) as copied:
         yield copied
 
@@ -113,8 +113,8 @@ def _copy_of(
     if copied.database_url is not None:
         monkeypatch.setenv("BURSAR_DATABASE_URL", copied.database_url.get_secret_value())
     with databases.connected(copied):
-        commits = groupcommit.GroupCommit()
-        monkeypatch.setattr(groupcommit, "commits", commits)
+        commits = group_commit.GroupCommit()
+        monkeypatch.setattr(group_commit, "commits", commits)
         yield Database(name=name, settings=copied)
         commits.close(timeout_seconds=30)
     template.drop(copied)
@@ -129,7 +129,7 @@ def closing(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
     monkeypatch.setattr(mixins.RetryMixin, "sleep", staticmethod(at_once))
     yield
-    asyncio.run(accounts.close())
+    asyncio.run(provider_accounts.close())
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def shop(database: Database, closing: None) -> shops.Shop:
 _ON_ONE_DATABASE = (
     "admin/",
     "dashboard/",
-    "api/test_the_border.py",
+    "api/test_request_middleware.py",
     "api/test_the_dashboard.py",
     "api/test_who_may_call_what.py",
     "stripe/",
@@ -161,7 +161,7 @@ _ON_ONE_DATABASE = (
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """In a quick run, leave out what is asked on SQLite too."""
-    if scale.THOROUGH:
+    if thoroughness.THOROUGH:
         return
     flows = Path(__file__).parent / "flows"
     assert [name for name in _ON_ONE_DATABASE if not (flows / name).exists()] == []

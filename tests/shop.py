@@ -11,17 +11,17 @@ from typing import Any, TypeVar
 from django.db import connection
 from django.db.models import Sum
 
-from bursar import clock, errors, fields, groupcommit, ids, jobs
+from bursar import clock, errors, fields, group_commit, ids, job_handlers
 from bursar.ledger.models import Transfer
 from bursar.money import Money
-from bursar.orders import placing
-from bursar.payments import accounts, charging, models, refunding
-from bursar.payments.states import CaptureMethod
+from bursar.orders import operations
+from bursar.payments import charges, models, provider_accounts, refunds
+from bursar.payments.statuses import CaptureMethod
 from bursar.pricing import baskets
 from bursar.providers import standard_webhooks
-from bursar.providers.powers import WebhookEvent
-from bursar.providers.sandbox import SandboxProvider, delivering
-from bursar.queue import leasing, worker
+from bursar.providers.capabilities import WebhookEvent
+from bursar.providers.sandbox import SandboxProvider, webhook_delivery
+from bursar.queue import jobs, worker
 from bursar.queue.models import Job
 from bursar.webhooks import inbox
 
@@ -38,7 +38,7 @@ FEES = f"fees/{ACCOUNT}:EUR"
 
 def commit(member: Callable[[], T]) -> T:
     """Run *member* in a grouped commit."""
-    return groupcommit.commits.wait(member)
+    return group_commit.commits.wait(member)
 
 
 class Shop:
@@ -52,14 +52,14 @@ class Shop:
     def add_account(self) -> None:
         self.config = {"durable": False, **self.config}
         commit(
-            lambda: accounts.add(
+            lambda: provider_accounts.add(
                 name=ACCOUNT, provider="sandbox", config=self.config, now=clock.now()
             )
         )
 
     @property
     def provider(self) -> SandboxProvider:
-        provider = accounts.get(ACCOUNT)
+        provider = provider_accounts.get(ACCOUNT)
         assert isinstance(provider, SandboxProvider)
         return provider
 
@@ -69,7 +69,7 @@ class Shop:
         """Place an order; returns its id."""
         number = next(self._numbers)
         lines = told.pop("lines", BOOKS)
-        order = placing.NewOrder(
+        order = operations.NewOrder(
             **{
                 "reference": f"order-{number}",
                 "currency": "EUR",
@@ -83,7 +83,9 @@ class Shop:
         )
         order_id, payment_id = ids.new(ids.ORDER), ids.new(ids.PAYMENT)
         return commit(
-            lambda: placing.place(order, order_id=order_id, payment_id=payment_id, now=clock.now())
+            lambda: operations.place(
+                order, order_id=order_id, payment_id=payment_id, now=clock.now()
+            )
         )
 
     def paid(self, method: str = "tok_visa", **told: Any) -> models.Payment:
@@ -98,7 +100,7 @@ class Shop:
     def capture(self, payment: models.Payment, amount_minor: int) -> None:
         amount, attempt_id = Money(amount_minor, payment.currency), ids.new(ids.ATTEMPT)
         commit(
-            lambda: charging.request_capture(
+            lambda: charges.request_capture(
                 payment_id=payment.id, amount=amount, attempt_id=attempt_id, now=clock.now()
             )
         )
@@ -106,7 +108,7 @@ class Shop:
     def void(self, payment: models.Payment) -> None:
         attempt_id = ids.new(ids.ATTEMPT)
         commit(
-            lambda: charging.request_void(
+            lambda: charges.request_void(
                 payment_id=payment.id, attempt_id=attempt_id, now=clock.now()
             )
         )
@@ -116,13 +118,13 @@ class Shop:
         refund_id = ids.new(ids.REFUND)
         amount = Money(amount_minor, told.pop("currency", payment.currency))
         return commit(
-            lambda: refunding.open_refund(
+            lambda: refunds.open_refund(
                 refund_id=refund_id, payment_id=payment.id, amount=amount, now=clock.now(), **told
             )
         )
 
     def run_jobs(
-        self, *, rounds: int = 8, handlers: Mapping[str, worker.Handler] = jobs.HANDLERS
+        self, *, rounds: int = 8, handlers: Mapping[str, worker.Handler] = job_handlers.HANDLERS
     ) -> Counter[tuple[str, str]]:
         """
         Run every job, and those that are delayed as if their time had come, *rounds* times.
@@ -132,7 +134,7 @@ class Shop:
         outcomes: Counter[tuple[str, str]] = Counter()
         for _ in range(rounds):
             running = worker.Worker(handlers)
-            accounts.run(running.run(until_empty=True))
+            provider_accounts.run(running.run(until_empty=True))
             outcomes += running.outcomes
             if not self.hurry():
                 break
@@ -145,12 +147,14 @@ class Shop:
 
     # --- webhooks -------------------------------------------------------------------------------
 
-    def deliveries(self, **disorder: float) -> list[delivering.Delivery]:
+    def deliveries(self, **disorder: float) -> list[webhook_delivery.Delivery]:
         """All webhooks of the sandbox so far, signed now."""
         key = standard_webhooks.keys_of(self.provider.config.webhook_secret)[0]
-        return self.provider.simulator.deliveries(key, disorder=delivering.Disorder(**disorder))
+        return self.provider.simulator.deliveries(
+            key, disorder=webhook_delivery.Disorder(**disorder)
+        )
 
-    def deliver(self, coming: Iterable[delivering.Delivery]) -> Counter[str]:
+    def deliver(self, coming: Iterable[webhook_delivery.Delivery]) -> Counter[str]:
         """Take deliveries in and work on them; counts what was answered."""
         answers: Counter[str] = Counter()
         for delivery in coming:
@@ -163,7 +167,7 @@ class Shop:
         self.run_jobs(rounds=1)
         return answers
 
-    def _take(self, delivery: delivering.Delivery) -> bool:
+    def _take(self, delivery: webhook_delivery.Delivery) -> bool:
         now, raw_id = self.provider.simulator.now(), ids.new(ids.BODY)
         event: WebhookEvent = inbox.verify(
             provider_account=ACCOUNT, headers=delivery.headers, body=delivery.body, now=now
@@ -235,4 +239,4 @@ class Shop:
 
 
 def depth() -> dict[tuple[str, str], int]:
-    return dict(leasing.depth())
+    return dict(jobs.depth())

@@ -4,35 +4,36 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bursar.money import Money
-from bursar.providers import base, conformance, mixins, over_http, results
+from bursar.providers import conformance, http_provider, interface, mixins, results
 
 STATUS = {"paid": "captured", "refused": "declined", "returned": "succeeded"}
 
 
-class AcmeBank(over_http.JsonOverHttp, base.PaymentProvider):
+class AcmeBank(http_provider.JsonOverHttp, interface.PaymentProvider):
     __slots__ = ()
     name, idempotency_key_ttl, lookup_by_key = "acme", timedelta(days=1), True
     conformance = conformance.Conformance(approved="solvent", declined="broke")
 
-    async def charge(self, request: base.ChargeRequest, /) -> base.Result:
+    async def charge(self, request: interface.ChargeRequest, /) -> interface.Result:
         return await self.pay("/payments", request.key, request.amount, payer=request.method)
 
-    async def refund(self, request: base.RefundRequest, /) -> base.Result:
+    async def refund(self, request: interface.RefundRequest, /) -> interface.Result:
         return await self.pay("/returns", request.key, request.amount, of=request.reference)
 
-    async def get_status(self, request: base.StatusRequest, /) -> base.Result:
+    async def get_status(self, request: interface.StatusRequest, /) -> interface.Result:
         return self.told(await self.call("GET", f"/movements/{request.reference or request.key}"))
 
-    async def pay(self, path: str, key: str, asked: Money, **more: str) -> base.Result:
+    async def pay(self, path: str, key: str, asked: Money, **more: str) -> interface.Result:
         body = {"cents": asked.amount_minor, "ccy": asked.currency, **more}
         return self.told(await self.call("POST", path, json=body, key=key))
 
-    def told(self, answer: over_http.Answer) -> base.Result:
+    def told(self, answer: http_provider.Answer) -> interface.Result:
         if answer.status != 200:
             return results.refused(answer.status, code=answer.body["why"])
         no, state, cents, currency, why, key, of = answer.body["movement"]
-        kind, amount = base.Kind.REFUND if of else base.Kind.CHARGE, Money(cents, currency)
-        made = base.Snapshot(kind=kind, reference=no, status=STATUS[state], amount=amount)
+        kind = interface.Kind.REFUND if of else interface.Kind.CHARGE
+        paid = Money(cents, currency)
+        made = interface.Snapshot(kind=kind, reference=no, status=STATUS[state], amount=paid)
         return results.result_of(replace(made, code=why, key=key, parent_reference=of))
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from bursar import errors
 from bursar.money import Money
-from bursar.providers.base import (
+from bursar.providers.interface import (
     ChargeRequest,
     Operation,
     Outcome,

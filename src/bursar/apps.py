@@ -20,6 +20,6 @@ class BursarConfig(AppConfig):
 
 
 def _install_guards(**_: Any) -> None:
-    from bursar import guards  # tables and connections are not ready when this module loads
+    from bursar import triggers  # tables and connections are not ready when this module loads
 
-    guards.install()
+    triggers.install()

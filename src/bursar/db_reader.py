@@ -20,7 +20,7 @@ class DatabaseThreadPool:
     """
     Runs at most *threads* reads at the same time; further reads wait in a queue.
 
-    A read must not write: transactions belong to `groupcommit`.
+    A read must not write: transactions belong to `group_commit`.
     """
 
     def __init__(self, *, threads: int, name: str) -> None:

@@ -1,7 +1,7 @@
 """
 Declarations of periodic jobs: what a feature has to do again and again, and at which times.
 
-A feature lists its jobs as `PERIODIC` in its own folder; `bursar.jobs` collects them, and the
+A feature lists its jobs as `PERIODIC` in its own folder; `bursar.job_handlers` collects them, and the
 queue's scheduler enqueues each run. A schedule is a pure function of time, so that all processes
 compute the same runs without asking each other.
 """
@@ -92,7 +92,7 @@ class PeriodicJob:
     A job that runs by itself at the times of *schedule*.
 
     *handler* is called with the time at which the run begins; it opens its own transactions by
-    `groupcommit` and must be safe to run twice. What it raises is handled as for any job: it is
+    `group_commit` and must be safe to run twice. What it raises is handled as for any job: it is
     tried again with growing pauses, then becomes a dead letter. *name* is unique among all jobs.
     """
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 
-from bursar import groupcommit, logs
+from bursar import group_commit, logs
 
 #: So many rows are deleted in one commit, unless the caller says otherwise.
 BATCH_ROWS_MAX: Final = 1_000
@@ -31,7 +31,7 @@ async def delete_in_batches(
     """
     deleted_rows = 0
     while True:
-        batch_rows = await groupcommit.commits.run(lambda: delete(batch_rows_max))
+        batch_rows = await group_commit.commits.run(lambda: delete(batch_rows_max))
         deleted_rows += batch_rows
         if batch_rows < batch_rows_max:
             break
@@ -42,7 +42,7 @@ async def delete_in_batches(
 
 def delete_first(rows: QuerySet[Any], rows_max: int) -> int:
     """Delete the first *rows_max* of *rows*, as they are ordered; needs an open transaction."""
-    groupcommit.require_transaction()
+    group_commit.require_transaction()
     # Keys first: a sub-select with LIMIT may be run again for each row on PostgreSQL.
     keys = list(rows.values_list("pk", flat=True)[:rows_max])
     deleted_rows, _ = rows.model._default_manager.filter(pk__in=keys).delete()  # noqa: SLF001  (Django's)

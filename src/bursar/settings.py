@@ -330,7 +330,7 @@ INSTALLED_APPS = [
     "django_otp.plugins.otp_totp",
 ]
 AUTH_USER_MODEL = "bursar.Person"
-AUTHENTICATION_BACKENDS = ["bursar.access.people.Backend"]
+AUTHENTICATION_BACKENDS = ["bursar.access.users.Backend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
@@ -348,7 +348,7 @@ MIDDLEWARE = [
     "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "bursar.admin.acting.ActingMiddleware",
+    "bursar.admin.middleware.ActingMiddleware",
 ]
 TEMPLATES = [
     {

@@ -20,9 +20,9 @@ from urllib.error import URLError
 import pytest
 
 from bursar.money import Money
-from bursar.payments import folding
-from bursar.providers import base
-from bursar.providers.base import ChargeStatus, Operation, Outcome, Secret
+from bursar.payments import payment_state
+from bursar.providers import interface
+from bursar.providers.interface import ChargeStatus, Operation, Outcome, Secret
 from bursar.providers.stripe import StripeConfig, StripeProvider
 
 ROOT = Path(__file__).parents[2]
@@ -78,33 +78,40 @@ def test_localstripe_is_charged_captured_refunded_and_asked(url: str) -> None:
 async def _all(provider: StripeProvider) -> None:
     method = "pm_card_visa"
     amount = Money(1_234, "EUR")
-    paid = await provider.charge(base.ChargeRequest(key="att_1", amount=amount, method=method))
+    paid = await provider.charge(interface.ChargeRequest(key="att_1", amount=amount, method=method))
     # It does not tell how much was received; a captured charge without that is whole.
-    assert (paid.outcome, folding.captured_of(paid.snapshots[0])) == (Outcome.SUCCEEDED, 1_234)
+    assert (paid.outcome, payment_state.captured_of(paid.snapshots[0])) == (
+        Outcome.SUCCEEDED,
+        1_234,
+    )
     found = await provider.get_status(
-        base.StatusRequest(operation=Operation.CHARGE, key="att_1", reference=paid.reference)
+        interface.StatusRequest(operation=Operation.CHARGE, key="att_1", reference=paid.reference)
     )
     assert found.snapshots[0].status == ChargeStatus.CAPTURED
     assert found.snapshots[0].key == "att_1"
     held = await provider.charge(
-        base.ChargeRequest(key="att_2", amount=amount, method=method, capture=False)
+        interface.ChargeRequest(key="att_2", amount=amount, method=method, capture=False)
     )
     assert held.snapshots[0].status == ChargeStatus.AUTHORIZED
-    part = base.CaptureRequest(key="att_3", reference=held.reference, amount=Money(1_000, "EUR"))
+    part = interface.CaptureRequest(
+        key="att_3", reference=held.reference, amount=Money(1_000, "EUR")
+    )
     captured = await provider.capture(part)
     assert captured.snapshots[0].status == ChargeStatus.CAPTURED
     refund = await provider.refund(
-        base.RefundRequest(key="att_4", reference=paid.reference, amount=Money(234, "EUR"))
+        interface.RefundRequest(key="att_4", reference=paid.reference, amount=Money(234, "EUR"))
     )
     assert (refund.outcome, refund.snapshots[0].parent_reference) == (
         Outcome.SUCCEEDED,
         paid.reference,
     )
     looked_up = await provider.get_status(
-        base.StatusRequest(operation=Operation.REFUND, key="att_4", parent_reference=paid.reference)
+        interface.StatusRequest(
+            operation=Operation.REFUND, key="att_4", parent_reference=paid.reference
+        )
     )
     assert looked_up.reference == refund.reference
     declined = await provider.charge(
-        base.ChargeRequest(key="att_5", amount=amount, method="pm_card_chargeCustomerFail")
+        interface.ChargeRequest(key="att_5", amount=amount, method="pm_card_chargeCustomerFail")
     )
     assert declined.outcome is Outcome.DECLINED

@@ -16,10 +16,10 @@ from bursar.imports import mapping
 from bursar.imports.models import ImportedFile
 from bursar.ledger import balances
 from bursar.money import Money
-from bursar.orders import importing
+from bursar.orders import imports
 from bursar.orders.models import Order, OrderLine
 from bursar.payments.models import Payment
-from bursar.verify import proof
+from bursar.verify import checks
 from tests.conftest import Database
 from tests.shop import ACCOUNT, Shop
 
@@ -102,8 +102,8 @@ def test_ten_days_of_a_real_shop(shop: Shop, database: Database, retail: list[Pa
     assert broken() == []
 
 
-def place(path: Path, how: mapping.InvoiceMapping, now: datetime) -> importing.Report:
-    return importing.import_file(
+def place(path: Path, how: mapping.InvoiceMapping, now: datetime) -> imports.Report:
+    return imports.import_file(
         path=path, mapping=how, now=now, provider_account=ACCOUNT, method="tok_visa"
     )
 
@@ -121,5 +121,5 @@ def refund_a_tenth(shop: Shop) -> int:
     return refunded
 
 
-def broken() -> list[proof.Finding]:
-    return [finding for finding in proof.prove() if not finding.holds]
+def broken() -> list[checks.Finding]:
+    return [finding for finding in checks.prove() if not finding.holds]

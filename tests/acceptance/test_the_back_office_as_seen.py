@@ -11,14 +11,14 @@ from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from bursar import clock
-from bursar.access import people
+from bursar.access import users
 from bursar.access.models import Person
 from bursar.access.roles import Role
-from bursar.admin import lists
+from bursar.admin import model_admins
 from bursar.orders.models import Order
-from bursar.payments import reviewing
+from bursar.payments import reviews
 from bursar.payments.models import Refund, Review
-from bursar.queue import leasing
+from bursar.queue import jobs
 from bursar.queue.models import Job
 from tests.acceptance import driving
 from tests.conftest import Database
@@ -37,7 +37,7 @@ def address(database: Database, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
     # Playwright keeps an event loop on this thread, where Django would refuse to read.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
     driving.chromium()
-    hashed, now = people.hashed(PASSWORD), clock.now()
+    hashed, now = users.hashed(PASSWORD), clock.now()
     for name, role in (("ann", Role.ADMIN), ("fin", Role.FINANCE), ("eve", Role.FINANCE)):
         _add(name, role, hashed)
     shop.paid()
@@ -47,12 +47,12 @@ def address(database: Database, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
     shop.refund(shop.paid(), 100)
     shop.deliver(shop.deliveries()[:3])
     commit(
-        lambda: reviewing.open_review(
+        lambda: reviews.open_review(
             code="captured_too_much", subject="s", payment_id=None, detail={"more": "1.00"}, now=now
         )
     )
     shop.run_jobs()
-    commit(lambda: leasing.enqueue("charge", {"payment_id": "pay_gone"}, now=now))
+    commit(lambda: jobs.enqueue("charge", {"payment_id": "pay_gone"}, now=now))
     shop.run_jobs()
     with driving.serving(BURSAR_REFUND_APPROVAL_ABOVE="EUR=5") as served:
         yield served
@@ -61,7 +61,7 @@ def address(database: Database, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
 def _add(name: str, role: Role, hashed: str) -> None:
     email, now = f"{name}@example.com", clock.now()
     commit(
-        lambda: people.add(email=email, name=name.title(), role=role, password_hash=hashed, now=now)
+        lambda: users.add(email=email, name=name.title(), role=role, password_hash=hashed, now=now)
     )
 
 
@@ -225,7 +225,7 @@ def test_every_page_is_whole_and_accessible(address: str, width: int, scheme: st
 
 def _paths() -> list[str]:
     paths = ["/admin/", "/admin/decide/key/", "/admin/decide/second_factor/", "/docs"]
-    for model in lists.LISTS:
+    for model in model_admins.LISTS:
         name, row = model._meta.model_name, model._default_manager.first()
         paths.append(f"/admin/bursar/{name}/")
         if row is not None:

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from bursar import clock, ids, settings
-from bursar.access import keys
+from bursar.access import api_keys
 from bursar.access.roles import DASHBOARD_READ, Role
 from bursar.api import app
-from bursar.dashboard import board
-from bursar.dashboard.board import Board, Reading
-from bursar.dashboard.watching import histories
-from tests import boards
+from bursar.dashboard import history, live_state
+from bursar.dashboard.live_state import Board, Reading
+from tests import dashboard_factory
 from tests.acceptance import driving
 from tests.conftest import Database
 from tests.flows.admin import office
@@ -32,12 +31,12 @@ pytestmark = [
 def shown(monkeypatch: pytest.MonkeyPatch) -> Board:
     """A board of sources, some of whose texts mean harm."""
     made = Board()
-    monkeypatch.setattr(board, "_current", made)
-    for view in boards.many(60, at=clock.now()):
+    monkeypatch.setattr(live_state, "_current", made)
+    for view in dashboard_factory.many(60, at=clock.now()):
         made.put(view)
-    for number, text in enumerate(boards.HOSTILE):
+    for number, text in enumerate(dashboard_factory.HOSTILE):
         made.put(
-            boards.view(
+            dashboard_factory.view(
                 f"evil-{number}",
                 title=text,
                 group=text,
@@ -55,7 +54,9 @@ def address(database: Database, shown: Board, monkeypatch: pytest.MonkeyPatch) -
     # Playwright keeps an event loop on this thread, where Django would refuse to read.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
     driving.chromium()
-    public = settings.current.model_copy(update={"status_page": f"Mail,{boards.GROUPS[0]}"})
+    public = settings.current.model_copy(
+        update={"status_page": f"Mail,{dashboard_factory.GROUPS[0]}"}
+    )
     monkeypatch.setattr(settings, "current", public)
     with driving.served_here(app.make()) as served:
         yield served
@@ -83,14 +84,18 @@ def test_tiles_change_as_sources_do(address: str, shown: Board) -> None:
     with driving.browsing(address) as (browser, watch):
         page = opened(browser, watch, address, width=1280)
         tile = page.locator("[data-key=fx]")
-        shown.put(boards.view("fx", since=clock.now(), as_of=clock.now()))
+        shown.put(dashboard_factory.view("fx", since=clock.now(), as_of=clock.now()))
         tile.wait_for()
         assert tile.locator(".value").inner_text() == "1.0831"
-        shown.put(boards.view("fx", state="failed", reason="no answer within 2.5 s"))
+        shown.put(dashboard_factory.view("fx", state="failed", reason="no answer within 2.5 s"))
         page.wait_for_selector("[data-key=fx][data-state=failed]")
         assert tile.locator(".note").inner_text() == "no answer within 2.5 s"
         assert page.locator("#news").inner_text() == "Exchange rates: Failed"
-        shown.put(boards.view("fx", readings=(Reading(name="EUR/USD", value=1.25, unit="USD"),)))
+        shown.put(
+            dashboard_factory.view(
+                "fx", readings=(Reading(name="EUR/USD", value=1.25, unit="USD"),)
+            )
+        )
         page.wait_for_selector("[data-key=fx][data-state=ok]")
         assert tile.locator(".value").inner_text() == "1.25"
         shown.remove("fx")
@@ -98,7 +103,7 @@ def test_tiles_change_as_sources_do(address: str, shown: Board) -> None:
         # Who comes back after a while is told what was missed.
         page.evaluate("Object.defineProperty(document, 'hidden', {value: true, writable: true})")
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-        shown.put(boards.view("fx", title="Missed"))
+        shown.put(dashboard_factory.view("fx", title="Missed"))
         page.evaluate("document.hidden = false")
         page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
         page.wait_for_selector("[data-key=fx] >> text=Missed")
@@ -126,7 +131,11 @@ def test_by_keyboard_alone(address: str, shown: Board) -> None:
         page.keyboard.press("Enter")
         page.wait_for_selector("dialog[open]")
         # It goes on changing while it is open.
-        shown.put(boards.view(first, title="Mail", group="Mail", state="critical", reason="full"))
+        shown.put(
+            dashboard_factory.view(
+                first, title="Mail", group="Mail", state="critical", reason="full"
+            )
+        )
         page.wait_for_selector("dialog[data-state=critical] .reason:text-is('full')")
         page.keyboard.press("Escape")
         page.wait_for_selector("dialog:not([open])", state="attached")
@@ -138,11 +147,9 @@ def test_by_keyboard_alone(address: str, shown: Board) -> None:
 
 def test_times_are_the_viewers_and_history_is_drawn(address: str, shown: Board) -> None:
     now = clock.now()
-    points = [
-        histories.Point(source_key="fx", series="EUR/USD", at=now, value=v) for v in (1.0, 2.0)
-    ]
-    commit(lambda: histories.add(points))
-    shown.put(boards.view("fx"))
+    points = [history.Point(source_key="fx", series="EUR/USD", at=now, value=v) for v in (1.0, 2.0)]
+    commit(lambda: history.add(points))
+    shown.put(dashboard_factory.view("fx"))
     with driving.browsing(address) as (browser, watch):
         page = opened(browser, watch, address, width=1280)
         page.click("[data-key=fx]")
@@ -184,9 +191,9 @@ def _seen(axe: Any, page: Any, part: str, width: int) -> list[str]:
 
 def test_serving_ends_although_somebody_looks(database: Database) -> None:
     """The stream ends as a whole answer does, which one that was cut does not."""
-    token, key_id = keys.make_token(), ids.new(ids.API_KEY)
+    token, key_id = api_keys.make_token(), ids.new(ids.API_KEY)
     commit(
-        lambda: keys.create(
+        lambda: api_keys.create(
             key_id=key_id, token=token, name="x", scopes=[DASHBOARD_READ], now=clock.now()
         )
     )

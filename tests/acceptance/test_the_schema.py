@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bursar import clock, ids
-from bursar.access import keys, roles
+from bursar.access import api_keys, roles
 from tests.conftest import Database
 from tests.shop import Shop, commit
 
@@ -65,9 +65,9 @@ def test_no_request_breaks_the_api_or_its_description(
 ) -> None:
     shop.refund(shop.paid(), 100)
     shop.run_jobs()
-    token, key_id = keys.make_token(), ids.new(ids.API_KEY)
+    token, key_id = api_keys.make_token(), ids.new(ids.API_KEY)
     commit(
-        lambda: keys.create(
+        lambda: api_keys.create(
             key_id=key_id, token=token, name="all", scopes=roles.KEY_SCOPES, now=clock.now()
         )
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bursar.accesslog.showing import html
+from bursar.accesslog.output import html
 from tests import accesslogs
 from tests.acceptance import driving
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bursar.payments import accounts
-from bursar.reconciliation.rules import Verdict
+from bursar.payments import provider_accounts
+from bursar.reconciliation.matching import Verdict
 from tests.flows.stripe.conftest import ACCOUNT, stripe  # noqa: F401  (a fixture)
 from tests.flows.stripe.test_settlement import busy, reconcile, write
 from tests.stripe import report as reports
@@ -25,7 +25,7 @@ def test_they_flow_to_a_payout_and_reconcile_to_nothing(stripe, tmp_path):  # no
     assert report.loaded == len(reports.rows(shop.book)) == sum(t.lines for t in report.totals)
     assert report.clean
     # The parts of an authorization have no fee of their own until the report: it told them.
-    assert accounts.receivable(ACCOUNT) == (accounts.owed(ACCOUNT) or {}) == {}
+    assert provider_accounts.receivable(ACCOUNT) == (provider_accounts.owed(ACCOUNT) or {}) == {}
     in_transit = shop.balances()[f"cash_in_transit/{ACCOUNT}:EUR"]
     assert in_transit == payout["amount"]
     assert shop.reviews() == []

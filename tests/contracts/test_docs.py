@@ -11,7 +11,7 @@ from pathlib import Path
 import grimp
 
 import bursar
-from bursar import errors, jobs, settings
+from bursar import errors, job_handlers, settings
 from bursar.api import app
 from bursar.settings import Settings
 
@@ -91,13 +91,13 @@ def test_every_setting_has_a_heading() -> None:
 
 
 def test_every_job_has_a_heading() -> None:
-    assert headings("jobs.md") - {"Jobs", "Periodic jobs"} == set(jobs.HANDLERS)
+    assert headings("jobs.md") - {"Jobs", "Periodic jobs"} == set(job_handlers.HANDLERS)
 
 
 def test_every_periodic_job_tells_its_schedule() -> None:
     page = (ROOT / "docs" / "reference" / "jobs.md").read_text("utf-8")
     sections = {part.split("\n")[0]: part for part in page.split("\n## ")}
-    for job in jobs.PERIODIC:
+    for job in job_handlers.PERIODIC:
         schedule = str(job.schedule).removesuffix(f" {settings.current.time_zone}")
         assert f"\n\n{schedule.capitalize()}. " in sections[job.name], job.name
 

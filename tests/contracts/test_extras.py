@@ -31,9 +31,9 @@ for module in pkgutil.walk_packages(bursar.__path__, 'bursar.'):
             importlib.import_module(module.name)
         except ImportError as error:
             print(module.name, error.name)
-from bursar.admin import traffic
+from bursar.admin import access_log_reports
 from tests import accesslogs
-print(traffic.html.render(accesslogs.usual()).decode().count('192.0.2.7') > 0)
+print(access_log_reports.html.render(accesslogs.usual()).decode().count('192.0.2.7') > 0)
 """
 
 
@@ -58,7 +58,7 @@ def test_without_the_extra_only_the_reader_of_access_logs_is_missing(home: Path)
     *missing, rendered = done.stdout.splitlines()
     assert (rendered, done.stderr) == ("True", "")
     modules = [line.split()[0] for line in missing]
-    assert "bursar.accesslog.traffic" in modules
+    assert "bursar.accesslog.analysis" in modules
     assert [name for name in modules if not name.startswith("bursar.accesslog.")] == []
     assert {line.split()[1] for line in missing} <= set(traffic.EXTRA)
 

@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 
 from bursar import ids
-from bursar.api import answers, app
+from bursar.api import app, responses
 from bursar.money import MINOR_MAX, Money
-from bursar.orders import placing
-from bursar.payments import recording, refunding
+from bursar.orders import operations
+from bursar.payments import facts, refunds
 from bursar.pricing.baskets import Line
-from bursar.providers.base import (
+from bursar.providers.interface import (
     CaptureRequest,
     ChargeRequest,
     RefundRequest,
@@ -32,7 +32,7 @@ from bursar.providers.base import (
     VoidRequest,
 )
 from bursar.providers.sandbox import simulator
-from tests import scale
+from tests import thoroughness
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +49,9 @@ def _at_the_sandbox(request: object) -> str:
 
 
 CASES = [
-    Case(placing.NewOrder, placing.NOT_IN_FINGERPRINT, placing.NewOrder.fingerprint),
+    Case(operations.NewOrder, operations.NOT_IN_FINGERPRINT, operations.NewOrder.fingerprint),
     Case(Line, (), ids.fingerprint),
-    Case(Snapshot, recording.NOT_IN_DIGEST, recording.digest_of),
+    Case(Snapshot, facts.NOT_IN_DIGEST, facts.digest_of),
     *(
         Case(kind, simulator.NOT_IN_FINGERPRINT, _at_the_sandbox)
         for kind in (ChargeRequest, CaptureRequest, VoidRequest, RefundRequest)
@@ -95,7 +95,7 @@ def _changed(record: Any, **change: object) -> Any:
 
 
 @every_case
-@settings(max_examples=scale.examples(100))
+@settings(max_examples=thoroughness.examples(100))
 @given(data=st.data())
 def test_what_differs_in_any_one_field_has_another_fingerprint(case: Case, data: Any) -> None:
     record = data.draw(_records(case.kind))
@@ -114,7 +114,7 @@ def test_what_is_left_out_is_a_field(case: Case) -> None:
 
 
 @dataclass_cases
-@settings(max_examples=scale.examples(25))
+@settings(max_examples=thoroughness.examples(25))
 @given(data=st.data())
 def test_a_field_that_is_added_counts(case: Case, data: Any) -> None:
     gift = ("gift_note", str, dataclasses.field(default=""))
@@ -130,10 +130,10 @@ def test_a_field_that_is_added_counts(case: Case, data: Any) -> None:
 
 
 def test_every_argument_of_a_refund_is_content_or_left_out_by_name() -> None:
-    arguments = set(inspect.signature(refunding.open_refund).parameters)
-    content = {field.name for field in dataclasses.fields(refunding.Content)}
-    assert content.isdisjoint(refunding.NOT_IN_CONTENT)
-    assert arguments == content | set(refunding.NOT_IN_CONTENT)
+    arguments = set(inspect.signature(refunds.open_refund).parameters)
+    content = {field.name for field in dataclasses.fields(refunds.Content)}
+    assert content.isdisjoint(refunds.NOT_IN_CONTENT)
+    assert arguments == content | set(refunds.NOT_IN_CONTENT)
 
 
 # --- Requests of the API ------------------------------------------------------------------------
@@ -160,9 +160,9 @@ def test_requests_are_told_apart_by_method_path_query_and_body() -> None:
         (_request(query="expand=payments"), b"{}"),
         (_request(), b'{"reference":"a"}'),
     ]
-    named = [answers.fingerprint_of(request, body) for request, body in requests]
+    named = [responses.fingerprint_of(request, body) for request, body in requests]
     assert len(set(named)) == len(requests)
-    assert answers.fingerprint_of(_request(), b"{}") == named[0]
+    assert responses.fingerprint_of(_request(), b"{}") == named[0]
 
 
 def test_every_header_of_a_change_is_left_out_by_name() -> None:
@@ -174,4 +174,4 @@ def test_every_header_of_a_change_is_left_out_by_name() -> None:
     ]
     of_changes = [names for names in headers if "idempotency-key" in names]
     assert len(of_changes) >= 5
-    assert set().union(*of_changes) == set(answers.HEADERS_NOT_IN_FINGERPRINT)
+    assert set().union(*of_changes) == set(responses.HEADERS_NOT_IN_FINGERPRINT)

@@ -16,13 +16,13 @@ from aiohttp import web
 
 from bursar import ids
 from bursar.money import Money
-from bursar.providers import base, conformance, registry
-from bursar.providers.base import PaymentProvider, Secret
+from bursar.providers import conformance, interface, registry
 from bursar.providers.conformance import Verdict
+from bursar.providers.interface import PaymentProvider, Secret
 from bursar.providers.sandbox import SandboxConfig, SandboxProvider, server
 from bursar.providers.sandbox.simulator import SandboxSimulator
 from bursar.providers.stripe import StripeConfig, StripeProvider
-from tests import faulty
+from tests import faulty_database
 from tests.stripe import book as stripe_book
 from tests.stripe import server as stripe_server
 
@@ -99,7 +99,7 @@ async def over_http() -> AsyncIterator[Maker]:
     simulator, config = SandboxSimulator(durable=False), SandboxConfig(slow_seconds=0.0)
     async with (
         listening(server.application(simulator, config)) as url,
-        listening(faulty.before(url, hang_seconds=0)) as front,
+        listening(faulty_database.before(url, hang_seconds=0)) as front,
     ):
         yield lambda: SandboxProvider(SandboxConfig(url=front, timeout_seconds=DEADLINE_SECONDS))
     simulator.close()
@@ -108,7 +108,10 @@ async def over_http() -> AsyncIterator[Maker]:
 @contextlib.asynccontextmanager
 async def acme() -> AsyncIterator[Maker]:
     app = stand_in().application()
-    async with listening(app) as url, listening(faulty.before(url, hang_seconds=0)) as front:
+    async with (
+        listening(app) as url,
+        listening(faulty_database.before(url, hang_seconds=0)) as front,
+    ):
         config = {"url": front, "api_key": "acme-test-key", "timeout_seconds": DEADLINE_SECONDS}
         yield lambda: registry.build("acme", "acme-main", config)
 
@@ -116,7 +119,10 @@ async def acme() -> AsyncIterator[Maker]:
 @contextlib.asynccontextmanager
 async def stripe(**config) -> AsyncIterator[Maker]:
     app = stripe_server.application(stripe_book.Book())
-    async with listening(app) as url, listening(faulty.before(url, hang_seconds=0)) as front:
+    async with (
+        listening(app) as url,
+        listening(faulty_database.before(url, hang_seconds=0)) as front,
+    ):
         made = StripeConfig(
             url=front,
             api_key=Secret(stripe_server.KEY),
@@ -197,7 +203,7 @@ SETTINGS: dict[str, tuple[Any, dict[str, Any], set[str]]] = {
 
 def through(methods: conformance.Conformance) -> conformance.Conformance:
     """What can be told to fail when a `faulty` server stands before the provider's."""
-    faults = {name: f"{methods.approved}__{name}" for name in faulty.FAULTS}
+    faults = {name: f"{methods.approved}__{name}" for name in faulty_database.FAULTS}
     return dataclasses.replace(
         methods, faults=faults, timeout_after=faults.pop("timeout_after"), lost=faults.pop("lost")
     )
@@ -253,23 +259,23 @@ def test_the_plug_in_is_found_and_charges(acme_installed):
         async with acme() as make:
             provider = make()
             amount = Money(1_999, "EUR")
-            request = base.ChargeRequest(key="att_1", amount=amount, method="solvent")
+            request = interface.ChargeRequest(key="att_1", amount=amount, method="solvent")
             result = await provider.charge(request)
             await provider.close()
             return result
 
     result = asyncio.run(charged())
 
-    assert result.outcome is base.Outcome.SUCCEEDED
+    assert result.outcome is interface.Outcome.SUCCEEDED
     assert [(s.kind, s.status, s.amount, s.key) for s in result.snapshots] == [
-        (base.Kind.CHARGE, "captured", Money(1_999, "EUR"), "att_1")
+        (interface.Kind.CHARGE, "captured", Money(1_999, "EUR"), "att_1")
     ]
 
 
 def test_the_plug_in_has_about_25_lines_of_code():
     text = (ACME / "bursar_acme.py").read_text(encoding="utf-8")
     code = [line for line in re.sub(r'"""[^"]*"""', "", text).splitlines() if line.strip()]
-    assert len(code) == 27
+    assert len(code) == 28
 
 
 def test_the_suite_catches_a_provider_that_charges_twice():

@@ -13,10 +13,16 @@ import stripe as official
 from pydantic import TypeAdapter
 
 from bursar.money import Money
-from bursar.payments import booking, folding
-from bursar.providers import base
-from bursar.providers.base import Kind, Operation, Secret
-from bursar.providers.stripe import StripeConfig, StripeProvider, asking, objects, signing
+from bursar.payments import accounting, payment_state
+from bursar.providers import interface
+from bursar.providers.interface import Kind, Operation, Secret
+from bursar.providers.stripe import (
+    StripeConfig,
+    StripeProvider,
+    client,
+    snapshots,
+    webhook_signature,
+)
 from tests.contracts.test_providers import listening
 from tests.stripe import published, server
 from tests.stripe.book import Book
@@ -47,10 +53,10 @@ async def _every_call(provider: StripeProvider, book: Book) -> None:
     def key(name: str) -> str:
         return f"att_{name}"
 
-    async def charge(name: str, method: str = "pm_card_visa", **told: Any) -> base.Result:
+    async def charge(name: str, method: str = "pm_card_visa", **told: Any) -> interface.Result:
         amount = told.pop("amount", Money(1_000, "USD"))
         told.setdefault("metadata", {"payment": "pay_1", "order": "ord_1"})
-        request = base.ChargeRequest(key=key(name), amount=amount, method=method, **told)
+        request = interface.ChargeRequest(key=key(name), amount=amount, method=method, **told)
         return await provider.charge(request)
 
     paid = await charge("paid")
@@ -63,12 +69,12 @@ async def _every_call(provider: StripeProvider, book: Book) -> None:
     held = await charge("held", capture=False)
     gone = await charge("gone", capture=False)
     disputed = await charge("disputed", "pm_card_createDispute")
-    part = base.CaptureRequest(
+    part = interface.CaptureRequest(
         key=key("part"), reference=held.reference, amount=Money(300, "USD"), final=False
     )
     await provider.capture(part)
-    await provider.void(base.VoidRequest(key=key("void"), reference=gone.reference))
-    back = base.RefundRequest(
+    await provider.void(interface.VoidRequest(key=key("void"), reference=gone.reference))
+    back = interface.RefundRequest(
         key=key("back"),
         reference=paid.reference,
         amount=Money(400, "USD"),
@@ -82,7 +88,7 @@ async def _every_call(provider: StripeProvider, book: Book) -> None:
         (Operation.REFUND, refund.reference),
         (Operation.CHARGE, page.reference),
     ):
-        request = base.StatusRequest(
+        request = interface.StatusRequest(
             operation=operation,
             key=key("back"),
             reference=reference,
@@ -92,7 +98,9 @@ async def _every_call(provider: StripeProvider, book: Book) -> None:
     [dispute] = book.listed("dispute")
     assert disputed.reference == dispute["payment_intent"]
     texts = {"uncategorized_text": "delivered"}
-    evidence = base.EvidenceRequest(key=key("e"), reference=dispute["id"], texts=texts, submit=True)
+    evidence = interface.EvidenceRequest(
+        key=key("e"), reference=dispute["id"], texts=texts, submit=True
+    )
     await provider.submit_evidence(evidence)
     book.close_dispute(dispute["id"], won=True)
     book.fail_refund(refund.reference)
@@ -173,15 +181,15 @@ def test_stripes_own_samples_fold_and_book(kind):
         sample = {**sample, "amount_total": 1000, "currency": "usd", "status": "open"}
     if kind == "payout":
         sample = {**sample, "status": "in_transit"}
-    [made] = objects.read(sample)
+    [made] = snapshots.read(sample)
     assert (made.kind, made.status) == SAMPLES[kind]
-    assert folding.rank(made) >= 0
-    commands = folding.Commands(
+    assert payment_state.rank(made) >= 0
+    commands = payment_state.Commands(
         amount_minor=max(made.amount.amount_minor, 1), tax_minor=0, currency=made.amount.currency
     )
-    state = folding.fold(commands, [], [made])
-    booked = booking.book(commands=commands, state=state, provider_account="stripe")
-    unmatched = booking.book_unmatched(objects=[made], provider_account="stripe")
+    state = payment_state.fold(commands, [], [made])
+    booked = accounting.book(commands=commands, state=state, provider_account="stripe")
+    unmatched = accounting.book_unmatched(objects=[made], provider_account="stripe")
     moved = {"refund", "payout"} & {kind}
     assert bool(booked or unmatched) == bool(moved)
 
@@ -190,7 +198,7 @@ def test_stripes_own_samples_fold_and_book(kind):
 
 
 def test_the_version_we_name_is_the_official_librarys():
-    assert official.api_version == asking.API_VERSION
+    assert official.api_version == client.API_VERSION
 
 
 def test_the_official_library_believes_our_signature_and_reads_our_events():
@@ -210,13 +218,13 @@ def test_we_believe_the_official_librarys_signature():
         f"{seconds}.{body.decode()}", server.SECRET
     )
     header = {"stripe-signature": f"t={seconds},v0=old,v1={'0' * 64},v1={signature}"}
-    signing.verify(["another", server.SECRET], header, body, now=NOW)
+    webhook_signature.verify(["another", server.SECRET], header, body, now=NOW)
     for wrong in (NOW + timedelta(hours=24), NOW - timedelta(hours=24)):
-        with pytest.raises(base.BadSignature, match="not signed just now"):
-            signing.verify([server.SECRET], header, body, now=wrong)
-    with pytest.raises(base.BadSignature, match="too many"):
+        with pytest.raises(interface.BadSignature, match="not signed just now"):
+            webhook_signature.verify([server.SECRET], header, body, now=wrong)
+    with pytest.raises(interface.BadSignature, match="too many"):
         many = {"Stripe-Signature": header["stripe-signature"] + ",v1=x" * 10}
-        signing.verify([server.SECRET], many, body, now=NOW)
+        webhook_signature.verify([server.SECRET], many, body, now=NOW)
 
 
 class _Untyped:

@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 
 from bursar import clock, errors, settings
-from bursar.payments import accounts
+from bursar.payments import provider_accounts
 from bursar.payments.models import ProviderAccount
 from tests.conftest import Database
 from tests.shop import commit
 
 
 def add(name: str = "main", provider: str = "sandbox", **config: object) -> None:
-    commit(lambda: accounts.add(name=name, provider=provider, config=config, now=clock.now()))
+    commit(
+        lambda: provider_accounts.add(name=name, provider=provider, config=config, now=clock.now())
+    )
 
 
 def test_a_live_installation_refuses_what_is_for_trying_out(
@@ -22,7 +24,7 @@ def test_a_live_installation_refuses_what_is_for_trying_out(
     live = settings.current.model_copy(update={"mode": settings.Mode.LIVE})
     monkeypatch.setattr(settings, "current", live)
 
-    with pytest.raises(accounts.NotInLive):
+    with pytest.raises(provider_accounts.NotInLive):
         add("other")
 
     assert list(ProviderAccount.objects.values_list("name", flat=True)) == ["main"]
@@ -35,8 +37,8 @@ def test_an_account_of_before_does_not_work_in_live_either(
     live = settings.current.model_copy(update={"mode": settings.Mode.LIVE})
     monkeypatch.setattr(settings, "current", live)
 
-    with pytest.raises(accounts.NotInLive):
-        accounts.get("old")
+    with pytest.raises(provider_accounts.NotInLive):
+        provider_accounts.get("old")
 
 
 def test_secrets_come_from_the_environment_or_the_secrets_directory_and_are_not_stored(
@@ -50,7 +52,10 @@ def test_secrets_come_from_the_environment_or_the_secrets_directory_and_are_not_
     add("shop-de", seed=1)
     add("shop-fr", seed=2)
 
-    told = [accounts.get(name).config.webhook_secret.reveal() for name in ("shop-de", "shop-fr")]
+    told = [
+        provider_accounts.get(name).config.webhook_secret.reveal()
+        for name in ("shop-de", "shop-fr")
+    ]
     assert told == ["from the environment", "from a file"]
     stored = list(ProviderAccount.objects.order_by("name").values_list("config", flat=True))
     assert stored == [{"seed": 1}, {"seed": 2}]
@@ -62,6 +67,6 @@ def test_what_does_not_fit_is_refused_and_nothing_is_kept(
     with pytest.raises(errors.ValidationError) as refused:
         add(seed="seven")
     assert refused.value.param == "seed"
-    with pytest.raises(accounts.UnknownAccount):
-        accounts.get("main")
+    with pytest.raises(provider_accounts.UnknownAccount):
+        provider_accounts.get("main")
     assert not ProviderAccount.objects.exists()

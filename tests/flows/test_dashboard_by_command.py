@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from bursar.dashboard.judging import Standing
-from bursar.dashboard.watching import keeping
-from bursar.dashboard.watching.observing import Known
-from tests import boards
+from bursar.dashboard import state_store
+from bursar.dashboard.evaluation import Known
+from bursar.dashboard.thresholds import Standing
+from tests import dashboard_factory
 from tests.conftest import Database
 from tests.flows.test_command_line import Terminal, terminal
 from tests.shop import commit
@@ -20,9 +20,12 @@ __all__ = ["terminal"]
 @pytest.fixture(autouse=True)
 def kept(database: Database) -> None:
     """One source that is well and one that is not, as the watcher writes them."""
-    views = [boards.view("a"), boards.view("b", title="Labels", group="Mail", state="stale")]
-    known = [Known(view=each, standing=Standing(), first_at=boards.AT) for each in views]
-    commit(lambda: keeping.save(known, first=1))
+    views = [
+        dashboard_factory.view("a"),
+        dashboard_factory.view("b", title="Labels", group="Mail", state="stale"),
+    ]
+    known = [Known(view=each, standing=Standing(), first_at=dashboard_factory.AT) for each in views]
+    commit(lambda: state_store.save(known, first=1))
 
 
 def test_the_dashboard_is_printed_worst_first(terminal: Terminal) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bursar.payments import refunding
+from bursar.payments import refunds
 from tests.conftest import Database
 from tests.shop import RECEIVABLE, Shop
 
@@ -57,7 +57,7 @@ def test_disputed_money_is_not_there_to_refund(shop: Shop) -> None:
     payment = shop.paid("tok_dispute_won")
     days(shop, 1)
     assert shop.fresh(payment).disputed_minor == 1000
-    with pytest.raises(refunding.RefundTooHigh, match=r"1.00 EUR is more than the 0.00 EUR left"):
+    with pytest.raises(refunds.RefundTooHigh, match=r"1.00 EUR is more than the 0.00 EUR left"):
         shop.refund(payment, 100)
 
     days(shop, 2)

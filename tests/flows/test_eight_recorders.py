@@ -10,9 +10,9 @@ from functools import partial
 
 import pytest
 
-from bursar import groupcommit
-from bursar.payments import charging, recording
-from bursar.providers.base import Kind, Snapshot
+from bursar import group_commit
+from bursar.payments import charges, facts
+from bursar.providers.interface import Kind, Snapshot
 from tests.shop import ACCOUNT, Shop, commit
 from tests.unit.payments import histories
 
@@ -42,9 +42,9 @@ def news_of(course: str, number: int) -> list[Snapshot]:
 def test_eight_recorders_end_where_one_would(shop: Shop, seed: int) -> None:
     payments = [shop.payment(shop.place()) for _ in COURSES]
     for number, payment in enumerate(payments):
-        commit(partial(charging.intend, payment_id=payment.id, attempt_id=f"att_{number}", now=NOW))
+        commit(partial(charges.intend, payment_id=payment.id, attempt_id=f"att_{number}", now=NOW))
     several = 8 if _is_postgres() else 1
-    groups = [groupcommit.GroupCommit() for _ in range(several)]
+    groups = [group_commit.GroupCommit() for _ in range(several)]
     everything = [
         snapshot for number, course in enumerate(COURSES) for snapshot in news_of(course, number)
     ]
@@ -55,7 +55,7 @@ def test_eight_recorders_end_where_one_would(shop: Shop, seed: int) -> None:
         for snapshot in mine[: len(mine) * 2 // 3] if place else mine:
             groups[place % several].wait(
                 partial(
-                    recording.record,
+                    facts.record,
                     provider_account=ACCOUNT,
                     snapshots=[snapshot],
                     source="webhook",

@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 
-from bursar import groupcommit
+from bursar import group_commit
 from bursar.imports import mapping
 from bursar.money import EXPONENTS, Money
-from bursar.orders import importing
+from bursar.orders import imports
 from bursar.orders.models import Order, OrderLine
-from bursar.payments import accounts
+from bursar.payments import provider_accounts
 from bursar.payments.models import Payment
-from bursar.providers.sandbox import outcomes
+from bursar.providers.sandbox import scenarios
 from tests.conftest import Database
 
 NOW = datetime(2026, 4, 1, 12, tzinfo=UTC)
@@ -42,13 +42,13 @@ def by_hand() -> tuple[int, int, Mapping[str, Decimal]]:
 
 
 def test_the_example_invoices(database: Database) -> None:
-    groupcommit.commits.wait(
-        lambda: accounts.add(name="sandbox", provider="sandbox", config={}, now=NOW)
+    group_commit.commits.wait(
+        lambda: provider_accounts.add(name="sandbox", provider="sandbox", config={}, now=NOW)
     )
     how = mapping.load(EXAMPLES / "invoices" / "mapping.toml")
 
     reports = [
-        importing.import_file(path=path, mapping=how, provider_account="sandbox", now=NOW)
+        imports.import_file(path=path, mapping=how, provider_account="sandbox", now=NOW)
         for path in EXAMPLE_FILES
     ]
 
@@ -67,4 +67,4 @@ def test_the_example_invoices(database: Database) -> None:
     }
     methods = set(Payment.objects.values_list("method", flat=True))
     # That one is turned away whenever it is tried, so it would never come to an end.
-    assert methods == set(outcomes.OUTCOMES) - {"tok_unavailable"}
+    assert methods == set(scenarios.OUTCOMES) - {"tok_unavailable"}

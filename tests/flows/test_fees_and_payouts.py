@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bursar import clock
 from bursar.money import Money
-from bursar.payments import charging, models, recording
-from bursar.providers.base import Kind, Snapshot
+from bursar.payments import charges, facts, models
+from bursar.providers.interface import Kind, Snapshot
 from tests.conftest import Database
 from tests.shop import ACCOUNT, FEES, RECEIVABLE, Shop, commit
 
@@ -53,7 +53,7 @@ def told(reference: str, parent_reference: str = "") -> Snapshot:
 
 def tell(snapshot: Snapshot) -> list[str]:
     return commit(
-        lambda: recording.record(
+        lambda: facts.record(
             provider_account=ACCOUNT, snapshots=[snapshot], source="file", now=clock.now()
         )
     )
@@ -78,7 +78,7 @@ def test_a_fee_before_its_charge_is_taken_over_by_the_payment(shop: Shop) -> Non
     payment = shop.payment(order_id)
     assert tell(told("fee_1", parent_reference="ch_1")) == []
     assert shop.balances() == {FEES: 25, RECEIVABLE: -25}
-    commit(lambda: charging.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now()))
+    commit(lambda: charges.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now()))
     charge = Snapshot(
         kind=Kind.CHARGE,
         reference="ch_1",

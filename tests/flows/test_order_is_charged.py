@@ -7,7 +7,7 @@ import pytest
 from bursar import clock, errors
 from bursar.orders import queries
 from bursar.orders.models import Order
-from bursar.payments import charging, models
+from bursar.payments import charges, models
 from bursar.pricing import baskets
 from tests.shop import BOOKS, RECEIVABLE, Shop, commit, depth
 
@@ -173,7 +173,7 @@ def test_authorized_and_captured_in_parts(shop: Shop) -> None:
     assert shop.balances() == {}
 
     shop.capture(payment, 400)
-    with pytest.raises(charging.NotCapturable, match="is under way"):
+    with pytest.raises(charges.NotCapturable, match="is under way"):
         shop.capture(payment, 100)
     shop.run_jobs()
     payment = shop.fresh(payment)
@@ -184,7 +184,7 @@ def test_authorized_and_captured_in_parts(shop: Shop) -> None:
     )
     assert shop.balances() == {RECEIVABLE: 400, "sales:EUR": -336, "tax_payable:EUR": -64}
 
-    with pytest.raises(charging.NotCapturable, match=r"7.00 EUR is more than the 6.00 EUR still"):
+    with pytest.raises(charges.NotCapturable, match=r"7.00 EUR is more than the 6.00 EUR still"):
         shop.capture(payment, 700)
     shop.capture(payment, 600)
     shop.run_jobs()
@@ -219,23 +219,23 @@ def test_an_authorization_is_voided(shop: Shop) -> None:
     shop.run_jobs()
     assert shop.fresh(payment).status == "canceled"
     assert shop.attempts(payment) == [("authorize", "succeeded"), ("void", "succeeded")]
-    with pytest.raises(charging.NotCapturable):
+    with pytest.raises(charges.NotCapturable):
         shop.capture(payment, 1)
 
 
 def test_a_payment_is_canceled_only_while_nothing_is_under_way(shop: Shop) -> None:
     waiting, paid = shop.place(), shop.paid("tok_requires_action")
-    with pytest.raises(charging.NotCancelable, match=r"is being collected \(requires_action\)"):
-        commit(lambda: charging.cancel(payment_id=paid.id, now=clock.now()))
+    with pytest.raises(charges.NotCancelable, match=r"is being collected \(requires_action\)"):
+        commit(lambda: charges.cancel(payment_id=paid.id, now=clock.now()))
 
     unpaid = shop.payment(shop.place())
-    commit(lambda: charging.cancel(payment_id=unpaid.id, now=clock.now()))
-    commit(lambda: charging.cancel(payment_id=unpaid.id, now=clock.now()))
+    commit(lambda: charges.cancel(payment_id=unpaid.id, now=clock.now()))
+    commit(lambda: charges.cancel(payment_id=unpaid.id, now=clock.now()))
     shop.run_jobs()
     assert (shop.fresh(unpaid).status, shop.attempts(unpaid)) == ("canceled", [])
 
-    with pytest.raises(charging.NotCancelable, match="holds money"):
-        commit(lambda: charging.cancel(payment_id=shop.payment(waiting).id, now=clock.now()))
+    with pytest.raises(charges.NotCancelable, match="holds money"):
+        commit(lambda: charges.cancel(payment_id=shop.payment(waiting).id, now=clock.now()))
 
 
 def test_a_wrong_amount_is_booked_apart_and_reviewed(shop: Shop) -> None:
@@ -252,7 +252,7 @@ def test_a_wrong_currency_is_booked_apart_reviewed_and_not_charged_again(shop: S
     assert shop.reviews() == ["currency_mismatch"]
     assert shop.balances() == {"receivable/sandbox-eu:USD": 1000, "suspense:USD": -1000}
     assert (
-        commit(lambda: charging.intend(payment_id=payment.id, attempt_id="att_2", now=clock.now()))
+        commit(lambda: charges.intend(payment_id=payment.id, attempt_id="att_2", now=clock.now()))
         is None
     )
     assert shop.charges() == 1

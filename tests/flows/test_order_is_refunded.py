@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from bursar import clock, errors, groupcommit, ids
+from bursar import clock, errors, group_commit, ids
 from bursar.cli import refunds as refund_command
 from bursar.money import CurrencyMismatch, Money
-from bursar.orders import placing, queries
-from bursar.orders import refunding as refunding_lines
+from bursar.orders import operations, queries
+from bursar.orders import refunds as refunding_lines
 from bursar.orders.models import Order
-from bursar.payments import models, refunding
+from bursar.payments import models, refunds
 from bursar.pricing import baskets
-from bursar.providers.base import RefundRequest
+from bursar.providers.interface import RefundRequest
 from tests.shop import RECEIVABLE, Shop, commit
 
 RETURNED = {"sales:EUR": -840, "sales_returns:EUR": 840}
@@ -139,9 +139,9 @@ def test_what_is_not_paid_is_not_refunded(shop: Shop) -> None:
     order_id = shop.place()
     with pytest.raises(refunding_lines.NothingPaid, match=f"nothing was paid for {order_id}"):
         refund_lines(shop, order_id, {1: 1})
-    with pytest.raises(placing.UnknownOrder, match="there is no order 'ord_0'"):
+    with pytest.raises(operations.UnknownOrder, match="there is no order 'ord_0'"):
         refund_lines(shop, "ord_0", {1: 1})
-    with pytest.raises(refunding.RefundTooHigh, match=r"1 EUR is more than the 0.00 EUR left"):
+    with pytest.raises(refunds.RefundTooHigh, match=r"1 EUR is more than the 0.00 EUR left"):
         shop.refund(shop.payment(order_id), 1)
 
 
@@ -169,20 +169,20 @@ def test_refunds_made_at_once_never_exceed_what_is_left(shop: Shop) -> None:
     """From threads with commits of their own: on PostgreSQL as many connections."""
     payment = shop.paid()
     several = 4 if payment._state.db == "default" and _is_postgres() else 1
-    groups = [groupcommit.GroupCommit() for _ in range(several)]
+    groups = [group_commit.GroupCommit() for _ in range(several)]
 
     def refund(number: int) -> bool:
         refund_id = ids.new(ids.REFUND)
         try:
             groups[number % several].wait(
-                lambda: refunding.open_refund(
+                lambda: refunds.open_refund(
                     refund_id=refund_id,
                     payment_id=payment.id,
                     amount=Money(300, "EUR"),
                     now=clock.now(),
                 )
             )
-        except refunding.RefundTooHigh:
+        except refunds.RefundTooHigh:
             return False
         return True
 
@@ -206,7 +206,7 @@ def test_units_refunded_at_once_never_exceed_the_line(shop: Shop) -> None:
     ]
     payment = shop.paid(lines=lines)
     several = 4 if _is_postgres() else 1
-    groups = [groupcommit.GroupCommit() for _ in range(several)]
+    groups = [group_commit.GroupCommit() for _ in range(several)]
 
     def refund(number: int) -> bool:
         refund_id = ids.new(ids.REFUND)
@@ -297,7 +297,7 @@ def test_a_refund_made_at_the_provider_counts_against_what_is_left(shop: Shop) -
     payment = shop.fresh(payment)
     assert (payment.status, payment.refunded_minor) == ("partially_refunded", 700)
     assert shop.agrees()
-    with pytest.raises(refunding.RefundTooHigh, match=r"4.00 EUR is more than the 3.00 EUR left"):
+    with pytest.raises(refunds.RefundTooHigh, match=r"4.00 EUR is more than the 3.00 EUR left"):
         shop.refund(payment, 400)
     rest = shop.refund(payment, 300)
     assert shop.refund_of(rest).tax_minor == 48

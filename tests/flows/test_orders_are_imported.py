@@ -10,13 +10,13 @@ import pytest
 from django.apps import apps
 from django.db import DatabaseError, connection
 
-from bursar import errors, groupcommit
-from bursar.imports import mapping, problems
+from bursar import errors, group_commit
+from bursar.imports import mapping, row_errors
 from bursar.money import Money
-from bursar.orders import importing
+from bursar.orders import imports
 from bursar.orders.invoice_rows import LeftOut
 from bursar.orders.models import Order, OrderLine
-from bursar.payments import accounts
+from bursar.payments import provider_accounts
 from bursar.payments.models import Payment
 from tests.conftest import Database
 
@@ -67,8 +67,8 @@ def count_rows() -> Mapping[str, int]:
 
 
 def add_sandbox() -> None:
-    groupcommit.commits.wait(
-        lambda: accounts.add(name="sandbox", provider="sandbox", config={}, now=NOW)
+    group_commit.commits.wait(
+        lambda: provider_accounts.add(name="sandbox", provider="sandbox", config={}, now=NOW)
     )
 
 
@@ -81,10 +81,10 @@ def take_in(
     account: str | None = None,
     method: str = "",
     now: datetime = NOW,
-) -> importing.Report:
+) -> imports.Report:
     path = folder / name
     path.write_bytes(rows if isinstance(rows, bytes) else (HEADER + rows).encode())
-    return importing.import_file(
+    return imports.import_file(
         path=path,
         mapping=mapping.parse(text),
         provider_account=account,
@@ -96,7 +96,7 @@ def take_in(
 def refused(folder: Path, rows: str | bytes, **how: str) -> list[str]:
     """What is said about a file, after which nothing has changed."""
     before = count_rows()
-    with pytest.raises(problems.ImportRefused) as refusal:
+    with pytest.raises(row_errors.ImportRefused) as refusal:
         take_in(folder, rows, **how)  # type: ignore[arg-type]
     assert count_rows() == before
     return [str(problem) for problem in refusal.value.problems]
@@ -111,7 +111,7 @@ def test_an_invoice_is_an_order_with_its_lines(database: Database, tmp_path: Pat
 
     report = take_in(tmp_path, rows)
 
-    assert report == importing.Report(
+    assert report == imports.Report(
         file="shop.csv",
         orders=2,
         orders_known=0,
@@ -440,7 +440,7 @@ def test_a_row_without_a_token_cannot_be_charged(database: Database, tmp_path: P
 
 
 def test_a_card_number_is_never_echoed(database: Database, tmp_path: Path) -> None:
-    with pytest.raises(problems.ImportRefused) as refusal:
+    with pytest.raises(row_errors.ImportRefused) as refusal:
         take_in(tmp_path, GOOD.replace("Storm lantern", "card 4242424242424242"))
 
     assert "4242" not in f"{refusal.value} {refusal.value.problems} {refusal.value.facts}"
@@ -456,7 +456,7 @@ def test_all_mistakes_are_told_at_once_up_to_a_thousand(database: Database, tmp_
         "line 3, count: 'x' is not a whole number such as 12",
         "line 4, tax: 'x' is not a percentage such as 19 or 5.5",
     ]
-    with pytest.raises(problems.ImportRefused) as refusal:
+    with pytest.raises(row_errors.ImportRefused) as refusal:
         take_in(tmp_path, 600 * bad)
     assert (len(refusal.value.problems), refusal.value.more) == (1000, True)
     assert str(refusal.value) == (

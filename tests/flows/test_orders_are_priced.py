@@ -14,8 +14,8 @@ import pytest
 
 from bursar import clock, errors, ids, settings
 from bursar.access.roles import Role
-from bursar.orders import placing, quoting
-from bursar.orders import refunding as refunding_lines
+from bursar.orders import operations, quotes
+from bursar.orders import refunds as refunding_lines
 from bursar.orders.models import CouponUse, Order, OrderLine
 from bursar.pricing import rules
 from bursar.pricing.baskets import Line
@@ -57,8 +57,8 @@ def parsed() -> Rules:
     return rules.parse(RULES, name="rules.toml")
 
 
-def order(number: int, **told: Any) -> placing.NewOrder:
-    return placing.NewOrder(
+def order(number: int, **told: Any) -> operations.NewOrder:
+    return operations.NewOrder(
         **{
             "reference": f"web-{number}",
             "currency": "EUR",
@@ -72,11 +72,11 @@ def order(number: int, **told: Any) -> placing.NewOrder:
     )
 
 
-def place(new: placing.NewOrder) -> Order:
+def place(new: operations.NewOrder) -> Order:
     order_id, payment_id, known = ids.new(ids.ORDER), ids.new(ids.PAYMENT), parsed()
     return Order.objects.get(
         id=commit(
-            lambda: placing.place(
+            lambda: operations.place(
                 new, order_id=order_id, payment_id=payment_id, now=clock.now(), rules=known
             )
         )
@@ -138,7 +138,7 @@ def test_a_plain_order_explains_nothing(shop: Shop) -> None:
 
 def test_the_quote_is_what_the_order_costs(shop: Shop) -> None:
     new = order(1, coupons=("SPRING",))
-    quote = quoting.quote(new.basket(), at=new.placed_at, rules=parsed())
+    quote = quotes.quote(new.basket(), at=new.placed_at, rules=parsed())
     placed = place(new)
     assert (placed.total_minor, placed.tax_minor) == (
         quote.total.amount_minor,
@@ -171,11 +171,11 @@ def test_many_at_once_never_use_a_coupon_more_often(shop: Shop) -> None:
 
 def test_the_last_one_may_be_taken_between_pricing_and_counting(shop: Shop) -> None:
     new = order(1, coupons=("SPRING",))
-    stale = quoting.quote(new.basket(), at=new.placed_at, rules=parsed())
+    stale = quotes.quote(new.basket(), at=new.placed_at, rules=parsed())
     place(order(2, coupons=("SPRING",)))
     place(order(3, coupons=("SPRING",)))
     with pytest.raises(CouponRefused, match="used up"):
-        commit(lambda: quoting.redeem(stale))
+        commit(lambda: quotes.redeem(stale))
 
 
 def give_back(order_id: str, units: dict[int, int]) -> None:
@@ -228,6 +228,6 @@ def test_the_installed_rules_are_those_of_the_setting(tmp_path: Path, monkeypatc
     file.write_text(RULES, "utf-8")
     told = settings.current
     monkeypatch.setattr(settings, "current", told.model_copy(update={"prices": file}))
-    assert quoting.installed().digest == parsed().digest
+    assert quotes.installed().digest == parsed().digest
     monkeypatch.setattr(settings, "current", told.model_copy(update={"prices": None}))
-    assert (quoting.installed().discounts, quoting.installed().digest) == ((), "")
+    assert (quotes.installed().discounts, quotes.installed().digest) == ((), "")

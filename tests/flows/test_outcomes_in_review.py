@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from bursar import clock, ids
-from bursar.payments import attempting, lookup, models, refunding
-from bursar.providers.base import RefundRequest
-from bursar.queue import leasing
+from bursar.payments import attempts, models, refunds, status_checks
+from bursar.providers.interface import RefundRequest
+from bursar.queue import jobs
 from tests.conftest import Database
 from tests.shop import Shop, commit
 
@@ -24,12 +24,12 @@ def in_doubt(shop: Shop, payment: models.Payment, amount_minor: int) -> RefundRe
     """A refund whose call was sent and never answered; returns what was sent."""
     refund_id, attempt_id = shop.refund(payment, amount_minor), ids.new(ids.ATTEMPT)
     intent = commit(
-        lambda: refunding.intend(
+        lambda: refunds.intend(
             refund_id=refund_id, payment_id=payment.id, attempt_id=attempt_id, now=clock.now()
         )
     )
     assert intent is not None
-    commit(lambda: attempting.doubt(intent, reason="no answer", now=clock.now()))
+    commit(lambda: attempts.doubt(intent, reason="no answer", now=clock.now()))
     assert isinstance(intent.request, RefundRequest)
     return intent.request
 
@@ -58,8 +58,8 @@ def test_news_of_one_refund_leaves_the_question_about_another_open(shop: Shop) -
 def test_nobody_is_asked_about_what_was_told_meanwhile(shop: Shop) -> None:
     payment = shop.paid()
     sent = in_doubt(shop, payment, 300)
-    lease = leasing.Lease(0, "look_up", {"attempt_id": sent.key}, 1, 100, "no lease")
-    finish = asyncio.run(lookup.look_up(lease))
+    lease = jobs.Lease(0, "look_up", {"attempt_id": sent.key}, 1, 100, "no lease")
+    finish = asyncio.run(status_checks.look_up(lease))
     assert finish is not None
 
     shop.provider.simulator.refund(sent)

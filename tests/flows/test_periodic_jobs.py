@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from bursar import clock, errors, groupcommit
+from bursar import clock, errors, group_commit
 from bursar.access.roles import Role
 from bursar.api import metrics
 from bursar.periodic import Every, PeriodicJob
-from bursar.queue import invariants, leasing, scheduler
+from bursar.queue import invariants, jobs, scheduler
 from bursar.queue.models import Job, PeriodicJobStatus
 from bursar.queue.scheduler import PeriodicHandler, Scheduler
 from bursar.queue.worker import Worker
-from bursar.verify import proof
+from bursar.verify import checks
 from tests.conftest import Database
 from tests.flows.admin.office import office
 from tests.flows.test_command_line import Terminal
@@ -155,7 +155,7 @@ def test_many_schedulers_at_once_enqueue_each_run_once(database: Database) -> No
     jobs = [job(name=name) for name in names]
     now = Clock()
     scheduled(*jobs, now=now)
-    groups = [groupcommit.GroupCommit() for _ in range(4)]
+    groups = [group_commit.GroupCommit() for _ in range(4)]
     schedulers = [Scheduler(jobs, now=now) for _ in groups]
 
     def look(number: int) -> list[str]:
@@ -179,7 +179,7 @@ def test_many_schedulers_at_once_enqueue_each_run_once(database: Database) -> No
 def test_many_workers_that_start_at_once_make_one_row_a_job(database: Database) -> None:
     now = Clock()
     jobs = [job(name=f"sweep_{number}") for number in range(5)]
-    groups = [groupcommit.GroupCommit() for _ in range(4)]
+    groups = [group_commit.GroupCommit() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         made = [pool.submit(group.wait, Scheduler(jobs, now=now).register) for group in groups]
     for group, future in zip(groups, made, strict=True):
@@ -246,7 +246,7 @@ def test_a_failing_run_is_tried_again_and_then_a_dead_letter(database: Database)
     assert work(known, now=now).outcomes == {("sweep", "done"): 1}
     assert (status().last_outcome, status().last_error) == ("succeeded", "")
     assert depth() == {("sweep", "dead"): 1}
-    assert proof.lasting(invariants.INVARIANTS[UNFINISHED]) == ()
+    assert checks.lasting(invariants.INVARIANTS[UNFINISHED]) == ()
 
 
 def test_a_worker_that_dies_in_a_run_has_it_run_again(database: Database) -> None:
@@ -256,11 +256,11 @@ def test_a_worker_that_dies_in_a_run_has_it_run_again(database: Database) -> Non
     now.at = NOON + HOUR
     due(made)
     long_ago = clock.now() - HOUR
-    [lease] = commit(lambda: leasing.claim(count=1, token="t1", lease=MINUTE, now=long_ago))
+    [lease] = commit(lambda: jobs.claim(count=1, token="t1", lease=MINUTE, now=long_ago))
     finish = asyncio.run(PeriodicHandler(known, now)(lease))  # and then the process dies
     assert callable(finish)
     assert status().last_outcome == "started"
-    assert proof.lasting(invariants.INVARIANTS[UNFINISHED]) == ()  # its job is there
+    assert checks.lasting(invariants.INVARIANTS[UNFINISHED]) == ()  # its job is there
 
     assert work(known, now=now).outcomes == {("sweep", "done"): 1}
     assert len(sweep.runs) == 2
@@ -273,10 +273,10 @@ def test_a_run_without_its_job_is_found_by_verify(database: Database) -> None:
     made = scheduled(known, now=now)
     now.at = NOON + HOUR
     due(made)
-    [lease] = commit(lambda: leasing.claim(count=1, token="t1", lease=MINUTE, now=now.at))
+    [lease] = commit(lambda: jobs.claim(count=1, token="t1", lease=MINUTE, now=now.at))
     asyncio.run(PeriodicHandler(known, now)(lease))
     commit(lambda: Job.objects.all().delete())
-    [row] = proof.lasting(invariants.INVARIANTS[UNFINISHED])
+    [row] = checks.lasting(invariants.INVARIANTS[UNFINISHED])
     assert row["name"] == "sweep"
 
 
@@ -284,7 +284,7 @@ def test_a_scheduler_with_a_bug_does_not_stop_the_jobs(database: Database) -> No
     def broken() -> datetime:
         raise ZeroDivisionError
 
-    commit(lambda: leasing.enqueue("sweep", {}, now=NOON))
+    commit(lambda: jobs.enqueue("sweep", {}, now=NOON))
     worker = work(job(), now=Clock(), scheduler=Scheduler([job()], now=broken))
     assert worker.outcomes == {("sweep", "done"): 1}
 

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bursar import errors
-from bursar.cli import tables
+from bursar.cli import output
 from bursar.cli.commands import app
 
 EXAMPLES = Path(__file__).parents[2] / "examples/prices"
@@ -25,7 +25,7 @@ def say(*words: str, told: str = "") -> Result:
 
 
 def test_the_example_is_explained_as_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables.console, "width", 160)
+    monkeypatch.setattr(output.console, "width", 160)
     result = say(str(EXAMPLES / "basket.json"), *RULES, "--on", "2026-11-24")
     assert result.exit_code == 0
     for words in (
@@ -66,7 +66,7 @@ def test_no_database_and_no_django_are_needed(tmp_path: Path) -> None:
 def test_a_compound_tax_and_rounding_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tables.console, "width", 160)
+    monkeypatch.setattr(output.console, "width", 160)
     rules = tmp_path / "rules.toml"
     rules.write_text(
         '[rounding]\nmode = "sum_by_net"\n[seller]\ncountry = "CA"\n[[rates]]\ncountry = "CA"\n'

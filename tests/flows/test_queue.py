@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.db import connection
 
-from bursar import errors, groupcommit, sql
-from bursar.queue import leasing, worker
+from bursar import errors, group_commit, sql
+from bursar.queue import jobs, worker
 from bursar.queue.models import Job
 from tests.conftest import Database
 from tests.shop import commit, depth
@@ -22,14 +22,14 @@ Finish = Callable[[], None] | None
 
 
 def enqueue(name: str, **told: object) -> bool:
-    return commit(lambda: leasing.enqueue(name, {"n": name}, now=NOW, **told))  # type: ignore[arg-type]
+    return commit(lambda: jobs.enqueue(name, {"n": name}, now=NOW, **told))  # type: ignore[arg-type]
 
 
-def claim(count: int = 10, *, token: str = "t1", now: datetime = NOW) -> list[leasing.Lease]:
-    return commit(lambda: leasing.claim(count=count, token=token, lease=MINUTE, now=now))
+def claim(count: int = 10, *, token: str = "t1", now: datetime = NOW) -> list[jobs.Lease]:
+    return commit(lambda: jobs.claim(count=count, token=token, lease=MINUTE, now=now))
 
 
-def names(leases: list[leasing.Lease]) -> list[str]:
+def names(leases: list[jobs.Lease]) -> list[str]:
     return [lease.name for lease in leases]
 
 
@@ -46,11 +46,11 @@ def test_a_claim_takes_no_more_than_it_asked_for_however_it_is_planned(database:
     for _ in range(5):
         enqueue("a")
 
-    def claim_by_nested_loop() -> list[leasing.Lease]:
+    def claim_by_nested_loop() -> list[jobs.Lease]:
         if connection.vendor == "postgresql":
             for way in ("hashjoin", "mergejoin", "hashagg", "sort", "material"):
                 sql.run(f"SET LOCAL enable_{way} = off")
-        return leasing.claim(count=2, token="t1", lease=MINUTE, now=NOW)
+        return jobs.claim(count=2, token="t1", lease=MINUTE, now=NOW)
 
     assert len(commit(claim_by_nested_loop)) == 2
     assert depth() == {("a", "leased"): 2, ("a", "ready"): 3}
@@ -67,44 +67,44 @@ def test_delayed_jobs_are_apart_until_their_time_has_come(database: Database) ->
     enqueue("later", delay=MINUTE)
     enqueue("now")
     assert depth() == {("later", "delayed"): 1, ("now", "ready"): 1}
-    assert commit(lambda: leasing.promote(now=NOW + MINUTE - timedelta(microseconds=1))) == 0
+    assert commit(lambda: jobs.promote(now=NOW + MINUTE - timedelta(microseconds=1))) == 0
     assert names(claim()) == ["now"]
-    assert commit(lambda: leasing.promote(now=NOW + MINUTE)) == 2  # and the lease ran out
+    assert commit(lambda: jobs.promote(now=NOW + MINUTE)) == 2  # and the lease ran out
     assert names(claim(token="t2")) == ["later", "now"]
 
 
 def test_a_late_worker_cannot_finish_what_is_anothers(database: Database) -> None:
     enqueue("a")
     (late,) = claim(token="late")
-    assert commit(lambda: leasing.promote(now=NOW + MINUTE)) == 1
+    assert commit(lambda: jobs.promote(now=NOW + MINUTE)) == 1
     (mine,) = claim(token="mine", now=NOW + MINUTE)
     assert mine.attempts == 2
 
     for refused in (
-        lambda: leasing.ack(late),
-        lambda: leasing.retry(late, at=NOW, error="late"),
-        lambda: leasing.bury(late, error="late"),
-        lambda: leasing.release(late),
-        lambda: leasing.extend(late, until=NOW + 9 * MINUTE),
+        lambda: jobs.ack(late),
+        lambda: jobs.retry(late, at=NOW, error="late"),
+        lambda: jobs.bury(late, error="late"),
+        lambda: jobs.release(late),
+        lambda: jobs.extend(late, until=NOW + 9 * MINUTE),
     ):
         assert commit(refused) is False
     assert depth() == {("a", "leased"): 1}
-    assert commit(lambda: leasing.ack(mine)) is True
+    assert commit(lambda: jobs.ack(mine)) is True
     assert depth() == {}
 
 
 def test_a_lease_that_is_extended_does_not_run_out(database: Database) -> None:
     enqueue("a")
     (lease,) = claim()
-    assert commit(lambda: leasing.extend(lease, until=NOW + 2 * MINUTE))
-    assert commit(lambda: leasing.promote(now=NOW + MINUTE)) == 0
-    assert commit(lambda: leasing.promote(now=NOW + 2 * MINUTE)) == 1
+    assert commit(lambda: jobs.extend(lease, until=NOW + 2 * MINUTE))
+    assert commit(lambda: jobs.promote(now=NOW + MINUTE)) == 0
+    assert commit(lambda: jobs.promote(now=NOW + 2 * MINUTE)) == 1
 
 
 def test_a_job_handed_back_does_not_count_as_tried(database: Database) -> None:
     enqueue("a")
     (lease,) = claim()
-    assert commit(lambda: leasing.release(lease))
+    assert commit(lambda: jobs.release(lease))
     assert claim(token="t2")[0].attempts == 1
 
 
@@ -114,26 +114,26 @@ def test_a_key_is_one_living_job(database: Database) -> None:
     assert enqueue("a", unique_key="other")
     assert enqueue("a")
     (dead, *_) = claim()
-    commit(lambda: leasing.bury(dead, error="poison"))
+    commit(lambda: jobs.bury(dead, error="poison"))
     assert enqueue("a", unique_key="k")
     # The dead one does not come back beside the living one.
-    assert commit(lambda: leasing.revive(dead.job_id)) is False
+    assert commit(lambda: jobs.revive(dead.job_id)) is False
 
 
 def test_a_dead_job_is_revived_once(database: Database) -> None:
     enqueue("a", unique_key="k")
     (lease,) = claim()
-    commit(lambda: leasing.bury(lease, error="x" * 3000))
-    assert len(Job.objects.get().last_error) == leasing.ERROR_LETTERS_MAX
+    commit(lambda: jobs.bury(lease, error="x" * 3000))
+    assert len(Job.objects.get().last_error) == jobs.ERROR_LETTERS_MAX
     assert claim(token="t2") == []
-    assert commit(lambda: leasing.revive(lease.job_id)) is True
-    assert commit(lambda: leasing.revive(lease.job_id)) is False
+    assert commit(lambda: jobs.revive(lease.job_id)) is True
+    assert commit(lambda: jobs.revive(lease.job_id)) is False
     assert claim(token="t3")[0].attempts == 1
 
 
 def test_a_job_is_visible_when_its_cause_is_committed(database: Database) -> None:
     def cause() -> None:
-        leasing.enqueue("a", {}, now=NOW)
+        jobs.enqueue("a", {}, now=NOW)
         raise errors.Conflict("no")
 
     with pytest.raises(errors.Conflict):
@@ -147,11 +147,11 @@ def test_many_workers_never_claim_the_same_job(database: Database) -> None:
 
     for number in range(40):
         enqueue(f"job-{number}")
-    groups = [groupcommit.GroupCommit() for _ in range(4)]
+    groups = [group_commit.GroupCommit() for _ in range(4)]
 
     def claim_some(number: int) -> list[int]:
         claimed = groups[number % 4].wait(
-            lambda: leasing.claim(count=5, token=f"t{number}", lease=MINUTE, now=NOW)
+            lambda: jobs.claim(count=5, token=f"t{number}", lease=MINUTE, now=NOW)
         )
         return [lease.job_id for lease in claimed]
 
@@ -175,19 +175,19 @@ def hurry() -> None:
     commit(lambda: Job.objects.filter(state="delayed").update(run_at=NOW))
 
 
-async def succeed(lease: leasing.Lease) -> Finish:
+async def succeed(lease: jobs.Lease) -> Finish:
     return None
 
 
-async def fail(lease: leasing.Lease) -> Finish:
+async def fail(lease: jobs.Lease) -> Finish:
     raise errors.Conflict("not yet")
 
 
-async def refuse(lease: leasing.Lease) -> Finish:
+async def refuse(lease: jobs.Lease) -> Finish:
     raise errors.ValidationError("never")
 
 
-async def go_on(lease: leasing.Lease) -> Finish:
+async def go_on(lease: jobs.Lease) -> Finish:
     raise worker.RunAgain(MINUTE, "still waiting")
 
 
@@ -227,7 +227,7 @@ def test_a_job_that_always_fails_is_a_dead_letter_and_can_be_revived(database: D
     assert run({"bad": fail}).outcomes == {}
 
     job = Job.objects.get()
-    assert commit(lambda: leasing.revive(job.pk))
+    assert commit(lambda: jobs.revive(job.pk))
     assert run({"bad": succeed}).outcomes == {("bad", "done"): 1}
     assert depth() == {}
 
@@ -237,7 +237,7 @@ def test_a_job_that_kills_its_worker_is_buried_without_being_run(database: Datab
     for death in range(3):
         (lease,) = claim(token=f"t{death}")
         assert lease.attempts == death + 1
-        commit(lambda: leasing.promote(now=NOW + MINUTE))
+        commit(lambda: jobs.promote(now=NOW + MINUTE))
     assert run({"killer": succeed}, attempts_max=3).outcomes == {("killer", "dead"): 1}
     assert Job.objects.get().last_error == "its lease ran out too often"
 
@@ -269,9 +269,9 @@ class _Fixed(random.Random):
 def test_the_last_write_and_the_acknowledgement_are_one_commit(database: Database) -> None:
     enqueue("a")
 
-    async def handler(lease: leasing.Lease) -> Finish:
+    async def handler(lease: jobs.Lease) -> Finish:
         def finish() -> None:
-            leasing.enqueue("next", {}, now=NOW)
+            jobs.enqueue("next", {}, now=NOW)
             if lease.attempts == 1:
                 raise errors.Conflict("the write fails")
 
@@ -287,11 +287,11 @@ def test_the_last_write_and_the_acknowledgement_are_one_commit(database: Databas
 def test_what_was_learned_is_kept_when_the_lease_was_lost(database: Database) -> None:
     enqueue("a")
 
-    async def handler(lease: leasing.Lease) -> Finish:
-        await groupcommit.commits.run(lambda: leasing.promote(now=NOW + timedelta(days=9999)))
+    async def handler(lease: jobs.Lease) -> Finish:
+        await group_commit.commits.run(lambda: jobs.promote(now=NOW + timedelta(days=9999)))
 
         def finish() -> None:
-            leasing.enqueue("learned", {}, unique_key="once", now=NOW)
+            jobs.enqueue("learned", {}, unique_key="once", now=NOW)
 
         ended.set()
         return finish
@@ -318,7 +318,7 @@ def test_stopping_drains_what_runs_and_claims_no_more(database: Database) -> Non
     async def main() -> worker.Worker:
         gate = asyncio.Event()
 
-        async def handler(lease: leasing.Lease) -> Finish:
+        async def handler(lease: jobs.Lease) -> Finish:
             begun.append(lease.job_id)
             running.stop()
             gate.set()
@@ -340,7 +340,7 @@ def test_what_was_claimed_and_not_begun_is_handed_back(database: Database) -> No
         enqueue("a")
 
     class StopsAfterClaim(worker.Worker):
-        async def _claim(self, count: int) -> list[leasing.Lease]:
+        async def _claim(self, count: int) -> list[jobs.Lease]:
             claimed = await super()._claim(count)
             self.stop()
             return claimed
@@ -356,7 +356,7 @@ def test_what_does_not_end_in_time_is_left_to_its_lease(database: Database) -> N
     enqueue("endless")
 
     async def main() -> worker.Worker:
-        async def endless(lease: leasing.Lease) -> Finish:
+        async def endless(lease: jobs.Lease) -> Finish:
             running.stop()
             await asyncio.Event().wait()
             return None

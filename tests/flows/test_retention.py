@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from django.contrib.sessions.models import Session
 
-from bursar import clock, groupcommit, ids, retention
+from bursar import clock, group_commit, ids, retention
 from bursar.access import idempotency
 from bursar.access import periodic as access_periodic
 from bursar.access.models import IdempotentAnswer
+from bursar.dashboard import history
 from bursar.dashboard import periodic as dashboard_periodic
-from bursar.dashboard.alerting import raising
+from bursar.dashboard.alerts import creation
+from bursar.dashboard.history import Point
 from bursar.dashboard.models import Alert, HistoryBucket
-from bursar.dashboard.watching import histories
-from bursar.dashboard.watching.histories import Point
 from bursar.payments.models import Fact, RawBody
-from bursar.providers.powers import WebhookEvent
+from bursar.providers.capabilities import WebhookEvent
 from bursar.queue.models import Job
-from bursar.verify import proof
+from bursar.verify import checks
 from bursar.webhooks import inbox, raw_bodies
 from bursar.webhooks import periodic as webhooks_periodic
 from bursar.webhooks.models import InboxEvent
@@ -58,8 +58,8 @@ def test_sessions_are_kept_until_they_expire(database: Database) -> None:
 
 def test_histories_are_kept_by_the_width_of_their_spans(database: Database) -> None:
     spans = []
-    for step, kept in histories.KEPT.items():
-        youngest = histories.beginning(NOW - kept, step)
+    for step, kept in history.KEPT.items():
+        youngest = history.beginning(NOW - kept, step)
         for offset in (-1, 0):  # the last that is too old, the first that is not
             at = youngest + offset * timedelta(seconds=step)
             spans.append((step, at, offset))
@@ -88,7 +88,7 @@ def _alert(number: int, age: timedelta) -> None:
 
 
 def test_alerts_are_kept_for_400_days_and_their_numbers_have_no_gap(database: Database) -> None:
-    old = raising.RETENTION + SECOND
+    old = creation.RETENTION + SECOND
     for number in range(5, 0, -1):  # written in another order than numbered
         commit(partial(_alert, number, old if number <= 4 else timedelta(0)))
     asyncio.run(dashboard_periodic.prune_alerts(NOW))
@@ -97,7 +97,7 @@ def test_alerts_are_kept_for_400_days_and_their_numbers_have_no_gap(database: Da
     # Of alerts raised at one time the lower numbers go first, so a batch leaves no gap either.
     for number in (4, 3, 2):
         commit(partial(_alert, number, old))
-    assert commit(lambda: raising.prune(now=NOW, rows_max=2)) == 2
+    assert commit(lambda: creation.prune(now=NOW, rows_max=2)) == 2
     assert sorted(Alert.objects.values_list("number", flat=True)) == [4, 5]
 
 
@@ -125,7 +125,7 @@ def test_bodies_are_kept_for_90_days_and_no_fact_needs_them(
     assert InboxEvent.objects.count() == 1
     assert list(Fact.objects.order_by("pk").values()) == facts
     assert shop.fresh(payment).status == "captured"
-    assert [finding.sentence for finding in proof.prove() if not finding.holds] == []
+    assert [finding.sentence for finding in checks.prove() if not finding.holds] == []
     # The same delivery is still known: the event stays.
     assert shop.deliver(shop.deliveries()) == {"known": 1}
 
@@ -206,9 +206,9 @@ def test_no_commit_deletes_more_than_a_batch(
         if what == "committed":
             left.append(model.objects.count())
 
-    monkeypatch.setattr(groupcommit, "commits", groupcommit.GroupCommit(watch=watch))
+    monkeypatch.setattr(group_commit, "commits", group_commit.GroupCommit(watch=watch))
     asyncio.run(prune(NOW))
-    groupcommit.commits.close()
+    group_commit.commits.close()
     assert left == [most + 7, 7, 0]
 
 
@@ -218,7 +218,7 @@ def test_other_writers_go_between_two_batches(database: Database) -> None:
 
     async def other_writer() -> None:
         for _ in range(3):
-            await groupcommit.commits.run(lambda: seen.append(IdempotentAnswer.objects.count()))
+            await group_commit.commits.run(lambda: seen.append(IdempotentAnswer.objects.count()))
 
     async def both() -> int:
         pruning = retention.delete_in_batches(
@@ -235,15 +235,15 @@ def test_other_writers_go_between_two_batches(database: Database) -> None:
 
 
 def test_a_member_outside_a_transaction_is_refused(database: Database) -> None:
-    with pytest.raises(RuntimeError, match="groupcommit"):
+    with pytest.raises(RuntimeError, match="group_commit"):
         idempotency.prune(now=NOW, rows_max=1)
 
 
 def test_points_of_a_source_are_still_counted_after_pruning(database: Database) -> None:
     point = Point(source_key="a", series="n", at=NOW, value=1.0)
-    commit(lambda: histories.add([point]))
+    commit(lambda: history.add([point]))
     asyncio.run(dashboard_periodic.prune_histories(NOW))
-    commit(lambda: histories.add([point]))
+    commit(lambda: history.add([point]))
     assert set(HistoryBucket.objects.values_list("step_seconds", "count")) == {
-        (step, 2) for step in histories.KEPT
+        (step, 2) for step in history.KEPT
     }

@@ -7,11 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from bursar import clock, errors, groupcommit
-from bursar.payments import attempting, charging, lookup, models, refunding, reviewing
-from bursar.providers.base import Operation, Result, StatusRequest
+from bursar import clock, errors, group_commit
+from bursar.payments import attempts, charges, models, refunds, reviews, status_checks
+from bursar.providers.interface import Operation, Result, StatusRequest
 from bursar.providers.sandbox import SandboxProvider
-from bursar.queue import leasing, worker
+from bursar.queue import jobs, worker
 from bursar.queue.models import Job
 from tests.conftest import Database
 from tests.shop import Shop, commit, depth
@@ -43,11 +43,11 @@ def test_a_provider_that_can_neither_repeat_nor_tell_leaves_it_to_a_person(
 
     # Nothing may be tried anew while it stands.
     assert (
-        commit(lambda: charging.intend(payment_id=payment.id, attempt_id="att_2", now=clock.now()))
+        commit(lambda: charges.intend(payment_id=payment.id, attempt_id="att_2", now=clock.now()))
         is None
     )
-    with pytest.raises(charging.NotCancelable, match=r"is being collected \(unknown\)"):
-        commit(lambda: charging.cancel(payment_id=payment.id, now=clock.now()))
+    with pytest.raises(charges.NotCancelable, match=r"is being collected \(unknown\)"):
+        commit(lambda: charges.cancel(payment_id=payment.id, now=clock.now()))
 
     shop.deliver(shop.deliveries())
 
@@ -82,7 +82,7 @@ def test_a_worker_that_died_after_the_intent_leaves_an_unknown(shop: Shop) -> No
     order_id = shop.place()
     payment = shop.payment(order_id)
     intent = commit(
-        lambda: charging.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now())
+        lambda: charges.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now())
     )
     assert intent is not None
     asyncio.run(shop.provider.charge(intent.request))  # type: ignore[arg-type]
@@ -99,12 +99,12 @@ def test_a_worker_that_died_after_the_intent_leaves_an_unknown(shop: Shop) -> No
 def test_a_worker_that_died_before_the_call_is_not_found_twice_and_tried_anew(shop: Shop) -> None:
     order_id = shop.place()
     payment = shop.payment(order_id)
-    commit(lambda: charging.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now()))
+    commit(lambda: charges.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now()))
 
     shop.run_jobs()
 
     assert shop.attempts(payment) == [("charge", "not_sent"), ("charge", "succeeded")]
-    assert models.Attempt.objects.get(id="att_1").lookups == lookup.LOOKS_MIN
+    assert models.Attempt.objects.get(id="att_1").lookups == status_checks.LOOKS_MIN
     assert (shop.charges(), shop.balances()) == (1, SOLD)
 
 
@@ -115,7 +115,7 @@ def test_a_lost_capture_is_read_off_its_charge(shop: Shop) -> None:
     shop.capture(shop.fresh(payment), 300)
     # The worker dies once after its intent, and once more after the provider has captured.
     job = _next_job()
-    intent = commit(lambda: charging._intend_capture(Operation.CAPTURE, job, clock.now()))
+    intent = commit(lambda: charges._intend_capture(Operation.CAPTURE, job, clock.now()))
     assert intent is not None
     asyncio.run(shop.provider.capture(intent.request))  # type: ignore[arg-type]
     shop.run_jobs()
@@ -125,16 +125,16 @@ def test_a_lost_capture_is_read_off_its_charge(shop: Shop) -> None:
     assert shop.agrees()
 
 
-def _next_job() -> leasing.Lease:
+def _next_job() -> jobs.Lease:
     job = Job.objects.get(name="capture")
-    return leasing.Lease(job.pk, job.name, job.payload, 1, 100, "token")
+    return jobs.Lease(job.pk, job.name, job.payload, 1, 100, "token")
 
 
 def test_a_lost_refund_is_made_once(shop: Shop) -> None:
     payment = shop.paid()
     refund_id = shop.refund(payment, 400)
     intent = commit(
-        lambda: refunding.intend(
+        lambda: refunds.intend(
             refund_id=refund_id, payment_id=payment.id, attempt_id="att_9", now=clock.now()
         )
     )
@@ -172,39 +172,35 @@ def test_a_look_up_that_cannot_be_asked_comes_back_and_at_last_asks_a_person(
 
 def test_a_review_is_answered_once(shop: Shop) -> None:
     now = clock.now()
-    commit(
-        lambda: reviewing.open_review(code="c", subject="s", payment_id=None, detail={}, now=now)
-    )
-    commit(
-        lambda: reviewing.open_review(code="c", subject="s", payment_id=None, detail={}, now=now)
-    )
+    commit(lambda: reviews.open_review(code="c", subject="s", payment_id=None, detail={}, now=now))
+    commit(lambda: reviews.open_review(code="c", subject="s", payment_id=None, detail={}, now=now))
     review = models.Review.objects.get()
-    commit(lambda: reviewing.resolve(review_id=review.id, resolution="so", by="ann", now=now))
-    with pytest.raises(reviewing.AlreadyResolved):
-        commit(lambda: reviewing.resolve(review_id=review.id, resolution="no", by="bob", now=now))
-    with pytest.raises(reviewing.UnknownReview):
-        commit(lambda: reviewing.resolve(review_id="rev_0", resolution="x", by="ann", now=now))
+    commit(lambda: reviews.resolve(review_id=review.id, resolution="so", by="ann", now=now))
+    with pytest.raises(reviews.AlreadyResolved):
+        commit(lambda: reviews.resolve(review_id=review.id, resolution="no", by="bob", now=now))
+    with pytest.raises(reviews.UnknownReview):
+        commit(lambda: reviews.resolve(review_id="rev_0", resolution="x", by="ann", now=now))
     review.refresh_from_db()
     assert (review.resolution, review.resolved_by) == ("so", "ann")
 
 
 def test_writing_needs_a_transaction(shop: Shop) -> None:
-    with pytest.raises(RuntimeError, match=r"hand it to groupcommit.commits"):
-        reviewing.close(code="c", subject="s", resolution="", now=clock.now())
-    assert groupcommit.commits is not None
+    with pytest.raises(RuntimeError, match=r"hand it to group_commit.commits"):
+        reviews.close(code="c", subject="s", resolution="", now=clock.now())
+    assert group_commit.commits is not None
 
 
 def test_an_intent_that_waited_too_long_is_not_sent_but_made_anew(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # As after SIGSTOP: somebody else may have looked the attempt up and charged anew meanwhile.
-    monkeypatch.setattr(attempting, "SEND_SECONDS_MAX", -1.0)
+    monkeypatch.setattr(attempts, "SEND_SECONDS_MAX", -1.0)
     order_id = shop.place()
     assert shop.run_jobs(rounds=1) == {("charge", "retried"): 1}
     payment = shop.payment(order_id)
     assert (shop.charges(), shop.attempts(payment)) == (0, [("charge", "not_sent")])
 
-    monkeypatch.setattr(attempting, "SEND_SECONDS_MAX", 20.0)
+    monkeypatch.setattr(attempts, "SEND_SECONDS_MAX", 20.0)
     shop.run_jobs()
 
     assert shop.attempts(payment) == [("charge", "not_sent"), ("charge", "succeeded")]

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bursar.verify import proof
+from bursar.verify import checks
 from tests.conftest import Database
 from tests.shop import Shop
 
@@ -13,7 +13,7 @@ def test_what_is_gone_at_the_second_look_was_only_on_its_way() -> None:
     def check() -> Iterator[Mapping[str, object]]:
         yield from next(looks)
 
-    assert proof.lasting(check) == ({"payment": 2},)
+    assert checks.lasting(check) == ({"payment": 2},)
 
 
 def test_what_holds_is_looked_at_once() -> None:
@@ -23,20 +23,20 @@ def test_what_holds_is_looked_at_once() -> None:
         looks.append(1)
         return iter(())
 
-    assert proof.lasting(check) == ()
+    assert checks.lasting(check) == ()
     assert len(looks) == 1
 
 
 def test_a_query_that_finds_rows_tells_their_columns(database: Database) -> None:
-    assert proof.lasting("SELECT 1 AS one, 'x' AS letter") == ({"one": 1, "letter": "x"},)
-    assert proof.lasting("SELECT 1 AS one WHERE 1 = 0") == ()
+    assert checks.lasting("SELECT 1 AS one, 'x' AS letter") == ({"one": 1, "letter": "x"},)
+    assert checks.lasting("SELECT 1 AS one WHERE 1 = 0") == ()
 
 
 def test_every_sentence_is_checked_and_told_before_it_is(shop: Shop) -> None:
     shop.paid()
     told: list[str] = []
 
-    findings = list(proof.prove(told.append))
+    findings = list(checks.prove(told.append))
 
     assert [finding.sentence for finding in findings] == told
     assert len(told) == len(set(told)) == 25

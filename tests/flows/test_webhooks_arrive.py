@@ -11,9 +11,9 @@ import pytest
 
 from bursar import clock, errors, ids
 from bursar.money import Money
-from bursar.payments import charging, models, recording
-from bursar.providers.base import BadSignature, ChargeRequest, RefundRequest, Snapshot
-from bursar.providers.powers import WebhookEvent
+from bursar.payments import charges, facts, models
+from bursar.providers.capabilities import WebhookEvent
+from bursar.providers.interface import BadSignature, ChargeRequest, RefundRequest, Snapshot
 from bursar.webhooks import inbox
 from bursar.webhooks.models import InboxEvent
 from tests.shop import ACCOUNT, Shop, commit, depth
@@ -71,7 +71,7 @@ def test_a_webhook_before_the_answer_settles_the_attempt(shop: Shop) -> None:
     order_id = shop.place()
     payment = shop.payment(order_id)
     intent = commit(
-        lambda: charging.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now())
+        lambda: charges.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now())
     )
     assert intent is not None
     asyncio.run(shop.provider.charge(intent.request))  # type: ignore[arg-type]
@@ -156,14 +156,14 @@ def test_refunds_of_a_charge_of_nobodys_count_once(shop: Shop) -> None:
 def test_what_came_before_its_charge_was_known_finds_its_payment(shop: Shop) -> None:
     """The provider gives no key back, so only the answer tells whose the charge is."""
     payment = shop.paid()
-    facts = models.Fact.objects
+    stored_facts = models.Fact.objects
     (told,) = shop.provider.facts(shop.deliveries()[0].body)
     early = replace(told, reference="ch_early", key="", captured_minor=0, status="authorized")
     now = clock.now()
 
     def tell(snapshot: Snapshot) -> None:
         commit(
-            lambda: recording.record(
+            lambda: facts.record(
                 provider_account=ACCOUNT, snapshots=[snapshot], source="webhook", now=now
             )
         )
@@ -172,7 +172,7 @@ def test_what_came_before_its_charge_was_known_finds_its_payment(shop: Shop) -> 
     assert shop.reviews() == ["unmatched_object"]
     tell(replace(early, key=payment.attempts.get().id))
     assert shop.reviews() == []
-    assert facts.filter(reference="ch_early").count() == 2
+    assert stored_facts.filter(reference="ch_early").count() == 2
 
 
 def test_a_body_that_was_pruned_or_makes_no_sense_is_a_dead_letter(shop: Shop) -> None:

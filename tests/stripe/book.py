@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from bursar.providers.stripe import units
+from bursar.providers.stripe import currencies
 from tests.stripe import shapes
 from tests.stripe.shapes import Json
 
@@ -406,7 +406,7 @@ class Book:
             settled = int(exact.to_integral_value(ROUND_HALF_EVEN))
         into = self.settlement if rate is not None else currency
         if fee is None:
-            step = units.MULTIPLES.get(into.upper(), 1)
+            step = currencies.MULTIPLES.get(into.upper(), 1)
             fee = (settled * self.basis_points + 5_000) // 10_000 + self.fixed
             fee -= fee % step
         return self._balance_move(kind, category, source, into, settled, fee, rate=rate)

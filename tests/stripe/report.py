@@ -7,7 +7,7 @@ import io
 from datetime import UTC, datetime
 
 from bursar import money
-from bursar.providers.stripe import units
+from bursar.providers.stripe import currencies
 from tests.stripe.book import Book
 from tests.stripe.shapes import Json
 
@@ -80,7 +80,7 @@ def write(found: list[Row], columns: tuple[str, ...] = COLUMNS) -> str:
 
 
 def _major(amount: int, currency: str) -> str:
-    told = units.money_of(amount, currency)
+    told = currencies.money_of(amount, currency)
     return f"{told.amount:.{money.exponent_of(told.currency)}f}"
 
 

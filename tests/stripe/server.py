@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 import orjson
 from aiohttp import web
 
-from bursar.providers.stripe import signing
+from bursar.providers.stripe import webhook_signature
 from tests.stripe import book as books
 from tests.stripe import report, shapes
 from tests.stripe.book import Book, Refused, invalid
@@ -221,7 +221,7 @@ def deliveries(book: Book, *, after: int = 0, limit: int = 500, at: datetime) ->
     made = []
     for position, event in enumerate(book.events[after : after + limit], start=after + 1):
         body = orjson.dumps(event)
-        headers = {"Stripe-Signature": signing.sign([SECRET], body, at=at)}
+        headers = {"Stripe-Signature": webhook_signature.sign([SECRET], body, at=at)}
         made.append(
             {
                 "position": position,

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar import ids
-from tests import scale
+from tests import thoroughness
 
 WELL_FORMED = re.compile(r"pay_[0-7][0-9a-hjkmnp-tv-z]{25}")
 
@@ -51,7 +51,7 @@ def test_ids_made_later_sort_later() -> None:
 
 
 def test_threads_never_make_the_same_id() -> None:
-    count = scale.examples(20_000)
+    count = thoroughness.examples(20_000)
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(lambda _: ids.new("pay"), range(count)))
     assert len(set(made)) == count

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bursar import jobs
+from bursar import job_handlers
 from bursar.periodic import Daily, Every, PeriodicJob
 from bursar.queue.scheduler import PeriodicHandler
 
@@ -187,12 +187,14 @@ def test_a_name_that_is_no_job_name_is_refused(name: str) -> None:
 
 
 def test_every_periodic_job_has_its_handler_and_a_name_of_its_own() -> None:
-    names = [job.name for job in jobs.PERIODIC]
+    names = [job.name for job in job_handlers.PERIODIC]
     assert len(names) == len(set(names))
-    for job in jobs.PERIODIC:
-        handler = jobs.HANDLERS[job.name]
+    for job in job_handlers.PERIODIC:
+        handler = job_handlers.HANDLERS[job.name]
         assert isinstance(handler, PeriodicHandler)
         assert handler.job is job
-    ordinary = [name for name, h in jobs.HANDLERS.items() if not isinstance(h, PeriodicHandler)]
+    ordinary = [
+        name for name, h in job_handlers.HANDLERS.items() if not isinstance(h, PeriodicHandler)
+    ]
     assert "charge" in ordinary
     assert set(ordinary).isdisjoint(names)

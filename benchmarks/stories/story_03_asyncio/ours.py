@@ -6,8 +6,8 @@ import time
 import orjson
 
 from benchmarks.dashboard_plan import Board
-from bursar.dashboard.gathering import fan_out
-from bursar.dashboard.gathering.sources import HttpSource
+from bursar.dashboard.fetching import fetcher
+from bursar.dashboard.fetching.sources import HttpSource
 
 task = json.loads(sys.argv[1])
 urls = Board(task["profile"], 0, task["count"]).urls(port=task["port"], run="ours")
@@ -15,7 +15,7 @@ sources = [HttpSource(key=url, url=url, read=orjson.loads) for url in urls]
 
 
 async def board():
-    async with fan_out.Gathering() as gathering:
+    async with fetcher.Gathering() as gathering:
         return await gathering.gather(sources, deadline_seconds=3)
 
 

@@ -7,8 +7,8 @@ import urllib.request
 
 from benchmarks.dashboard_plan import Board
 from benchmarks.stories.story_03_mixed.calculating import score
-from bursar.dashboard.gathering import fan_out
-from bursar.dashboard.gathering.sources import BlockingSource, HttpSource
+from bursar.dashboard.fetching import fetcher
+from bursar.dashboard.fetching.sources import BlockingSource, HttpSource
 
 
 def value_of(body):
@@ -26,7 +26,7 @@ async def board(urls, blocking, rounds):
         BlockingSource(key=url, function=functools.partial(get_blocking, url), transform=scored)
         for url in urls[:blocking]
     ] + [HttpSource(key=u, url=u, read=value_of, transform=scored) for u in urls[blocking:]]
-    async with fan_out.Gathering() as gathering:
+    async with fetcher.Gathering() as gathering:
         return await gathering.gather(sources, deadline_seconds=30)
 
 

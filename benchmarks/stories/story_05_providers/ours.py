@@ -8,7 +8,7 @@ sys.path.insert(0, "examples/acme_provider")
 from bursar_acme import AcmeBank, AcmeProvider
 
 from bursar.money import Money
-from bursar.providers import base, over_http
+from bursar.providers import http_provider, interface
 
 WORDS = {"succeeded": "paid", "declined": "refused"}
 
@@ -20,19 +20,21 @@ class Acme(AcmeProvider):  # the example plug-in, with the bank in this process
         state = "refused" if json.get("payer") == "broke" else "paid"
         state = "returned" if "of" in json else state
         movement = ["no", state, json["cents"], json["ccy"], "", key, json.get("of", "")]
-        return over_http.Answer(200, {"movement": movement})
+        return http_provider.Answer(200, {"movement": movement})
 
 
 task, euro = json.loads(sys.argv[1]), Money(100, "EUR")
-config = over_http.HttpConfig(url="u", api_key=base.Secret("k"))  # shared: it never changes
+config = http_provider.HttpConfig(
+    url="u", api_key=interface.Secret("k")
+)  # shared: it never changes
 tracemalloc.start()
 made = [Acme(config) for _ in range(task["instances"])]
 used = tracemalloc.get_traced_memory()[0] / task["instances"] - 8
 one = made[0]
-charges = [base.ChargeRequest(key="a", amount=euro, method=m) for m in ("solvent", "broke")]
+charges = [interface.ChargeRequest(key="a", amount=euro, method=m) for m in ("solvent", "broke")]
 answer = [WORDS[asyncio.run(one.charge(each)).outcome.value] for each in charges]
-back = asyncio.run(one.refund(base.RefundRequest(key="b", reference="no", amount=euro)))
-answer.append("returned" if back.outcome is base.Outcome.SUCCEEDED else back.outcome.value)
+back = asyncio.run(one.refund(interface.RefundRequest(key="b", reference="no", amount=euro)))
+answer.append("returned" if back.outcome is interface.Outcome.SUCCEEDED else back.outcome.value)
 source = inspect.getsource(AcmeBank) + inspect.getsource(AcmeProvider)
 lines = len([line for line in source.splitlines() if line.strip()])
 print(

@@ -4,9 +4,9 @@ import sys
 
 task = json.loads(sys.argv[1])
 os.environ["BURSAR_HOME"] = task["home"]
-from bursar.cli import starting
+from bursar.cli import bootstrap
 
-starting.start()
+bootstrap.start()
 from django.db import connection
 
 from bursar.orders.models import Order
@@ -17,4 +17,4 @@ with connection.execute_wrapper(lambda run, *told: asked.append(1) or run(*told)
         for payment in order.payments.all():
             paid += payment.captured_minor
 print(json.dumps({"answer": paid, "figures": {"queries": len(asked)}}))
-starting.stop()
+bootstrap.stop()

@@ -8,18 +8,18 @@ import sys
 HOME, COUNT = sys.argv[1], int(sys.argv[2])
 os.environ["BURSAR_HOME"] = HOME
 
-from bursar.cli import starting  # noqa: E402
+from bursar.cli import bootstrap  # noqa: E402
 
-starting.start()
+bootstrap.start()
 
-from bursar import clock, groupcommit  # noqa: E402
+from bursar import clock, group_commit  # noqa: E402
 from bursar.orders.models import Order, OrderLine  # noqa: E402
 from bursar.payments.models import Payment, ProviderAccount  # noqa: E402
 
 
 def main() -> None:
-    groupcommit.commits.wait(_fill)
-    starting.stop()
+    group_commit.commits.wait(_fill)
+    bootstrap.stop()
 
 
 def _fill() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from bursar import errors, fields, groupcommit, retention, sql
+from bursar import errors, fields, group_commit, retention, sql
 from bursar.access.models import IdempotentAnswer
 from bursar.decorators import Principal
 
@@ -61,7 +61,7 @@ def once(
 
     :raises errors.IdempotencyKeyReused: if the key came with another request.
     """
-    groupcommit.require_transaction()
+    group_commit.require_transaction()
     if sql.run(CLAIM, [caller, key, fingerprint, b"", fields.at(now)]) == 0:
         return _replay(caller, key, fingerprint)
     answer = make()

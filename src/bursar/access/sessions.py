@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.sessions.backends import db
 from django.contrib.sessions.models import Session
 
-from bursar import groupcommit, retention
+from bursar import group_commit, retention
 
 
 class SessionStore(db.SessionStore):
@@ -20,12 +20,12 @@ class SessionStore(db.SessionStore):
             self.create()
             return
         write = super().save
-        groupcommit.commits.wait(lambda: write(must_create=must_create))
+        group_commit.commits.wait(lambda: write(must_create=must_create))
 
     def delete(self, session_key: str | None = None) -> None:
         """End the session."""
         remove: Any = super().delete
-        groupcommit.commits.wait(lambda: remove(session_key))
+        group_commit.commits.wait(lambda: remove(session_key))
 
 
 def prune(*, now: datetime, rows_max: int) -> int:

@@ -15,12 +15,12 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from bursar import clock
-from bursar.admin.showing import Shown, Table, age, link_to, money, words
+from bursar.admin.formatting import Shown, Table, age, link_to, money, words
 from bursar.decorators import cache
 from bursar.ledger.models import Transfer
 from bursar.payments.models import Attempt, Payment, Refund, RefundApproval, Review
-from bursar.payments.states import COLLECTING, AttemptStatus, PaymentStatus
-from bursar.queue import leasing
+from bursar.payments.statuses import COLLECTING, AttemptStatus, PaymentStatus
+from bursar.queue import jobs
 
 DAYS = 14
 #: So old may the figures be; they are worked out once for all who look meanwhile.
@@ -106,7 +106,7 @@ def _waiting(now: Any) -> list[Card]:
 
 def _queue() -> list[Card]:
     depth: Counter[str] = Counter()
-    for (_, state), number in leasing.depth().items():
+    for (_, state), number in jobs.depth().items():
         depth[state] += number
     waiting = depth["ready"] + depth["leased"]
     url = reverse("admin:bursar_job_changelist")

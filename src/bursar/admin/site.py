@@ -14,12 +14,12 @@ from unfold.dataclasses import SearchResult
 from unfold.sites import UnfoldAdminSite
 from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
-from bursar import clock, groupcommit, settings
-from bursar.access import people, roles, second_factor
+from bursar import clock, group_commit, settings
+from bursar.access import roles, totp, users
 from bursar.access.models import Person
-from bursar.admin import home, lists, showing, traffic
-from bursar.admin.deciding import index
-from bursar.admin.pages.states import keys_of, scopes
+from bursar.admin import access_log_reports, formatting, home, model_admins
+from bursar.admin.actions import urls
+from bursar.admin.filters import keys_of, scopes
 from bursar.orders.models import Order
 from bursar.payments.models import Payment, Refund, Review
 
@@ -58,14 +58,12 @@ class SignIn(AdminAuthenticationForm):
         """After the password, the code; both wrong ones look the same."""
         super().confirm_login_allowed(user)
         now, email, token = clock.now(), user.email, self.cleaned_data.get("code", "").strip()
-        if second_factor.device_of(user) is not None:
-            right = groupcommit.commits.wait(
-                lambda: second_factor.is_right(email=email, token=token)
-            )
+        if totp.device_of(user) is not None:
+            right = group_commit.commits.wait(lambda: totp.is_right(email=email, token=token))
             if not right:
-                groupcommit.commits.wait(lambda: people.failed(email=email, now=now))
+                group_commit.commits.wait(lambda: users.failed(email=email, now=now))
                 raise self.get_invalid_login_error()
-        groupcommit.commits.wait(lambda: people.signed_in(email=email, now=now))
+        group_commit.commits.wait(lambda: users.signed_in(email=email, now=now))
 
 
 class Site(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
@@ -82,14 +80,14 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
         person = request.user
         if not isinstance(person, Person) or not person.is_staff:
             return False
-        return request.path == second_factor_url() or not second_factor.is_lacking(person)
+        return request.path == second_factor_url() or not totp.is_lacking(person)
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Sign in; one who still lacks a required second factor is led to set it up."""
         response: HttpResponse = super().login(request, extra_context)
         person = request.user
         if isinstance(person, Person):
-            device = second_factor.device_of(person)
+            device = totp.device_of(person)
             if device is not None and request.method == "POST":
                 verify_session(request, device)
             elif device is None and settings.current.second_factor:
@@ -98,7 +96,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
 
     def get_urls(self) -> list[Any]:
         """Django's, those of the decisions and of the traffic reports."""
-        return [*index.urls(self), *traffic.urls(self), *super().get_urls()]
+        return [*urls.urls(self), *access_log_reports.urls(self), *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Home."""
@@ -179,7 +177,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "title": "Traffic",
                     "icon": "monitoring",
                     "link": reverse_lazy("admin:traffic"),
-                    "permission": lambda r: traffic.SCOPE in scopes(r),
+                    "permission": lambda r: access_log_reports.SCOPE in scopes(r),
                 },
             ],
         ),
@@ -208,10 +206,10 @@ def found(request: HttpRequest, _: str) -> list[SearchResult]:
     term, may = request.GET.get("s", "").strip(), scopes(request)
     results = []
     for model, shown in (
-        (Order, lists.Orders),
-        (Payment, lists.Payments),
-        (Refund, lists.Refunds),
-        (Review, lists.Reviews),
+        (Order, model_admins.Orders),
+        (Payment, model_admins.Payments),
+        (Refund, model_admins.Refunds),
+        (Review, model_admins.Reviews),
     ):
         if shown.scope not in may:
             continue
@@ -227,12 +225,12 @@ def _title(row: Any) -> str:
     if isinstance(row, Order):
         return f"{row.reference}"
     if isinstance(row, Review):
-        return showing.words(row.code)
+        return formatting.words(row.code)
     return f"{row.pk} ({row.status})"
 
 
 site = Site()
-for _model, _list in lists.LISTS.items():
+for _model, _list in model_admins.LISTS.items():
     site.register(_model, _list)
 
 # A2wsgi strips /admin before Django sees the address, and names it as the script's.

@@ -8,13 +8,13 @@ from dataclasses import replace
 from django.utils.html import format_html
 
 from bursar.access.models import AuditEntry
-from bursar.admin import showing
-from bursar.admin.showing import Moment, money, words
+from bursar.admin import formatting
+from bursar.admin.formatting import Moment, money, words
 from bursar.ledger.models import Transfer
-from bursar.payments import statements
+from bursar.payments import queries
 from bursar.payments.models import Attempt, Fact, FactLink, Payment, Refund, Review
-from bursar.payments.states import AttemptStatus
-from bursar.providers.base import Kind
+from bursar.payments.statuses import AttemptStatus
+from bursar.providers.interface import Kind
 from bursar.reconciliation.models import Settled
 
 #: A time line is for people; beyond this many of a kind only the first are shown.
@@ -59,9 +59,7 @@ def moments(payment: Payment) -> list[Moment]:
     attempts = list(Attempt.objects.filter(payment=payment).order_by("id")[:ENTRIES_MAX])
     found += [moment for attempt in attempts for moment in _attempt(payment, attempt)]
     found += [_refund(r) for r in Refund.objects.filter(payment=payment)[:ENTRIES_MAX]]
-    found += [
-        _fact(f) for f in statements.facts_about(str(payment.pk)).order_by("pk")[:ENTRIES_MAX]
-    ]
+    found += [_fact(f) for f in queries.facts_about(str(payment.pk)).order_by("pk")[:ENTRIES_MAX]]
     transfers = Transfer.objects.filter(subject=payment.pk).order_by("pk")[:ENTRIES_MAX]
     found += [_transfer(transfer) for transfer in transfers]
     for review in Review.objects.filter(payment=payment)[:ENTRIES_MAX]:
@@ -109,7 +107,7 @@ def _fact(fact: Fact) -> Moment:
         money(fact.amount_minor, fact.currency),
         words(fact.status),
     )
-    tone = showing.TONES.get(fact.status, "")
+    tone = formatting.TONES.get(fact.status, "")
     return Moment(fact.received_at, title, f"{fact.reference} {words(fact.code)}".strip(), tone, 4)
 
 
@@ -161,8 +159,8 @@ def _payout(account: str, payout: str) -> Iterator[Moment]:
 
 
 def _review(review: Review) -> Iterator[Moment]:
-    title = showing.link(review, f"A person is asked: {words(review.code)}")
-    yield Moment(review.opened_at, title, showing.pairs(review.detail), "care", 6)
+    title = formatting.link(review, f"A person is asked: {words(review.code)}")
+    yield Moment(review.opened_at, title, formatting.pairs(review.detail), "care", 6)
     if review.resolved_at is not None:
         yield Moment(
             review.resolved_at, "Answered", f"{review.resolution} ({review.resolved_by})", "good", 7

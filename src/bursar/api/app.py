@@ -21,13 +21,21 @@ from starlette.staticfiles import StaticFiles
 
 from bursar import errors, settings
 from bursar.access.idempotency import KEY_LETTERS_MAX
-from bursar.api import health, shapes
-from bursar.api.border import problems
-from bursar.api.border.admitting import Border
+from bursar.api import health, problem_details, schemas
 from bursar.api.dashboard import routes as dashboard
-from bursar.api.dashboard.streaming import Streams
-from bursar.api.routes import accounts, events, hooks, orders, payments, quotes, refunds, reviews
-from bursar.dashboard.showing import pages
+from bursar.api.dashboard.event_stream import Streams
+from bursar.api.middleware.request_middleware import Border
+from bursar.api.routes import (
+    facts,
+    orders,
+    payments,
+    provider_accounts,
+    quotes,
+    refunds,
+    reviews,
+    webhooks,
+)
+from bursar.dashboard.views import html
 
 DESCRIPTION = """
 Money is `{"amount": 1999, "currency": "EUR"}` in whole minor units. Send `Authorization: Bearer
@@ -66,16 +74,16 @@ def make(*, admin: bool = True, api: bool = True, hooks_too: bool = True) -> Fas
         middleware=[Middleware(Border)],
     )
     app.state.streams = Streams()
-    app.add_exception_handler(errors.BursarError, problems.on_error)
-    app.add_exception_handler(RequestValidationError, problems.on_invalid)
+    app.add_exception_handler(errors.BursarError, problem_details.on_error)
+    app.add_exception_handler(RequestValidationError, problem_details.on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     if api:
-        for routes in (quotes, orders, payments, refunds, reviews, accounts, events):
+        for routes in (quotes, orders, payments, refunds, reviews, provider_accounts, facts):
             app.include_router(routes.router)
         app.add_api_route("/docs", _docs, include_in_schema=False)
         app.add_api_route("/openapi.json", lambda: _described(app), include_in_schema=False)
     if hooks_too:
-        app.include_router(hooks.router)
+        app.include_router(webhooks.router)
     if admin:
         app.include_router(dashboard.page)
     if admin or api:  # the page asks for the board too
@@ -84,7 +92,7 @@ def make(*, admin: bool = True, api: bool = True, hooks_too: bool = True) -> Fas
     app.include_router(health.router)
     app.add_api_route("/", _home, include_in_schema=False)
     app.mount("/static/docs", StaticFiles(directory=_SWAGGER))
-    app.mount("/static/dashboard", StaticFiles(directory=pages.STATIC))
+    app.mount("/static/dashboard", StaticFiles(directory=html.STATIC))
     app.mount("/static/bursar", StaticFiles(directory=_OURS / "bursar"))
     app.mount(
         "/static", StaticFiles(packages=[("unfold", "static"), ("django.contrib.admin", "static")])
@@ -107,7 +115,7 @@ def routes_of(app: FastAPI) -> list[APIRoute]:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     """What the router refuses; with 405 all the methods of the path, not the first route's."""
-    answer = await problems.on_http(request, error)
+    answer = await problem_details.on_http(request, error)
     if answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         matching = [r for r in routes_of(request.app) if r.path_regex.match(request.url.path)]
         methods = {method for route in matching for method in route.methods or ()}
@@ -149,13 +157,13 @@ def _described(app: FastAPI) -> dict[str, Any]:
                 "description": f"`bk_{settings.current.mode}_...`; made by `bursar keys add`.",
             }
         }
-        schemas = components.setdefault("schemas", {})
+        component_schemas = components.setdefault("schemas", {})
         template = "#/components/schemas/{model}"
-        problem = shapes.Problem.model_json_schema(ref_template=template)
-        schemas.update(problem.pop("$defs", {}))
-        schemas["Problem"] = problem
+        problem = schemas.Problem.model_json_schema(ref_template=template)
+        component_schemas.update(problem.pop("$defs", {}))
+        component_schemas["Problem"] = problem
         for unused in ("HTTPValidationError", "ValidationError"):
-            schemas.pop(unused, None)
+            component_schemas.pop(unused, None)
         for operation in (o for path in made["paths"].values() for o in path.values()):
             for parameter in operation.get("parameters", ()):
                 _describe_header(parameter)

@@ -7,10 +7,10 @@ from django import db
 from fastapi import APIRouter
 from starlette.responses import PlainTextResponse, Response
 
-from bursar import errors, guards, logs, sql
+from bursar import errors, logs, sql, triggers
 from bursar.access import roles
 from bursar.api import metrics
-from bursar.api.border.callers import Needs
+from bursar.api.middleware.auth import Needs
 from bursar.db_reader import readers
 
 router = APIRouter(include_in_schema=False)
@@ -40,8 +40,8 @@ async def readyz() -> Response:
 
 def _check() -> None:
     sql.row("SELECT 1")
-    guards.check_durability()
-    guards.check()
+    triggers.check_durability()
+    triggers.check()
 
 
 _needs = Needs(roles.METRICS_READ)

@@ -13,9 +13,9 @@ from starlette.types import Scope
 from bursar import clock
 from bursar.decorators import all_cache_statistics, all_retry_statistics
 from bursar.payments.models import Attempt, RefundApproval, Review
-from bursar.payments.states import AttemptStatus
-from bursar.providers import breaking
-from bursar.queue import leasing
+from bursar.payments.statuses import AttemptStatus
+from bursar.providers import circuit_breaker
+from bursar.queue import jobs
 from bursar.queue.models import PeriodicJobStatus
 
 registry = CollectorRegistry()
@@ -56,10 +56,10 @@ class _Books(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Read the books."""
-        jobs = GaugeMetricFamily("bursar_jobs", "Jobs by state.", labels=["job", "state"])
-        for (name, state), number in sorted(leasing.depth().items()):
-            jobs.add_metric([name, state], number)
-        yield jobs
+        jobs_metric = GaugeMetricFamily("bursar_jobs", "Jobs by state.", labels=["job", "state"])
+        for (name, state), number in sorted(jobs.depth().items()):
+            jobs_metric.add_metric([name, state], number)
+        yield jobs_metric
         waiting = {
             "reviews_open": Review.objects.filter(resolved_at__isnull=True),
             "refund_approvals_open": RefundApproval.objects.filter(decided_at__isnull=True),
@@ -117,9 +117,11 @@ class _Circuits(Collector):
             for kind in ("provider", "host")
         }
         found: dict[tuple[str, str], float] = {}
-        for circuit in breaking.circuits:
+        for circuit in circuit_breaker.circuits:
             which = circuit.kind, circuit.name
-            found[which] = max(found.get(which, 0.0), float(circuit.state is breaking.State.OPEN))
+            found[which] = max(
+                found.get(which, 0.0), float(circuit.state is circuit_breaker.State.OPEN)
+            )
         for (kind, name), opened in sorted(found.items()):
             families[kind].add_metric([name], opened)
         yield from families.values()

@@ -38,7 +38,7 @@ def main() -> None:
 
         app(prog_name="bursar")
     except errors.BursarError as error:
-        from bursar.cli import tables
+        from bursar.cli import output
 
-        tables.show_error(error)
+        output.show_error(error)
         sys.exit(1)

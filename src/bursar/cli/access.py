@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from bursar.cli.starting import started
+from bursar.cli.bootstrap import started
 
 keys = typer.Typer(invoke_without_command=True, help="Keys that programs call the API with.")
 users = typer.Typer(invoke_without_command=True, help="People who sign in to the back office.")
@@ -17,9 +17,9 @@ def show_keys(context: typer.Context) -> None:
     """List the API keys; what they are is never shown again."""
     if context.invoked_subcommand is None:
         with started():
-            from bursar.cli import tables
+            from bursar.cli import output
 
-            tables.show_keys()
+            output.show_keys()
 
 
 @keys.command("add")
@@ -42,12 +42,12 @@ def add_key(
     with started():
         from datetime import timedelta
 
-        from bursar import clock, groupcommit, ids
-        from bursar.access import keys as api_keys
+        from bursar import clock, group_commit, ids
+        from bursar.access import api_keys
 
         scopes = scope or api_keys.default_scopes(owner=owner)
         token, key_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
-        made = groupcommit.commits.wait(
+        made = group_commit.commits.wait(
             lambda: api_keys.create(
                 key_id=key_id,
                 token=token,
@@ -72,11 +72,11 @@ def rotate_key(
     with started():
         from datetime import timedelta
 
-        from bursar import clock, groupcommit, ids
-        from bursar.access import keys as api_keys
+        from bursar import clock, group_commit, ids
+        from bursar.access import api_keys
 
         token, new_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
-        made = groupcommit.commits.wait(
+        made = group_commit.commits.wait(
             lambda: api_keys.rotate(
                 key_id=key_id,
                 new_id=new_id,
@@ -92,11 +92,11 @@ def rotate_key(
 def revoke_key(key_id: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
     """End a key at once."""
     with started():
-        from bursar import clock, groupcommit
-        from bursar.access import keys as api_keys
+        from bursar import clock, group_commit
+        from bursar.access import api_keys
 
         now = clock.now()
-        groupcommit.commits.wait(lambda: api_keys.revoke(key_id=key_id, now=now))
+        group_commit.commits.wait(lambda: api_keys.revoke(key_id=key_id, now=now))
         typer.echo(f"{key_id} works no more")
 
 
@@ -105,9 +105,9 @@ def show_users(context: typer.Context) -> None:
     """List the people, their roles, and when they last signed in."""
     if context.invoked_subcommand is None:
         with started():
-            from bursar.cli import tables
+            from bursar.cli import output
 
-            tables.show_people()
+            output.show_people()
 
 
 @users.command("add")
@@ -118,13 +118,13 @@ def add_user(
 ) -> None:
     """Let a person into the back office; a password is made and printed, once."""
     with started():
-        from bursar import clock, groupcommit
-        from bursar.access import people
+        from bursar import clock, group_commit
+        from bursar.access import users
 
-        password, now = people.make_password(), clock.now()
-        hashed = people.hashed(password)
-        groupcommit.commits.wait(
-            lambda: people.add(email=email, name=name, role=role, password_hash=hashed, now=now)
+        password, now = users.make_password(), clock.now()
+        hashed = users.hashed(password)
+        group_commit.commits.wait(
+            lambda: users.add(email=email, name=name, role=role, password_hash=hashed, now=now)
         )
         typer.echo(f"{email.strip().lower()}\n{password}\nIt is not shown again.")
 
@@ -144,16 +144,16 @@ def change_user(
 ) -> None:
     """Change a person's role, password or whether they may sign in."""
     with started():
-        from bursar import clock, groupcommit
-        from bursar.access import people, second_factor
+        from bursar import clock, group_commit
+        from bursar.access import totp, users
 
-        password, now = people.make_password() if new_password else "", clock.now()
-        hashed = people.hashed(password) if new_password else None
+        password, now = users.make_password() if new_password else "", clock.now()
+        hashed = users.hashed(password) if new_password else None
 
         def change() -> None:
-            people.change(email=email, role=role, is_active=active, password_hash=hashed, now=now)
+            users.change(email=email, role=role, is_active=active, password_hash=hashed, now=now)
             if no_second_factor:
-                second_factor.forget(email=email, now=now)
+                totp.forget(email=email, now=now)
 
-        groupcommit.commits.wait(change)
+        group_commit.commits.wait(change)
         typer.echo(password if new_password else f"{email} is changed")

@@ -7,8 +7,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from bursar.cli import access, pricing, reconciling, starting, traffic
-from bursar.cli.starting import started
+from bursar.cli import access, bootstrap, pricing, reconciliation, traffic
+from bursar.cli.bootstrap import started
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -26,10 +26,10 @@ app.add_typer(queue, name="queue")
 app.add_typer(reviews, name="reviews")
 app.add_typer(access.keys, name="keys")
 app.add_typer(access.users, name="users")
-app.add_typer(reconciling.disputes, name="disputes")
-app.command("reconcile")(reconciling.reconcile)
+app.add_typer(reconciliation.disputes, name="disputes")
+app.command("reconcile")(reconciliation.reconcile)
 app.command("price")(pricing.price)
-providers.command("check")(reconciling.check)
+providers.command("check")(reconciliation.check)
 
 Setting = Annotated[
     Optional[list[str]],  # noqa: UP045  (Typer reads this at run time)
@@ -59,11 +59,11 @@ def worker(
     concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at once.")] = 128,
 ) -> None:
     """Run jobs: charge, refund, look up, read webhooks. Ctrl+C drains and stops."""
-    with started(log_to_file=False), starting.only_worker():
-        from bursar.cli import running, tables
+    with started(log_to_file=False), bootstrap.only_worker():
+        from bursar.cli import output, server
 
-        outcomes, depth = running.work(until_empty=until_empty, concurrency=concurrency)
-        tables.show_outcomes(outcomes, depth)
+        outcomes, depth = server.work(until_empty=until_empty, concurrency=concurrency)
+        output.show_outcomes(outcomes, depth)
 
 
 @imports.command("orders")
@@ -80,20 +80,20 @@ def import_orders(
     """Place the invoices of FILES as orders, all or nothing per file."""
     with started():
         from bursar import clock
-        from bursar.cli import tables
+        from bursar.cli import output
         from bursar.imports import mapping as invoice_mapping
-        from bursar.orders import importing
+        from bursar.orders import imports
 
         wanted = invoice_mapping.load(mapping)
         for file in files:
-            report = importing.import_file(
+            report = imports.import_file(
                 path=file,
                 mapping=wanted,
                 provider_account=charge or None,
                 method=method,
                 now=clock.now(),
             )
-            tables.show_import(file, report)
+            output.show_import(file, report)
 
 
 @app.command()
@@ -143,10 +143,10 @@ def verify(
 ) -> None:
     """Prove that the books close: every invariant, and both directions against the providers."""
     with started(refuse=False):
-        from bursar.cli import tables
-        from bursar.verify import proof
+        from bursar.cli import output
+        from bursar.verify import checks
 
-        if not all(finding.holds for finding in tables.show_proof(proof.prove, as_json=json)):
+        if not all(finding.holds for finding in output.show_proof(checks.prove, as_json=json)):
             raise typer.Exit(1)
 
 
@@ -155,20 +155,20 @@ def show_queue(context: typer.Context) -> None:
     """Show how many jobs wait, the dead letters, and when periodic jobs run next."""
     if context.invoked_subcommand is None:
         with started():
-            from bursar.cli import tables
+            from bursar.cli import output
 
-            tables.show_queue()
-            tables.show_periodic_jobs()
+            output.show_queue()
+            output.show_periodic_jobs()
 
 
 @queue.command("retry")
 def retry(job_id: Annotated[int, typer.Argument(help="A dead job's number.")]) -> None:
     """Make a dead job ready again."""
     with started():
-        from bursar import groupcommit
-        from bursar.queue import leasing
+        from bursar import group_commit
+        from bursar.queue import jobs
 
-        if not groupcommit.commits.wait(lambda: leasing.revive(job_id)):
+        if not group_commit.commits.wait(lambda: jobs.revive(job_id)):
             raise typer.BadParameter(f"job {job_id} is not dead")
         typer.echo(f"job {job_id} is ready")
 
@@ -178,9 +178,9 @@ def show_reviews(context: typer.Context) -> None:
     """List the questions that are open."""
     if context.invoked_subcommand is None:
         with started():
-            from bursar.cli import tables
+            from bursar.cli import output
 
-            tables.show_reviews()
+            output.show_reviews()
 
 
 @reviews.command("resolve")
@@ -191,12 +191,12 @@ def resolve(
 ) -> None:
     """Write down what a person decided."""
     with started():
-        from bursar import clock, groupcommit
-        from bursar.payments import reviewing
+        from bursar import clock, group_commit
+        from bursar.payments import reviews
 
         now = clock.now()
-        groupcommit.commits.wait(
-            lambda: reviewing.resolve(review_id=review_id, resolution=resolution, by=by, now=now)
+        group_commit.commits.wait(
+            lambda: reviews.resolve(review_id=review_id, resolution=resolution, by=by, now=now)
         )
         typer.echo(f"{review_id} is resolved")
 
@@ -205,9 +205,9 @@ def resolve(
 def list_providers() -> None:
     """List the providers installed, their powers, and the accounts set up."""
     with started():
-        from bursar.cli import tables
+        from bursar.cli import output
 
-        tables.show_providers()
+        output.show_providers()
 
 
 @providers.command("add")
@@ -218,13 +218,13 @@ def add_account(
 ) -> None:
     """Set up an account; its secrets come from the environment or the secrets directory."""
     with started():
-        from bursar import clock, groupcommit
+        from bursar import clock, group_commit
         from bursar.cli import options
-        from bursar.payments import accounts
+        from bursar.payments import provider_accounts
 
         config, now = options.read_settings(provider, settings or []), clock.now()
-        groupcommit.commits.wait(
-            lambda: accounts.add(name=account, provider=provider, config=config, now=now)
+        group_commit.commits.wait(
+            lambda: provider_accounts.add(name=account, provider=provider, config=config, now=now)
         )
         typer.echo(f"{account} is set up at {provider}")
 
@@ -235,7 +235,7 @@ def test_provider(
     settings: Setting = None,
 ) -> None:
     """Run the conformance suite against a provider (its test mode, or a stand-in)."""
-    with starting.set_up():
+    with bootstrap.set_up():
         from bursar.cli import conformance
 
         if not conformance.show(name, settings or []):
@@ -257,7 +257,7 @@ def restore(
     force: Annotated[bool, typer.Option(help="Replace what is there.")] = False,
 ) -> None:
     """Bring an installation back from FILE, into an empty BURSAR_HOME or database."""
-    with starting.set_up():
+    with bootstrap.set_up():
         from bursar import backups
 
         backups.load(file, force=force)
@@ -271,7 +271,7 @@ def restore(
 )
 def manage(context: typer.Context) -> None:
     """Django's own commands, such as `bursar manage migrate`."""
-    with starting.set_up():
+    with bootstrap.set_up():
         from django.core.management import execute_from_command_line
 
         execute_from_command_line(["bursar manage", *context.args])
@@ -294,10 +294,10 @@ def serve(
     concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at once.")] = 128,
 ) -> None:
     """Serve the API, the back office and the webhooks, with a worker inside."""
-    with started(log_to_file=False), starting.only_worker():
-        from bursar.cli import running, tables
+    with started(log_to_file=False), bootstrap.only_worker():
+        from bursar.cli import output, server
 
-        parts = running.Parts(
+        parts = server.Parts(
             api=api,
             admin=admin,
             hooks=hooks,
@@ -305,13 +305,13 @@ def serve(
             watch=api or admin,
             concurrency=concurrency,
         )
-        outcomes, depth = running.serve(
+        outcomes, depth = server.serve(
             host=host,
             port=port,
             parts=parts,
-            ready=lambda address: tables.say(f"serving {address}"),
+            ready=lambda address: output.say(f"serving {address}"),
         )
-        tables.show_outcomes(outcomes, depth)
+        output.show_outcomes(outcomes, depth)
 
 
 @app.command()
@@ -326,11 +326,11 @@ def dashboard(
     ] = False,
 ) -> None:
     """Show the dashboard in the terminal, worst first, as it changes; Ctrl+C ends it."""
-    with starting.set_up():
+    with bootstrap.set_up():
         from bursar import settings
-        from bursar.dashboard.declaring import files
+        from bursar.dashboard.config import config_file
 
-        watched = files.load(settings.current.dashboard)
+        watched = config_file.load(settings.current.dashboard)
     if check:
         typer.echo(f"{len(watched.apis)} APIs and {len(watched.certificates)} certificates")
         return
@@ -339,22 +339,22 @@ def dashboard(
         import time
 
         from bursar import clock
-        from bursar.cli import tables
-        from bursar.dashboard.board import View
-        from bursar.dashboard.showing import terminal, wire
-        from bursar.dashboard.watching import keeping
+        from bursar.cli import output
+        from bursar.dashboard import state_store
+        from bursar.dashboard.live_state import View
+        from bursar.dashboard.views import serializers, terminal
 
         def read() -> list[View]:
-            views = (known.view for known in keeping.load().values())
+            views = (known.view for known in state_store.load().values())
             return terminal.chosen(views, trouble=trouble, group=group)
 
         if json:
-            typer.echo(wire.whole(read(), version=0, now=clock.now()))
-        elif once or not tables.console.is_terminal:
-            tables.console.print(terminal.board(read(), now=clock.now()))
+            typer.echo(serializers.whole(read(), version=0, now=clock.now()))
+        elif once or not output.console.is_terminal:
+            output.console.print(terminal.board(read(), now=clock.now()))
         else:
             sleep = functools.partial(time.sleep, seconds)
-            terminal.follow(read, console=tables.console, now=clock.now, sleep=sleep)
+            terminal.follow(read, console=output.console, now=clock.now, sleep=sleep)
 
 
 @app.command()
@@ -378,10 +378,12 @@ def demo(
     ] = None,
 ) -> None:
     """Show Bursar at work: the main job, then everything served with orders coming in."""
-    with started(), starting.only_worker():
-        from bursar.cli import demonstrating, summary
+    with started(), bootstrap.only_worker():
+        from bursar.cli import demo, main_job_summary
 
-        if not summary.show_main_job(invoices=invoices, port=counterpart_port if once else None):
+        if not main_job_summary.show_main_job(
+            invoices=invoices, port=counterpart_port if once else None
+        ):
             raise typer.Exit(1)
         if not once:
-            demonstrating.serve(host=host, port=port, seconds=seconds)
+            demo.serve(host=host, port=port, seconds=seconds)

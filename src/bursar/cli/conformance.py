@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from rich.markup import escape
 
 from bursar import settings
-from bursar.cli import options, tables
-from bursar.payments import accounts
+from bursar.cli import options, output
+from bursar.payments import provider_accounts
 from bursar.providers import conformance, registry
 
 _MARKS = {
@@ -22,13 +22,13 @@ _MARKS = {
 
 def show(name: str, pairs: Sequence[str]) -> bool:
     """Run the suite against provider *name* with these settings; False if a case failed."""
-    config = {**accounts.secrets_of(name, name), **options.read_settings(name, pairs)}
+    config = {**provider_accounts.secrets_of(name, name), **options.read_settings(name, pairs)}
     provider = registry.get_class(name)
     results = asyncio.run(conformance.run(lambda: provider(registry.configure(provider, config))))
-    shown = tables.table(f"{name} ({settings.current.mode} mode)", "case", "verdict", "detail")
+    shown = output.table(f"{name} ({settings.current.mode} mode)", "case", "verdict", "detail")
     for result in results:
         shown.add_row(result.name, _MARKS[result.verdict], escape(result.detail))
-    tables.console.print(shown)
+    output.console.print(shown)
     counts = Counter(result.verdict for result in results)
-    tables.say(", ".join(f"{counts[verdict]} {verdict}" for verdict in conformance.Verdict))
+    output.say(", ".join(f"{counts[verdict]} {verdict}" for verdict in conformance.Verdict))
     return not counts[conformance.Verdict.FAILED]

@@ -10,7 +10,7 @@ from typing import Any
 
 from bursar import errors
 from bursar.providers import registry
-from bursar.providers.base import Secret
+from bursar.providers.interface import Secret
 
 
 def read_settings(provider: str, pairs: Sequence[str]) -> dict[str, Any]:

@@ -55,13 +55,13 @@ def price(
 def _show(quote: Quote) -> None:
     from rich.markup import escape
 
-    from bursar.cli import tables
+    from bursar.cli import output
     from bursar.money import Money
 
     def money(minor: int) -> str:
         return f"{Money(minor, quote.currency).amount:,f}"
 
-    lines = tables.table(
+    lines = output.table(
         f"Quote in {quote.currency}",
         "",
         "what",
@@ -100,8 +100,8 @@ def _show(quote: Quote) -> None:
                 "",
                 "",
             )
-    tables.console.print(lines)
-    taxes = tables.table(
+    output.console.print(lines)
+    taxes = output.table(
         "Taxes", "code", "rate", "on", "tax", "why none", numbers=("rate", "on", "tax")
     )
     for each in quote.taxes:
@@ -117,12 +117,12 @@ def _show(quote: Quote) -> None:
                 taxes.add_row(
                     "", f"[dim]{rate} %[/]", f"[dim]{escape(name)}[/]", f"[dim]{money(minor)}[/]"
                 )
-    tables.console.print(taxes)
+    output.console.print(taxes)
     if quote.discount_minor:
-        tables.say(f"discounts {money(quote.discount_minor)}")
+        output.say(f"discounts {money(quote.discount_minor)}")
     if quote.rounding_minor:
-        tables.say(
+        output.say(
             f"rounding  {money(quote.rounding_minor)} of tax, against lines one by one ({quote.mode.value})"
         )
-    tables.say(f"net {money(quote.net.amount_minor)}, tax {money(quote.tax.amount_minor)}")
-    tables.say(f"[bold]to pay {quote.total}[/]")
+    output.say(f"net {money(quote.net.amount_minor)}, tax {money(quote.tax.amount_minor)}")
+    output.say(f"[bold]to pay {quote.total}[/]")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bursar import clock, errors, groupcommit, ids
+from bursar import clock, errors, group_commit, ids
 from bursar.money import Money
-from bursar.orders import placing
-from bursar.orders import refunding as order_refunding
+from bursar.orders import operations
+from bursar.orders import refunds as order_refunding
 from bursar.orders.models import Order
-from bursar.payments import refunding, statements
+from bursar.payments import queries, refunds
 from bursar.payments.models import Payment, Refund
 
 
@@ -45,7 +45,7 @@ def refund(
                 idempotency_key=idempotency_key,
                 now=now,
             )
-        return refunding.open_refund(
+        return refunds.open_refund(
             refund_id=refund_id,
             payment_id=payment.id,
             amount=money,
@@ -54,7 +54,7 @@ def refund(
             now=now,
         )
 
-    decided = groupcommit.commits.wait(decide)
+    decided = group_commit.commits.wait(decide)
     if decided == refund_id:
         return f"{decided} is decided; the worker carries it out"
     first = Refund.objects.get(id=decided)
@@ -75,13 +75,13 @@ def _payment(name: str) -> Payment:
     if name.startswith(f"{ids.PAYMENT}_"):
         payment = Payment.objects.filter(id=name).first()
         if payment is None:
-            raise statements.UnknownPayment(f"there is no payment {name!r}")
+            raise queries.UnknownPayment(f"there is no payment {name!r}")
         return payment
     if not name.startswith(f"{ids.ORDER}_"):
         found = list(Order.objects.filter(reference=name).values_list("id", flat=True)[:2])
         if len(found) != 1:
             many = "more than one order has" if found else "no order has"
-            raise placing.UnknownOrder(f"{many} the reference {name!r}")
+            raise operations.UnknownOrder(f"{many} the reference {name!r}")
         name = found[0]
     return order_refunding.paid_payment(name)
 

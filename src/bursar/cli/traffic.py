@@ -160,18 +160,18 @@ def _read(told: argparse.Namespace) -> None:
     import functools
 
     from bursar import clock
-    from bursar.accesslog import questions, traffic, working
-    from bursar.accesslog.reading import inputs
-    from bursar.accesslog.showing import progress
+    from bursar.accesslog import analysis, filters, workers
+    from bursar.accesslog.inputs import paths
+    from bursar.accesslog.output import progress_bar
 
     outputs = _Outputs(json=told.json, csv=told.csv, html=told.html, keep=told.keep)
-    working.hold_memory()
-    report = traffic.read(
-        inputs.expand(told.files),
-        only=questions.only(told.only),
+    workers.hold_memory()
+    report = analysis.read(
+        paths.expand(told.files),
+        only=filters.only(told.only),
         top=told.top,
         log_format=told.format or None,
-        filters=questions.filters(
+        filters=filters.filters(
             since=told.since,
             until=told.until,
             statuses=told.status,
@@ -180,26 +180,26 @@ def _read(told: argparse.Namespace) -> None:
             now=clock.now(),
         ),
         trusted_proxies=tuple(
-            questions.network(text, option="--trusted-proxy")
-            for text in questions.parts(told.trusted_proxy)
+            filters.network(text, option="--trusted-proxy")
+            for text in filters.parts(told.trusted_proxy)
         ),
-        memory_bytes=questions.memory(told.memory),
+        memory_bytes=filters.memory(told.memory),
         processes=told.processes,
         approximate=told.approximate,
         partial=told.partial,
         state=told.state,
         against=told.against,
-        progress=functools.partial(progress.bar, quiet=told.quiet),
+        progress=functools.partial(progress_bar.bar, quiet=told.quiet),
     )
     outputs.give(report, shown=told.partial is None, quiet=told.quiet)
 
 
 def _merge(told: argparse.Namespace) -> None:
-    from bursar.accesslog import questions, traffic
+    from bursar.accesslog import analysis, filters
 
     outputs = _Outputs(json=told.json, csv=told.csv, html=told.html, keep=told.keep)
-    only = questions.only(told.only)
-    report = traffic.merge(told.files, top=told.top, only=only, partial=told.partial)
+    only = filters.only(told.only)
+    report = analysis.merge(told.files, top=told.top, only=only, partial=told.partial)
     outputs.give(report, shown=told.partial is None, quiet=told.quiet)
 
 
@@ -207,45 +207,46 @@ class _Outputs:
     """Where a report goes; what cannot be is refused before anything is read."""
 
     def __init__(self, *, json: str, csv: str, html: Path | None, keep: str) -> None:
-        from bursar.accesslog import questions
-        from bursar.accesslog.showing import kept
+        from bursar.accesslog import filters
+        from bursar.accesslog.output import saved_reports
 
         if json == csv == "-":
-            raise questions.BadQuestion("'-' is taken by --json", param="--csv")
+            raise filters.BadQuestion("'-' is taken by --json", param="--csv")
         self._json, self._csv, self._html, self._keep = json, csv, html, keep
         if keep:
             from bursar import settings
 
             self._folder = settings.current.home / "traffic"
-            kept.path_of(keep, folder=self._folder)
+            saved_reports.path_of(keep, folder=self._folder)
 
     def give(self, report: Report, *, shown: bool, quiet: bool) -> None:
         """Write *report* wherever it was asked for, else show it if *shown*; exit 4 if it was cut."""
-        from bursar.accesslog.showing import csv, files, json, kept, words
+        from bursar import atomic_files
+        from bursar.accesslog.output import csv, formatting, json, saved_reports
 
         for target, render in ((self._json, json.render), (self._csv, csv.render)):
             if target == "-":
                 sys.stdout.buffer.write(render(report))
                 sys.stdout.flush()
             elif target:
-                files.write(Path(target), render(report))
+                atomic_files.write(Path(target), render(report))
         if self._html:
-            from bursar.accesslog.showing import html  # 4 MB, for those who ask
+            from bursar.accesslog.output import html  # 4 MB, for those who ask
 
-            files.write(self._html, html.render(report))
+            atomic_files.write(self._html, html.render(report))
         if self._keep:
-            kept.keep(report, name=self._keep, folder=self._folder)
+            saved_reports.keep(report, name=self._keep, folder=self._folder)
         if shown and not (self._json or self._csv or self._html or self._keep):
             _show(report)
         if not quiet:
-            for mark in words.marks(report):
+            for mark in formatting.marks(report):
                 print(mark, file=sys.stderr)
         if not report.get("complete", False):
             sys.exit(INCOMPLETE_EXIT)
 
 
 def _show(report: Report) -> None:
-    from bursar.accesslog.showing import table
-    from bursar.cli import tables
+    from bursar.accesslog.output import terminal
+    from bursar.cli import output
 
-    table.show(report, tables.console)
+    terminal.show(report, output.console)

@@ -6,27 +6,27 @@ import functools
 from datetime import datetime, time, timedelta
 
 from bursar import retention, settings
-from bursar.dashboard.alerting import raising
-from bursar.dashboard.watching import histories
+from bursar.dashboard import history
+from bursar.dashboard.alerts import creation
 from bursar.periodic import Daily, Every, PeriodicJob
 
 
 async def prune_histories(now: datetime) -> None:
     """Delete the spans of history that have reached the age of their width."""
-    for step_seconds in histories.KEPT:
+    for step_seconds in history.KEPT:
         await retention.delete_in_batches(
             functools.partial(_prune_spans, now, step_seconds), what=f"spans of {step_seconds} s"
         )
 
 
 def _prune_spans(now: datetime, step_seconds: int, rows_max: int) -> int:
-    return histories.prune(now=now, step_seconds=step_seconds, rows_max=rows_max)
+    return history.prune(now=now, step_seconds=step_seconds, rows_max=rows_max)
 
 
 async def prune_alerts(now: datetime) -> None:
     """Delete the alerts that are older than 400 days."""
     await retention.delete_in_batches(
-        lambda rows_max: raising.prune(now=now, rows_max=rows_max), what="alerts"
+        lambda rows_max: creation.prune(now=now, rows_max=rows_max), what="alerts"
     )
 
 

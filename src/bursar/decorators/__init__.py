@@ -6,7 +6,7 @@ They need nothing of Django or of Bursar's database. `composing` tells in which 
 
 from __future__ import annotations
 
-from bursar.decorators.authorizing import (
+from bursar.decorators.authorization import (
     BearerTokens,
     Forbidden,
     Principal,
@@ -16,10 +16,10 @@ from bursar.decorators.authorizing import (
     current_principal,
     require_auth,
 )
-from bursar.decorators.budgets import RetryBudget
+from bursar.decorators.cache_store import CacheStatistics
 from bursar.decorators.caching import all_cache_statistics, cache, cache_of
-from bursar.decorators.calls import log_call
-from bursar.decorators.retrying import (
+from bursar.decorators.call_logging import log_call
+from bursar.decorators.retries import (
     Exponential,
     RetryStatistics,
     all_retry_statistics,
@@ -27,7 +27,7 @@ from bursar.decorators.retrying import (
     retry,
     retry_statistics,
 )
-from bursar.decorators.store import CacheStatistics
+from bursar.decorators.retry_budget import RetryBudget
 
 __all__ = [
     "BearerTokens",

@@ -24,8 +24,8 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from bursar import logs
-from bursar.decorators import composing, keys
-from bursar.decorators.store import Cache, CacheStatistics, Flight, Place
+from bursar.decorators import cache_keys, decorator_order
+from bursar.decorators.cache_store import Cache, CacheStatistics, Flight, Place
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -78,11 +78,11 @@ def cache(
         raise ValueError("stale_seconds is 0 or more, wait_seconds_max a finite number above 0")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        composing.check("cache", function)
-        composing.refuse_generators("cache", function)
-        key_of = keys.keyer(function) if key is None else _own_keyer(key)
+        decorator_order.check("cache", function)
+        decorator_order.refuse_generators("cache", function)
+        key_of = cache_keys.keyer(function) if key is None else _own_keyer(key)
         store = Cache(
-            title=composing.title(function),
+            title=decorator_order.title(function),
             maxsize=maxsize,
             ttl_seconds=ttl_seconds,
             stale_seconds=stale_seconds,
@@ -93,7 +93,7 @@ def cache(
         make = _async if inspect.iscoroutinefunction(function) else _sync
         bare = key is None and _has_one_parameter(function)
         wrapper = make(function, store, key_of, wait_seconds_max, bare=bare)
-        composing.mark("cache", wrapper, function)
+        decorator_order.mark("cache", wrapper, function)
         _caches[wrapper] = store
         return cast("Callable[P, R]", wrapper)
 
@@ -117,7 +117,7 @@ def cache_of(function: Callable[..., Any]) -> Cache:
         if found in _caches:
             return _caches[found]
         found = getattr(found, "__wrapped__", None)
-    raise TypeError(f"@cache is not on {composing.title(function)}")
+    raise TypeError(f"@cache is not on {decorator_order.title(function)}")
 
 
 def all_cache_statistics() -> dict[str, CacheStatistics]:
@@ -125,9 +125,9 @@ def all_cache_statistics() -> dict[str, CacheStatistics]:
     return {store.title: store.statistics() for store in list(_caches.values())}
 
 
-def _own_keyer(key: Callable[..., Hashable]) -> keys.Keyer:
+def _own_keyer(key: Callable[..., Hashable]) -> cache_keys.Keyer:
     def of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
-        return (keys.exact(key(*args, **kwargs)),)
+        return (cache_keys.exact(key(*args, **kwargs)),)
 
     return of
 
@@ -140,7 +140,7 @@ def _has_one_parameter(function: Callable[..., Any]) -> bool:
 def _sync(
     function: Callable[..., Any],
     store: Cache,
-    key_of: keys.Keyer,
+    key_of: cache_keys.Keyer,
     wait_seconds_max: float,
     *,
     bare: bool,
@@ -151,7 +151,7 @@ def _sync(
     @functools.wraps(function)
     def wrapper(first: Any = _NONE, /, *rest: Any, **kwargs: Any) -> Any:
         # The way of a hit takes no lock: each step on the dict is one of the interpreter's. The one
-        # text or number that most functions take is its own key, as in `keys.keyer`.
+        # text or number that most functions take is its own key, as in `cache_keys.keyer`.
         kind = type(first)
         if bare and (kind is str or kind is int) and not (rest or kwargs):
             key = first
@@ -176,7 +176,7 @@ def _sync(
 def _async(
     function: Callable[..., Any],
     store: Cache,
-    key_of: keys.Keyer,
+    key_of: cache_keys.Keyer,
     wait_seconds_max: float,
     *,
     bare: bool,

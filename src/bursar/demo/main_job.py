@@ -16,22 +16,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from bursar import clock, errors, groupcommit, ids, jobs, settings
+from bursar import clock, errors, group_commit, ids, job_handlers, settings
 from bursar.imports import mapping as invoice_mapping
 from bursar.money import Money
-from bursar.orders import importing
+from bursar.orders import imports
 from bursar.orders.models import Order
-from bursar.payments import accounts, refunding
+from bursar.payments import provider_accounts, refunds
 from bursar.payments.models import Attempt, Payment
-from bursar.payments.states import AttemptStatus, PaymentStatus
+from bursar.payments.statuses import AttemptStatus, PaymentStatus
 from bursar.providers import standard_webhooks
-from bursar.providers.base import BadSignature
+from bursar.providers.interface import BadSignature
 from bursar.providers.sandbox import SandboxProvider, server
-from bursar.providers.sandbox.delivering import Disorder
 from bursar.providers.sandbox.simulator import SandboxSimulator
+from bursar.providers.sandbox.webhook_delivery import Disorder
 from bursar.queue.models import Job, JobState
 from bursar.queue.worker import Worker
-from bursar.verify import proof
+from bursar.verify import checks
 from bursar.webhooks import inbox
 
 ACCOUNT = "sandbox"
@@ -49,12 +49,12 @@ Watch = Callable[[str], None]
 class Story:
     """What happened in one run."""
 
-    imports: list[tuple[Path, importing.Report]] = field(default_factory=list)
+    imported_files: list[tuple[Path, imports.Report]] = field(default_factory=list)
     jobs: Counter[tuple[str, str]] = field(default_factory=Counter)
     webhooks: Counter[str] = field(default_factory=Counter)
     refunds: int = 0
     payouts: list[Money] = field(default_factory=list)
-    findings: list[proof.Finding] = field(default_factory=list)
+    findings: list[checks.Finding] = field(default_factory=list)
     owed: Mapping[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -85,7 +85,7 @@ def run(*, invoices: Path | None, port: int | None = None, watch: Watch = lambda
     with _sandbox(port) as simulator:
         with _timed(story, "import", watch, "placing the invoices as orders"):
             for file in sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")]):
-                story.imports.append((file, _import(file, folder / "mapping.toml")))
+                story.imported_files.append((file, _import(file, folder / "mapping.toml")))
         with _timed(story, "charge", watch, "charging, with every kind of trouble"):
             _settle(story, simulator, DISORDER)
             _buyers_act(simulator)
@@ -101,8 +101,8 @@ def run(*, invoices: Path | None, port: int | None = None, watch: Watch = lambda
             _settle(story, simulator, Disorder())
         # The balance is told before the sandbox's process ends.
         with _timed(story, "verify", watch, "checking the books"):
-            story.findings = list(proof.prove())
-        story.owed = accounts.owed(ACCOUNT) or {}
+            story.findings = list(checks.prove())
+        story.owed = provider_accounts.owed(ACCOUNT) or {}
     return story
 
 
@@ -138,20 +138,20 @@ def _timed(story: Story, name: str, watch: Watch, what: str) -> Iterator[None]:
 
 
 def _provider() -> SandboxProvider:
-    provider = accounts.get(ACCOUNT)
+    provider = provider_accounts.get(ACCOUNT)
     assert isinstance(provider, SandboxProvider)
     return provider
 
 
 def _open_account(config: Mapping[str, Any]) -> None:
     now = clock.now()
-    groupcommit.commits.wait(
-        lambda: accounts.add(name=ACCOUNT, provider="sandbox", config=config, now=now)
+    group_commit.commits.wait(
+        lambda: provider_accounts.add(name=ACCOUNT, provider="sandbox", config=config, now=now)
     )
 
 
-def _import(file: Path, mapping: Path) -> importing.Report:
-    return importing.import_file(
+def _import(file: Path, mapping: Path) -> imports.Report:
+    return imports.import_file(
         path=file, mapping=invoice_mapping.load(mapping), provider_account=ACCOUNT, now=clock.now()
     )
 
@@ -160,8 +160,8 @@ def _settle(story: Story, simulator: SandboxSimulator, disorder: Disorder) -> No
     """Work, and take the sandbox's webhooks, until nothing more happens soon."""
     position, until = 0, time.monotonic() + SECONDS_MAX
     while time.monotonic() < until:
-        worker = Worker(jobs.HANDLERS)
-        accounts.run(worker.run(until_empty=True))
+        worker = Worker(job_handlers.HANDLERS)
+        provider_accounts.run(worker.run(until_empty=True))
         story.jobs += worker.outcomes
         position, taken = _deliver(story, simulator, position, disorder)
         due = Job.objects.filter(state__in=[JobState.READY, JobState.LEASED]).exists()
@@ -212,8 +212,8 @@ def _refund_some() -> int:
 
 def _decide(payment: Payment, amount: Money) -> None:
     refund_id, now = ids.new(ids.REFUND), clock.now()
-    groupcommit.commits.wait(
-        lambda: refunding.open_refund(
+    group_commit.commits.wait(
+        lambda: refunds.open_refund(
             refund_id=refund_id,
             payment_id=payment.id,
             amount=amount,

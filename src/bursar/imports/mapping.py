@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bursar import card_numbers, errors, ids, money, textfiles
+from bursar import card_numbers, errors, ids, money, text_files
 from bursar.pricing import baskets, calculator
 
 MAPPING_BYTES_MAX = 64 * 2**10
@@ -139,7 +139,7 @@ def load(path: Path) -> InvoiceMapping:
 
     :raises BadMapping: if it cannot be read or a key is wrong, missing or unknown.
     """
-    text = textfiles.read(path, bytes_max=MAPPING_BYTES_MAX, refusal=BadMapping)
+    text = text_files.read(path, bytes_max=MAPPING_BYTES_MAX, refusal=BadMapping)
     return parse(text)
 
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
-from bursar import fields, groupcommit, settings, sql
+from bursar import fields, group_commit, settings, sql
 
 POSTED = (
     "SELECT debit_account_id, credit_account_id, SUM(amount_minor) FROM bursar_transfer "
@@ -36,7 +36,7 @@ def post(*, subject: str, target: Mapping[tuple[str, str], int], now: datetime) 
     Needs an open transaction in which nobody else posts about *subject* (its payment is locked).
     Repeating it posts nothing. Returns how many transfers were made.
     """
-    groupcommit.require_transaction()
+    group_commit.require_transaction()
     rows = _transfers(subject, due(subject=subject, target=target), now)
     if rows:
         _open({str(name) for row in rows for name in row[1:3]})

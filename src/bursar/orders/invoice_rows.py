@@ -10,10 +10,10 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from bursar import card_numbers, errors, fields, money
+from bursar.imports.csv_reader import Row
 from bursar.imports.mapping import Action, Columns, Format, InvoiceMapping, Reason, Source
-from bursar.imports.problems import Problems, shown
-from bursar.imports.reading import Row
-from bursar.orders import placing
+from bursar.imports.row_errors import Problems, shown
+from bursar.orders import operations
 from bursar.pricing import baskets, calculator
 from bursar.pricing.baskets import Basket
 
@@ -124,13 +124,13 @@ def _refuse_card_numbers(cells: _Cells, mapping: InvoiceMapping) -> None:
 
 def _invoice(cells: _Cells, column: str) -> str:
     number = cells.values[column]
-    fits = 0 < len(number) <= placing.REFERENCE_LETTERS
+    fits = 0 < len(number) <= operations.REFERENCE_LETTERS
     if not fits or not number.isprintable() or number != number.strip():
         said = "there is no invoice number" if not number else f"{shown(number)} is none"
         cells.refuse(
             column,
             "bad_invoice_number",
-            f"{said}: 1 to {placing.REFERENCE_LETTERS} printable letters, no blanks around",
+            f"{said}: 1 to {operations.REFERENCE_LETTERS} printable letters, no blanks around",
         )
     return number
 
@@ -157,9 +157,9 @@ def _item(cells: _Cells, mapping: InvoiceMapping) -> tuple[baskets.Line, str]:
         with cells.checking(columns.unit_price):
             money.Money.parse(price, currency)
     with cells.checking(columns.sku):
-        fields.check_text("sku", values[columns.sku], placing.SKU_LETTERS)
+        fields.check_text("sku", values[columns.sku], operations.SKU_LETTERS)
     with cells.checking(columns.description):
-        fields.check_text("description", values[columns.description], placing.TEXT_LETTERS)
+        fields.check_text("description", values[columns.description], operations.TEXT_LETTERS)
     item = baskets.Line(
         sku=values[columns.sku],
         description=values[columns.description],
@@ -259,7 +259,7 @@ def _buyer(cells: _Cells, mapping: InvoiceMapping) -> dict[str, str]:
     snapshot = {name: cells.values[column] for name, column in mapping.buyer}
     for name, column in mapping.buyer:
         with cells.checking(column):
-            fields.check_text(name, snapshot[name], placing.METADATA_LETTERS)
+            fields.check_text(name, snapshot[name], operations.METADATA_LETTERS)
     return snapshot
 
 

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bursar import errors
+from bursar.imports.csv_reader import Row
 from bursar.imports.mapping import InvoiceMapping
-from bursar.imports.problems import Problems, shown
-from bursar.imports.reading import Row
+from bursar.imports.row_errors import Problems, shown
 from bursar.money import Money
-from bursar.orders import invoice_rows, placing
+from bursar.orders import invoice_rows, operations
 from bursar.orders.invoice_rows import LeftOut, Sold
 from bursar.pricing import calculator
 
@@ -23,7 +23,7 @@ class Invoice:
     """An order to place, its price, and the line of the file on which its invoice begins."""
 
     line: int
-    order: placing.NewOrder
+    order: operations.NewOrder
     total: Money
 
 
@@ -80,7 +80,7 @@ def to_place(
     for number, rows in sold.items():
         order = _order(number, rows, mapping_name, provider_account)
         try:
-            placing.check(order)
+            operations.check(order)
             total = calculator.price(order.basket(), day=order.placed_at.date()).total
         except errors.ValidationError as error:
             problems.note(error, line=rows[0].line)
@@ -91,9 +91,9 @@ def to_place(
 
 def _order(
     number: str, rows: list[Sold], mapping_name: str, provider_account: str
-) -> placing.NewOrder:
+) -> operations.NewOrder:
     first = rows[0]
-    return placing.NewOrder(
+    return operations.NewOrder(
         reference=number,
         currency=first.currency,
         lines=tuple(row.item for row in rows),

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from bursar import clock, sql
 from bursar.ledger import posting
-from bursar.payments import booking, folding, lookup, recording, statements
+from bursar.payments import accounting, facts, payment_state, queries, status_checks
 from bursar.payments.models import Attempt, Payment, Review
-from bursar.payments.states import AttemptStatus
+from bursar.payments.statuses import AttemptStatus
 from bursar.queue.models import Job
 
 #: States in which something has still to happen, so that somebody must be at it.
@@ -25,14 +25,14 @@ _STRAYS = (
 def _wrong_states() -> Iterator[Mapping[str, object]]:
     """Payments whose row or books are not what their commands, attempts and facts make of them."""
     for payment in _all():
-        attempts, refunds, facts = statements.load(payment)
-        commands = recording.commands_of(payment, refunds)
+        attempts, refunds, stored_facts = queries.load(payment)
+        commands = facts.commands_of(payment, refunds)
         asked = [
-            folding.Asked(operation=a.operation, status=a.status, refund_id=a.refund_id)
+            payment_state.Asked(operation=a.operation, status=a.status, refund_id=a.refund_id)
             for a in attempts
         ]
-        state = folding.fold(commands, asked, facts)
-        target = booking.book(
+        state = payment_state.fold(commands, asked, stored_facts)
+        target = accounting.book(
             commands=commands, state=state, provider_account=payment.provider_account
         )
         row = (
@@ -55,7 +55,7 @@ def _wrong_states() -> Iterator[Mapping[str, object]]:
             yield {"payment": payment.id, "debit": first, "credit": second, "lacks": amount}
 
 
-def _all() -> Iterator[statements.PaymentRow]:
+def _all() -> Iterator[queries.PaymentRow]:
     """Every payment, read by key in chunks so that memory stays bounded."""
     last = ""
     while True:
@@ -64,12 +64,12 @@ def _all() -> Iterator[statements.PaymentRow]:
         )
         if not ids:
             return
-        yield from (statements.get_payment(payment_id) for payment_id in ids)
+        yield from (queries.get_payment(payment_id) for payment_id in ids)
         last = ids[-1]
 
 
 def _unknown_for_long() -> Iterator[Mapping[str, object]]:
-    limit = clock.now() - lookup.UNKNOWN_MAX - lookup.PAUSE_MAX
+    limit = clock.now() - status_checks.UNKNOWN_MAX - status_checks.PAUSE_MAX
     asked = Review.objects.filter(resolved_at__isnull=True, payment__isnull=False)
     yield from (
         Attempt.objects.filter(status=AttemptStatus.UNKNOWN, created_at__lt=limit)

@@ -9,8 +9,8 @@ from django.db.models import F, Q
 
 from bursar import ids
 from bursar.fields import CurrencyField, IdField, MinorField
-from bursar.payments.states import COLLECTING, LIVE, AttemptStatus, CaptureMethod, PaymentStatus
-from bursar.providers.base import Kind, Operation, RefundStatus
+from bursar.payments.statuses import COLLECTING, LIVE, AttemptStatus, CaptureMethod, PaymentStatus
+from bursar.providers.interface import Kind, Operation, RefundStatus
 
 
 def _choices(states: type[StrEnum]) -> list[tuple[str, str]]:
@@ -264,7 +264,7 @@ class RawBody(models.Model):
 
 class Fact(models.Model):
     """
-    What we were told of one provider object, once, as `providers.base.Snapshot` defines.
+    What we were told of one provider object, once, as `providers.interface.Snapshot` defines.
 
     Guarantees: never changed or deleted; the same news by any road (answer, webhook, look-up,
     settlement file) is one row, for its key is its content. Holds no personal data.

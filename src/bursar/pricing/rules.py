@@ -21,7 +21,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from bursar import errors, ids, textfiles
+from bursar import errors, ids, text_files
 from bursar.money import Money, exponent_of
 from bursar.pricing import rounding, taxes
 from bursar.pricing.discounts import Discount
@@ -99,7 +99,7 @@ def load(path: Path) -> Rules:
 
     :raises BadRules: if it cannot be read, or anything in it is wrong.
     """
-    text = textfiles.read(path, bytes_max=RULES_BYTES_MAX, refusal=BadRules)
+    text = text_files.read(path, bytes_max=RULES_BYTES_MAX, refusal=BadRules)
     return parse(text, name=path.name)
 
 

@@ -23,7 +23,7 @@ from typing import ClassVar
 
 from bursar import errors
 from bursar.decorators import Exponential, log_call, retry
-from bursar.providers.base import (
+from bursar.providers.interface import (
     ChargeRequest,
     PaymentProvider,
     RefundRequest,

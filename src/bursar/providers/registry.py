@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 from bursar import errors, ids
 from bursar.providers import mixins
-from bursar.providers.base import PaymentProvider, Secret
+from bursar.providers.interface import PaymentProvider, Secret
 
 GROUP = "bursar.providers"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bursar.providers.base import ChargeStatus, Outcome, RefundStatus, Result, Snapshot
+from bursar.providers.interface import ChargeStatus, Outcome, RefundStatus, Result, Snapshot
 
 _OUTCOMES: Mapping[str, Outcome] = {
     ChargeStatus.PENDING: Outcome.PENDING,

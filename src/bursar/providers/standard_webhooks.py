@@ -14,7 +14,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from bursar.providers.base import BadSignature, Secret
+from bursar.providers.interface import BadSignature, Secret
 
 #: A delivery signed longer ago than this, or further in the future, may be a replay.
 TOLERANCE_SECONDS = 300

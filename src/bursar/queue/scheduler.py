@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from bursar import fields, groupcommit, logs, sql
+from bursar import fields, group_commit, logs, sql
 from bursar.periodic import PeriodicJob
-from bursar.queue import leasing
+from bursar.queue import jobs
 from bursar.queue.models import PeriodicJobStatus, RunOutcome
 
 #: How often a worker looks for due runs, so a run starts at most this much late on an idle worker.
@@ -47,7 +47,7 @@ class Scheduler:
         self,
         jobs: Sequence[PeriodicJob],
         *,
-        now: Callable[[], datetime] = leasing.database_time,
+        now: Callable[[], datetime] = jobs.database_time,
     ) -> None:
         self._jobs = {job.name: job for job in jobs}
         self._now = now
@@ -61,7 +61,7 @@ class Scheduler:
         A new job is due at the next time of its schedule, not at once. A changed schedule holds
         from now on; a run that is due already stays due.
         """
-        groupcommit.require_transaction()
+        group_commit.require_transaction()
         now = self._now()
         PeriodicJobStatus.objects.exclude(name__in=self._jobs).delete()
         for name, job in sorted(self._jobs.items()):
@@ -77,7 +77,7 @@ class Scheduler:
 
         A run is left out while the one before still waits or runs.
         """
-        groupcommit.require_transaction()
+        group_commit.require_transaction()
         now = self._now()
         enqueued = []
         for row in PeriodicJobStatus.objects.filter(next_run_at__lte=now).order_by("name"):
@@ -89,7 +89,7 @@ class Scheduler:
             if not unclaimed.update(next_run_at=job.schedule.next_after(now)):
                 continue
             payload = {"scheduled_for": row.next_run_at.isoformat()}
-            if leasing.enqueue(row.name, payload, now=now, unique_key=f"periodic:{row.name}"):
+            if jobs.enqueue(row.name, payload, now=now, unique_key=f"periodic:{row.name}"):
                 enqueued.append(row.name)
             else:
                 log.warning("periodic_job_still_running", job=row.name)
@@ -101,17 +101,17 @@ class PeriodicHandler:
     """Runs one periodic job as an ordinary job, and writes down when and how each run ended."""
 
     job: PeriodicJob
-    now: Callable[[], datetime] = leasing.database_time
+    now: Callable[[], datetime] = jobs.database_time
 
-    async def __call__(self, lease: leasing.Lease) -> Callable[[], None]:
+    async def __call__(self, lease: jobs.Lease) -> Callable[[], None]:
         """Run the job; that it succeeded is written with the acknowledgement."""
         del lease
-        started_at = await groupcommit.commits.run(self._start)
+        started_at = await group_commit.commits.run(self._start)
         try:
             await self.job.handler(started_at)
         except Exception as error:
-            reason = f"{type(error).__name__}: {error}"[: leasing.ERROR_LETTERS_MAX]
-            await groupcommit.commits.run(lambda: self._fail(reason))
+            reason = f"{type(error).__name__}: {error}"[: jobs.ERROR_LETTERS_MAX]
+            await group_commit.commits.run(lambda: self._fail(reason))
             raise
         return self._succeed
 

@@ -16,13 +16,13 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
-from bursar import errors, groupcommit, ids, logs
+from bursar import errors, group_commit, ids, logs
 from bursar.decorators import Exponential
-from bursar.queue import leasing
+from bursar.queue import jobs
 from bursar.queue.scheduler import CHECK_SECONDS, Scheduler
 
 #: Called with the lease; what it returns runs in the transaction that acknowledges the job.
-Handler = Callable[[leasing.Lease], Awaitable[Callable[[], None] | None]]
+Handler = Callable[[jobs.Lease], Awaitable[Callable[[], None] | None]]
 
 ATTEMPTS_MAX = 12
 LEASE = timedelta(seconds=60)
@@ -80,8 +80,8 @@ class Worker:
         self._randomness = randomness or random.Random()  # noqa: S311  (spreads load, no secret)
         # One claim for many jobs: not for each that ends.
         self._room_min = max(1, min(concurrency // 4, 17))
-        self._waiting: deque[leasing.Lease] = deque()
-        self._running: dict[asyncio.Task[None], leasing.Lease] = {}
+        self._waiting: deque[jobs.Lease] = deque()
+        self._running: dict[asyncio.Task[None], jobs.Lease] = {}
         self._stopping = asyncio.Event()
         self._ended = asyncio.Event()  # jobs: all that ran, or enough for another claim
 
@@ -139,25 +139,25 @@ class Worker:
         self._checked_at = now
         try:
             if not self._is_registered:
-                await groupcommit.commits.run(self._scheduler.register)
+                await group_commit.commits.run(self._scheduler.register)
                 self._is_registered = True
-            await groupcommit.commits.run(self._scheduler.enqueue_due)
+            await group_commit.commits.run(self._scheduler.enqueue_due)
         except (errors.Unavailable, errors.OutcomeUnknown):
             raise
         except Exception:  # the worker also moves money: a bug here must not end it
             log.exception("periodic_jobs_not_enqueued")
 
-    async def _claim(self, count: int) -> list[leasing.Lease]:
+    async def _claim(self, count: int) -> list[jobs.Lease]:
         token = ids.new("lease")
 
-        def claim() -> list[leasing.Lease]:
-            now = leasing.database_time()
-            leasing.promote(now=now)
-            return leasing.claim(count=count, token=token, lease=self.lease, now=now)
+        def claim() -> list[jobs.Lease]:
+            now = jobs.database_time()
+            jobs.promote(now=now)
+            return jobs.claim(count=count, token=token, lease=self.lease, now=now)
 
-        return await groupcommit.commits.run(claim)
+        return await group_commit.commits.run(claim)
 
-    def _start(self, lease: leasing.Lease) -> None:
+    def _start(self, lease: jobs.Lease) -> None:
         task = asyncio.create_task(self._work(lease))
         self._running[task] = lease
         task.add_done_callback(self._end)
@@ -167,7 +167,7 @@ class Worker:
         if not self._running or self.concurrency - len(self._running) >= self._room_min:
             self._ended.set()
 
-    async def _work(self, lease: leasing.Lease) -> None:
+    async def _work(self, lease: jobs.Lease) -> None:
         with logs.bound(request_id=f"job_{lease.job_id}", operation=lease.name):
             try:
                 if lease.attempts > self.attempts_max:
@@ -178,14 +178,14 @@ class Worker:
                 if handler is None:
                     raise UnknownJob(f"no handler is called {lease.name!r}")
                 finish = await handler(lease)
-                await groupcommit.commits.run(lambda: _finish(lease, finish))
+                await group_commit.commits.run(lambda: _finish(lease, finish))
                 self.outcomes[lease.name, "done"] += 1
             except RunAgain as again:
                 await self._retry(lease, again.after, str(again), outcome="again")
             except Exception as error:  # noqa: BLE001  (a job must not take the worker with it)
                 await self._failed(lease, error)
 
-    async def _failed(self, lease: leasing.Lease, error: Exception) -> None:
+    async def _failed(self, lease: jobs.Lease, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"
         log.warning("job_failed", job=lease.name, attempts=lease.attempts, error=error)
         final = isinstance(error, (errors.Invalid, errors.NotFound, errors.Denied))
@@ -202,19 +202,19 @@ class Worker:
         return timedelta(seconds=bound(attempts) * (0.5 + self._randomness.random() / 2))
 
     async def _retry(
-        self, lease: leasing.Lease, pause: timedelta, reason: str, *, outcome: str
+        self, lease: jobs.Lease, pause: timedelta, reason: str, *, outcome: str
     ) -> None:
         def retry() -> None:
-            at = leasing.database_time() + pause
+            at = jobs.database_time() + pause
             # Work that goes on later is no failure: only failures count towards the dead letters.
-            leasing.retry(lease, at=at, error=reason, forget=outcome == "again")
+            jobs.retry(lease, at=at, error=reason, forget=outcome == "again")
 
-        await groupcommit.commits.run(retry)
+        await group_commit.commits.run(retry)
         self.outcomes[lease.name, outcome] += 1
 
-    async def _bury(self, lease: leasing.Lease, reason: str) -> None:
+    async def _bury(self, lease: jobs.Lease, reason: str) -> None:
         log.error("job_dead", job=lease.name, attempts=lease.attempts, reason=reason)
-        await groupcommit.commits.run(lambda: leasing.bury(lease, error=reason))
+        await group_commit.commits.run(lambda: jobs.bury(lease, error=reason))
         self.outcomes[lease.name, "dead"] += 1
 
     async def _keep_leases(self) -> None:
@@ -223,14 +223,14 @@ class Worker:
             await asyncio.sleep(self.lease.total_seconds() / 3)
             held = list(self._running.values())
 
-            def extend(held: list[leasing.Lease] = held) -> None:
-                until = leasing.database_time() + self.lease
+            def extend(held: list[jobs.Lease] = held) -> None:
+                until = jobs.database_time() + self.lease
                 for lease in held:
-                    leasing.extend(lease, until=until)
+                    jobs.extend(lease, until=until)
 
             if held:
                 try:
-                    await groupcommit.commits.run(extend)
+                    await group_commit.commits.run(extend)
                 except (errors.Unavailable, errors.OutcomeUnknown) as error:
                     log.warning("leases_not_extended", count=len(held), error=error)
 
@@ -242,12 +242,12 @@ class Worker:
         waiting = list(self._waiting)
         self._waiting.clear()
         if waiting:
-            await groupcommit.commits.run(lambda: [leasing.release(each) for each in waiting])
+            await group_commit.commits.run(lambda: [jobs.release(each) for each in waiting])
 
 
-def _finish(lease: leasing.Lease, finish: Callable[[], None] | None) -> None:
+def _finish(lease: jobs.Lease, finish: Callable[[], None] | None) -> None:
     if finish is not None:
         finish()
-    if not leasing.ack(lease):
+    if not jobs.ack(lease):
         # The lease was lost and the job is run again; what we learned is kept all the same.
         log.warning("lease_lost", job=lease.name, job_id=lease.job_id)

@@ -7,8 +7,8 @@ from django.db import models
 from bursar import ids
 from bursar.fields import CurrencyField, IdField, MinorField
 from bursar.payments.models import ProviderAccount
-from bursar.providers.base import Category
-from bursar.reconciliation.rules import Verdict
+from bursar.providers.interface import Category
+from bursar.reconciliation.matching import Verdict
 
 
 class Reconciliation(models.Model):

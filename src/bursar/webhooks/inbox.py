@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from bursar import clock, errors, fields, groupcommit, ids, logs, sql
-from bursar.payments import accounts, lookup, recording
+from bursar import clock, errors, fields, group_commit, ids, logs, sql
+from bursar.payments import facts, provider_accounts, status_checks
 from bursar.payments.models import RawBody
-from bursar.providers import powers
-from bursar.providers.powers import TranslatesWebhooks, VerifiesWebhooks
-from bursar.queue import leasing
+from bursar.providers import capabilities
+from bursar.providers.capabilities import TranslatesWebhooks, VerifiesWebhooks
+from bursar.queue import jobs
 from bursar.webhooks.models import InboxEvent
 
 INSERT_EVENT = (
@@ -48,17 +48,17 @@ class NoWebhooks(errors.NotFound):
 
 def verify(
     *, provider_account: str, headers: Mapping[str, str], body: bytes, now: datetime
-) -> powers.WebhookEvent:
+) -> capabilities.WebhookEvent:
     """
     Check a delivery; nothing is stored.
 
-    :raises base.BadSignature: if it was not signed with our secret within the tolerance;
+    :raises interface.BadSignature: if it was not signed with our secret within the tolerance;
     :raises NoWebhooks: if the account takes none;
     :raises errors.ContentTooLarge: if it has more than 1 MB.
     """
     if len(body) > BODY_BYTES_MAX:
         raise errors.ContentTooLarge(f"a body of {len(body)} bytes is above {BODY_BYTES_MAX}")
-    provider = accounts.get(provider_account)
+    provider = provider_accounts.get(provider_account)
     if not isinstance(provider, VerifiesWebhooks):
         raise NoWebhooks(f"{provider_account} takes no webhooks")
     return provider.verify(headers, body, now=now)
@@ -67,7 +67,7 @@ def verify(
 def receive(
     *,
     provider_account: str,
-    event: powers.WebhookEvent,
+    event: capabilities.WebhookEvent,
     body: bytes,
     raw_id: str,
     now: datetime,
@@ -79,7 +79,7 @@ def receive(
 
     Needs an open transaction; answer the provider only after its commit.
     """
-    groupcommit.require_transaction()
+    group_commit.require_transaction()
     received = fields.at(now)
     ignored = _reason_to_ignore(event)
     row: list[fields.Parameter] = [provider_account, event.event_id, event.type, raw_id, received]
@@ -97,17 +97,17 @@ def receive(
         )
         return True
     payload = {"provider_account": provider_account, "event_id": event.event_id}
-    leasing.enqueue("webhook", payload, now=now)
+    jobs.enqueue("webhook", payload, now=now)
     return True
 
 
 def _take_ignored(
-    event: powers.WebhookEvent, account: str, raw_id: str, received: fields.Parameter
+    event: capabilities.WebhookEvent, account: str, raw_id: str, received: fields.Parameter
 ) -> bool:
     return sql.run(TAKE_IGNORED, [raw_id, received, account, event.event_id]) == 1
 
 
-def _reason_to_ignore(event: powers.WebhookEvent) -> str:
+def _reason_to_ignore(event: capabilities.WebhookEvent) -> str:
     if not event.foreign_account:
         return ""
     # PostgreSQL stores no NUL, and nothing stores half a surrogate pair.
@@ -121,14 +121,14 @@ def take(*, provider_account: str, headers: Mapping[str, str], body: bytes) -> b
     now = clock.now()
     event = verify(provider_account=provider_account, headers=headers, body=body, now=now)
     raw_id = ids.new(ids.BODY)
-    return groupcommit.commits.wait(
+    return group_commit.commits.wait(
         lambda: receive(
             provider_account=provider_account, event=event, body=body, raw_id=raw_id, now=now
         )
     )
 
 
-async def process(lease: leasing.Lease) -> Callable[[], None]:
+async def process(lease: jobs.Lease) -> Callable[[], None]:
     """Job `webhook`: translate a stored event to facts and record them."""
     account, event_id = lease.payload["provider_account"], lease.payload["event_id"]
     return lambda: _process(account, event_id, clock.now())
@@ -137,17 +137,17 @@ async def process(lease: leasing.Lease) -> Callable[[], None]:
 def _process(provider_account: str, event_id: str, now: datetime) -> None:
     event = InboxEvent.objects.get(provider_account_id=provider_account, event_id=event_id)
     body = RawBody.objects.filter(id=event.raw).values_list("body", flat=True).first()
-    provider = accounts.get(provider_account)
+    provider = provider_accounts.get(provider_account)
     if body is None or not isinstance(provider, TranslatesWebhooks):
         raise errors.NotFound(f"event {event_id} has no body, or its provider cannot read it")
     told = list(provider.facts(bytes(body)))
-    recording.record(
+    facts.record(
         provider_account=provider_account,
         snapshots=told,
         source="webhook",
         raw=event.raw,
         now=now,
     )
-    for snapshot in lookup.needs_fetching(provider_account, told):
-        lookup.enqueue_fetch(provider_account, snapshot, now)
+    for snapshot in status_checks.needs_fetching(provider_account, told):
+        status_checks.enqueue_fetch(provider_account, snapshot, now)
     InboxEvent.objects.filter(pk=event.pk).update(processed_at=now)

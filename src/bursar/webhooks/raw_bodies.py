@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from bursar import groupcommit, retention
+from bursar import group_commit, retention
 from bursar.payments.models import RawBody
 from bursar.queue.models import Job
 from bursar.webhooks.models import InboxEvent
@@ -21,7 +21,7 @@ def prune(*, now: datetime, rows_max: int) -> int:
     The body of an event that is not processed yet (its job waits, or is a dead letter that may
     be revived) is kept until it is. Facts and events refer to bodies by no constraint.
     """
-    groupcommit.require_transaction()
+    group_commit.require_transaction()
     received_before = now - RETENTION
     expired = RawBody.objects.filter(received_at__lt=received_before)
     needed = _needed(received_before)

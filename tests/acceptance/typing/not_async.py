@@ -1,17 +1,19 @@
 """A provider that would stop the event loop while it waits."""
 
-from bursar.providers import base
+from bursar.providers import interface
 
 
-class Blocking(base.PaymentProvider):
+class Blocking(interface.PaymentProvider):
     __slots__ = ()
     name = "blocking"
 
-    def charge(self, request: base.ChargeRequest, /) -> base.Result:  # E: Return type "Result"
-        return base.Result(outcome=base.Outcome.SUCCEEDED)
+    def charge(
+        self, request: interface.ChargeRequest, /
+    ) -> interface.Result:  # E: Return type "Result"
+        return interface.Result(outcome=interface.Outcome.SUCCEEDED)
 
-    async def refund(self, request: base.RefundRequest, /) -> base.Result:
-        return base.Result(outcome=base.Outcome.SUCCEEDED)
+    async def refund(self, request: interface.RefundRequest, /) -> interface.Result:
+        return interface.Result(outcome=interface.Outcome.SUCCEEDED)
 
-    async def get_status(self, request: base.StatusRequest, /) -> base.Result:
-        return base.Result(outcome=base.Outcome.NOT_FOUND)
+    async def get_status(self, request: interface.StatusRequest, /) -> interface.Result:
+        return interface.Result(outcome=interface.Outcome.NOT_FOUND)

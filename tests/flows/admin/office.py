@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from bursar import clock
-from bursar.access import people, sessions
+from bursar.access import sessions, users
 from bursar.access.models import Person
 from bursar.access.roles import Role
 from bursar.api import app
@@ -34,14 +34,14 @@ def served() -> FastAPI:
 
 @functools.cache
 def _hashed() -> str:
-    return people.hashed(PASSWORD)
+    return users.hashed(PASSWORD)
 
 
 def add(role: Role, email: str = "") -> str:
     """A person of *role*; returns their address."""
     address = email or f"{role}@example.com"
     commit(
-        lambda: people.add(
+        lambda: users.add(
             email=address, name=role.title(), role=role, password_hash=_hashed(), now=clock.now()
         )
     )
@@ -51,7 +51,7 @@ def add(role: Role, email: str = "") -> str:
 def session(role: Role) -> str:
     """The key of a session of somebody of *role*, who signed in elsewhere."""
     email, now = f"{role}@example.com", clock.now()
-    commit(lambda: people.add(email=email, name="x", role=role, password_hash="!", now=now))
+    commit(lambda: users.add(email=email, name="x", role=role, password_hash="!", now=now))
     person, kept = Person.objects.get(email=email), sessions.SessionStore()
     kept[SESSION_KEY], kept[BACKEND_SESSION_KEY] = str(person.pk), AUTHENTICATION_BACKENDS[0]
     kept[HASH_SESSION_KEY] = person.get_session_auth_hash()

@@ -16,16 +16,16 @@ from django_otp.oath import totp
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from bursar import clock, ids, settings
-from bursar.access import keys, people
+from bursar.access import api_keys, users
 from bursar.access.models import ApiKey, IdempotentAnswer, Person
 from bursar.access.roles import Role
-from bursar.admin.deciding import form_tokens
-from bursar.admin.deciding.index import DECISIONS, NEW
-from bursar.dashboard.declaring import entered
+from bursar.admin.actions import form_tokens
+from bursar.admin.actions.urls import DECISIONS, NEW
+from bursar.dashboard.config import user_monitors
 from bursar.dashboard.models import WatchedApi
-from bursar.payments import reviewing
+from bursar.payments import reviews
 from bursar.payments.models import Refund, Review
-from bursar.queue import leasing
+from bursar.queue import jobs
 from bursar.queue.models import Job
 from tests.conftest import Database
 from tests.flows.admin.office import Office, add, hidden_fields, office
@@ -64,7 +64,7 @@ def _awaited_refund(shop: Shop) -> Form:
 def _open_review(_: Shop) -> Form:
     now = clock.now()
     commit(
-        lambda: reviewing.open_review(
+        lambda: reviews.open_review(
             code="captured_too_much", subject="s", payment_id=None, detail={}, now=now
         )
     )
@@ -72,15 +72,15 @@ def _open_review(_: Shop) -> Form:
 
 
 def _dead_job(shop: Shop) -> Form:
-    commit(lambda: leasing.enqueue("charge", {"payment_id": "pay_gone"}, now=clock.now()))
+    commit(lambda: jobs.enqueue("charge", {"payment_id": "pay_gone"}, now=clock.now()))
     shop.run_jobs()
     return Form(str(Job.objects.get(state="dead").pk))
 
 
 def _key(**values: Any) -> Form:
-    token, key_id, now = keys.make_token(), ids.new(ids.API_KEY), clock.now()
+    token, key_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
     commit(
-        lambda: keys.create(
+        lambda: api_keys.create(
             key_id=key_id, token=token, name="shop", scopes=["orders:read"], now=now
         )
     )
@@ -94,7 +94,7 @@ def _person(**values: Any) -> Form:
 
 def _watched(**values: Any) -> Form:
     declared = {"url": "https://api.example.com/v1", "interval_seconds": 60}
-    commit(lambda: entered.save(name="rates", told=declared, active=True, now=clock.now()))
+    commit(lambda: user_monitors.save(name="rates", told=declared, active=True, now=clock.now()))
     return Form("rates", values)
 
 
@@ -311,7 +311,7 @@ def test_who_may_no_longer_decide_is_not_shown_the_first_result(database: Databa
     me = office(Role.DEVELOPER)
     sent = {**me.open("/decide/watch/"), "name": "rates", **API}
     assert me.post("/decide/watch/", sent).status_code == 302
-    commit(lambda: people.change(email="developer@example.com", role="viewer", now=clock.now()))
+    commit(lambda: users.change(email="developer@example.com", role="viewer", now=clock.now()))
     assert me.post("/decide/watch/", sent).status_code == 403
     assert WatchedApi.objects.count() == 1
 

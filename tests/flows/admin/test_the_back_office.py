@@ -13,17 +13,17 @@ from django_otp import oath
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from bursar import clock, settings
-from bursar.access import people, second_factor
+from bursar.access import totp, users
 from bursar.access.models import AuditEntry, Person
 from bursar.access.roles import SCOPES_OF, Role
-from bursar.admin import lists
-from bursar.admin.deciding.index import DECISIONS, NEW
+from bursar.admin import model_admins
+from bursar.admin.actions.urls import DECISIONS, NEW
 from bursar.admin.home import figures
 from bursar.decorators import cache_of
 from bursar.orders.models import Order
-from bursar.payments import reviewing
+from bursar.payments import reviews
 from bursar.payments.models import Payment, Refund, RefundApproval, Review
-from bursar.queue import leasing
+from bursar.queue import jobs
 from bursar.queue.models import Job
 from tests.conftest import Database
 from tests.flows.admin.office import Office, add, office
@@ -64,7 +64,7 @@ def test_wrong_passwords_lock_out_for_a_while_and_the_right_one_too(
 ) -> None:
     email = add(Role.FINANCE)
     at_the_door = Office()
-    tries = [at_the_door.sign_in(email, "wrong") for _ in range(people.FAILURES_MAX)]
+    tries = [at_the_door.sign_in(email, "wrong") for _ in range(users.FAILURES_MAX)]
     assert not any(tries)
     assert at_the_door.sign_in(email) is False
     person = Person.objects.get()
@@ -105,7 +105,7 @@ def test_a_second_factor_is_set_up_and_then_needed(database: Database) -> None:
     commit(lambda: TOTPDevice.objects.update(throttling_failure_count=0))
     assert me.send("/decide/second_factor/", code=_code(device)).status_code == 302
     commit(lambda: TOTPDevice.objects.update(last_t=-1))
-    device = second_factor.device_of(Person.objects.get())
+    device = totp.device_of(Person.objects.get())
     other = Office()
     assert not other.sign_in(email)
     commit(lambda: TOTPDevice.objects.update(throttling_failure_count=0))
@@ -131,7 +131,7 @@ def test_who_is_made_inactive_is_out_at_once(database: Database) -> None:
     me = office(Role.VIEWER)
     assert me.get("/").status_code == 200
     add(Role.ADMIN)
-    commit(lambda: people.change(email="viewer@example.com", is_active=False, now=clock.now()))
+    commit(lambda: users.change(email="viewer@example.com", is_active=False, now=clock.now()))
     assert me.get("/").status_code == 302
 
 
@@ -142,7 +142,7 @@ def test_who_is_made_inactive_is_out_at_once(database: Database) -> None:
 @pytest.mark.parametrize("role", list(Role))
 def test_each_role_sees_its_lists_and_no_others(shop: Shop, role: Role) -> None:
     me = office(role)
-    for model, shown in lists.LISTS.items():
+    for model, shown in model_admins.LISTS.items():
         expected = 200 if shown.scope in SCOPES_OF[role] else 403
         answer = me.get(f"/bursar/{model._meta.model_name}/")
         assert (model.__name__, answer.status_code) == (model.__name__, expected)
@@ -272,10 +272,10 @@ def test_a_review_is_answered_and_a_dead_letter_tried_again(shop: Shop) -> None:
     now = clock.now()
 
     def make() -> None:
-        reviewing.open_review(
+        reviews.open_review(
             code="captured_too_much", subject="s", payment_id=None, detail={}, now=now
         )
-        leasing.enqueue("charge", {"payment_id": "pay_gone"}, now=now)
+        jobs.enqueue("charge", {"payment_id": "pay_gone"}, now=now)
 
     commit(make)
     shop.run_jobs()
@@ -351,7 +351,7 @@ def test_ctrl_k_finds_by_any_reference(shop: Shop) -> None:
 def test_a_list_costs_the_same_few_queries_however_long_it_is(shop: Shop) -> None:
     """No count over everything, and nothing asked row by row."""
     admin = office(Role.ADMIN)
-    paths = [f"/bursar/{model._meta.model_name}/" for model in lists.LISTS]
+    paths = [f"/bursar/{model._meta.model_name}/" for model in model_admins.LISTS]
     _many(shop, 2)
     few = {path: _queries(admin, path) for path in paths}
     _many(shop, 7)

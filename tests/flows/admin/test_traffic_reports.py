@@ -9,7 +9,7 @@ import pytest
 
 from bursar import settings
 from bursar.access.roles import Role
-from bursar.accesslog.showing import html, kept
+from bursar.accesslog.output import html, saved_reports
 from tests import accesslogs
 from tests.conftest import Database
 from tests.flows.admin.office import Office, office
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 def _keep(name: str) -> None:
-    kept.keep(accesslogs.hostile(), name=name, folder=settings.current.home / "traffic")
+    saved_reports.keep(accesslogs.hostile(), name=name, folder=settings.current.home / "traffic")
 
 
 def test_reports_are_listed_and_shown_in_a_frame_that_may_do_nothing(database: Database) -> None:

@@ -10,10 +10,10 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from bursar import clock, db_reader, ids
-from bursar.access import keys, roles
+from bursar.access import api_keys, roles
 from bursar.api import app
-from bursar.api.border import callers
-from bursar.api.dashboard.streaming import Streams
+from bursar.api.dashboard.event_stream import Streams
+from bursar.api.middleware import auth
 from bursar.db_reader import DatabaseThreadPool
 from tests.conftest import Database
 from tests.shop import commit
@@ -40,8 +40,8 @@ def api(
     """A client without a key; an error of the server is answered, not raised."""
     readers = DatabaseThreadPool(threads=4, name="read")
     monkeypatch.setattr(db_reader.readers, "run", readers.run)
-    monkeypatch.setattr(callers, "_limiter", callers.new_limiter())
-    callers.forget()
+    monkeypatch.setattr(auth, "_limiter", auth.new_limiter())
+    auth.forget()
     with TestClient(served, base_url="http://localhost", raise_server_exceptions=False) as client:
         yield client
     readers.close()
@@ -52,9 +52,9 @@ def key(api: TestClient) -> Callable[..., dict[str, str]]:
     """Make a key with some scopes (all by default); returns the header that carries it."""
 
     def make(*scopes: str) -> dict[str, str]:
-        token, key_id = keys.make_token(), ids.new(ids.API_KEY)
+        token, key_id = api_keys.make_token(), ids.new(ids.API_KEY)
         commit(
-            lambda: keys.create(
+            lambda: api_keys.create(
                 key_id=key_id,
                 token=token,
                 name="test",

@@ -13,12 +13,12 @@ from starlette.testclient import TestClient
 
 from bursar import clock
 from bursar.access.roles import Role
-from bursar.payments import accounts
+from bursar.payments import provider_accounts
 from bursar.payments.models import Fact, RawBody, Review
-from bursar.providers.sandbox.delivering import FOREIGN_ACCOUNT
-from bursar.providers.stripe import signing
+from bursar.providers.sandbox.webhook_delivery import FOREIGN_ACCOUNT
+from bursar.providers.stripe import webhook_signature
 from bursar.queue.models import Job
-from bursar.verify import proof
+from bursar.verify import checks
 from bursar.webhooks.models import InboxEvent
 from tests.flows.admin.office import office
 from tests.shop import ACCOUNT, Shop, commit
@@ -56,11 +56,15 @@ def configure(
 
     def make(**config: Any) -> None:
         told = {"url": "http://127.0.0.1:9", **config}
-        commit(lambda: accounts.add(name=STRIPE, provider="stripe", config=told, now=clock.now()))
+        commit(
+            lambda: provider_accounts.add(
+                name=STRIPE, provider="stripe", config=told, now=clock.now()
+            )
+        )
 
     make()
     yield make
-    asyncio.run(accounts.close())
+    asyncio.run(provider_accounts.close())
 
 
 @pytest.fixture
@@ -77,7 +81,7 @@ def deliver(configure: Callable[..., None], api: TestClient) -> Deliver:
             **named,
         }
         body = orjson.dumps(event)
-        signature = signing.sign([SECRET], body, at=clock.now())
+        signature = webhook_signature.sign([SECRET], body, at=clock.now())
         return api.post(f"/hooks/{STRIPE}", content=body, headers={"Stripe-Signature": signature})
 
     return post
@@ -106,7 +110,7 @@ def test_an_event_of_a_connected_account_books_nothing(
     assert Job.objects.count() == 0
     shop.run_jobs()
     assert [Fact.objects.count(), Review.objects.count(), shop.balances()] == [0, 0, {}]
-    found = [finding for finding in proof.prove() if finding.folder == "webhooks"]
+    found = [finding for finding in checks.prove() if finding.folder == "webhooks"]
     assert [finding.rows for finding in found] == [()]
 
 
@@ -206,7 +210,7 @@ def test_a_foreign_event_with_the_id_of_ours_cannot_come_before_it_unsigned(
     deliver: Deliver, api: TestClient
 ) -> None:
     body = orjson.dumps({"id": "evt_1", "type": "x", "livemode": False, "account": OTHER})
-    forged = signing.sign(["whsec_of_theirs"], body, at=clock.now())
+    forged = webhook_signature.sign(["whsec_of_theirs"], body, at=clock.now())
     answer = api.post(f"/hooks/{STRIPE}", content=body, headers={"Stripe-Signature": forged})
     assert (answer.status_code, InboxEvent.objects.count()) == (401, 0)
 

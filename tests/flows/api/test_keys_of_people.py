@@ -8,12 +8,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from bursar import clock, ids, settings
-from bursar.access import keys, people, roles
+from bursar.access import api_keys, roles, users
 from bursar.access.models import ApiKey, AuditEntry, Person
 from bursar.access.roles import SCOPES_OF, Role
-from bursar.api.border import callers
+from bursar.api.middleware import auth
 from bursar.decorators import acting_as
-from bursar.decorators.authorizing import Principal
+from bursar.decorators.authorization import Principal
 from bursar.payments.models import Refund
 from tests.conftest import Database
 from tests.flows.admin.office import Office, add, office
@@ -36,9 +36,9 @@ def _token(page: str) -> str:
 
 
 def made_at_the_shell(*scopes: str, owner: str = "") -> str:
-    token, key_id, now = keys.make_token(), ids.new(ids.API_KEY), clock.now()
+    token, key_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
     commit(
-        lambda: keys.create(
+        lambda: api_keys.create(
             key_id=key_id, token=token, name="shell", scopes=scopes, now=now, owner=owner
         )
     )
@@ -50,8 +50,8 @@ def headers(token: str, key: str = "k") -> dict[str, str]:
 
 
 def change(email: str, **to: object) -> None:
-    commit(lambda: people.change(email=email, now=clock.now(), **to))  # type: ignore[arg-type]
-    callers.forget()
+    commit(lambda: users.change(email=email, now=clock.now(), **to))  # type: ignore[arg-type]
+    auth.forget()
 
 
 def newest() -> ApiKey:
@@ -92,7 +92,7 @@ def test_a_key_is_made_for_a_person_within_their_role_alone(
         made_at_the_shell(scope, owner=email.upper())
         assert newest().allowed_scopes == [scope]
     else:
-        with pytest.raises(keys.ScopeBeyondRole, match=f"{scope}: more than the role {role}"):
+        with pytest.raises(api_keys.ScopeBeyondRole, match=f"{scope}: more than the role {role}"):
             made_at_the_shell(scope, owner=email)
         assert ApiKey.objects.count() == 0
 
@@ -107,7 +107,7 @@ def test_what_a_demoted_owner_may_no_more_their_keys_may_no_more(
     made_at_the_shell(*roles.KEY_SCOPES, owner=email)
     token = made_at_the_shell(*roles.KEY_SCOPES, owner=email)
     change(email, role=role)
-    found = keys.find(token, now=clock.now())
+    found = api_keys.find(token, now=clock.now())
     assert found is not None
     assert found.principal.scopes == SCOPES_OF[role] & {*roles.KEY_SCOPES}
     assert api.get("/v1/orders", headers=headers(token)).status_code == 200
@@ -125,13 +125,13 @@ def test_keys_of_an_inactive_owner_are_refused_until_they_are_active(api: TestCl
     change(email, is_active=False)
     refused = api.get("/v1/orders", headers=headers(token))
     assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
-    with pytest.raises(keys.ScopeBeyondRole, match="may not sign in"):
+    with pytest.raises(api_keys.ScopeBeyondRole, match="may not sign in"):
         made_at_the_shell("orders:read", owner=email)
     key_id, new_id, now = newest().id, ids.new(ids.API_KEY), clock.now()
-    with pytest.raises(keys.KeyEnded, match="who is inactive"):
+    with pytest.raises(api_keys.KeyEnded, match="who is inactive"):
         commit(
-            lambda: keys.rotate(
-                key_id=key_id, new_id=new_id, token=keys.make_token(), overlap=HOUR, now=now
+            lambda: api_keys.rotate(
+                key_id=key_id, new_id=new_id, token=api_keys.make_token(), overlap=HOUR, now=now
             )
         )
     change(email, is_active=True)
@@ -176,10 +176,12 @@ def test_at_the_shell_a_rotated_key_keeps_its_owner(api: TestClient) -> None:
     email = add(Role.DEVELOPER)
     for owner in (email, ""):
         made_at_the_shell("orders:read", owner=owner)
-        old, new_id, token = newest(), ids.new(ids.API_KEY), keys.make_token()
+        old, new_id, token = newest(), ids.new(ids.API_KEY), api_keys.make_token()
 
         def rotate(old_id: str = old.id, new_id: str = new_id, token: str = token) -> None:
-            keys.rotate(key_id=old_id, new_id=new_id, token=token, overlap=HOUR, now=clock.now())
+            api_keys.rotate(
+                key_id=old_id, new_id=new_id, token=token, overlap=HOUR, now=clock.now()
+            )
 
         commit(rotate)
         new = ApiKey.objects.get(id=new_id)
@@ -193,9 +195,13 @@ def test_a_key_makes_no_key_beyond_itself(database: Database) -> None:
     for owner in ("operator", f"person:{person.pk}"):
         caller = Principal("key_1", frozenset({"orders:read"}), owner)
         with acting_as(caller):
-            with pytest.raises(keys.ScopeBeyondRole, match="refunds:write: more than you may do"):
+            with pytest.raises(
+                api_keys.ScopeBeyondRole, match="refunds:write: more than you may do"
+            ):
                 made_at_the_shell("orders:read", "refunds:write")
-            with pytest.raises(keys.ScopeBeyondRole, match="belongs to the person who makes it"):
+            with pytest.raises(
+                api_keys.ScopeBeyondRole, match="belongs to the person who makes it"
+            ):
                 made_at_the_shell("orders:read", owner="somebody@example.com")
             made_at_the_shell("orders:read")
         assert newest().owner == (None if owner == "operator" else person)
@@ -221,9 +227,9 @@ def test_a_key_of_the_other_mode_is_not_rotated(
     key_id, new_id, now = newest().id, ids.new(ids.API_KEY), clock.now()
     live = settings.current.model_copy(update={"mode": settings.Mode.LIVE})
     monkeypatch.setattr(settings, "current", live)
-    with pytest.raises(keys.KeyEnded, match="of the other mode, test"):
+    with pytest.raises(api_keys.KeyEnded, match="of the other mode, test"):
         commit(
-            lambda: keys.rotate(
-                key_id=key_id, new_id=new_id, token=keys.make_token(), overlap=HOUR, now=now
+            lambda: api_keys.rotate(
+                key_id=key_id, new_id=new_id, token=api_keys.make_token(), overlap=HOUR, now=now
             )
         )

@@ -9,12 +9,12 @@ from django.db import IntegrityError
 from starlette.testclient import TestClient
 
 from bursar import clock, ids, logs, settings
-from bursar.access import keys, people
+from bursar.access import api_keys, users
 from bursar.access.models import ApiKey, Person
 from bursar.access.roles import Role
 from bursar.decorators import acting_as
-from bursar.decorators.authorizing import Principal
-from bursar.payments import approving
+from bursar.decorators.authorization import Principal
+from bursar.payments import refund_approvals
 from bursar.payments.models import Payment, Refund, RefundApproval
 from bursar.queue.models import Job
 from tests.conftest import Database
@@ -71,8 +71,8 @@ def test_who_asks_as_a_person_does_not_approve_by_key(shop: Shop) -> None:
     payment, admin = shop.paid(), office(Role.ADMIN)
     admin.send(f"/decide/refund/{payment.id}/", amount="6.00", reason="x")
     refund = Refund.objects.get()
-    with acting_as(principal("key_1", ADMIN)), pytest.raises(approving.NotBySame):
-        commit(lambda: approving.approve(refund_id=refund.id, now=clock.now()))
+    with acting_as(principal("key_1", ADMIN)), pytest.raises(refund_approvals.NotBySame):
+        commit(lambda: refund_approvals.approve(refund_id=refund.id, now=clock.now()))
     assert RefundApproval.objects.get().decided_at is None
 
 
@@ -85,10 +85,10 @@ def test_two_keys_of_one_person_are_one_person(shop: Shop, api: TestClient) -> N
     payment, admin = shop.paid(), office(Role.ADMIN)
     office(Role.ADMIN, OTHER)
     refund = ask(api, payment, key_of(admin))
-    with acting_as(principal("key_2", ADMIN)), pytest.raises(approving.NotBySame):
-        commit(lambda: approving.approve(refund_id=refund.id, now=clock.now()))
+    with acting_as(principal("key_2", ADMIN)), pytest.raises(refund_approvals.NotBySame):
+        commit(lambda: refund_approvals.approve(refund_id=refund.id, now=clock.now()))
     with acting_as(principal("key_3", OTHER)):
-        commit(lambda: approving.approve(refund_id=refund.id, now=clock.now()))
+        commit(lambda: refund_approvals.approve(refund_id=refund.id, now=clock.now()))
     decided = RefundApproval.objects.get()
     assert (decided.approved, decided.decided_by) == (True, "key_3")
 
@@ -106,7 +106,7 @@ def test_a_new_address_or_role_makes_no_second_person(shop: Shop, api: TestClien
     payment, admin = shop.paid(), office(Role.ADMIN)
     other = office(Role.ADMIN, OTHER)
     refund = ask(api, payment, key_of(admin))
-    commit(lambda: people.change(email=ADMIN, role=Role.FINANCE, now=clock.now()))
+    commit(lambda: users.change(email=ADMIN, role=Role.FINANCE, now=clock.now()))
     commit(lambda: Person.objects.filter(email=ADMIN).update(email="new@example.com"))
     assert approve(admin, refund) == 403
     assert approve(other, refund) == 302
@@ -116,13 +116,15 @@ def test_a_key_of_the_operator_is_approved_by_a_person_and_not_by_the_operator(
     shop: Shop, api: TestClient
 ) -> None:
     payment, finance = shop.paid(), office(Role.FINANCE)
-    token, key_id, now = keys.make_token(), ids.new(ids.API_KEY), clock.now()
+    token, key_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
     commit(
-        lambda: keys.create(key_id=key_id, token=token, name="x", scopes=["refunds:write"], now=now)
+        lambda: api_keys.create(
+            key_id=key_id, token=token, name="x", scopes=["refunds:write"], now=now
+        )
     )
     refund = ask(api, payment, token)
-    with logs.bound(actor="root"), pytest.raises(approving.NotBySame):
-        commit(lambda: approving.approve(refund_id=refund.id, now=clock.now()))
+    with logs.bound(actor="root"), pytest.raises(refund_approvals.NotBySame):
+        commit(lambda: refund_approvals.approve(refund_id=refund.id, now=clock.now()))
     assert approve(finance, refund) == 302
 
 

@@ -13,9 +13,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from bursar import clock, ids
-from bursar.access import idempotency, keys, roles
+from bursar.access import api_keys, idempotency, roles
 from bursar.access.models import ApiKey, IdempotentAnswer
-from bursar.api.border import callers
+from bursar.api.middleware import auth
 from bursar.orders.models import Order
 from bursar.payments.models import Refund
 from tests.conftest import Database
@@ -34,10 +34,12 @@ ORDER: dict[str, Any] = {
 
 def rotate(key_id: str, *, hours: float = 1.0) -> Headers:
     """Replace a key; returns the header that carries the new one."""
-    token, new_id, now = keys.make_token(), ids.new(ids.API_KEY), clock.now()
+    token, new_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
     overlap = timedelta(hours=hours)
-    commit(lambda: keys.rotate(key_id=key_id, new_id=new_id, token=token, overlap=overlap, now=now))
-    callers.forget()
+    commit(
+        lambda: api_keys.rotate(key_id=key_id, new_id=new_id, token=token, overlap=overlap, now=now)
+    )
+    auth.forget()
     return {"Authorization": f"Bearer {token}"}
 
 

@@ -13,18 +13,17 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from bursar import clock, settings
-from bursar.access import keys, people
+from bursar.access import api_keys, users
 from bursar.access.models import ApiKey
 from bursar.access.roles import DASHBOARD_READ, Role
-from bursar.api.border import callers, visitors
-from bursar.api.dashboard import streaming
-from bursar.api.dashboard.streaming import Streams
-from bursar.dashboard import board
-from bursar.dashboard.board import Board, Reading
-from bursar.dashboard.showing import feed
-from bursar.dashboard.watching import histories
+from bursar.api.dashboard import event_stream
+from bursar.api.dashboard.event_stream import Streams
+from bursar.api.middleware import auth, session_auth
+from bursar.dashboard import history, live_state
+from bursar.dashboard.live_state import Board, Reading
+from bursar.dashboard.views import sse
 from bursar.decorators import cache_of
-from tests import boards
+from tests import dashboard_factory
 from tests.conftest import Database
 from tests.flows.admin import office
 from tests.shop import commit
@@ -42,9 +41,9 @@ def database(sqlite_only: Database) -> Database:
 def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
     """A board of the test's own."""
     made = Board()
-    monkeypatch.setattr(board, "_current", made)
+    monkeypatch.setattr(live_state, "_current", made)
     yield made
-    cache_of(visitors._find).clear()
+    cache_of(session_auth._find).clear()
 
 
 def signed_in() -> TestClient:
@@ -71,7 +70,7 @@ def test_strangers_are_led_to_the_sign_in_and_come_back(api: TestClient) -> None
 
 
 def test_a_person_sees_the_page_and_the_board(api: TestClient, shown: Board) -> None:
-    shown.put(boards.view("a"))
+    shown.put(dashboard_factory.view("a"))
     viewer = signed_in()
     page = viewer.get("/dashboard")
     assert page.status_code == 200
@@ -89,7 +88,7 @@ def test_a_person_sees_the_page_and_the_board(api: TestClient, shown: Board) -> 
 def test_a_session_that_does_not_hold_opens_nothing(api: TestClient, kept: str) -> None:
     viewer = signed_in()
     if kept == "ended":
-        commit(lambda: people.change(email="viewer@example.com", is_active=False, now=clock.now()))
+        commit(lambda: users.change(email="viewer@example.com", is_active=False, now=clock.now()))
     else:
         worth = "0" * 32 if kept == "of nobody" else "../../etc/passwd"
         viewer.cookies.clear()
@@ -121,7 +120,7 @@ def test_a_key_is_asked_for_its_scope_beside_a_session(api: TestClient, key: Key
 
 
 def test_a_board_of_hundreds_is_sent_small(api: TestClient, key: KeyMaker, shown: Board) -> None:
-    for view in boards.many(500):
+    for view in dashboard_factory.many(500):
         shown.put(view)
     plain = api.get("/v1/dashboard", headers=key() | {"Accept-Encoding": "identity"})
     packed = api.get("/v1/dashboard", headers=key() | {"Accept-Encoding": "gzip"})
@@ -132,12 +131,10 @@ def test_a_board_of_hundreds_is_sent_small(api: TestClient, key: KeyMaker, shown
 
 
 def test_how_a_source_was(api: TestClient, key: KeyMaker, shown: Board) -> None:
-    shown.put(boards.view("fx"))
+    shown.put(dashboard_factory.view("fx"))
     now = clock.now()
-    points = [
-        histories.Point(source_key="fx", series="EUR/USD", at=now, value=v) for v in (1.0, 4.0)
-    ]
-    commit(lambda: histories.add(points))
+    points = [history.Point(source_key="fx", series="EUR/USD", at=now, value=v) for v in (1.0, 4.0)]
+    commit(lambda: history.add(points))
     address, header = "/v1/dashboard/history", key()
     answer = api.get(address, params={"key": "fx", "back": "year"}, headers=header).json()
     assert (answer["series"], answer["step_seconds"]) == ("EUR/USD", 86_400)
@@ -222,7 +219,7 @@ def test_a_stream_outlasts_every_other_answer_and_ends_with_its_listener(
         async with listening(served, header) as listener:
             assert await listener.began() == 200
             assert listener.scope["state"]["answer_limit"].when() is None
-            shown.put(boards.view("a"))
+            shown.put(dashboard_factory.view("a"))
             assert b'"key":"a"' in (await listener.told())["body"]
             assert len(served.state.streams) == 1
         assert len(served.state.streams) == 0
@@ -276,7 +273,7 @@ def test_there_are_so_many_streams_and_so_many_of_one_caller(
 def test_who_takes_nothing_is_let_go(
     served: FastAPI, key: KeyMaker, shown: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streaming, "SEND_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(event_stream, "SEND_SECONDS_MAX", 0.01)
     header = key()
 
     async def look() -> None:
@@ -291,10 +288,10 @@ def test_who_takes_nothing_is_let_go(
 def test_a_stream_goes_on_where_it_was_left(
     api: TestClient, served: FastAPI, key: KeyMaker, shown: Board
 ) -> None:
-    shown.put(boards.view("a"))
+    shown.put(dashboard_factory.view("a"))
     header = key()
     position = api.get("/v1/dashboard", headers=header).json()["position"]
-    shown.put(boards.view("b"))
+    shown.put(dashboard_factory.view("b"))
 
     async def look() -> None:
         async with listening(served, header, **{"last-event-id": position}) as listener:
@@ -309,7 +306,7 @@ def test_a_stream_goes_on_where_it_was_left(
 def test_a_stream_ends_once_its_key_is_revoked(
     served: FastAPI, key: KeyMaker, shown: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feed, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(sse, "BEAT_SECONDS", 0.01)
     header = key()
     key_id = ApiKey.objects.get().id
 
@@ -317,8 +314,8 @@ def test_a_stream_ends_once_its_key_is_revoked(
         async with listening(served, header) as listener:
             await listener.began()
             assert b"event: beat" in (await listener.told())["body"]
-            commit(lambda: keys.revoke(key_id=key_id, now=clock.now()))
-            callers.forget()
+            commit(lambda: api_keys.revoke(key_id=key_id, now=clock.now()))
+            auth.forget()
             while (told := await listener.told())["more_body"]:
                 assert b"event: beat" in told["body"]
 
@@ -348,7 +345,7 @@ def test_the_public_is_told_words_and_neither_numbers_nor_reasons(
         ("Mail", "Mail", "stale"),
         ("Payments", "Balance", "ok"),
     ):
-        shown.put(boards.view(title, group=group, title=title, state=state, **secret))
+        shown.put(dashboard_factory.view(title, group=group, title=title, state=state, **secret))
     page = api.get("/status").text
     for told in ("Something does not work", "Checkout", "Not working", "Not known", "Working"):
         assert told in page

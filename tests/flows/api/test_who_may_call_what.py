@@ -11,11 +11,11 @@ from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
 from bursar import clock, ids, settings
-from bursar.access import keys, roles
+from bursar.access import api_keys, roles
 from bursar.access.models import ApiKey
 from bursar.api import app
-from bursar.api.border import callers
-from bursar.api.border.callers import Needs
+from bursar.api.middleware import auth
+from bursar.api.middleware.auth import Needs
 from tests.conftest import Database
 from tests.shop import commit
 
@@ -100,14 +100,14 @@ def test_a_key_that_is_not_valid_here_opens_nothing(
     header = key()["Authorization"]
     made, now = ApiKey.objects.get(), clock.now()
     if ended == "unknown":
-        header = f"Bearer {keys.make_token()}"
+        header = f"Bearer {api_keys.make_token()}"
     elif ended == "other mode":
         header = header.replace("bk_test_", "bk_live_")
     elif ended == "expired":
         past = now - timedelta(seconds=1)
         commit(lambda: ApiKey.objects.filter(id=made.id).update(expires_at=past))
     elif ended == "revoked":
-        commit(lambda: keys.revoke(key_id=made.id, now=now))
+        commit(lambda: api_keys.revoke(key_id=made.id, now=now))
     elif ended == "cut short":
         header = header[:-1]
     else:
@@ -129,9 +129,9 @@ def test_a_key_of_a_test_installation_opens_no_live_one(
 def test_a_rotated_key_works_on_for_its_overlap(api: TestClient, key: KeyMaker) -> None:
     old = key("orders:read")
     made, now = ApiKey.objects.get(), clock.now()
-    token, new_id = keys.make_token(), ids.new(ids.API_KEY)
+    token, new_id = api_keys.make_token(), ids.new(ids.API_KEY)
     commit(
-        lambda: keys.rotate(
+        lambda: api_keys.rotate(
             key_id=made.id, new_id=new_id, token=token, overlap=timedelta(hours=1), now=now
         )
     )
@@ -139,7 +139,7 @@ def test_a_rotated_key_works_on_for_its_overlap(api: TestClient, key: KeyMaker) 
     assert [api.get("/v1/orders", headers=each).status_code for each in (old, new)] == [200, 200]
     ended = now - timedelta(seconds=1)
     commit(lambda: ApiKey.objects.filter(id=made.id).update(expires_at=ended))
-    callers.forget()
+    auth.forget()
     assert [api.get("/v1/orders", headers=each).status_code for each in (old, new)] == [401, 200]
     assert ApiKey.objects.get(id=new_id).last_used_at is not None
 
@@ -162,5 +162,5 @@ def test_who_calls_too_often_is_told_when_to_come_back(
     assert answers[0].headers["RateLimit-Policy"] == '"default";q=3;w=60'
     assert answers[0].headers["RateLimit"].startswith('"default";r=2;t=')
     assert 1 <= int(answers[3].headers["Retry-After"]) <= 60
-    strangers = [api.get("/v1/orders").status_code for _ in range(callers.STRANGERS_PER_MINUTE + 1)]
+    strangers = [api.get("/v1/orders").status_code for _ in range(auth.STRANGERS_PER_MINUTE + 1)]
     assert (strangers[0], strangers[-1]) == (401, 429)

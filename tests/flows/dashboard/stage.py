@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-from bursar import groupcommit
-from bursar.dashboard.board import Board, View
-from bursar.dashboard.declaring import files
-from bursar.dashboard.gathering.fan_out import Gathering
+from bursar import group_commit
+from bursar.dashboard.config import config_file
+from bursar.dashboard.fetching.fetcher import Gathering
+from bursar.dashboard.live_state import Board, View
 from bursar.dashboard.models import Alert
-from bursar.dashboard.watching.watcher import Watcher
+from bursar.dashboard.monitor_scheduler import Watcher
 
 T = TypeVar("T")
 
@@ -71,12 +71,12 @@ class Stage:
         self.seconds = 0.0
         self.board = Board()
         self.gathering = Gathering(hedging=False, processes=1, now=self.now)
-        self.file = files.parse(toml, name="watch.toml")
+        self.file = config_file.parse(toml, name="watch.toml")
         self.watcher = self.another(board=self.board, alone=alone)
 
     def another(self, *, board: Board, alone: bool = False, toml: str | None = None) -> Watcher:
         """One more process, as it were."""
-        file = self.file if toml is None else files.parse(toml, name="watch.toml")
+        file = self.file if toml is None else config_file.parse(toml, name="watch.toml")
         return Watcher(
             file=file,
             board=board,
@@ -116,7 +116,7 @@ async def staged(toml: str, *, alone: bool = True) -> AsyncIterator[Stage]:
 
 async def read(query: Callable[[], T]) -> T:
     """What *query* finds, read on the writer's thread."""
-    return await groupcommit.commits.run(query)
+    return await group_commit.commits.run(query)
 
 
 async def alerts() -> list[tuple[str, int, str, str, str]]:

@@ -18,11 +18,11 @@ import pytest
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 from pydantic import SecretStr
 
-from bursar import groupcommit, jobs, settings
-from bursar.dashboard.alerting import mailing
-from bursar.dashboard.alerting.mailing import MailNotTaken
+from bursar import group_commit, job_handlers, settings
+from bursar.dashboard.alerts import email_channel
+from bursar.dashboard.alerts.email_channel import MailNotTaken
 from bursar.dashboard.models import Alert
-from bursar.queue import leasing
+from bursar.queue import jobs
 from bursar.queue.models import Job
 from bursar.queue.worker import Worker
 from tests.conftest import Database
@@ -50,7 +50,7 @@ async def alarm(server: Server, title: str = "Rates") -> str:
 
 
 async def run_jobs() -> Counter[tuple[str, str]]:
-    worker = Worker(jobs.HANDLERS)
+    worker = Worker(job_handlers.HANDLERS)
     await worker.run(until_empty=True)
     return worker.outcomes
 
@@ -117,10 +117,10 @@ def test_after_a_crash_before_the_acknowledgement_it_is_told_again_and_once_mark
             set_up(monkeypatch, alert_webhook=f"{hook.url}/hook", alert_webhook_secret=SECRET)
             alert_id = await alarm(api)
             payload = await read(lambda: Job.objects.get().payload)
-            lease = leasing.Lease(0, "alert", payload, 1, 100, "t")
-            await jobs.HANDLERS["alert"](lease)  # and then the process dies
+            lease = jobs.Lease(0, "alert", payload, 1, 100, "t")
+            await job_handlers.HANDLERS["alert"](lease)  # and then the process dies
             assert await run_jobs() == {("alert", "done"): 1}
-            assert await jobs.HANDLERS["alert"](lease) is None
+            assert await job_handlers.HANDLERS["alert"](lease) is None
             assert [name for name, _ in opened(hook)] == [alert_id, alert_id]
 
     asyncio.run(story())
@@ -143,7 +143,7 @@ def test_what_is_no_longer_set_up_is_not_told(
 
 
 def _enqueue(payload: dict[str, str]) -> None:
-    leasing.enqueue("alert", payload, now=leasing.database_time())
+    jobs.enqueue("alert", payload, now=jobs.database_time())
 
 
 # --- E-mail ---------------------------------------------------------------------------------------
@@ -252,12 +252,12 @@ def _sent(url: str) -> None:
         raised_at=settings_time(),
         state="ok",
     )
-    message = mailing.message(alert, sender="a@b.example", to=["c@d.example"])
-    mailing.send(message, mailing.server_of(url))
+    message = email_channel.message(alert, sender="a@b.example", to=["c@d.example"])
+    email_channel.send(message, email_channel.server_of(url))
 
 
 def settings_time() -> Any:
-    return groupcommit.commits.wait(leasing.database_time)
+    return group_commit.commits.wait(jobs.database_time)
 
 
 def test_without_tls_nothing_is_handed_over_unless_that_is_asked_for(

@@ -10,10 +10,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bursar.dashboard import periodic
+from bursar.dashboard import history, periodic
+from bursar.dashboard.history import KEPT, Point, Span
 from bursar.dashboard.models import HistoryBucket
-from bursar.dashboard.watching import histories
-from bursar.dashboard.watching.histories import KEPT, Point, Span
 from tests.conftest import Database
 from tests.flows.dashboard.stage import NOON
 from tests.shop import commit
@@ -27,31 +26,31 @@ def point(seconds: float, value: float, series: str = "n") -> Point:
 def test_spans_are_what_their_values_make(database: Database) -> None:
     points = [point(n * 37.0, float(n * 7919 % 101)) for n in range(200)]
     for start in range(0, len(points), 30):  # several in one commit, and several commits
-        commit(functools.partial(histories.add, points[start : start + 30]))
+        commit(functools.partial(history.add, points[start : start + 30]))
     for step in KEPT:
         spans: dict[datetime, list[float]] = defaultdict(list)
         for one in points:
-            spans[histories.beginning(one.at, step)].append(one.value)
+            spans[history.beginning(one.at, step)].append(one.value)
         expected = [
             Span(at=at, count=len(v), low=min(v), high=max(v), mean=sum(v) / len(v), last=v[-1])
             for at, v in spans.items()
         ]
-        found = histories.read(source_key="api:a", series="n", step_seconds=step, since=NOON)
+        found = history.read(source_key="api:a", series="n", step_seconds=step, since=NOON)
         assert found == expected
-    assert histories.series_of(source_key="api:a") == ["n"]
+    assert history.series_of(source_key="api:a") == ["n"]
 
 
 @given(st.integers(0, 10**10), st.sampled_from([*KEPT]))
 def test_a_span_begins_before_what_it_holds(seconds: int, step: int) -> None:
     at = datetime.fromtimestamp(seconds, UTC)
-    began = histories.beginning(at, step)
+    began = history.beginning(at, step)
     assert began <= at < began + timedelta(seconds=step)
-    assert histories.beginning(began, step) == began
+    assert history.beginning(began, step) == began
 
 
 def _day_by_day(days: int) -> None:
     for hour in range(24 * days):
-        histories.add([point(hour * 3600.0, 1.0), point(hour * 3600.0, 2.0, "m")])
+        history.add([point(hour * 3600.0, 1.0), point(hour * 3600.0, 2.0, "m")])
 
 
 def test_what_is_old_is_pruned_and_rows_stay_bounded(database: Database) -> None:
@@ -63,8 +62,8 @@ def test_what_is_old_is_pruned_and_rows_stay_bounded(database: Database) -> None
     }
     # One a step at most, and what is kept of each width; the days are all there.
     assert rows == {300: 24, 3600: 30 * 24, 86_400: 41}
-    assert sum(rows.values()) <= histories.ROWS_MAX_A_SERIES
-    assert histories.ROWS_MAX_A_SERIES == 1744
+    assert sum(rows.values()) <= history.ROWS_MAX_A_SERIES
+    assert history.ROWS_MAX_A_SERIES == 1744
     for step in KEPT:
-        prune = functools.partial(histories.prune, now=now, step_seconds=step, rows_max=10)
+        prune = functools.partial(history.prune, now=now, step_seconds=step, rows_max=10)
         assert commit(prune) == 0

@@ -9,7 +9,7 @@ import pytest
 from bursar import clock
 from bursar.dashboard.invariants import INVARIANTS
 from bursar.dashboard.models import Alert, SourceState
-from bursar.verify import proof
+from bursar.verify import checks
 from tests.conftest import Database
 from tests.shop import commit
 
@@ -45,7 +45,7 @@ def _source(told: str) -> None:
 
 
 def _broken() -> list[str]:
-    return [sentence for sentence, check in INVARIANTS.items() if proof.lasting(check)]
+    return [sentence for sentence, check in INVARIANTS.items() if checks.lasting(check)]
 
 
 def _sound() -> None:

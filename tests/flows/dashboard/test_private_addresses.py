@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from bursar.dashboard.declaring import addresses, declarations
-from bursar.dashboard.gathering.fan_out import Gathering
-from bursar.dashboard.gathering.sources import HttpSource
-from bursar.dashboard.gathering.tiles import State, Tile
-from bursar.dashboard.sources import calling
+from bursar.dashboard.checks import http_api
+from bursar.dashboard.config import monitors, ssrf
+from bursar.dashboard.fetching.fetcher import Gathering
+from bursar.dashboard.fetching.results import State, Tile
+from bursar.dashboard.fetching.sources import HttpSource
 from tests.flows.dashboard.stage import Server, serving
 
 #: Ways to write an address of this very machine. `{}` is the port.
@@ -60,7 +60,7 @@ async def honeypot() -> AsyncIterator[Server]:
 
 async def ask(url: str, **more: Any) -> Tile[Any]:
     """Ask as an API that somebody entered is asked."""
-    watch = calling.watch(name="mine", api=declarations.Api(url=url, **more), entered=True)
+    watch = http_api.watch(name="mine", api=monitors.Api(url=url, **more), entered=True)
     async with Gathering(hedging=False, processes=1) as gathering:
         tiles = await gathering.gather([watch.source], deadline_seconds=10)
     return tiles[watch.key]
@@ -101,7 +101,7 @@ def test_a_redirect_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         async with serving() as public, honeypot() as pot:
             public.status = 302
             public.headers = [f"Location: http://127.0.0.1:{pot.port}/"]
-            monkeypatch.setattr(addresses, "REFUSED", ())
+            monkeypatch.setattr(ssrf, "REFUSED", ())
             tile = await ask(f"{public.url}/")
             return tile.reason, public.connections, pot.connections
 
@@ -152,4 +152,4 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_the_host_names_its_secret(url: str, variable: str) -> None:
-    assert calling.secret_of_host(url) == variable
+    assert http_api.secret_of_host(url) == variable

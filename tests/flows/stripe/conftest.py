@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 
 from bursar import clock, ids
-from bursar.payments import accounts
+from bursar.payments import provider_accounts
 from bursar.webhooks import inbox
-from tests import faulty
+from tests import faulty_database
 from tests import shop as shops
 from tests.conftest import Database
 from tests.stripe import server
@@ -49,7 +49,7 @@ class Listening:
 
     async def _start(self) -> None:
         self._runners = [await _serve(self.app)]
-        self.front = faulty.before(_url(self._runners[0]), hang_seconds=2)
+        self.front = faulty_database.before(_url(self._runners[0]), hang_seconds=2)
         self._runners.append(await _serve(self.front))
         self.url = _url(self._runners[1])
 
@@ -90,7 +90,7 @@ class StripeShop(shops.Shop):
 
     def add_account(self) -> None:
         shops.commit(
-            lambda: accounts.add(
+            lambda: provider_accounts.add(
                 name=ACCOUNT, provider="stripe", config=self.config, now=clock.now()
             )
         )
@@ -124,7 +124,7 @@ class StripeShop(shops.Shop):
 
     def agrees(self) -> bool:
         """Whether our receivables are what the stand-in owes."""
-        assert accounts.receivable(ACCOUNT) == (accounts.owed(ACCOUNT) or {})
+        assert provider_accounts.receivable(ACCOUNT) == (provider_accounts.owed(ACCOUNT) or {})
         return True
 
 
@@ -141,6 +141,6 @@ def stripe(database: Database, closing: None, monkeypatch: pytest.MonkeyPatch) -
         return StripeShop(made[-1], **(config or {}))
 
     yield make
-    asyncio.run(accounts.close())
+    asyncio.run(provider_accounts.close())
     for listening in made:
         listening.close()

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from bursar.payments import charging, disputing, models, refunding
-from bursar.payments.states import CaptureMethod
-from tests import faulty
+from bursar.payments import charges, disputes, models, refunds
+from bursar.payments.statuses import CaptureMethod
+from tests import faulty_database
 from tests.conftest import Database
 from tests.flows.stripe.conftest import ACCOUNT
 
@@ -127,7 +127,7 @@ def test_without_that_the_first_capture_releases_the_rest(stripe):
     shop.run_jobs()
     payment = shop.fresh(payment)
     assert (payment.captured_minor, payment.authorized_minor) == (400, 0)
-    with pytest.raises(charging.NotCapturable):
+    with pytest.raises(charges.NotCapturable):
         shop.capture(payment, 100)
     assert shop.agrees()
 
@@ -171,23 +171,23 @@ def test_a_dispute_holds_its_money_has_a_deadline_and_is_answered(stripe):
     payment = shop.paid("pm_card_createDispute")
     shop.hear()
     assert shop.fresh(payment).disputed_minor == 1000
-    [waiting] = disputing.unanswered()
+    [waiting] = disputes.unanswered()
     [dispute] = shop.book.listed("dispute")
     due = dispute["evidence_details"]["due_by"]
     assert waiting.respond_by is not None
     assert (waiting.reference, int(waiting.respond_by.timestamp())) == (dispute["id"], due)
-    with pytest.raises(refunding.RefundTooHigh):
+    with pytest.raises(refunds.RefundTooHigh):
         shop.refund(payment, 100)
     assert shop.agrees()
 
-    disputing.answer(
+    disputes.answer(
         provider_account=ACCOUNT,
         reference=dispute["id"],
         texts={"uncategorized_text": "it was delivered"},
         submit=True,
     )
     assert dispute["evidence"]["uncategorized_text"] == "it was delivered"
-    assert disputing.unanswered() == []
+    assert disputes.unanswered() == []
     shop.book.close_dispute(dispute["id"], won=True)
     shop.hear()
     assert shop.fresh(payment).disputed_minor == 0
@@ -205,7 +205,7 @@ def test_a_dispute_that_is_lost_is_a_loss(stripe):
     assert shop.agrees()
 
 
-@pytest.mark.parametrize("fault", faulty.FAULTS)
+@pytest.mark.parametrize("fault", faulty_database.FAULTS)
 def test_whatever_happens_on_the_way_there_is_one_charge(stripe, fault):
     shop = stripe(config={"timeout_seconds": 0.4})
     payment = shop.paid(f"pm_card_visa__{fault}")

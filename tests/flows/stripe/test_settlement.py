@@ -8,14 +8,14 @@ from datetime import timedelta
 import pytest
 
 from bursar import clock
-from bursar.imports.problems import ImportRefused
-from bursar.payments import accounts, models
-from bursar.payments.states import CaptureMethod
+from bursar.imports.row_errors import ImportRefused
+from bursar.payments import models, provider_accounts
+from bursar.payments.statuses import CaptureMethod
 from bursar.pricing import baskets
-from bursar.providers.base import Category
-from bursar.reconciliation import loading, reconciling
+from bursar.providers.interface import Category
+from bursar.reconciliation import run, settlement_reports
+from bursar.reconciliation.matching import Verdict
 from bursar.reconciliation.models import Settled, SettlementBreak
-from bursar.reconciliation.rules import Verdict
 from tests.flows.stripe.conftest import ACCOUNT, StripeShop
 from tests.stripe import report as reports
 
@@ -29,8 +29,8 @@ def write(tmp_path, rows, name="report.csv", columns=reports.COLUMNS):
 
 
 def reconcile(path, **told):
-    loaded = loading.read_file(path, provider_account=ACCOUNT)
-    return reconciling.reconcile(loaded, provider_account=ACCOUNT, now=clock.now(), **told)
+    loaded = settlement_reports.read_file(path, provider_account=ACCOUNT)
+    return run.reconcile(loaded, provider_account=ACCOUNT, now=clock.now(), **told)
 
 
 def found(report) -> Counter[str]:
@@ -264,7 +264,7 @@ def test_fourteen_kinds_of_trouble_are_each_classified_right(stripe, tmp_path):
     assert SettlementBreak.objects.count() == len(report.breaks) == 12
     # What the books missed is booked now; what nobody can know is asked of a person.
     assert models.Fact.objects.filter(source="file", reference="pi_extra").exists()
-    assert shop.reviews().count(reconciling.REVIEW) == 11
+    assert shop.reviews().count(run.REVIEW) == 11
 
 
 # --- one by one ----------------------------------------------------------------------------------
@@ -289,17 +289,17 @@ def test_a_charge_whose_webhook_and_answer_were_lost_is_booked_from_the_report(s
     ] * 2
     charge = models.Fact.objects.get(kind="charge")
     assert (charge.reference, charge.captured_minor, charge.source) == (made["id"], 1234, "file")
-    assert accounts.receivable(ACCOUNT) == (accounts.owed(ACCOUNT) or {})
+    assert provider_accounts.receivable(ACCOUNT) == (provider_accounts.owed(ACCOUNT) or {})
     assert "unmatched_object" in shop.reviews()
 
 
 def test_the_api_tells_the_same_as_the_report(stripe):
     shop = busy(stripe, charges=20)
     since = clock.now() - timedelta(days=30)
-    asked = loading.ask(provider_account=ACCOUNT, since=since)
-    report = reconciling.reconcile(asked, provider_account=ACCOUNT, now=clock.now())
+    asked = settlement_reports.ask(provider_account=ACCOUNT, since=since)
+    report = run.reconcile(asked, provider_account=ACCOUNT, now=clock.now())
     assert found(report).keys() == {"matched"}
-    again = reconciling.reconcile(asked, provider_account=ACCOUNT, now=clock.now())
+    again = run.reconcile(asked, provider_account=ACCOUNT, now=clock.now())
     assert (again.loaded, again.judged) == (0, [])
     assert shop.agrees()
 
@@ -381,4 +381,4 @@ def test_a_capture_after_its_first_part_was_settled_is_matched_with_the_rest(str
     second = [row for row in reports.rows(shop.book) if row not in first]
     report = reconcile(write(tmp_path, second, "second.csv"))
     assert found(report) == {"matched": 2}
-    assert accounts.receivable(ACCOUNT) == (accounts.owed(ACCOUNT) or {})
+    assert provider_accounts.receivable(ACCOUNT) == (provider_accounts.owed(ACCOUNT) or {})

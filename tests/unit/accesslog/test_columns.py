@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bursar.accesslog.fields import columns, values
-from bursar.accesslog.fields.columns import Finder
-from bursar.accesslog.lines import formats
-from bursar.accesslog.lines.formats import PRESETS
-from tests.unit.accesslog import plainly
+from bursar.accesslog.parsing import columns, field_parsers, formats
+from bursar.accesslog.parsing.columns import Finder
+from bursar.accesslog.parsing.formats import PRESETS
+from tests.unit.accesslog import reference
 
 _LINE = (
     b'192.0.2.7 - frank [10/Oct/2000:13:55:36 -0700] "GET /pay?id=1 HTTP/1.1" 200 2326'
@@ -85,8 +84,8 @@ _lines = st.one_of(_assembled_lines, _damaged(), _field, st.just(_LINE))
 
 
 def _expected(line: bytes) -> dict[str, bytes] | None:
-    told = plainly.COMBINED.fullmatch(line)
-    return dict(zip(plainly.COMBINED_FIELDS, told.groups(), strict=True)) if told else None
+    told = reference.COMBINED.fullmatch(line)
+    return dict(zip(reference.COMBINED_FIELDS, told.groups(), strict=True)) if told else None
 
 
 def _without_return(line: bytes) -> bytes:
@@ -95,15 +94,15 @@ def _without_return(line: bytes) -> bytes:
 
 @given(lines=st.lists(_lines, min_size=1, max_size=40))
 def test_combined_lines_of_any_bytes_are_read_as_plainly(lines: list[bytes]) -> None:
-    assert plainly.rows(PRESETS["combined"], *lines) == [
+    assert reference.rows(PRESETS["combined"], *lines) == [
         _expected(_without_return(line)) for line in lines
     ]
 
 
 @given(lines=st.lists(_lines, min_size=1, max_size=40))
 def test_a_line_has_a_client_if_it_is_whole_up_to_the_blank_behind_it(lines: list[bytes]) -> None:
-    block, _, told = plainly.found(PRESETS["combined"], *lines)
-    clients = plainly.texts(block, told.spans["client"])
+    block, _, told = reference.found(PRESETS["combined"], *lines)
+    clients = reference.texts(block, told.spans["client"])
     expected = [
         line.partition(b" ")[0] if b" " in line else None for line in map(_without_return, lines)
     ]
@@ -122,9 +121,9 @@ def test_where_a_block_ends_changes_nothing(
 ) -> None:
     data = b"\n".join(lines) + tail
     actual: list[bytes | None] = []
-    for block in plainly.blocks_of(data, block_bytes=block_bytes):
+    for block in reference.blocks_of(data, block_bytes=block_bytes):
         told = columns.of(block, PRESETS["combined"], Finder(block))
-        agents = plainly.texts(block, told.spans["agent"])
+        agents = reference.texts(block, told.spans["agent"])
         actual += [
             agent if good else None for agent, good in zip(agents, told.good.tolist(), strict=True)
         ]
@@ -136,28 +135,28 @@ def test_where_a_block_ends_changes_nothing(
 
 @given(lines=st.lists(_lines, min_size=1, max_size=20))
 def test_requests_are_taken_apart_as_plainly(lines: list[bytes]) -> None:
-    block, finder, told = plainly.found(PRESETS["combined"], *lines)
-    request = values.requests(block, told.spans["request"], finder)
-    methods = plainly.texts(block, request.method)
-    paths = plainly.texts(block, values.paths(block, request.path, finder))
-    requests = plainly.texts(block, told.spans["request"])
+    block, finder, told = reference.found(PRESETS["combined"], *lines)
+    request = field_parsers.requests(block, told.spans["request"], finder)
+    methods = reference.texts(block, request.method)
+    paths = reference.texts(block, field_parsers.paths(block, request.path, finder))
+    requests = reference.texts(block, told.spans["request"])
     for number in np.flatnonzero(told.good).tolist():
-        assert (methods[number], paths[number]) == plainly.request(requests[number])
+        assert (methods[number], paths[number]) == reference.request(requests[number])
 
 
 @pytest.mark.parametrize("count", range(6))
 def test_a_quote_is_escaped_behind_an_odd_number_of_backslashes(count: int) -> None:
     line = _LINE.replace(b"(X11)", b"\\" * count + b'" x')
     is_whole = count % 2 == 1
-    assert (plainly.rows(PRESETS["combined"], line)[0] is not None) == is_whole
+    assert (reference.rows(PRESETS["combined"], line)[0] is not None) == is_whole
     ending = _LINE.replace(b"(X11)", b"\\" * count)
-    assert (plainly.rows(PRESETS["combined"], ending)[0] is not None) == (not is_whole)
+    assert (reference.rows(PRESETS["combined"], ending)[0] is not None) == (not is_whole)
 
 
 def test_a_block_full_of_escaped_quotes() -> None:
     agent = b'\\"' * 30_000
     line = _LINE.replace(b"Mozilla/5.0 (X11)", agent)
-    row = plainly.rows(PRESETS["combined"], _LINE, line, _LINE)[1]
+    row = reference.rows(PRESETS["combined"], _LINE, line, _LINE)[1]
     assert row is not None
     assert row["agent"] == agent
 
@@ -166,7 +165,7 @@ def test_a_block_full_of_escaped_quotes() -> None:
 def test_fields_of_any_length_are_found(bytes_long: int) -> None:
     text = b"a" * bytes_long
     line = b'%b - %b [%b] "GET /%b HTTP/1.1" %b %b "-" "%b"' % ((text[:9_000],) * 7)
-    row = plainly.rows(PRESETS["combined"], _LINE, line, line)[2]
+    row = reference.rows(PRESETS["combined"], _LINE, line, line)[2]
     expected = text[:9_000]
     assert row is not None
     assert {row[name] for name in ("client", "time", "status", "bytes", "agent")} == {expected}
@@ -176,7 +175,7 @@ def test_fields_of_any_length_are_found(bytes_long: int) -> None:
 def test_what_follows_the_last_number_of_a_common_line_makes_it_no_common_line() -> None:
     line = _LINE[: _LINE.index(b' "https')]
     common = PRESETS["common"]
-    assert [row and row["bytes"] for row in plainly.rows(common, line, line + b" 1", _LINE)] == [
+    assert [row and row["bytes"] for row in reference.rows(common, line, line + b" 1", _LINE)] == [
         b"2326",
         None,
         None,
@@ -187,7 +186,7 @@ def test_more_columns_than_declared_make_no_line_of_a_w3c_log() -> None:
     declared = formats.w3c(b"#Fields: date time c-ip sc-status time-taken x-other")
     assert declared is not None
     whole = b"2026-11-25 09:00:00 192.0.2.7 200 12 y"
-    assert [row is not None for row in plainly.rows(declared, whole, whole + b" more")] == [
+    assert [row is not None for row in reference.rows(declared, whole, whole + b" more")] == [
         True,
         False,
     ]
@@ -199,15 +198,17 @@ def test_the_real_log_is_read_as_plainly() -> None:
         pytest.skip("BURSAR_REAL_DATA is not set: the real access log is not read")
     data = gzip.decompress((Path(folder) / "logs" / "apache_combined.log.gz").read_bytes())
     lines = data.splitlines()
-    block, finder, told = plainly.found(PRESETS["combined"], *lines)
-    assert plainly.rows(PRESETS["combined"], *lines) == [_expected(line) for line in lines]
+    block, finder, told = reference.found(PRESETS["combined"], *lines)
+    assert reference.rows(PRESETS["combined"], *lines) == [_expected(line) for line in lines]
     rows = [row for line in lines if (row := _expected(line)) is not None]
     good = told.good
-    epochs = values.epochs(block, told.spans, finder)
-    sizes = values.whole_numbers(block, told.spans["bytes"], otherwise=0)
-    statuses = values.whole_numbers(block, told.spans["status"], otherwise=-1)
+    epochs = field_parsers.epochs(block, told.spans, finder)
+    sizes = field_parsers.whole_numbers(block, told.spans["bytes"], otherwise=0)
+    statuses = field_parsers.whole_numbers(block, told.spans["status"], otherwise=-1)
     assert epochs is not None
-    assert epochs[good].tolist() == [plainly.common_time(row["time"]) for row in rows]
-    assert sizes[good].tolist() == [plainly.whole_number(row["bytes"], otherwise=0) for row in rows]
+    assert epochs[good].tolist() == [reference.common_time(row["time"]) for row in rows]
+    assert sizes[good].tolist() == [
+        reference.whole_number(row["bytes"], otherwise=0) for row in rows
+    ]
     assert statuses[good].tolist() == [int(row["status"]) for row in rows]
     assert int(good.sum()) == len(rows) > 9_900

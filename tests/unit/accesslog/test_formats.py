@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bursar.accesslog.fields import detecting, values
-from bursar.accesslog.lines import formats
-from bursar.accesslog.lines.formats import PRESETS, Format, FormatInvalid, FormatUnknown
-from tests.unit.accesslog import plainly
+from bursar.accesslog.parsing import field_parsers, format_detection, formats
+from bursar.accesslog.parsing.formats import PRESETS, Format, FormatInvalid, FormatUnknown
+from tests.unit.accesslog import reference
 
 _EPOCH = 1_764_064_800  # 2025-11-25T10:00:00Z
 _TIME = b"[25/Nov/2025:11:00:00 +0100]"
@@ -37,23 +36,23 @@ _CLOUDFRONT = (
 
 def _read(log_format: Format, *lines: bytes) -> dict[str, object]:
     """Return what the last of *lines* says, as values."""
-    block, finder, told = plainly.found(log_format, *lines)
+    block, finder, told = reference.found(log_format, *lines)
     assert told.good.all()
     spans = dict(told.spans)
     if "request" in spans:
-        spans["method"], spans["path"] = values.requests(block, spans["request"], finder)
-    spans["path"] = values.paths(block, spans["path"], finder)
-    spans["client"] = values.without_port(block, spans["client"], finder)
+        spans["method"], spans["path"] = field_parsers.requests(block, spans["request"], finder)
+    spans["path"] = field_parsers.paths(block, spans["path"], finder)
+    spans["client"] = field_parsers.without_port(block, spans["client"], finder)
     words = "client method path referrer agent host forwarded".split()
     row: dict[str, object] = {
-        name: plainly.texts(block, spans[name])[-1] for name in words if name in spans
+        name: reference.texts(block, spans[name])[-1] for name in words if name in spans
     }
     for name in ("status", "bytes"):
         if name in spans:
-            row[name] = int(values.whole_numbers(block, spans[name], otherwise=-1)[-1])
+            row[name] = int(field_parsers.whole_numbers(block, spans[name], otherwise=-1)[-1])
     for name, numbers in (
-        ("epoch", values.epochs(block, spans, finder)),
-        ("micros", values.durations(block, spans, finder)),
+        ("epoch", field_parsers.epochs(block, spans, finder)),
+        ("micros", field_parsers.durations(block, spans, finder)),
     ):
         if numbers is not None:
             row[name] = int(numbers[-1])
@@ -84,7 +83,7 @@ _SEEN = {"referrer": b"https://shop.example/", "agent": b'Mozilla/5.0 (\\"X\\")'
 )
 def test_presets(name: str, line: bytes, expected: dict[str, object]) -> None:
     assert _read(PRESETS[name], line) == _PAID | expected
-    assert detecting.detected(line + b"\n" + line + b"\n", name="log").name == name
+    assert format_detection.detected(line + b"\n" + line + b"\n", name="log").name == name
 
 
 @pytest.mark.parametrize(
@@ -106,7 +105,7 @@ def test_presets(name: str, line: bytes, expected: dict[str, object]) -> None:
     ],
 )
 def test_logs_that_declare_their_fields(log: bytes, name: str, expected: dict[str, object]) -> None:
-    declared = detecting.detected(log, name="log")
+    declared = format_detection.detected(log, name="log")
     assert declared.name == name
     assert declared == formats.named(name, head=log)
     assert _read(declared, log.splitlines()[-1]) == _PAID | expected
@@ -189,15 +188,15 @@ def test_formats_that_nobody_can_read(text: str, message: str) -> None:
 
 
 def test_the_same_field_twice_is_taken_once() -> None:
-    rows = plainly.rows(formats.custom("%h %a %s"), b"192.0.2.7 10.0.0.1 200")
+    rows = reference.rows(formats.custom("%h %a %s"), b"192.0.2.7 10.0.0.1 200")
     assert rows == [{"client": b"192.0.2.7", "status": b"200"}]
 
 
 def test_most_lines_decide_and_empty_ones_do_not_count() -> None:
     good = _COMMON + _AGENTS
     head = b"\n\n%b\nx\n\n%b" % (good, good)
-    assert detecting.detected(head, name="log").name == "combined"
-    assert detecting.detected(b"", name="log").name == "combined"
+    assert format_detection.detected(head, name="log").name == "combined"
+    assert format_detection.detected(b"", name="log").name == "combined"
 
 
 @pytest.mark.parametrize(
@@ -211,7 +210,7 @@ def test_most_lines_decide_and_empty_ones_do_not_count() -> None:
 )
 def test_an_unknown_format_shows_the_first_line_and_the_option(head: bytes, shown: str) -> None:
     with pytest.raises(FormatUnknown) as told:
-        detecting.detected(head, name="log")
+        format_detection.detected(head, name="log")
     message = told.value.message
     assert shown in message
     assert "--format" in message

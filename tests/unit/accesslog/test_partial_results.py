@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bursar.accesslog import partials, questions, traffic
+from bursar.accesslog import analysis, filters, partial_aggregates
 from bursar.accesslog.report import Report
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-_SAME = ("lines", "first_at", "last_at", "totals", *traffic.EVERYTHING - {"signals"})
+_SAME = ("lines", "first_at", "last_at", "totals", *analysis.EVERYTHING - {"signals"})
 
 
 def _line(
@@ -54,38 +54,41 @@ def _same(one: Report, other: Report) -> None:
 def test_parts_merge_to_what_one_run_tells(tmp_path: Path) -> None:
     logs = [_log(tmp_path / f"{name}.log", range(name, 3_000, name + 1)) for name in range(3)]
     for log in logs:
-        traffic.read([log], partial=tmp_path / f"{log.stem}.part")
+        analysis.read([log], partial=tmp_path / f"{log.stem}.part")
     parts = [tmp_path / f"{log.stem}.part" for log in logs]
-    whole = traffic.read(logs, top=1_000)
-    _same(traffic.merge(parts, top=1_000), whole)
-    traffic.merge(parts[:2], partial=tmp_path / "two.part")
-    _same(traffic.merge([tmp_path / "two.part", parts[2]], top=1_000), whole)
+    whole = analysis.read(logs, top=1_000)
+    _same(analysis.merge(parts, top=1_000), whole)
+    analysis.merge(parts[:2], partial=tmp_path / "two.part")
+    _same(analysis.merge([tmp_path / "two.part", parts[2]], top=1_000), whole)
 
 
 def test_two_processes_write_the_same_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bursar.accesslog.reading.sources.PIECE_BYTES", 20_000)
+    monkeypatch.setattr("bursar.accesslog.inputs.sources.PIECE_BYTES", 20_000)
     log = _log(tmp_path / "a.log", range(3_000))
-    traffic.read([log], partial=tmp_path / "a.part", processes=2)
+    analysis.read([log], partial=tmp_path / "a.part", processes=2)
     _same(
-        traffic.merge([tmp_path / "a.part"], top=1_000), traffic.read([log], top=1_000, processes=1)
+        analysis.merge([tmp_path / "a.part"], top=1_000),
+        analysis.read([log], top=1_000, processes=1),
     )
 
 
 def test_parts_of_other_questions_do_not_merge(tmp_path: Path) -> None:
     log = _log(tmp_path / "a.log", range(50))
-    traffic.read([log], partial=tmp_path / "all.part")
-    traffic.read([log], only={"addresses"}, partial=tmp_path / "some.part")
-    with pytest.raises(partials.PartialMismatch, match=r"some\.part was made with other questions"):
-        traffic.merge([tmp_path / "all.part", tmp_path / "some.part"])
-    with pytest.raises(partials.PartialMismatch, match="do not tell of paths"):
-        traffic.merge([tmp_path / "some.part"], only={"paths"})
-    assert set(traffic.merge([tmp_path / "some.part"])) >= {"addresses", "lines"}
+    analysis.read([log], partial=tmp_path / "all.part")
+    analysis.read([log], only={"addresses"}, partial=tmp_path / "some.part")
+    with pytest.raises(
+        partial_aggregates.PartialMismatch, match=r"some\.part was made with other questions"
+    ):
+        analysis.merge([tmp_path / "all.part", tmp_path / "some.part"])
+    with pytest.raises(partial_aggregates.PartialMismatch, match="do not tell of paths"):
+        analysis.merge([tmp_path / "some.part"], only={"paths"})
+    assert set(analysis.merge([tmp_path / "some.part"])) >= {"addresses", "lines"}
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text", "none"])
 def test_a_damaged_part_is_refused(tmp_path: Path, damage: str) -> None:
     part = tmp_path / "a.part"
-    traffic.read([_log(tmp_path / "a.log", range(500))], partial=part)
+    analysis.read([_log(tmp_path / "a.log", range(500))], partial=part)
     whole = bytearray(part.read_bytes())
     middle = len(whole) // 2
     match damage:
@@ -100,8 +103,8 @@ def test_a_damaged_part_is_refused(tmp_path: Path, damage: str) -> None:
             part.write_bytes(b"192.0.2.1 - -\n" * 9)
         case _:
             part.unlink()
-    with pytest.raises(partials.PartialDamaged, match=r"a\.part"):
-        traffic.merge([part])
+    with pytest.raises(partial_aggregates.PartialDamaged, match=r"a\.part"):
+        analysis.merge([part])
 
 
 def test_a_run_goes_on_where_the_last_ended(tmp_path: Path) -> None:
@@ -109,7 +112,7 @@ def test_a_run_goes_on_where_the_last_ended(tmp_path: Path) -> None:
     lines = [_line(number, path=f"/orders/{number}") for number in range(60)]
 
     def run(*logs: Path) -> Report:
-        return traffic.read(logs, state=state, top=1_000)
+        return analysis.read(logs, state=state, top=1_000)
 
     log.write_bytes(b"".join(lines[:20]) + lines[20][:30])
     assert run(log)["lines"]["read"] == 20  # the last line is still being written
@@ -128,14 +131,14 @@ def test_a_run_goes_on_where_the_last_ended(tmp_path: Path) -> None:
     log.write_bytes(b"".join(lines[40:45]))
     whole = tmp_path / "whole.log"
     whole.write_bytes(b"".join(lines[:45]))
-    _same(run(tmp_path / "access.log.1.gz", log), traffic.read([whole], top=1_000))
+    _same(run(tmp_path / "access.log.1.gz", log), analysis.read([whole], top=1_000))
 
 
 def test_a_state_of_other_questions_is_refused(tmp_path: Path) -> None:
     log = _log(tmp_path / "a.log", range(9))
-    traffic.read([log], state=tmp_path / "state")
-    with pytest.raises(partials.PartialMismatch, match="name another file"):
-        traffic.read([log], only={"paths"}, state=tmp_path / "state")
+    analysis.read([log], state=tmp_path / "state")
+    with pytest.raises(partial_aggregates.PartialMismatch, match="name another file"):
+        analysis.read([log], only={"paths"}, state=tmp_path / "state")
 
 
 def _told(tmp_path: Path, **options: object) -> tuple[list[str], Report]:
@@ -146,8 +149,8 @@ def _told(tmp_path: Path, **options: object) -> tuple[list[str], Report]:
         + _line(0, client="2001:db8::5", status=503, path="/b/d", hour=3)
         + b"no line\n"
     )
-    filters = questions.filters(now=_NOW, **options)  # type: ignore[arg-type]
-    report = traffic.read([log], filters=filters)
+    chosen_filters = filters.filters(now=_NOW, **options)  # type: ignore[arg-type]
+    report = analysis.read([log], filters=chosen_filters)
     return sorted(row["address"] for row in report["addresses"]["top"]), report
 
 
@@ -200,10 +203,10 @@ def test_forwarded_addresses_are_believed_of_trusted_proxies_only(
         f'{client} - - [25/Nov/2026:07:00:00 +0000] "GET / HTTP/1.1" 200 1 "{forwarded}"\n'
     )
     trusted = [ipaddress.ip_network("10.0.0.0/8")]
-    for only in ({"addresses"}, traffic.EVERYTHING):
-        report = traffic.read([log], only=only, log_format=_FORWARDED, trusted_proxies=trusted)
+    for only in ({"addresses"}, analysis.EVERYTHING):
+        report = analysis.read([log], only=only, log_format=_FORWARDED, trusted_proxies=trusted)
         assert [row["address"] for row in report["addresses"]["top"]] == [expected]
-    report = traffic.read([log], log_format=_FORWARDED)
+    report = analysis.read([log], log_format=_FORWARDED)
     assert [row["address"] for row in report["addresses"]["top"]] == [client]
 
 
@@ -228,7 +231,9 @@ def test_what_a_merchant_should_look_at(tmp_path: Path) -> None:
         + lines("192.0.2.7", "GET", "/favicon.ico", [404] * 500)
         + lines("192.0.2.8", "POST", "/admin/login/", [302] * 12)
     )
-    told = {(one["kind"], one["subject"]): one["figures"] for one in traffic.read([log])["signals"]}
+    told = {
+        (one["kind"], one["subject"]): one["figures"] for one in analysis.read([log])["signals"]
+    }
     assert told[("card_testing", "192.0.2.1")]["declined"] == 29
     assert told[("card_testing", "192.0.2.1")]["tried"] == 30
     assert told[("declined_payments", "192.0.2.2")] == {
@@ -254,10 +259,10 @@ def test_a_sudden_change_is_told_against_the_period_before(tmp_path: Path) -> No
         )
         return path
 
-    traffic.read([day("before.log", 10)], partial=tmp_path / "before.part")
-    report = traffic.read([day("after.log", 200)], against=tmp_path / "before.part")
+    analysis.read([day("before.log", 10)], partial=tmp_path / "before.part")
+    report = analysis.read([day("after.log", 200)], against=tmp_path / "before.part")
     assert [(one["kind"], one["subject"]) for one in report["signals"]] == [
         ("change", "server errors")
     ]
     assert report["signals"][0]["figures"] == {"was": 10.0, "is": 200}
-    assert traffic.read([day("same.log", 12)], against=tmp_path / "before.part")["signals"] == []
+    assert analysis.read([day("same.log", 12)], against=tmp_path / "before.part")["signals"] == []

@@ -21,13 +21,13 @@ from typing import Any
 import pytest
 
 from bursar import errors
-from bursar.accesslog import answering, traffic, working
-from bursar.accesslog.counts.spilling import SpillFailed
-from bursar.accesslog.lines import blocks
-from bursar.accesslog.lines.formats import FormatUnknown
-from bursar.accesslog.lines.streams import LogUnreadable
-from bursar.accesslog.questions import Filters
-from bursar.accesslog.reading import sources
+from bursar.accesslog import analysis, report_builder, workers
+from bursar.accesslog.aggregation.spill import SpillFailed
+from bursar.accesslog.filters import Filters
+from bursar.accesslog.inputs import sources
+from bursar.accesslog.parsing import blocks
+from bursar.accesslog.parsing.decompression import LogUnreadable
+from bursar.accesslog.parsing.formats import FormatUnknown
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -51,7 +51,7 @@ def test_compressed_logs_say_what_plain_ones_say(tmp_path: Path, kind: str, proc
     half = len(_LOG) // 2
     path = tmp_path / "access.log"  # what it is says its content
     path.write_bytes(_PACKERS[kind](_LOG[:half]) + _PACKERS[kind](_LOG[half:]))
-    report = traffic.read([path], processes=processes)
+    report = analysis.read([path], processes=processes)
     assert report["complete"]
     assert (report["lines"]["counted"], report["addresses"]["distinct"]) == (4_000, 250)
 
@@ -66,7 +66,7 @@ def test_a_truncated_archive_is_told(tmp_path: Path, kind: str, processes: int) 
     packed = _PACKERS[kind](noise)
     path = tmp_path / "access.log.packed"
     path.write_bytes(packed[: len(packed) * 2 // 3])
-    report = traffic.read([path], processes=processes, log_format="combined")
+    report = analysis.read([path], processes=processes, log_format="combined")
     assert not report["complete"]
     cut = report["sources"][0]["cut_at"]
     assert 0 <= cut < len(noise)
@@ -78,12 +78,12 @@ def test_a_log_cut_while_it_is_read(tmp_path: Path) -> None:
     path.write_bytes(_LOG)
     found = sources.found([path])[0]
     os.truncate(path, 100_000)
-    plan = traffic._plan(traffic.EVERYTHING, Filters(), ())
-    with working.counted(
+    plan = analysis._plan(analysis.EVERYTHING, Filters(), ())
+    with workers.counted(
         plan,
         [found],
         processes=1,
-        finish=functools.partial(answering.finish, plan, 10),
+        finish=functools.partial(report_builder.finish, plan, 10),
         tell=lambda done: None,
         prepare=lambda counting: None,
     ) as (counted, _, _):
@@ -147,18 +147,18 @@ def test_a_log_without_line_end_and_an_empty_one(tmp_path: Path) -> None:
     bare, empty = tmp_path / "bare.log", tmp_path / "empty.log"
     bare.write_bytes((_LINE % 7)[:-1])
     empty.write_bytes(b"")
-    report = traffic.read([bare, empty])
+    report = analysis.read([bare, empty])
     assert (report["lines"]["counted"], [one["lines"] for one in report["sources"]]) == (1, [1, 0])
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(LogUnreadable, match=r"none\.log cannot be read: No such file"):
-        traffic.read([tmp_path / "none.log"])
+        analysis.read([tmp_path / "none.log"])
     (tmp_path / "a.txt").write_text("Dear \x1b[31msir\nhello\n")
     with pytest.raises(
         FormatUnknown, match=r"a\.txt is of no format we know; it begins .*x1b.*--format"
     ):
-        traffic.read([tmp_path / "a.txt"])
+        analysis.read([tmp_path / "a.txt"])
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_a_full_disk_ends_the_run(tmp_path: Path, processes: int) -> None:
     with pytest.raises(
         SpillFailed, match=r"cannot grow beyond [\d,]+ bytes: File too large \(TMPDIR"
     ):
-        traffic.read([path], processes=processes)
+        analysis.read([path], processes=processes)
 
 
 def test_a_killed_worker_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,9 +189,9 @@ def test_a_killed_worker_ends_the_run(tmp_path: Path, monkeypatch: pytest.Monkey
     def die(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(working._Reading, "counted", die)
+    monkeypatch.setattr(workers._Reading, "counted", die)
     with pytest.raises(errors.WorkerProcessDied, match="exit code -9"):
-        traffic.read([path], processes=2)
+        analysis.read([path], processes=2)
 
 
 def test_a_killed_run_leaves_nothing(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bursar.accesslog.counts import addresses, clients, sketches
-from bursar.accesslog.counts.rows import Rows
-from bursar.accesslog.counts.sketches import Sketch
-from bursar.accesslog.fields import records
-from bursar.accesslog.lines.scanning import U
+from bursar.accesslog.aggregation import client_counts, sketches
+from bursar.accesslog.aggregation.rows import Rows
+from bursar.accesslog.aggregation.sketches import Sketch
+from bursar.accesslog.parsing import ip_addresses, records
+from bursar.accesslog.parsing.byte_search import U
 
 _KEPT = 4
 _batches = st.lists(
@@ -37,10 +37,10 @@ def test_no_address_has_more_than_is_told_and_few_have_less(
             sketch = Sketch()
             for batch in batches:
                 truth.update(batch)
-                key = np.array([addresses.v4_key(f"0.0.0.{number}") for number in batch], U)
+                key = np.array([ip_addresses.v4_key(f"0.0.0.{number}") for number in batch], U)
                 counts = np.array(list(batch.values()), U).reshape(-1, 1)
                 order = np.argsort(key)
-                sketch.write(clients.V4, Rows(key[order], None, counts[order], None))
+                sketch.write(client_counts.V4, Rows(key[order], None, counts[order], None))
             whole.merge(sketch)
         told = _told(whole)
     total = truth.total()
@@ -73,10 +73,10 @@ def test_an_address_is_known_again_in_every_spelling_however_little_is_remembere
         counting = sketches.counting(sketch, rows_max=8)
         for block in blocks:
             texts = records.buffered([told.encode() for _, told in block])
-            counting.add(addresses.tokens(*texts), [U(1)])
+            counting.add(ip_addresses.tokens(*texts), [U(1)])
         counting.flush()
     truth = Counter(true for block in blocks for true, _ in block if true)
-    told = {addresses.text_of(text): count for text, count in sketch.leaders(100)}
+    told = {ip_addresses.text_of(text): count for text, count in sketch.leaders(100)}
     assert told == truth
     assert sketch.requests == truth.total()
     assert abs(sketch.distinct() - len(truth)) <= 1  # two of a dozen may have one register

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from bursar.dashboard.board import Reading
-from bursar.dashboard.showing import terminal
-from tests import boards
+from bursar.dashboard.live_state import Reading
+from bursar.dashboard.views import terminal
+from tests import dashboard_factory
 
 
 def printed(shown: object, *, width: int = 200) -> list[str]:
@@ -21,9 +21,13 @@ def printed(shown: object, *, width: int = 200) -> list[str]:
 
 def test_a_board_worst_first() -> None:
     views = [
-        boards.view("a", title="A", readings=(Reading(name="n", value=1234.5, unit="EUR"),)),
-        boards.view("b", title="B", state="failed", readings=(), as_of=None, reason="refused"),
-        boards.view(
+        dashboard_factory.view(
+            "a", title="A", readings=(Reading(name="n", value=1234.5, unit="EUR"),)
+        ),
+        dashboard_factory.view(
+            "b", title="B", state="failed", readings=(), as_of=None, reason="refused"
+        ),
+        dashboard_factory.view(
             "c",
             title="C",
             state="warning",
@@ -32,7 +36,7 @@ def test_a_board_worst_first() -> None:
         ),
     ]
     found = terminal.chosen(views)
-    lines = printed(terminal.board(found, now=boards.AT + timedelta(seconds=40)))
+    lines = printed(terminal.board(found, now=dashboard_factory.AT + timedelta(seconds=40)))
     assert lines[0] == "Dashboard: 1 failed, 1 warning, 1 ok"
     assert [line.split() for line in lines[3:]] == [
         ["failed", "Currencies", "B", "▁█▅", "never", "refused"],
@@ -42,7 +46,7 @@ def test_a_board_worst_first() -> None:
 
 
 def test_what_is_chosen() -> None:
-    views = boards.many(100)
+    views = dashboard_factory.many(100)
     trouble = terminal.chosen(views, trouble=True)
     assert {view.state for view in trouble} == {"failed", "critical", "stale", "warning"}
     mail = terminal.chosen(views, group="Mail")
@@ -51,33 +55,45 @@ def test_what_is_chosen() -> None:
 
 
 def test_what_does_not_fit_is_counted() -> None:
-    lines = printed(terminal.board(boards.many(500), now=boards.AT, rows_max=5))
+    lines = printed(
+        terminal.board(dashboard_factory.many(500), now=dashboard_factory.AT, rows_max=5)
+    )
     assert (len(lines), lines[-1]) == (9, "and 495 more")
 
 
 def test_an_empty_board_and_one_that_nobody_watches() -> None:
-    assert printed(terminal.board([], now=boards.AT)) == ["Dashboard: nothing is watched yet"]
-    late = boards.AT + timedelta(seconds=91)
-    lines = printed(terminal.board([boards.view()], now=late))
+    assert printed(terminal.board([], now=dashboard_factory.AT)) == [
+        "Dashboard: nothing is watched yet"
+    ]
+    late = dashboard_factory.AT + timedelta(seconds=91)
+    lines = printed(terminal.board([dashboard_factory.view()], now=late))
     assert lines[-1] == "nothing is new: is `bursar serve` running?"
 
 
 def test_texts_that_mean_harm_show_themselves() -> None:
-    views = [boards.view(title=text, group=text, reason=text) for text in boards.HOSTILE]
-    told = "\n".join(printed(terminal.board(views, now=boards.AT), width=2_000))
+    views = [
+        dashboard_factory.view(title=text, group=text, reason=text)
+        for text in dashboard_factory.HOSTILE
+    ]
+    told = "\n".join(printed(terminal.board(views, now=dashboard_factory.AT), width=2_000))
     assert not any(letter in told for letter in ("\x1b", "\x00", "\u202e"))
     assert "\\u202eevil" in told
 
 
 def test_it_goes_on_until_it_is_interrupted() -> None:
-    read, waits = iter([[boards.view()], [boards.view(state="failed")]]), iter([None])
+    read, waits = (
+        iter([[dashboard_factory.view()], [dashboard_factory.view(state="failed")]]),
+        iter([None]),
+    )
 
     def sleep() -> None:
         if next(waits, "over") == "over":
             raise KeyboardInterrupt
 
     console = Console(file=io.StringIO(), force_terminal=True, width=120, height=20)
-    terminal.follow(lambda: next(read), console=console, now=lambda: boards.AT, sleep=sleep)
+    terminal.follow(
+        lambda: next(read), console=console, now=lambda: dashboard_factory.AT, sleep=sleep
+    )
     assert isinstance(console.file, io.StringIO)
     told = console.file.getvalue()
     assert told.index("1 ok") < told.index("1 failed")

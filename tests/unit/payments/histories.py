@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import strategies as st
 
 from bursar.money import Money
-from bursar.payments import booking, folding
-from bursar.providers.base import Kind, Snapshot
+from bursar.payments import accounting, payment_state
+from bursar.providers.interface import Kind, Snapshot
 
 ACCOUNT = "bank-eu"
 TRUE_START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -162,18 +162,18 @@ class Provider:
         )
         self.owed[currency] -= amount_minor - (before.amount.amount_minor if before else 0)
 
-    def commands(self, *, tax_minor: int = 160, closed: str = "") -> folding.Commands:
+    def commands(self, *, tax_minor: int = 160, closed: str = "") -> payment_state.Commands:
         amounts = {name: self.now[Kind.REFUND, refs[0]].amount for name, refs in self.ours.items()}
-        return folding.Commands(
+        return payment_state.Commands(
             amount_minor=self.amount_minor,
             tax_minor=tax_minor,
             currency=self.currency,
             closed=closed,
             refunds=tuple(
-                folding.RefundCommand(
+                payment_state.RefundCommand(
                     refund_id=name,
                     amount_minor=amounts[name].amount_minor,
-                    tax_minor=booking.half_even(
+                    tax_minor=accounting.half_even(
                         tax_minor * amounts[name].amount_minor, self.amount_minor
                     ),
                     references=tuple(sorted(set(refs))),
@@ -189,7 +189,7 @@ class Books:
     def __init__(self) -> None:
         self.transfers: list[tuple[str, str, int]] = []
 
-    def post(self, target: booking.Target) -> None:
+    def post(self, target: accounting.Target) -> None:
         due: Counter[tuple[str, str]] = Counter()
         for (debit, credit), amount in target.items():
             due[debit, credit] += amount
@@ -210,22 +210,22 @@ class Books:
 
 
 def state_of(
-    commands: folding.Commands,
+    commands: payment_state.Commands,
     news: Sequence[Snapshot],
-    attempts: Sequence[folding.Asked] = (),
-) -> folding.PaymentState:
-    return folding.fold(commands, attempts, news)
+    attempts: Sequence[payment_state.Asked] = (),
+) -> payment_state.PaymentState:
+    return payment_state.fold(commands, attempts, news)
 
 
 def balances_of(
-    commands: folding.Commands,
+    commands: payment_state.Commands,
     news: Sequence[Snapshot],
-    attempts: Sequence[folding.Asked] = (),
+    attempts: Sequence[payment_state.Asked] = (),
 ) -> dict[str, int]:
     """The balance of every account when all of *news* is folded at once."""
     books = Books()
     state = state_of(commands, news, attempts)
-    books.post(booking.book(commands=commands, state=state, provider_account=ACCOUNT))
+    books.post(accounting.book(commands=commands, state=state, provider_account=ACCOUNT))
     return books.balances()
 
 

@@ -15,10 +15,11 @@ import pytest
 from aiohttp import web
 
 from bursar import errors, logs
-from bursar.decorators import budgets
+from bursar.decorators import retry_budget
 from bursar.money import Money
-from bursar.providers import over_http
-from bursar.providers.base import (
+from bursar.providers import http_provider
+from bursar.providers.http_provider import HttpConfig, JsonOverHttp, KeyRefused
+from bursar.providers.interface import (
     ChargeRequest,
     Operation,
     Outcome,
@@ -29,7 +30,6 @@ from bursar.providers.base import (
     StatusRequest,
 )
 from bursar.providers.mixins import LoggingMixin, RetryMixin
-from bursar.providers.over_http import HttpConfig, JsonOverHttp, KeyRefused
 
 #: The deadline of calls that are answered: none takes so long on a busy machine.
 ANSWER_SECONDS = 30.0
@@ -302,7 +302,7 @@ def wrapped(monkeypatch):
 
     monkeypatch.setattr(RetryMixin, "sleep", staticmethod(sleep))
     monkeypatch.setattr(RetryMixin, "random", staticmethod(lambda: 0.5))
-    monkeypatch.setattr(budgets, "_budgets", {})
+    monkeypatch.setattr(retry_budget, "_budgets", {})
     Wrapped.waits.clear()
     return lambda *told: Wrapped(SimpleNamespace(told=list(told)))
 
@@ -418,7 +418,7 @@ def test_json_that_two_readers_could_read_differently_is_unknown(text):
 
 
 def test_numbers_with_a_point_are_exact():
-    told = over_http.read_json(b'{"rate": 0.1, "big": 12345678901234567890, "n": 1e2}')
+    told = http_provider.read_json(b'{"rate": 0.1, "big": 12345678901234567890, "n": 1e2}')
     assert told == {"rate": Decimal("0.1"), "big": 12345678901234567890, "n": Decimal(100)}
 
 
@@ -433,7 +433,7 @@ def test_a_form_is_flattened():
         "no": {},
         "l": [],
     }
-    assert list(over_http.flattened(form)) == [
+    assert list(http_provider.flattened(form)) == [
         ("a", "1"),
         ("b[c]", "d"),
         ("b[e][f]", "true"),
@@ -448,9 +448,9 @@ def test_an_answer_of_another_form_is_unknown_and_does_not_tell_what_was_in_it()
     class Wanted(msgspec.Struct):
         amount: int
 
-    assert over_http.typed({"amount": 1, "more": 2}, Wanted, "it") == Wanted(1)
+    assert http_provider.typed({"amount": 1, "more": 2}, Wanted, "it") == Wanted(1)
     with pytest.raises(errors.OutcomeUnknown, match="it is told in another form") as caught:
-        over_http.typed({"amount": "who paid"}, Wanted, "it")
+        http_provider.typed({"amount": "who paid"}, Wanted, "it")
     assert "who paid" not in str(caught.value)
 
 

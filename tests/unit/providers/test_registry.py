@@ -8,19 +8,19 @@ import pytest
 
 from bursar import errors
 from bursar.providers import registry
-from bursar.providers.base import Secret
+from bursar.providers.interface import Secret
 from bursar.providers.registry import BrokenProvider, UnknownProvider
 from bursar.providers.sandbox import SandboxProvider
 from bursar.providers.sandbox.provider import BlindSandbox, KeylessSandbox, LookuplessSandbox
 
 MODULE = """
 from dataclasses import dataclass
-from bursar.providers import base, mixins, over_http
+from bursar.providers import http_provider, interface, mixins
 
 @dataclass(frozen=True, slots=True)
 class Config:
     url: str
-    api_key: base.Secret
+    api_key: interface.Secret
     port: int = 1
     share: float = 0.5
     live: bool = False
@@ -30,11 +30,11 @@ class Config:
 class Loose:
     url: str
 
-class Good(mixins.LoggingMixin, mixins.RetryMixin, base.PaymentProvider):
+class Good(mixins.LoggingMixin, mixins.RetryMixin, interface.PaymentProvider):
     __slots__ = ()
     name, Config = "good", Config
 
-class Half(over_http.JsonOverHttp):
+class Half(http_provider.JsonOverHttp):
     __slots__ = ()
     name = "half"
     async def charge(self, request, /): ...
@@ -48,7 +48,7 @@ class Complete(mixins.LoggingMixin, Half):
 class Open(Half):
     Config = Loose
 
-class Nameless(over_http.JsonOverHttp):
+class Nameless(http_provider.JsonOverHttp):
     async def charge(self, request, /): ...
     async def refund(self, request, /): ...
     async def get_status(self, request, /): ...

@@ -13,7 +13,7 @@ import pytest
 from bursar import errors
 from bursar.money import Money
 from bursar.providers import registry
-from bursar.providers.base import (
+from bursar.providers.interface import (
     ChargeRequest,
     Kind,
     Operation,
@@ -22,9 +22,9 @@ from bursar.providers.base import (
     Secret,
     StatusRequest,
 )
-from bursar.providers.sandbox import SandboxConfig, SandboxProvider, wire
-from bursar.providers.sandbox.outcomes import METADATA_KEY
+from bursar.providers.sandbox import SandboxConfig, SandboxProvider, serializers
 from bursar.providers.sandbox.provider import DEADLINE
+from bursar.providers.sandbox.scenarios import METADATA_KEY
 
 
 def request(method, key="att_1", **more):
@@ -144,7 +144,7 @@ def test_a_request_that_comes_too_late_is_not_carried_out(tmp_path):
             await provider.call(
                 "POST",
                 "/v1/charges",
-                json=wire.charge_out(request("tok_visa")),
+                json=serializers.charge_out(request("tok_visa")),
                 key="att_1",
                 headers={DEADLINE: "1000000000"},
             )

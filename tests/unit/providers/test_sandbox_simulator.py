@@ -9,7 +9,7 @@ import pytest
 
 from bursar import errors
 from bursar.money import Money
-from bursar.providers.base import (
+from bursar.providers.interface import (
     CaptureRequest,
     ChargeRequest,
     Kind,
@@ -19,12 +19,12 @@ from bursar.providers.base import (
     StatusRequest,
     VoidRequest,
 )
-from bursar.providers.sandbox import SandboxConfig, SandboxProvider, outcomes
-from bursar.providers.sandbox.delivering import Disorder
-from bursar.providers.sandbox.faults import Faults
-from bursar.providers.sandbox.outcomes import Trouble
+from bursar.providers.sandbox import SandboxConfig, SandboxProvider, scenarios
+from bursar.providers.sandbox.fault_injection import Faults
+from bursar.providers.sandbox.fees import Terms
+from bursar.providers.sandbox.scenarios import Trouble
 from bursar.providers.sandbox.simulator import SandboxSimulator
-from bursar.providers.sandbox.terms import Terms
+from bursar.providers.sandbox.webhook_delivery import Disorder
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DAY = 86_400
@@ -96,13 +96,13 @@ def test_no_amount_changes_the_outcome(simulator):
 
 
 def test_metadata_goes_before_the_method(simulator):
-    result = charged(simulator, metadata={outcomes.METADATA_KEY: "tok_chargeDeclined"})
+    result = charged(simulator, metadata={scenarios.METADATA_KEY: "tok_chargeDeclined"})
     assert result.code == "card_declined"
 
 
 def test_no_outcome_looks_like_a_card_number():
-    assert [name for name in outcomes.OUTCOMES if not name.startswith("tok_")] == []
-    assert [name for name in outcomes.OUTCOMES if any(c.isdigit() for c in name)] == []
+    assert [name for name in scenarios.OUTCOMES if not name.startswith("tok_")] == []
+    assert [name for name in scenarios.OUTCOMES if any(c.isdigit() for c in name)] == []
 
 
 def test_a_used_key_gets_the_first_answer_again(simulator):
@@ -411,7 +411,7 @@ def test_deliveries_verify_and_forged_ones_do_not():
 
 def test_trouble_follows_from_seed_key_and_call_number():
     faults = Faults(timeouts=0.3, lost=0.3, garbage=0.3)
-    script = outcomes.APPROVED
+    script = scenarios.APPROVED
 
     def seen(seed, keys):
         simulator = made(seed=seed, faults=faults)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bursar.providers import standard_webhooks
-from bursar.providers.base import BadSignature, Secret
+from bursar.providers.interface import BadSignature, Secret
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEY = standard_webhooks.keys_of(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))[0]

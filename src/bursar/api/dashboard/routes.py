@@ -14,26 +14,25 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bursar import clock, errors, settings
 from bursar.access import roles
-from bursar.api import answers
-from bursar.api.border import visitors
-from bursar.api.border.callers import Needs, needs
-from bursar.api.dashboard import shapes
-from bursar.api.dashboard.streaming import EventStream, Streams, TooManyStreams
+from bursar.api import responses
+from bursar.api.dashboard import schemas
+from bursar.api.dashboard.event_stream import EventStream, Streams, TooManyStreams
+from bursar.api.middleware import session_auth
+from bursar.api.middleware.auth import Needs, needs
 from bursar.api.routes.parameters import StrictRoute
-from bursar.dashboard import board
-from bursar.dashboard.declaring.entered import UnknownSource
-from bursar.dashboard.showing import feed, pages, wire
-from bursar.dashboard.watching import histories, observing
+from bursar.dashboard import evaluation, history, live_state
+from bursar.dashboard.config.user_monitors import UnknownSource
+from bursar.dashboard.views import html, serializers, sse
 from bursar.db_reader import readers
 from bursar.decorators import Unauthenticated, current_principal
 
 SCOPE: Final = roles.DASHBOARD_READ
-SIGN_IN: Final = f"/admin/login/?next={visitors.PAGE}"
+SIGN_IN: Final = f"/admin/login/?next={session_auth.PAGE}"
 #: Five hundred tiles take half as long over a slow line for two milliseconds of work.
 GZIP_LEVEL: Final = 1
 
 page = APIRouter(include_in_schema=False)
-router = APIRouter(prefix=visitors.BOARD, tags=["dashboard"], route_class=StrictRoute)
+router = APIRouter(prefix=session_auth.BOARD, tags=["dashboard"], route_class=StrictRoute)
 status = APIRouter(include_in_schema=False)
 
 _needs = Needs(SCOPE)
@@ -70,17 +69,17 @@ class NoStatusPage(errors.NotFound):
     code = "no_status_page"
 
 
-@page.get(visitors.PAGE)
+@page.get(session_auth.PAGE)
 async def show_page() -> Response:
     """Show the dashboard; strangers are led to the sign-in of the back office."""
     try:
         await _needs.check()
     except Unauthenticated:
         return RedirectResponse(SIGN_IN, 303)
-    return _html(pages.board(mode=settings.current.mode))
+    return _html(html.board(mode=settings.current.mode))
 
 
-@router.get("", **needs(SCOPE, shapes.Dashboard, TooManyStreams))
+@router.get("", **needs(SCOPE, schemas.Dashboard, TooManyStreams))
 async def read_dashboard(
     request: Request,
     after: After = None,
@@ -89,9 +88,9 @@ async def read_dashboard(
     """Read the board or, with `Accept: text/event-stream`, follow it as server-sent events."""
     if "text/event-stream" in request.headers.get("accept", ""):
         return _stream(request, last_event_id or after or "")
-    shown = board.current()
+    shown = live_state.current()
     version = shown.version  # before the views: what comes between is told again, and not missed
-    body = wire.whole(shown.views(), version=version, now=clock.now())
+    body = serializers.whole(shown.views(), version=version, now=clock.now())
     headers = {"Vary": "Accept, Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         body = gzip.compress(body, GZIP_LEVEL, mtime=0)
@@ -102,7 +101,7 @@ async def read_dashboard(
 def _stream(request: Request, position: str) -> Response:
     async def allowed() -> bool:
         try:
-            principal = await visitors.identify(request.scope, request.headers)
+            principal = await session_auth.identify(request.scope, request.headers)
         except errors.BursarError:
             return False
         return principal is not None and SCOPE in principal.scopes
@@ -111,34 +110,32 @@ def _stream(request: Request, position: str) -> Response:
     return EventStream(
         streams,
         current_principal().id,
-        lambda ended: feed.events(
-            board.current(),
+        lambda ended: sse.events(
+            live_state.current(),
             position=position,
             now=clock.now,
             ended=ended,
             allowed=allowed,
-            beat_seconds=feed.BEAT_SECONDS,
-            pause_seconds=feed.PAUSE_SECONDS,
+            beat_seconds=sse.BEAT_SECONDS,
+            pause_seconds=sse.PAUSE_SECONDS,
         ),
     )
 
 
-@router.get("/history", **needs(SCOPE, shapes.History, UnknownSource))
+@router.get("/history", **needs(SCOPE, schemas.History, UnknownSource))
 async def read_history(key: Key, series: Series = None, back: Range = "day") -> Response:
     """Read how a source was: its first number, or the series asked for, in spans as wide as fits."""
-    view = board.current().get(key)
+    view = live_state.current().get(key)
     if view is None:
         raise UnknownSource("no source of that key is on the dashboard")
     numbers = (each.name for each in view.readings if isinstance(each.value, float))
-    wanted = series or next(numbers, observing.SECONDS)
+    wanted = series or next(numbers, evaluation.SECONDS)
     step_seconds, before = RANGES[back]
     since = clock.now() - before
     spans = await readers.run(
-        lambda: histories.read(
-            source_key=key, series=wanted, step_seconds=step_seconds, since=since
-        )
+        lambda: history.read(source_key=key, series=wanted, step_seconds=step_seconds, since=since)
     )
-    body = answers.body_of(
+    body = responses.body_of(
         {
             "object": "history",
             "key": key,
@@ -160,10 +157,10 @@ async def show_status() -> Response:
     groups = settings.current.status_groups
     if not groups:
         raise NoStatusPage("there is no status page")
-    shown = pages.status(board.current().views(), groups=groups, now=clock.now())
+    shown = html.status(live_state.current().views(), groups=groups, now=clock.now())
     return _html(shown, cache="public, max-age=15")
 
 
 def _html(text: str, *, cache: str = "no-store") -> Response:
-    headers = {"Content-Security-Policy": pages.CONTENT_POLICY, "Cache-Control": cache}
+    headers = {"Content-Security-Policy": html.CONTENT_POLICY, "Cache-Control": cache}
     return HTMLResponse(text, headers=headers)

@@ -11,9 +11,9 @@ from starlette.responses import Response
 from bursar import clock, errors, ids
 from bursar.access import idempotency, roles
 from bursar.access.idempotency import Answer
-from bursar.api import answers, rendering, shapes
-from bursar.api.border.callers import needs
-from bursar.api.border.problems import Changed
+from bursar.api import responses, schemas, serializers
+from bursar.api.middleware.auth import needs
+from bursar.api.problem_details import Changed
 from bursar.api.routes.parameters import (
     LIMIT,
     Cursor,
@@ -27,10 +27,10 @@ from bursar.api.routes.parameters import (
     expanded,
 )
 from bursar.decorators import current_principal
-from bursar.orders import placing, quoting
+from bursar.orders import operations, quotes
 from bursar.orders.models import Order
-from bursar.payments import accounts
-from bursar.payments.states import CaptureMethod, PaymentStatus
+from bursar.payments import provider_accounts
+from bursar.payments.statuses import CaptureMethod, PaymentStatus
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=StrictRoute)
 
@@ -43,22 +43,22 @@ UNSETTLED = frozenset({PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStat
     "",
     **needs(
         roles.ORDERS_WRITE,
-        shapes.Order,
+        schemas.Order,
         errors.IdempotencyKeyReused,
-        accounts.UnknownAccount,
+        provider_accounts.UnknownAccount,
         status=201,
         keyed=True,
     ),
 )
 async def place_order(
-    request: Request, order: shapes.NewOrder, _: IdempotencyKey = None, __: Prefer = None
+    request: Request, order: schemas.NewOrder, _: IdempotencyKey = None, __: Prefer = None
 ) -> Response:
     """Place an order and, where it says how, start to collect it."""
     order_id, payment_id, now = ids.new(ids.ORDER), ids.new(ids.PAYMENT), clock.now()
     caller = idempotency.caller_of(current_principal())
     key = request.headers.get("idempotency-key", "")
     asked, basket = order.payment, order.basket()
-    new = placing.NewOrder(
+    new = operations.NewOrder(
         reference=order.reference,
         currency=order.currency,
         lines=basket.lines,
@@ -78,33 +78,33 @@ async def place_order(
 
     def place() -> Answer:
         # The order of an earlier request with the key, where its kept answer has been pruned.
-        placed = placing.place(
-            new, order_id=order_id, payment_id=payment_id, now=now, rules=quoting.installed()
+        placed = operations.place(
+            new, order_id=order_id, payment_id=payment_id, now=now, rules=quotes.installed()
         )
-        return answers.made(_shown(placed), status=201, location=f"/v1/orders/{placed}")
+        return responses.made(_shown(placed), status=201, location=f"/v1/orders/{placed}")
 
-    answer = await answers.change(request, place)
-    return await answers.settled(request, answer, lambda: _settled(answers.id_of(answer)))
+    answer = await responses.change(request, place)
+    return await responses.settled(request, answer, lambda: _settled(responses.id_of(answer)))
 
 
-def _shown(order_id: str) -> rendering.Json:
-    return rendering.orders([_order(order_id)])[0]
+def _shown(order_id: str) -> serializers.Json:
+    return serializers.serialize_orders([_order(order_id)])[0]
 
 
 def _order(order_id: str) -> Order:
     order = Order.objects.filter(id=order_id).first()
     if order is None:
-        raise placing.UnknownOrder(f"there is no order {order_id!r}")
+        raise operations.UnknownOrder(f"there is no order {order_id!r}")
     return order
 
 
-def _settled(order_id: str) -> tuple[bool, rendering.Json]:
+def _settled(order_id: str) -> tuple[bool, serializers.Json]:
     order = _order(order_id)
     states = {payment.status for payment in order.payments.all()}
-    return not states & UNSETTLED, rendering.orders([order])[0]
+    return not states & UNSETTLED, serializers.serialize_orders([order])[0]
 
 
-@router.get("", **needs(roles.ORDERS_READ, shapes.Orders, answers.BadCursor))
+@router.get("", **needs(roles.ORDERS_READ, schemas.Orders, responses.BadCursor))
 async def list_orders(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -121,10 +121,10 @@ async def list_orders(
         rows = rows.filter(reference=reference)
     for pair in metadata:
         name, _, value = pair.partition(":")
-        rows = placing.with_metadata(rows, name, value)
-    return await answers.page(
+        rows = operations.with_metadata(rows, name, value)
+    return await responses.page(
         rows,
-        rendering.orders,
+        serializers.serialize_orders,
         limit=limit,
         cursor=cursor,
         prefix=ids.ORDER,
@@ -132,7 +132,7 @@ async def list_orders(
     )
 
 
-@router.get("/{order_id}", **needs(roles.ORDERS_READ, shapes.Order, placing.UnknownOrder))
+@router.get("/{order_id}", **needs(roles.ORDERS_READ, schemas.Order, operations.UnknownOrder))
 async def read_order(
     request: Request,
     order_id: Id,
@@ -140,19 +140,22 @@ async def read_order(
     _: IfNoneMatch = None,
 ) -> Response:
     """Read an order."""
-    return await answers.one(
-        request, lambda: _order(order_id), rendering.orders, expanded(expand, "payments")
+    return await responses.one(
+        request,
+        lambda: _order(order_id),
+        serializers.serialize_orders,
+        expanded(expand, "payments"),
     )
 
 
 @router.patch(
     "/{order_id}",
-    **needs(roles.ORDERS_WRITE, shapes.Order, placing.UnknownOrder, Changed, keyed=True),
+    **needs(roles.ORDERS_WRITE, schemas.Order, operations.UnknownOrder, Changed, keyed=True),
 )
 async def change_order(
     request: Request,
     order_id: Id,
-    changes: shapes.OrderChanges,
+    changes: schemas.OrderChanges,
     _: IdempotencyKey = None,
     __: IfMatch = None,
 ) -> Response:
@@ -160,9 +163,11 @@ async def change_order(
     now = clock.now()
 
     def update() -> Answer:
-        with_lock = placing.lock(order_id)
-        answers.check_unchanged(request, rendering.orders([with_lock])[0])
-        placing.describe(order_id=order_id, metadata=changes.metadata, buyer=changes.buyer, now=now)
-        return answers.made(_shown(order_id))
+        with_lock = operations.lock(order_id)
+        responses.check_unchanged(request, serializers.serialize_orders([with_lock])[0])
+        operations.describe(
+            order_id=order_id, metadata=changes.metadata, buyer=changes.buyer, now=now
+        )
+        return responses.made(_shown(order_id))
 
-    return answers.respond(await answers.change(request, update))
+    return responses.respond(await responses.change(request, update))

@@ -11,7 +11,7 @@ from starlette.requests import Request
 
 from bursar import errors
 from bursar.access.idempotency import KEY_LETTERS_MAX
-from bursar.api.answers import LIMIT_DEFAULT, LIMIT_MAX
+from bursar.api.responses import LIMIT_DEFAULT, LIMIT_MAX
 
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many at most.")]
 LIMIT = LIMIT_DEFAULT

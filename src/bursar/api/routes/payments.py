@@ -11,8 +11,8 @@ from starlette.responses import Response
 from bursar import clock, ids
 from bursar.access import roles
 from bursar.access.idempotency import Answer
-from bursar.api import answers, rendering, shapes
-from bursar.api.border.callers import needs
+from bursar.api import responses, schemas, serializers
+from bursar.api.middleware.auth import needs
 from bursar.api.routes.orders import UNSETTLED
 from bursar.api.routes.parameters import (
     LIMIT,
@@ -26,12 +26,12 @@ from bursar.api.routes.parameters import (
     expanded,
 )
 from bursar.money import Money
-from bursar.orders import placing
-from bursar.orders import refunding as order_refunding
-from bursar.payments import accounts, charging, refunding, statements
+from bursar.orders import operations
+from bursar.orders import refunds as order_refunding
+from bursar.payments import charges, provider_accounts, queries, refunds
 from bursar.payments.models import Payment, Refund
-from bursar.payments.states import PaymentStatus
-from bursar.providers import powers
+from bursar.payments.statuses import PaymentStatus
+from bursar.providers import capabilities
 
 router = APIRouter(prefix="/v1/payments", tags=["payments"], route_class=StrictRoute)
 
@@ -42,22 +42,22 @@ Expand = Annotated[list[Literal["order", "refunds", "attempts"]], Query(max_leng
     "",
     **needs(
         roles.ORDERS_WRITE,
-        shapes.Payment,
-        placing.UnknownOrder,
-        placing.CollectedAlready,
-        accounts.UnknownAccount,
+        schemas.Payment,
+        operations.UnknownOrder,
+        operations.CollectedAlready,
+        provider_accounts.UnknownAccount,
         status=201,
         keyed=True,
     ),
 )
 async def open_payment(
-    request: Request, asked: shapes.NewPayment, _: IdempotencyKey = None, __: Prefer = None
+    request: Request, asked: schemas.NewPayment, _: IdempotencyKey = None, __: Prefer = None
 ) -> Response:
     """Try again to collect an order: after a decline, at another account, or for the first time."""
     payment_id, now = ids.new(ids.PAYMENT), clock.now()
 
     def collect() -> Answer:
-        placing.collect(
+        operations.collect(
             order_id=asked.order,
             payment_id=payment_id,
             provider_account=asked.provider_account,
@@ -65,13 +65,13 @@ async def open_payment(
             capture_method=asked.capture_method,
             now=now,
         )
-        return answers.made(_shown(payment_id), status=201, location=f"/v1/payments/{payment_id}")
+        return responses.made(_shown(payment_id), status=201, location=f"/v1/payments/{payment_id}")
 
-    answer = await answers.change(request, collect)
-    return await answers.settled(request, answer, lambda: _settled(answers.id_of(answer)))
+    answer = await responses.change(request, collect)
+    return await responses.settled(request, answer, lambda: _settled(responses.id_of(answer)))
 
 
-@router.get("", **needs(roles.PAYMENTS_READ, shapes.Payments, answers.BadCursor))
+@router.get("", **needs(roles.PAYMENTS_READ, schemas.Payments, responses.BadCursor))
 async def list_payments(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -83,9 +83,9 @@ async def list_payments(
     rows = Payment.objects.all()
     rows = rows if order is None else rows.filter(order_id=order)
     rows = rows if status is None else rows.filter(status=status)
-    return await answers.page(
+    return await responses.page(
         rows,
-        rendering.payments,
+        serializers.serialize_payments,
         limit=limit,
         cursor=cursor,
         prefix=ids.PAYMENT,
@@ -93,9 +93,7 @@ async def list_payments(
     )
 
 
-@router.get(
-    "/{payment_id}", **needs(roles.PAYMENTS_READ, shapes.Payment, statements.UnknownPayment)
-)
+@router.get("/{payment_id}", **needs(roles.PAYMENTS_READ, schemas.Payment, queries.UnknownPayment))
 async def read_payment(
     request: Request,
     payment_id: Id,
@@ -104,17 +102,19 @@ async def read_payment(
 ) -> Response:
     """Read a payment."""
     wanted = expanded(expand, "order", "refunds", "attempts")
-    return await answers.one(request, lambda: _payment(payment_id), rendering.payments, wanted)
+    return await responses.one(
+        request, lambda: _payment(payment_id), serializers.serialize_payments, wanted
+    )
 
 
 @router.post(
     "/{payment_id}/capture",
     **needs(
         roles.PAYMENTS_WRITE,
-        shapes.Payment,
-        statements.UnknownPayment,
-        charging.NotCapturable,
-        powers.OperationNotSupported,
+        schemas.Payment,
+        queries.UnknownPayment,
+        charges.NotCapturable,
+        capabilities.OperationNotSupported,
         status=202,
         keyed=True,
     ),
@@ -122,7 +122,7 @@ async def read_payment(
 async def capture_payment(
     request: Request,
     payment_id: Id,
-    asked: shapes.NewCapture,
+    asked: schemas.NewCapture,
     _: IdempotencyKey = None,
     __: Prefer = None,
 ) -> Response:
@@ -130,26 +130,26 @@ async def capture_payment(
     attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
 
     def capture() -> Answer:
-        payment = statements.lock_payment(payment_id)
+        payment = queries.lock_payment(payment_id)
         whole = Money(payment.authorized_minor, payment.currency)
         amount = Money(asked.amount.amount, asked.amount.currency) if asked.amount else whole
-        charging.request_capture(
+        charges.request_capture(
             payment_id=payment_id, amount=amount, attempt_id=attempt_id, now=now
         )
-        return answers.made(_shown(payment_id), status=202)
+        return responses.made(_shown(payment_id), status=202)
 
-    answer = await answers.change(request, capture)
-    return await answers.settled(request, answer, lambda: _changed(payment_id))
+    answer = await responses.change(request, capture)
+    return await responses.settled(request, answer, lambda: _changed(payment_id))
 
 
 @router.post(
     "/{payment_id}/cancel",
     **needs(
         roles.PAYMENTS_WRITE,
-        shapes.Payment,
-        statements.UnknownPayment,
-        charging.NotCancelable,
-        powers.OperationNotSupported,
+        schemas.Payment,
+        queries.UnknownPayment,
+        charges.NotCancelable,
+        capabilities.OperationNotSupported,
         status=202,
         keyed=True,
     ),
@@ -157,7 +157,7 @@ async def capture_payment(
 async def cancel_payment(
     request: Request,
     payment_id: Id,
-    _: shapes.NewCancel,
+    _: schemas.NewCancel,
     __: IdempotencyKey = None,
     ___: Prefer = None,
 ) -> Response:
@@ -165,20 +165,20 @@ async def cancel_payment(
     attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
 
     def cancel() -> Answer:
-        charging.give_up(payment_id=payment_id, attempt_id=attempt_id, now=now)
-        return answers.made(_shown(payment_id), status=202)
+        charges.give_up(payment_id=payment_id, attempt_id=attempt_id, now=now)
+        return responses.made(_shown(payment_id), status=202)
 
-    answer = await answers.change(request, cancel)
-    return await answers.settled(request, answer, lambda: _changed(payment_id))
+    answer = await responses.change(request, cancel)
+    return await responses.settled(request, answer, lambda: _changed(payment_id))
 
 
 @router.post(
     "/{payment_id}/refunds",
     **needs(
         roles.REFUNDS_WRITE,
-        shapes.Refund,
-        statements.UnknownPayment,
-        refunding.RefundTooHigh,
+        schemas.Refund,
+        queries.UnknownPayment,
+        refunds.RefundTooHigh,
         order_refunding.TooManyUnits,
         status=201,
         keyed=True,
@@ -187,7 +187,7 @@ async def cancel_payment(
 async def refund_payment(
     request: Request,
     payment_id: Id,
-    asked: shapes.NewRefund,
+    asked: schemas.NewRefund,
     _: IdempotencyKey = None,
     __: Prefer = None,
 ) -> Response:
@@ -206,35 +206,35 @@ async def refund_payment(
             reason=asked.reason,
             now=now,
         )
-        shown = rendering.refunds([Refund.objects.get(id=refund_id)])[0]
-        return answers.made(shown, status=201, location=f"/v1/refunds/{refund_id}")
+        shown = serializers.serialize_refunds([Refund.objects.get(id=refund_id)])[0]
+        return responses.made(shown, status=201, location=f"/v1/refunds/{refund_id}")
 
-    answer = await answers.change(request, refund)
-    return await answers.settled(request, answer, lambda: refund_settled(answers.id_of(answer)))
+    answer = await responses.change(request, refund)
+    return await responses.settled(request, answer, lambda: refund_settled(responses.id_of(answer)))
 
 
-def refund_settled(refund_id: str) -> tuple[bool, rendering.Json]:
+def refund_settled(refund_id: str) -> tuple[bool, serializers.Json]:
     """Whether a refund needs no more waiting for, and the refund."""
-    shown = rendering.refunds([Refund.objects.get(id=refund_id)])[0]
+    shown = serializers.serialize_refunds([Refund.objects.get(id=refund_id)])[0]
     return shown["status"] != "pending" or shown["approval"] == "waiting", shown
 
 
 def _payment(payment_id: str) -> Payment:
     payment = Payment.objects.filter(id=payment_id).first()
     if payment is None:
-        raise statements.UnknownPayment(f"there is no payment {payment_id!r}")
+        raise queries.UnknownPayment(f"there is no payment {payment_id!r}")
     return payment
 
 
-def _shown(payment_id: str) -> rendering.Json:
-    return rendering.payments([_payment(payment_id)])[0]
+def _shown(payment_id: str) -> serializers.Json:
+    return serializers.serialize_payments([_payment(payment_id)])[0]
 
 
-def _settled(payment_id: str) -> tuple[bool, rendering.Json]:
+def _settled(payment_id: str) -> tuple[bool, serializers.Json]:
     shown = _shown(payment_id)
     return shown["status"] not in UNSETTLED, shown
 
 
-def _changed(payment_id: str) -> tuple[bool, rendering.Json]:
+def _changed(payment_id: str) -> tuple[bool, serializers.Json]:
     """Whether what was decided about an authorization has been done."""
-    return not charging.is_under_way(payment_id), _shown(payment_id)
+    return not charges.is_under_way(payment_id), _shown(payment_id)

@@ -7,11 +7,11 @@ from starlette.responses import Response
 
 from bursar import clock
 from bursar.access import roles
-from bursar.api import answers, pricing_shapes
-from bursar.api.border.callers import needs
+from bursar.api import pricing_schemas, responses
+from bursar.api.middleware.auth import needs
 from bursar.api.routes.parameters import StrictRoute
 from bursar.db_reader import readers
-from bursar.orders import quoting
+from bursar.orders import quotes
 from bursar.pricing import baskets, calculator, discounts, taxes
 
 router = APIRouter(prefix="/v1/quotes", tags=["quotes"], route_class=StrictRoute)
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/quotes", tags=["quotes"], route_class=StrictRoute
     "",
     **needs(
         roles.ORDERS_READ,
-        pricing_shapes.Quote,
+        pricing_schemas.Quote,
         baskets.EmptyBasket,
         calculator.NoPrice,
         taxes.UnknownTax,
@@ -29,12 +29,12 @@ router = APIRouter(prefix="/v1/quotes", tags=["quotes"], route_class=StrictRoute
         discounts.CouponRefused,
     ),
 )
-async def quote_basket(basket: pricing_shapes.NewQuote) -> Response:
+async def quote_basket(basket: pricing_schemas.NewQuote) -> Response:
     """Price a basket as an order would be priced now."""
     now, wanted = clock.now(), basket.basket(basket.payment_method)
 
     def read() -> bytes:
-        quote = quoting.quote(wanted, at=now, rules=quoting.installed())
-        return answers.body_of(quote.to_json())
+        quote = quotes.quote(wanted, at=now, rules=quotes.installed())
+        return responses.body_of(quote.to_json())
 
     return Response(await readers.run(read), media_type="application/json")

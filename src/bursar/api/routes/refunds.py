@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from bursar import errors, ids
 from bursar.access import roles
-from bursar.api import answers, rendering, shapes
-from bursar.api.border.callers import needs
+from bursar.api import responses, schemas, serializers
+from bursar.api.middleware.auth import needs
 from bursar.api.routes.parameters import LIMIT, Cursor, Id, IfNoneMatch, Limit, StrictRoute
 from bursar.payments.models import Refund
 
@@ -26,7 +26,7 @@ class UnknownRefund(errors.NotFound):
     code = "unknown_refund"
 
 
-@router.get("", **needs(roles.REFUNDS_READ, shapes.Refunds, answers.BadCursor))
+@router.get("", **needs(roles.REFUNDS_READ, schemas.Refunds, responses.BadCursor))
 async def list_refunds(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -35,9 +35,9 @@ async def list_refunds(
 ) -> Response:
     """List refunds, newest first."""
     rows = Refund.objects.all() if payment is None else Refund.objects.filter(payment_id=payment)
-    return await answers.page(
+    return await responses.page(
         rows,
-        rendering.refunds,
+        serializers.serialize_refunds,
         limit=limit,
         cursor=cursor,
         prefix=ids.REFUND,
@@ -45,7 +45,7 @@ async def list_refunds(
     )
 
 
-@router.get("/{refund_id}", **needs(roles.REFUNDS_READ, shapes.Refund, UnknownRefund))
+@router.get("/{refund_id}", **needs(roles.REFUNDS_READ, schemas.Refund, UnknownRefund))
 async def read_refund(
     request: Request,
     refund_id: Id,
@@ -60,4 +60,4 @@ async def read_refund(
             raise UnknownRefund(f"there is no refund {refund_id!r}")
         return refund
 
-    return await answers.one(request, find, rendering.refunds, frozenset(expand))
+    return await responses.one(request, find, serializers.serialize_refunds, frozenset(expand))

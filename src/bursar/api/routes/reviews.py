@@ -11,8 +11,8 @@ from starlette.responses import Response
 from bursar import clock, ids
 from bursar.access import roles
 from bursar.access.idempotency import Answer
-from bursar.api import answers, rendering, shapes
-from bursar.api.border.callers import needs
+from bursar.api import responses, schemas, serializers
+from bursar.api.middleware.auth import needs
 from bursar.api.routes.parameters import (
     LIMIT,
     Cursor,
@@ -22,7 +22,7 @@ from bursar.api.routes.parameters import (
     Limit,
     StrictRoute,
 )
-from bursar.payments import reviewing
+from bursar.payments import reviews
 from bursar.payments.models import Review
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"], route_class=StrictRoute)
@@ -30,7 +30,7 @@ router = APIRouter(prefix="/v1/reviews", tags=["reviews"], route_class=StrictRou
 Expand = Annotated[list[Literal["payment"]], Query(max_length=1)]
 
 
-@router.get("", **needs(roles.REVIEWS_READ, shapes.Reviews, answers.BadCursor))
+@router.get("", **needs(roles.REVIEWS_READ, schemas.Reviews, responses.BadCursor))
 async def list_reviews(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -42,9 +42,9 @@ async def list_reviews(
     rows = Review.objects.all() if payment is None else Review.objects.filter(payment_id=payment)
     if resolved is not None:
         rows = rows.filter(resolved_at__isnull=not resolved)
-    return await answers.page(
+    return await responses.page(
         rows,
-        rendering.reviews,
+        serializers.serialize_reviews,
         limit=limit,
         cursor=cursor,
         prefix=ids.REVIEW,
@@ -52,7 +52,7 @@ async def list_reviews(
     )
 
 
-@router.get("/{review_id}", **needs(roles.REVIEWS_READ, shapes.Review, reviewing.UnknownReview))
+@router.get("/{review_id}", **needs(roles.REVIEWS_READ, schemas.Review, reviews.UnknownReview))
 async def read_review(
     request: Request,
     review_id: Id,
@@ -60,8 +60,8 @@ async def read_review(
     _: IfNoneMatch = None,
 ) -> Response:
     """Read a review."""
-    return await answers.one(
-        request, lambda: _review(review_id), rendering.reviews, frozenset(expand)
+    return await responses.one(
+        request, lambda: _review(review_id), serializers.serialize_reviews, frozenset(expand)
     )
 
 
@@ -69,27 +69,27 @@ async def read_review(
     "/{review_id}/resolve",
     **needs(
         roles.REVIEWS_WRITE,
-        shapes.Review,
-        reviewing.UnknownReview,
-        reviewing.AlreadyResolved,
+        schemas.Review,
+        reviews.UnknownReview,
+        reviews.AlreadyResolved,
         keyed=True,
     ),
 )
 async def resolve_review(
-    request: Request, review_id: Id, asked: shapes.Resolution, _: IdempotencyKey = None
+    request: Request, review_id: Id, asked: schemas.Resolution, _: IdempotencyKey = None
 ) -> Response:
     """Write down what was found and decided."""
     now = clock.now()
 
     def resolve() -> Answer:
-        reviewing.resolve(review_id=review_id, resolution=asked.resolution, now=now)
-        return answers.made(rendering.reviews([_review(review_id)])[0])
+        reviews.resolve(review_id=review_id, resolution=asked.resolution, now=now)
+        return responses.made(serializers.serialize_reviews([_review(review_id)])[0])
 
-    return answers.respond(await answers.change(request, resolve))
+    return responses.respond(await responses.change(request, resolve))
 
 
 def _review(review_id: str) -> Review:
     review = Review.objects.filter(id=review_id).first()
     if review is None:
-        raise reviewing.UnknownReview(f"there is no review {review_id!r}")
+        raise reviews.UnknownReview(f"there is no review {review_id!r}")
     return review

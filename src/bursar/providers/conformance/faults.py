@@ -7,8 +7,7 @@ import dataclasses
 
 from bursar import errors, money
 from bursar.money import Money
-from bursar.providers import base
-from bursar.providers.base import Kind, Operation, Outcome, Result
+from bursar.providers import interface
 from bursar.providers.conformance.suite import (
     NotConforming,
     Trial,
@@ -18,6 +17,7 @@ from bursar.providers.conformance.suite import (
     new_key,
     told,
 )
+from bursar.providers.interface import Kind, Operation, Outcome, Result
 
 #: What each fault does to an answer of a charge that was carried out.
 UNREADABLE = {
@@ -148,7 +148,7 @@ async def _every_currency_is_exact_or_refused(trial: Trial) -> None:
 async def _secrets_are_in_no_error(trial: Trial) -> None:
     config = trial.provider.config
     values = [getattr(config, one.name) for one in dataclasses.fields(config)]
-    secrets = [one.reveal() for one in values if isinstance(one, base.Secret) and one.reveal()]
+    secrets = [one.reveal() for one in values if isinstance(one, interface.Secret) and one.reveal()]
     said = []
     methods = [trial.methods.declined, trial.methods.timeout_after, *trial.methods.faults.values()]
     for method in [trial.methods.approved, "no such method", *filter(None, methods)]:

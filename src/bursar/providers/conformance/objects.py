@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from bursar.providers import base
-from bursar.providers.base import Kind
+from bursar.providers import interface
 from bursar.providers.conformance.suite import NotConforming, Trial, case, check, equal, told
+from bursar.providers.interface import Kind
 
 # --- the object itself --------------------------------------------------------------------------
 
@@ -34,7 +34,7 @@ async def _the_config_is_frozen_and_slotted(trial: Trial) -> None:
 async def _secrets_are_never_shown(trial: Trial) -> None:
     config = trial.provider.config
     values = [getattr(config, one.name) for one in dataclasses.fields(config)]
-    secrets = [value.reveal() for value in values if isinstance(value, base.Secret)]
+    secrets = [value.reveal() for value in values if isinstance(value, interface.Secret)]
     shown = f"{config!r} {config} {trial.provider!r}"
     check(not any(secret and secret in shown for secret in secrets), "a secret is shown")
 
@@ -77,7 +77,7 @@ def _delivery(trial: Trial, at: datetime) -> tuple[dict[str, str], bytes]:
 def _rejected(trial: Trial, headers: Mapping[str, str], body: bytes, what: str) -> None:
     try:
         trial.provider.verify(headers, body, now=NOW)
-    except base.BadSignature:
+    except interface.BadSignature:
         return
     raise NotConforming(f"{what} was accepted")
 

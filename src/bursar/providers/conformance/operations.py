@@ -6,8 +6,7 @@ import asyncio
 
 from bursar import errors, money
 from bursar.money import Money
-from bursar.providers import base
-from bursar.providers.base import Kind, Operation, Outcome, Result
+from bursar.providers import interface
 from bursar.providers.conformance.suite import (
     Trial,
     case,
@@ -19,6 +18,7 @@ from bursar.providers.conformance.suite import (
     unknown,
     well_formed,
 )
+from bursar.providers.interface import Kind, Operation, Outcome, Result
 
 # --- charging -----------------------------------------------------------------------------------
 
@@ -29,7 +29,7 @@ async def _an_approved_charge_is_told_exactly(trial: Trial) -> None:
     equal(result.outcome, Outcome.SUCCEEDED, "the outcome")
     charge = told(result, Kind.CHARGE)
     equal(charge.amount, Money(1_234, trial.currency), "the amount")
-    equal(charge.status, base.ChargeStatus.CAPTURED, "the status")
+    equal(charge.status, interface.ChargeStatus.CAPTURED, "the status")
     equal(result.reference, charge.reference, "the reference")
     found = await trial.status(Operation.CHARGE, reference=result.reference)
     equal(found.outcome, Outcome.SUCCEEDED, "the outcome looked up by reference")
@@ -41,7 +41,7 @@ async def _a_decline_is_a_result_with_a_code(trial: Trial) -> None:
     result = await trial.charge(method=trial.methods.declined)
     equal(result.outcome, Outcome.DECLINED, "the outcome")
     check(bool(result.code), "the decline has no code")
-    equal(told(result, Kind.CHARGE).status, base.ChargeStatus.DECLINED, "the status")
+    equal(told(result, Kind.CHARGE).status, interface.ChargeStatus.DECLINED, "the status")
 
 
 def _currency_case(exponent: int) -> None:
@@ -183,12 +183,12 @@ async def _a_refund_is_found_by_its_key(trial: Trial) -> None:
 @case("captures", "several captures")
 async def _an_authorization_is_captured_in_parts(trial: Trial) -> None:
     held = await trial.charge(1_000, capture=False)
-    equal(told(held, Kind.CHARGE).status, base.ChargeStatus.AUTHORIZED, "the status")
+    equal(told(held, Kind.CHARGE).status, interface.ChargeStatus.AUTHORIZED, "the status")
     await _capture(trial, held.reference, 300, final=False)
     last = await _capture(trial, held.reference, 500, final=True)
     charge = told(last, Kind.CHARGE)
     equal(charge.captured_minor, 800, "what was captured in all")
-    equal(charge.status, base.ChargeStatus.CAPTURED, "the status")
+    equal(charge.status, interface.ChargeStatus.CAPTURED, "the status")
 
 
 @case("captures")
@@ -201,15 +201,17 @@ async def _capture(
     trial: Trial, reference: str, amount_minor: int, *, final: bool = True
 ) -> Result:
     amount = Money(amount_minor, trial.currency)
-    request = base.CaptureRequest(key=new_key(), reference=reference, amount=amount, final=final)
+    request = interface.CaptureRequest(
+        key=new_key(), reference=reference, amount=amount, final=final
+    )
     return well_formed(await trial.provider.capture(request))
 
 
 @case("voids")
 async def _a_voided_authorization_is_gone(trial: Trial) -> None:
     held = await trial.charge(1_000, capture=False)
-    request = base.VoidRequest(key=new_key(), reference=held.reference)
+    request = interface.VoidRequest(key=new_key(), reference=held.reference)
     gone = well_formed(await trial.provider.void(request))
-    equal(told(gone, Kind.CHARGE).status, base.ChargeStatus.VOIDED, "the status")
-    again = base.VoidRequest(key=new_key(), reference=held.reference)
+    equal(told(gone, Kind.CHARGE).status, interface.ChargeStatus.VOIDED, "the status")
+    again = interface.VoidRequest(key=new_key(), reference=held.reference)
     await refused(trial.provider.void(again), "a second void")

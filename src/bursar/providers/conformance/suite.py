@@ -11,18 +11,25 @@ from typing import Any
 
 from bursar import errors, ids, money
 from bursar.money import Money
-from bursar.providers import base, powers
-from bursar.providers.base import ChargeRequest, Kind, Operation, Outcome, PaymentProvider, Result
+from bursar.providers import capabilities, interface
+from bursar.providers.interface import (
+    ChargeRequest,
+    Kind,
+    Operation,
+    Outcome,
+    PaymentProvider,
+    Result,
+)
 
 #: "Not found" is only waited for where it is final soon.
 SETTLING_MAX = timedelta(seconds=5)
 
 _STATUSES: Mapping[Kind, frozenset[str]] = {
-    Kind.CHARGE: frozenset(base.ChargeStatus),
-    Kind.REFUND: frozenset(base.RefundStatus),
-    Kind.DISPUTE: frozenset(base.DisputeStatus),
-    Kind.FEE: frozenset(base.MovementStatus),
-    Kind.PAYOUT: frozenset(base.MovementStatus),
+    Kind.CHARGE: frozenset(interface.ChargeStatus),
+    Kind.REFUND: frozenset(interface.RefundStatus),
+    Kind.DISPUTE: frozenset(interface.DisputeStatus),
+    Kind.FEE: frozenset(interface.MovementStatus),
+    Kind.PAYOUT: frozenset(interface.MovementStatus),
 }
 
 
@@ -98,12 +105,14 @@ class Trial:
     async def refund(self, reference: str, amount_minor: int, *, key: str = "") -> Result:
         """Refund a part of a charge in the first currency."""
         amount = Money(amount_minor, self.currency)
-        request = base.RefundRequest(key=key or new_key(), reference=reference, amount=amount)
+        request = interface.RefundRequest(key=key or new_key(), reference=reference, amount=amount)
         return well_formed(await self.provider.refund(request))
 
     async def status(self, operation: Operation, *, key: str = "", reference: str = "") -> Result:
         """Look an operation up."""
-        request = base.StatusRequest(operation=operation, key=key or new_key(), reference=reference)
+        request = interface.StatusRequest(
+            operation=operation, key=key or new_key(), reference=reference
+        )
         return well_formed(await self.provider.get_status(request))
 
     @property
@@ -123,7 +132,7 @@ class Case:
 
     def missing(self, provider: PaymentProvider, methods: Conformance) -> str:
         """What the provider does not offer; "" where the case can be tried."""
-        offered = set(powers.capabilities(provider))
+        offered = set(capabilities.capabilities(provider))
         texts = ("declined", "timeout_after", "lost", "disputed")
         for name in (*texts, "delivery", "foreign_delivery"):
             if getattr(methods, name):
@@ -226,7 +235,7 @@ def well_formed(result: Result) -> Result:
     return result
 
 
-def told(result: Result, kind: Kind) -> base.Snapshot:
+def told(result: Result, kind: Kind) -> interface.Snapshot:
     """The first object of *kind* that an answer tells of."""
     found = [one for one in result.snapshots if one.kind is kind]
     check(bool(found), f"the answer tells of no {kind}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from bursar.providers.base import DisputeStatus
+from bursar.providers.interface import DisputeStatus
 
 
 class Step(NamedTuple):

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from bursar.providers.base import ChargeStatus, Kind, RefundStatus
-from bursar.providers.sandbox import outcomes
+from bursar.providers.interface import ChargeStatus, Kind, RefundStatus
+from bursar.providers.sandbox import scenarios
 from bursar.providers.sandbox.disputes import COURSES
+from bursar.providers.sandbox.fees import converted
 from bursar.providers.sandbox.state import SandboxState
 from bursar.providers.sandbox.store import SandboxObject
-from bursar.providers.sandbox.terms import converted
 
 #: An authorization that was not captured expires after this.
 AUTHORIZATION_LIVES = timedelta(days=7)
@@ -78,7 +78,7 @@ def capture(
     state.save_object(charge, new=new)
     if charge.fee_minor:
         state.emit_webhook(charge.fee_snapshot(), outcome=charge.outcome)
-    course = outcomes.script_of(charge.outcome, {}).dispute
+    course = scenarios.script_of(charge.outcome, {}).dispute
     if course and first:
         days = COURSES[course][0].days
         if days:
@@ -111,7 +111,7 @@ def _open_dispute(state: SandboxState, charge: SandboxObject, step: int) -> None
 def _advance_dispute(
     state: SandboxState, dispute: SandboxObject, step: int, *, new: bool = False
 ) -> None:
-    course = COURSES[outcomes.script_of(dispute.outcome, {}).dispute]
+    course = COURSES[scenarios.script_of(dispute.outcome, {}).dispute]
     now = course[step]
     dispute.status, dispute.round = now.status, now.round
     dispute.withdrawn_minor = dispute.amount_minor * now.withdrawn
@@ -143,7 +143,7 @@ def _run(state: SandboxState, action: str, item: SandboxObject, step: int) -> No
 
 
 def _end_pending(state: SandboxState, charge: SandboxObject) -> None:
-    refusal = outcomes.script_of(charge.outcome, {}).pending_decline
+    refusal = scenarios.script_of(charge.outcome, {}).pending_decline
     if refusal:
         charge.status, charge.code = ChargeStatus.DECLINED, refusal
         state.save_object(charge)

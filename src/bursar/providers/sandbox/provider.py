@@ -14,7 +14,10 @@ import orjson
 from bursar import clock, errors
 from bursar.money import Money
 from bursar.providers import standard_webhooks
-from bursar.providers.base import (
+from bursar.providers.capabilities import WebhookEvent
+from bursar.providers.conformance.suite import Conformance
+from bursar.providers.http_provider import Answer, JsonOverHttp
+from bursar.providers.interface import (
     BadSignature,
     CaptureRequest,
     ChargeRequest,
@@ -28,15 +31,12 @@ from bursar.providers.base import (
     StatusRequest,
     VoidRequest,
 )
-from bursar.providers.conformance.suite import Conformance
 from bursar.providers.mixins import LoggingMixin, RetryMixin
-from bursar.providers.over_http import Answer, JsonOverHttp
-from bursar.providers.powers import WebhookEvent
-from bursar.providers.sandbox import delivering, outcomes, wire
-from bursar.providers.sandbox.faults import Faults
-from bursar.providers.sandbox.outcomes import Trouble
+from bursar.providers.sandbox import scenarios, serializers, webhook_delivery
+from bursar.providers.sandbox.fault_injection import Faults
+from bursar.providers.sandbox.fees import Terms
+from bursar.providers.sandbox.scenarios import Trouble
 from bursar.providers.sandbox.simulator import SandboxSimulator
-from bursar.providers.sandbox.terms import Terms
 
 #: The header with the time (seconds since 1970) after which the caller no longer waits. With it
 #: "not found" is final at once: a request that was held up on its way is not carried out later.
@@ -92,7 +92,7 @@ def _sample_delivery(provider: SandboxBank, at: datetime) -> tuple[dict[str, str
     snapshot = Snapshot(
         kind=Kind.CHARGE, reference="ch_sample", status="captured", amount=Money(1_000, "EUR")
     )
-    body = wire.event_out("evt_sample", snapshot)
+    body = serializers.event_out("evt_sample", snapshot)
     key = standard_webhooks.keys_of(provider.config.webhook_secret)[0]
     return standard_webhooks.headers(key, event_id="evt_sample", at=at, body=body), body
 
@@ -100,9 +100,9 @@ def _sample_delivery(provider: SandboxBank, at: datetime) -> tuple[dict[str, str
 def _foreign_delivery(provider: SandboxBank, at: datetime) -> tuple[dict[str, str], bytes]:
     """A webhook of another account, signed with our secret."""
     _, body = _sample_delivery(provider, at)
-    delivery = delivering.Delivery(position=1, event_id="evt_sample", headers={}, body=body)
+    delivery = webhook_delivery.Delivery(position=1, event_id="evt_sample", headers={}, body=body)
     key = standard_webhooks.keys_of(provider.config.webhook_secret)[0]
-    foreign = delivering.foreign(delivery, key=key, at=at)
+    foreign = webhook_delivery.foreign(delivery, key=key, at=at)
     return foreign.headers, foreign.body
 
 
@@ -162,8 +162,8 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
     async def charge(self, request: ChargeRequest, /) -> Result:
         """Charge or authorize, as the method's name says."""
         if self.config.url:
-            return await self._post("/v1/charges", request.key, wire.charge_out(request))
-        script = outcomes.script_of(request.method, request.metadata)
+            return await self._post("/v1/charges", request.key, serializers.charge_out(request))
+        script = scenarios.script_of(request.method, request.metadata)
         operation = Operation.CHARGE if request.capture else Operation.AUTHORIZE
         return await self._perform(
             operation, request.key, script, lambda: self.simulator.charge(request)
@@ -173,9 +173,9 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
         """Capture a part or all of what is authorized."""
         if self.config.url:
             path = f"/v1/charges/{request.reference}/capture"
-            body = {"amount": wire.money_out(request.amount), "final": request.final}
+            body = {"amount": serializers.money_out(request.amount), "final": request.final}
             return await self._post(path, request.key, body)
-        script = outcomes.APPROVED
+        script = scenarios.APPROVED
         return await self._perform(
             Operation.CAPTURE, request.key, script, lambda: self.simulator.capture(request)
         )
@@ -184,7 +184,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
         """Release what is authorized and not captured."""
         if self.config.url:
             return await self._post(f"/v1/charges/{request.reference}/void", request.key, {})
-        script = outcomes.APPROVED
+        script = scenarios.APPROVED
         return await self._perform(
             Operation.VOID, request.key, script, lambda: self.simulator.void(request)
         )
@@ -192,8 +192,8 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
     async def refund(self, request: RefundRequest, /) -> Result:
         """Give back a part or all of what was captured."""
         if self.config.url:
-            return await self._post("/v1/refunds", request.key, wire.refund_out(request))
-        script = outcomes.script_of("tok_approved", request.metadata)
+            return await self._post("/v1/refunds", request.key, serializers.refund_out(request))
+        script = scenarios.script_of("tok_approved", request.metadata)
         return await self._perform(
             Operation.REFUND, request.key, script, lambda: self.simulator.refund(request)
         )
@@ -227,7 +227,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
     def facts(self, body: bytes, /) -> list[Snapshot]:
         """:raises Invalid: if *body* is no event of the sandbox."""
         try:
-            return [wire.snapshot_in(orjson.loads(body)["object"])]
+            return [serializers.snapshot_in(orjson.loads(body)["object"])]
         except (ValueError, KeyError, TypeError) as error:
             raise errors.Invalid("the body is no event of the sandbox") from error
 
@@ -262,7 +262,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
             return self.simulator.snapshots(after=after)
         answer = await self.call("GET", "/v1/objects", params={"after": str(after)})
         return [
-            (one["position"], [wire.snapshot_in(told) for told in one["snapshots"]])
+            (one["position"], [serializers.snapshot_in(told) for told in one["snapshots"]])
             for one in answer.body
         ]
 
@@ -273,7 +273,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
         self,
         operation: Operation,
         key: str,
-        script: outcomes.Script,
+        script: scenarios.Script,
         carry_out: Callable[[], Result],
     ) -> Result:
         """Carry out in this process, with the trouble that HTTP would have brought."""
@@ -292,7 +292,7 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
 
 def _result(answer: Answer) -> Result:
     try:
-        return wire.result_in(answer.body)
+        return serializers.result_in(answer.body)
     except (KeyError, TypeError, ValueError, errors.Invalid) as error:
         raise errors.OutcomeUnknown("the sandbox answered something else") from error
 

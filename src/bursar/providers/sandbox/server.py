@@ -19,7 +19,7 @@ from aiohttp import web
 
 from bursar import clock, errors
 from bursar.providers import standard_webhooks
-from bursar.providers.base import (
+from bursar.providers.interface import (
     CaptureRequest,
     Operation,
     Result,
@@ -27,9 +27,9 @@ from bursar.providers.base import (
     StatusRequest,
     VoidRequest,
 )
-from bursar.providers.sandbox import delivering, outcomes, wire
-from bursar.providers.sandbox.outcomes import Script, Trouble
+from bursar.providers.sandbox import scenarios, serializers, webhook_delivery
 from bursar.providers.sandbox.provider import DEADLINE, SandboxConfig
+from bursar.providers.sandbox.scenarios import Script, Trouble
 from bursar.providers.sandbox.simulator import SandboxSimulator
 
 #: A call that is to time out is held this long, then dropped without an answer.
@@ -88,8 +88,8 @@ async def _body(request: web.Request) -> Any:
 
 
 async def _charge(request: web.Request) -> web.StreamResponse:
-    asked = wire.charge_in(_key(request), await _body(request))
-    script = outcomes.script_of(asked.method, asked.metadata)
+    asked = serializers.charge_in(_key(request), await _body(request))
+    script = scenarios.script_of(asked.method, asked.metadata)
     operation = Operation.CHARGE if asked.capture else Operation.AUTHORIZE
     simulator = request.app[SIMULATOR]
     return await _perform(request, operation, asked.key, script, lambda: simulator.charge(asked))
@@ -100,10 +100,10 @@ async def _capture(request: web.Request) -> web.StreamResponse:
     asked = CaptureRequest(
         key=_key(request),
         reference=request.match_info["reference"],
-        amount=wire.money_in(told["amount"]),
+        amount=serializers.money_in(told["amount"]),
         final=told["final"],
     )
-    simulator, script = request.app[SIMULATOR], outcomes.APPROVED
+    simulator, script = request.app[SIMULATOR], scenarios.APPROVED
     return await _perform(
         request, Operation.CAPTURE, asked.key, script, lambda: simulator.capture(asked)
     )
@@ -111,13 +111,13 @@ async def _capture(request: web.Request) -> web.StreamResponse:
 
 async def _void(request: web.Request) -> web.StreamResponse:
     asked = VoidRequest(key=_key(request), reference=request.match_info["reference"])
-    simulator, script = request.app[SIMULATOR], outcomes.APPROVED
+    simulator, script = request.app[SIMULATOR], scenarios.APPROVED
     return await _perform(request, Operation.VOID, asked.key, script, lambda: simulator.void(asked))
 
 
 async def _refund(request: web.Request) -> web.StreamResponse:
-    asked = wire.refund_in(_key(request), await _body(request))
-    simulator, script = request.app[SIMULATOR], outcomes.script_of("tok_approved", asked.metadata)
+    asked = serializers.refund_in(_key(request), await _body(request))
+    simulator, script = request.app[SIMULATOR], scenarios.script_of("tok_approved", asked.metadata)
     return await _perform(
         request, Operation.REFUND, asked.key, script, lambda: simulator.refund(asked)
     )
@@ -141,7 +141,7 @@ async def _perform(
         return await _hang(request)
     if trouble is Trouble.SLOW:
         await asyncio.sleep(request.app[CONFIG].slow_seconds)
-    body = wire.result_out(carry_out())
+    body = serializers.result_out(carry_out())
     if trouble is Trouble.TIMEOUT_AFTER:
         return await _hang(request)
     if trouble is Trouble.RESET:
@@ -181,14 +181,17 @@ async def _status(request: web.Request) -> web.StreamResponse:
         ),
         by_key=bool(key) and request.app[CONFIG].lookup,
     )
-    return web.Response(body=wire.result_out(found), content_type="application/json")
+    return web.Response(body=serializers.result_out(found), content_type="application/json")
 
 
 async def _objects(request: web.Request) -> web.StreamResponse:
     page = request.app[SIMULATOR].snapshots(after=int(request.query["after"]))
     return _json(
         [
-            {"position": position, "snapshots": [wire.snapshot_out(one) for one in snapshots]}
+            {
+                "position": position,
+                "snapshots": [serializers.snapshot_out(one) for one in snapshots],
+            }
             for position, snapshots in page
         ]
     )
@@ -204,21 +207,21 @@ async def _advance(request: web.Request) -> web.StreamResponse:
 
 
 async def _pay_out(request: web.Request) -> web.StreamResponse:
-    return _json([wire.snapshot_out(one) for one in request.app[SIMULATOR].create_payouts()])
+    return _json([serializers.snapshot_out(one) for one in request.app[SIMULATOR].create_payouts()])
 
 
 async def _complete_action(request: web.Request) -> web.StreamResponse:
     told = await _body(request)
     reference = request.match_info["reference"]
     snapshot = request.app[SIMULATOR].complete_action(reference, approve=told["approve"] is True)
-    return _json(wire.snapshot_out(snapshot))
+    return _json(serializers.snapshot_out(snapshot))
 
 
 async def _deliveries(request: web.Request) -> web.StreamResponse:
     """Webhooks to deliver; query: after, limit, and the probabilities of `Disorder`."""
     asked = dict(request.query)
     after, limit = int(asked.pop("after", "0")), int(asked.pop("limit", "500"))
-    disorder = delivering.Disorder(**{name: float(text) for name, text in asked.items()})
+    disorder = webhook_delivery.Disorder(**{name: float(text) for name, text in asked.items()})
     key = standard_webhooks.keys_of(request.app[CONFIG].webhook_secret)[0]
     found = request.app[SIMULATOR].deliveries(key, after=after, limit=limit, disorder=disorder)
     return _json(

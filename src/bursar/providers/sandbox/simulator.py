@@ -15,7 +15,7 @@ import orjson
 
 from bursar import clock, errors, ids
 from bursar.providers import results
-from bursar.providers.base import (
+from bursar.providers.interface import (
     CaptureRequest,
     ChargeRequest,
     ChargeStatus,
@@ -30,12 +30,18 @@ from bursar.providers.base import (
     StatusRequest,
     VoidRequest,
 )
-from bursar.providers.sandbox import delivering, faults, lifecycle, outcomes, wire
-from bursar.providers.sandbox.delivering import Delivery, Disorder
-from bursar.providers.sandbox.outcomes import RefundCourse, Script, Trouble, Wrong
+from bursar.providers.sandbox import (
+    fault_injection,
+    lifecycle,
+    scenarios,
+    serializers,
+    webhook_delivery,
+)
+from bursar.providers.sandbox.fees import Terms, converted
+from bursar.providers.sandbox.scenarios import RefundCourse, Script, Trouble, Wrong
 from bursar.providers.sandbox.state import SandboxState
 from bursar.providers.sandbox.store import SandboxObject, SandboxStore
-from bursar.providers.sandbox.terms import Terms, converted
+from bursar.providers.sandbox.webhook_delivery import Delivery, Disorder
 
 #: Fields of a request that do not make it another request under its key, and why.
 NOT_IN_FINGERPRINT: Final = {"key": "it is what the content is found by"}
@@ -142,7 +148,7 @@ class SandboxSimulator:
         call = self._count_call(f"{operation}:{script.about or key}")
         if script.trouble is not Trouble.NONE:
             return script.trouble if call == 1 else Trouble.NONE
-        return faults.trouble(
+        return fault_injection.trouble(
             terms.faults, seed=terms.seed, operation=operation, key=key, call=call
         )
 
@@ -198,7 +204,7 @@ class SandboxSimulator:
             after,
             limit,
         )
-        return delivering.deliver(
+        return webhook_delivery.deliver(
             rows,
             key=key,
             at=at or self.now(),
@@ -224,20 +230,20 @@ class SandboxSimulator:
                         "this idempotency key was used for another request", key=key
                     )
                 if known:
-                    return wire.result_in(orjson.loads(known[0][1]))
+                    return serializers.result_in(orjson.loads(known[0][1]))
             result = carry_out()
             self.store.run(
                 "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)",
                 key,
                 asked,
-                wire.result_out(result),
+                serializers.result_out(result),
             )
             return result
 
     def _stored_response(self, key: str) -> Result | None:
         """The first response to the operation with *key*."""
         body = self.store.one("SELECT body FROM answer WHERE key = ?", key)
-        return None if body is None else wire.result_in(orjson.loads(body))
+        return None if body is None else serializers.result_in(orjson.loads(body))
 
     def _count_call(self, name: str) -> int:
         with self.store.transaction():
@@ -248,7 +254,7 @@ class SandboxSimulator:
             return int(self.store.one("SELECT times FROM call WHERE key = ?", name))
 
     def _charge(self, request: ChargeRequest) -> Result:
-        script = outcomes.script_of(request.method, request.metadata)
+        script = scenarios.script_of(request.method, request.metadata)
         item = self._new_charge(request, script)
         if script.decline:
             item.status, item.code = ChargeStatus.DECLINED, script.decline
@@ -276,7 +282,7 @@ class SandboxSimulator:
         terms = self._state.terms
         item.rate = terms.rate_of(currency)
         item.balance_currency = terms.settlement_currency if item.rate else currency
-        item.outcome = request.metadata.get(outcomes.METADATA_KEY) or request.method
+        item.outcome = request.metadata.get(scenarios.METADATA_KEY) or request.method
         item.capture = int(request.capture)
         return item
 
@@ -359,8 +365,8 @@ def _refuse_capture(item: SandboxObject | None, request: CaptureRequest) -> str:
 
 
 def _refund_script(charge: SandboxObject, request: RefundRequest) -> Script:
-    named = request.metadata.get(outcomes.METADATA_KEY)
-    return outcomes.script_of(named or charge.outcome, {})
+    named = request.metadata.get(scenarios.METADATA_KEY)
+    return scenarios.script_of(named or charge.outcome, {})
 
 
 def _in_balance_currency(charge: SandboxObject, amount_minor: int) -> int:

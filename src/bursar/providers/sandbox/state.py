@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from bursar.providers.base import Kind, Snapshot
-from bursar.providers.sandbox import outcomes, wire
+from bursar.providers.interface import Kind, Snapshot
+from bursar.providers.sandbox import scenarios, serializers
+from bursar.providers.sandbox.fees import Terms
 from bursar.providers.sandbox.store import SandboxObject, SandboxStore
-from bursar.providers.sandbox.terms import Terms
 
 _PREFIX = {Kind.CHARGE: "ch", Kind.REFUND: "re", Kind.DISPUTE: "dp", Kind.PAYOUT: "po"}
 
@@ -80,8 +80,8 @@ class SandboxState:
         """Write the webhook that reports *snapshot*, twice where the script says so."""
         name = f"{self.terms.seed}|{snapshot.kind}|{snapshot.reference}|{snapshot.version}"
         event_id = "evt_" + hashlib.blake2b(name.encode(), digest_size=10).hexdigest()
-        body = wire.event_out(event_id, snapshot)
-        for _ in range(outcomes.script_of(outcome, {}).copies):
+        body = serializers.event_out(event_id, snapshot)
+        for _ in range(scenarios.script_of(outcome, {}).copies):
             self.store.run("INSERT INTO delivery (event_id, body) VALUES (?, ?)", event_id, body)
 
     def refunded_minor(self, charge: SandboxObject) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bursar.money import Money
-from bursar.providers.base import Kind, MovementStatus, Snapshot
+from bursar.providers.interface import Kind, MovementStatus, Snapshot
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,12 +8,27 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from bursar import errors
-from bursar.providers import base, over_http, results
-from bursar.providers.base import BadSignature, Kind, Operation, Outcome, Result, Secret, Snapshot
+from bursar.providers import http_provider, interface, results
+from bursar.providers.capabilities import WebhookEvent
 from bursar.providers.conformance.suite import Conformance
+from bursar.providers.interface import (
+    BadSignature,
+    Kind,
+    Operation,
+    Outcome,
+    Result,
+    Secret,
+    Snapshot,
+)
 from bursar.providers.mixins import LoggingMixin, RetryMixin
-from bursar.providers.powers import WebhookEvent
-from bursar.providers.stripe import checking, objects, settling, signing, units, wire
+from bursar.providers.stripe import (
+    balance_transactions,
+    currencies,
+    schemas,
+    setup_check,
+    snapshots,
+    webhook_signature,
+)
 
 #: The method that sends the buyer to a page of Stripe's (Checkout) for all they need to enter.
 CHECKOUT = "checkout"
@@ -61,7 +76,7 @@ def _sample_delivery(provider: StripeBank, at: datetime) -> tuple[dict[str, str]
         b'"status":"succeeded","created":1700000000}}}'
     )
     secrets = provider.config.webhook_secret.reveal().split()
-    return {"Stripe-Signature": signing.sign(secrets, body, at=at)}, body
+    return {"Stripe-Signature": webhook_signature.sign(secrets, body, at=at)}, body
 
 
 def _foreign_delivery(provider: StripeBank, at: datetime) -> tuple[dict[str, str], bytes]:
@@ -69,10 +84,10 @@ def _foreign_delivery(provider: StripeBank, at: datetime) -> tuple[dict[str, str
     _, body = _sample_delivery(provider, at)
     body = body.replace(b'"type"', b'"account":"acct_conformance","type"', 1)
     secrets = provider.config.webhook_secret.reveal().split()
-    return {"Stripe-Signature": signing.sign(secrets, body, at=at)}, body
+    return {"Stripe-Signature": webhook_signature.sign(secrets, body, at=at)}, body
 
 
-class StripeBank(settling.StripeSettlements, checking.StripeSetup):
+class StripeBank(balance_transactions.StripeSettlements, setup_check.StripeSetup):
     """Every operation at Stripe, without logging and retrying."""
 
     __slots__ = ()
@@ -103,7 +118,7 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
         """As the key says."""
         return "live" if "_live_" in self.config.api_key.reveal()[:9] else "test"
 
-    async def charge(self, request: base.ChargeRequest, /) -> Result:
+    async def charge(self, request: interface.ChargeRequest, /) -> Result:
         """Create and confirm a payment intent, or open a page of Checkout for one."""
         if request.method == CHECKOUT:
             return await self._open_page(request)
@@ -122,14 +137,14 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
             "payment_method_options": self._options(request),
             "expand": _MOVE,
             "capture_method": "automatic" if request.capture else "manual",
-            "metadata": {**request.metadata, objects.KEY: request.key},
+            "metadata": {**request.metadata, snapshots.KEY: request.key},
         }
         return await self._ask("/v1/payment_intents", request.key, form)
 
-    async def _open_page(self, request: base.ChargeRequest) -> Result:
+    async def _open_page(self, request: interface.ChargeRequest) -> Result:
         if not self.config.return_url:
-            raise units.NotChargeable("Checkout needs the account's return_url")
-        metadata = {**request.metadata, objects.KEY: request.key}
+            raise currencies.NotChargeable("Checkout needs the account's return_url")
+        metadata = {**request.metadata, snapshots.KEY: request.key}
         amount = self._amount(request)
         price = {
             "currency": amount["currency"],
@@ -146,49 +161,49 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
             "line_items": [{"price_data": price, "quantity": 1}],
             "payment_method_options": self._options(request),
             "payment_intent_data": {
-                "metadata": {**metadata, objects.HOSTED: "yes"},
+                "metadata": {**metadata, snapshots.HOSTED: "yes"},
                 "capture_method": "automatic" if request.capture else "manual",
             },
         }
         return await self._ask("/v1/checkout/sessions", request.key, form)
 
-    async def capture(self, request: base.CaptureRequest, /) -> Result:
+    async def capture(self, request: interface.CaptureRequest, /) -> Result:
         """Capture a part or all; what is left stays open only with `multicapture`."""
-        form = {"amount_to_capture": units.units_of(request.amount), "expand": _MOVE}
+        form = {"amount_to_capture": currencies.units_of(request.amount), "expand": _MOVE}
         if self.config.multicapture and not request.final:
             form["final_capture"] = False
         path = f"/v1/payment_intents/{request.reference}/capture"
         return await self._ask(path, request.key, form)
 
-    async def void(self, request: base.VoidRequest, /) -> Result:
+    async def void(self, request: interface.VoidRequest, /) -> Result:
         """Cancel the intent, which releases what is not captured."""
         path = f"/v1/payment_intents/{request.reference}/cancel"
         return await self._ask(path, request.key, {"expand": _MOVE})
 
-    async def refund(self, request: base.RefundRequest, /) -> Result:
+    async def refund(self, request: interface.RefundRequest, /) -> Result:
         """Refund the intent's charge."""
         kind = "charge" if request.reference.startswith("ch_") else "payment_intent"
         form = {
             kind: request.reference,
-            "amount": units.units_of(request.amount),
-            "metadata": {**request.metadata, objects.KEY: request.key},
+            "amount": currencies.units_of(request.amount),
+            "metadata": {**request.metadata, snapshots.KEY: request.key},
             "expand": ["balance_transaction"],
         }
         return await self._ask("/v1/refunds", request.key, form)
 
-    async def submit_evidence(self, request: base.EvidenceRequest, /) -> Result:
+    async def submit_evidence(self, request: interface.EvidenceRequest, /) -> Result:
         """Stage the texts, or submit them to the bank for good."""
         form = {"evidence": request.texts, "submit": request.submit}
         return await self._ask(f"/v1/disputes/{request.reference}", request.key, form)
 
-    async def get_status(self, request: base.StatusRequest, /) -> Result:
+    async def get_status(self, request: interface.StatusRequest, /) -> Result:
         """By reference; a refund by its charge's list, a charge by search, which lags."""
         kind = Kind.REFUND if request.operation is Operation.REFUND else Kind.CHARGE
         try:
             if request.reference:
                 return self._told(await self._get(kind, request.reference))
             if kind is Kind.CHARGE:
-                query = f"metadata['{objects.KEY}']:'{request.key}'"
+                query = f"metadata['{snapshots.KEY}']:'{request.key}'"
                 pages = self.pages("/v1/payment_intents/search", query=query, expand=_MOVE[0])
             else:
                 pages = self.pages(
@@ -197,7 +212,7 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
                     expand="balance_transaction",
                 )
             async for one in pages:
-                if (one.get("metadata") or {}).get(objects.KEY) == request.key:
+                if (one.get("metadata") or {}).get(snapshots.KEY) == request.key:
                     return self._told(one)
         except errors.NotFound:
             pass
@@ -205,22 +220,24 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
 
     async def fetch(self, kind: Kind, reference: str, /) -> Iterable[Snapshot]:
         """:raises errors.NotFound: if there is no such object."""
-        return objects.read(await self._get(kind, reference))
+        return snapshots.read(await self._get(kind, reference))
 
     async def balances(self) -> Mapping[str, int]:
         """What Stripe owes, cleared or not, in minor units by currency."""
-        told = over_http.typed(await self.get("/v1/balance"), wire.Balance, "the balance")
+        told = http_provider.typed(await self.get("/v1/balance"), schemas.Balance, "the balance")
         owed: dict[str, int] = {}
         for part in [*told.available, *told.pending]:
-            amount = units.money_of(part.amount, part.currency)
+            amount = currencies.money_of(part.amount, part.currency)
             owed[amount.currency] = owed.get(amount.currency, 0) + amount.amount_minor
         return {currency: minor for currency, minor in owed.items() if minor}
 
     def verify(self, headers: Mapping[str, str], body: bytes, /, *, now: datetime) -> WebhookEvent:
         """:raises BadSignature: if it was not signed with our secret just now, for our mode."""
-        signing.verify(self.config.webhook_secret.reveal().split(), headers, body, now=now)
+        webhook_signature.verify(
+            self.config.webhook_secret.reveal().split(), headers, body, now=now
+        )
         try:
-            told = over_http.typed(over_http.read_json(body), wire.Envelope, "the event")
+            told = http_provider.typed(http_provider.read_json(body), schemas.Envelope, "the event")
         except (ValueError, errors.OutcomeUnknown) as error:
             raise BadSignature("a signed delivery whose body is no event of Stripe's") from error
         foreign = self._foreign_account(told)
@@ -231,12 +248,12 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
 
     def facts(self, body: bytes, /) -> Iterable[Snapshot]:
         """What an event tells; nothing for those that move no money. See `fetch` for the fees."""
-        told = over_http.typed(over_http.read_json(body), wire.Event, "the event")
+        told = http_provider.typed(http_provider.read_json(body), schemas.Event, "the event")
         made = told.data.object
         of_intent = made.get("object") == "charge" and made.get("payment_intent")
-        return [] if of_intent else objects.read(made)
+        return [] if of_intent else snapshots.read(made)
 
-    def _foreign_account(self, told: wire.Envelope) -> str:
+    def _foreign_account(self, told: schemas.Envelope) -> str:
         """The account that an event is of; "" where that is our own, or none is named."""
         if told.account is not None:
             named, account = told.account, told.account
@@ -248,13 +265,13 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
 
     # --- what they share --------------------------------------------------------------------------
 
-    def _amount(self, request: base.ChargeRequest) -> dict[str, Any]:
+    def _amount(self, request: interface.ChargeRequest) -> dict[str, Any]:
         return {
-            "amount": units.units_of(request.amount),
+            "amount": currencies.units_of(request.amount),
             "currency": request.amount.currency.lower(),
         }
 
-    def _options(self, request: base.ChargeRequest) -> dict[str, Any]:
+    def _options(self, request: interface.ChargeRequest) -> dict[str, Any]:
         several = self.config.multicapture and not request.capture
         return {"card": {"request_multicapture": "if_available"}} if several else {}
 
@@ -262,23 +279,23 @@ class StripeBank(settling.StripeSettlements, checking.StripeSetup):
         answer = await self.call("POST", path, form=form, key=key)
         if 200 <= answer.status < 300:
             return self._told(answer.body)
-        problem = over_http.typed(answer.body, wire.Failure, "the refusal").error
+        problem = http_provider.typed(answer.body, schemas.Failure, "the refusal").error
         # Another request has this key, now or with other content: what became of it is not said.
         if problem.type == "idempotency_error" or answer.status == 409:
             raise errors.OutcomeUnknown(f"{path} answered {answer.status}: {problem.code}")
         if problem.payment_intent is not None:
-            made = objects.intent(problem.payment_intent)
+            made = snapshots.intent(problem.payment_intent)
             return Result(
                 outcome=Outcome.DECLINED,
                 reference=made.reference,
                 snapshots=(made,),
-                code=objects.reason_of(problem),
+                code=snapshots.reason_of(problem),
                 soft=made.soft,
             )
-        return results.refused(402, code=objects.reason_of(problem))
+        return results.refused(402, code=snapshots.reason_of(problem))
 
     def _told(self, body: Any) -> Result:
-        made = next(iter(objects.read(body)), None)
+        made = next(iter(snapshots.read(body)), None)
         if made is None:
             return Result(outcome=Outcome.PENDING, reference=str(body.get("id", "")))
         action = (body.get("next_action") or {}).get("redirect_to_url") or {}

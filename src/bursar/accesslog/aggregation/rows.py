@@ -1,0 +1,132 @@
+"""
+Rows of a table: keys, what is counted of each, and the text a person reads.
+
+A key is a word that spreads evenly; rows of one key may differ in their check word, and are one row
+only where both agree. Where the key stands for the value itself there is no check word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bursar.accesslog.parsing.byte_search import Ints, Mask, U, Words
+
+Texts = NDArray[Any]
+"""Texts of one width (`V40`), or of any (objects, each a `bytes`)."""
+
+Asked = Callable[[Ints], Texts]
+"""Gives the texts of some keys, by position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spellings:
+    """Texts of one width that stay in words until they are asked for: shape (words, texts)."""
+
+    words: Words
+
+    def __call__(self, index: Ints) -> Texts:
+        """Return the texts at some positions."""
+        return packed(self.words.take(index, 1).T)
+
+
+def packed(words: Words) -> Texts:
+    """Pack words, a row a text, into texts."""
+    return np.ascontiguousarray(words).view(f"V{8 * words.shape[1]}").reshape(-1)
+
+
+@dataclass(slots=True, eq=False)
+class Rows:
+    """*values* has a column for each measure: shape (rows, measures)."""
+
+    key: Words
+    check: Words | None
+    values: Words
+    texts: Texts | None
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def take(self, index: Ints | Mask) -> Rows:
+        """Return the rows that a mask or positions choose."""
+        at = np.flatnonzero(index) if index.dtype == np.bool_ else index
+        return Rows(  # texts are taken four times as fast as by an index in brackets
+            self.key.take(at),
+            None if self.check is None else self.check.take(at),
+            self.values.take(at, 0),
+            None if self.texts is None else self.texts.take(at),
+        )
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Put rows of one table behind one another; there must be at least one part."""
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0]
+    checks = [part.check for part in parts if part.check is not None]
+    texts = [part.texts for part in parts if part.texts is not None]
+    return Rows(
+        np.concatenate([part.key for part in parts]),
+        np.concatenate(checks) if first.check is not None else None,
+        np.concatenate([part.values for part in parts]),
+        np.concatenate(texts) if first.texts is not None else None,
+    )
+
+
+def grouped(rows: Rows, *, maxima: int) -> Rows:
+    """Make one row for each key, sorted by it; the last *maxima* values are maxima, the others sums."""
+    order, starts = groups(rows.key, rows.check)
+    if len(starts) == len(order):
+        return rows.take(order)
+    values = rows.values.take(order, 0)
+    sums = values.shape[1] - maxima
+    folded = np.empty((len(starts), values.shape[1]), np.uint64)
+    np.add.reduceat(values[:, :sums], starts, axis=0, out=folded[:, :sums])
+    if maxima:
+        np.maximum.reduceat(values[:, sums:], starts, axis=0, out=folded[:, sums:])
+    kept = order[starts]
+    return Rows(
+        rows.key.take(kept),
+        None if rows.check is None else rows.check.take(kept),
+        folded,
+        None if rows.texts is None else rows.texts.take(kept),
+    )
+
+
+def groups(key: Words, check: Words | None) -> tuple[Ints, Ints]:
+    """Return an order that brings equal keys together, and where in it each key begins."""
+    order, sorted_key = ordered(key)
+    begins = np.empty(len(key), np.bool_)
+    begins[:1] = True
+    np.not_equal(sorted_key[1:], sorted_key[:-1], out=begins[1:])
+    if check is not None:
+        sorted_check = check[order]
+        differs = sorted_check[1:] != sorted_check[:-1]
+        if (differs & ~begins[1:]).any():  # two texts of one key: bring each one's rows together
+            order = np.lexsort((check, key))
+            sorted_key, sorted_check = key[order], check[order]
+            differs = sorted_check[1:] != sorted_check[:-1]
+            np.not_equal(sorted_key[1:], sorted_key[:-1], out=begins[1:])
+        begins[1:] |= differs
+    return order, np.flatnonzero(begins)
+
+
+def ordered(key: Words) -> tuple[Ints, Words]:
+    """
+    Return an order that sorts *key*, whose words spread evenly, and the sorted words.
+
+    Words are sorted twice as fast as positions of words: so positions take the place of the low bits,
+    which hardly ever decide.
+    """
+    bits = U(len(key).bit_length())
+    order: Ints = np.sort(key >> bits << bits | np.arange(len(key), dtype=U)).view(np.int64)
+    order &= (1 << int(bits)) - 1
+    sorted_key = key[order]
+    if (sorted_key[1:] < sorted_key[:-1]).any():
+        order = np.argsort(key)
+        sorted_key = key[order]
+    return order, sorted_key

@@ -1,0 +1,369 @@
+"""What one process counts: every table that the questions ask for, a block of lines at a time."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from bursar.accesslog.aggregation import client_counts, hash_aggregate, sketches
+from bursar.accesslog.aggregation.hash_aggregate import Shape, Table
+from bursar.accesslog.aggregation.rows import Rows
+from bursar.accesslog.aggregation.sketches import Sketch
+from bursar.accesslog.aggregation.spill import Spill
+from bursar.accesslog.filters import Filters, Network
+from bursar.accesslog.parsing import (
+    byte_search,
+    client_ip,
+    columns,
+    field_parsers,
+    formats,
+    ip_addresses,
+    json_lines,
+    records,
+)
+from bursar.accesslog.parsing.blocks import Block
+from bursar.accesslog.parsing.byte_search import ODD, Ints, Mask, U, Words
+from bursar.accesslog.parsing.columns import Finder, Span
+from bursar.accesslog.parsing.formats import Format
+from bursar.accesslog.parsing.ip_addresses import Tokens
+from bursar.accesslog.parsing.records import MAXIMA, MEASURES, Hashes, Records, Texts
+from bursar.accesslog.signals import classification
+
+#: Tables of texts, by the field they count.
+TEXTS = {
+    "methods": "method",
+    "paths": "path",
+    "agents": "agent",
+    "referrers": "referrer",
+    "hosts": "host",
+}
+#: Tables of numbers.
+NUMBERS = ("statuses", "hours")
+SUSPECTS = "suspects"
+_SLOT_BITS = {"paths": 15, "agents": 12, "referrers": 12}
+#: The inverse of ODD modulo 2^64.
+_UNDO = U(pow(int(ODD), -1, 2**64))
+_ONCE = (U(1),)
+_HASH = ord("#")
+#: No text of an address is longer; what is, is none.
+_ADDRESS_BYTES_MAX = 45
+_CALLERS_MAX = 1 << 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """
+    What is to be counted.
+
+    *tables* are "addresses", `TEXTS`, `NUMBERS` and "suspects". *rows_max* is how many rows each table
+    lets wait in memory. *approximate* estimates addresses, and needs them to be all that is asked.
+    """
+
+    tables: frozenset[str]
+    filters: Filters
+    trusted: tuple[Network, ...] = ()
+    rows_max: int = 1 << 16
+    approximate: bool = False
+
+    @property
+    def requests_only(self) -> bool:
+        """Whether nothing but the number of requests of an address is asked."""
+        return self.tables == {"addresses"}
+
+    def with_rows(self, rows_max: int) -> Plan:
+        """Return the plan with so many waiting rows."""
+        return replace(self, rows_max=rows_max)
+
+    @property
+    def is_choosy(self) -> bool:
+        """Whether only some lines count, or an address may stand elsewhere than where it should."""
+        return bool(self.trusted) or self.filters != Filters()
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many lines there were, and when. *first* and *last* are epoch seconds, None without lines."""
+
+    read: int = 0
+    counted: int = 0
+    filtered: int = 0
+    too_long: int = 0
+    bytes: int = 0
+    first: int | None = None
+    last: int | None = None
+
+    def add(self, other: Tally) -> None:
+        """Add what another has counted."""
+        for name in ("read", "counted", "filtered", "too_long", "bytes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        if other.first is not None and other.last is not None:
+            self.saw(np.array([other.first, other.last]))
+
+    def saw(self, epochs: Ints) -> None:
+        """Widen the period."""
+        known = epochs[epochs >= 0]
+        if len(known):
+            low, high = int(known.min()), int(known.max())
+            self.first = low if self.first is None else min(self.first, low)
+            self.last = high if self.last is None else max(self.last, high)
+
+
+def number_key(number: Any) -> Any:
+    """Make numbers keys that spread evenly."""
+    return number.astype(U) * ODD
+
+
+def numbers_of(keys: Words) -> Words:
+    """Return the numbers of keys."""
+    return keys * _UNDO
+
+
+class Counting:
+    """Tables that fill up, in memory that is set beforehand."""
+
+    def __init__(self, plan: Plan, spill: Spill) -> None:
+        self.plan, self.lines = plan, Tally()
+        self.sketch = Sketch() if plan.approximate else None
+        shape = Shape(len(MEASURES), MAXIMA)
+        texts = Shape(len(MEASURES), MAXIMA, checked=True, text="O")
+        self._tables: dict[str, Table] = {}
+        for name in sorted(plan.tables - {"addresses"}):
+            kind = texts if name in TEXTS else shape
+            if name == SUSPECTS:
+                kind = Shape(
+                    len(classification.MEASURES), classification.MAXIMA, checked=True, text="O"
+                )
+            self._tables[name] = Table(
+                name, kind, spill, slot_bits=_SLOT_BITS.get(name, 10), rows_max=plan.rows_max // 4
+            )
+        self._clients = None
+        if self.sketch is not None:
+            self._clients = sketches.counting(self.sketch, rows_max=plan.rows_max)
+        elif "addresses" in plan.tables:
+            measures = 1 if plan.requests_only else len(MEASURES)
+            self._clients = client_counts.counting(
+                spill, measures=measures, maxima=MAXIMA, rows_max=plan.rows_max
+            )
+        pattern = plan.filters.path_pattern()
+        self._path_matches = (
+            functools.lru_cache(_CALLERS_MAX)(lambda path: pattern.match(path) is not None)
+            if pattern
+            else None
+        )
+        self._caller = functools.lru_cache(_CALLERS_MAX)(
+            functools.partial(client_ip.caller, plan.trusted)
+        )
+        self._is_meant = functools.lru_cache(_CALLERS_MAX)(
+            lambda caller: client_ip.within(caller, plan.filters.networks)
+        )
+
+    @functools.cached_property
+    def _abouts(self) -> classification.Abouts:
+        return classification.Abouts()
+
+    def of(self, log_format: Format) -> Callable[[Block], None]:
+        """Return what counts the blocks of a log of this format."""
+        if self.plan.requests_only and not self.plan.is_choosy and log_format.client_leads:
+            return self._count_leading
+        if log_format.headed:
+            return self._count_headed(log_format)
+        return functools.partial(self._count, log_format)
+
+    def skip(self, too_long: int) -> None:
+        """Note lines that nobody looked at."""
+        self.lines.read += too_long
+        self.lines.too_long += too_long
+
+    def flush(self) -> None:
+        """Write all tables out."""
+        for table in self._tables.values():
+            table.flush()
+        if self._clients is not None:
+            self._clients.flush()
+
+    def _count_leading(self, block: Block) -> None:
+        """Count addresses that lines begin with, and look at nothing else."""
+        assert self._clients is not None
+        self.lines.read += len(block.starts)
+        if len(block.starts):
+            self._clients.add(ip_addresses.tokens(block.raw, block.starts, None), _ONCE)
+
+    def _count_headed(self, declared: Format) -> Callable[[Block], None]:
+        """Return what counts a log of which a `#Fields:` line may say at any point what follows."""
+
+        def count(block: Block) -> None:
+            nonlocal declared
+            at = 0
+            for comment in np.flatnonzero(block.bytes[block.starts] == _HASH).tolist():
+                self._count(declared, _part(block, at, comment))
+                line = bytes(block.raw[block.starts[comment] : block.breaks[comment]])
+                declared = formats.w3c(line) or declared
+                at = comment + 1
+            self._count(declared, _part(block, at, len(block.starts)))
+
+        return count
+
+    def _count(self, log_format: Format, block: Block) -> None:
+        if not len(block.starts):
+            return
+        self.lines.read += len(block.starts)
+        if log_format.is_json:
+            block = json_lines.rewritten(block)
+        finder = Finder(block)
+        found = columns.of(block, log_format, finder)
+        seen = Records(block, found, finder)
+        client = _client(seen, log_format)
+        kept, who = self._chosen(seen, client)
+        self.lines.counted += int(kept.sum())
+        self.lines.filtered += int((found.good & ~kept).sum())
+        index = np.flatnonzero(kept)
+        if seen.epochs is not None:
+            self.lines.saw(seen.epochs[index])
+        self._count_clients(seen, who, client, kept)
+        if not len(index):
+            return
+        paths = None
+        if not self._tables.keys().isdisjoint(("paths", SUSPECTS)) and seen.path is not None:
+            paths = seen.hashes(seen.path, index)
+        self._count_tables(seen, index, paths)
+        if SUSPECTS in self._tables:
+            self._count_suspects(seen, who, client, index, paths)
+
+    def _chosen(
+        self, seen: Records, client: Span | None
+    ) -> tuple[Mask, Sequence[bytes | None] | None]:
+        """Return which lines count, and who is their client where that had to be found out."""
+        filters, kept = self.plan.filters, seen.good.copy()
+        if filters.since is not None or filters.until is not None:
+            times = seen.times
+            kept &= times != field_parsers.NO_TIME
+            kept &= times >= (filters.since or 0)
+            kept &= times < (filters.until if filters.until is not None else classification.FAR)
+        if filters.statuses:
+            kept &= np.isin(seen.statuses, [one for each in filters.statuses for one in each])
+        if self._path_matches is not None and seen.path is not None:
+            kept &= [self._path_matches(text) for text in seen.texts(seen.path)]
+        if client is None or not (filters.networks or self.plan.trusted):
+            return kept, None
+        forwarded = seen.spans.get("forwarded")
+        lists = seen.texts(forwarded) if forwarded else itertools.repeat(b"-")
+        who = [
+            self._caller(one, chain) for one, chain in zip(seen.texts(client), lists, strict=False)
+        ]
+        if filters.networks:
+            kept &= [caller is not None and self._is_meant(caller) for caller in who]
+        return kept, who
+
+    def _count_clients(
+        self, seen: Records, who: Sequence[bytes | None] | None, client: Span | None, kept: Mask
+    ) -> None:
+        if self._clients is None or client is None:
+            return
+        chosen = kept if self.plan.is_choosy else seen.has_client
+        index = np.flatnonzero(chosen)
+        if who is None:
+            taken = ip_addresses.tokens(seen.block.raw, client[0][index], client[1][index])
+        else:
+            taken = _tokens([who[at] or b"" for at in index.tolist()])
+        if not len(index):
+            return
+        once: Sequence[Any] = _ONCE
+        if not self.plan.requests_only:
+            good = kept[index]  # of other lines nothing is known but that they came
+            once = [
+                _ONCE[0],
+                *(
+                    np.where(good, value[index], records.NONE)
+                    if isinstance(value, np.ndarray)
+                    else value
+                    for value in seen.measures[1:]
+                ),
+            ]
+        self._clients.add(taken, once)
+
+    def _count_tables(self, seen: Records, index: Ints, paths: Hashes | None) -> None:
+        measures = [hash_aggregate.chosen(value, index) for value in seen.measures]
+        for name, table in self._tables.items():
+            if name in NUMBERS:
+                numbers = (seen.statuses if name == "statuses" else seen.hours)[index]
+                known = np.flatnonzero(numbers >= 0)
+                counted = [hash_aggregate.chosen(value, known) for value in measures]
+                table.add(number_key(numbers[known]), None, counted)
+            elif name in TEXTS and (span := seen.field(TEXTS[name])) is not None:
+                key, check = (name == "paths" and paths) or seen.hashes(span, index)
+                table.add(key, check, measures, functools.partial(seen.texts_of, span, index))
+
+    def _count_suspects(
+        self,
+        seen: Records,
+        who: Sequence[bytes | None] | None,
+        client: Span | None,
+        index: Ints,
+        paths: Hashes | None,
+    ) -> None:
+        """Keep what `suspects` finds worth keeping, by address and path."""
+        if client is None or seen.path is None or paths is None:
+            return
+        path, is_post = seen.path, seen.is_post
+        near = np.flatnonzero((seen.statuses[index] >= 300) | is_post[index])
+        index, by_path = index[near], paths[0][near]
+        abouts = self._abouts.of(by_path, functools.partial(seen.texts_of, path, index))
+        kept, told = classification.measured(
+            abouts, seen.statuses[index], is_post[index], seen.times[index]
+        )
+        chosen = np.flatnonzero(kept)
+        if not len(chosen):
+            return
+        index, by_path = index[chosen], by_path[chosen]
+        if who is None:
+            starts, ends = client[0][index], client[1][index]
+            raw, ends = seen.block.raw, np.minimum(ends, starts + _ADDRESS_BYTES_MAX)
+        else:
+            raw, starts, ends = records.buffered([who[at] or b"" for at in index.tolist()])
+        by_address, _ = byte_search.hashes(raw, starts, ends)
+
+        def texts(positions: Ints) -> Texts:
+            asked = seen.texts_of(path, index, positions)
+            told_by = records.texts_at(raw, starts, ends, positions)
+            return records.objects([b"%b\t%b" % pair for pair in zip(told_by, asked, strict=True)])
+
+        counts = [one[chosen].astype(U) for one in told]
+        self._tables[SUSPECTS].add(by_address, by_path, counts, texts)
+
+    def add_rows(self, table: str, rows: Rows) -> None:
+        """Count *rows* of a table that were counted before; keys are made with this process's secrets."""
+        if table in (client_counts.V4, client_counts.V6):
+            assert self._clients is not None
+            self._clients.add_rows(table, rows)
+        else:
+            self._tables[table].add_rows(rows)
+
+
+def _part(block: Block, begin: int, end: int) -> Block:
+    return Block(
+        block.raw, block.bytes, block.starts[begin:end], block.breaks[begin:end], block.extent
+    )
+
+
+def _client(seen: Records, log_format: Format) -> Span | None:
+    span = seen.spans.get("client")
+    if span is None or not (log_format.client_has_port or log_format.is_json):
+        return span
+    return field_parsers.without_port(seen.block, span, seen.finder)
+
+
+def _tokens(texts: Sequence[bytes]) -> Tokens:
+    raw, starts, ends = records.buffered(texts)
+    return ip_addresses.tokens(raw, starts, ends)
+
+
+def suspect_keys(rows: Sequence[tuple[bytes, bytes]]) -> tuple[Words, Words]:
+    """Return a key from each address and a check from each path, so that an address stays together."""
+    by_address, _ = byte_search.hashes(*records.buffered([address for address, _ in rows]))
+    by_path, _ = byte_search.hashes(*records.buffered([path for _, path in rows]))
+    return by_address, by_path

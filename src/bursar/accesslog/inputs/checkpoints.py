@@ -1,0 +1,73 @@
+"""
+Going on where the last run ended, although logs are rotated, compressed and cut meanwhile.
+
+A log is known again by how it begins, whatever it is called by now and whether it is compressed; and
+what was read of it must still stand before where we go on. Otherwise it is another log, and
+is read from its beginning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bursar.accesslog.inputs import sources
+from bursar.accesslog.inputs.sources import Source
+from bursar.accesslog.partial_aggregates import Position
+
+_HEAD_BYTES, _TAIL_BYTES = 1024, 256
+#: Logs that are remembered; those not seen for longest are forgotten first.
+POSITIONS_MAX = 256
+
+
+def resume(inputs: Sequence[Source], positions: Sequence[Position]) -> None:
+    """Set where each of *inputs* is read from. The last line of a log that may still grow is left."""
+    for source in inputs:
+        source.tail = source.path is None or bool(source.compression)
+        if source.path is None:
+            continue
+        head = sources.between(source, 0, _HEAD_BYTES)
+        for position in reversed(positions):
+            if _is_same(source, head, position):
+                source.begin = position.offset
+                break
+
+
+def _is_same(source: Source, head: bytes, position: Position) -> bool:
+    if not position.offset or _digest(head[: position.head_bytes]) != position.head:
+        return False
+    if source.compression:
+        return True  # its offset is in plain bytes: only reading it through would tell more
+    begin = max(position.offset - _TAIL_BYTES, 0)
+    return _digest(sources.between(source, begin, position.offset)) == position.tail
+
+
+def reached(
+    inputs: Sequence[Source], offsets: Mapping[int, int], before: Sequence[Position]
+) -> list[Position]:
+    """Return how far each of *inputs* was read, and what is remembered of others."""
+    now = [
+        _position(source, offsets.get(number, source.begin))
+        for number, source in enumerate(inputs)
+        if source.path is not None and source.stream is None
+    ]
+    known = {position.head for position in now}
+    return [*(one for one in before if one.head not in known), *now][-POSITIONS_MAX:]
+
+
+def _position(source: Source, offset: int) -> Position:
+    head_bytes = min(offset, _HEAD_BYTES)
+    tail = (
+        b"" if source.compression else sources.between(source, max(offset - _TAIL_BYTES, 0), offset)
+    )
+    return Position(
+        offset=offset,
+        head_bytes=head_bytes,
+        head=_digest(sources.between(source, 0, head_bytes)),
+        tail=_digest(tail),
+    )
+
+
+def _digest(data: bytes) -> bytes:
+    import hashlib  # OpenSSL comes with it: 4 MB that a run which remembers nothing does without
+
+    return hashlib.sha256(data).digest()

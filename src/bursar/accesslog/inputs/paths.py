@@ -1,0 +1,58 @@
+"""Which files are meant: names, globs and directories of rotated logs, the oldest first."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from bursar.accesslog.parsing import decompression
+
+#: access.log, access.log.1, access.log.2.gz, access.log-20261124.gz, access-2026-11-24.log
+_ROTATED = re.compile(r"(?:\.(?P<number>\d{1,5}))?(?:\.(?:gz|zst|bz2|xz))?$")
+_LOG_NAME = re.compile(r"log|access", re.IGNORECASE)
+
+
+def expand(given: Iterable[str]) -> list[Path]:
+    """
+    Name the files that *given* means, in its order; `-` stays, for the standard input.
+
+    A directory stands for the files in it whose names speak of a log, not for its folders.
+
+    :raises decompression.LogUnreadable: if a pattern or a directory has none, or it cannot be listed.
+    """
+    found: list[Path] = []
+    for text in given:
+        path = Path(text)
+        if path.is_dir():
+            found += _some(text, _logs_in(path))
+        elif glob.has_magic(text) and not path.exists():
+            found += _some(text, [Path(name) for name in glob.glob(text, recursive=True)])  # noqa: PTH207  (of any root)
+        else:
+            found.append(path)
+    return found
+
+
+def _logs_in(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if _LOG_NAME.search(path.name)]
+    except OSError as error:
+        raise decompression.LogUnreadable(f"{folder} cannot be listed: {error.strerror}") from error
+
+
+def _some(text: str, paths: list[Path]) -> list[Path]:
+    files = sorted((path for path in paths if path.is_file()), key=_age)
+    if not files:
+        raise decompression.LogUnreadable(f"{text}: there is no log")
+    return files
+
+
+def _age(path: Path) -> tuple[str, str, int, str]:
+    """Order rotated files: a higher number is older; a date sorts by itself; bare is the newest."""
+    found = _ROTATED.search(path.name)
+    assert found is not None  # the pattern may be empty
+    base = path.name[: found.start()]
+    dated = re.fullmatch(r"(.*?)[-._]?(\d{4}-?\d\d-?\d\d.*)", base)
+    name, date = (dated[1], dated[2]) if dated else (base, "\uffff")
+    return str(path.parent), name, -int(found["number"] or 0) if not dated else 0, date

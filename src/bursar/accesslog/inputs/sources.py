@@ -1,0 +1,207 @@
+"""The logs that are read: which files are meant, in which order, and in what pieces they are handed out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from bursar.accesslog.parsing import blocks, decompression, format_detection, formats
+from bursar.accesslog.parsing.blocks import Blocks
+from bursar.accesslog.parsing.decompression import LogCut, LogUnreadable, Stream
+from bursar.accesslog.parsing.formats import Format
+
+#: What one process takes at a time of a plain file.
+PIECE_BYTES = 1 << 25
+#: How much of a log is looked at to tell its format.
+HEAD_BYTES = 1 << 16
+STANDARD_INPUT = "-"
+
+
+@dataclass(slots=True, kw_only=True)
+class Source:
+    """
+    One input. *size* is what the file has on the disk, 0 for a stream.
+
+    What is read begins at *begin*, an offset in plain bytes; without *tail* a last line that lacks
+    its line end is left, as it may still be written.
+    """
+
+    name: str
+    path: Path | None
+    compression: str
+    size: int
+    format: Format
+    stream: Stream | None = None
+    """Of what can be read once only."""
+
+    begin: int = 0
+    tail: bool = True
+
+    @property
+    def in_one_piece(self) -> bool:
+        """Whether it has to be read from its beginning."""
+        return bool(self.stream or self.compression or self.format.headed)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Part of a source: the lines that begin in [begin, end); without *end*, to the source's own."""
+
+    source: int
+    begin: int
+    end: int | None
+
+
+def pieces(sources: Sequence[Source]) -> Iterator[Piece]:
+    """Cut *sources* into what one process takes at a time."""
+    for number, source in enumerate(sources):
+        if source.in_one_piece:
+            whole = source.stream or source.compression
+            yield Piece(number, source.begin, None if whole else source.size)
+            continue
+        for begin in range(source.begin, source.size, PIECE_BYTES):
+            yield Piece(number, begin, min(begin + PIECE_BYTES, source.size))
+
+
+def opened(source: Source, piece: Piece, *, own_process: bool = False) -> Blocks:
+    """
+    Open a piece of *source*; *own_process* inflates a compressed file on another core.
+
+    :raises LogUnreadable: if it is gone.
+    :raises LogCut: if it ends before the piece begins.
+    """
+    before = max(piece.begin - 1, 0)
+    if source.stream is not None:
+        stream = source.stream
+    elif not source.compression:
+        stream = decompression.PlainFile(_named(source), begin=before, size=source.size)
+    elif own_process:
+        stream = decompression.OwnProcess(_named(source), source.compression)
+    else:
+        stream = decompression.opened(_named(source), source.compression)
+    if source.compression:
+        _skip(stream, before)
+    return Blocks(stream, begin=piece.begin, end=piece.end, tail=source.tail)
+
+
+def _named(source: Source) -> Path:
+    assert source.path is not None
+    return source.path
+
+
+def _skip(stream: Stream, count: int) -> None:
+    buffer = memoryview(bytearray(min(count, blocks.BLOCK_BYTES)))
+    while count and (took := stream.readinto(buffer[:count])):
+        count -= took
+
+
+def found(paths: Iterable[Path], *, format_name: str | None = None) -> list[Source]:
+    """
+    Open *paths*, in their order; "-" is the standard input.
+
+    The format of each is told from its first lines, unless *format_name* says it: a preset, or a
+    `LogFormat` or `log_format` text.
+
+    :raises LogUnreadable: if one is not there or may not be read.
+    :raises FormatUnknown: if the first lines are of no format we know.
+    """
+    return [_source(None if str(path) == STANDARD_INPUT else path, format_name) for path in paths]
+
+
+def _source(path: Path | None, chosen: str | None) -> Source:
+    name = STANDARD_INPUT if path is None else str(path)
+    if path is None or not _is_regular(path):
+        # Of our own, as the standard input of a forked process is closed.
+        file = os.fdopen(os.dup(0), "rb") if path is None else _readable(path)
+        stream, kind = decompression.known(file, name)
+        head = _head(stream)
+        log_format = _format(head, chosen, name)
+        return Source(
+            name=name,
+            path=path,
+            compression="",
+            size=0,
+            format=log_format,
+            stream=_Headed(head, stream),
+        )
+    kind = decompression.compression(path)
+    with contextlib.closing(
+        decompression.opened(path, kind) if kind else decompression.PlainFile(path)
+    ) as stream:
+        head = _head(stream)
+    return Source(
+        name=name,
+        path=path,
+        compression=kind,
+        size=path.stat().st_size,
+        format=_format(head, chosen, name),
+    )
+
+
+def _format(head: bytes, chosen: str | None, name: str) -> Format:
+    return (
+        formats.named(chosen, head=head) if chosen else format_detection.detected(head, name=name)
+    )
+
+
+def _head(stream: Stream) -> bytes:
+    buffer = bytearray(HEAD_BYTES)
+    filled = 0
+    with memoryview(buffer) as view, contextlib.suppress(LogCut):  # it will be met again
+        while filled < HEAD_BYTES and (count := stream.readinto(view[filled:])):
+            filled += count
+    return bytes(buffer[:filled])
+
+
+class _Headed:
+    """A stream of which the first bytes were taken already."""
+
+    def __init__(self, head: bytes, stream: Stream) -> None:
+        self._head, self._stream = head, stream
+
+    def readinto(self, buffer: memoryview) -> int:
+        if self._head:
+            count = min(len(self._head), len(buffer))
+            buffer[:count], self._head = self._head[:count], self._head[count:]
+            return count
+        return self._stream.readinto(buffer)
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        raise LogUnreadable(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _readable(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise LogUnreadable(f"{path} cannot be read: {error.strerror}") from error
+
+
+def between(source: Source, begin: int, end: int) -> bytes:
+    """Return the plain bytes of a file from *begin* to *end*, or to its own end."""
+    buffer = memoryview(bytearray(end - begin))
+    filled = 0
+    with contextlib.suppress(LogCut), contextlib.closing(_from(source, begin)) as stream:
+        while filled < len(buffer) and (count := stream.readinto(buffer[filled:])):
+            filled += count
+    return bytes(buffer[:filled])
+
+
+def _from(source: Source, begin: int) -> Stream:
+    if not source.compression:
+        return decompression.PlainFile(_named(source), begin=begin)
+    stream = decompression.opened(_named(source), source.compression)
+    _skip(stream, begin)
+    return stream

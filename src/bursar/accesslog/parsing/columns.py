@@ -1,0 +1,142 @@
+"""Where each field stands in each line of a block, found for all lines at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from bursar.accesslog.parsing import byte_search
+from bursar.accesslog.parsing.blocks import Block
+from bursar.accesslog.parsing.byte_search import Bytes, Ints, Mask
+from bursar.accesslog.parsing.formats import Format
+
+_QUOTE, _BACKSLASH = ord('"'), ord("\\")
+_LISTED = frozenset(b'"?')
+#: After so many more steps of 16 bytes, bytes that are farther away are looked for line by line, or in the
+#: whole block where they are more than one in `_FAR_SHARE`.
+_STEPS, _FAR_SHARE = 5, 16
+
+Span = tuple[Ints, Ints]
+"""Where texts begin and end in the block's buffer."""
+
+
+class Columns(NamedTuple):
+    """
+    The fields of a block's lines; of those that are not *good* they mean nothing.
+
+    A line *has_client* that is of the format up to what follows the client.
+    """
+
+    good: Mask
+    has_client: Mask
+    spans: Mapping[str, Span]
+
+
+class Finder:
+    """
+    Finds bytes in a block.
+
+    What is rare, and quotes, which may be escaped, is looked for once in the whole block. Anything else
+    is mostly near where it is looked for, and there are so many blanks that listing them would cost
+    more than all the rest.
+    """
+
+    def __init__(self, block: Block) -> None:
+        begin, end = block.extent
+        self._origin = begin - begin % 8
+        self._stop = self._origin - (self._origin - end) // 8 * 8
+        self._raw, self._bytes = block.raw, block.bytes[self._origin : self._stop]
+        self._nowhere = len(block.bytes)
+        self._found: dict[int, Ints] = {}
+
+    def first(self, at: Ints, byte: int) -> Ints:
+        """
+        Return for each position the first *byte* there or later; a quote counts if it is not escaped.
+
+        Where there is none, that is beyond every line.
+        """
+        at = np.minimum(at, self._stop)  # it may be behind what was not found itself
+        if byte in _LISTED:
+            return self._listed(at, byte)
+        found, is_there = self._near(at, byte)
+        away = np.flatnonzero(~is_there)
+        for _ in range(_STEPS):
+            if not len(away):
+                return found
+            found[away], is_there = self._near(np.minimum(found[away], self._stop), byte)
+            away = away[~is_there]
+        if len(away) * _FAR_SHARE > len(at):
+            found[away] = self._listed(at[away], byte)
+        else:
+            told = [self._raw.find(byte, one, self._stop) for one in at[away].tolist()]
+            found[away] = [one if one >= 0 else self._nowhere for one in told]
+        return found
+
+    def _near(self, at: Ints, byte: int) -> tuple[Ints, Mask]:
+        """Look at 16 bytes: return where *byte* is, or what follows them, and whether it is there."""
+        words = byte_search.words_at(self._raw, at, 2)
+        equal = byte_search.zero_bytes(words ^ byte_search.repeated(byte))
+        low = equal[:, 0]
+        in_low = low != 0
+        lowest = np.where(in_low, low, equal[:, 1])
+        offset = np.where(in_low, 0, 8) + byte_search.lowest_byte(lowest)
+        return at + offset, lowest != 0
+
+    def _listed(self, at: Ints, byte: int) -> Ints:
+        found = self._positions(byte)
+        return found[np.searchsorted(found, at)]
+
+    def _positions(self, byte: int) -> Ints:
+        if byte not in self._found:
+            found = byte_search.positions(self._bytes, byte)
+            if byte == _QUOTE:
+                found = _unescaped(self._bytes, found)
+            self._found[byte] = np.append(found + self._origin, self._nowhere)
+        return self._found[byte]
+
+
+def _unescaped(data: Bytes, quotes: Ints) -> Ints:
+    """Leave out quotes behind an odd number of backslashes."""
+    behind = np.flatnonzero(data[np.maximum(quotes - 1, 0)] == _BACKSLASH)
+    escaped = []
+    for number in behind.tolist():
+        at = first = int(quotes[number])
+        while at and data[at - 1] == _BACKSLASH:
+            at -= 1
+        if (first - at) % 2:
+            escaped.append(number)
+    return np.delete(quotes, escaped) if escaped else quotes
+
+
+def of(block: Block, log_format: Format, finder: Finder) -> Columns:
+    """Find the fields of *log_format* in the lines of *block*."""
+    cursor, ends = block.starts, block.ends
+    good = _matches(block.bytes, cursor, log_format.prefix) & (
+        cursor + len(log_format.prefix) <= ends
+    )
+    cursor = cursor + len(log_format.prefix)
+    has_client, spans, begin = good, {}, cursor
+    for field, literal in log_format.steps:
+        at = finder.first(cursor, literal[0]) if literal else ends
+        after = at + len(literal)
+        good = good & (after <= ends) & (cursor <= at)
+        at = np.where(good, at, cursor)
+        good &= _matches(block.bytes, at, literal)
+        if field:
+            spans[field] = cursor, at
+        if field == "client":
+            has_client = good
+        begin, cursor = cursor, np.where(good, after, cursor)
+    good = good & (cursor == ends)
+    if (blank := log_format.not_in_last) is not None:
+        good &= finder.first(begin, blank) >= ends
+    return Columns(good, has_client, spans)
+
+
+def _matches(data: Bytes, at: Ints, literal: bytes) -> Mask:
+    same = np.ones(len(at), np.bool_)
+    for offset, byte in enumerate(literal):
+        same &= data[at + offset] == byte
+    return same

@@ -1,0 +1,68 @@
+"""Telling a log's format from its first lines."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bursar.accesslog.parsing import columns, formats, json_lines
+from bursar.accesslog.parsing.blocks import Block, Blocks
+from bursar.accesslog.parsing.columns import Finder
+from bursar.accesslog.parsing.formats import PRESETS, Format, FormatUnknown
+
+#: So many lines are looked at; half of them must be of the format.
+_LINES_MAX = 100
+_SHOWN_MAX = 120
+
+
+class _Head:
+    def __init__(self, head: bytes) -> None:
+        self._head = memoryview(head)
+
+    def readinto(self, buffer: memoryview) -> int:
+        count = min(len(buffer), len(self._head))
+        buffer[:count], self._head = self._head[:count], self._head[count:]
+        return count
+
+    def close(self) -> None:
+        pass
+
+
+def detected(head: bytes, *, name: str) -> Format:
+    """
+    Tell which of `formats.PRESETS` or W3C *head*, the beginning of the log *name*, is.
+
+    An empty log is taken for "combined".
+
+    :raises FormatUnknown: if less than half of the first lines are of one format.
+    """
+    if (declared := formats.headed(head)) is not None:
+        return declared
+    block = _block(head)
+    if block is None:
+        return PRESETS["combined"]
+    lines = [
+        bytes(block.raw[start:end]) for start, end in zip(block.starts, block.ends, strict=True)
+    ]
+    if sum(map(json_lines.is_one, lines)) * 2 > len(lines) and any(
+        map(json_lines.has_client, lines)
+    ):
+        return PRESETS["json"]
+    for preset in PRESETS.values():
+        good = columns.of(block, preset, Finder(block)).good
+        if not preset.is_json and good.sum() * 2 >= len(good):
+            return preset
+    shown = lines[0][:_SHOWN_MAX].decode("ascii", "backslashreplace")
+    raise FormatUnknown(
+        f"{name} is of no format we know; it begins {shown!a}. --format takes a name or the server's"
+        " LogFormat or log_format text"
+    )
+
+
+def _block(head: bytes) -> Block | None:
+    block = next(iter(Blocks(_Head(head), block_bytes=max(len(head), 1))), None)
+    if block is None:
+        return None
+    filled = np.flatnonzero(block.ends > block.starts)[:_LINES_MAX]
+    if not len(filled):
+        return None
+    return Block(block.raw, block.bytes, block.starts[filled], block.breaks[filled], block.extent)

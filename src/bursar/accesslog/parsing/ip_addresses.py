@@ -1,0 +1,272 @@
+"""
+Client addresses as keys, many at once.
+
+An IPv4 address in dotted decimals has one text only, of at most 15 letters of 11 kinds: half a byte
+a letter, so a word holds it exactly. An IPv6 address (RFC 4291) may be written in many ways: it is
+kept as its canonical text (RFC 5952), 40 bytes padded with zeros; one that maps IPv4
+(::ffff:192.0.2.1) is that IPv4 address.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from bursar.accesslog.parsing import byte_search
+from bursar.accesslog.parsing.byte_search import HIGH, ODD, Ints, Mask, U, Words, repeated
+
+_SPACE, _DOT, _LOW_HALVES = repeated(0x20), repeated(0x2E), repeated(0x0F)
+#: Brings what is above "9", less ".", above seven bits.
+_ABOVE_NINE = repeated(0x80 - (0x3A - 0x2E))
+_LOW_BITS = repeated(0x11)
+#: The inverse of ODD modulo 2^64.
+_UNDO = U(pow(int(ODD), -1, 2**64))
+#: Half bytes: of a letter the lower half of its byte, behind the end a half that no letter has.
+_DOT_HALF, _NO_LETTER = 0xE, 0xD
+_NO_LETTERS = repeated(_NO_LETTER)
+_MAPPED, _SEVEN_BYTES = U(int.from_bytes(b"::ffff:", "little")), U((1 << 56) - 1)
+#: Steps that bring the lower halves of eight bytes together in the low four.
+_CLOSING_UP = (
+    (U(4), U(0x00FF00FF00FF00FF)),
+    (U(8), U(0x0000FFFF0000FFFF)),
+    (U(16), U(0xFFFFFFFF)),
+)
+_PIECE_ROWS = 1 << 12
+V6_WORDS = 5
+#: Where the words behind the first two begin.
+_BEHIND = np.arange(16, 8 * V6_WORDS, 8).reshape(-1, 1)
+
+
+class Tokens(NamedTuple):
+    """Texts that may be addresses, sorted by what they look like."""
+
+    v4: Words
+    """Keys of what consists of digits and dots, by *is_v4*."""
+
+    is_v4: Mask
+    v6: Words
+    """
+    The texts of the rest, padded with zeros: shape (5, count of the rest).
+
+    What does not end within 39 letters, or holds NUL, is no address, and zeros here.
+    """
+
+
+class _Beginnings(NamedTuple):
+    """The first 16 bytes of some texts, zeros behind their ends: shape (2, texts)."""
+
+    words: Words
+    masks: Words
+    """Of the bytes before the end; a text goes on if both are whole."""
+
+    def take(self, index: Ints) -> _Beginnings:
+        # Along the second axis an index in brackets takes six times as long.
+        return _Beginnings(self.words.take(index, 1), self.masks.take(index, 1))
+
+
+def tokens(raw: bytearray, starts: Ints, ends: Ints | None) -> Tokens:
+    """Take a text at each start: up to its end or, without *ends*, up to the first blank."""
+    begun = _begun(raw, starts, ends)
+    keys, is_v4 = _dotted(begun)
+    rest = np.flatnonzero(~is_v4)
+    mapped = rest[(begun.words[0].take(rest) & _SEVEN_BYTES) == _MAPPED]
+    if len(mapped):  # ::ffff:192.0.2.1, as servers write that listen to both kinds at once
+        behind = None if ends is None else ends[mapped]
+        keys[mapped], is_dotted = _dotted(_begun(raw, starts[mapped] + 7, behind))
+        is_v4[mapped] = is_dotted & v4_is_valid(keys[mapped] * ODD)
+        rest = np.flatnonzero(~is_v4)
+    texts = _texts(
+        raw, starts.take(rest), None if ends is None else ends.take(rest), begun.take(rest)
+    )
+    return Tokens(keys.compress(is_v4) * ODD, is_v4, texts)
+
+
+def _begun(raw: bytearray, starts: Ints, ends: Ints | None) -> _Beginnings:
+    words = np.ascontiguousarray(byte_search.words_at(raw, starts, 2).T)
+    if ends is None:
+        masks = byte_search.below_first(words, _SPACE)
+        byte_search.end_at_first(masks)
+    else:
+        length = ends - starts
+        masks = byte_search.first_bytes(np.stack((length, length - 8)))
+    words &= masks
+    return _Beginnings(words, masks)
+
+
+def _ends_within(masks: Words) -> Mask:
+    """Tell from the masks of their last words which texts end before these do."""
+    ends: Mask = masks.view(np.int64) >= 0
+    return ends
+
+
+def _dotted(begun: _Beginnings) -> tuple[Words, Mask]:
+    """Return the half bytes of each text, and whether it is digits and dots."""
+    # A slash lies between dots and digits; it passes here, and `v4_is_valid` knows its half.
+    above_dot = begun.words - _DOT
+    other = above_dot + _ABOVE_NINE
+    other |= above_dot
+    other &= begun.masks
+    is_v4: Mask = ((other[0] | other[1]) & HIGH) == 0
+    is_v4 &= _ends_within(begun.masks[1])
+    halves = ~begun.masks
+    halves &= _NO_LETTERS
+    halves |= begun.words
+    halves &= _LOW_HALVES
+    for shift, mask in _CLOSING_UP:
+        halves |= halves >> shift
+        halves &= mask
+    return halves[0] | halves[1] << U(32), is_v4
+
+
+def _texts(raw: bytearray, starts: Ints, ends: Ints | None, begun: _Beginnings) -> Words:
+    words = np.ascontiguousarray(byte_search.words_at(raw, starts + 16, V6_WORDS - 2).T)
+    if ends is None:
+        masks = np.concatenate((begun.masks, byte_search.below_first(words, _SPACE)))
+        byte_search.end_at_first(masks)
+    else:
+        masks = np.concatenate((begun.masks, byte_search.first_bytes(ends - starts - _BEHIND)))
+    words = np.concatenate((begun.words, words))
+    words &= masks
+    is_none = ~_ends_within(masks[-1])
+    # A text that holds NUL would look like a shorter one.
+    is_none |= byte_search.zero_bytes(words | ~masks).any(axis=0)
+    words[:, np.flatnonzero(is_none)] = 0
+    return words
+
+
+def v6_text(words: Words) -> str:
+    """Return the text that is kept in *words*; it may hold any bytes where it is no address."""
+    return words.tobytes().rstrip(b"\0").decode("latin-1")
+
+
+def text_of(columns: bytes) -> str:
+    """Return an address from its columns, big-endian: one word of an IPv4 number, or five of IPv6 text."""
+    if len(columns) == 8:
+        return socket.inet_ntoa(columns[4:])
+    return columns.rstrip(b"\0").decode("ascii")
+
+
+def v6_words(text: str) -> Words:
+    """Keep *text*, of at most 39 letters, in words: shape (5, 1)."""
+    return np.frombuffer(text.encode("ascii").ljust(8 * V6_WORDS, b"\0"), U).reshape(-1, 1)
+
+
+def _piecewise(test: Callable[[Words], Mask]) -> Callable[[Words], Mask]:
+    """Have *test* see some rows at a time: what it makes of many would not stay in the cache."""
+
+    @functools.wraps(test)
+    def whole(words: Words) -> Mask:
+        pieces = range(0, max(len(words), 1), _PIECE_ROWS)
+        return np.concatenate([test(words[at : at + _PIECE_ROWS]) for at in pieces])
+
+    return whole
+
+
+@_piecewise
+def v4_is_valid(keys: Words) -> Mask:
+    """Tell which keys are four decimals up to 255 without leading zeros."""
+    halves = keys * _UNDO
+    ones, twos, fours, eights = (halves >> U(bit) & _LOW_BITS for bit in range(4))
+    other = eights & (fours | twos)  # dots, slashes and what is behind the end; digits are below 10
+    dots, ends = other & ~ones, other & ones
+    digits = other ^ _LOW_BITS
+    begins = dots << U(4) | U(1)
+    second, third = digits >> U(4), digits >> U(8)
+    bad = ends & twos  # a slash
+    bad |= (begins & other) | (dots & ends >> U(4))  # an empty decimal
+    bad |= digits & second & third & digits >> U(12)
+    bad |= begins & second & ~(ones | twos | fours | eights)
+    hundreds = begins & second & third
+    bad |= hundreds & (ones & twos | fours | eights)
+    two = hundreds & twos
+    bad |= two & (fours & twos | eights) >> U(4)
+    bad |= two & (fours & ones & ~twos) >> U(4) & (fours & twos | eights) >> U(8)
+    valid: Mask = (bad == 0) & (np.bitwise_count(dots) == 3)
+    return valid
+
+
+def v4_numbers(keys: Words) -> Words:
+    """Return valid keys as the 32-bit numbers of their addresses."""
+    halves = keys * _UNDO
+    number, value = np.zeros(len(keys), U), np.zeros(len(keys), U)
+    for at in range(16):
+        letter = (halves >> U(4 * at)) & U(15)
+        is_dot = letter == _DOT_HALF
+        number = np.where(is_dot, (number + value) << U(8), number)
+        value = np.where(letter < 10, value * U(10) + letter, np.where(is_dot, U(0), value))
+    return number + value
+
+
+def v4_halves(keys: Words) -> Words:
+    """Return keys without this process's secret, as another one may read them."""
+    halves: Words = keys * _UNDO
+    return halves
+
+
+def v4_keys(halves: Words) -> Words:
+    """Make keys of what `v4_halves` returned."""
+    keys: Words = halves * ODD
+    return keys
+
+
+def v4_key(text: str) -> int:
+    """Return the key of an IPv4 address."""
+    halves = 0
+    for at, letter in enumerate(text.ljust(16)):
+        half = {".": _DOT_HALF, " ": _NO_LETTER}.get(letter)
+        halves |= (int(letter) if half is None else half) << (4 * at)
+    return halves * int(ODD) % 2**64
+
+
+def canonical(text: str) -> str | None:
+    """Return the one way to write an address, "192.0.2.1" or as RFC 5952 says; None if it is none."""
+    try:
+        if ":" not in text:
+            return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, text))
+        packed = socket.inet_pton(socket.AF_INET6, text)
+    except (ValueError, OSError):
+        return None
+    if packed[:12] == b"\0" * 10 + b"\xff\xff":
+        return socket.inet_ntop(socket.AF_INET, packed[12:])
+    return ipaddress.IPv6Address(packed).compressed
+
+
+@_piecewise
+def surely_canonical(texts: Words) -> Mask:
+    """
+    Tell of which texts the letters alone show that they are canonical IPv6.
+
+    That is nearly all, as servers write addresses canonically. What is left, `canonical` decides.
+    """
+    letters = texts.view(np.uint8)
+    colon = _bits(letters == 0x3A)
+    digit = _bits((letters - np.uint8(0x30) < 10) | (letters - np.uint8(0x61) < 6))
+    text = _bits(letters != 0)
+    one, end = U(1), text & ~(text >> U(1))
+    begins = digit & ~(digit << one)
+    zeros = begins & _bits(letters == 0x30)
+    # Another letter, a group of five, one that begins with a zero and goes on, a colon alone at an edge.
+    bad = text ^ (colon | digit)
+    bad |= digit & digit >> one & digit >> U(2) & digit >> U(3) & digit >> U(4)
+    bad |= zeros & digit >> one
+    bad |= colon & (~(colon >> one) & one | end & ~(colon << one))
+    pairs, groups = np.bitwise_count(colon & colon >> one), np.bitwise_count(begins)
+    count, zeros = np.bitwise_count(colon), np.bitwise_count(zeros)
+    whole = (pairs == 0) & (groups == 8) & (count == 7) & (zeros < 2)
+    short = (pairs == 1) & (groups < 7) & (zeros == 0)
+    sure: Mask = (bad == 0) & (text != 0) & (whole | short)
+    sure &= (texts[:, 0] & _SEVEN_BYTES) != _MAPPED  # it may stand for an IPv4 address
+    return sure
+
+
+def _bits(mask: Mask) -> Words:
+    """Pack each row, of a multiple of 8 up to 64, into the low bits of a word."""
+    packed = np.packbits(mask.reshape(-1), bitorder="little").reshape(len(mask), -1)
+    padded = np.zeros((len(packed), 8), np.uint8)
+    padded[:, : packed.shape[1]] = packed
+    return padded.view(U).reshape(-1)

@@ -1,0 +1,149 @@
+"""A block's lines as records: what each says of its request, worked out as it is asked for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bursar.accesslog.parsing import byte_search, field_parsers
+from bursar.accesslog.parsing.blocks import Block
+from bursar.accesslog.parsing.byte_search import Ints, Mask, U, Words
+from bursar.accesslog.parsing.columns import Columns, Finder, Span
+
+Texts = NDArray[Any]
+Hashes = tuple[Words, Words]
+#: What is counted of each key: sums, and at last one maximum.
+MEASURES = ("requests", "bytes", "client_errors", "server_errors", "micros", "micros_max")
+MAXIMA = 1
+#: Texts longer than this are counted by what they begin with.
+TEXT_BYTES_MAX = 1024
+NONE = U(0)
+_POST = U(int.from_bytes(b"POST", "little"))
+_FOUR_BYTES = U(0xFFFFFFFF)
+
+
+class Records:
+    """A block's lines and what they say, worked out as it is asked for."""
+
+    def __init__(self, block: Block, found: Columns, finder: Finder) -> None:
+        self.block, self.finder = block, finder
+        self.good, self.has_client, self.spans = found
+
+    @functools.cached_property
+    def epochs(self) -> Ints | None:
+        """Return the times in seconds since 1970, None where the log has none."""
+        return field_parsers.epochs(self.block, self.spans, self.finder)
+
+    @property
+    def times(self) -> Ints:
+        """Return the times, `field_parsers.NO_TIME` for a line without."""
+        return (
+            self.epochs
+            if self.epochs is not None
+            else np.full(len(self.good), field_parsers.NO_TIME)
+        )
+
+    @functools.cached_property
+    def hours(self) -> Ints:
+        """Return whole hours since 1970, -1 without a time."""
+        return np.where(self.times >= 0, self.times // 3600, -1)
+
+    @functools.cached_property
+    def statuses(self) -> Ints:
+        """Return the statuses, -1 for what is none."""
+        if "status" not in self.spans:
+            return np.full(len(self.good), -1)
+        starts, ends = self.spans["status"]
+        told = field_parsers.whole_numbers(self.block, (starts, ends), otherwise=-1)
+        return np.where(ends - starts == 3, told, -1)
+
+    @functools.cached_property
+    def measures(self) -> list[Words | np.uint64]:
+        """The columns of `MEASURES`; one number where it is the same for all lines."""
+        hundreds = self.statuses // 100
+        micros = field_parsers.durations(self.block, self.spans, self.finder)
+        took = NONE if micros is None else micros.astype(U)
+        sizes: Words | np.uint64 = NONE
+        if "bytes" in self.spans:
+            told = field_parsers.whole_numbers(self.block, self.spans["bytes"], otherwise=0)
+            sizes = told.astype(U)
+        return [U(1), sizes, (hundreds == 4).astype(U), (hundreds == 5).astype(U), took, took]
+
+    @functools.cached_property
+    def _request(self) -> field_parsers.Requests | None:
+        if "request" not in self.spans:
+            return None
+        return field_parsers.requests(self.block, self.spans["request"], self.finder)
+
+    @functools.cached_property
+    def path(self) -> Span | None:
+        """Return where the paths stand, without their queries."""
+        whole = self._request.path if self._request else self.spans.get("path")
+        return field_parsers.paths(self.block, whole, self.finder) if whole else None
+
+    @property
+    def method(self) -> Span | None:
+        """Return where the methods stand."""
+        return self._request.method if self._request else self.spans.get("method")
+
+    @functools.cached_property
+    def is_post(self) -> Mask:
+        """Tell which lines are of a POST."""
+        if self.method is None:
+            return np.zeros(len(self.good), np.bool_)
+        starts, ends = self.method
+        word = byte_search.words_at(self.block.raw, starts, 1)[:, 0] & _FOUR_BYTES
+        is_post: Mask = (word == _POST) & (ends - starts == 4)
+        return is_post
+
+    def field(self, name: str) -> Span | None:
+        """Return where a field stands, None if the log has none."""
+        if name == "method":
+            return self.method
+        return self.path if name == "path" else self.spans.get(name)
+
+    def texts(self, span: Span) -> list[bytes]:
+        """Take the texts of a span, of all lines."""
+        return list(self.texts_of(span, slice(None)))
+
+    def texts_of(self, span: Span, index: Any, positions: Any = slice(None)) -> Texts:
+        """Take the texts of a span: of the lines *index* those at some *positions*."""
+        return texts_at(self.block.raw, *_bounded(span, index), positions)
+
+    def hashes(self, span: Span, index: Ints) -> Hashes:
+        """Return `byte_search.hashes` of the texts of a span, of the lines *index*."""
+        return byte_search.hashes(self.block.raw, *_bounded(span, index))
+
+
+def _bounded(span: Span, index: Any) -> Span:
+    starts, ends = span[0][index], span[1][index]
+    return starts, np.minimum(ends, starts + TEXT_BYTES_MAX)
+
+
+def texts_at(raw: bytearray, starts: Ints, ends: Ints, positions: Any) -> Texts:
+    """Take the texts at some positions."""
+    return objects(
+        [
+            bytes(raw[start:end])
+            for start, end in zip(starts[positions].tolist(), ends[positions].tolist(), strict=True)
+        ]
+    )
+
+
+def objects(texts: Sequence[bytes]) -> Texts:
+    """Make an array of texts of any length."""
+    array = np.empty(len(texts), object)
+    array[:] = texts
+    return array
+
+
+def buffered(texts: Sequence[bytes]) -> tuple[bytearray, Ints, Ints]:
+    """Lay texts in a buffer as `scanning` wants it."""
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    ends = byte_search.SLACK + np.cumsum(lengths)
+    slack = bytes(byte_search.SLACK)
+    return bytearray(b"".join([slack, *texts, slack])), ends - lengths, ends

@@ -1,0 +1,217 @@
+"""
+Partial results: files that merge exactly, whoever made them and wherever.
+
+A file is a zstd stream (RFC 8878) of records, each a length of four bytes, little-endian, and
+MessagePack: rows of tables, a `Header`, and an end with a checksum of all, by which it is whole.
+In it keys stand for themselves: the secrets of a process that make its keys are not in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+
+from bursar import atomic_files, errors
+from bursar.accesslog import aggregator
+from bursar.accesslog.aggregation import client_counts, spill
+from bursar.accesslog.aggregation.rows import Rows
+from bursar.accesslog.aggregator import NUMBERS, SUSPECTS
+from bursar.accesslog.parsing import byte_search, ip_addresses, records
+from bursar.accesslog.parsing.byte_search import U
+from bursar.accesslog.report import Source
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+FORMAT = "bursar-traffic-2"
+#: A larger record is none of ours.
+_RECORD_BYTES_MAX = 1 << 28
+_DECOMPRESSION: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 25}
+_V6_BYTES = 8 * ip_addresses.V6_WORDS
+
+
+class PartialDamaged(errors.Invalid):
+    """A partial result or a state file is cut, damaged, or no such file."""
+
+    code = "partial_damaged"
+    status = None
+
+
+class PartialMismatch(errors.Conflict):
+    """Partial results answer different questions, or with different filters: they cannot be added up."""
+
+    code = "partial_mismatch"
+    status = None
+
+
+class Position(msgspec.Struct, kw_only=True):
+    """How far a log was read: to *offset*, in plain bytes; `continuing` says what the rest is for."""
+
+    offset: int
+    head_bytes: int
+    head: bytes
+    tail: bytes
+
+
+class Header(msgspec.Struct, kw_only=True):
+    """What a partial result is of. *lines* are the fields of `aggregator.Tally`, None where unknown."""
+
+    format: str = FORMAT
+    tables: list[str]
+    filters: list[str]
+    complete: bool
+    lines: dict[str, int | None]
+    rejected: int = 0
+    sources: list[Source]
+    totals: dict[str, int] = {}
+    positions: list[Position] = []
+
+
+class _Part(msgspec.Struct, array_like=True):
+    table: str
+    values: bytes
+    keys: bytes
+    lengths: bytes = b""
+
+
+class _End(msgspec.Struct):
+    crc: int
+
+
+class Writer:
+    """Writes a partial result; `see` takes rows, and `end` the header, which is known at last."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self._compressor = file, zstd.ZstdCompressor(level=1)
+        self._crc = 0
+
+    def see(self, table: str, rows: Rows) -> None:
+        """Write some rows of a table."""
+        keys, lengths = _keys(table, rows)
+        self._put(_Part(table, np.ascontiguousarray(rows.values).tobytes(), keys, lengths))
+
+    def end(self, header: Header) -> None:
+        """Write what it all is, and that it is all."""
+        self._put(header)
+        self._put(_End(self._crc))
+        self._file.write(self._compressor.flush())
+
+    def _put(self, record: object) -> None:
+        data = msgspec.msgpack.encode(record)
+        self._crc = zlib.crc32(data, self._crc)
+        self._file.write(self._compressor.compress(len(data).to_bytes(4, "little") + data))
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Writer]:
+    """
+    Write a partial result that appears when it is whole.
+
+    :raises OutputFailed: if it cannot be written.
+    """
+    with atomic_files.writing(path) as file:
+        yield Writer(file)
+
+
+def header(path: Path) -> Header:
+    """
+    Return what a partial result is of, having read it through.
+
+    :raises PartialDamaged: if it is none, or not whole.
+    """
+    found = [record for record in _records(path, parts=False) if isinstance(record, Header)]
+    return found[0]
+
+
+def rows(path: Path) -> Iterator[tuple[str, Rows]]:
+    """
+    Yield the rows of a partial result.
+
+    :raises PartialDamaged: where it is not whole.
+    """
+    for record in _records(path, parts=True):
+        if isinstance(record, _Part):
+            yield record.table, _rows(record)
+
+
+def _records(path: Path, *, parts: bool) -> Iterator[Header | _Part]:
+    try:
+        with path.open("rb") as file:
+            reader = zstd.ZstdFile(file, options=_DECOMPRESSION)
+            crc, headed = 0, False
+            while data := _exactly(reader, 4):
+                data = _exactly(reader, min(int.from_bytes(data, "little"), _RECORD_BYTES_MAX))
+                if data[:1] >= b"\x90" and data[:1] < b"\xa0":
+                    part = msgspec.msgpack.decode(data, type=_Part)
+                    if parts:
+                        yield part
+                elif not headed:
+                    told = msgspec.msgpack.decode(data, type=Header)
+                    if told.format != FORMAT:
+                        raise PartialDamaged(f"{path} is of format {told.format!r}, not {FORMAT!r}")
+                    headed = True
+                    yield told
+                else:
+                    if msgspec.msgpack.decode(data, type=_End).crc != crc:
+                        raise ValueError("its checksum is wrong")
+                    return
+                crc = zlib.crc32(data, crc)
+    except OSError as error:
+        raise PartialDamaged(f"{path} cannot be read: {error.strerror}") from error
+    except (EOFError, ValueError, zstd.ZstdError, msgspec.MsgspecError) as error:
+        raise PartialDamaged(
+            f"{path} is no whole partial result of bursar traffic ({error})"
+        ) from error
+    raise PartialDamaged(f"{path} is no whole partial result of bursar traffic (it ends early)")
+
+
+def _exactly(reader: Any, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = reader.read(count - len(data))
+        if not more:
+            raise EOFError("it ends early")
+        data += more
+    return data
+
+
+def _keys(table: str, rows: Rows) -> tuple[bytes, bytes]:
+    """Return what stands for the keys of *rows* outside this process, and the lengths of texts."""
+    if table == client_counts.V4:
+        return ip_addresses.v4_halves(rows.key).tobytes(), b""
+    if table in NUMBERS:
+        return aggregator.numbers_of(rows.key).tobytes(), b""
+    assert rows.texts is not None
+    if table == client_counts.V6:
+        return rows.texts.tobytes(), b""
+    texts = rows.texts.tolist()
+    return b"".join(texts), np.fromiter(map(len, texts), np.uint32, len(texts)).tobytes()
+
+
+def _rows(part: _Part) -> Rows:
+    """Make rows with the keys of this process."""
+    if part.table == client_counts.V4:
+        key, check, texts = ip_addresses.v4_keys(np.frombuffer(part.keys, U)), None, None
+    elif part.table in NUMBERS:
+        key, check, texts = aggregator.number_key(np.frombuffer(part.keys, U)), None, None
+    elif part.table == client_counts.V6:
+        words = np.frombuffer(part.keys, U).reshape(-1, ip_addresses.V6_WORDS)
+        key, check = byte_search.words_hashes(words.T)
+        texts = np.frombuffer(part.keys, f"V{_V6_BYTES}")
+    else:
+        texts = spill.cut(part.keys, np.frombuffer(part.lengths, np.uint32))
+        if part.table == SUSPECTS:
+            pairs = [text.partition(b"\t") for text in texts]
+            key, check = aggregator.suspect_keys([(pair[0], pair[2]) for pair in pairs])
+        else:
+            key, check = byte_search.hashes(*records.buffered(texts.tolist()))
+    return Rows(key, check, np.frombuffer(part.values, U).reshape(len(key), -1), texts)

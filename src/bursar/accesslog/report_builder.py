@@ -1,0 +1,288 @@
+"""From tables to answers: what a process brings together of its share, and what all shares say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from bursar.accesslog import aggregator, path_templates, report
+from bursar.accesslog.aggregation import client_counts, merge
+from bursar.accesslog.aggregation import rows as rowsets
+from bursar.accesslog.aggregation.hash_aggregate import Shape, Table
+from bursar.accesslog.aggregation.merge import Columns, Finished, Leader, Podium
+from bursar.accesslog.aggregation.rows import Rows
+from bursar.accesslog.aggregation.sketches import Sketch
+from bursar.accesslog.aggregation.spill import Run, Spill
+from bursar.accesslog.aggregator import NUMBERS, SUSPECTS, Plan
+from bursar.accesslog.parsing import byte_search, ip_addresses, records
+from bursar.accesslog.parsing.byte_search import U, Words
+from bursar.accesslog.parsing.records import MAXIMA, MEASURES
+from bursar.accesslog.report import Report, Row
+from bursar.accesslog.signals import classification, detection
+from bursar.accesslog.signals.detection import Suspect
+
+ROUTES = "routes"
+#: The hours that are told: as many as a year has.
+HOURS_MAX = 24 * 366
+#: HTTP has three digits for them.
+STATUSES_MAX = 1000
+_ROUTE_ROWS_MAX = _MOVED_ROWS_MAX = 1 << 14
+_MOVED_SLOT_BITS = 8
+#: Which measures a ranking needs.
+_BY_REQUESTS, _BY_TIME = "requests", "micros"
+
+See = Callable[[str, Rows], None]
+"""Is shown all rows of a table, some at a time; those of one key perhaps not at once."""
+
+
+def _unseen(_table: str, _rows: Rows) -> None:
+    pass
+
+
+@dataclass(slots=True)
+class Share:
+    """
+    What one process brought together.
+
+    *runs* are of routes, *moved* of addresses that were written in another way than the canonical one:
+    in all shares together they are counted only when these runs are among those that are finished.
+    """
+
+    tables: dict[str, Finished] = field(default_factory=dict)
+    runs: list[Run] = field(default_factory=list)
+    moved: list[Run] = field(default_factory=list)
+    suspects: list[Suspect] = field(default_factory=list)
+
+
+def finish(
+    plan: Plan,
+    top: int,
+    runs: Sequence[Run],
+    spills: Mapping[int, Spill],
+    share: tuple[int, int],
+    *,
+    again: bool = False,
+    see: See = _unseen,
+) -> Share:
+    """
+    Bring share i of n of the keys of all tables together; *see* is shown every row.
+
+    *again* if *runs* hold what was moved when this was done before.
+    """
+    done, moving = Share(), _Moving(plan, spills[share[0]])
+    if again:
+        see = _unseen  # it has seen all, and what was moved
+    for name in sorted({run.table for run in runs}):
+        maxima = _maxima(plan, name)
+        mine = [run for run in runs if run.table == name]
+        rows = merge.merged(mine, spills, maxima=maxima, share=share)
+        if name in (client_counts.V4, client_counts.V6):
+            rows = moving.left(rows, name, see)
+        rows = _shown(rows, name, see)
+        if name == SUSPECTS:
+            done.suspects = detection.heaviest(
+                one for part in rows for one in detection.suspected(part)
+            )
+        elif name == "paths":
+            folding = _Folding(spills[share[0]])
+            done.tables[name] = _finished(plan, name, rows, top, beside=folding.see)
+            done.runs = folding.runs()
+        else:
+            done.tables[name] = _finished(plan, name, rows, top)
+    if not again:
+        done.moved = moving.runs()
+    return done
+
+
+def _shown(parts: Iterator[Rows], name: str, see: See) -> Iterator[Rows]:
+    for rows in parts:
+        see(name, rows)
+        yield rows
+
+
+def _finished(
+    plan: Plan,
+    name: str,
+    rows: Iterator[Rows],
+    top: int,
+    beside: Callable[[Rows], None] = lambda _: None,
+) -> Finished:
+    measures = _measures(plan, name)
+    rankings: dict[str, Any] = {_BY_REQUESTS: lambda values: values[:, 0]}
+    if name == ROUTES:
+        rankings[_BY_TIME] = lambda values: values[:, _MICROS] // np.maximum(values[:, 0], U(1))
+    podium = Podium(rankings, count=_count(name, top), columns=_COLUMNS.get(name))
+    return merge.finish(rows, podium, measures=measures, maxima=_maxima(plan, name), beside=beside)
+
+
+def _count(name: str, top: int) -> int:
+    """Return how many rows of a table are told: of what a chart shows, all."""
+    return {"hours": HOURS_MAX, "statuses": STATUSES_MAX}.get(name, top)
+
+
+_MICROS = MEASURES.index("micros")
+
+
+def _measures(plan: Plan, name: str) -> int:
+    return (
+        1 if plan.requests_only and name in (client_counts.V4, client_counts.V6) else len(MEASURES)
+    )
+
+
+def _maxima(plan: Plan, name: str) -> int:
+    if name == SUSPECTS:
+        return classification.MAXIMA
+    return 0 if _measures(plan, name) == 1 else MAXIMA
+
+
+def _numbers(rows: Rows) -> Sequence[Words]:
+    return [aggregator.numbers_of(rows.key)]
+
+
+_COLUMNS: Mapping[str, Columns] = {
+    **client_counts.COLUMNS,
+    **dict.fromkeys(NUMBERS, _numbers),
+}
+
+
+class _Folding:
+    """Counts routes while paths pass by."""
+
+    def __init__(self, spill: Spill) -> None:
+        self._spill = spill
+        shape = Shape(len(MEASURES), MAXIMA, checked=True, text="O")
+        self._table = Table(ROUTES, shape, spill, slot_bits=8, rows_max=_ROUTE_ROWS_MAX)
+
+    def see(self, rows: Rows) -> None:
+        """Count the routes of some paths."""
+        assert rows.texts is not None
+        folded = path_templates.folded(rows.texts.tolist())
+        key, check = byte_search.hashes(*records.buffered(folded))
+        self._table.add_rows(
+            rowsets.grouped(Rows(key, check, rows.values, records.objects(folded)), maxima=MAXIMA)
+        )
+
+    def runs(self) -> list[Run]:
+        """Write all out."""
+        before = len(self._spill.runs)
+        self._table.flush()
+        return self._spill.runs[before:]
+
+
+class _Moving:
+    """Sorts out, while they pass by, addresses that were written in another way than the canonical one."""
+
+    def __init__(self, plan: Plan, spill: Spill) -> None:
+        self._spill = spill
+        self._clients = client_counts.counting(
+            spill,
+            measures=_measures(plan, client_counts.V6),
+            maxima=MAXIMA,
+            slot_bits=_MOVED_SLOT_BITS,
+            rows_max=_MOVED_ROWS_MAX,
+        )
+
+    def left(self, parts: Iterator[Rows], name: str, see: See) -> Iterator[Rows]:
+        """Yield those of a table of addresses that stay where they are; *see* is shown the others."""
+
+        def move(table: str, rows: Rows) -> None:
+            see(table, rows)
+            self._clients.add_rows(table, rows)
+
+        for part in parts:
+            kept = client_counts.canonical(name, part, move)
+            if kept.any():
+                yield part if kept.all() else part.take(kept)
+
+    def runs(self) -> list[Run]:
+        """Write the others out."""
+        before = len(self._spill.runs)
+        self._clients.flush()
+        return self._spill.runs[before:]
+
+
+# --- The answers ----------------------------------------------------------------------------------
+
+
+def tables(
+    plan: Plan, top: int, shares: Sequence[Share], spills: Mapping[int, Spill]
+) -> dict[str, Finished]:
+    """Combine the shares of all processes, and finish the routes that they found."""
+    together: dict[str, Finished] = {}
+    for name in sorted({name for share in shares for name in share.tables}):
+        parts = [share.tables[name] for share in shares if name in share.tables]
+        together[name] = merge.combined(parts, count=_count(name, top), maxima=_maxima(plan, name))
+    runs = [run for share in shares for run in share.runs]
+    if runs:
+        rows = merge.merged(runs, spills, maxima=MAXIMA)
+        together[ROUTES] = _finished(plan, ROUTES, rows, top)
+    v4, v6 = together.pop(client_counts.V4, None), together.pop(client_counts.V6, None)
+    both = [one for one in (v4, v6) if one is not None]
+    if both:
+        together["addresses"] = merge.combined(
+            both, count=top, maxima=_maxima(plan, client_counts.V4)
+        )
+    return together
+
+
+def sketched(sketch: Sketch, top: int) -> Finished:
+    """Tell of addresses what a sketch knows."""
+    leaders = [Leader(-count, text, [count]) for text, count in sketch.leaders(top)]
+    return Finished(sketch.distinct(), [sketch.requests], {_BY_REQUESTS: leaders})
+
+
+def fill(told: Report, asked: frozenset[str], done: Mapping[str, Finished]) -> None:
+    """Write the tables that were asked for into a report."""
+    timed = any(one.totals[_MICROS] for one in done.values() if len(one.totals) > 1)
+    for name, key in report.KEYS.items():
+        if name not in asked:
+            continue
+        slowest = name == "slowest"
+        finished = done.get(ROUTES if slowest else name) or Finished()
+        leaders = finished.leaders.get(_BY_TIME if slowest else _BY_REQUESTS, [])
+        shown = [_row(key, _key_text(name, one.text), one, timed=timed) for one in leaders]
+        if name == "hours":
+            shown.sort(key=lambda row: row["hour"])
+        distinct = 0 if slowest and not timed else finished.distinct
+        told[name] = {"distinct": distinct, "top": shown}  # type: ignore[literal-required]
+
+
+def totals(done: Mapping[str, Finished]) -> Row | None:
+    """Return what all requests come to, from a table that has every one of them."""
+    whole = done.get("methods") or done.get("paths") or done.get("statuses")
+    if whole is None or len(whole.totals) < len(MEASURES):
+        return None
+    return _measured({}, whole.totals, timed=bool(whole.totals[_MICROS]))
+
+
+def _row(key: str, text: str | int, leader: Leader, *, timed: bool) -> Row:
+    row: Any = {key: text}
+    return _measured(row, leader.values, timed=timed)
+
+
+def _measured(row: Any, values: Sequence[int], *, timed: bool) -> Row:
+    row.update(zip(MEASURES[:4], values, strict=False))
+    if timed and len(values) > _MICROS:
+        row["mean_ms"] = round(values[_MICROS] / max(values[0], 1) / 1000, 3)
+        row["max_ms"] = values[_MICROS + 1] / 1000
+    told: Row = row
+    return told
+
+
+def _key_text(name: str, text: bytes) -> str | int:
+    if name == "addresses":
+        return ip_addresses.text_of(text)
+    if name in NUMBERS:
+        number = int.from_bytes(text, "big")
+        return number if name == "statuses" else moment(number * 3600)
+    return text.decode("utf-8", "backslashreplace")
+
+
+def moment(epoch: int) -> str:
+    """Write epoch seconds as ISO 8601 in UTC; years beyond 9999 as the last that can be written."""
+    latest = int(datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp())
+    return datetime.fromtimestamp(min(epoch, latest), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,135 @@
+"""Pages of APIs that people entered, and of alerts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from bursar import clock, settings
+from bursar.access import roles
+from bursar.admin.filters import ROWS_MAX, buttons
+from bursar.admin.formatting import Page, Shown, Table, age, at, link, link_to, state
+from bursar.dashboard import history
+from bursar.dashboard.alerts import creation
+from bursar.dashboard.checks import http_api
+from bursar.dashboard.models import Alert, SourceState, WatchedApi
+
+
+def api_state(row: WatchedApi) -> Shown:
+    """How it is, as the board has it."""
+    if not row.active:
+        return state("off")
+    found = SourceState.objects.filter(key=f"api:{row.name}").first()
+    return state("waiting" if found is None else found.state)
+
+
+def watched_api(row: WatchedApi) -> Page:
+    """An API: how it is asked, what it told, and what people were told of it."""
+    key, told = f"api:{row.name}", row.declaration
+    found = SourceState.objects.filter(key=key).first()
+    auth = str(told.get("auth", "none"))
+    return Page(
+        title=str(told.get("title") or row.name),
+        state=api_state(row),
+        reason=found.reason if found is not None else "",
+        facts=[
+            ("name", row.name),
+            ("address", row.url),
+            ("every", age(row.interval_seconds)),
+            ("asked with", auth if auth == "none" else f"{auth}: {_secret(row.url)}"),
+            ("told last", at(found.as_of) if found is not None else "never"),
+            ("entered", at(row.created_at)),
+            ("by", row.created_by),
+            ("changed", at(row.changed_at)),
+        ],
+        tables=[
+            Table(
+                "What it told",
+                ["value", "is", "level"],
+                _readings(found.readings if found is not None else []),
+            ),
+            Table("Its days", ["day", "value", "lowest", "mean", "highest", "read"], _days(key)),
+            Table("What people were told", ["when", "was", "became", "why"], _alerts(key)),
+        ],
+        buttons=buttons(
+            (True, roles.SOURCES_WRITE, "Change", "change_watch", "primary", row.pk),
+            (True, roles.SOURCES_WRITE, "Remove", "remove_watch", "danger", row.pk),
+        ),
+    )
+
+
+def _secret(url: str) -> str:
+    """Which secret is sent, and whether it is there: never what it is."""
+    variable = http_api.secret_of_host(url)
+    folder = settings.current.secrets_dir
+    there = variable in os.environ or (folder is not None and (folder / variable).is_file())
+    return f"{variable} ({'set' if there else 'not set'})"
+
+
+def _readings(readings: Sequence[Mapping[str, Any]]) -> list[tuple[Shown, ...]]:
+    return [
+        (str(each["name"]), _number(each["value"], str(each["unit"])), state(str(each["level"])))
+        for each in readings
+    ]
+
+
+def _number(value: Any, unit: str = "") -> str:
+    shown = "no value" if value is None else f"{value:.10g}" if isinstance(value, float) else value
+    return f"{shown} {unit}".strip()
+
+
+def _days(key: str) -> list[tuple[Shown, ...]]:
+    since, day = clock.now() - timedelta(days=14), 86_400
+    return [
+        (
+            f"{span.at:%Y-%m-%d}",
+            series,
+            _number(span.low),
+            _number(span.mean),
+            _number(span.high),
+            f"{span.count:,} times",
+        )
+        for series in history.series_of(source_key=key)
+        for span in history.read(source_key=key, series=series, step_seconds=day, since=since)
+    ]
+
+
+def _alerts(key: str) -> list[tuple[Shown, ...]]:
+    rows = Alert.objects.filter(source_key=key).order_by("-number")[:ROWS_MAX]
+    return [
+        (link(row, at(row.raised_at)), state(row.before), state(row.after), row.reason or "-")
+        for row in rows
+    ]
+
+
+def alert(row: Alert) -> Page:
+    """What people were told, and by which channels."""
+    entered = WatchedApi.objects.filter(name=row.source_key.removeprefix("api:")).exists()
+    source = link_to("watchedapi", row.source_key.removeprefix("api:")) if entered else ""
+    return Page(
+        title=f"{row.title}: {row.before} to {row.after}",
+        state=state(row.after),
+        reason=row.reason,
+        facts=[
+            ("source", source or row.source_key),
+            ("number", str(row.number)),
+            ("it was", state(row.state)),
+            ("raised", at(row.raised_at)),
+            *(
+                (channel, _delivery(getattr(row, channel)))
+                for channel in (creation.WEBHOOK, creation.EMAIL)
+            ),
+            ("id", row.pk),
+        ],
+        tables=[Table("What it told", ["value", "is", "level"], _readings(row.readings))],
+    )
+
+
+def _delivery(told: str) -> Shown:
+    return {
+        creation.OFF: "not set up",
+        creation.SENT: state("sent"),
+        creation.WAITING: state("waiting"),
+    }[told]

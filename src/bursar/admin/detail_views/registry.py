@@ -1,0 +1,65 @@
+"""Which page a row has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.contrib.admin.utils import unquote
+from django.db.models import Model
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from bursar.access.models import ApiKey, AuditEntry, Person
+from bursar.admin.detail_views import access, ledger, monitors, payments, reconciliations
+from bursar.admin.formatting import Page
+from bursar.dashboard.models import Alert, WatchedApi
+from bursar.ledger.models import Account, Transfer
+from bursar.orders.models import Order
+from bursar.payments.models import Fact, Payment, ProviderAccount, Refund, RefundApproval, Review
+from bursar.queue.models import Job, PeriodicJobStatus
+from bursar.reconciliation.models import Reconciliation
+from bursar.webhooks.models import InboxEvent
+
+PAGES: Mapping[type[Model], Callable[[Any], Page]] = {
+    Order: payments.order,
+    Payment: payments.payment,
+    Refund: payments.refund,
+    RefundApproval: payments.approval,
+    Review: payments.review,
+    Account: ledger.account,
+    Transfer: ledger.transfer,
+    Fact: ledger.fact,
+    InboxEvent: ledger.event,
+    Job: ledger.job,
+    PeriodicJobStatus: ledger.periodic_job,
+    Reconciliation: reconciliations.reconciliation,
+    ProviderAccount: ledger.provider_account,
+    Person: access.person,
+    ApiKey: access.key,
+    AuditEntry: access.audit,
+    WatchedApi: monitors.watched_api,
+    Alert: monitors.alert,
+}
+
+
+def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+    """
+    The page of one row.
+
+    :raises Http404: if there is none, or the person may not see it.
+    """
+    if not model_admin.has_view_permission(request):
+        raise Http404
+    row = model_admin.get_object(request, unquote(object_id))
+    if row is None:
+        raise Http404
+    page = PAGES[model_admin.model](row)
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "page": page,
+        "title": page.title,
+        "opts": model_admin.opts,
+        "show_back_button": True,
+    }
+    return TemplateResponse(request, "bursar/page.html", context)

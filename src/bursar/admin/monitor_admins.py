@@ -1,0 +1,68 @@
+"""Lists of the dashboard: the APIs that people entered, and the alerts."""
+
+from __future__ import annotations
+
+from django.contrib.admin import display
+from django.db.models import Model
+
+from bursar.access import roles
+from bursar.admin import formatting
+from bursar.admin.base import ReadOnly
+from bursar.admin.detail_views import monitors
+from bursar.dashboard.models import Alert, WatchedApi
+
+
+class WatchedApis(ReadOnly):
+    """APIs that people entered; those of the file are on the board only."""
+
+    scope = roles.DASHBOARD_READ
+    ordering = ("pk",)
+    list_before_template = "bursar/new.html"
+    new_scope, new_url, new_label = roles.SOURCES_WRITE, "admin:decide_watch", "Watch an API"
+    list_display = ("name", "shown_state", "url", "every", "changed")
+
+    @display(description="state")
+    def shown_state(self, row: WatchedApi) -> formatting.Shown:
+        """As the board has it."""
+        return monitors.api_state(row)
+
+    @display(description="every")
+    def every(self, row: WatchedApi) -> formatting.Shown:
+        """How often it is asked."""
+        return formatting.age(row.interval_seconds)
+
+    @display(description="changed")
+    def changed(self, row: WatchedApi) -> formatting.Shown:
+        """When last."""
+        return formatting.at(row.changed_at)
+
+
+class Alerts(ReadOnly):
+    """What people were told."""
+
+    scope = roles.DASHBOARD_READ
+    list_display = ("title", "was", "became", "why", "raised")
+    found_by = ("pk", "source_key")
+
+    @display(description="was")
+    def was(self, row: Alert) -> formatting.Shown:
+        """Before."""
+        return formatting.state(row.before)
+
+    @display(description="became")
+    def became(self, row: Alert) -> formatting.Shown:
+        """After."""
+        return formatting.state(row.after)
+
+    @display(description="why")
+    def why(self, row: Alert) -> formatting.Shown:
+        """What was said, if it could not be asked."""
+        return row.reason or "-"
+
+    @display(description="raised")
+    def raised(self, row: Alert) -> formatting.Shown:
+        """When."""
+        return formatting.at(row.raised_at)
+
+
+LISTS: dict[type[Model], type[ReadOnly]] = {WatchedApi: WatchedApis, Alert: Alerts}

@@ -1,0 +1,50 @@
+"""Provider accounts and what can be done with them; they are set up where their secrets are."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bursar.access import roles
+from bursar.api import responses, schemas, serializers
+from bursar.api.middleware.auth import needs
+from bursar.api.routes.parameters import Id, IfNoneMatch, StrictRoute
+from bursar.db_reader import readers
+from bursar.payments import provider_accounts
+from bursar.payments.models import ProviderAccount
+
+router = APIRouter(
+    prefix="/v1/provider_accounts", tags=["provider accounts"], route_class=StrictRoute
+)
+
+#: A merchant has a handful; the list is bounded all the same.
+ACCOUNTS_MAX = 200
+
+
+@router.get("", **needs(roles.ACCOUNTS_READ, schemas.ProviderAccounts))
+async def list_accounts() -> Response:
+    """List the provider accounts, by name."""
+
+    def read() -> bytes:
+        rows = list(ProviderAccount.objects.order_by("name")[:ACCOUNTS_MAX])
+        shown = serializers.serialize_provider_accounts(rows)
+        return responses.body_of({"object": "list", "data": shown, "next_cursor": None})
+
+    return Response(await readers.run(read), media_type="application/json")
+
+
+@router.get(
+    "/{name}",
+    **needs(roles.ACCOUNTS_READ, schemas.ProviderAccount, provider_accounts.UnknownAccount),
+)
+async def read_account(request: Request, name: Id, _: IfNoneMatch = None) -> Response:
+    """Read a provider account."""
+
+    def find() -> ProviderAccount:
+        account = ProviderAccount.objects.filter(name=name).first()
+        if account is None:
+            raise provider_accounts.UnknownAccount(f"there is no provider account {name!r}")
+        return account
+
+    return await responses.one(request, find, serializers.serialize_provider_accounts)

@@ -1,0 +1,200 @@
+"""Reconciling a settlement report, and answering disputes, as commands."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from bursar.cli.bootstrap import started
+
+if TYPE_CHECKING:
+    from bursar.reconciliation.run import Report
+
+ROWS_SHOWN = 100
+
+disputes = typer.Typer(invoke_without_command=True, help="Disputes that want an answer.")
+Account = Annotated[str, typer.Option(help="The provider account.")]
+
+
+def reconcile(
+    account: Account,
+    file: Annotated[
+        Optional[Path],  # noqa: UP045  (Typer reads this at run time)
+        typer.Argument(help="A settlement report, as the provider writes it."),
+    ] = None,
+    since: Annotated[
+        Optional[datetime],  # noqa: UP045
+        typer.Option(formats=["%Y-%m-%d"], help="Without FILE: ask the provider, from this day."),
+    ] = None,
+    until: Annotated[
+        Optional[datetime],  # noqa: UP045
+        typer.Option(formats=["%Y-%m-%d"], help="When the report ends; else with its last line."),
+    ] = None,
+) -> None:
+    """
+    Match a settlement report with the books; what these missed is booked, the rest is told.
+
+    Exit status 1: something does not match.
+    """
+    with started():
+        from bursar import clock, errors
+        from bursar.reconciliation import run, settlement_reports
+
+        if file is not None:
+            loaded = settlement_reports.read_file(file, provider_account=account)
+        elif since is not None:
+            loaded = settlement_reports.ask(
+                provider_account=account, since=since.replace(tzinfo=UTC)
+            )
+        else:
+            raise errors.ValidationError("a FILE is needed, or --since", param="FILE")
+        end = until.replace(tzinfo=UTC) if until else None
+        report = run.reconcile(loaded, provider_account=account, now=clock.now(), until=end)
+        level = _show(report, account)
+    if not report.clean or not level:
+        raise typer.Exit(1)
+
+
+def _show(report: Report, account: str) -> bool:
+    """Print what was found; whether the receivable is what the provider says."""
+    from rich.markup import escape
+
+    from bursar.cli import output
+    from bursar.money import Money
+    from bursar.reconciliation import run
+
+    if report.already_loaded:
+        output.say(f"{report.file} came before; what is open is matched anew")
+    else:
+        output.say(f"{report.loaded} lines of {report.file or account} loaded")
+    sums = output.table(
+        f"Reconciliation {report.id}",
+        "class",
+        "currency",
+        "lines",
+        "their gross",
+        "ours",
+        "our gross",
+        numbers=("lines", "their gross", "ours", "our gross"),
+    )
+    for total in report.totals:
+        theirs = Money(total.lines_minor, total.currency).amount
+        ours = Money(total.entries_minor, total.currency).amount
+        sums.add_row(
+            total.verdict.value,
+            total.currency,
+            str(total.lines),
+            f"{theirs:,f}",
+            str(total.entries),
+            f"{ours:,f}",
+        )
+    output.console.print(sums)
+    if breaks := report.breaks:
+        shown = output.table("What does not match", "class", "movement", "of", "why")
+        for one in breaks[:ROWS_SHOWN]:
+            first = (one.entries or one.lines)[0]
+            source = run.source_of(one)
+            shown.add_row(
+                one.verdict.value, first.category.value, escape(source), escape(one.reason)
+            )
+        output.console.print(shown)
+        if len(breaks) > ROWS_SHOWN:
+            output.say(f"and {len(breaks) - ROWS_SHOWN} more")
+    return _show_balance(account)
+
+
+def _show_balance(account: str) -> bool:
+    from bursar import errors
+    from bursar.cli import output
+    from bursar.money import Money
+    from bursar.payments import provider_accounts
+
+    ours = provider_accounts.receivable(account)
+    try:
+        theirs = provider_accounts.owed(account)
+    except (errors.Unavailable, errors.OutcomeUnknown) as error:
+        output.say(f"the balance could not be asked for: {error}")
+        return True
+    if theirs is None:
+        return True
+    level = True
+    for currency in sorted(ours.keys() | theirs.keys()):
+        our, their = (Money(side.get(currency, 0), currency) for side in (ours, theirs))
+        level = level and our == their
+        word = "is level with" if our == their else "DIFFERS from"
+        output.say(f"our receivable of {our} {word} the provider's balance of {their}")
+    return level
+
+
+@disputes.callback()
+def show_disputes(context: typer.Context) -> None:
+    """List the disputes that want an answer, the most urgent first."""
+    if context.invoked_subcommand is None:
+        with started():
+            from bursar.cli import output
+            from bursar.money import Money
+            from bursar.payments import disputes
+
+            shown = output.table("Disputes", "account", "dispute", "of", "amount", "respond by")
+            for one in disputes.unanswered():
+                by = f"{one.respond_by:%Y-%m-%d %H:%M}" if one.respond_by else "-"
+                amount = Money(one.amount_minor, one.currency)
+                shown.add_row(one.account, one.reference, one.parent_reference, str(amount), by)
+            output.console.print(shown if shown.row_count else "no dispute wants an answer")
+
+
+@disputes.command("answer")
+def answer(
+    dispute: Annotated[str, typer.Argument(help="The provider's id of the dispute.")],
+    account: Account,
+    evidence: Annotated[
+        list[str], typer.Option("--evidence", metavar="NAME=TEXT", help="Repeatable.")
+    ],
+    submit: Annotated[
+        bool, typer.Option("--submit", help="Send it to the bank; most often once and for good.")
+    ] = False,
+) -> None:
+    """Tell our side of a dispute, by the provider's own names for what is evidence."""
+    with started():
+        from bursar.cli import options, output
+        from bursar.payments import disputes
+
+        texts = options.read_pairs("--evidence", evidence)
+        result = disputes.answer(
+            provider_account=account, reference=dispute, texts=texts, submit=submit
+        )
+        output.say(f"{dispute}: {result.snapshots[0].status if result.snapshots else 'told'}")
+
+
+def check(account: str) -> None:
+    """Print what an account still lacks before it can take money; exit status 1 if anything."""
+    with started():
+        from rich.markup import escape
+
+        from bursar import settings
+        from bursar.cli import output
+        from bursar.payments import provider_accounts
+        from bursar.providers.capabilities import ChecksSetup, SetupFinding
+
+        provider = provider_accounts.get(account)
+        if not isinstance(provider, ChecksSetup):
+            output.say(f"{provider.name} offers no check of its set-up")
+            return
+        host = settings.current.hosts.split(",")[0]
+        hook_url = f"https://{host}/hooks/{account}"
+        findings = provider.check_setup(hook_url=hook_url)
+
+        async def found() -> list[SetupFinding]:
+            return [one async for one in findings]
+
+        shown = output.table(f"{account} at {provider.name}", "", "what", "how it is")
+        told = provider_accounts.run(found())
+        for one in told:
+            mark = "[green]ok[/]" if one.good else "[bold red]missing[/]"
+            shown.add_row(mark, one.subject, escape(one.told))
+        output.console.print(shown)
+        if not all(one.good for one in told):
+            raise typer.Exit(1)

@@ -1,0 +1,64 @@
+"""
+The job `alert`: tell one alert by one channel.
+
+Delivered at least once, and told by the same id each time: a receiver that keeps ids is told once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from bursar import clock, errors, group_commit, logs, settings
+from bursar.dashboard.alerts import creation, email_channel, webhook_channel
+from bursar.dashboard.models import Alert
+from bursar.providers.interface import Secret
+from bursar.queue.jobs import Lease
+
+log = logs.get(__name__)
+
+
+class AlertGone(errors.NotFound):
+    """The alert that a job is to deliver is not there."""
+
+    code = "alert_gone"
+    status = None
+
+
+async def deliver(lease: Lease) -> Callable[[], None] | None:
+    """
+    Deliver `{"alert", "channel"}`; marked as sent in the commit that acknowledges the job.
+
+    :raises errors.Unavailable: if it was not taken; the job is tried again.
+    """
+    alert_id, channel = str(lease.payload["alert"]), str(lease.payload["channel"])
+    alert = await group_commit.commits.run(lambda: Alert.objects.filter(pk=alert_id).first())
+    if alert is None:
+        raise AlertGone(f"there is no alert {alert_id}")
+    if getattr(alert, channel) != creation.WAITING:
+        return None
+    if channel not in creation.channels():
+        return lambda: _mark(alert_id, channel, creation.OFF)
+    current = settings.current
+    if channel == creation.WEBHOOK:
+        assert current.alert_webhook is not None
+        assert current.alert_webhook_secret is not None
+        await webhook_channel.send(
+            alert,
+            url=current.alert_webhook.get_secret_value(),
+            secret=Secret(current.alert_webhook_secret.get_secret_value()),
+            now=clock.now(),
+        )
+    else:
+        assert current.smtp_url is not None
+        server = email_channel.server_of(current.smtp_url.get_secret_value())
+        message = email_channel.message(
+            alert, sender=current.alert_email_from, to=current.alert_emails.split(",")
+        )
+        await asyncio.to_thread(email_channel.send, message, server)
+    log.info("alert_delivered", alert=alert_id, channel=channel)
+    return lambda: _mark(alert_id, channel, creation.SENT)
+
+
+def _mark(alert_id: str, channel: str, state: str) -> None:
+    Alert.objects.filter(pk=alert_id, **{channel: creation.WAITING}).update(**{channel: state})

@@ -1,1 +1,0 @@
-"""Watching: each source at its interval, what it told kept, in one process at a time."""

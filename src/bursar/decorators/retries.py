@@ -1,0 +1,396 @@
+"""
+`@retry`: call again what may be called again, after a growing random wait, within a deadline.
+
+    @retry(3, errors.Unavailable, exponential, idempotent=True)
+    def rates() -> Rates: ...
+
+    @retry(key="request.key", dependency=operator.attrgetter("name"))
+    async def charge(self, request: ChargeRequest) -> Result: ...
+
+Only what says that it may be repeated is: `idempotent=True`, or `key=`, which names the argument
+that holds the idempotency key under which the other side does the work once. What is final
+(`FINAL`) is never repeated, whatever *exceptions* says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import math
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from random import random as draw
+from typing import Any, Final, Literal, ParamSpec, TypeVar, cast, overload
+from weakref import WeakKeyDictionary
+
+from bursar import errors, logs
+from bursar.decorators import decorator_order
+from bursar.decorators.retry_budget import RetryBudget, budget_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+log = logs.get(__name__)
+
+#: What the caller must mend or accept: the same call will end the same way.
+FINAL: Final = (
+    errors.Invalid,
+    errors.Denied,
+    errors.NotFound,
+    errors.Conflict,
+    errors.Declined,
+)
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+Errors = type[Exception] | tuple[type[Exception], ...]
+Backoff = Callable[[int], float]
+Dependency = str | Callable[[Any], str] | RetryBudget
+
+
+@dataclass(frozen=True, slots=True)
+class Exponential:
+    """The longest wait after the n-th failed attempt: first * factor^(n - 1), at most the cap."""
+
+    first_seconds: float = 0.1
+    factor: float = 2.0
+    cap_seconds: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.first_seconds < math.inf and 1 <= self.factor < math.inf):
+            raise ValueError("first_seconds is 0 or more, factor 1 or more")
+        if not 0 <= self.cap_seconds < math.inf:
+            raise ValueError("cap_seconds is a finite number from 0")
+
+    def __call__(self, attempt: int) -> float:
+        """Seconds; *attempt* counts from 1."""
+        try:
+            return min(self.first_seconds * self.factor ** (attempt - 1), self.cap_seconds)
+        except OverflowError:
+            return self.cap_seconds
+
+
+exponential: Final = Exponential()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryStatistics:
+    """
+    What happened on one function since the process began; calls that went well at once are not
+    counted.
+
+    *retried* counts further attempts, *recovered* calls that ended well after one. Of those that
+    did not: *exhausted* had no attempt left, *late* no time, *refused* no retry budget, *keyless*
+    no key.
+    """
+
+    retried: int = 0
+    recovered: int = 0
+    exhausted: int = 0
+    late: int = 0
+    refused: int = 0
+    keyless: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Policy:
+    """What was said when decorating, and the one place that decides whether to go on."""
+
+    title: str
+    max_attempts: int
+    exceptions: Errors
+    backoff: Backoff
+    deadline_seconds: float
+    key_of: Callable[[Args, Kwargs], object] | None
+    clock: Callable[[], float]
+    random: Callable[[], float]
+    counts: dict[str, int]
+
+    def wait_after(
+        self,
+        error: Exception,
+        attempt: int,
+        began: float,
+        args: Args,
+        kwargs: Kwargs,
+        budget: RetryBudget | None,
+    ) -> float | None:
+        """Seconds to wait after a failed attempt, or None where *error* must surface."""
+        if isinstance(error, FINAL):
+            return None
+        allowed = budget is None or budget.failed()
+        wait = _asked_for(error) + self.random() * self.backoff(attempt)
+        reason = ""
+        if attempt >= self.max_attempts:
+            reason = "exhausted"
+        elif self.key_of is not None and not self.key_of(args, kwargs):
+            reason = "keyless"
+            error.add_note(f"not repeated: {self.title} was called without its idempotency key")
+        elif not self.clock() - began + wait < self.deadline_seconds:
+            reason = "late"
+        elif not allowed:
+            reason = "refused"
+        self.counts[reason or "retried"] += 1
+        told = {"function": self.title, "attempt": attempt, "error": _named(error)}
+        if reason:
+            log.warning("call given up", reason=reason, **told)
+            return None
+        log.warning("call retried", wait_seconds=round(wait, 3), **told)
+        return wait
+
+    def recovered(self, budget: RetryBudget | None) -> None:
+        """Count a call that went well after all."""
+        self.counts["recovered"] += 1
+        if budget is not None:
+            budget.succeeded()
+
+
+def _asked_for(error: Exception) -> float:
+    """The wait that the other side asked for (Retry-After, RFC 9110 section 10.2.3); 0 if none."""
+    after = getattr(error, "after_seconds", None)
+    if not isinstance(after, int | float) or math.isnan(after):
+        return 0.0
+    return max(float(after), 0.0)
+
+
+def _named(error: Exception) -> str:
+    return error.code if isinstance(error, errors.BursarError) else type(error).__name__
+
+
+#: Statistics of every decorated function that is alive, for the metrics page.
+_counts: WeakKeyDictionary[Callable[..., Any], dict[str, int]] = WeakKeyDictionary()
+
+
+def retry_statistics(function: Callable[..., Any]) -> RetryStatistics:
+    """:raises TypeError: if `@retry` is not on *function*."""
+    found: Any = function
+    while found is not None:
+        if found in _counts:
+            return RetryStatistics(**_counts[found])
+        found = getattr(found, "__wrapped__", None)
+    raise TypeError(f"@retry is not on {decorator_order.title(function)}")
+
+
+def all_retry_statistics() -> dict[str, RetryStatistics]:
+    """Statistics by dotted name, of all functions with `@retry` in this process."""
+    return {decorator_order.title(f): RetryStatistics(**counts) for f, counts in _counts.items()}
+
+
+@overload
+def retry(
+    max_attempts: int = 3,
+    exceptions: Errors = errors.Unavailable,
+    backoff: Backoff = exponential,
+    *,
+    idempotent: Literal[True],
+    deadline_seconds: float = 30.0,
+    dependency: Dependency = "",
+    sleep: Callable[[float], Any] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    random: Callable[[], float] = draw,
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+@overload
+def retry(
+    max_attempts: int = 3,
+    exceptions: Errors = errors.Unavailable,
+    backoff: Backoff = exponential,
+    *,
+    key: str,
+    deadline_seconds: float = 30.0,
+    dependency: Dependency = "",
+    sleep: Callable[[float], Any] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    random: Callable[[], float] = draw,
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+
+def retry(  # noqa: PLR0913  (the decorator's options)
+    max_attempts: int = 3,
+    exceptions: Errors = errors.Unavailable,
+    backoff: Backoff = exponential,
+    *,
+    idempotent: bool = False,
+    key: str = "",
+    deadline_seconds: float = 30.0,
+    dependency: Dependency = "",
+    sleep: Callable[[float], Any] | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    random: Callable[[], float] = draw,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """
+    Try a call up to *max_attempts* times in all, as long as it fails with one of *exceptions*.
+
+    After the n-th failed attempt it waits `random() * backoff(n)` seconds (full jitter, as in
+    "Exponential Backoff And Jitter", AWS Architecture Blog 2015), on top of the error's
+    `after_seconds` where it has one. *deadline_seconds* counts from the first attempt: no attempt
+    begins after it, and where the wait would reach it the error surfaces at once. A running
+    attempt is not cut off: give it a time-out of its own.
+
+    *idempotent* says that the call may be repeated as it is; *key* is the path from a parameter to
+    the idempotency key it is repeated under (`"request.key"`). One of the two is needed.
+
+    *dependency* names what is called: all its functions share one `RetryBudget`, which stops
+    repeating where most calls fail. It may be a function of the first argument, such as
+    `operator.attrgetter("name")` on a method, or a budget of your own.
+
+    The last error surfaces as it was raised. *clock* and *sleep* count seconds, *random* gives
+    numbers from 0 to 1.
+
+    :raises TypeError: when decorating, if neither *idempotent* nor *key* is said, if *exceptions*
+        are final or no `Exception`, if there is no such parameter, or the function is a generator.
+    :raises ValueError: when decorating, if a number is out of bounds.
+    """
+    if callable(max_attempts):
+        raise TypeError("@retry needs to know that repeating is safe: @retry(idempotent=True)")
+    if max_attempts < 1 or not deadline_seconds > 0:
+        raise ValueError("max_attempts is a whole number from 1, deadline_seconds above 0")
+    _refuse(exceptions, idempotent=idempotent, key=key)
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        decorator_order.check("retry", function)
+        decorator_order.refuse_generators("retry", function)
+        counts = dict.fromkeys(RetryStatistics.__dataclass_fields__, 0)
+        policy = _Policy(
+            title=decorator_order.title(function),
+            max_attempts=max_attempts,
+            exceptions=exceptions,
+            backoff=backoff,
+            deadline_seconds=deadline_seconds,
+            counts=counts,
+            key_of=decorator_order.getter(function, key) if key else None,
+            clock=clock,
+            random=random,
+        )
+        make = _async if inspect.iscoroutinefunction(function) else _sync
+        wrapper = make(function, policy, _finder(dependency), sleep)
+        decorator_order.mark("retry", wrapper, function)
+        _counts[wrapper] = counts
+        return cast("Callable[P, R]", wrapper)
+
+    return decorate
+
+
+def _refuse(exceptions: Errors, *, idempotent: bool, key: str) -> None:
+    """:raises TypeError: if repeating would be wrong or without end."""
+    if idempotent is bool(key):
+        raise TypeError("@retry needs one of both: idempotent=True, or key= where the key is")
+    named: tuple[object, ...] = exceptions if isinstance(exceptions, tuple) else (exceptions,)
+    for each in named:
+        if not (isinstance(each, type) and issubclass(each, Exception)):
+            raise TypeError(f"@retry takes classes of Exception, not {each!r}")
+        if issubclass(each, FINAL):
+            raise TypeError(f"{each.__name__} is final: the same call would end the same way")
+
+
+_Finder = Callable[[Args], RetryBudget]
+
+
+def _finder(dependency: Dependency) -> _Finder | None:
+    """How to get at the budget of one call, given its positional arguments."""
+    if isinstance(dependency, str):
+        if not dependency:
+            return None
+        dependency = budget_of(dependency)
+    if isinstance(dependency, RetryBudget):
+        shared = dependency
+        return lambda _: shared
+    name_of = dependency
+    return lambda args: budget_of(name_of(args[0]))
+
+
+def _sync(  # noqa: C901  (two short closures over one policy)
+    function: Callable[..., Any],
+    policy: _Policy,
+    find_budget: _Finder | None,
+    sleep: Callable[[float], Any] | None,
+) -> Callable[..., Any]:
+    pause = sleep or time.sleep
+    # The way of a call that goes well is as short as it can be: one look at the clock.
+    exceptions, clock = policy.exceptions, policy.clock
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        began = clock()
+        try:
+            result = function(*args, **kwargs)
+        except exceptions as error:
+            budget = None if find_budget is None else find_budget(args)
+            wait = policy.wait_after(error, 1, began, args, kwargs, budget)
+            if wait is None:
+                raise
+        else:
+            if find_budget is not None:
+                find_budget(args).succeeded()
+            return result
+        # Left the handler first: a later error is not "raised while handling" this one.
+        return again(args, kwargs, began, wait, budget)
+
+    def again(
+        args: Args, kwargs: Kwargs, began: float, wait: float, budget: RetryBudget | None
+    ) -> Any:
+        attempt = 1
+        while True:
+            attempt += 1
+            pause(wait)
+            try:
+                result = function(*args, **kwargs)
+            except exceptions as error:
+                told = policy.wait_after(error, attempt, began, args, kwargs, budget)
+                if told is None:
+                    raise
+                wait = told
+            else:
+                policy.recovered(budget)
+                return result
+
+    return wrapper
+
+
+def _async(  # noqa: C901  (as above)
+    function: Callable[..., Any],
+    policy: _Policy,
+    find_budget: _Finder | None,
+    sleep: Callable[[float], Awaitable[Any]] | None,
+) -> Callable[..., Any]:
+    pause = sleep or asyncio.sleep
+    exceptions, clock = policy.exceptions, policy.clock
+
+    @functools.wraps(function)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        began = clock()
+        try:
+            result = await function(*args, **kwargs)
+        except exceptions as error:
+            budget = None if find_budget is None else find_budget(args)
+            wait = policy.wait_after(error, 1, began, args, kwargs, budget)
+            if wait is None:
+                raise
+        else:
+            if find_budget is not None:
+                find_budget(args).succeeded()
+            return result
+        return await again(args, kwargs, began, wait, budget)
+
+    async def again(
+        args: Args, kwargs: Kwargs, began: float, wait: float, budget: RetryBudget | None
+    ) -> Any:
+        attempt = 1
+        while True:
+            attempt += 1
+            await pause(wait)
+            try:
+                result = await function(*args, **kwargs)
+            except exceptions as error:
+                told = policy.wait_after(error, attempt, began, args, kwargs, budget)
+                if told is None:
+                    raise
+                wait = told
+            else:
+                policy.recovered(budget)
+                return result
+
+    return wrapper

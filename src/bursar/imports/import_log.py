@@ -1,0 +1,56 @@
+"""The record of what came in: a file is taken in once, together with all that it held."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from bursar import group_commit, sql
+from bursar.imports.models import ImportedFile
+
+LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('bursar/imports', 0))"
+
+
+def digest(*, file_sha256: str, purpose: str, ways: tuple[str, ...]) -> str:
+    """
+    Name an import: the bytes of the file, what for, and the *ways* that change what comes of it.
+
+    For orders these are the mapping, the provider account and the method, so that a file which
+    was taken in uncharged is not mistaken for one that was charged.
+    """
+    return hashlib.sha256(json.dumps([file_sha256, purpose, *ways]).encode()).hexdigest()
+
+
+def find(digest: str) -> Mapping[str, Any] | None:
+    """
+    The report of an import that was done before; None where there is none.
+
+    Needs an open transaction, and holds off other processes' imports until it ends, so that none
+    can come between this answer and `record`.
+    """
+    group_commit.require_transaction()
+    if connection.vendor == "postgresql":
+        sql.row(LOCK)
+    known = ImportedFile.objects.filter(digest=digest).values_list("report", flat=True).first()
+    return known if known is None else dict(known)
+
+
+def record(
+    *, digest: str, name: str, purpose: str, report: Mapping[str, Any], now: datetime
+) -> None:
+    """Note that a file came in whole. Needs the transaction that wrote what it held."""
+    group_commit.require_transaction()
+    ImportedFile.objects.create(
+        digest=digest, name=name[-255:], purpose=purpose, report=dict(report), imported_at=now
+    )
+
+
+def names_at(moment: datetime) -> list[str]:
+    """The files that came in at *moment*, which is what they wrote into their rows as well."""
+    found = ImportedFile.objects.filter(imported_at=moment).order_by("name")
+    return list(found.values_list("name", flat=True))

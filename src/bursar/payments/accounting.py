@@ -1,0 +1,260 @@
+"""
+The books a payment should have, as a pure function of its state.
+
+The provider's side of every movement is the receivable of that provider account, so that it
+always equals what the provider says it owes; what the business cannot explain goes to suspense on
+the other side. An exchange passes through a clearing account per currency. `ledger.posting` posts
+the difference between this target and what is already posted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+
+from bursar.money import Money
+from bursar.payments import payment_state
+from bursar.providers.interface import DisputeStatus, Kind, MovementStatus, RefundStatus, Snapshot
+
+#: (debit account, credit account) -> amount in minor units; below zero is the reverse.
+Target = Mapping[tuple[str, str], int]
+
+SALES, TAX, RETURNS = "sales", "tax_payable", "sales_returns"
+SUSPENSE, CLEARING = "suspense", "fx_clearing"
+DISPUTES_HELD, DISPUTE_LOSSES = "disputes_held", "dispute_losses"
+
+
+def receivable(provider_account: str) -> str:
+    """The account, less its currency, of what a provider account owes us."""
+    return f"receivable/{provider_account}"
+
+
+class _Legs:
+    """Collects signed amounts between pairs of accounts of one currency."""
+
+    def __init__(self, provider_account: str) -> None:
+        self.receivable = receivable(provider_account)
+        self.fees = f"fees/{provider_account}"
+        self.in_transit = f"cash_in_transit/{provider_account}"
+        self.amounts: defaultdict[tuple[str, str], int] = defaultdict(int)
+
+    def add(self, debit: str, credit: str, currency: str, amount_minor: int) -> None:
+        self.amounts[f"{debit}:{currency}", f"{credit}:{currency}"] += amount_minor
+
+    def receive(self, business: str, amount: Money, settled: Money | None) -> None:
+        """Money comes in at the provider, in its own currency where that is another."""
+        if settled is None or settled.currency == amount.currency:
+            self.add(self.receivable, business, amount.currency, amount.amount_minor)
+        else:
+            self.add(CLEARING, business, amount.currency, amount.amount_minor)
+            self.add(self.receivable, CLEARING, settled.currency, settled.amount_minor)
+
+    def give(self, business: str, amount: Money, settled: Money | None) -> None:
+        """Money goes back from the provider's balance."""
+        if settled is None or settled.currency == amount.currency:
+            self.add(business, self.receivable, amount.currency, amount.amount_minor)
+        else:
+            self.add(business, CLEARING, amount.currency, amount.amount_minor)
+            self.add(CLEARING, self.receivable, settled.currency, settled.amount_minor)
+
+    def target(self) -> dict[tuple[str, str], int]:
+        return {accounts: amount for accounts, amount in self.amounts.items() if amount}
+
+
+def book(
+    *, commands: payment_state.Commands, state: payment_state.PaymentState, provider_account: str
+) -> Target:
+    """The balances that a payment's transfers should add up to, by pair of accounts."""
+    legs = _Legs(provider_account)
+    tax = _Tax(commands, state)
+    for share in state.shares:
+        _book_captured(legs, share, tax)
+    _book_refunds(legs, state.shares, tax)
+    for refund in state.stray_refunds:
+        _book_refund(legs, refund, SUSPENSE, refund.amount.amount_minor)
+    _book_disputes(legs, state.disputes)
+    _book_fees(legs, state.fees)
+    return legs.target()
+
+
+def book_unmatched(
+    *, objects: Iterable[Snapshot], provider_account: str, refunds: Iterable[Snapshot] = ()
+) -> Target:
+    """
+    The books of provider objects that belong to no payment of ours (yet).
+
+    *refunds* have books of their own; the running total of a charge in *objects* counts them too.
+    """
+    legs = _Legs(provider_account)
+    merged = payment_state.merge_all(objects)
+    for snapshot in merged:
+        if snapshot.kind is Kind.CHARGE and (captured := payment_state.captured_of(snapshot)):
+            amount = Money(captured, snapshot.amount.currency)
+            legs.receive(SUSPENSE, amount, snapshot.settled)
+            gone = payment_state.refunded_elsewhere(snapshot, payment_state.merge_all(refunds))
+            _book_refund(legs, _elsewhere(snapshot, gone), SUSPENSE, gone)
+        elif snapshot.kind is Kind.REFUND:
+            _book_refund(legs, snapshot, SUSPENSE, snapshot.amount.amount_minor)
+        elif snapshot.kind is Kind.PAYOUT and snapshot.status != MovementStatus.FAILED:
+            legs.give(legs.in_transit, snapshot.amount, snapshot.settled)
+    _book_disputes(legs, [s for s in merged if s.kind is Kind.DISPUTE])
+    _book_fees(legs, [s for s in merged if s.kind is Kind.FEE])
+    return legs.target()
+
+
+class _Tax:
+    """
+    The tax in what was captured, and in each refund, without losing a unit.
+
+    Captured tax is the payment's tax in proportion, rounded half to even. A refund we decided has
+    its tax; one made elsewhere takes its proportion; the refund that completes takes the rest.
+    """
+
+    def __init__(self, commands: payment_state.Commands, state: payment_state.PaymentState) -> None:
+        self.commands = commands
+        self.captured_so_far = 0
+        self.returned_so_far = 0
+        self.earned = sum(share.earned_minor for share in state.shares)
+        self.total = self._of(self.earned)
+        self.left = self.total
+        self.decided = {
+            reference: command.tax_minor
+            for command in commands.refunds
+            for reference in command.references
+        }
+        told = [
+            r.reference
+            for share in state.shares
+            for r in share.refunds
+            if r.status == RefundStatus.SUCCEEDED
+        ]
+        # Tax that our own refunds have claimed is not there for those made elsewhere.
+        self.claimed = sum(self.decided.get(reference, 0) for reference in told)
+
+    def _of(self, amount_minor: int) -> int:
+        return half_even(self.commands.tax_minor * amount_minor, self.commands.amount_minor)
+
+    def in_capture(self, earned_minor: int) -> int:
+        before = self._of(self.captured_so_far)
+        self.captured_so_far += earned_minor
+        return self._of(self.captured_so_far) - before
+
+    def in_refund(self, reference: str, returned_minor: int) -> int:
+        self.returned_so_far += returned_minor
+        free = self.left - self.claimed
+        if reference in self.decided:
+            self.claimed -= self.decided[reference]
+            tax = min(self.decided[reference], self.left, returned_minor)
+        elif self.returned_so_far >= self.earned:
+            tax = min(free, returned_minor)
+        else:
+            share = half_even(self.total * returned_minor, self.earned) if self.earned else 0
+            tax = min(share, free, returned_minor)
+        tax = max(0, tax)
+        self.left -= tax
+        return tax
+
+
+def half_even(numerator: int, denominator: int) -> int:
+    """Divide whole numbers, rounding half to even, exactly."""
+    quotient, rest = divmod(numerator, denominator)
+    return quotient + (2 * rest > denominator or (2 * rest == denominator and quotient % 2))
+
+
+def _book_captured(legs: _Legs, share: payment_state.ChargeShare, tax: _Tax) -> None:
+    charge, currency = share.charge, share.charge.amount.currency
+    taxed = tax.in_capture(share.earned_minor)
+    parts = {
+        SALES: share.earned_minor - taxed,
+        TAX: taxed,
+        SUSPENSE: share.captured_minor - share.earned_minor,
+    }
+    if charge.settled is None or charge.settled.currency == currency:
+        for business, amount in parts.items():
+            legs.add(legs.receivable, business, currency, amount)
+    else:
+        for business, amount in parts.items():
+            legs.add(CLEARING, business, currency, amount)
+        if share.captured_minor:
+            settled = charge.settled
+            legs.add(legs.receivable, CLEARING, settled.currency, settled.amount_minor)
+
+
+def _book_refunds(legs: _Legs, shares: Iterable[payment_state.ChargeShare], tax: _Tax) -> None:
+    # What was never the order's goes back first, whichever of two charges it is taken from: the
+    # refund of a double charge is no return.
+    excess: Counter[str] = Counter()
+    earned: Counter[str] = Counter()
+    for share in shares:
+        excess[share.charge.amount.currency] += share.captured_minor - share.earned_minor
+        earned[share.charge.amount.currency] += share.earned_minor
+    for share in shares:
+        for refund in _gone(share):
+            currency, amount = refund.amount.currency, refund.amount.amount_minor
+            if currency != share.charge.amount.currency:
+                _book_refund(legs, refund, SUSPENSE, amount)
+                continue
+            from_excess = min(excess[currency], amount)
+            returned = min(earned[currency], amount - from_excess)
+            excess[currency] -= from_excess
+            earned[currency] -= returned
+            taxed = tax.in_refund(refund.reference, returned)
+            business = {SUSPENSE: amount - returned, RETURNS: returned - taxed, TAX: taxed}
+            for account, part in business.items():
+                legs.add(account, _other_side(legs, refund), currency, part)
+            _settle_refund(legs, refund)
+
+
+def _gone(share: payment_state.ChargeShare) -> Iterator[Snapshot]:
+    """The refunds of a charge that left the provider's balance."""
+    yield from (r for r in share.refunds if r.status == RefundStatus.SUCCEEDED)
+    if share.refunded_elsewhere_minor:
+        yield _elsewhere(share.charge, share.refunded_elsewhere_minor)
+
+
+def _elsewhere(charge: Snapshot, gone: int) -> Snapshot:
+    settled, captured = charge.settled, payment_state.captured_of(charge)
+    if settled is not None and captured:
+        # Only the charge's own rate is known, so that is what went back.
+        part = half_even(settled.amount_minor * gone, captured)
+        settled = Money(part, settled.currency)
+    return Snapshot(
+        kind=Kind.REFUND,
+        reference=f"{charge.reference} refunded elsewhere",
+        status=RefundStatus.SUCCEEDED,
+        amount=Money(gone, charge.amount.currency),
+        settled=settled,
+        parent_reference=charge.reference,
+    )
+
+
+def _other_side(legs: _Legs, refund: Snapshot) -> str:
+    settled = refund.settled
+    same = settled is None or settled.currency == refund.amount.currency
+    return legs.receivable if same else CLEARING
+
+
+def _settle_refund(legs: _Legs, refund: Snapshot) -> None:
+    settled = refund.settled
+    if settled is not None and settled.currency != refund.amount.currency:
+        legs.add(CLEARING, legs.receivable, settled.currency, settled.amount_minor)
+
+
+def _book_refund(legs: _Legs, refund: Snapshot, business: str, amount_minor: int) -> None:
+    if refund.status == RefundStatus.SUCCEEDED:
+        legs.add(business, _other_side(legs, refund), refund.amount.currency, amount_minor)
+        _settle_refund(legs, refund)
+
+
+def _book_disputes(legs: _Legs, disputes: Iterable[Snapshot]) -> None:
+    for dispute in disputes:
+        lost = dispute.status == DisputeStatus.LOST
+        account = DISPUTE_LOSSES if lost else DISPUTES_HELD
+        held = dispute.withdrawn_minor - dispute.reinstated_minor
+        legs.add(account, legs.receivable, dispute.amount.currency, held)
+
+
+def _book_fees(legs: _Legs, fees: Iterable[Snapshot]) -> None:
+    for fee in fees:
+        if fee.status != MovementStatus.FAILED:
+            legs.add(legs.fees, legs.receivable, fee.amount.currency, fee.amount.amount_minor)

@@ -1,0 +1,285 @@
+"""
+One operation at a provider: intent, call, outcome.
+
+1. The attempt is committed; its id is the idempotency key of every repeat.
+2. The provider is called, in no transaction.
+3. The outcome is written, repeat-safe. Anything but a clear answer is `unknown`, never failed,
+   and a look-up is enqueued with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bursar import clock, errors, fields, group_commit, logs, sql
+from bursar.money import Money
+from bursar.payments import facts, provider_accounts, queries
+from bursar.payments.statuses import AttemptStatus
+from bursar.providers import interface
+from bursar.providers.interface import Kind, Operation, Outcome, Result, Snapshot
+from bursar.queue import jobs
+
+#: A call that has not answered by then is unknown, whatever the provider's own time-out.
+CALL_SECONDS_MAX = 60.0
+#: An intent older than this is not sent any more. It is shorter than a job's lease: a worker that
+#: was stopped for longer may find that others have asked, heard "not found", and charged anew.
+SEND_SECONDS_MAX = 20.0
+LOOKUP_FIRST = timedelta(seconds=1)
+#: What is pending at the provider is asked for again, in case its webhook is lost.
+POLL_FIRST = timedelta(minutes=5)
+
+Request = (
+    interface.ChargeRequest
+    | interface.CaptureRequest
+    | interface.VoidRequest
+    | interface.RefundRequest
+)
+
+log = logs.get(__name__)
+
+STATUSES = {
+    Outcome.SUCCEEDED: AttemptStatus.SUCCEEDED,
+    Outcome.PENDING: AttemptStatus.PENDING,
+    Outcome.REQUIRES_ACTION: AttemptStatus.REQUIRES_ACTION,
+    Outcome.DECLINED: AttemptStatus.DECLINED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """A committed attempt and the request to send; *fresh* if nobody can have sent it yet."""
+
+    payment_id: str
+    provider_account: str
+    provider: interface.PaymentProvider
+    operation: Operation
+    request: Request
+    refund_id: str | None
+    fresh: bool
+    made_at: float = field(default_factory=clock.monotonic)
+
+    @property
+    def attempt_id(self) -> str:
+        """The attempt's id, which is the key of every repeat."""
+        return self.request.key
+
+
+def insert(
+    *,
+    attempt_id: str,
+    payment_id: str,
+    operation: Operation,
+    amount_minor: int,
+    now: datetime,
+    refund_id: str | None = None,
+    target: str = "",
+) -> queries.AttemptRow:
+    """
+    Write the intent; the database refuses it while another live one stands in its place.
+
+    *target* is the provider's reference of the charge that a capture, void or refund is asked of.
+    """
+    group_commit.require_transaction()
+    row = [
+        attempt_id,
+        payment_id,
+        refund_id,
+        operation.value,
+        amount_minor,
+        target,
+        False,
+        False,
+        fields.at(now),
+    ]
+    sql.run(queries.INSERT_ATTEMPT, row)
+    return queries.AttemptRow(
+        attempt_id, operation, refund_id, amount_minor, AttemptStatus.CREATED, target, "", 0, now
+    )
+
+
+def intent_of(*, attempt: queries.AttemptRow, payment: queries.PaymentRow, fresh: bool) -> Intent:
+    """The intent that an attempt in the books stands for."""
+    return Intent(
+        payment_id=payment.id,
+        provider_account=payment.provider_account,
+        provider=provider_accounts.get(payment.provider_account),
+        operation=Operation(attempt.operation),
+        request=request_of(attempt=attempt, payment=payment),
+        refund_id=attempt.refund_id,
+        fresh=fresh,
+    )
+
+
+async def carry_out(intent: Intent) -> Callable[[], None]:
+    """
+    Call the provider; returns the write of its outcome, for the caller to commit.
+
+    :raises errors.Unavailable: if surely nothing happened; the attempt is over and a later try
+        is a new one.
+    """
+    if not intent.fresh:
+        return lambda: doubt(
+            intent, reason="the process stopped before the answer", now=clock.now()
+        )
+    try:
+        result = await call(intent)
+    except errors.Unavailable:
+        await group_commit.commits.run(
+            lambda: settle(
+                intent, status=AttemptStatus.NOT_SENT, code="unavailable", now=clock.now()
+            )
+        )
+        raise
+    except errors.OutcomeUnknown as error:
+        reason = str(error)
+        return lambda: doubt(intent, reason=reason, now=clock.now())
+    return lambda: answered(intent, result, source="answer", now=clock.now())
+
+
+async def call(intent: Intent) -> Result:
+    """
+    Send the request once.
+
+    :raises errors.Unavailable: if surely nothing happened;
+    :raises errors.OutcomeUnknown: for whatever else is no clear answer.
+    """
+    method = getattr(intent.provider, _METHODS[intent.operation])
+    try:
+        async with (
+            provider_accounts.gate(intent.provider_account),
+            asyncio.timeout(CALL_SECONDS_MAX),
+        ):
+            if clock.monotonic() - intent.made_at > SEND_SECONDS_MAX:
+                raise errors.Unavailable(f"{intent.attempt_id} waited too long to be sent")
+            result = await method(intent.request)
+    except (errors.Unavailable, errors.OutcomeUnknown):
+        raise
+    except errors.Declined as error:
+        return Result(outcome=Outcome.DECLINED, code=error.code)
+    except Exception as error:  # a plug-in may raise anything after it has sent
+        raise errors.OutcomeUnknown(f"{type(error).__name__}: {error}") from error
+    if not isinstance(result, Result) or result.outcome not in STATUSES:
+        raise errors.OutcomeUnknown(f"{intent.provider.name} gave no clear answer")
+    return result
+
+
+_METHODS = {
+    Operation.CHARGE: "charge",
+    Operation.AUTHORIZE: "charge",
+    Operation.CAPTURE: "capture",
+    Operation.VOID: "void",
+    Operation.REFUND: "refund",
+}
+
+
+def answered(intent: Intent, result: Result, *, source: str, now: datetime) -> None:
+    """Write a clear answer: the attempt's status and what the provider told of its objects."""
+    status = STATUSES[result.outcome]
+    facts.record(
+        provider_account=intent.provider_account,
+        snapshots=result.snapshots or _told(intent, result),
+        source=source,
+        now=now,
+        answer=facts.Answer(
+            attempt_id=intent.attempt_id,
+            link=facts.Link(intent.payment_id, intent.refund_id),
+            status=status,
+            reference=result.reference,
+            code=result.code,
+            soft=result.soft,
+            action_url=result.action_url,
+        ),
+    )
+    if status in {AttemptStatus.PENDING, AttemptStatus.REQUIRES_ACTION}:
+        enqueue_lookup(intent.attempt_id, delay=POLL_FIRST, now=now)
+
+
+def _told(intent: Intent, result: Result) -> tuple[Snapshot, ...]:
+    """What the answer itself says of its object, for a provider that describes no objects."""
+    request, outcome = intent.request, result.outcome
+    reference = result.reference or request.key
+    if isinstance(request, interface.ChargeRequest):
+        done = (
+            interface.ChargeStatus.CAPTURED
+            if request.capture
+            else interface.ChargeStatus.AUTHORIZED
+        )
+        status = {Outcome.SUCCEEDED: done.value}.get(outcome, outcome.value)
+        captured = request.amount.amount_minor if status == interface.ChargeStatus.CAPTURED else 0
+        told = Snapshot(
+            kind=Kind.CHARGE,
+            reference=reference,
+            status=status,
+            amount=request.amount,
+            captured_minor=captured,
+            key=request.key,
+            code=result.code,
+            soft=result.soft,
+        )
+        return (told,)
+    if isinstance(request, interface.RefundRequest):
+        status = interface.RefundStatus.FAILED if outcome is Outcome.DECLINED else outcome.value
+        told = Snapshot(
+            kind=Kind.REFUND,
+            reference=reference,
+            status=status,
+            amount=request.amount,
+            key=request.key,
+            parent_reference=request.reference,
+            code=result.code,
+        )
+        return (told,)
+    return ()
+
+
+def doubt(intent: Intent, *, reason: str, now: datetime) -> None:
+    """Write that nobody knows what became of an attempt, and have it looked up."""
+    log.warning("outcome_unknown", attempt=intent.attempt_id, reason=reason)
+    settle(intent, status=AttemptStatus.UNKNOWN, code="no_answer", now=now)
+    enqueue_lookup(intent.attempt_id, delay=LOOKUP_FIRST, now=now)
+
+
+def settle(intent: Intent, *, status: AttemptStatus, code: str, now: datetime) -> None:
+    """Write what became of an attempt of which the provider told nothing."""
+    payment = queries.lock_payment(intent.payment_id)
+    facts.settle_attempt(attempt_id=intent.attempt_id, status=status, code=code, now=now)
+    facts.refresh(payment=payment, now=now)
+
+
+def enqueue_lookup(attempt_id: str, *, delay: timedelta, now: datetime) -> None:
+    """Have an attempt looked up later; one look-up at a time."""
+    jobs.enqueue(
+        "look_up",
+        {"attempt_id": attempt_id},
+        delay=delay,
+        unique_key=f"look_up/{attempt_id}",
+        now=now,
+    )
+
+
+def request_of(*, attempt: queries.AttemptRow, payment: queries.PaymentRow) -> Request:
+    """The request of an attempt, the same each time it is made from the books."""
+    amount = Money(attempt.amount_minor, payment.currency)
+    match Operation(attempt.operation):
+        case Operation.REFUND:
+            metadata = {"refund": attempt.refund_id or ""}
+            return interface.RefundRequest(
+                key=attempt.id, reference=attempt.target, amount=amount, metadata=metadata
+            )
+        case Operation.CAPTURE:
+            return interface.CaptureRequest(
+                key=attempt.id, reference=attempt.target, amount=amount, final=False
+            )
+        case Operation.VOID:
+            return interface.VoidRequest(key=attempt.id, reference=attempt.target)
+        case operation:
+            return interface.ChargeRequest(
+                key=attempt.id,
+                amount=amount,
+                method=payment.method,
+                capture=operation is Operation.CHARGE,
+                metadata={"payment": payment.id, "order": payment.order_id},
+            )

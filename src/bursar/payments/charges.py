@@ -1,0 +1,298 @@
+"""Charging: open a payment, collect it, capture or release what was only authorized, close it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from bursar import clock, errors, fields, group_commit, ids, sql
+from bursar.access import audit_log
+from bursar.money import CurrencyMismatch, Money
+from bursar.payments import attempts, facts, payment_state, provider_accounts, queries
+from bursar.payments.statuses import COLLECTING, LIVE, AttemptStatus, CaptureMethod, PaymentStatus
+from bursar.providers import capabilities, interface
+from bursar.providers.interface import Operation
+from bursar.queue import jobs
+from bursar.queue.models import Job
+
+#: An authorization that is captured later than this has expired at most card networks.
+EXPIRES_AFTER = timedelta(days=7)
+
+#: States in which a payment may (still) be collected.
+_COLLECTABLE = {PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStatus.PROCESSING}
+
+CLOSE = "UPDATE bursar_payment SET closed = %s WHERE id = %s"
+
+
+class NotCapturable(errors.Conflict):
+    """There is no open authorization, or not as much of it."""
+
+    code = "not_capturable"
+
+
+class NotCancelable(errors.Conflict):
+    """Money was collected, or an operation is under way whose outcome must be known first."""
+
+    code = "not_cancelable"
+
+
+def open_payment(
+    *,
+    payment_id: str,
+    order_id: str,
+    provider_account: str,
+    amount: Money,
+    tax_minor: int,
+    method: str,
+    now: datetime,
+    capture_method: CaptureMethod = CaptureMethod.AUTOMATIC,
+) -> None:
+    """
+    Write the wish to collect *amount* and the job that will do so.
+
+    Needs an open transaction. *method* is a token of the provider, never a card number.
+
+    :raises provider_accounts.UnknownAccount: if there is no such provider account.
+    """
+    group_commit.require_transaction()
+    provider = provider_accounts.get(provider_account)
+    if capture_method is CaptureMethod.MANUAL and not isinstance(provider, capabilities.Captures):
+        raise capabilities.OperationNotSupported(
+            f"{provider.name} cannot capture later", param="capture_method"
+        )
+    row: list[fields.Parameter] = [
+        payment_id,
+        order_id,
+        provider_account,
+        amount.amount_minor,
+        tax_minor,
+        amount.currency,
+        capture_method.value,
+        method,
+        fields.at(now),
+        fields.at(now),
+        fields.at(now + EXPIRES_AFTER),
+    ]
+    sql.run(queries.INSERT_PAYMENT, row)
+    jobs.enqueue("charge", {"payment_id": payment_id}, now=now)
+
+
+async def charge(lease: jobs.Lease) -> Callable[[], None] | None:
+    """Job `charge`: collect a payment, unless that has been done or is no longer wanted."""
+    payment_id, attempt_id = lease.payload["payment_id"], ids.new(ids.ATTEMPT)
+    intent = await group_commit.commits.run(
+        lambda: intend(payment_id=payment_id, attempt_id=attempt_id, now=clock.now())
+    )
+    return None if intent is None else await attempts.carry_out(intent)
+
+
+def intend(*, payment_id: str, attempt_id: str, now: datetime) -> attempts.Intent | None:
+    """
+    Commit to collecting a payment: a new attempt, or the live one that stands already.
+
+    None where nothing is left to do. Needs an open transaction.
+    """
+    payment = queries.lock_payment(payment_id)
+    previous_attempts = [a for a in queries.attempts_of(payment_id) if a.operation in COLLECTING]
+    live = next((a for a in previous_attempts if a.status in LIVE), None)
+    if live is not None and live.status != AttemptStatus.CREATED:
+        return None  # a look-up, the buyer or a webhook will settle it
+    if live is None and (payment.closed or payment.status not in _COLLECTABLE):
+        return None
+    if any(attempt.status == AttemptStatus.SUCCEEDED for attempt in previous_attempts):
+        return None  # paid, though not as asked: a person has to decide
+    operation = (
+        Operation.AUTHORIZE if payment.capture_method == CaptureMethod.MANUAL else Operation.CHARGE
+    )
+    attempt = live or attempts.insert(
+        attempt_id=attempt_id,
+        payment_id=payment_id,
+        operation=operation,
+        amount_minor=payment.amount_minor,
+        now=now,
+    )
+    return attempts.intent_of(attempt=attempt, payment=payment, fresh=live is None)
+
+
+def request_capture(*, payment_id: str, amount: Money, attempt_id: str, now: datetime) -> None:
+    """
+    Decide to capture *amount* of an authorized payment; the job does it.
+
+    Needs an open transaction. What is authorized and never captured is released by
+    `request_void`, or expires.
+
+    :raises NotCapturable: if less than that is authorized, or another capture is under way.
+    """
+    payment = queries.lock_payment(payment_id)
+    if amount.currency != payment.currency:
+        raise CurrencyMismatch(
+            f"{payment.id} is in {payment.currency}, not {amount.currency}", param="currency"
+        )
+    if amount.amount_minor <= 0:
+        raise errors.ValidationError("a capture is a positive amount", param="amount")
+    if amount.amount_minor > payment.authorized_minor:
+        left = Money(payment.authorized_minor, payment.currency)
+        raise NotCapturable(f"{amount} is more than the {left} still authorized")
+    _decide(payment, Operation.CAPTURE, amount.amount_minor, attempt_id, now)
+
+
+def request_void(*, payment_id: str, attempt_id: str, now: datetime) -> None:
+    """
+    Decide to release what is still authorized of a payment; the job does it.
+
+    :raises NotCapturable: if nothing is.
+    """
+    payment = queries.lock_payment(payment_id)
+    if payment.authorized_minor <= 0:
+        raise NotCapturable(f"nothing of {payment_id} is authorized")
+    _decide(payment, Operation.VOID, 0, attempt_id, now)
+
+
+def _decide(
+    payment: queries.PaymentRow,
+    operation: Operation,
+    amount_minor: int,
+    attempt_id: str,
+    now: datetime,
+) -> None:
+    provider = provider_accounts.get(payment.provider_account)
+    power = capabilities.Captures if operation is Operation.CAPTURE else capabilities.Voids
+    if not isinstance(provider, power):
+        raise capabilities.OperationNotSupported(f"{provider.name} has no {operation.value}")
+    for attempt in queries.attempts_of(payment.id):
+        if attempt.operation in {Operation.CAPTURE, Operation.VOID} and attempt.status in LIVE:
+            raise NotCapturable(f"a {attempt.operation} of {payment.id} is under way")
+    audit_log.write(
+        action=f"payment.{operation.value}",
+        subject=payment.id,
+        now=now,
+        after={"amount_minor": amount_minor, "currency": payment.currency},
+    )
+    if not enqueue_capture(
+        payment_id=payment.id,
+        operation=operation,
+        attempt_id=attempt_id,
+        amount_minor=amount_minor,
+        now=now,
+    ):
+        raise NotCapturable(f"a capture or void of {payment.id} is under way")
+
+
+def enqueue_capture(
+    *, payment_id: str, operation: Operation, attempt_id: str, amount_minor: int, now: datetime
+) -> bool:
+    """Have one decision about an authorization carried out; False while another one waits."""
+    return jobs.enqueue(
+        operation.value,
+        {"payment_id": payment_id, "attempt_id": attempt_id, "amount_minor": amount_minor},
+        unique_key=f"capture/{payment_id}",
+        now=now,
+    )
+
+
+async def capture(lease: jobs.Lease) -> Callable[[], None] | None:
+    """Jobs `capture` and `void`: change an authorization as decided."""
+    operation = Operation(lease.name)
+    intent = await group_commit.commits.run(
+        lambda: _intend_capture(operation, lease, now=clock.now())
+    )
+    return None if intent is None else await attempts.carry_out(intent)
+
+
+def _intend_capture(
+    operation: Operation, lease: jobs.Lease, now: datetime
+) -> attempts.Intent | None:
+    payment = queries.lock_payment(lease.payload["payment_id"])
+    known = {attempt.id: attempt for attempt in queries.attempts_of(payment.id)}
+    amount_minor: int = lease.payload["amount_minor"]
+    for number in itertools.count():
+        attempt_id = numbered(lease.payload["attempt_id"], number)
+        attempt = known.get(attempt_id)
+        if attempt is not None and attempt.status == AttemptStatus.NOT_SENT:
+            continue
+        if attempt is not None and attempt.status != AttemptStatus.CREATED:
+            return None
+        fresh = attempt is None
+        attempt = attempt or attempts.insert(
+            attempt_id=attempt_id,
+            payment_id=payment.id,
+            operation=operation,
+            amount_minor=amount_minor,
+            target=charge_of(payment),
+            now=now,
+        )
+        return attempts.intent_of(attempt=attempt, payment=payment, fresh=fresh)
+    raise AssertionError("itertools.count() has no end")
+
+
+def numbered(attempt_id: str, number: int) -> str:
+    """
+    The id of the n-th try at one decision.
+
+    Tries at a capture are named after the decision, so that a job run twice finds what was done
+    however its tries are timed; a second capture could succeed as well.
+    """
+    return attempt_id if number == 0 else f"{attempt_id}.{number}"
+
+
+def charge_of(payment: queries.PaymentRow, *, refund_minor: int = 0) -> str:
+    """
+    The provider's reference of a payment's charge; with *refund_minor*, of one with that much left.
+
+    :raises errors.Conflict: if there is none.
+    """
+    _, refunds, stored_facts = queries.load(payment)
+    state = payment_state.fold(facts.commands_of(payment, refunds), (), stored_facts)
+    for share in state.shares:
+        gone = share.refunded_elsewhere_minor + sum(
+            r.amount.amount_minor
+            for r in share.refunds
+            if r.status in {interface.RefundStatus.SUCCEEDED, interface.RefundStatus.PENDING}
+        )
+        authorized = share.charge.status in payment_state.OPEN_AUTHORIZATION
+        if (authorized and not refund_minor) or share.captured_minor - gone >= refund_minor > 0:
+            return share.charge.reference
+    raise errors.Conflict(f"{payment.id} has no charge that this could be done to")
+
+
+def give_up(*, payment_id: str, attempt_id: str, now: datetime) -> None:
+    """
+    Cancel a payment that holds no money, or release what is authorized of it.
+
+    Needs an open transaction. Raises what `cancel` and `request_void` do.
+    """
+    if queries.lock_payment(payment_id).authorized_minor:
+        request_void(payment_id=payment_id, attempt_id=attempt_id, now=now)
+    else:
+        cancel(payment_id=payment_id, now=now)
+
+
+def is_under_way(payment_id: str) -> bool:
+    """Whether a capture or void of a payment was decided and has not been done."""
+    if Job.objects.filter(unique_key=f"capture/{payment_id}").exists():
+        return True
+    changing = {Operation.CAPTURE, Operation.VOID}
+    attempts = queries.attempts_of(payment_id)
+    return any(a.operation in changing and a.status in LIVE for a in attempts)
+
+
+def cancel(*, payment_id: str, now: datetime, closed: str = "canceled") -> None:
+    """
+    Give up collecting a payment. *closed* is "canceled" or, when its time ran out, "expired".
+
+    Needs an open transaction. Repeating it changes nothing.
+
+    :raises NotCancelable: if money was collected or authorized, or an outcome is not known yet.
+    """
+    payment = queries.lock_payment(payment_id)
+    if payment.closed:
+        return
+    if payment.captured_minor or payment.authorized_minor:
+        raise NotCancelable(f"{payment_id} holds money: refund it, or void its authorization")
+    for attempt in queries.attempts_of(payment_id):
+        if attempt.operation in COLLECTING and attempt.status in LIVE:
+            raise NotCancelable(f"{payment_id} is being collected ({attempt.status})")
+    sql.run(CLOSE, [closed, payment_id])
+    audit_log.write(action=f"payment.{closed}", subject=payment_id, now=now)
+    facts.refresh(payment=queries.lock_payment(payment_id), now=now)

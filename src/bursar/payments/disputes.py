@@ -1,0 +1,111 @@
+"""Disputes that want an answer, and answering them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Max
+
+from bursar import clock, errors, fields, group_commit, ids
+from bursar.access import audit_log
+from bursar.payments import attempts, facts, payment_state, provider_accounts, queries
+from bursar.payments.models import Fact
+from bursar.providers.capabilities import OperationNotSupported, SubmitsEvidence
+from bursar.providers.interface import DisputeStatus, EvidenceRequest, Kind, Outcome, Result
+
+TEXT_LETTERS_MAX = 20_000
+_WANTS_ANSWER = (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.INQUIRY)
+
+
+class EvidenceRefused(errors.Declined):
+    """The provider did not take the evidence."""
+
+    code = "evidence_refused"
+    status = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unanswered:
+    """A dispute that wants an answer, in minor units; *respond_by* where the provider says when."""
+
+    account: str
+    reference: str
+    parent_reference: str
+    amount_minor: int
+    currency: str
+    respond_by: datetime | None
+
+
+def unanswered(*, account: str = "") -> list[Unanswered]:
+    """
+    The disputes that want an answer, the most urgent first, then those without a time.
+
+    At all provider accounts, or at one.
+    """
+    found = _unanswered(account)
+    return sorted(found, key=lambda one: (one.respond_by is None, str(one.respond_by)))
+
+
+def _unanswered(at: str) -> Iterator[Unanswered]:
+    told = Fact.objects.filter(kind=Kind.DISPUTE).values_list("provider_account_id", "reference")
+    if at:
+        told = told.filter(provider_account_id=at)
+    for account, reference, _ in told.annotate(Max("id")).order_by("provider_account_id"):
+        facts = queries.facts_of_object(account, (Kind.DISPUTE.value, reference))
+        dispute = payment_state.merge_all(facts)[0]
+        if dispute.status in _WANTS_ANSWER:
+            yield Unanswered(
+                account=account,
+                reference=reference,
+                parent_reference=dispute.parent_reference,
+                amount_minor=dispute.amount.amount_minor,
+                currency=dispute.amount.currency,
+                respond_by=dispute.respond_by,
+            )
+
+
+def answer(
+    *, provider_account: str, reference: str, texts: Mapping[str, str], submit: bool
+) -> Result:
+    """
+    Tell our side of a dispute, and record what the provider makes of it; blocks.
+
+    :raises OperationNotSupported: if the provider takes none; :raises EvidenceRefused: if it refused it;
+    :raises errors.Unavailable: if it could not be told; :raises errors.OutcomeUnknown: if it may
+        have been: it is told again under another key, which changes nothing.
+    """
+    provider = provider_accounts.get(provider_account)
+    if not isinstance(provider, SubmitsEvidence):
+        raise OperationNotSupported(f"{provider_account} takes no evidence")
+    for name, text in texts.items():
+        fields.check_text(name, text, TEXT_LETTERS_MAX, required=True)
+    request = EvidenceRequest(
+        key=ids.new(ids.ATTEMPT), reference=reference, texts=texts, submit=submit
+    )
+    sending = provider.submit_evidence(request)
+
+    async def tell() -> Result:
+        async with asyncio.timeout(attempts.CALL_SECONDS_MAX):
+            return await sending
+
+    result = provider_accounts.run(tell())
+    if result.outcome is Outcome.DECLINED:
+        raise EvidenceRefused(f"{provider_account} refused the evidence: {result.code}")
+    now = clock.now()
+
+    def record() -> None:
+        audit_log.write(
+            action="dispute.submit" if submit else "dispute.evidence",
+            subject=f"{provider_account}/{reference}",
+            now=now,
+            after={"evidence": sorted(texts)},
+        )
+        facts.record(
+            provider_account=provider_account, snapshots=result.snapshots, source="answer", now=now
+        )
+
+    group_commit.commits.wait(record)
+    return result

@@ -1,0 +1,440 @@
+"""
+Recording: what a provider told us becomes facts, and the payment follows.
+
+One function for every road (answer, webhook, look-up, file). Facts are appended, never refused;
+each payment concerned is locked, folded anew, booked, and its row brought up to date, all in the
+transaction that stores the facts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from django.db import connection
+
+from bursar import fields, group_commit, ids, sql
+from bursar.ledger import posting
+from bursar.payments import accounting, payment_state, queries, reviews
+from bursar.payments.statuses import LIVE, AttemptStatus
+from bursar.providers.interface import ChargeStatus, Kind, MovementStatus, RefundStatus, Snapshot
+
+#: Reviews about an outcome that only time or a person can tell.
+OUTCOME_REVIEWS = ("outcome_undecidable", "outcome_unresolved")
+
+#: The object of a fact: (kind, reference), within one provider account.
+ObjectKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The payment, and the refund of ours, that a provider object belongs to."""
+
+    payment_id: str
+    refund_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The attempt that a provider answered, whose it is, and what became of it."""
+
+    attempt_id: str
+    link: Link
+    status: AttemptStatus
+    reference: str = ""
+    code: str = ""
+    soft: bool = False
+    action_url: str = ""
+
+
+def record(
+    *,
+    provider_account: str,
+    snapshots: Iterable[Snapshot],
+    source: str,
+    now: datetime,
+    raw: str = "",
+    answer: Answer | None = None,
+) -> list[str]:
+    """
+    Store what *provider_account* told us and bring the payments and books concerned up to date.
+
+    *source* names the road: `answer`, `webhook`, `lookup`, `file`; with an *answer* its attempt is
+    settled too. The same news by any road is stored once. Needs an open transaction; a repeat
+    changes nothing. Returns the payments' ids.
+    """
+    group_commit.require_transaction()
+    told = [part for snapshot in snapshots for part in parts(snapshot)]
+    # Locks are always taken in this order: families, payments, attempts. Else two transactions
+    # could wait for each other.
+    _lock_families(provider_account, told)
+    links, new = _links(provider_account, told, answer, now)
+    # The payments are locked before the facts are read, so that whoever comes second sees both.
+    concerned = {link.payment_id for link in links.values()}
+    payments = sorted(concerned | {answer.link.payment_id} if answer else concerned)
+    locked = [queries.lock_payment(payment_id) for payment_id in payments]
+    if answer:
+        settle_attempt(
+            attempt_id=answer.attempt_id,
+            status=answer.status,
+            reference=answer.reference,
+            code=answer.code,
+            soft=answer.soft,
+            action_url=answer.action_url,
+            now=now,
+        )
+    _insert_facts(provider_account, told, source=source, now=now, raw=raw)
+    new += _adopt(provider_account, told, links, now)
+    for payment in locked:
+        refresh(payment=payment, now=now)
+    _release(provider_account, new, now)
+    _keep_unmatched(provider_account, _unmatched(told, links), now)
+    return payments
+
+
+def subject_of(provider_account: str, key: ObjectKey) -> str:
+    """What transfers about a provider object without a payment are about."""
+    return f"{provider_account}/{key[0]}/{key[1]}"
+
+
+def parts(snapshot: Snapshot) -> list[Snapshot]:
+    """Tell a fee apart from its charge, under the name it has in every other report."""
+    if snapshot.fee is None:
+        return [snapshot]
+    fee = Snapshot(
+        kind=Kind.FEE,
+        reference=snapshot.reference,
+        status=MovementStatus.POSTED,
+        amount=snapshot.fee,
+        parent_reference=snapshot.reference,
+        # It changes when more is captured, disputed or won back, and at no other time.
+        version=snapshot.captured_minor + snapshot.withdrawn_minor + snapshot.reinstated_minor,
+    )
+    return [replace(snapshot, fee=None), fee]
+
+
+#: Fields of a snapshot that do not make it other news, and why. Every other field does.
+NOT_IN_DIGEST: Final = {
+    "fee": "`parts` tells it apart, as a fact of its own",
+    "occurred_at": "the same news comes by several roads, which tell different times",
+}
+
+
+def digest_of(snapshot: Snapshot) -> str:
+    """Name a snapshot's content; when and how we heard of it is not part of it."""
+    return ids.fingerprint(snapshot, excluded=NOT_IN_DIGEST)
+
+
+def _lock_families(provider_account: str, told: Iterable[Snapshot]) -> None:
+    """Keep everybody else off the charges that *told* is about."""
+    # On PostgreSQL two transactions could store a refund and link its charge, each without
+    # seeing the other; so all news about one charge queue up. SQLite has one writer anyway.
+    if connection.vendor == "postgresql":
+        roots = sorted({s.parent_reference or s.reference for s in told})
+        for root in roots:
+            sql.run(queries.LOCK_FAMILY, [f"{provider_account}/{root}"])
+
+
+def _insert_facts(
+    provider_account: str, told: Sequence[Snapshot], *, source: str, now: datetime, raw: str
+) -> None:
+    received = fields.at(now)
+    rows = [
+        (
+            provider_account,
+            s.kind.value,
+            s.reference,
+            digest_of(s),
+            source,
+            str(s.status),
+            s.amount.amount_minor,
+            s.amount.currency,
+            s.captured_minor,
+            s.refunded_minor,
+            s.withdrawn_minor,
+            s.reinstated_minor,
+            s.settled.amount_minor if s.settled else None,
+            s.settled.currency if s.settled else "",
+            s.rate,
+            s.key,
+            s.parent_reference,
+            s.code,
+            s.soft,
+            s.version,
+            s.round,
+            fields.at(s.occurred_at),
+            fields.at(s.respond_by),
+            received,
+            raw,
+        )
+        for s in told
+    ]
+    for snapshot in told:
+        payment_state.rank(snapshot)  # a status that cannot be folded must not be stored
+    sql.run_many(queries.INSERT_FACT, rows)
+
+
+def _links(
+    provider_account: str, told: Sequence[Snapshot], answer: Answer | None, now: datetime
+) -> tuple[dict[ObjectKey, Link], list[ObjectKey]]:
+    """Find which payments the objects told of belong to; write down, and name, the new ones."""
+    links: dict[ObjectKey, Link] = {}
+    new: list[tuple[ObjectKey, Link, str]] = []
+    # Charges first: a fee, refund or dispute told in the same breath belongs to its charge.
+    for snapshot in sorted(told, key=lambda s: s.kind is not Kind.CHARGE):
+        key = (snapshot.kind.value, snapshot.reference)
+        if key in links:
+            continue
+        if answer and snapshot.key == answer.attempt_id:
+            found: tuple[Link, str] | None = (answer.link, "key")
+        else:
+            found = _find_link(provider_account, snapshot, links)
+        if found is not None:
+            links[key], linked_by = found
+            if linked_by:
+                new.append((key, links[key], linked_by))
+    _write_links(provider_account, new, now)
+    return links, [key for key, _, _ in new]
+
+
+def _find_link(
+    provider_account: str, snapshot: Snapshot, links: dict[ObjectKey, Link]
+) -> tuple[Link, str] | None:
+    find_link, own = queries.FIND_LINK, [snapshot.kind.value, snapshot.reference]
+    follows_its_charge = snapshot.kind is Kind.FEE and snapshot.parent_reference
+    if not follows_its_charge and (row := sql.row(find_link, [provider_account, *own])):
+        return Link(row[0], row[1]), ""
+    by_key = [snapshot.key, provider_account]
+    if snapshot.key and (row := sql.row(queries.FIND_BY_KEY, by_key)):
+        return Link(row[0], row[1]), "key"
+    if parent := snapshot.parent_reference:
+        charge = (Kind.CHARGE.value, parent)
+        if charge in links:
+            return Link(links[charge].payment_id, None), "parent"
+        if row := sql.row(find_link, [provider_account, *charge]):
+            return Link(row[0], None), "parent"
+    return None
+
+
+def _write_links(
+    provider_account: str, new: Sequence[tuple[ObjectKey, Link, str]], now: datetime
+) -> None:
+    if new:
+        rows = [
+            (provider_account, *key, link.payment_id, link.refund_id, by, fields.at(now))
+            for key, link, by in new
+        ]
+        sql.run_many(queries.INSERT_LINK, rows)
+
+
+def _adopt(
+    provider_account: str, told: Sequence[Snapshot], links: dict[ObjectKey, Link], now: datetime
+) -> list[ObjectKey]:
+    """Link what had been told of a charge before we knew whose it is."""
+    adopted: list[tuple[ObjectKey, Link, str]] = []
+    for reference in sorted({s.reference for s in told if s.kind is Kind.CHARGE}):
+        link = links.get((Kind.CHARGE.value, reference))
+        if link is not None:
+            adopted += [
+                (orphan, Link(link.payment_id, None), "parent")
+                for orphan in queries.orphans_of(provider_account, reference, linked=links)
+            ]
+    _write_links(provider_account, adopted, now)
+    return [key for key, _, _ in adopted]
+
+
+def _release(provider_account: str, keys: Iterable[ObjectKey], now: datetime) -> None:
+    """Take back what was booked and asked of objects while they belonged to no payment."""
+    subjects = [subject_of(provider_account, key) for key in keys]
+    for subject in queries.unmatched_subjects(subjects):
+        posting.post(subject=subject, target={}, now=now)
+        reviews.close(
+            code="unmatched_object", subject=subject, resolution="its payment was found", now=now
+        )
+
+
+def refresh(*, payment: queries.PaymentRow, now: datetime) -> payment_state.PaymentState:
+    """
+    Fold *payment* anew, post what its books lack, and bring its row and refunds up to date.
+
+    Needs an open transaction and the payment locked (`queries.lock_payment`).
+    """
+    attempts, refunds, facts = queries.load(payment)
+    attempts = _settle_by_facts(payment, attempts, facts, now)
+    commands = commands_of(payment, refunds)
+    asked = [
+        payment_state.Asked(operation=a.operation, status=a.status, refund_id=a.refund_id)
+        for a in attempts
+    ]
+    state = payment_state.fold(commands, asked, facts)
+    target = accounting.book(
+        commands=commands, state=state, provider_account=payment.provider_account
+    )
+    posting.post(subject=payment.id, target=target, now=now)
+    reserved = _settle_refunds(refunds, state)
+    queries.update_payment(payment, state, reserved_minor=reserved, now=now)
+    if payment.refunded_minor > payment.captured_minor and (
+        state.refunded_minor <= state.captured_minor
+    ):
+        # A refund was told before its capture, or has failed since.
+        reviews.close(
+            code="refunded_too_much", subject=payment.id, resolution="no longer so", now=now
+        )
+    for issue in state.issues:
+        reviews.open_review(
+            code=issue.code,
+            subject=payment.id,
+            payment_id=payment.id,
+            detail=dict(issue.detail),
+            now=now,
+        )
+    return state
+
+
+#: What a provider object that came of an attempt says of the attempt.
+_SETTLED_BY: Mapping[tuple[str, str], AttemptStatus] = {
+    (Kind.CHARGE, ChargeStatus.CAPTURED): AttemptStatus.SUCCEEDED,
+    (Kind.CHARGE, ChargeStatus.PARTIALLY_CAPTURED): AttemptStatus.SUCCEEDED,
+    (Kind.CHARGE, ChargeStatus.AUTHORIZED): AttemptStatus.SUCCEEDED,
+    (Kind.CHARGE, ChargeStatus.VOIDED): AttemptStatus.SUCCEEDED,
+    (Kind.CHARGE, ChargeStatus.EXPIRED): AttemptStatus.DECLINED,
+    (Kind.CHARGE, ChargeStatus.DECLINED): AttemptStatus.DECLINED,
+    (Kind.REFUND, RefundStatus.SUCCEEDED): AttemptStatus.SUCCEEDED,
+    (Kind.REFUND, RefundStatus.FAILED): AttemptStatus.DECLINED,
+    (Kind.REFUND, RefundStatus.CANCELED): AttemptStatus.DECLINED,
+}
+
+
+def _settle_by_facts(
+    payment: queries.PaymentRow,
+    attempts: list[queries.AttemptRow],
+    facts: Sequence[Snapshot],
+    now: datetime,
+) -> list[queries.AttemptRow]:
+    """Settle live attempts whose answer was lost, where another road told what became of them."""
+    if not any(attempt.status in LIVE for attempt in attempts):
+        return attempts
+    # A page of the provider's and the charge made on it have one key: the further one tells.
+    told_of = sorted((o for o in payment_state.merge_all(facts) if o.key), key=payment_state.rank)
+    made = {o.key: o for o in told_of}
+    settled = []
+    for attempt in attempts:
+        told = made.get(attempt.id)
+        status = _SETTLED_BY.get((told.kind, told.status)) if told else None
+        if attempt.status in LIVE and told and status:
+            settle_attempt(
+                attempt_id=attempt.id,
+                status=status,
+                reference=told.reference,
+                code=told.code,
+                soft=told.soft,
+                now=now,
+            )
+            for code in OUTCOME_REVIEWS:
+                reviews.close(
+                    code=code,
+                    subject=payment.id,
+                    resolution=f"the provider told: {status}",
+                    attempt_id=attempt.id,
+                    now=now,
+                )
+            attempt = replace(attempt, status=status, reference=told.reference)  # noqa: PLW2901
+        settled.append(attempt)
+    return settled
+
+
+def commands_of(
+    payment: queries.PaymentRow, refunds: Sequence[queries.RefundRow]
+) -> payment_state.Commands:
+    """What we decided about *payment*, as the fold wants it."""
+    return payment_state.Commands(
+        amount_minor=payment.amount_minor,
+        tax_minor=payment.tax_minor,
+        currency=payment.currency,
+        closed=payment.closed,
+        refunds=tuple(
+            payment_state.RefundCommand(
+                refund_id=r.id,
+                amount_minor=r.amount_minor,
+                tax_minor=r.tax_minor,
+                references=r.references,
+            )
+            for r in refunds
+            # One that was taken back before anybody was asked for it is no command any more.
+            if r.references or r.status != RefundStatus.CANCELED
+        ),
+    )
+
+
+def _settle_refunds(refunds: Sequence[queries.RefundRow], state: payment_state.PaymentState) -> int:
+    """Bring our refunds' rows up to what was told; returns what is still reserved."""
+    reserved = 0
+    for refund in refunds:
+        status = state.refund_statuses.get(refund.id, RefundStatus(refund.status))
+        if status != refund.status:
+            queries.update_refund(refund.id, status)
+        reserved += refund.amount_minor if status is RefundStatus.PENDING else 0
+    return reserved
+
+
+def _unmatched(told: Iterable[Snapshot], links: dict[ObjectKey, Link]) -> set[ObjectKey]:
+    keys: set[ObjectKey] = {(s.kind.value, s.reference) for s in told} - links.keys()
+    # The running total of a charge without a payment counts its refunds too.
+    keys |= {
+        (Kind.CHARGE.value, s.parent_reference)
+        for s in told
+        if s.parent_reference and (Kind.REFUND.value, s.reference) in keys
+    }
+    return keys
+
+
+def _keep_unmatched(provider_account: str, keys: set[ObjectKey], now: datetime) -> None:
+    """Book objects that belong to no payment of ours, and ask a person about those that should."""
+    for key in sorted(keys):
+        subject = subject_of(provider_account, key)
+        objects = queries.facts_of_object(provider_account, key)
+        refunds = queries.unmatched_refunds(provider_account, key) if objects else []
+        target = accounting.book_unmatched(
+            objects=objects, provider_account=provider_account, refunds=refunds
+        )
+        posting.post(subject=subject, target=target, now=now)
+        if objects and key[0] in {Kind.CHARGE, Kind.REFUND, Kind.DISPUTE}:
+            reviews.open_review(
+                code="unmatched_object",
+                subject=subject,
+                payment_id=None,
+                detail={"kind": key[0], "reference": key[1]},
+                now=now,
+            )
+
+
+def settle_attempt(
+    *,
+    attempt_id: str,
+    status: AttemptStatus,
+    now: datetime,
+    reference: str = "",
+    code: str = "",
+    soft: bool = False,
+    action_url: str = "",
+) -> None:
+    """
+    Write what became of an attempt; once final it stays.
+
+    Needs an open transaction and its payment locked.
+    """
+    group_commit.require_transaction()
+    row = [
+        status.value,
+        reference,
+        code,
+        soft,
+        action_url,
+        fields.at(now),
+        status is AttemptStatus.UNKNOWN,
+        attempt_id,
+        *[s.value for s in LIVE],
+    ]
+    sql.run(queries.SETTLE_ATTEMPT, row)

@@ -1,0 +1,370 @@
+"""
+The state of a payment, computed from what we decided, what we asked and what we were told.
+
+`merge` joins two snapshots of one provider object. It is commutative, associative and idempotent
+(a join of a semilattice: a maximum under a total order, beside plain maxima), so that any order
+and any repetition of the news ends in the same object. Times of different sources are never
+compared. `fold` is a function of the set of merged objects, hence as independent of order.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bursar.money import Money
+from bursar.payments.statuses import COLLECTING, LIVE, RANKS, AttemptStatus, PaymentStatus
+from bursar.providers.interface import ChargeStatus, Kind, RefundStatus, Snapshot
+
+#: In these states of a charge the rest of its amount may still be captured.
+OPEN_AUTHORIZATION = {ChargeStatus.AUTHORIZED, ChargeStatus.PARTIALLY_CAPTURED}
+
+
+def rank(snapshot: Snapshot) -> int:
+    """
+    How late a status is in the life of its kind of object.
+
+    :raises KeyError: if the status is not one of the kind's; a provider's translation is wrong.
+    """
+    return RANKS[snapshot.kind][snapshot.status]
+
+
+def _standing(snapshot: Snapshot) -> tuple[Any, ...]:
+    # A total order over everything that is taken from the leading snapshot, so that the maximum
+    # is the same whichever of two comes first.
+    return (
+        snapshot.round,
+        rank(snapshot),
+        snapshot.version,
+        snapshot.status,
+        snapshot.amount.amount_minor,
+        snapshot.amount.currency,
+        snapshot.code,
+        snapshot.soft,
+    )
+
+
+def _larger(a: Money | None, b: Money | None) -> Money | None:
+    if a is None or b is None:
+        return a or b
+    return max(a, b, key=lambda money: (money.amount_minor, money.currency))
+
+
+def merge(a: Snapshot, b: Snapshot) -> Snapshot:
+    """
+    Join two snapshots of one provider object.
+
+    Status, amount and code come from the one of later round, rank and provider's version; running
+    totals only grow; what one of them does not know comes from the other.
+    """
+    if (a.kind, a.reference) != (b.kind, b.reference):
+        raise ValueError(f"{a.kind} {a.reference} and {b.kind} {b.reference} are two objects")
+    leading = max(a, b, key=_standing)
+    return replace(
+        leading,
+        captured_minor=max(a.captured_minor, b.captured_minor),
+        refunded_minor=max(a.refunded_minor, b.refunded_minor),
+        withdrawn_minor=max(a.withdrawn_minor, b.withdrawn_minor),
+        reinstated_minor=max(a.reinstated_minor, b.reinstated_minor),
+        fee=_larger(a.fee, b.fee),
+        settled=_larger(a.settled, b.settled),
+        rate=max(a.rate, b.rate),
+        key=max(a.key, b.key),
+        parent_reference=max(a.parent_reference, b.parent_reference),
+        occurred_at=max(filter(None, (a.occurred_at, b.occurred_at)), default=None),
+        respond_by=max(filter(None, (a.respond_by, b.respond_by)), default=None),
+    )
+
+
+def merge_all(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
+    """Join snapshots object by object; the objects come sorted by kind and reference."""
+    objects: dict[tuple[str, str], Snapshot] = {}
+    for snapshot in snapshots:
+        name = (snapshot.kind, snapshot.reference)
+        known = objects.get(name)
+        objects[name] = snapshot if known is None else merge(known, snapshot)
+    return [objects[name] for name in sorted(objects)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefundCommand:
+    """A refund we decided; *references* name the provider objects that carry it out."""
+
+    refund_id: str
+    amount_minor: int
+    tax_minor: int
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One attempt: what was asked, for which refund of ours, and what became of it."""
+
+    operation: str
+    status: str
+    refund_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commands:
+    """What we decided about a payment. *closed* is "", "canceled" or "expired"."""
+
+    amount_minor: int
+    tax_minor: int
+    currency: str
+    closed: str = ""
+    refunds: tuple[RefundCommand, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """Something a person has to decide; *detail* names the amounts and objects concerned."""
+
+    code: str
+    detail: tuple[tuple[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChargeShare:
+    """One charge, its refunds, and how much of it the order asked for."""
+
+    charge: Snapshot
+    captured_minor: int
+    earned_minor: int  # the rest is in suspense: too much, or in another currency
+    refunds: tuple[Snapshot, ...]
+    refunded_elsewhere_minor: int  # told only as the charge's running total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaymentState:
+    """What a payment is now. Amounts are minor units of the payment's currency."""
+
+    status: PaymentStatus
+    authorized_minor: int
+    captured_minor: int
+    refunded_minor: int
+    disputed_minor: int
+    shares: tuple[ChargeShare, ...]
+    disputes: tuple[Snapshot, ...]
+    fees: tuple[Snapshot, ...]
+    stray_refunds: tuple[Snapshot, ...]  # their charge is not known (yet)
+    refund_statuses: Mapping[str, RefundStatus]
+    issues: tuple[Issue, ...]
+
+
+def fold(commands: Commands, attempts: Iterable[Asked], facts: Iterable[Snapshot]) -> PaymentState:
+    """
+    Compute a payment's state from what we decided, what we asked, and what we were told.
+
+    A function of sets: neither the order nor the repetition of *facts* matters.
+    """
+    attempts = tuple(attempts)
+    objects = merge_all(facts)
+    by_kind = {
+        kind: tuple(group) for kind, group in itertools.groupby(objects, key=lambda o: o.kind)
+    }
+    charges = by_kind.get(Kind.CHARGE, ())
+    refunds = by_kind.get(Kind.REFUND, ())
+    disputes = by_kind.get(Kind.DISPUTE, ())
+    shares = _share(commands, charges, refunds)
+    known = {charge.reference for charge in charges}
+    stray = tuple(refund for refund in refunds if refund.parent_reference not in known)
+    captured = sum(s.captured_minor for s in shares if _is_in(commands, s.charge.amount))
+    refunded = sum(r.amount.amount_minor for r in stray if _has_left(commands, r))
+    for share in shares:
+        refunded += share.refunded_elsewhere_minor if _is_in(commands, share.charge.amount) else 0
+        refunded += sum(r.amount.amount_minor for r in share.refunds if _has_left(commands, r))
+    authorized = sum(
+        charge.amount.amount_minor - charge.captured_minor
+        for charge in charges
+        if charge.status in OPEN_AUTHORIZATION and _is_in(commands, charge.amount)
+    )
+    return PaymentState(
+        status=_status(commands, attempts, charges, authorized, captured, refunded),
+        authorized_minor=max(0, authorized),
+        captured_minor=captured,
+        refunded_minor=refunded,
+        disputed_minor=sum(_held(commands, d, shares) for d in disputes),
+        shares=shares,
+        disputes=disputes,
+        fees=by_kind.get(Kind.FEE, ()),
+        stray_refunds=stray,
+        refund_statuses=_refund_statuses(commands, attempts, refunds),
+        issues=_issues(commands, shares, captured, refunded),
+    )
+
+
+def captured_of(charge: Snapshot) -> int:
+    """How much of a charge is collected; a captured one without a running total is whole."""
+    if charge.status == ChargeStatus.CAPTURED and charge.captured_minor == 0:
+        return charge.amount.amount_minor
+    return charge.captured_minor
+
+
+def _is_in(commands: Commands, amount: Money) -> bool:
+    return amount.currency == commands.currency
+
+
+def _held(commands: Commands, dispute: Snapshot, shares: tuple[ChargeShare, ...]) -> int:
+    """What a dispute holds, in the payment's currency; converted back at its charge's own rate."""
+    held = dispute.withdrawn_minor - dispute.reinstated_minor
+    if _is_in(commands, dispute.amount):
+        return held
+    for share in shares:
+        settled = share.charge.settled
+        if (
+            settled is not None
+            and share.charge.reference == dispute.parent_reference
+            and settled.currency == dispute.amount.currency
+            and settled.amount_minor > 0
+            and _is_in(commands, share.charge.amount)
+        ):
+            # Whole units, rounded up: a cent less could be given back twice.
+            return -(-held * share.captured_minor // settled.amount_minor)
+    return 0
+
+
+def _has_left(commands: Commands, refund: Snapshot) -> bool:
+    return refund.status == RefundStatus.SUCCEEDED and _is_in(commands, refund.amount)
+
+
+def _share(
+    commands: Commands, charges: tuple[Snapshot, ...], refunds: tuple[Snapshot, ...]
+) -> tuple[ChargeShare, ...]:
+    shares = []
+    asked = commands.amount_minor
+    for charge in charges:
+        captured = captured_of(charge)
+        earned = min(captured, asked) if _is_in(commands, charge.amount) else 0
+        asked -= earned
+        own = tuple(r for r in refunds if r.parent_reference == charge.reference)
+        shares.append(
+            ChargeShare(
+                charge=charge,
+                captured_minor=captured,
+                earned_minor=earned,
+                refunds=own,
+                refunded_elsewhere_minor=refunded_elsewhere(charge, own),
+            )
+        )
+    return tuple(shares)
+
+
+def refunded_elsewhere(charge: Snapshot, refunds: Iterable[Snapshot]) -> int:
+    """
+    How much of *charge* was given back that none of *refunds*, its own, tells of.
+
+    Refunds told as objects are in the running total as well, those that failed later included:
+    it never shrinks here.
+    """
+    told = sum(r.amount.amount_minor for r in refunds if _was_counted(charge, r))
+    return max(0, charge.refunded_minor - told)
+
+
+def _was_counted(charge: Snapshot, refund: Snapshot) -> bool:
+    # A refund turned down at once is no object of the provider's: its name is our own key.
+    refused = refund.status == RefundStatus.FAILED and refund.reference == refund.key
+    return not refused and refund.amount.currency == charge.amount.currency
+
+
+def _status(  # noqa: C901, PLR0911  (one status a line, the strongest first)
+    commands: Commands,
+    attempts: tuple[Asked, ...],
+    charges: tuple[Snapshot, ...],
+    authorized: int,
+    captured: int,
+    refunded: int,
+) -> PaymentStatus:
+    if captured > 0:
+        return _status_of_captured(commands, captured, refunded)
+    if authorized > 0:
+        return PaymentStatus.AUTHORIZED
+    collecting = {a.status for a in attempts if a.operation in COLLECTING}
+    statuses = {charge.status for charge in charges}
+    if any(captured_of(charge) for charge in charges):
+        return PaymentStatus.PROCESSING  # paid in another currency: a person has to decide
+    if AttemptStatus.UNKNOWN in collecting:
+        return PaymentStatus.UNKNOWN
+    if commands.closed:
+        return PaymentStatus(commands.closed)  # whatever a charge that we gave up still waits for
+    if ChargeStatus.REQUIRES_ACTION in statuses:
+        return PaymentStatus.REQUIRES_ACTION
+    if ChargeStatus.PENDING in statuses or AttemptStatus.CREATED in collecting:
+        return PaymentStatus.PROCESSING
+    if ChargeStatus.EXPIRED in statuses:
+        return PaymentStatus.EXPIRED
+    if ChargeStatus.VOIDED in statuses:
+        return PaymentStatus.CANCELED
+    if ChargeStatus.DECLINED in statuses or AttemptStatus.DECLINED in collecting:
+        return PaymentStatus.DECLINED
+    return PaymentStatus.PENDING
+
+
+def _status_of_captured(commands: Commands, captured: int, refunded: int) -> PaymentStatus:
+    if refunded >= captured:
+        return PaymentStatus.REFUNDED
+    if refunded > 0:
+        return PaymentStatus.PARTIALLY_REFUNDED
+    if captured < commands.amount_minor:
+        return PaymentStatus.PARTIALLY_CAPTURED
+    return PaymentStatus.CAPTURED
+
+
+def _refund_statuses(
+    commands: Commands, attempts: tuple[Asked, ...], refunds: tuple[Snapshot, ...]
+) -> dict[str, RefundStatus]:
+    told = {refund.reference: RefundStatus(refund.status) for refund in refunds}
+    asked: dict[str, set[str]] = {}
+    for attempt in attempts:
+        if attempt.refund_id:
+            asked.setdefault(attempt.refund_id, set()).add(attempt.status)
+    return {
+        command.refund_id: _refund_status(
+            {told[r] for r in command.references if r in told},
+            asked.get(command.refund_id, set()),
+        )
+        for command in commands.refunds
+    }
+
+
+def _refund_status(told: set[RefundStatus], asked: set[str]) -> RefundStatus:
+    # A refund may take several tries at the provider: one that succeeded is enough, and it is
+    # over only when none is left open.
+    if RefundStatus.SUCCEEDED in told:
+        return RefundStatus.SUCCEEDED
+    if RefundStatus.PENDING in told or asked & set(LIVE):
+        return RefundStatus.PENDING
+    for final in (RefundStatus.FAILED, RefundStatus.CANCELED):
+        if final in told:
+            return final
+    return RefundStatus.FAILED if AttemptStatus.DECLINED in asked else RefundStatus.PENDING
+
+
+def _issues(
+    commands: Commands, shares: tuple[ChargeShare, ...], captured: int, refunded: int
+) -> tuple[Issue, ...]:
+    issues = []
+    paid = [share for share in shares if share.captured_minor > 0]
+    foreign = [share for share in paid if not _is_in(commands, share.charge.amount)]
+    asked = str(Money(commands.amount_minor, commands.currency))
+    for share in foreign:
+        got = Money(share.captured_minor, share.charge.amount.currency)
+        issues.append(_issue("currency_mismatch", charge=share.charge.reference, got=str(got)))
+    if captured > commands.amount_minor:
+        got = Money(captured, commands.currency)
+        issues.append(_issue("captured_too_much", asked=asked, got=str(got)))
+    if len(paid) > 1:
+        references = " ".join(share.charge.reference for share in paid)
+        issues.append(_issue("charged_twice", charges=references))
+    if commands.closed and captured > 0:
+        issues.append(_issue("captured_after_close", closed=commands.closed))
+    if refunded > captured:
+        got = Money(refunded, commands.currency)
+        issues.append(_issue("refunded_too_much", refunded=str(got)))
+    return tuple(issues)
+
+
+def _issue(code: str, **detail: object) -> Issue:
+    return Issue(code, tuple(sorted(detail.items())))

@@ -1,0 +1,353 @@
+"""
+The statements that every payment runs, as named SQL; a test holds their columns to the models.
+
+Rows are read and written by hand here because the ORM costs more than everything else together on
+these roads. Everything that is not run for every payment uses the ORM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Exists, OuterRef, QuerySet
+
+from bursar import errors, fields, group_commit, sql
+from bursar.money import Money
+from bursar.payments.models import Fact, FactLink
+from bursar.payments.payment_state import PaymentState
+from bursar.providers.interface import Kind, RefundStatus, Snapshot
+
+LOCK_FAMILY = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+
+_PAYMENT = (
+    "id, order_id, provider_account_id, amount_minor, tax_minor, currency, capture_method, "
+    "method, status, closed, reserved_minor, captured_minor, refunded_minor, authorized_minor, "
+    "disputed_minor"
+)
+# FOR UPDATE is added on PostgreSQL: SQLite's one writer has the whole database.
+GET_PAYMENT = f"SELECT {_PAYMENT} FROM bursar_payment WHERE id = %s"  # noqa: S608  (a constant)
+INSERT_PAYMENT = (
+    "INSERT INTO bursar_payment (id, order_id, provider_account_id, amount_minor, tax_minor, "
+    "currency, capture_method, method, status, authorized_minor, captured_minor, refunded_minor, "
+    "reserved_minor, disputed_minor, created_at, updated_at, expires_at, closed) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'pending', 0, 0, 0, 0, 0, %s, %s, %s, '')"
+)
+UPDATE_PAYMENT = (
+    "UPDATE bursar_payment SET status = %s, authorized_minor = %s, captured_minor = %s, "
+    "refunded_minor = %s, disputed_minor = %s, reserved_minor = %s, updated_at = %s WHERE id = %s"
+)
+_ATTEMPT = "id, operation, refund_id, amount_minor, status, target, reference, lookups, created_at"
+ATTEMPTS = f"SELECT {_ATTEMPT} FROM bursar_attempt WHERE payment_id = %s ORDER BY id"  # noqa: S608
+INSERT_ATTEMPT = (
+    "INSERT INTO bursar_attempt (id, payment_id, refund_id, operation, amount_minor, target, "
+    "status, reference, code, soft, action_url, lookups, was_unknown, created_at, answered_at) "
+    "VALUES (%s, %s, %s, %s, %s, %s, 'created', '', '', %s, '', 0, %s, %s, NULL)"
+)
+SETTLE_ATTEMPT = (
+    "UPDATE bursar_attempt SET status = %s, reference = %s, code = %s, soft = %s, "
+    "action_url = %s, answered_at = %s, was_unknown = (was_unknown OR %s) "
+    "WHERE id = %s AND status IN (%s, %s, %s, %s)"
+)
+COUNT_LOOKUP = "UPDATE bursar_attempt SET lookups = lookups + 1 WHERE id = %s"
+REFUNDS = (
+    "SELECT id, amount_minor, tax_minor, status FROM bursar_refund WHERE payment_id = %s "
+    "ORDER BY id"
+)
+UPDATE_REFUND = "UPDATE bursar_refund SET status = %s WHERE id = %s"
+_FACT = (
+    "kind, reference, status, amount_minor, currency, captured_minor, refunded_minor, "
+    "withdrawn_minor, reinstated_minor, settled_minor, settled_currency, rate, key, "
+    "parent_reference, code, soft, version, round, respond_by"
+)
+INSERT_FACT = (
+    "INSERT INTO bursar_fact (provider_account_id, kind, reference, digest, source, status, "
+    "amount_minor, currency, captured_minor, refunded_minor, withdrawn_minor, reinstated_minor, "
+    "settled_minor, settled_currency, rate, key, parent_reference, code, soft, version, round, "
+    "occurred_at, respond_by, received_at, raw) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, "
+    "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
+    "ON CONFLICT (provider_account_id, kind, reference, digest) DO NOTHING"
+)
+FACTS_OF_PAYMENT = (
+    "SELECT l.refund_id, f.kind, f.reference, f.status, f.amount_minor, f.currency, "
+    "f.captured_minor, f.refunded_minor, f.withdrawn_minor, f.reinstated_minor, f.settled_minor, "
+    "f.settled_currency, f.rate, f.key, f.parent_reference, f.code, f.soft, f.version, f.round, f.respond_by "
+    "FROM bursar_factlink l JOIN bursar_fact f ON f.provider_account_id = l.provider_account_id "
+    "AND f.kind = l.kind AND f.reference = l.reference WHERE l.payment_id = %s ORDER BY f.id"
+)
+FACTS_OF_OBJECT = (
+    f"SELECT {_FACT} FROM bursar_fact "  # noqa: S608
+    "WHERE provider_account_id = %s AND kind = %s AND reference = %s ORDER BY id"
+)
+INSERT_LINK = (
+    "INSERT INTO bursar_factlink (provider_account_id, kind, reference, payment_id, refund_id, "
+    "linked_by, linked_at) VALUES (%s, %s, %s, %s, %s, %s, %s) "
+    "ON CONFLICT (provider_account_id, kind, reference) DO NOTHING"
+)
+FIND_LINK = (
+    "SELECT payment_id, refund_id FROM bursar_factlink "
+    "WHERE provider_account_id = %s AND kind = %s AND reference = %s"
+)
+FIND_BY_KEY = (
+    "SELECT a.payment_id, a.refund_id FROM bursar_attempt a "
+    "JOIN bursar_payment p ON p.id = a.payment_id WHERE a.id = %s AND p.provider_account_id = %s"
+)
+# NOT (... = '') word for word as in the index `fact_parent`, and no DISTINCT: else SQLite takes
+# another index and goes through all facts of the account.
+FIND_CHILDREN = (
+    "SELECT kind, reference FROM bursar_fact WHERE provider_account_id = %s "
+    "AND parent_reference = %s AND NOT (parent_reference = '')"
+)
+FIND_UNMATCHED = (
+    "SELECT subject FROM bursar_transfer WHERE subject IN ({0}) UNION "
+    "SELECT subject FROM bursar_review WHERE subject IN ({0}) AND resolved_at IS NULL"
+)
+
+
+class UnknownPayment(errors.NotFound):
+    """There is no payment of that id."""
+
+    code = "unknown_payment"
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRow:
+    """A payment as it is stored, locked by this transaction."""
+
+    id: str
+    order_id: str
+    provider_account: str
+    amount_minor: int
+    tax_minor: int
+    currency: str
+    capture_method: str
+    method: str
+    status: str
+    closed: str
+    reserved_minor: int
+    captured_minor: int
+    refunded_minor: int
+    authorized_minor: int
+    disputed_minor: int
+
+    @property
+    def refundable_minor(self) -> int:
+        """What is left to refund: refunds under way count, disputed money does too."""
+        return self.kept_minor - max(0, self.disputed_minor)
+
+    @property
+    def kept_minor(self) -> int:
+        """What no refund, made or under way, has given back."""
+        return self.captured_minor - self.refunded_minor - self.reserved_minor
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRow:
+    """An attempt as it is stored."""
+
+    id: str
+    operation: str
+    refund_id: str | None
+    amount_minor: int
+    status: str
+    target: str
+    reference: str
+    lookups: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRow:
+    """A refund of ours and the provider objects that carry it out."""
+
+    id: str
+    amount_minor: int
+    tax_minor: int
+    status: str
+    references: tuple[str, ...] = ()
+
+
+def lock_payment(payment_id: str) -> PaymentRow:
+    """
+    Read a payment and keep everybody else off it until the transaction ends.
+
+    :raises UnknownPayment: if there is none.
+    """
+    group_commit.require_transaction()
+    lock = " FOR UPDATE" if connection.vendor == "postgresql" else ""
+    return _payment(GET_PAYMENT + lock, payment_id)
+
+
+def get_payment(payment_id: str) -> PaymentRow:
+    """
+    Read a payment without locking it; enough for looking, not for deciding.
+
+    :raises UnknownPayment: if there is none.
+    """
+    return _payment(GET_PAYMENT, payment_id)
+
+
+def _payment(query: str, payment_id: str) -> PaymentRow:
+    row = sql.row(query, [payment_id])
+    if row is None:
+        raise UnknownPayment(f"there is no payment {payment_id!r}")
+    return PaymentRow(*row)
+
+
+def attempts_of(payment_id: str) -> list[AttemptRow]:
+    """All attempts of a payment, oldest first."""
+    return [_attempt(row) for row in sql.rows(ATTEMPTS, [payment_id])]
+
+
+def _attempt(row: Sequence[Any]) -> AttemptRow:
+    attempt = AttemptRow(*row)
+    moment = fields.utc(attempt.created_at)
+    assert moment is not None
+    return replace(attempt, created_at=moment)
+
+
+def load(
+    payment: PaymentRow,
+) -> tuple[list[AttemptRow], list[RefundRow], list[Snapshot]]:
+    """Everything the fold of *payment* needs: attempts, refunds and facts."""
+    attempts = attempts_of(payment.id)
+    references: dict[str, set[str]] = {}
+    facts = []
+    for refund_id, *row in sql.rows(FACTS_OF_PAYMENT, [payment.id]):
+        facts.append(_snapshot(row))
+        if refund_id:
+            references.setdefault(refund_id, set()).add(facts[-1].reference)
+    refunds = []
+    # A payment is refunded by way of attempts, so without one there is nothing to read.
+    if any(attempt.refund_id for attempt in attempts) or payment.reserved_minor:
+        refunds = [
+            RefundRow(key, amount, tax, status, tuple(sorted(references.get(key, ()))))
+            for key, amount, tax, status in sql.rows(REFUNDS, [payment.id])
+        ]
+    return attempts, refunds, facts
+
+
+def _snapshot(row: Sequence[Any]) -> Snapshot:
+    (
+        kind,
+        reference,
+        status,
+        amount,
+        currency,
+        captured,
+        refunded,
+        withdrawn,
+        reinstated,
+        settled,
+        settled_currency,
+        rate,
+        key,
+        parent,
+        code,
+        soft,
+        version,
+        round_,
+        respond_by,
+    ) = row
+    return Snapshot(
+        kind=Kind(kind),
+        reference=reference,
+        status=status,
+        amount=Money(amount, currency),
+        captured_minor=captured,
+        refunded_minor=refunded,
+        withdrawn_minor=withdrawn,
+        reinstated_minor=reinstated,
+        settled=None if settled is None else Money(settled, settled_currency),
+        rate=rate,
+        key=key,
+        parent_reference=parent,
+        code=code,
+        soft=bool(soft),
+        version=version,
+        round=round_,
+        respond_by=fields.utc(respond_by),
+    )
+
+
+def facts_about(payment_id: str) -> QuerySet[Fact]:
+    """The facts of the objects that belong to a payment, for reading."""
+    return Fact.objects.filter(
+        Exists(
+            FactLink.objects.filter(
+                payment_id=payment_id,
+                provider_account_id=OuterRef("provider_account_id"),
+                kind=OuterRef("kind"),
+                reference=OuterRef("reference"),
+            )
+        )
+    )
+
+
+def facts_of_object(provider_account: str, key: tuple[str, str]) -> list[Snapshot]:
+    """Everything we were told of one provider object."""
+    return [_snapshot(row) for row in sql.rows(FACTS_OF_OBJECT, [provider_account, *key])]
+
+
+def unmatched_refunds(provider_account: str, key: tuple[str, str]) -> list[Snapshot]:
+    """Everything we were told of the refunds of a charge that has no payment."""
+    if key[0] != Kind.CHARGE:
+        return []
+    orphans = [one for one in orphans_of(provider_account, key[1]) if one[0] == Kind.REFUND]
+    return [fact for orphan in orphans for fact in facts_of_object(provider_account, orphan)]
+
+
+def orphans_of(
+    provider_account: str, reference: str, *, linked: Container[tuple[str, str]] = ()
+) -> list[tuple[str, str]]:
+    """
+    The objects (kind, reference) told of as parts of a charge that belong to no payment.
+
+    Those in *linked* are known to belong to one; most often that is all there are.
+    """
+    found = sql.rows(FIND_CHILDREN, [provider_account, reference])
+    children = sorted({(kind, child) for kind, child in found})
+    return [
+        child
+        for child in children
+        if child not in linked and not sql.row(FIND_LINK, [provider_account, *child])
+    ]
+
+
+def unmatched_subjects(subjects: Sequence[str]) -> list[str]:
+    """Which of *subjects* have transfers or an open review."""
+    if not subjects:
+        return []
+    query = FIND_UNMATCHED.format(fields.placeholders(subjects))
+    return sorted(subject for (subject,) in sql.rows(query, [*subjects, *subjects]))
+
+
+def update_payment(
+    payment: PaymentRow, state: PaymentState, *, reserved_minor: int, now: datetime
+) -> None:
+    """Bring the cached state on the row up to date, where it changed."""
+    amounts = (
+        state.authorized_minor,
+        state.captured_minor,
+        state.refunded_minor,
+        state.disputed_minor,
+        reserved_minor,
+    )
+    cached = (
+        payment.authorized_minor,
+        payment.captured_minor,
+        payment.refunded_minor,
+        payment.disputed_minor,
+        payment.reserved_minor,
+    )
+    if (payment.status, cached) == (state.status, amounts):
+        return
+    sql.run(UPDATE_PAYMENT, [state.status.value, *amounts, fields.at(now), payment.id])
+
+
+def update_refund(refund_id: str, status: RefundStatus) -> None:
+    """Bring the cached status of a refund up to date."""
+    sql.run(UPDATE_REFUND, [status.value, refund_id])

@@ -1,0 +1,239 @@
+"""Refunding: decide to give money back within what is left, and carry it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from django.db.models import Sum
+
+from bursar import clock, errors, fields, group_commit, ids, sql
+from bursar.access import audit_log
+from bursar.money import CurrencyMismatch, Money
+from bursar.payments import accounting, attempts, charges, queries, refund_approvals
+from bursar.payments.models import Refund, RefundApproval, RefundLine
+from bursar.payments.statuses import LIVE, AttemptStatus
+from bursar.providers.interface import Operation, RefundStatus
+from bursar.queue import jobs
+
+RESERVE = (
+    "UPDATE bursar_payment SET reserved_minor = reserved_minor + %s, updated_at = %s "
+    "WHERE id = %s AND captured_minor - refunded_minor - reserved_minor"
+    " - CASE WHEN disputed_minor > 0 THEN disputed_minor ELSE 0 END >= %s"
+)
+
+
+REASON_LETTERS_MAX = 200
+
+
+class RefundTooHigh(errors.Conflict):
+    """More than is left of the payment; refunds under way count."""
+
+    code = "refund_too_high"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """How many units of an order line go back, with their part of price and tax."""
+
+    order_line_id: int
+    quantity: int
+    amount_minor: int
+    tax_minor: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """
+    What makes a refund another refund under the same idempotency key.
+
+    *amount* is None for what is left, or for what the *lines* (order line -> units) are worth.
+    """
+
+    payment_id: str
+    amount: Money | None
+    reason: str
+    lines: Mapping[int, int]
+
+
+#: Arguments of `open_refund` that do not make it another refund, and why. Every other one does.
+NOT_IN_CONTENT: Final = {
+    "idempotency_key": "it is what the content is found by",
+    "refund_id": "each repetition brings a new one",
+    "now": "each repetition has its own",
+}
+
+
+def find_repeated(idempotency_key: str | None, content: Content) -> str | None:
+    """
+    The id of the refund that was opened with the key, if any.
+
+    :raises errors.IdempotencyKeyReused: if it has other content.
+    """
+    refund = idempotency_key and Refund.objects.filter(idempotency_key=idempotency_key).first()
+    if not refund:
+        return None
+    amount = Money(refund.amount_minor, refund.currency)
+    known = Content(
+        payment_id=refund.payment_id,
+        amount=None if content.amount is None else amount,
+        reason=refund.reason,
+        lines=dict(refund.lines.values_list("order_line_id", "quantity")),
+    )
+    if known != content:
+        raise errors.IdempotencyKeyReused(
+            "this key was used for another refund", param="idempotency_key"
+        )
+    return str(refund.id)
+
+
+def open_refund(
+    *,
+    refund_id: str,
+    payment_id: str,
+    amount: Money | None,
+    now: datetime,
+    reason: str = "",
+    idempotency_key: str | None = None,
+    lines: Sequence[Line] = (),
+) -> str:
+    """
+    Decide to give *amount* of a payment back, or all that is left; the job does it, above a
+    limit (`approving`) after a second person has agreed.
+
+    Returns the refund's id.
+
+    Needs an open transaction. The amount is reserved at once, so refunds decided together never
+    exceed what is left. With *lines* their tax is given back, else its proportion. The same
+    *idempotency_key* with the same content is the same refund.
+
+    :raises RefundTooHigh: if less is left;
+    :raises errors.IdempotencyKeyReused: if the key had other content.
+    """
+    fields.check_text("reason", reason, REASON_LETTERS_MAX)
+    payment = queries.lock_payment(payment_id)
+    content = Content(
+        payment_id=payment_id,
+        amount=amount,
+        reason=reason,
+        lines={line.order_line_id: line.quantity for line in lines},
+    )
+    if known := find_repeated(idempotency_key, content):
+        return known
+    if amount is None:
+        amount = Money(payment.refundable_minor, payment.currency)
+        if amount.amount_minor <= 0:
+            raise RefundTooHigh(f"nothing is left of {payment_id}")
+    _check(payment, amount)
+    tax_minor = sum(line.tax_minor for line in lines) if lines else _tax_in(payment, amount)
+    row = [amount.amount_minor, fields.at(now), payment_id, amount.amount_minor]
+    if sql.run(RESERVE, row) != 1:
+        left = Money(payment.refundable_minor, payment.currency)
+        raise RefundTooHigh(f"{amount} is more than the {left} left of {payment_id}")
+    Refund.objects.create(
+        id=refund_id,
+        payment_id=payment_id,
+        amount_minor=amount.amount_minor,
+        tax_minor=tax_minor,
+        currency=payment.currency,
+        reason=reason,
+        idempotency_key=idempotency_key,
+        created_at=now,
+    )
+    RefundLine.objects.bulk_create(
+        RefundLine(
+            refund_id=refund_id,
+            order_line_id=line.order_line_id,
+            quantity=line.quantity,
+            amount_minor=line.amount_minor,
+            tax_minor=line.tax_minor,
+        )
+        for line in lines
+    )
+    audit_log.write(
+        action="refund.open",
+        subject=refund_id,
+        now=now,
+        after={"payment": payment_id, "amount": str(amount), "reason": reason},
+    )
+    _start(refund_id, payment_id, amount, now)
+    return refund_id
+
+
+def _start(refund_id: str, payment_id: str, amount: Money, now: datetime) -> None:
+    if refund_approvals.is_needed(amount):
+        refund_approvals.ask(refund_id=refund_id, now=now)
+    else:
+        jobs.enqueue("refund", {"refund_id": refund_id, "payment_id": payment_id}, now=now)
+
+
+def _check(payment: queries.PaymentRow, amount: Money) -> None:
+    if amount.currency != payment.currency:
+        raise CurrencyMismatch(
+            f"{payment.id} is in {payment.currency}, not {amount.currency}", param="currency"
+        )
+    if amount.amount_minor <= 0:
+        raise errors.ValidationError("a refund is a positive amount", param="amount")
+
+
+def _tax_in(payment: queries.PaymentRow, amount: Money) -> int:
+    """The tax in a refund without lines: its proportion, and all that is left in the last one."""
+    counted = [RefundStatus.PENDING, RefundStatus.SUCCEEDED]
+    ours = Refund.objects.filter(payment_id=payment.id, status__in=counted)
+    told = ours.aggregate(amount=Sum("amount_minor"), tax=Sum("tax_minor"))
+    elsewhere = payment.refunded_minor + payment.reserved_minor - int(told["amount"] or 0)
+    given = int(told["tax"] or 0)
+    given += accounting.half_even(payment.tax_minor * max(0, elsewhere), payment.amount_minor)
+    total = accounting.half_even(payment.tax_minor * payment.captured_minor, payment.amount_minor)
+    if amount.amount_minor == payment.kept_minor:
+        return min(max(0, total - given), amount.amount_minor)
+    share = accounting.half_even(payment.tax_minor * amount.amount_minor, payment.amount_minor)
+    return max(0, min(share, total - given))
+
+
+async def refund(lease: jobs.Lease) -> Callable[[], None] | None:
+    """Job `refund`: carry a refund out, unless that has been done."""
+    attempt_id = ids.new(ids.ATTEMPT)
+    intent = await group_commit.commits.run(
+        lambda: intend(
+            refund_id=lease.payload["refund_id"],
+            payment_id=lease.payload["payment_id"],
+            attempt_id=attempt_id,
+            now=clock.now(),
+        )
+    )
+    return None if intent is None else await attempts.carry_out(intent)
+
+
+def intend(
+    *, refund_id: str, payment_id: str, attempt_id: str, now: datetime
+) -> attempts.Intent | None:
+    """
+    Commit to carrying out a refund: a new attempt, or the live one that stands already.
+
+    None where nothing is left to do. Needs an open transaction.
+    """
+    payment = queries.lock_payment(payment_id)
+    refund = Refund.objects.get(id=refund_id)
+    if RefundApproval.objects.filter(refund_id=refund_id).exclude(approved=True).exists():
+        return None
+    refund_attempts = [a for a in queries.attempts_of(payment_id) if a.refund_id == refund_id]
+    live = next((a for a in refund_attempts if a.status in LIVE), None)
+    if live is not None and live.status != AttemptStatus.CREATED:
+        return None
+    if live is None and refund.status != RefundStatus.PENDING:
+        return None
+    if any(attempt.status == AttemptStatus.SUCCEEDED for attempt in refund_attempts):
+        return None
+    attempt = live or attempts.insert(
+        attempt_id=attempt_id,
+        payment_id=payment_id,
+        operation=Operation.REFUND,
+        amount_minor=refund.amount_minor,
+        refund_id=refund_id,
+        now=now,
+        target=charges.charge_of(payment, refund_minor=refund.amount_minor),
+    )
+    return attempts.intent_of(attempt=attempt, payment=payment, fresh=live is None)

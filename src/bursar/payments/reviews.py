@@ -1,0 +1,91 @@
+"""Reviews: questions that only a person can answer, asked once and answered once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+
+from bursar import errors, fields, group_commit, ids, sql
+from bursar.access import audit_log
+from bursar.payments.models import Review
+
+OPEN = (
+    "INSERT INTO bursar_review (id, code, subject, fingerprint, payment_id, detail, opened_at, "
+    "resolved_at, resolution, resolved_by) VALUES (%s, %s, %s, %s, %s, %s, %s, NULL, '', '') "
+    "ON CONFLICT (subject, code, fingerprint) DO NOTHING"
+)
+
+
+RESOLUTION_LETTERS_MAX = 2_000
+
+
+class UnknownReview(errors.NotFound):
+    """There is no review of that id."""
+
+    code = "unknown_review"
+
+
+class AlreadyResolved(errors.Conflict):
+    """The review has been answered."""
+
+    code = "already_resolved"
+
+
+def open_review(
+    *,
+    code: str,
+    subject: str,
+    payment_id: str | None,
+    detail: Mapping[str, object],
+    now: datetime,
+) -> None:
+    """Ask a person about *subject*; the same question with the same detail is asked once."""
+    group_commit.require_transaction()
+    text = json.dumps(dict(detail), sort_keys=True)
+    row = [
+        ids.new(ids.REVIEW),
+        code,
+        subject,
+        ids.digest(text),
+        payment_id,
+        text,
+        fields.at(now),
+    ]
+    sql.run(OPEN, row)
+
+
+def close(
+    *, code: str, subject: str, resolution: str, now: datetime, attempt_id: str | None = None
+) -> int:
+    """
+    Answer the open questions of one kind about *subject* because time has answered them.
+
+    With *attempt_id* only those about that attempt: another of the same payment may be in doubt.
+    """
+    group_commit.require_transaction()
+    asked = Review.objects.filter(code=code, subject=subject, resolved_at__isnull=True)
+    if attempt_id is not None:
+        asked = asked.filter(detail__attempt=attempt_id)
+    return asked.update(resolved_at=now, resolution=resolution, resolved_by="bursar")
+
+
+def resolve(*, review_id: str, resolution: str, now: datetime, by: str = "") -> None:
+    """
+    Write a person's answer, once; *by* whoever acts now, unless it is given.
+
+    :raises errors.ValidationError: if the answer is empty or too long;
+    :raises UnknownReview: if there is none; :raises AlreadyResolved: if it has been answered.
+    """
+    group_commit.require_transaction()
+    fields.check_text("resolution", resolution, RESOLUTION_LETTERS_MAX, required=True)
+    changed = Review.objects.filter(id=review_id, resolved_at__isnull=True).update(
+        resolved_at=now, resolution=resolution, resolved_by=by or audit_log.actor()
+    )
+    if not changed:
+        if Review.objects.filter(id=review_id).exists():
+            raise AlreadyResolved(f"{review_id} has been resolved already")
+        raise UnknownReview(f"there is no review {review_id!r}")
+    audit_log.write(
+        action="review.resolve", subject=review_id, now=now, after={"resolution": resolution}
+    )

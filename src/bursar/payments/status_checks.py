@@ -1,0 +1,296 @@
+"""
+Looking up: find out what became of an attempt whose outcome is unknown or pending.
+
+Asked by reference or by our key; where the provider only honours keys, the same request is sent
+again with the same key while the key still lives. "Not found" counts once it has settled and was
+heard twice. What cannot be known that way becomes a review, never a guess.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bursar import clock, errors, group_commit, ids, sql
+from bursar.payments import attempts, charges, facts, provider_accounts, queries, reviews
+from bursar.payments.models import Attempt, Fact, Payment
+from bursar.payments.payment_state import captured_of
+from bursar.payments.statuses import LIVE, AttemptStatus
+from bursar.providers.capabilities import FetchesObjects
+from bursar.providers.interface import (
+    ChargeStatus,
+    Kind,
+    Operation,
+    Outcome,
+    PaymentProvider,
+    RefundStatus,
+    Result,
+    Snapshot,
+    StatusRequest,
+)
+from bursar.queue import jobs, worker
+
+#: Two looks at least before "not found" is believed.
+LOOKS_MIN = 2
+PAUSE_MAX = timedelta(hours=1)
+#: An outcome that is still unknown by then is a person's to find out.
+UNKNOWN_MAX = timedelta(hours=24)
+#: A key is not repeated this close to the end of its life.
+KEY_MARGIN = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """An attempt to look up, with everything needed to ask."""
+
+    intent: attempts.Intent
+    attempt: queries.AttemptRow
+    captured_before_minor: int  # by our own captures that are known to have succeeded
+    expires_at: datetime | None
+
+    @property
+    def provider(self) -> PaymentProvider:
+        return self.intent.provider
+
+    def age(self, now: datetime) -> timedelta:
+        return now - self.attempt.created_at
+
+
+async def look_up(lease: jobs.Lease) -> Callable[[], None] | None:
+    """Job `look_up`: settle one live attempt, or come back later."""
+    attempt_id = lease.payload["attempt_id"]
+    case = await group_commit.commits.run(lambda: _open(attempt_id))
+    if case is None:
+        return None
+    now = clock.now()
+    try:
+        result = await _ask(case, now)
+    except (errors.OutcomeUnknown, errors.Unavailable) as error:
+        if case.age(now) > UNKNOWN_MAX:
+            return lambda: _ask_a_person(case, "outcome_unresolved", now)
+        raise worker.RunAgain(pause(case), str(error)) from error
+    if result is None:
+        return lambda: _ask_a_person(case, "outcome_undecidable", now)
+    if result.outcome is Outcome.NOT_FOUND:
+        if not _is_settled(case, now):
+            raise worker.RunAgain(pause(case), "not found yet")
+        return lambda: _never_happened(case, now)
+    if result.outcome in {Outcome.PENDING, Outcome.REQUIRES_ACTION}:
+        if case.expires_at is not None and now >= case.expires_at:
+            return lambda: _expire(case, result, now)
+        await group_commit.commits.run(lambda: _tell(case, result, now))
+        raise worker.RunAgain(pause(case), f"still {result.outcome.value}")
+    return lambda: _tell(case, result, now)
+
+
+def _open(attempt_id: str) -> _Case | None:
+    """Find the attempt, if it is still live, and count the look."""
+    row = Attempt.objects.filter(id=attempt_id).values("payment_id").first()
+    if row is None:
+        raise errors.NotFound(f"there is no attempt {attempt_id!r}")
+    payment = queries.lock_payment(row["payment_id"])
+    payment_attempts = queries.attempts_of(payment.id)
+    attempt = next(a for a in payment_attempts if a.id == attempt_id)
+    if attempt.status not in LIVE:
+        return None
+    sql.run(queries.COUNT_LOOKUP, [attempt_id])
+    return _Case(
+        intent=attempts.intent_of(attempt=attempt, payment=payment, fresh=False),
+        attempt=attempt,
+        captured_before_minor=sum(
+            a.amount_minor
+            for a in payment_attempts
+            if a.operation == Operation.CAPTURE and a.status == AttemptStatus.SUCCEEDED
+        ),
+        expires_at=Payment.objects.values_list("expires_at", flat=True).get(id=payment.id),
+    )
+
+
+async def _ask(case: _Case, now: datetime) -> Result | None:
+    """
+    Ask by reference or key, else repeat the key. None where the provider gives no way to know.
+
+    :raises errors.OutcomeUnknown: if it did not answer clearly;
+    :raises errors.Unavailable: if it could not be asked.
+    """
+    provider, attempt = case.provider, case.attempt
+    of_charge = case.intent.operation in {Operation.CAPTURE, Operation.VOID}
+    reference = attempt.target if of_charge else attempt.reference
+    request = StatusRequest(
+        operation=case.intent.operation,
+        key=attempt.id,
+        reference=reference,
+        parent_reference=attempt.target,
+    )
+    ttl = provider.idempotency_key_ttl
+    lives = ttl is not None and case.age(now) < ttl - KEY_MARGIN
+    if lives and not reference and (provider.repeats_before_lookup or not provider.lookup_by_key):
+        return await _repeat(case, request)
+    if reference or provider.lookup_by_key:
+        return _was_it_done(case, await _status(case, request))
+    return None
+
+
+async def _repeat(case: _Case, request: StatusRequest) -> Result:
+    """Send the same again under the same key; what that does not tell, a look-up may."""
+    try:
+        return await attempts.call(case.intent)
+    except errors.OutcomeUnknown:
+        if not case.provider.lookup_by_key:
+            raise
+        found = await _status(case, request)
+        if found.outcome is Outcome.NOT_FOUND:
+            raise  # it may lie in an index that lags
+        return found
+
+
+async def _status(case: _Case, request: StatusRequest) -> Result:
+    try:
+        async with asyncio.timeout(attempts.CALL_SECONDS_MAX):
+            return await case.provider.get_status(request)
+    except (errors.Unavailable, errors.OutcomeUnknown):
+        raise
+    except Exception as error:  # a plug-in may raise anything
+        raise errors.OutcomeUnknown(f"{type(error).__name__}: {error}") from error
+
+
+def _was_it_done(case: _Case, result: Result) -> Result:
+    """A capture or void is read off its charge: the provider answers for the charge as a whole."""
+    operation, charge = case.intent.operation, next(iter(result.snapshots), None)
+    if charge is None or operation not in {Operation.CAPTURE, Operation.VOID}:
+        return result
+    if operation is Operation.VOID:
+        done = charge.status in {ChargeStatus.VOIDED, ChargeStatus.EXPIRED, ChargeStatus.CAPTURED}
+    else:
+        # Captures of one payment never overlap, so the charge's total tells them apart.
+        expected = case.captured_before_minor + case.attempt.amount_minor
+        done = charge.captured_minor >= expected
+    outcome = Outcome.SUCCEEDED if done else Outcome.NOT_FOUND
+    return Result(outcome=outcome, reference=charge.reference, snapshots=result.snapshots)
+
+
+def pause(case: _Case) -> timedelta:
+    """
+    How long to wait for the next look: doubling from the first, at most an hour.
+
+    What is not found settles a set time after it was sent; a look soon after that is due.
+    """
+    doubled = min(attempts.LOOKUP_FIRST * 2 ** min(case.attempt.lookups, 20), PAUSE_MAX)
+    settles = case.attempt.created_at + case.provider.not_found_settles_after - clock.now()
+    return settles if timedelta(0) < settles < doubled else doubled
+
+
+def _is_settled(case: _Case, now: datetime) -> bool:
+    old_enough = case.age(now) >= case.provider.not_found_settles_after
+    return old_enough and case.attempt.lookups + 1 >= LOOKS_MIN
+
+
+def _tell(case: _Case, result: Result, now: datetime) -> None:
+    attempts.answered(case.intent, result, source="lookup", now=now)
+
+
+def _never_happened(case: _Case, now: datetime) -> None:
+    """Close the attempt and have what it was for tried anew, under a new key."""
+    intent = case.intent
+    attempts.settle(intent, status=AttemptStatus.NOT_SENT, code="not_found", now=now)
+    if intent.operation is Operation.REFUND:
+        payload = {"refund_id": case.attempt.refund_id, "payment_id": intent.payment_id}
+        jobs.enqueue("refund", payload, now=now)
+    elif intent.operation in {Operation.CAPTURE, Operation.VOID}:
+        charges.enqueue_capture(
+            payment_id=intent.payment_id,
+            operation=intent.operation,
+            attempt_id=case.attempt.id.partition(".")[0],
+            amount_minor=case.attempt.amount_minor,
+            now=now,
+        )
+    else:
+        jobs.enqueue("charge", {"payment_id": intent.payment_id}, now=now)
+
+
+def _expire(case: _Case, result: Result, now: datetime) -> None:
+    """The buyer never did what was asked: give up. Money that comes all the same is a review."""
+    attempts.answered(case.intent, result, source="lookup", now=now)
+    facts.settle_attempt(
+        attempt_id=case.attempt.id, status=AttemptStatus.DECLINED, code="expired", now=now
+    )
+    charges.cancel(payment_id=case.intent.payment_id, closed="expired", now=now)
+
+
+def _ask_a_person(case: _Case, code: str, now: datetime) -> None:
+    # A webhook may have told since we asked; then there is nothing left to decide.
+    queries.lock_payment(case.intent.payment_id)
+    attempts = queries.attempts_of(case.intent.payment_id)
+    if not any(a.id == case.attempt.id and a.status in LIVE for a in attempts):
+        return
+    reviews.open_review(
+        code=code,
+        subject=case.intent.payment_id,
+        payment_id=case.intent.payment_id,
+        detail={"attempt": case.attempt.id, "operation": case.intent.operation.value},
+        now=now,
+    )
+
+
+def needs_fetching(provider_account: str, told: Iterable[Snapshot]) -> list[Snapshot]:
+    """
+    Which of *told* moved money without saying what of it reached the balance.
+
+    Webhooks of some providers leave fee and exchange rate out; the object itself tells them.
+    """
+    if not isinstance(provider_accounts.get(provider_account), FetchesObjects):
+        return []
+    moved = (
+        s
+        for s in told
+        if ((s.kind is Kind.CHARGE and captured_of(s)) or s.status == RefundStatus.SUCCEEDED)
+        and s.fee is None
+        and s.settled is None
+    )
+    return [
+        s
+        for s in moved
+        if not _is_settled_in_books(provider_account, s.kind, s.reference, s.captured_minor)
+    ]
+
+
+def _is_settled_in_books(account: str, kind: Kind, reference: str, captured_minor: int) -> bool:
+    """Whether another road told what of it reached the balance."""
+    facts = Fact.objects.filter(provider_account_id=account, reference=reference)
+    if kind is Kind.CHARGE:
+        return facts.filter(kind=Kind.FEE, version=captured_minor).exists()
+    return facts.filter(kind=kind, settled_minor__isnull=False).exists()
+
+
+def enqueue_fetch(provider_account: str, snapshot: Snapshot, now: datetime) -> None:
+    """Have an object fetched whole, once for each amount that it moved."""
+    payload = {
+        "provider_account": provider_account,
+        "kind": snapshot.kind.value,
+        "reference": snapshot.reference,
+        "captured_minor": snapshot.captured_minor,
+    }
+    jobs.enqueue("fetch", payload, unique_key=f"fetch/{ids.digest(*payload.values())}", now=now)
+
+
+async def fetch(lease: jobs.Lease) -> Callable[[], None] | None:
+    """Job `fetch`: ask the provider for an object whole, unless its fee is in the books by now."""
+    told = lease.payload
+    account, kind, reference = told["provider_account"], Kind(told["kind"]), told["reference"]
+
+    def known() -> tuple[bool, PaymentProvider]:
+        is_settled = _is_settled_in_books(account, kind, reference, told["captured_minor"])
+        return is_settled, provider_accounts.get(account)
+
+    is_known, provider = await group_commit.commits.run(known)
+    if is_known or not isinstance(provider, FetchesObjects):
+        return None
+    async with provider_accounts.gate(account), asyncio.timeout(attempts.CALL_SECONDS_MAX):
+        snapshots = tuple(await provider.fetch(kind, reference))
+    return lambda: _record(account, snapshots)
+
+
+def _record(account: str, snapshots: Iterable[Snapshot]) -> None:
+    facts.record(provider_account=account, snapshots=snapshots, source="lookup", now=clock.now())

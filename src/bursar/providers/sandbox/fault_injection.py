@@ -1,0 +1,41 @@
+"""Random trouble that is not random: the same seed, key and call number always meet the same."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from bursar.providers.sandbox.scenarios import Trouble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Faults:
+    """Probabilities (0 to 1, together at most 1) that one call times out, is lost, is garbled."""
+
+    timeouts: float = 0.0
+    lost: float = 0.0
+    garbage: float = 0.0
+
+    def __bool__(self) -> bool:
+        return bool(self.timeouts or self.lost or self.garbage)
+
+
+def draw(seed: int, *parts: object) -> float:
+    """A number in [0, 1) that depends on nothing but the arguments."""
+    text = "\x1f".join(map(str, (seed, *parts)))
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def trouble(faults: Faults, *, seed: int, operation: str, key: str, call: int) -> Trouble:
+    """The trouble that call number *call* (from 1) of *operation* with *key* meets."""
+    number = draw(seed, operation, key, call)
+    for probability, kind in (
+        (faults.timeouts, Trouble.TIMEOUT_AFTER),
+        (faults.lost, Trouble.LOST),
+        (faults.garbage, Trouble.GARBAGE),
+    ):
+        if number < probability:
+            return kind
+        number -= probability
+    return Trouble.NONE

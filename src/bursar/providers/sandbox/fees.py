@@ -1,0 +1,50 @@
+"""What the sandbox agreed with its merchant: fees, settlement currency, what it honours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import ROUND_HALF_UP, Decimal
+from types import MappingProxyType
+
+from bursar import money
+from bursar.providers.sandbox.fault_injection import Faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """
+    *fee_basis_points* (1/100 of a percent) of what was captured plus *fee_fixed_minor*, in the
+    currency of the balance. With a *settlement_currency*, a charge in another currency found in
+    *rates* (units of the settlement currency for one unit of it, as text) is converted; all others
+    keep a balance of their own. Without *honours_keys* a repeated key is a new operation.
+    """
+
+    seed: int = 0
+    honours_keys: bool = True
+    fee_basis_points: int = 0
+    fee_fixed_minor: int = 0
+    settlement_currency: str = ""
+    rates: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    faults: Faults = field(default_factory=Faults)
+
+    def rate_of(self, currency: str) -> str:
+        """The exchange rate of *currency* as text; "" where it is not converted."""
+        if currency == self.settlement_currency:
+            return ""
+        return self.rates.get(currency, "") if self.settlement_currency else ""
+
+    def fee_minor(self, settled_minor: int) -> int:
+        """The fee of a charge of which *settled_minor* reached the balance; half units go up."""
+        if not settled_minor:
+            return 0
+        return (settled_minor * self.fee_basis_points + 5_000) // 10_000 + self.fee_fixed_minor
+
+
+def converted(amount_minor: int, currency: str, rate: str, into: str) -> int:
+    """*amount_minor* of *currency* in minor units of *into* at *rate*; half units go up."""
+    if not rate:
+        return amount_minor
+    shift = money.exponent_of(into) - money.exponent_of(currency)
+    exact = (Decimal(amount_minor) * Decimal(rate)).scaleb(shift)
+    return int(exact.to_integral_value(rounding=ROUND_HALF_UP))

@@ -1,0 +1,88 @@
+"""Webhooks on their way: really signed, and as disorderly as the network is, by seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from bursar.providers.sandbox.fault_injection import draw
+from bursar.providers.webhook_sender import SignedWebhook, sign_webhook
+
+FOREIGN_ACCOUNT = "another-merchant"
+_FORGER = b"not the secret of this account"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disorder:
+    """
+    Probabilities (0 to 1) for each webhook: *dropped* never comes, *late* comes after all others,
+    *reordered* comes before its predecessor, *duplicate* comes twice, and *forged* is preceded by
+    one with a changed body that somebody else signed; *foreign* is preceded by one of another
+    account, signed with our secret.
+    """
+
+    dropped: float = 0.0
+    late: float = 0.0
+    reordered: float = 0.0
+    duplicate: float = 0.0
+    forged: float = 0.0
+    foreign: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery(SignedWebhook):
+    """One HTTP request to the merchant; *position* is its place in the store."""
+
+    position: int
+    forged: bool = False
+
+
+def deliver(
+    rows: Iterable[tuple[int, str, bytes]],
+    *,
+    key: bytes,
+    at: datetime,
+    seed: int,
+    disorder: Disorder,
+) -> list[Delivery]:
+    """Sign *rows* (position, event id, body) with *key* at *at*, in the order they arrive."""
+    coming: list[Delivery] = []
+    late: list[Delivery] = []
+    for position, event_id, body in rows:
+
+        def happens(name: str, probability: float, position: int = position) -> bool:
+            return probability > 0 and draw(seed, name, position) < probability
+
+        if happens("dropped", disorder.dropped):
+            continue
+        delivery = _sign(key, position, event_id, body, at)
+        if happens("forged", disorder.forged):
+            coming.append(_forge(delivery, at))
+        if happens("foreign", disorder.foreign):
+            coming.append(foreign(delivery, key=key, at=at))
+        if happens("late", disorder.late):
+            late.append(delivery)
+        elif happens("reordered", disorder.reordered) and coming:
+            coming.insert(len(coming) - 1, delivery)
+        else:
+            coming.append(delivery)
+        if happens("duplicate", disorder.duplicate):
+            coming.append(delivery)
+    return coming + late
+
+
+def _sign(key: bytes, position: int, event_id: str, body: bytes, at: datetime) -> Delivery:
+    signed = sign_webhook(key, event_id=event_id, body=body, at=at)
+    return Delivery(event_id=event_id, headers=signed.headers, body=body, position=position)
+
+
+def foreign(delivery: Delivery, *, key: bytes, at: datetime) -> Delivery:
+    """The like of *delivery*, of the account `FOREIGN_ACCOUNT` and with an id of its own."""
+    body = delivery.body.replace(b"{", b'{"account":"%s",' % FOREIGN_ACCOUNT.encode(), 1)
+    return _sign(key, delivery.position, f"{delivery.event_id}_foreign", body, at)
+
+
+def _forge(delivery: Delivery, at: datetime) -> Delivery:
+    body = delivery.body.replace(b'"status":"', b'"status":"forged_', 1)
+    return replace(_sign(_FORGER, delivery.position, delivery.event_id, body, at), forged=True)

@@ -1,0 +1,140 @@
+"""
+Stripe's settlement: its itemised payout report, and the balance transactions that it is made of.
+
+The report is `payout_reconciliation.itemized` (docs.stripe.com/reports/report-types); its columns
+are chosen for each run, so they are read by name. Its amounts are in major units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import ClassVar
+
+from bursar import errors, money
+from bursar.money import Money
+from bursar.providers import http_provider
+from bursar.providers.interface import Category, SettlementLine
+from bursar.providers.stripe import client, currencies, schemas
+
+#: `reporting_category` in our words (docs.stripe.com/reports/reporting-categories).
+CATEGORIES = {
+    "charge": Category.CHARGE,
+    "charge_failure": Category.REFUND_FAILURE,
+    "refund": Category.REFUND,
+    "partial_capture_reversal": Category.REFUND,
+    "refund_failure": Category.REFUND_FAILURE,
+    "dispute": Category.DISPUTE,
+    "dispute_reversal": Category.DISPUTE_REVERSAL,
+    "fee": Category.FEE,
+    "tax": Category.FEE,
+    "network_cost": Category.FEE,
+    "payout": Category.PAYOUT,
+    "payout_reversal": Category.PAYOUT_REVERSAL,
+}
+
+
+class StripeSettlements(client.StripeApi):
+    """Reads settlement lines from the report's rows, or asks for them by API."""
+
+    __slots__ = ()
+
+    settlement_columns: ClassVar[tuple[str, ...]] = (
+        "balance_transaction_id",
+        "currency",
+        "gross",
+        "fee",
+        "net",
+        "reporting_category",
+        "source_id",
+        "payment_intent_id",
+    )
+
+    def settlement_line(self, row: Mapping[str, str], /) -> SettlementLine:
+        """
+        Read a row of the report.
+
+        Times are UTC where the column says so (`created_utc`), else taken for it.
+
+        :raises errors.ValidationError: naming the column that cannot be read.
+        """
+        currency = row["currency"].upper()
+        if currency not in money.EXPONENTS:
+            raise errors.ValidationError("is no currency", param="currency")
+        intent, category = row["payment_intent_id"], _category(row["reporting_category"])
+        reference = row["balance_transaction_id"]
+        paid = None
+        facing = row.get("customer_facing_currency", "").upper()
+        if facing and facing != currency and row.get("customer_facing_amount"):
+            paid = Money(_minor(row, "customer_facing_amount", facing), facing)
+        return SettlementLine(
+            reference=reference,
+            category=category,
+            source=_source(category, row["source_id"], intent) or reference,
+            parent_reference=intent if category is not Category.CHARGE else "",
+            currency=currency,
+            gross_minor=_minor(row, "gross", currency),
+            fee_minor=_minor(row, "fee", currency),
+            net_minor=_minor(row, "net", currency),
+            occurred_at=_when(row),
+            paid=paid,
+            payout=row.get("automatic_payout_id", ""),
+        )
+
+    async def settlement_lines(self, since: datetime, /) -> AsyncIterator[SettlementLine]:
+        """Every balance transaction since then; which payout paid it out is not told here."""
+        after = {"created[gte]": str(int(since.timestamp()))}
+        async for one in self.pages("/v1/balance_transactions", expand="source", **after):
+            told = http_provider.typed(one, schemas.BalanceTransaction, "the balance transaction")
+            source = told.source if isinstance(told.source, dict) else {"id": told.source or ""}
+            intent = source.get("payment_intent") or ""
+            category = _category(told.reporting_category)
+            paid = None
+            if told.exchange_rate is not None and source.get("currency"):
+                sign = -1 if told.amount < 0 else 1
+                paid = currencies.money_of(sign * int(source["amount"]), source["currency"])
+            yield SettlementLine(
+                reference=told.id,
+                category=category,
+                source=_source(category, source["id"], intent) or told.id,
+                parent_reference=intent if category is not Category.CHARGE else "",
+                currency=told.currency.upper(),
+                gross_minor=currencies.money_of(told.amount, told.currency).amount_minor,
+                fee_minor=currencies.money_of(told.fee, told.currency).amount_minor,
+                net_minor=currencies.money_of(told.net, told.currency).amount_minor,
+                occurred_at=datetime.fromtimestamp(told.created, UTC),
+                paid=paid,
+                rate="" if told.exchange_rate is None else str(told.exchange_rate),
+            )
+
+
+def _source(category: Category, source: str, intent: str) -> str:
+    # A charge is known by its intent; what hangs on it by a name of its own.
+    return intent or source if category is Category.CHARGE else source
+
+
+def _category(told: str) -> Category:
+    return CATEGORIES.get(told, Category.OTHER)
+
+
+def _minor(row: Mapping[str, str], column: str, currency: str) -> int:
+    """A decimal in major units; digits beyond the currency's are refused unless they are zero."""
+    try:
+        exact = Decimal(row[column]).scaleb(money.exponent_of(currency))
+    except InvalidOperation as error:
+        raise errors.ValidationError("is no amount", param=column) from error
+    if not exact.is_finite() or exact != exact.to_integral_value():
+        raise errors.ValidationError(f"has more digits than {currency}", param=column)
+    return Money(int(exact), currency).amount_minor
+
+
+def _when(row: Mapping[str, str]) -> datetime:
+    for column in ("created_utc", "created"):
+        if text := row.get(column, ""):
+            try:
+                at = datetime.fromisoformat(text)
+            except ValueError as error:
+                raise errors.ValidationError("is no time", param=column) from error
+            return at if at.tzinfo else at.replace(tzinfo=UTC)
+    raise errors.ValidationError("is missing: select created_utc", param="created_utc")

@@ -1,0 +1,57 @@
+"""How Stripe's API is asked: its version, its statuses, its pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from bursar import errors
+from bursar.providers import http_provider
+from bursar.providers.stripe import schemas
+
+#: The version whose shapes `wire` has; the official library of the tests has the same.
+API_VERSION = "2026-10-28.endive"
+
+
+class StripeApi(http_provider.JsonOverHttp):
+    """Reads objects and lists; what changes something is `StripeBank`'s."""
+
+    __slots__ = ()
+
+    clear = frozenset({400, 402, 404, 409})
+    turned_away = frozenset({429})  # a 503 of Stripe's may come after the fact
+
+    def headers(self) -> dict[str, str]:
+        """The key, and the version whose shapes we read."""
+        return {**super().headers(), "Stripe-Version": API_VERSION}
+
+    async def get(self, path: str, *, expand: str = "", **params: str) -> Any:
+        """
+        Ask for one object or page.
+
+        :raises errors.NotFound: if there is none; :raises errors.OutcomeUnknown: if it is refused.
+        """
+        asked = {**params, **({"expand[]": expand} if expand else {})}
+        answer = await self.call("GET", path, params=asked)
+        if answer.status == 404:
+            raise errors.NotFound(f"GET {path}: Stripe knows no such object")
+        if not 200 <= answer.status < 300:
+            raise errors.OutcomeUnknown(f"GET {path} was refused with {answer.status}")
+        return answer.body
+
+    async def pages(self, path: str, *, expand: str = "", **params: str) -> AsyncIterator[Any]:
+        """Every object of a list or search, page by page."""
+        asked = {**params, "limit": "100"}
+        while True:
+            body = await self.get(path, expand=f"data.{expand}" if expand else "", **asked)
+            page = http_provider.typed(body, schemas.Page, "the list")
+            for one in page.data:
+                yield one
+            if not page.has_more or not page.data:
+                return
+            on = (
+                {"page": body["next_page"]}
+                if body.get("next_page")
+                else {"starting_after": page.data[-1]["id"]}
+            )
+            asked.update(on)

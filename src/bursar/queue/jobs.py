@@ -1,0 +1,185 @@
+"""
+The life of a job in the database: enqueued, leased, then acknowledged, retried or dead.
+
+Times are arguments. With several workers they must come from one clock: `database_time`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+
+from bursar import clock, fields, group_commit, sql
+from bursar.queue.models import JobState
+
+PRIORITY_NORMAL = 100
+
+ENQUEUE = (
+    "INSERT INTO bursar_job (name, payload, priority, state, run_at, attempts, unique_key, "
+    "lease_token, leased_until, last_error, created_at) "
+    "VALUES (%s, %s, %s, %s, %s, 0, %s, NULL, NULL, '', %s) "
+    "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND NOT (state = 'dead') DO NOTHING"
+)
+# MATERIALIZED, for PostgreSQL may run a sub-select again for each row it joins, and every run skips
+# what the last has locked: more than LIMIT would be claimed.
+# SKIP LOCKED is filled in on PostgreSQL only: SQLite has one writer.
+CLAIM = (
+    "WITH soonest AS MATERIALIZED (SELECT id FROM bursar_job WHERE state = 'ready' "
+    "ORDER BY priority, id LIMIT %s{skip_locked}) "
+    "UPDATE bursar_job SET state = 'leased', attempts = attempts + 1, lease_token = %s, "
+    "leased_until = %s WHERE id IN (SELECT id FROM soonest) "
+    "RETURNING id, name, payload, attempts, priority"
+)
+PROMOTE = "UPDATE bursar_job SET state = 'ready' WHERE state = 'delayed' AND run_at <= %s"
+RESCUE = (
+    "UPDATE bursar_job SET state = 'ready', lease_token = NULL, leased_until = NULL "
+    "WHERE state = 'leased' AND leased_until <= %s"
+)
+ACK = "DELETE FROM bursar_job WHERE id = %s AND lease_token = %s"
+RETRY = (
+    "UPDATE bursar_job SET state = 'delayed', run_at = %s, last_error = %s, attempts = %s, "
+    "lease_token = NULL, leased_until = NULL WHERE id = %s AND lease_token = %s"
+)
+BURY = (
+    "UPDATE bursar_job SET state = 'dead', last_error = %s, lease_token = NULL, "
+    "leased_until = NULL WHERE id = %s AND lease_token = %s"
+)
+RELEASE = (
+    "UPDATE bursar_job SET state = 'ready', attempts = attempts - 1, lease_token = NULL, "
+    "leased_until = NULL WHERE id = %s AND lease_token = %s"
+)
+EXTEND = "UPDATE bursar_job SET leased_until = %s WHERE id = %s AND lease_token = %s"
+REVIVE = (
+    "UPDATE bursar_job SET state = 'ready', attempts = 0 WHERE id = %s AND state = 'dead' "
+    "AND NOT EXISTS (SELECT 1 FROM bursar_job living WHERE living.unique_key IS NOT NULL "
+    "AND NOT (living.state = 'dead') AND living.unique_key = bursar_job.unique_key)"
+)
+COUNT = "SELECT name, state, COUNT(*) FROM bursar_job GROUP BY name, state"
+
+ERROR_LETTERS_MAX = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A job that this worker, and no other, may finish; *token* fences it off from late ones."""
+
+    job_id: int
+    name: str
+    payload: Mapping[str, Any]
+    attempts: int
+    priority: int
+    token: str
+
+
+def database_time() -> datetime:
+    """The clock that all workers share: the database's (on SQLite there is one process)."""
+    if connection.vendor != "postgresql":
+        return clock.now()
+    [(moment,)] = sql.rows("SELECT clock_timestamp()")
+    assert isinstance(moment, datetime)
+    return moment
+
+
+def enqueue(
+    name: str,
+    payload: Mapping[str, Any],
+    *,
+    now: datetime,
+    delay: timedelta = timedelta(0),
+    priority: int = PRIORITY_NORMAL,
+    unique_key: str | None = None,
+) -> bool:
+    """
+    Add a job; it becomes visible when the caller's transaction commits.
+
+    While a living job has *unique_key* another one is not added, and False is returned. A smaller
+    *priority* is sooner.
+    """
+    group_commit.require_transaction()
+    state = JobState.DELAYED if delay > timedelta(0) else JobState.READY
+    run_at, created = fields.at(now + delay), fields.at(now)
+    row: list[fields.Parameter] = [
+        name,
+        json.dumps(payload),
+        priority,
+        state.value,
+        run_at,
+        unique_key,
+        created,
+    ]
+    return sql.run(ENQUEUE, row) == 1
+
+
+def claim(*, count: int, token: str, lease: timedelta, now: datetime) -> list[Lease]:
+    """
+    Lease up to *count* ready jobs, soonest first.
+
+    *token* must be new: it is what later tells this claim from any other. The attempt is counted
+    now, so that a job which kills its worker cannot be tried for ever.
+    """
+    group_commit.require_transaction()
+    skip_locked = " FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
+    rows = sql.rows(CLAIM.format(skip_locked=skip_locked), [count, token, fields.at(now + lease)])
+    # RETURNING keeps no order.
+    return [
+        Lease(job_id, name, json.loads(payload), attempts, priority, token)
+        for job_id, name, payload, attempts, priority in sorted(rows, key=lambda r: (r[4], r[0]))
+    ]
+
+
+def promote(*, now: datetime) -> int:
+    """Make delayed jobs ready whose time has come, and leased ones whose lease ran out."""
+    group_commit.require_transaction()
+    return sql.run(PROMOTE, [fields.at(now)]) + sql.run(RESCUE, [fields.at(now)])
+
+
+def ack(lease: Lease) -> bool:
+    """Remove a finished job; False if the lease had been lost and the job is someone else's."""
+    return _touch(ACK, [], lease)
+
+
+def retry(lease: Lease, *, at: datetime, error: str, forget: bool = False) -> bool:
+    """Give a job back to be run again no sooner than *at*; *forget* its earlier attempts."""
+    attempts = 0 if forget else lease.attempts
+    return _touch(RETRY, [fields.at(at), error[:ERROR_LETTERS_MAX], attempts], lease)
+
+
+def bury(lease: Lease, *, error: str) -> bool:
+    """Move a job to the dead letters, with the reason."""
+    return _touch(BURY, [error[:ERROR_LETTERS_MAX]], lease)
+
+
+def release(lease: Lease) -> bool:
+    """Hand back a job that was not started; it does not count as an attempt."""
+    return _touch(RELEASE, [], lease)
+
+
+def extend(lease: Lease, *, until: datetime) -> bool:
+    """Hold a lease for longer."""
+    return _touch(EXTEND, [fields.at(until)], lease)
+
+
+def _touch(statement: str, values: Sequence[fields.Parameter], lease: Lease) -> bool:
+    group_commit.require_transaction()
+    return sql.run(statement, [*values, lease.job_id, lease.token]) == 1
+
+
+def revive(job_id: int) -> bool:
+    """
+    Make a dead job ready again with its attempts forgotten.
+
+    False if it is not dead, or a living job does its work already.
+    """
+    group_commit.require_transaction()
+    return sql.run(REVIVE, [job_id]) == 1
+
+
+def depth() -> Counter[tuple[str, str]]:
+    """How many jobs there are, by (name, state)."""
+    return Counter({(name, state): int(count) for name, state, count in sql.rows(COUNT)})

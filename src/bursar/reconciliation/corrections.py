@@ -1,0 +1,129 @@
+"""What settlement lines tell that our books missed, as snapshots to record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from bursar.money import Money
+from bursar.providers.interface import (
+    Category,
+    ChargeStatus,
+    DisputeStatus,
+    Kind,
+    MovementStatus,
+    RefundStatus,
+    SettlementLine,
+    Snapshot,
+)
+from bursar.reconciliation.expected_entries import Done, Objects
+from bursar.reconciliation.matching import Judged, Verdict
+
+_OWN = {Category.CHARGE: Kind.CHARGE, Category.REFUND: Kind.REFUND}
+
+
+def missed(line: SettlementLine) -> Snapshot | None:
+    """The object behind a line that our books do not have; None for kinds that we do not book."""
+    gross = Money(line.gross_minor, line.currency)
+    paid = line.paid or gross
+    size = abs(paid.amount_minor)
+    told = Snapshot(
+        kind=Kind.CHARGE,
+        reference=line.source,
+        status=ChargeStatus.CAPTURED,
+        amount=Money(size, paid.currency),
+        parent_reference=line.parent_reference,
+        occurred_at=line.occurred_at,
+        rate=line.rate,
+        fee=Money(line.fee_minor, line.currency) if line.fee_minor else None,
+    )
+    taken = Money(abs(gross.amount_minor), gross.currency)
+    loses = line.gross_minor < 0
+    changes: dict[str, Any]
+    match line.category:
+        case Category.CHARGE if not loses:
+            changes = {"captured_minor": size, "settled": gross}
+        case Category.REFUND if loses:
+            changes = {"kind": Kind.REFUND, "status": RefundStatus.SUCCEEDED, "settled": -gross}
+        case Category.REFUND_FAILURE:
+            changes = {"kind": Kind.REFUND, "status": RefundStatus.FAILED}
+        case Category.DISPUTE if loses:
+            changes = {
+                "kind": Kind.DISPUTE,
+                "status": DisputeStatus.NEEDS_RESPONSE,
+                "amount": taken,
+                "withdrawn_minor": taken.amount_minor,
+            }
+        case Category.DISPUTE_REVERSAL if not loses:
+            changes = {
+                "kind": Kind.DISPUTE,
+                "status": DisputeStatus.WON,
+                "amount": taken,
+                "reinstated_minor": taken.amount_minor,
+            }
+        case Category.FEE:
+            cost = Money(-line.net_minor, line.currency)
+            changes = {
+                "kind": Kind.FEE,
+                "status": MovementStatus.POSTED,
+                "amount": cost,
+                "fee": None,
+            }
+        case Category.PAYOUT if loses:
+            changes = {"kind": Kind.PAYOUT, "status": MovementStatus.POSTED, "amount": taken}
+        case Category.PAYOUT_REVERSAL:
+            changes = {"kind": Kind.PAYOUT, "status": MovementStatus.FAILED, "amount": taken}
+        case _:
+            return None
+    return replace(told, **changes)
+
+
+def learned(judged: Judged, objects: Objects, done: Done) -> Iterator[Snapshot]:
+    """
+    What a match tells beside that it matches: the fee and the exchange rate, where unknown.
+
+    Facts are totals, so what earlier runs have settled of the movement (*done*) is added.
+    """
+    if judged.verdict is not Verdict.MATCHED or len(judged.entries) != 1:
+        return
+    (entry,) = judged.entries
+    kind = _OWN.get(entry.category)
+    if kind is None or (entry.settled and entry.fee_minor is not None) or not judged.lines:
+        return
+    known = objects[kind.value, entry.source].object
+    currency = judged.lines[0].currency
+    gross, fee = done.get((entry.category.value, entry.source), (0, 0))
+    gross += sum(line.gross_minor for line in judged.lines)
+    fee += sum(line.fee_minor for line in judged.lines)
+    sign = 1 if kind is Kind.CHARGE else -1
+    rates = {line.rate for line in judged.lines}
+    yield replace(
+        known,
+        settled=Money(sign * gross, currency),
+        rate=known.rate or (rates.pop() if len(rates) == 1 else ""),
+        fee=Money(fee, currency) if fee else None,
+    )
+
+
+def payouts(lines: Iterable[SettlementLine], objects: Objects) -> Iterator[Snapshot]:
+    """The payouts that lines name and nobody told of: each is the sum of its lines."""
+    sums: dict[tuple[str, str], int] = {}
+    at: dict[str, datetime] = {}
+    told = {line.source for line in lines if line.category is Category.PAYOUT}
+    for line in lines:
+        new = (Kind.PAYOUT.value, line.payout) not in objects and line.payout not in told
+        if line.payout and line.category is not Category.PAYOUT and new:
+            name = line.payout, line.currency
+            sums[name] = sums.get(name, 0) + line.net_minor
+            at[line.payout] = max(line.occurred_at, at.get(line.payout, line.occurred_at))
+    for (payout, currency), net in sums.items():
+        if net > 0:
+            yield Snapshot(
+                kind=Kind.PAYOUT,
+                reference=payout,
+                status=MovementStatus.POSTED,
+                amount=Money(net, currency),
+                occurred_at=at[payout],
+            )

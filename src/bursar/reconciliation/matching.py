@@ -1,0 +1,352 @@
+"""
+The rule by which settlement lines and our books are matched, in plain Python.
+
+It is the specification: a faster engine has to give the same. Every line and every entry comes out
+in exactly one group, so that the groups' counts and sums add up to both inputs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from bursar.money import Money
+from bursar.providers.interface import Category, SettlementLine
+
+#: What one side has and the other might have under another name happened within so many days.
+DAYS_APART_MAX = timedelta(days=5)
+
+
+class Verdict(StrEnum):
+    """What became of a group of lines and entries."""
+
+    MATCHED = "matched"
+    AMOUNT_MISMATCH = "amount_mismatch"
+    CURRENCY_MISMATCH = "currency_mismatch"
+    FEE_MISMATCH = "fee_mismatch"
+    MISSING_IN_BOOKS = "missing_in_books"
+    MISSING_AT_PROVIDER = "missing_at_provider"
+    DUPLICATE = "duplicate"
+    LATE = "late"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """
+    A movement of a provider's balance that our books expect.
+
+    Amounts as in `SettlementLine`: minor units, above zero what the merchant gets. *fee_minor* is
+    None while nobody told it. An entry that is not *settled* is in the currency the buyer paid in,
+    because nobody told yet what of it reached the balance.
+    """
+
+    category: Category
+    source: str
+    currency: str
+    gross_minor: int
+    fee_minor: int | None
+    occurred_at: datetime
+    parent_reference: str = ""
+    settled: bool = True
+    converted: bool = False
+
+    @property
+    def name(self) -> tuple[Category, str]:
+        """What it is matched by."""
+        return self.category, self.source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """A group of lines and entries, what became of them, and why in words."""
+
+    verdict: Verdict
+    reason: str = ""
+    lines: tuple[SettlementLine, ...] = ()
+    entries: tuple[Entry, ...] = ()
+
+
+def reconcile(
+    entries: Iterable[Entry],
+    lines: Iterable[SettlementLine],
+    *,
+    until: datetime,
+    late_after: timedelta,
+    seen: frozenset[str] = frozenset(),
+    paid_out: Mapping[str, int] | None = None,
+) -> list[Judged]:
+    """
+    Match *lines* with *entries*, one entry for each category and source.
+
+    *until* is when the report ends: what our books had less than *late_after* before it and the
+    report has not is late, not missing. *seen* names lines of earlier reports; *paid_out* has the
+    net sums that earlier lines gave each payout.
+
+    :raises ValueError: if two entries have the same category and source.
+    """
+    entries = list(entries)
+    by_name = {entry.name: entry for entry in entries}
+    if len(by_name) != len(entries):
+        raise ValueError("two entries have the same category and source")
+    fresh, found = _without_duplicates(lines, seen)
+    sums = Counter(paid_out or {})
+    for line in fresh:
+        if line.payout and line.category not in _PAYOUTS:
+            sums[line.payout] += line.net_minor
+    grouped: defaultdict[tuple[Category, str], list[SettlementLine]] = defaultdict(list)
+    for line in fresh:
+        grouped[line.category, line.source].append(line)
+    alone: list[SettlementLine] = []
+    for name, group in grouped.items():
+        entry = by_name.pop(name, None)
+        if entry is None:
+            alone += group
+        else:
+            found += _compared(entry, group, sums)
+    made = list(_paid_out(by_name.values(), sums))
+    made, alone, left = _rest(made, alone, list(by_name.values()))
+    found += made
+    for step in (_by_parent, _by_spelling, _look_alike):
+        made, alone, left = step(alone, left)
+        found += made
+    found += [
+        Judged(
+            verdict=Verdict.MISSING_IN_BOOKS,
+            reason="our books have no such movement",
+            lines=(line,),
+        )
+        for line in alone
+    ]
+    found += [_lacking(entry, until, late_after) for entry in left]
+    return found
+
+
+_PAYOUTS = {Category.PAYOUT, Category.PAYOUT_REVERSAL}
+_Step = tuple[list[Judged], list[SettlementLine], list[Entry]]
+
+
+def _without_duplicates(
+    lines: Iterable[SettlementLine], seen: frozenset[str]
+) -> tuple[list[SettlementLine], list[Judged]]:
+    known, fresh, found = set(seen), [], []
+    for line in lines:
+        if line.reference in known:
+            reason = f"{line.reference} was told before"
+            found.append(Judged(verdict=Verdict.DUPLICATE, reason=reason, lines=(line,)))
+        else:
+            known.add(line.reference)
+            fresh.append(line)
+    return fresh, found
+
+
+def _compared(
+    entry: Entry, group: Sequence[SettlementLine], sums: Mapping[str, int]
+) -> Iterator[Judged]:
+    """What has the same category and source on both sides."""
+    if len(group) > 1 and _content(group[0], entry) and len({_amounts(one) for one in group}) == 1:
+        # The whole movement again under another id: one of them is true.
+        yield from _compared(entry, group[:1], sums)
+        for line in group[1:]:
+            reason = f"{entry.source} was settled by {group[0].reference}"
+            yield Judged(verdict=Verdict.DUPLICATE, reason=reason, lines=(line,))
+        return
+    verdict, reason = _difference(entry, group)
+    if verdict is Verdict.MATCHED and entry.category is Category.PAYOUT and entry.source in sums:
+        verdict, reason = _sum_of(entry, sums[entry.source])
+    if verdict is Verdict.MATCHED and len(group) > 1:
+        reason = f"the sum of {len(group)} lines"
+    yield Judged(verdict=verdict, reason=reason, lines=tuple(group), entries=(entry,))
+
+
+def _amounts(line: SettlementLine) -> tuple[object, ...]:
+    return line.currency, line.gross_minor, line.fee_minor, line.paid
+
+
+def _content(line: SettlementLine, entry: Entry) -> bool:
+    return _difference(entry, [line])[0] is Verdict.MATCHED
+
+
+def _difference(entry: Entry, group: Sequence[SettlementLine]) -> tuple[Verdict, str]:
+    currencies = {line.currency for line in group}
+    gross = sum(line.gross_minor for line in group)
+    fee = sum(line.fee_minor for line in group)
+    if currencies != {entry.currency}:
+        paid = [line.paid for line in group if line.paid is not None]
+        told = Money(sum(one.amount_minor for one in paid), paid[0].currency) if paid else None
+        if not entry.settled and told == Money(entry.gross_minor, entry.currency):
+            return Verdict.MATCHED, "settled in another currency"
+        there = ", ".join(sorted(currencies))
+        return Verdict.CURRENCY_MISMATCH, f"{there} there, {entry.currency} in our books"
+    if gross != entry.gross_minor:
+        return Verdict.AMOUNT_MISMATCH, _why(entry, gross)
+    if entry.fee_minor is not None and fee != entry.fee_minor:
+        ours = Money(entry.fee_minor, entry.currency)
+        return Verdict.FEE_MISMATCH, f"a fee of {Money(fee, entry.currency)}, {ours} in our books"
+    return Verdict.MATCHED, ""
+
+
+def _why(entry: Entry, gross: int) -> str:
+    off = gross - entry.gross_minor
+    both = (
+        f"{Money(gross, entry.currency)}, {Money(entry.gross_minor, entry.currency)} in our books"
+    )
+    if gross == -entry.gross_minor:
+        return f"the sign is turned: {both}"
+    if abs(off) == 1:
+        return f"rounded otherwise: {both}"
+    if entry.converted:
+        return f"another exchange rate: {both}"
+    return both
+
+
+def _sum_of(entry: Entry, net: int) -> tuple[Verdict, str]:
+    if net == -entry.gross_minor:
+        return Verdict.MATCHED, "the sum of its lines"
+    paid = Money(-entry.gross_minor, entry.currency)
+    which = "short" if -entry.gross_minor < net else "over"
+    reason = f"the payout is {which}: {paid}, its lines are {Money(net, entry.currency)}"
+    return Verdict.AMOUNT_MISMATCH, reason
+
+
+def _paid_out(left: Iterable[Entry], sums: Mapping[str, int]) -> Iterator[Judged]:
+    """A payout that has no line of its own is the sum of the lines that it paid out."""
+    for entry in left:
+        if entry.category is Category.PAYOUT and entry.source in sums:
+            verdict, reason = _sum_of(entry, sums[entry.source])
+            yield Judged(verdict=verdict, reason=reason, entries=(entry,))
+
+
+def _by_parent(alone: list[SettlementLine], left: list[Entry]) -> _Step:
+    """One refund of ours may be several of theirs, and the other way round: the sums tell."""
+    ours: defaultdict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    theirs: defaultdict[tuple[str, ...], list[SettlementLine]] = defaultdict(list)
+    for entry in left:
+        if entry.parent_reference:
+            ours[entry.category, entry.parent_reference, entry.currency].append(entry)
+    for line in alone:
+        if line.parent_reference:
+            theirs[line.category, line.parent_reference, line.currency].append(line)
+    made = []
+    for name, entries in ours.items():
+        lines = theirs.get(name, [])
+        if lines and sum(e.gross_minor for e in entries) == sum(s.gross_minor for s in lines):
+            reason = f"{len(lines)} lines are {len(entries)} of our movements on {name[1]}"
+            made.append(
+                Judged(
+                    verdict=Verdict.MATCHED,
+                    reason=reason,
+                    lines=tuple(lines),
+                    entries=tuple(entries),
+                )
+            )
+    return _rest(made, alone, left)
+
+
+def _by_spelling(alone: list[SettlementLine], left: list[Entry]) -> _Step:
+    """A reference that lost its case or signs on the way is still the same, if only one is."""
+    spelled: defaultdict[tuple[object, ...], list[Entry]] = defaultdict(list)
+    for entry in left:
+        spelled[entry.category, _plain(entry.source)].append(entry)
+    counted = Counter((line.category, _plain(line.source)) for line in alone)
+    made = []
+    for line in alone:
+        name = line.category, _plain(line.source)
+        candidates = spelled.get(name, [])
+        if len(candidates) == 1 and counted[name] == 1 and _content(line, candidates[0]):
+            reason = f"{line.source!r} is {candidates[0].source} in another spelling"
+            made.append(
+                Judged(
+                    verdict=Verdict.MATCHED, reason=reason, lines=(line,), entries=(candidates[0],)
+                )
+            )
+    return _rest(made, alone, left)
+
+
+def _plain(reference: str) -> str:
+    return re.sub(r"[^0-9a-z]", "", reference.casefold())
+
+
+def _look_alike(alone: list[SettlementLine], left: list[Entry]) -> _Step:
+    """The same kind and amount at about the same time: it may be, so a person is asked."""
+    ours: defaultdict[tuple[object, ...], list[Entry]] = defaultdict(list)
+    theirs: defaultdict[tuple[object, ...], list[SettlementLine]] = defaultdict(list)
+    for entry in left:
+        ours[entry.category, entry.currency, entry.gross_minor].append(entry)
+    for line in alone:
+        theirs[line.category, line.currency, line.gross_minor].append(line)
+    made = []
+    for name, lines in theirs.items():
+        near = [
+            entry
+            for entry in ours.get(name, [])
+            if any(abs(entry.occurred_at - one.occurred_at) <= DAYS_APART_MAX for one in lines)
+        ]
+        if near:
+            others = ", ".join(entry.source for entry in near)
+            told = ", ".join(line.source for line in lines)
+            made.append(
+                Judged(
+                    verdict=Verdict.AMBIGUOUS,
+                    reason=f"{told} may be {others}",
+                    lines=tuple(lines),
+                    entries=tuple(near),
+                )
+            )
+    return _rest(made, alone, left)
+
+
+def _rest(made: list[Judged], alone: list[SettlementLine], left: list[Entry]) -> _Step:
+    lines = {line.reference for judged in made for line in judged.lines}
+    names = {entry.name for judged in made for entry in judged.entries}
+    return (
+        made,
+        [line for line in alone if line.reference not in lines],
+        [entry for entry in left if entry.name not in names],
+    )
+
+
+def _lacking(entry: Entry, until: datetime, late_after: timedelta) -> Judged:
+    if entry.occurred_at > until - late_after:
+        reason = "too new for this report; it should be in the next"
+        return Judged(verdict=Verdict.LATE, reason=reason, entries=(entry,))
+    return Judged(verdict=Verdict.MISSING_AT_PROVIDER, reason="no report has it", entries=(entry,))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Total:
+    """How many lines and entries of one verdict and currency there are, and their gross sums."""
+
+    verdict: Verdict
+    currency: str
+    lines: int = 0
+    lines_minor: int = 0
+    entries: int = 0
+    entries_minor: int = 0
+
+
+def totals(judged: Iterable[Judged]) -> list[Total]:
+    """Count and add up both sides by verdict and currency."""
+    made: dict[tuple[Verdict, str], Total] = {}
+
+    def of(verdict: Verdict, currency: str) -> Total:
+        return made.get((verdict, currency), Total(verdict=verdict, currency=currency))
+
+    for one in judged:
+        for line in one.lines:
+            total = of(one.verdict, line.currency)
+            made[one.verdict, line.currency] = replace(
+                total, lines=total.lines + 1, lines_minor=total.lines_minor + line.gross_minor
+            )
+        for entry in one.entries:
+            total = of(one.verdict, entry.currency)
+            made[one.verdict, entry.currency] = replace(
+                total,
+                entries=total.entries + 1,
+                entries_minor=total.entries_minor + entry.gross_minor,
+            )
+    return [made[name] for name in sorted(made)]

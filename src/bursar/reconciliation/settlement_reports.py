@@ -1,0 +1,155 @@
+"""Loading settlement lines: a report's file whole or not at all, or what the provider's API tells."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from bursar import errors, fields, group_commit
+from bursar.imports import csv_reader
+from bursar.imports.row_errors import Problems
+from bursar.money import Money
+from bursar.payments import provider_accounts
+from bursar.providers.capabilities import ListsSettlements, OperationNotSupported, ReadsSettlements
+from bursar.providers.interface import Category, PaymentProvider, SettlementLine
+from bursar.reconciliation.models import Settled
+
+
+class Loaded(NamedTuple):
+    """A settlement report: where it is from, its SHA-256 ("" without a file), and its lines."""
+
+    file: str
+    sha256: str
+    lines: Sequence[SettlementLine]
+
+
+def read_file(path: Path, *, provider_account: str) -> Loaded:
+    """
+    Read a settlement report as its provider writes it; nothing is stored.
+
+    :raises row_errors.ImportRefused: if anything is wrong, with up to 1,000 mistakes by line;
+    :raises OperationNotSupported: if the provider has no such reports.
+    """
+    provider = provider_accounts.get(provider_account)
+    if not isinstance(provider, ReadsSettlements):
+        raise OperationNotSupported(f"{provider_account} has no settlement report that can be read")
+    found, lines = Problems(path.name), []
+    try:
+        file = csv_reader.load(path)
+        rows = csv_reader.rows(file, columns=provider.settlement_columns, problems=found)
+        for row in rows:
+            line = _line(provider, row, found)
+            if line is not None:
+                lines.append(line)
+    except csv_reader.Unreadable as error:
+        found.note(error, line=error.line or 1)
+        raise found.refusal() from error
+    found.refuse_if_any()
+    return Loaded(file.name, file.sha256, lines)
+
+
+def _line(
+    provider: ReadsSettlements, row: csv_reader.Row, found: Problems
+) -> SettlementLine | None:
+    try:
+        line = provider.settlement_line(row.values)
+        for name in ("reference", "source", "parent_reference", "payout"):
+            required = name in {"reference", "source"}
+            fields.check_text(name, getattr(line, name), 160, required=required)
+    except errors.ValidationError as error:
+        found.note(error, line=row.line, column=error.param or "")
+        return None
+    if line.net_minor != line.gross_minor - line.fee_minor:
+        found.add(
+            line=row.line,
+            column="net",
+            rule="net_is_gross_less_fee",
+            message=f"net is {line.net_minor}, gross less fee {line.gross_minor - line.fee_minor}",
+        )
+        return None
+    return line
+
+
+def ask(*, provider_account: str, since: datetime) -> Loaded:
+    """
+    Ask the provider for the lines *since* then; blocks until all are told.
+
+    :raises OperationNotSupported: if it does not tell them; :raises errors.Unavailable: if it cannot be
+        asked; :raises errors.OutcomeUnknown: if its answer is not clear.
+    """
+    provider: PaymentProvider = provider_accounts.get(provider_account)
+    if not isinstance(provider, ListsSettlements):
+        raise OperationNotSupported(f"{provider_account} tells no settlement lines by API")
+    listing = provider.settlement_lines(since)
+
+    async def told() -> list[SettlementLine]:
+        return [line async for line in listing]
+
+    return Loaded("", "", provider_accounts.run(told()))
+
+
+def store(
+    lines: Iterable[SettlementLine], *, provider_account: str, again: bool, now: datetime
+) -> list[Settled]:
+    """
+    Write lines; what has been there is written again as a further occurrence, for a person to see.
+
+    Without *again* it is passed over instead: an API tells the same lines each time it is asked.
+    Needs an open transaction. Returns the rows written.
+    """
+    group_commit.require_transaction()
+    known = Counter(
+        Settled.objects.filter(provider_account_id=provider_account).values_list(
+            "reference", flat=True
+        )
+    )
+    rows = []
+    for line in lines:
+        if known[line.reference] and not again:
+            continue
+        rows.append(_row(line, provider_account, known[line.reference], now))
+        known[line.reference] += 1
+    return Settled.objects.bulk_create(rows, batch_size=500)
+
+
+def _row(line: SettlementLine, provider_account: str, occurrence: int, now: datetime) -> Settled:
+    return Settled(
+        provider_account_id=provider_account,
+        reference=line.reference,
+        occurrence=occurrence,
+        category=line.category.value,
+        source=line.source,
+        parent_reference=line.parent_reference,
+        currency=line.currency,
+        gross_minor=line.gross_minor,
+        fee_minor=line.fee_minor,
+        net_minor=line.net_minor,
+        paid_minor=line.paid.amount_minor if line.paid else None,
+        paid_currency=line.paid.currency if line.paid else "",
+        rate=line.rate,
+        payout=line.payout,
+        occurred_at=line.occurred_at,
+        loaded_at=now,
+    )
+
+
+def line_of(row: Settled) -> SettlementLine:
+    """The line that *row* keeps."""
+    paid = None if row.paid_minor is None else Money(row.paid_minor, row.paid_currency)
+    return SettlementLine(
+        reference=row.reference,
+        category=Category(row.category),
+        source=row.source,
+        parent_reference=row.parent_reference,
+        currency=row.currency,
+        gross_minor=row.gross_minor,
+        fee_minor=row.fee_minor,
+        net_minor=row.net_minor,
+        occurred_at=row.occurred_at,
+        paid=paid,
+        rate=row.rate,
+        payout=row.payout,
+    )

@@ -1,0 +1,97 @@
+"""
+The proof: every invariant of every folder, and our books against the providers' own.
+
+A violation is a row that breaks a sentence which should never be false. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+from django.db import connection
+
+from bursar import dashboard, ledger, orders, payments, queue, triggers, webhooks
+from bursar.dashboard import invariants as _dashboard
+from bursar.ledger import invariants as _ledger
+from bursar.orders import invariants as _orders
+from bursar.payments import invariants as _payments
+from bursar.queue import invariants as _queue
+from bursar.verify import provider_balances
+from bursar.webhooks import invariants as _webhooks
+
+Row = Mapping[str, object]
+Check = str | Callable[[], Iterable[Row]]
+
+#: So many offending rows are shown for each sentence; the rest are counted no further.
+ROWS_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence, the folder it is from, and the rows that break it (at most `ROWS_MAX`)."""
+
+    folder: str
+    sentence: str
+    rows: tuple[Row, ...]
+
+    @property
+    def holds(self) -> bool:
+        """Whether no row breaks the sentence."""
+        return not self.rows
+
+
+def _guards() -> Iterator[Row]:
+    yield from ({"missing guard": name} for name in triggers.missing())
+    yield from ({"setting": problem} for problem in triggers.lax_settings())
+
+
+INVARIANTS: Mapping[str, Mapping[str, Check]] = {
+    "database": {"the guards stand and commits are durable": _guards},
+    ledger.__name__: _ledger.INVARIANTS,
+    payments.__name__: _payments.INVARIANTS,
+    orders.__name__: _orders.INVARIANTS,
+    queue.__name__: _queue.INVARIANTS,
+    webhooks.__name__: _webhooks.INVARIANTS,
+    dashboard.__name__: _dashboard.INVARIANTS,
+    "providers": {
+        "their objects are in our books, and ours in theirs": provider_balances.compare_objects,
+        "each receivable is what the provider says it owes": provider_balances.compare_balances,
+    },
+}
+
+
+def prove(watch: Callable[[str], None] | None = None) -> Iterator[Finding]:
+    """Check one sentence after the other; *watch* is told each before it is checked."""
+    for folder, checks in INVARIANTS.items():
+        for sentence, check in checks.items():
+            if watch is not None:
+                watch(sentence)
+            yield Finding(folder.removeprefix("bursar."), sentence, lasting(check))
+
+
+def lasting(check: Check) -> tuple[Row, ...]:
+    """
+    The rows that *check* finds, and finds again; at most `ROWS_MAX`.
+
+    Work goes on meanwhile, and some checks read more than once: what was only on its way between
+    two tables, or between the provider and us, is not there the second time.
+    """
+    found = list(islice(_rows(check), ROWS_MAX))
+    if not found:
+        return ()
+    again = list(islice(_rows(check), 10 * ROWS_MAX))
+    return tuple(row for row in found if row in again)
+
+
+def _rows(check: Check) -> Iterable[Row]:
+    return _query(check) if isinstance(check, str) else check()
+
+
+def _query(sql: str) -> Iterator[Row]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [])
+        columns = [column[0] for column in cursor.description]
+        for row in cursor.fetchmany(ROWS_MAX):
+            yield dict(zip(columns, row, strict=True))

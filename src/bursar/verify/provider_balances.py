@@ -1,0 +1,87 @@
+"""Our books against the providers' own, in both directions, where a provider tells them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from bursar import errors
+from bursar.payments import facts, payment_state, provider_accounts, queries
+from bursar.payments.models import Fact, ProviderAccount
+from bursar.providers.capabilities import ListsObjects
+from bursar.providers.interface import Kind, PaymentProvider, RefundStatus, Snapshot
+
+Row = Mapping[str, object]
+
+
+def compare_objects() -> Iterator[Row]:
+    """Objects that one side has and the other has not, or has with other amounts."""
+    for account in ProviderAccount.objects.order_by("name"):
+        provider = provider_accounts.get(account.name)
+        if isinstance(provider, ListsObjects):
+            theirs = {
+                (s.kind.value, s.reference): money_in(s)
+                for s in provider_accounts.run(_listed(provider))
+            }
+            yield from _differences(account.name, theirs)
+
+
+async def _listed(provider: PaymentProvider) -> list[Snapshot]:
+    assert isinstance(provider, ListsObjects)
+    told = [s async for s in provider.list_objects()]
+    return payment_state.merge_all(part for snapshot in told for part in facts.parts(snapshot))
+
+
+def _differences(account: str, theirs: Mapping[tuple[str, str], Counter[str]]) -> Iterator[Row]:
+    keys = Fact.objects.filter(provider_account_id=account)
+    ours = {
+        (kind, reference): money_in(
+            payment_state.merge_all(queries.facts_of_object(account, (kind, reference)))[0]
+        )
+        for kind, reference in keys.values_list("kind", "reference").distinct().iterator()
+    }
+    for key in sorted(ours.keys() | theirs.keys()):
+        our, their = ours.get(key, Counter()), theirs.get(key, Counter())
+        if our != their:
+            yield {
+                "account": account,
+                "kind": key[0],
+                "reference": key[1],
+                "ours": dict(our),
+                "theirs": dict(their),
+            }
+
+
+def money_in(snapshot: Snapshot) -> Counter[str]:
+    """The money an object has moved, by what it did; an object that moved none is empty."""
+    currency = snapshot.amount.currency
+    moved: Counter[str] = Counter()
+    if snapshot.kind is Kind.CHARGE:
+        moved[f"captured {currency}"] = payment_state.captured_of(snapshot)
+    elif snapshot.kind is Kind.DISPUTE:
+        moved[f"withdrawn {currency}"] = snapshot.withdrawn_minor
+        moved[f"reinstated {currency}"] = snapshot.reinstated_minor
+    elif snapshot.kind is not Kind.REFUND or snapshot.status == RefundStatus.SUCCEEDED:
+        moved[f"{snapshot.status} {currency}"] = snapshot.amount.amount_minor
+    return Counter({what: amount for what, amount in moved.items() if amount})
+
+
+def compare_balances() -> Iterator[Row]:
+    """Currencies in which a provider owes another amount than our receivable says."""
+    for account in ProviderAccount.objects.order_by("name").values_list("name", flat=True):
+        try:
+            theirs = provider_accounts.owed(account)
+        except (errors.Unavailable, errors.OutcomeUnknown) as error:
+            yield {"account": account, "could not be asked": str(error)}
+            continue
+        ours = provider_accounts.receivable(account)
+        if theirs is not None:
+            for currency in sorted(ours.keys() | theirs.keys()):
+                our, their = ours.get(currency, 0), theirs.get(currency, 0)
+                if our != their:
+                    yield {
+                        "account": account,
+                        "currency": currency,
+                        "ours_minor": our,
+                        "theirs_minor": their,
+                    }

@@ -1,0 +1,113 @@
+"""A provider account's tiles: what our books know, and what its API says."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from bursar import clock
+from bursar.dashboard.live_state import View
+from bursar.money import Money
+from bursar.payments import facts
+from bursar.payments.models import Attempt, Payment
+from bursar.providers.interface import Kind, Snapshot
+from bursar.queue import jobs
+from tests.flows.dashboard.stage import staged
+from tests.shop import ACCOUNT, Shop, commit
+
+
+def values(view: View) -> dict[str, tuple[float | str | None, str]]:
+    return {reading.name: (reading.value, reading.level) for reading in view.readings}
+
+
+def tiles(toml: str = "") -> tuple[View, View]:
+    async def story() -> tuple[View, View]:
+        async with staged(toml) as stage:
+            await stage.pass_by(60)
+            return stage.view(f"account:{ACCOUNT}"), stage.view(f"account:{ACCOUNT}:api")
+
+    return asyncio.run(story())
+
+
+def test_books_and_api_say_the_same(shop: Shop) -> None:
+    shop.paid()
+    books, api = tiles()
+    assert values(books) == {
+        "balance EUR": (10.0, "ok"),
+        "payouts on their way": (0.0, "ok"),
+        "disputes to answer": (0.0, "ok"),
+        "outcomes unknown": (0.0, "ok"),
+        "webhook lag": (0.0, "ok"),
+    }
+    assert values(api) == {"owes EUR": (10.0, "ok"), "API": ("answers", "ok")}
+    assert (books.title, api.title, books.group) == (
+        ACCOUNT,
+        f"{ACCOUNT} (API)",
+        "Provider accounts",
+    )
+    assert (books.state, api.state, books.kind) == ("ok", "ok", "account")
+
+
+def _happened() -> None:
+    now = clock.now()
+    for account, hours in ((ACCOUNT, 2), ("another", 5)):
+        jobs.enqueue(
+            "webhook",
+            {"provider_account": account, "event_id": "e"},
+            now=now - timedelta(hours=hours),
+        )
+    Attempt.objects.create(
+        id="att_1",
+        payment=Payment.objects.get(),
+        operation="charge",
+        amount_minor=1000,
+        status="unknown",
+        created_at=now,
+    )
+    five = Money(500, "EUR")
+    told = [
+        *(
+            Snapshot(kind=Kind.PAYOUT, reference=reference, status=status, amount=five)
+            for reference, status in (("po_1", "pending"), ("po_2", "pending"), ("po_2", "posted"))
+        ),
+        *(
+            Snapshot(
+                kind=Kind.DISPUTE,
+                reference=reference,
+                status="needs_response",
+                amount=five,
+                respond_by=now + timedelta(days=days),
+                parent_reference="ch_1",
+            )
+            for reference, days in (("dp_1", 9), ("dp_2", 2))
+        ),
+    ]
+    facts.record(provider_account=ACCOUNT, source="webhook", now=now, snapshots=told)
+
+
+def test_what_waits_is_shown_with_how_bad_it_is(shop: Shop) -> None:
+    shop.place()
+    commit(_happened)
+    books, _ = tiles()
+    found = values(books)
+    assert found["payouts on their way"] == (1.0, "ok")
+    assert found["disputes to answer"] == (2.0, "ok")
+    assert found["outcomes unknown"] == (1.0, "warning")
+    (lag, lag_level), (days, days_level) = found["webhook lag"], found["days to answer"]
+    assert isinstance(lag, float)
+    assert isinstance(days, float)
+    assert (round(lag / 3600, 1), lag_level) == (2.0, "critical")
+    assert (round(days, 1), days_level) == (2.0, "warning")
+
+
+def test_the_file_says_what_is_bad_and_what_is_not_watched(shop: Shop) -> None:
+    shop.paid()
+    books, _ = tiles(f'[accounts.{ACCOUNT}]\nreadings."balance EUR".critical_above = 5')
+    assert values(books)["balance EUR"] == (10.0, "critical")
+
+    async def unwatched() -> list[View]:
+        async with staged("[accounts.default]\nwatch = false") as stage:
+            await stage.pass_by(60)
+            return stage.board.views()
+
+    assert asyncio.run(unwatched()) == []

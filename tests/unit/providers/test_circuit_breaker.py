@@ -1,0 +1,121 @@
+"""A provider that fails all the time, or refuses our key, is left alone for a while."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from bursar import errors
+from bursar.providers import circuit_breaker
+from bursar.providers.circuit_breaker import Circuit, State
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def circuit(clock: Clock) -> Circuit:
+    return Circuit("acme", monotonic=clock)
+
+
+def fail(circuit: Circuit, times: int = circuit_breaker.FAILURES_MAX) -> None:
+    for _ in range(times):
+        circuit.enter()
+        circuit.failed("no answer")
+
+
+def test_it_opens_after_so_many_failures_in_a_row(circuit: Circuit) -> None:
+    fail(circuit, circuit_breaker.FAILURES_MAX - 1)
+    before = circuit.state
+    fail(circuit, 1)
+    assert (before, circuit.state) == (State.CLOSED, State.OPEN)
+    with pytest.raises(errors.ExternalAPIError, match=r"acme is not asked for 5 s more: no answer"):
+        circuit.enter()
+
+
+def test_a_clear_answer_between_counts_anew(circuit: Circuit) -> None:
+    fail(circuit, circuit_breaker.FAILURES_MAX - 1)
+    circuit.enter()
+    circuit.succeeded()
+    fail(circuit, circuit_breaker.FAILURES_MAX - 1)
+    assert circuit.state is State.CLOSED
+
+
+def test_after_its_time_one_call_probes_and_all_others_wait(circuit: Circuit, clock: Clock) -> None:
+    fail(circuit)
+    clock.seconds += 5
+    assert circuit.state is State.HALF_OPEN
+    circuit.enter()
+    with pytest.raises(errors.ExternalAPIError):
+        circuit.enter()
+    circuit.succeeded()
+    assert (circuit.state, circuit.why) == (State.CLOSED, "")
+
+
+def test_a_probe_that_fails_doubles_the_time_up_to_a_minute(circuit: Circuit, clock: Clock) -> None:
+    fail(circuit)
+    waited = []
+    for _ in range(6):
+        with pytest.raises(errors.ExternalAPIError) as caught:
+            circuit.enter()
+        waited.append(caught.value.after_seconds)
+        clock.seconds += caught.value.after_seconds or 0
+        fail(circuit, 1)
+    assert waited == [5, 10, 20, 40, 60, 60]
+
+
+def test_calls_that_were_under_way_when_it_opened_do_not_keep_it_open(
+    circuit: Circuit, clock: Clock
+) -> None:
+    at_once = 3 * circuit_breaker.FAILURES_MAX
+    for _ in range(at_once):
+        circuit.enter()
+    for _ in range(at_once):
+        circuit.failed("no answer")
+        clock.seconds += 0.01
+    clock.seconds += 5
+    assert circuit.state is State.HALF_OPEN
+
+
+def test_a_probe_that_was_given_up_lets_another_one_in(circuit: Circuit, clock: Clock) -> None:
+    fail(circuit)
+    clock.seconds += 5
+    circuit.enter()
+    circuit.left()
+    circuit.enter()
+
+
+def test_a_refused_key_opens_it_at_once_for_a_minute(circuit: Circuit, clock: Clock) -> None:
+    circuit.enter()
+    circuit.failed("401", at_once=True)
+    seen = []
+    for seconds in (59, 1):
+        clock.seconds += seconds
+        seen.append(circuit.state)
+    assert seen == [State.OPEN, State.HALF_OPEN]
+
+
+def test_every_circuit_is_known_to_the_metrics(circuit: Circuit) -> None:
+    assert circuit in circuit_breaker.circuits
+
+
+def test_the_log_names_what_the_circuit_is_of(
+    clock: Clock, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    for kind in ("provider", "host"):
+        fail(Circuit("there", kind=kind, monotonic=clock))
+    told = [orjson.loads(line) for line in capsysbinary.readouterr().err.splitlines()]
+    assert [(line.get("provider"), line.get("host")) for line in told] == [
+        ("there", None),
+        (None, "there"),
+    ]
