@@ -40,9 +40,9 @@ async def main(task: dict[str, Any]) -> dict[str, int]:
             for url in board.urls(port=task["port"], run=f"{task['run']}-{number}")
         ]
         sources.append(BlockingSource(key="blocks", function=lambda: time.sleep(0.01)))
-        async with fetcher.Gathering() as gathering:
+        async with fetcher.Fetcher() as gathering:
             gathered = asyncio.create_task(
-                gathering.gather(sources, deadline_seconds=DEADLINE_SECONDS)
+                gathering.fetch_all(sources, deadline_seconds=DEADLINE_SECONDS)
             )
             await asyncio.sleep(dice.uniform(0, 0.3))
             gathered.cancel()

@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks import metering
 from bursar.dashboard.fetching import fetcher
-from bursar.dashboard.fetching.results import State
+from bursar.dashboard.fetching.results import FetchStatus
 from bursar.dashboard.fetching.sources import CoroutineSource
 
 
@@ -30,12 +30,14 @@ async def _gathered(task: dict[str, Any]) -> dict[str, float]:
         CoroutineSource(key=str(number), function=ask, transform=calculate, timeout_seconds=300)
         for number in range(task["count"])
     ]
-    async with fetcher.Gathering(processes=task["workers"]) as gathering:
-        await gathering.gather(sources[: task["workers"]], deadline_seconds=60)  # processes started
+    async with fetcher.Fetcher(processes=task["workers"]) as gathering:
+        await gathering.fetch_all(
+            sources[: task["workers"]], deadline_seconds=60
+        )  # processes started
         began = time.perf_counter()
-        tiles = await gathering.gather(sources, deadline_seconds=300)
+        tiles = await gathering.fetch_all(sources, deadline_seconds=300)
         seconds = time.perf_counter() - began
-    assert {tile.state for tile in tiles.values()} == {State.OK}
+    assert {tile.state for tile in tiles.values()} == {FetchStatus.OK}
     return {"seconds": seconds}
 
 

@@ -16,13 +16,13 @@ from benchmarks import metering
 from benchmarks.dashboard_plan import ATTEMPT_SECONDS, ATTEMPTS_MAX, DEADLINE_SECONDS, Board
 from bursar import logs
 from bursar.dashboard.fetching import fetcher
-from bursar.dashboard.fetching.results import State
+from bursar.dashboard.fetching.results import FetchStatus
 from bursar.dashboard.fetching.sources import HttpSource
 
 
 async def main(task: dict[str, Any]) -> list[dict[str, float]]:
     told = []
-    async with fetcher.Gathering(hedging=task["hedging"], random=lambda: 1.0) as gathering:
+    async with fetcher.Fetcher(hedging=task["hedging"], random=lambda: 1.0) as gathering:
         for number, seed in enumerate(task["seeds"]):
             board = Board(task["profile"], seed, task["count"])
             sources = [
@@ -38,9 +38,9 @@ async def main(task: dict[str, Any]) -> list[dict[str, float]]:
                 )
             ]
             began, cpu = time.perf_counter(), time.process_time()
-            tiles = await gathering.gather(sources, deadline_seconds=DEADLINE_SECONDS)
+            tiles = await gathering.fetch_all(sources, deadline_seconds=DEADLINE_SECONDS)
             seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
-            ok = sum(tile.state is State.OK for tile in tiles.values())
+            ok = sum(tile.state is FetchStatus.OK for tile in tiles.values())
             attempts = sum(tile.attempts for tile in tiles.values())
             told.append({"seconds": seconds, "cpu": cpu, "ok": ok, "attempts": attempts})
     return told

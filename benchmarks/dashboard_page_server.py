@@ -30,7 +30,7 @@ import uvicorn
 
 from bursar.cli import bootstrap
 from bursar.dashboard import live_state
-from bursar.dashboard.live_state import Reading, State, View
+from bursar.dashboard.live_state import Measurement, SourceStatus, State
 
 PROBE_SECONDS = 0.1
 #: The page shortens larger numbers.
@@ -46,10 +46,10 @@ def main() -> None:
 
     shown, draw = live_state.current(), random.Random(2026)
 
-    def view(number: int, before: View | None) -> View:
+    def view(number: int, before: SourceStatus | None) -> SourceStatus:
         value, now = draw.lognormvariate(5, 0.4), clock.now()
         state = draw.choices(STATES, [97, 1, 1, 1])[0]
-        return View(
+        return SourceStatus(
             key=f"source-{number}",
             title=f"Source {number}",
             group=f"Group {number % GROUPS}",
@@ -59,8 +59,8 @@ def main() -> None:
             since=now,
             reason="" if state == "ok" else "slow",
             readings=(
-                Reading(name="latency", value=value, unit="ms"),
-                Reading(name="queue", value=float(draw.randrange(50))),
+                Measurement(name="latency", value=value, unit="ms"),
+                Measurement(name="queue", value=float(draw.randrange(50))),
             ),
             seconds=value / 1000,
             interval_seconds=TASK["interval_seconds"],
@@ -81,7 +81,7 @@ def main() -> None:
     def probe() -> None:
         one = dataclasses.replace(view(0, None), key="probe", title="Probe", group="A", state="ok")
         while True:
-            reading = Reading(name="at", value=float(round(time.time() * 1000) % MODULUS))
+            reading = Measurement(name="at", value=float(round(time.time() * 1000) % MODULUS))
             shown.put(dataclasses.replace(one, readings=(reading,), as_of=clock.now()))
             time.sleep(PROBE_SECONDS)
 
@@ -106,13 +106,13 @@ def _session() -> str:
 
     from bursar import clock, group_commit
     from bursar.access import sessions, users
-    from bursar.access.models import Person
+    from bursar.access.models import User
 
     email, now = "viewer@example.com", clock.now()
-    group_commit.commits.wait(
-        lambda: users.add(email=email, name="V", role="viewer", password_hash="!", now=now)
+    group_commit.commits.run_blocking(
+        lambda: users.create_user(email=email, name="V", role="viewer", password_hash="!", now=now)
     )
-    person, kept = Person.objects.get(email=email), sessions.SessionStore()
+    person, kept = User.objects.get(email=email), sessions.SessionStore()
     kept[SESSION_KEY] = str(person.pk)
     kept[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[0]
     kept[HASH_SESSION_KEY] = person.get_session_auth_hash()

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from benchmarks.dashboard_plan import ATTEMPT_SECONDS, ATTEMPTS_MAX, DEADLINE_SECONDS, Board
 from bursar.dashboard.fetching import fetcher
-from bursar.dashboard.fetching.results import State
-from bursar.dashboard.fetching.sources import CoroutineSource, NotAnswered
+from bursar.dashboard.fetching.results import FetchStatus
+from bursar.dashboard.fetching.sources import CoroutineSource, FetchFailed
 from tests import event_loop_clock
 
 
@@ -23,11 +23,11 @@ class Simulated(NamedTuple):
 def gather(board: Board, *, hedging: bool) -> Simulated:
     """Gather the plan of *board* by an engine that knows nothing of its sources yet."""
     return event_loop_clock.run(
-        _gather(board, fetcher.Gathering(hedging=hedging, random=lambda: 1.0))
+        _gather(board, fetcher.Fetcher(hedging=hedging, random=lambda: 1.0))
     )
 
 
-async def _gather(board: Board, gathering: fetcher.Gathering) -> Simulated:
+async def _gather(board: Board, gathering: fetcher.Fetcher) -> Simulated:
     calls = 0
 
     def source(number: int) -> CoroutineSource[int]:
@@ -39,7 +39,7 @@ async def _gather(board: Board, gathering: fetcher.Gathering) -> Simulated:
             attempt = next(attempts)
             await asyncio.sleep(3_600 if attempt.hangs else attempt.seconds)
             if attempt.status != 200:
-                raise NotAnswered("it answered 503", again=True)
+                raise FetchFailed("it answered 503", again=True)
             return number
 
         return CoroutineSource(
@@ -54,6 +54,6 @@ async def _gather(board: Board, gathering: fetcher.Gathering) -> Simulated:
     began = loop.time()
     sources = [source(number) for number in range(board.count)]
     async with gathering:
-        tiles = await gathering.gather(sources, deadline_seconds=DEADLINE_SECONDS)
-    missed = sum(tile.state is not State.OK for tile in tiles.values())
+        tiles = await gathering.fetch_all(sources, deadline_seconds=DEADLINE_SECONDS)
+    missed = sum(tile.state is not FetchStatus.OK for tile in tiles.values())
     return Simulated(loop.time() - began, calls, missed)

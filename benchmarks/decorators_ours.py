@@ -61,7 +61,7 @@ def _log_line(calls: int) -> float:
             duration_ms=12.345,
         )
 
-    with logs.bound(request_id="req_06f3xqm8k5zv7gd2c9jtwbnh4s"):
+    with logs.bound_contextvars(request_id="req_06f3xqm8k5zv7gd2c9jtwbnh4s"):
         return timing.nanoseconds(line, calls=max(1, calls // 10))
 
 

@@ -32,7 +32,7 @@ from django.test import RequestFactory
 
 from bursar import clock, group_commit, ids, job_handlers, logs
 from bursar.access import api_keys, idempotency, users
-from bursar.access.models import Person
+from bursar.access.models import User
 from bursar.admin import model_admins
 from bursar.admin.site import site
 from bursar.decorators import acting_as
@@ -53,7 +53,7 @@ DIFFERENT = {
     "RefundApproval": {"refund_id": "'re_' || {n}"},
     "Review": {"subject": "'s' || {n}", "payment_id": "'pay_' || {n}"},
     "Fact": {"reference": "'ch_' || {n}"},
-    "InboxEvent": {"event_id": "'ev_' || {n}"},
+    "WebhookEvent": {"event_id": "'ev_' || {n}"},
     "Job": {"unique_key": "NULL", "state": "'delayed'"},
     "AuditEntry": {"subject": "'s' || {n}"},
     "Transfer": {"subject": "'pay_' || {n}"},
@@ -61,14 +61,14 @@ DIFFERENT = {
 
 
 def commit(member: Any) -> Any:
-    return group_commit.commits.wait(member)
+    return group_commit.commits.run_blocking(member)
 
 
 def one_of_each() -> None:
     """A shop with one order, paid and refunded, and a person: what the many rows are copies of."""
     now = clock.now()
     commit(
-        lambda: provider_accounts.add(
+        lambda: provider_accounts.create_account(
             name="eu", provider="sandbox", config={"durable": False}, now=now
         )
     )
@@ -81,32 +81,34 @@ def one_of_each() -> None:
         method="tok_visa",
         lines=[Line(sku="", description="x", quantity=1, unit_price="9")],
     )
-    commit(lambda: operations.place(order, order_id="ord_x", payment_id="pay_x", now=now))
+    commit(lambda: operations.place_order(order, order_id="ord_x", payment_id="pay_x", now=now))
     run_jobs()
-    commit(lambda: refunds.open_refund(refund_id="re_x", payment_id="pay_x", amount=None, now=now))
+    commit(
+        lambda: refunds.create_refund(refund_id="re_x", payment_id="pay_x", amount=None, now=now)
+    )
     run_jobs()
     provider = provider_accounts.get("eu")
     assert isinstance(provider, SandboxProvider)
     (key, *_) = standard_webhooks.keys_of(provider.config.webhook_secret)
     told = provider.simulator.deliveries(key, after=0, at=now)[0]
-    inbox.take(provider_account="eu", headers=told.headers, body=told.body)
+    inbox.receive_sync(provider_account="eu", headers=told.headers, body=told.body)
     commit(rest)
 
 
 def rest() -> None:
     now = clock.now()
-    users.add(email="a@b", name="A", role="admin", password_hash="!", now=now)
+    users.create_user(email="a@b", name="A", role="admin", password_hash="!", now=now)
     api_keys.create(
         key_id=ids.new("key"), token="bk_test_x", name="n", scopes=["orders:read"], now=now
     )
-    reviews.open_review(code="c", subject="s", payment_id="pay_x", detail={}, now=now)
+    reviews.create_review(code="c", subject="s", payment_id="pay_x", detail={}, now=now)
     jobs.enqueue("charge", {}, now=now)
     idempotency.prune(now=now, rows_max=1_000)
     RefundApproval.objects.create(refund=Refund.objects.get(), requested_by="a", requested_at=now)
 
 
 def run_jobs() -> None:
-    provider_accounts.run(worker.Worker(job_handlers.HANDLERS).run(until_empty=True))
+    provider_accounts.run_sync(worker.Worker(job_handlers.HANDLERS).run(until_empty=True))
 
 
 def multiply(model: type[models.Model], rows: int) -> None:
@@ -139,7 +141,7 @@ def multiply(model: type[models.Model], rows: int) -> None:
 
 def opened(model: type[models.Model], query: str = "") -> float:
     """Milliseconds to answer one request for a list, from the request to its last byte."""
-    person = Person.objects.get(email="a@b")
+    person = User.objects.get(email="a@b")
     request = RequestFactory().get(f"/bursar/{model._meta.model_name}/{query}")
     request.user = person
     began = time.perf_counter()

@@ -98,7 +98,10 @@ async def _place_all(numbers: range) -> None:
     async def place() -> None:
         for number in left:
             place_one = functools.partial(
-                operations.place, _order(number), order_id=ids.new("ord"), payment_id=ids.new("pay")
+                operations.place_order,
+                _order(number),
+                order_id=ids.new("ord"),
+                payment_id=ids.new("pay"),
             )
             await group_commit.commits.run(functools.partial(_at_once, place_one))
 
@@ -143,8 +146,8 @@ def main() -> None:
     transactions = Transactions(stopwatch)
     group_commit.commits = group_commit.GroupCommit(watch=transactions.watch)
     config = {"durable": False, "fee_basis_points": 150, "fee_fixed_minor": 20}
-    group_commit.commits.wait(
-        lambda: provider_accounts.add(
+    group_commit.commits.run_blocking(
+        lambda: provider_accounts.create_account(
             name=ACCOUNT, provider="sandbox", config=config, now=clock.now()
         )
     )

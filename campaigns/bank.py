@@ -116,7 +116,9 @@ class StripeBank:
     def objects(self) -> list[dict[str, Any]]:
         """Every object in its book, and the fee of each, in the words of the sandbox's."""
         made = [s for told in _get(self.url, "/control/objects") for s in snapshots.read(told)]
-        return [serializers.snapshot_out(part) for one in made for part in facts.parts(one)]
+        return [
+            serializers.snapshot_out(part) for one in made for part in facts.split_snapshot(one)
+        ]
 
     def balances(self) -> dict[str, int]:
         """What it owes, by currency."""

@@ -31,7 +31,7 @@ TABLES = {
     "transfers": ("transfer", "subject debit_account_id credit_account_id amount_minor currency"),
     "reviews": ("review", "code subject detail resolved_at"),
     "jobs": ("job", "name state payload last_error"),
-    "events": ("inboxevent", "event_id processed_at"),
+    "events": ("webhookevent", "event_id processed_at"),
 }
 
 

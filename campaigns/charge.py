@@ -272,8 +272,8 @@ def _add_account(installation: settings.Settings, bank: Bank | StripeBank) -> No
     with databases.connected(installation):
         commits = group_commit.GroupCommit()
         config = bank.config()
-        commits.wait(
-            lambda: provider_accounts.add(
+        commits.run_blocking(
+            lambda: provider_accounts.create_account(
                 name=loop.ACCOUNT, provider=bank.provider, config=config, now=clock.now()
             )
         )

@@ -27,7 +27,7 @@ from bursar import clock, group_commit, ids, job_handlers, logs, settings
 from bursar.money import Money
 from bursar.orders import operations
 from bursar.payments import attempts, provider_accounts, refunds
-from bursar.providers.interface import BadSignature
+from bursar.providers.interface import InvalidSignature
 from bursar.queue import worker
 from bursar.webhooks import inbox
 from campaigns import mutants, plan, points
@@ -210,7 +210,7 @@ async def _place(life: Life, number: int, order_id: str) -> str:
     payment_id, now = ids.new(ids.PAYMENT), clock.now()
 
     def place() -> str:
-        return operations.place(order, order_id=order_id, payment_id=payment_id, now=now)
+        return operations.place_order(order, order_id=order_id, payment_id=payment_id, now=now)
 
     return await group_commit.commits.run(place)
 
@@ -219,7 +219,7 @@ async def _open_refund(payment_id: str, key: str, amount: Money) -> str:
     refund_id, now = ids.new(ids.REFUND), clock.now()
 
     def open_refund() -> str:
-        return refunds.open_refund(
+        return refunds.create_refund(
             refund_id=refund_id, payment_id=payment_id, amount=amount, idempotency_key=key, now=now
         )
 
@@ -257,9 +257,9 @@ async def _count_jobs() -> int:
 def _take(account: str, one: dict[str, Any]) -> bool:
     """Hand one delivery to the inbox; True if its signature was believed."""
     try:
-        inbox.take(
+        inbox.receive_sync(
             provider_account=account, headers=one["headers"], body=base64.b64decode(one["body"])
         )
-    except BadSignature:
+    except InvalidSignature:
         return False
     return True

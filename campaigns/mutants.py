@@ -41,15 +41,15 @@ def apply(mutant: str, handlers: Handlers) -> Handlers:
 
 def _plant_new_key() -> None:
     """Every repeat of an attempt is sent under a key of its own."""
-    call = attempts.call
+    call = attempts.send
 
-    async def call_anew(intent: attempts.Intent) -> Result:
+    async def call_anew(intent: attempts.PreparedAttempt) -> Result:
         if not intent.fresh:
             request = replace(intent.request, key=ids.new(ids.ATTEMPT))
             intent = replace(intent, request=request)
         return await call(intent)
 
-    attempts.call = call_anew
+    attempts.send = call_anew
 
 
 def _last_heard(a: Snapshot, b: Snapshot) -> Snapshot:
@@ -78,25 +78,27 @@ async def _charge_without_intent(lease: jobs.Lease) -> Callable[[], None] | None
     if intent is None:
         return None
     try:
-        result = await attempts.call(intent)
+        result = await attempts.send(intent)
     except errors.OutcomeUnknown as error:
         reason = str(error)
-        return lambda: _write_late(intent, lambda: attempts.doubt(intent, reason=reason, now=now))
+        return lambda: _write_late(
+            intent, lambda: attempts.mark_unknown(intent, reason=reason, now=now)
+        )
     return lambda: _write_late(
-        intent, lambda: attempts.answered(intent, result, source="answer", now=now)
+        intent, lambda: attempts.record_response(intent, result, source="answer", now=now)
     )
 
 
-def _write_late(intent: attempts.Intent, outcome: Callable[[], None]) -> None:
+def _write_late(intent: attempts.PreparedAttempt, outcome: Callable[[], None]) -> None:
     _insert(intent)
     outcome()
 
 
-def _unwritten(payment_id: str, attempt_id: str) -> attempts.Intent | None:
+def _unwritten(payment_id: str, attempt_id: str) -> attempts.PreparedAttempt | None:
     payment = queries.lock_payment(payment_id)
     tried = [a for a in queries.attempts_of(payment_id) if a.operation in COLLECTING]
     if payment.status != PaymentStatus.PENDING or tried:
-        return charges.intend(payment_id=payment_id, attempt_id=attempt_id, now=clock.now())
+        return charges.prepare_charge(payment_id=payment_id, attempt_id=attempt_id, now=clock.now())
     attempt = queries.AttemptRow(
         attempt_id,
         Operation.CHARGE,
@@ -108,13 +110,13 @@ def _unwritten(payment_id: str, attempt_id: str) -> attempts.Intent | None:
         0,
         clock.now(),
     )
-    return attempts.intent_of(attempt=attempt, payment=payment, fresh=True)
+    return attempts.prepare(attempt=attempt, payment=payment, fresh=True)
 
 
-def _insert(intent: attempts.Intent) -> None:
+def _insert(intent: attempts.PreparedAttempt) -> None:
     payment = queries.lock_payment(intent.payment_id)
     if intent.attempt_id not in {a.id for a in queries.attempts_of(payment.id)}:
-        attempts.insert(
+        attempts.create_attempt(
             attempt_id=intent.attempt_id,
             payment_id=payment.id,
             operation=Operation.CHARGE,

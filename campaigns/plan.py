@@ -60,7 +60,7 @@ class Planned:
         return f"{self.key}/refund/{part}"
 
     def new_order(self, *, provider_account: str, provider: str = "sandbox") -> NewOrder:
-        """The order as `operations.place` takes it."""
+        """The order as `operations.place_order` takes it."""
         return NewOrder(
             reference=f"campaign {self.number}",
             currency=self.currency,

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from bursar.money import Money
 from bursar.payments import accounting, payment_state
-from bursar.providers.interface import Kind, Snapshot
+from bursar.providers.interface import ObjectKind, Snapshot
 from campaigns.books import Books, Row
 
 
@@ -30,7 +30,7 @@ def differences(ours: Books, *, account: str) -> Iterator[str]:
         refunds = [one for one in ours["refunds"] if one["payment_id"] == row["id"]]
         commands = _commands(row, refunds, references)
         asked = [
-            payment_state.Asked(
+            payment_state.AttemptSummary(
                 operation=a["operation"], status=a["status"], refund_id=a["refund_id"]
             )
             for a in ours["attempts"]
@@ -39,7 +39,7 @@ def differences(ours: Books, *, account: str) -> Iterator[str]:
         state = payment_state.fold(commands, asked, facts[row["id"]])
         yield from _differs(row, state, refunds)
         target: Counter[tuple[str, str]] = Counter()
-        books = accounting.book(commands=commands, state=state, provider_account=account)
+        books = accounting.target_balances(commands=commands, state=state, provider_account=account)
         for pair, amount in books.items():
             target[min(pair), max(pair)] += amount if pair[0] < pair[1] else -amount
         if {k: v for k, v in target.items() if v} != {
@@ -113,7 +113,7 @@ def _snapshot(row: Row) -> Snapshot:
     )
     settled = row["settled_minor"]
     return Snapshot(
-        kind=Kind(row["kind"]),
+        kind=ObjectKind(row["kind"]),
         amount=Money(row["amount_minor"], row["currency"]),
         settled=None if settled is None else Money(settled, row["settled_currency"]),
         soft=bool(row["soft"]),

@@ -24,9 +24,9 @@ HOSTILE = (
 )
 
 
-def usual(*, complete: bool = True, approximate: bool = False) -> reports.Report:
+def usual(*, complete: bool = True, approximate: bool = False) -> reports.AccessLogReport:
     """A quiet day of a small shop; what is not *complete* was cut."""
-    report: reports.Report = {
+    report: reports.AccessLogReport = {
         "bursar": "0.1.0",
         "complete": complete,
         "approximate": approximate,
@@ -114,7 +114,7 @@ def usual(*, complete: bool = True, approximate: bool = False) -> reports.Report
     return report
 
 
-def hostile() -> reports.Report:
+def hostile() -> reports.AccessLogReport:
     """Every trick in every key, in the signals, the filters and the name of the input."""
     report = usual(complete=False)
     for name, key in reports.KEYS.items():

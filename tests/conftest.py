@@ -129,7 +129,7 @@ def closing(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
     monkeypatch.setattr(mixins.RetryMixin, "sleep", staticmethod(at_once))
     yield
-    asyncio.run(provider_accounts.close())
+    asyncio.run(provider_accounts.close_all())
 
 
 @pytest.fixture

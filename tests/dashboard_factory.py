@@ -7,7 +7,7 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from bursar.dashboard.live_state import Reading, State, View
+from bursar.dashboard.live_state import Measurement, SourceStatus, State
 
 AT: Final = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 GROUPS: Final = ("Payments", "Shipping", "Tax", "Mail", "Shop", "Stock", "Search", "Currencies")
@@ -20,15 +20,15 @@ HOSTILE: Final = (
 )
 
 
-def view(key: str = "fx", **different: Any) -> View:
+def view(key: str = "fx", **different: Any) -> SourceStatus:
     """A source that is well, but for what is *different*."""
-    usual = View(
+    usual = SourceStatus(
         key=key,
         title="Exchange rates",
         group="Currencies",
         kind="api",
         state="ok",
-        readings=(Reading(name="EUR/USD", value=1.0831, unit="USD"),),
+        readings=(Measurement(name="EUR/USD", value=1.0831, unit="USD"),),
         as_of=AT,
         since=AT,
         reason="",
@@ -39,13 +39,13 @@ def view(key: str = "fx", **different: Any) -> View:
     return dataclasses.replace(usual, **different)
 
 
-def many(count: int, *, at: datetime = AT, seed: int = 2026) -> list[View]:
+def many(count: int, *, at: datetime = AT, seed: int = 2026) -> list[SourceStatus]:
     """So many sources in eight groups, about one in ten of them in some trouble."""
     draw = random.Random(seed)
     return [_one(number, draw, at) for number in range(count)]
 
 
-def _one(number: int, draw: random.Random, at: datetime) -> View:
+def _one(number: int, draw: random.Random, at: datetime) -> SourceStatus:
     states: list[State] = ["ok", "warning", "critical", "stale", "failed"]
     state = draw.choices(states, [90, 4, 2, 2, 2])[0]
     reasons = {"failed": "no answer within 2.5 s", "stale": "no answer since; the last is shown"}
@@ -56,8 +56,8 @@ def _one(number: int, draw: random.Random, at: datetime) -> View:
         group=GROUPS[number % len(GROUPS)],
         state=state,
         readings=(
-            Reading(name="latency", value=spark[-1], unit="ms"),
-            Reading(name="queue", value=draw.randrange(50)),
+            Measurement(name="latency", value=spark[-1], unit="ms"),
+            Measurement(name="queue", value=draw.randrange(50)),
         ),
         as_of=at - timedelta(seconds=draw.randrange(30)),
         since=at - timedelta(minutes=draw.randrange(600)),

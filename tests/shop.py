@@ -19,7 +19,7 @@ from bursar.payments import charges, models, provider_accounts, refunds
 from bursar.payments.statuses import CaptureMethod
 from bursar.pricing import baskets
 from bursar.providers import standard_webhooks
-from bursar.providers.capabilities import WebhookEvent
+from bursar.providers.capabilities import VerifiedWebhook
 from bursar.providers.sandbox import SandboxProvider, webhook_delivery
 from bursar.queue import jobs, worker
 from bursar.queue.models import Job
@@ -38,7 +38,7 @@ FEES = f"fees/{ACCOUNT}:EUR"
 
 def commit(member: Callable[[], T]) -> T:
     """Run *member* in a grouped commit."""
-    return group_commit.commits.wait(member)
+    return group_commit.commits.run_blocking(member)
 
 
 class Shop:
@@ -52,7 +52,7 @@ class Shop:
     def add_account(self) -> None:
         self.config = {"durable": False, **self.config}
         commit(
-            lambda: provider_accounts.add(
+            lambda: provider_accounts.create_account(
                 name=ACCOUNT, provider="sandbox", config=self.config, now=clock.now()
             )
         )
@@ -83,7 +83,7 @@ class Shop:
         )
         order_id, payment_id = ids.new(ids.ORDER), ids.new(ids.PAYMENT)
         return commit(
-            lambda: operations.place(
+            lambda: operations.place_order(
                 order, order_id=order_id, payment_id=payment_id, now=clock.now()
             )
         )
@@ -118,7 +118,7 @@ class Shop:
         refund_id = ids.new(ids.REFUND)
         amount = Money(amount_minor, told.pop("currency", payment.currency))
         return commit(
-            lambda: refunds.open_refund(
+            lambda: refunds.create_refund(
                 refund_id=refund_id, payment_id=payment.id, amount=amount, now=clock.now(), **told
             )
         )
@@ -134,7 +134,7 @@ class Shop:
         outcomes: Counter[tuple[str, str]] = Counter()
         for _ in range(rounds):
             running = worker.Worker(handlers)
-            provider_accounts.run(running.run(until_empty=True))
+            provider_accounts.run_sync(running.run(until_empty=True))
             outcomes += running.outcomes
             if not self.hurry():
                 break
@@ -151,7 +151,7 @@ class Shop:
         """All webhooks of the sandbox so far, signed now."""
         key = standard_webhooks.keys_of(self.provider.config.webhook_secret)[0]
         return self.provider.simulator.deliveries(
-            key, disorder=webhook_delivery.Disorder(**disorder)
+            key, disorder=webhook_delivery.DeliveryFaults(**disorder)
         )
 
     def deliver(self, coming: Iterable[webhook_delivery.Delivery]) -> Counter[str]:
@@ -169,7 +169,7 @@ class Shop:
 
     def _take(self, delivery: webhook_delivery.Delivery) -> bool:
         now, raw_id = self.provider.simulator.now(), ids.new(ids.BODY)
-        event: WebhookEvent = inbox.verify(
+        event: VerifiedWebhook = inbox.verify(
             provider_account=ACCOUNT, headers=delivery.headers, body=delivery.body, now=now
         )
         return commit(
@@ -232,11 +232,11 @@ class Shop:
             with connection.cursor() as cursor:
                 cursor.execute(
                     "UPDATE bursar_attempt SET created_at = %s WHERE payment_id = %s",
-                    [fields.at(earlier), payment.id],
+                    [fields.to_db_datetime(earlier), payment.id],
                 )
 
         commit(change)
 
 
 def depth() -> dict[tuple[str, str], int]:
-    return dict(jobs.depth())
+    return dict(jobs.count_by_state())

@@ -9,7 +9,7 @@ from bursar.providers import conformance, http_provider, interface, mixins, resu
 STATUS = {"paid": "captured", "refused": "declined", "returned": "succeeded"}
 
 
-class AcmeBank(http_provider.JsonOverHttp, interface.PaymentProvider):
+class AcmeBank(http_provider.HttpProvider, interface.PaymentProvider):
     __slots__ = ()
     name, idempotency_key_ttl, lookup_by_key = "acme", timedelta(days=1), True
     conformance = conformance.Conformance(approved="solvent", declined="broke")
@@ -27,11 +27,11 @@ class AcmeBank(http_provider.JsonOverHttp, interface.PaymentProvider):
         body = {"cents": asked.amount_minor, "ccy": asked.currency, **more}
         return self.told(await self.call("POST", path, json=body, key=key))
 
-    def told(self, answer: http_provider.Answer) -> interface.Result:
+    def told(self, answer: http_provider.JsonResponse) -> interface.Result:
         if answer.status != 200:
             return results.refused(answer.status, code=answer.body["why"])
         no, state, cents, currency, why, key, of = answer.body["movement"]
-        kind = interface.Kind.REFUND if of else interface.Kind.CHARGE
+        kind = interface.ObjectKind.REFUND if of else interface.ObjectKind.CHARGE
         paid = Money(cents, currency)
         made = interface.Snapshot(kind=kind, reference=no, status=STATUS[state], amount=paid)
         return results.result_of(replace(made, code=why, key=key, parent_reference=of))

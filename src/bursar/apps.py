@@ -22,4 +22,4 @@ class BursarConfig(AppConfig):
 def _install_guards(**_: Any) -> None:
     from bursar import triggers  # tables and connections are not ready when this module loads
 
-    triggers.install()
+    triggers.install_triggers()

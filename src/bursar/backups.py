@@ -27,7 +27,7 @@ MANIFEST = "manifest.json"
 DUMP = "bursar.pgdump"
 
 
-class BadBackup(errors.Invalid):
+class InvalidBackup(errors.Invalid):
     """The file is not a whole, unaltered archive of `bursar backup` for this kind of database."""
 
     code = "bad_backup"
@@ -41,14 +41,14 @@ class NotEmpty(errors.Conflict):
     status = None
 
 
-class ToolFailed(errors.Conflict):
+class PostgresToolFailed(errors.Conflict):
     """PostgreSQL's own tool is not there or refused."""
 
     code = "tool_failed"
     status = None
 
 
-def save(file: Path) -> int:
+def create(file: Path) -> int:
     """
     Write everything into *file* (a gzipped tar) and return its size in bytes.
 
@@ -90,7 +90,7 @@ def _parts(folder: Path) -> Iterator[Path]:
         yield copy
 
 
-def load(file: Path, *, force: bool = False) -> None:
+def restore(file: Path, *, force: bool = False) -> None:
     """
     Bring everything back from *file*, after checking that it is whole.
 
@@ -139,11 +139,11 @@ def _unpack(file: Path, folder: Path) -> Mapping[str, str]:
         files: dict[str, str] = manifest["files"]
         damaged = [name for name, digest in files.items() if _digest(folder / name) != digest]
     except (OSError, tarfile.TarError, EOFError, ValueError, KeyError) as error:
-        raise BadBackup(f"{file} cannot be read as a backup: {error}") from error
+        raise InvalidBackup(f"{file} cannot be read as a backup: {error}") from error
     if damaged:
-        raise BadBackup(f"{file} is damaged: {', '.join(damaged)}")
+        raise InvalidBackup(f"{file} is damaged: {', '.join(damaged)}")
     if manifest["database"] != connection.vendor:
-        raise BadBackup(f"{file} is of {manifest['database']}, not {connection.vendor}")
+        raise InvalidBackup(f"{file} is of {manifest['database']}, not {connection.vendor}")
     return files
 
 
@@ -151,7 +151,7 @@ def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) ->
     # Plain files without a path only: whatever else is in an archive could land anywhere.
     opened = archive.extractfile(member)
     if opened is None or not member.isreg() or Path(member.name).name != member.name:
-        raise BadBackup(f"{member.name!r} does not belong in a backup")
+        raise InvalidBackup(f"{member.name!r} does not belong in a backup")
     with (folder / member.name).open("wb") as target:
         shutil.copyfileobj(opened, target)
 
@@ -164,7 +164,7 @@ def _digest(file: Path) -> str:
 def _run(tool: str, *arguments: str) -> None:
     path = shutil.which(tool)
     if path is None:
-        raise ToolFailed(f"{tool} is not on the PATH; install PostgreSQL's client programs")
+        raise PostgresToolFailed(f"{tool} is not on the PATH; install PostgreSQL's client programs")
     # By the environment, not as arguments: those are seen by everybody on the machine.
     given = connection.settings_dict
     environment = {
@@ -183,4 +183,4 @@ def _run(tool: str, *arguments: str) -> None:
         command, capture_output=True, text=True, check=False, env={**os.environ, **told}
     )
     if done.returncode:
-        raise ToolFailed(f"{tool}: {' '.join(done.stderr.strip().splitlines()[-1:])}")
+        raise PostgresToolFailed(f"{tool}: {' '.join(done.stderr.strip().splitlines()[-1:])}")

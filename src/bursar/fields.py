@@ -95,7 +95,7 @@ class IdField(_Char):
 Parameter = str | int | bool | bytes | date | None
 
 
-def at(moment: datetime | None) -> Parameter:
+def to_db_datetime(moment: datetime | None) -> Parameter:
     """Write an aware time as a parameter of named SQL, just as the ORM would."""
     if moment is None:
         return None
@@ -114,7 +114,7 @@ def _text(moment: datetime) -> str:
     return str(moment.astimezone(UTC).replace(tzinfo=None))
 
 
-def utc(moment: datetime | None) -> datetime | None:
+def from_db_datetime(moment: datetime | None) -> datetime | None:
     """Read a time from named SQL: SQLite's come without their zone, which is UTC."""
     return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
 
@@ -134,13 +134,13 @@ def placeholders(values: Iterable[object]) -> str:
     return ", ".join("%s" for _ in values)
 
 
-class CardNumber(errors.ValidationError):
+class CardNumberDetected(errors.ValidationError):
     """A text holds what looks like a card number; Bursar never keeps one."""
 
     code = "card_number_refused"
 
 
-def check_text(param: str, text: str, letters_max: int, *, required: bool = False) -> None:
+def validate_text(param: str, text: str, letters_max: int, *, required: bool = False) -> None:
     """
     Check one text; *param* names it.
 
@@ -152,4 +152,6 @@ def check_text(param: str, text: str, letters_max: int, *, required: bool = Fals
     if "\x00" in text or (not text.isascii() and _SURROGATE.search(text)):
         raise errors.ValidationError("NUL and lone surrogates cannot be stored", param=param)
     if card_numbers.contains_card_number(text):
-        raise CardNumber("this looks like a card number, which is never stored", param=param)
+        raise CardNumberDetected(
+            "this looks like a card number, which is never stored", param=param
+        )

@@ -54,7 +54,7 @@ class NestedTransaction(RuntimeError):
     """A member was handed in from inside a transaction: it might wait for itself for ever."""
 
 
-class Busy(errors.RetryableError):
+class WriteQueueFull(errors.RetryableError):
     """Too many members wait already; this one was not queued."""
 
     code = "busy"
@@ -135,7 +135,7 @@ class GroupCommit:
         self._enqueue(_Waiting(member, future, loop))
         return await future
 
-    def wait(self, member: Callable[[], T]) -> T:
+    def run_blocking(self, member: Callable[[], T]) -> T:
         """
         Do what `run` does for callers without an event loop; the thread blocks.
 
@@ -168,7 +168,7 @@ class GroupCommit:
             if self._closed:
                 raise errors.RetryableError("nothing more is written: this process is stopping")
             if len(self._queue) >= self._pending_max:
-                raise Busy("too many wait to be written", after_seconds=1.0)
+                raise WriteQueueFull("too many wait to be written", after_seconds=1.0)
             self._queue.append(waiting)
             if self._asleep:
                 self._asleep = False

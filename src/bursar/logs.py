@@ -284,7 +284,7 @@ _bound: ContextVar[Mapping[str, object]] = ContextVar("bursar_log", default=Mapp
 
 
 @contextlib.contextmanager
-def bound(
+def bound_contextvars(
     *, request_id: str | None = None, operation: str | None = None, actor: str | None = None
 ) -> Iterator[None]:
     """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bursar.access.models import ApiKey, AuditEntry, IdempotentAnswer, Person
-from bursar.dashboard.models import Alert, HistoryBucket, SourceState, WatchedApi, WatchLease
+from bursar.access.models import ApiKey, AuditEntry, IdempotencyRecord, User
+from bursar.dashboard.models import Alert, HistoryBucket, LeaderLease, Monitor, SourceState
 from bursar.imports.models import ImportedFile
 from bursar.ledger.models import Account, Transfer
 from bursar.orders.models import CouponUse, Order, OrderLine
@@ -21,12 +21,12 @@ from bursar.payments.models import (
 )
 from bursar.queue.models import Job, PeriodicJobStatus
 from bursar.reconciliation.models import (
+    MatchedEntry,
     Reconciliation,
-    Settled,
-    SettledEntry,
     SettlementBreak,
+    SettlementReportLine,
 )
-from bursar.webhooks.models import InboxEvent
+from bursar.webhooks.models import WebhookEvent
 
 __all__ = [
     "Account",
@@ -38,15 +38,16 @@ __all__ = [
     "Fact",
     "FactLink",
     "HistoryBucket",
-    "IdempotentAnswer",
+    "IdempotencyRecord",
     "ImportedFile",
-    "InboxEvent",
     "Job",
+    "LeaderLease",
+    "MatchedEntry",
+    "Monitor",
     "Order",
     "OrderLine",
     "Payment",
     "PeriodicJobStatus",
-    "Person",
     "ProviderAccount",
     "RawBody",
     "Reconciliation",
@@ -54,11 +55,10 @@ __all__ = [
     "RefundApproval",
     "RefundLine",
     "Review",
-    "Settled",
-    "SettledEntry",
     "SettlementBreak",
+    "SettlementReportLine",
     "SourceState",
     "Transfer",
-    "WatchLease",
-    "WatchedApi",
+    "User",
+    "WebhookEvent",
 ]

@@ -329,7 +329,7 @@ INSTALLED_APPS = [
     "django_otp",
     "django_otp.plugins.otp_totp",
 ]
-AUTH_USER_MODEL = "bursar.Person"
+AUTH_USER_MODEL = "bursar.User"
 AUTHENTICATION_BACKENDS = ["bursar.access.users.Backend"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
 AUTH_PASSWORD_VALIDATORS = [
@@ -348,7 +348,7 @@ MIDDLEWARE = [
     "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "bursar.admin.middleware.ActingMiddleware",
+    "bursar.admin.middleware.AdminRequestMiddleware",
 ]
 TEMPLATES = [
     {

@@ -15,7 +15,7 @@ from django.db import connection
 from bursar import errors
 
 
-class GuardsMissing(errors.Conflict):
+class TriggersMissing(errors.Conflict):
     """The database lacks guards: it was altered by other means than `bursar manage migrate`."""
 
     code = "guards_missing"
@@ -23,7 +23,7 @@ class GuardsMissing(errors.Conflict):
 
 
 @dataclass(frozen=True, slots=True)
-class Guard:
+class Trigger:
     """Refuse *event* on *table* when *condition* (over OLD and NEW) is true."""
 
     table: str
@@ -43,25 +43,25 @@ class Guard:
         return f"guard_{self.table.removeprefix('bursar_')}_truncate"
 
 
-def _append_only(table: str, what: str) -> list[Guard]:
+def _append_only(table: str, what: str) -> list[Trigger]:
     return [
-        Guard(table, "UPDATE", "", f"{what} are never changed"),
-        Guard(table, "DELETE", "", f"{what} are never deleted"),
+        Trigger(table, "UPDATE", "", f"{what} are never changed"),
+        Trigger(table, "DELETE", "", f"{what} are never deleted"),
     ]
 
 
-def _frozen(table: str, what: str, *columns: str) -> Guard:
+def _frozen(table: str, what: str, *columns: str) -> Trigger:
     changed = " OR ".join(f"NEW.{column} <> OLD.{column}" for column in columns)
-    return Guard(table, "UPDATE", changed, f"{what} never changes")
+    return Trigger(table, "UPDATE", changed, f"{what} never changes")
 
 
-GUARDS: list[Guard] = [
+GUARDS: list[Trigger] = [
     *_append_only("bursar_fact", "facts"),
     *_append_only("bursar_factlink", "fact links"),
     *_append_only("bursar_transfer", "transfers"),
     *_append_only("bursar_account", "ledger accounts"),
     *_append_only("bursar_refundline", "refund lines"),
-    Guard(
+    Trigger(
         "bursar_transfer",
         "INSERT",
         "NEW.debit_account_id NOT LIKE '%:' || NEW.currency"
@@ -78,13 +78,13 @@ GUARDS: list[Guard] = [
         "tax_minor",
         "currency",
     ),
-    Guard("bursar_payment", "DELETE", "", "payments are never deleted"),
+    Trigger("bursar_payment", "DELETE", "", "payments are never deleted"),
     _frozen(
         "bursar_order", "an order's currency or total", "id", "currency", "total_minor", "tax_minor"
     ),
-    Guard("bursar_couponuse", "UPDATE", "NEW.used < OLD.used", "a coupon is never unused"),
-    Guard("bursar_couponuse", "DELETE", "", "coupons' uses are never deleted"),
-    Guard("bursar_order", "DELETE", "", "orders are never deleted"),
+    Trigger("bursar_couponuse", "UPDATE", "NEW.used < OLD.used", "a coupon is never unused"),
+    Trigger("bursar_couponuse", "DELETE", "", "coupons' uses are never deleted"),
+    Trigger("bursar_order", "DELETE", "", "orders are never deleted"),
     *_append_only("bursar_orderline", "order lines"),
     _frozen(
         "bursar_attempt",
@@ -95,19 +95,19 @@ GUARDS: list[Guard] = [
         "amount_minor",
         "target",
     ),
-    Guard(
+    Trigger(
         "bursar_attempt",
         "UPDATE",
         "COALESCE(NEW.refund_id, '') <> COALESCE(OLD.refund_id, '')",
         "an attempt's refund never changes",
     ),
-    Guard(
+    Trigger(
         "bursar_attempt",
         "UPDATE",
         "OLD.status IN ('succeeded', 'declined', 'not_sent') AND NEW.status <> OLD.status",
         "an attempt's final status never changes",
     ),
-    Guard("bursar_attempt", "DELETE", "", "attempts are never deleted"),
+    Trigger("bursar_attempt", "DELETE", "", "attempts are never deleted"),
     _frozen(
         "bursar_refund",
         "a refund's payment or amount",
@@ -117,33 +117,33 @@ GUARDS: list[Guard] = [
         "tax_minor",
         "currency",
     ),
-    Guard("bursar_refund", "DELETE", "", "refunds are never deleted"),
-    Guard(
+    Trigger("bursar_refund", "DELETE", "", "refunds are never deleted"),
+    Trigger(
         "bursar_review",
         "UPDATE",
         "OLD.resolved_at IS NOT NULL",
         "a resolved review never changes",
     ),
-    Guard("bursar_review", "DELETE", "", "reviews are never deleted"),
+    Trigger("bursar_review", "DELETE", "", "reviews are never deleted"),
     *_append_only("bursar_importedfile", "imported files"),
     *_append_only("bursar_auditentry", "audit entries"),
     _frozen(
         "bursar_apikey", "what a key is", "id", "digest", "mode", "scopes", "lineage", "created_at"
     ),
-    Guard(
+    Trigger(
         "bursar_apikey",
         "UPDATE",
         "COALESCE(NEW.owner_id, 0) <> COALESCE(OLD.owner_id, 0)",
         "the owner of a key never changes",
     ),
-    Guard(
+    Trigger(
         "bursar_apikey",
         "UPDATE",
         "OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS NULL",
         "a revoked key never works again",
     ),
-    Guard("bursar_apikey", "DELETE", "", "keys are never deleted"),
-    Guard("bursar_person", "DELETE", "", "people are never deleted"),
+    Trigger("bursar_apikey", "DELETE", "", "keys are never deleted"),
+    Trigger("bursar_user", "DELETE", "", "people are never deleted"),
     _frozen(
         "bursar_refundapproval",
         "what is to be approved",
@@ -152,7 +152,7 @@ GUARDS: list[Guard] = [
         "requested_by",
         "requested_owner",
     ),
-    Guard(
+    Trigger(
         "bursar_refundapproval",
         "UPDATE",
         "OLD.decided_at IS NOT NULL AND (NEW.decided_at IS NULL OR NEW.decided_by <> OLD.decided_by"
@@ -160,12 +160,12 @@ GUARDS: list[Guard] = [
         " OR COALESCE(NEW.approved, FALSE) <> COALESCE(OLD.approved, FALSE))",
         "a decided approval never changes",
     ),
-    Guard("bursar_refundapproval", "DELETE", "", "approvals are never deleted"),
+    Trigger("bursar_refundapproval", "DELETE", "", "approvals are never deleted"),
     *_append_only("bursar_reconciliation", "reconciliations"),
-    *_append_only("bursar_settledentry", "settled entries"),
+    *_append_only("bursar_matchedentry", "settled entries"),
     *_append_only("bursar_settlementbreak", "settlement breaks"),
     _frozen(
-        "bursar_settled",
+        "bursar_settlementreportline",
         "what a settlement line tells",
         "provider_account_id",
         "reference",
@@ -177,7 +177,7 @@ GUARDS: list[Guard] = [
         "fee_minor",
         "payout",
     ),
-    Guard("bursar_settled", "DELETE", "", "settlement lines are never deleted"),
+    Trigger("bursar_settlementreportline", "DELETE", "", "settlement lines are never deleted"),
     _frozen(
         "bursar_alert",
         "what an alert tells",
@@ -190,7 +190,7 @@ GUARDS: list[Guard] = [
         "state",
         "reason",
     ),
-    Guard(
+    Trigger(
         "bursar_alert",
         "UPDATE",
         "(OLD.webhook = 'sent' AND NEW.webhook <> 'sent')"
@@ -200,7 +200,7 @@ GUARDS: list[Guard] = [
 ]
 
 
-def install() -> None:
+def install_triggers() -> None:
     """Put every guard in place, replacing those that are there; on tables that exist."""
     with connection.cursor() as cursor:
         tables = set(connection.introspection.table_names(cursor))
@@ -220,7 +220,7 @@ def _statements(tables: set[str]) -> Iterator[str]:
             yield from _postgresql(guard) if connection.vendor == "postgresql" else _sqlite(guard)
 
 
-def _sqlite(guard: Guard) -> Iterator[str]:
+def _sqlite(guard: Trigger) -> Iterator[str]:
     when = f"WHEN {guard.condition}" if guard.condition else ""
     message = guard.message.replace("'", "''")
     yield f"DROP TRIGGER IF EXISTS {guard.name}"
@@ -230,7 +230,7 @@ def _sqlite(guard: Guard) -> Iterator[str]:
     )
 
 
-def _postgresql(guard: Guard) -> Iterator[str]:
+def _postgresql(guard: Trigger) -> Iterator[str]:
     when = f"WHEN ({guard.condition})" if guard.condition else ""
     message = guard.message.replace("'", "''")
     if guard.event == "DELETE":
@@ -247,7 +247,7 @@ def _postgresql(guard: Guard) -> Iterator[str]:
     )
 
 
-def missing() -> list[str]:
+def missing_triggers() -> list[str]:
     """Name the guards that the database does not have."""
     query = (
         "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"
@@ -265,14 +265,14 @@ def missing() -> list[str]:
 
 def check() -> None:
     """:raises GuardsMissing: if a guard is not in place."""
-    names = missing()
+    names = missing_triggers()
     if names:
-        raise GuardsMissing(
+        raise TriggersMissing(
             f"{len(names)} guards are missing, first {names[0]}; run: bursar manage migrate"
         )
 
 
-def lax_settings() -> list[str]:
+def unsafe_settings() -> list[str]:
     """
     Name the settings under which an acknowledged commit could be lost in a power cut.
 
@@ -295,7 +295,7 @@ def lax_settings() -> list[str]:
         return found
 
 
-class LaxDurability(errors.Conflict):
+class UnsafeDurability(errors.Conflict):
     """The database may lose what it has acknowledged."""
 
     code = "lax_durability"
@@ -304,6 +304,6 @@ class LaxDurability(errors.Conflict):
 
 def check_durability() -> None:
     """:raises LaxDurability: if an acknowledged commit could be lost."""
-    problems = lax_settings()
+    problems = unsafe_settings()
     if problems:
-        raise LaxDurability(f"the database does not keep what it commits: {', '.join(problems)}")
+        raise UnsafeDurability(f"the database does not keep what it commits: {', '.join(problems)}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bursar.dashboard.models import Alert, SourceState, WatchLease
+from bursar.dashboard.models import Alert, LeaderLease, SourceState
 from tests.conftest import Database
 
 #: The lease is 15 s, looked for every 5; the rest is for a busy machine.
@@ -41,7 +41,7 @@ def until(seq: int, *, token: str = "") -> tuple[str, int]:
     """Wait until a state later than *seq* is written by another than *token*; by whom, and which."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        lease, state = WatchLease.objects.first(), SourceState.objects.first()
+        lease, state = LeaderLease.objects.first(), SourceState.objects.first()
         if lease is not None and state is not None and lease.token != token and state.seq > seq:
             return lease.token, state.seq
         time.sleep(0.2)

@@ -80,7 +80,7 @@ async def _all(provider: StripeProvider) -> None:
     amount = Money(1_234, "EUR")
     paid = await provider.charge(interface.ChargeRequest(key="att_1", amount=amount, method=method))
     # It does not tell how much was received; a captured charge without that is whole.
-    assert (paid.outcome, payment_state.captured_of(paid.snapshots[0])) == (
+    assert (paid.outcome, payment_state.captured_minor(paid.snapshots[0])) == (
         Outcome.SUCCEEDED,
         1_234,
     )

@@ -102,7 +102,7 @@ def test_ten_days_of_a_real_shop(shop: Shop, database: Database, retail: list[Pa
     assert broken() == []
 
 
-def place(path: Path, how: mapping.InvoiceMapping, now: datetime) -> imports.Report:
+def place(path: Path, how: mapping.InvoiceMapping, now: datetime) -> imports.ImportReport:
     return imports.import_file(
         path=path, mapping=how, now=now, provider_account=ACCOUNT, method="tok_visa"
     )
@@ -121,5 +121,5 @@ def refund_a_tenth(shop: Shop) -> int:
     return refunded
 
 
-def broken() -> list[checks.Finding]:
-    return [finding for finding in checks.prove() if not finding.holds]
+def broken() -> list[checks.CheckResult]:
+    return [finding for finding in checks.run_checks() if not finding.holds]

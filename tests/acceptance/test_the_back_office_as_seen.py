@@ -12,7 +12,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from bursar import clock
 from bursar.access import users
-from bursar.access.models import Person
+from bursar.access.models import User
 from bursar.access.roles import Role
 from bursar.admin import model_admins
 from bursar.orders.models import Order
@@ -37,7 +37,7 @@ def address(database: Database, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
     # Playwright keeps an event loop on this thread, where Django would refuse to read.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
     driving.chromium()
-    hashed, now = users.hashed(PASSWORD), clock.now()
+    hashed, now = users.hash_password(PASSWORD), clock.now()
     for name, role in (("ann", Role.ADMIN), ("fin", Role.FINANCE), ("eve", Role.FINANCE)):
         _add(name, role, hashed)
     shop.paid()
@@ -47,7 +47,7 @@ def address(database: Database, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
     shop.refund(shop.paid(), 100)
     shop.deliver(shop.deliveries()[:3])
     commit(
-        lambda: reviews.open_review(
+        lambda: reviews.create_review(
             code="captured_too_much", subject="s", payment_id=None, detail={"more": "1.00"}, now=now
         )
     )
@@ -61,7 +61,9 @@ def address(database: Database, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
 def _add(name: str, role: Role, hashed: str) -> None:
     email, now = f"{name}@example.com", clock.now()
     commit(
-        lambda: users.add(email=email, name=name.title(), role=role, password_hash=hashed, now=now)
+        lambda: users.create_user(
+            email=email, name=name.title(), role=role, password_hash=hashed, now=now
+        )
     )
 
 
@@ -187,7 +189,7 @@ SEND_TWICE = """() => {
 
 
 def test_signing_in_with_a_second_factor(address: str) -> None:
-    person = Person.objects.get(email="ann@example.com")
+    person = User.objects.get(email="ann@example.com")
     device = commit(lambda: TOTPDevice.objects.create(user_id=person.pk, name="x", confirmed=True))
     with driving.browsing(address) as (chromium, watch):
         page = chromium.new_page()

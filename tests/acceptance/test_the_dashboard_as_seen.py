@@ -14,7 +14,7 @@ from bursar.access import api_keys
 from bursar.access.roles import DASHBOARD_READ, Role
 from bursar.api import app
 from bursar.dashboard import history, live_state
-from bursar.dashboard.live_state import Board, Reading
+from bursar.dashboard.live_state import LiveState, Measurement
 from tests import dashboard_factory
 from tests.acceptance import driving
 from tests.conftest import Database
@@ -28,9 +28,9 @@ pytestmark = [
 
 
 @pytest.fixture
-def shown(monkeypatch: pytest.MonkeyPatch) -> Board:
+def shown(monkeypatch: pytest.MonkeyPatch) -> LiveState:
     """A board of sources, some of whose texts mean harm."""
-    made = Board()
+    made = LiveState()
     monkeypatch.setattr(live_state, "_current", made)
     for view in dashboard_factory.many(60, at=clock.now()):
         made.put(view)
@@ -42,14 +42,14 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Board:
                 group=text,
                 reason=text,
                 state="failed",
-                readings=(Reading(name=text, value=text, unit=text),),
+                readings=(Measurement(name=text, value=text, unit=text),),
             )
         )
     return made
 
 
 @pytest.fixture
-def address(database: Database, shown: Board, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def address(database: Database, shown: LiveState, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The dashboard, served."""
     # Playwright keeps an event loop on this thread, where Django would refuse to read.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
@@ -80,7 +80,7 @@ def opened(browser: Any, watch: Any, address: str, *, width: int, scheme: str = 
     return page
 
 
-def test_tiles_change_as_sources_do(address: str, shown: Board) -> None:
+def test_tiles_change_as_sources_do(address: str, shown: LiveState) -> None:
     with driving.browsing(address) as (browser, watch):
         page = opened(browser, watch, address, width=1280)
         tile = page.locator("[data-key=fx]")
@@ -93,7 +93,7 @@ def test_tiles_change_as_sources_do(address: str, shown: Board) -> None:
         assert page.locator("#news").inner_text() == "Exchange rates: Failed"
         shown.put(
             dashboard_factory.view(
-                "fx", readings=(Reading(name="EUR/USD", value=1.25, unit="USD"),)
+                "fx", readings=(Measurement(name="EUR/USD", value=1.25, unit="USD"),)
             )
         )
         page.wait_for_selector("[data-key=fx][data-state=ok]")
@@ -109,7 +109,7 @@ def test_tiles_change_as_sources_do(address: str, shown: Board) -> None:
         page.wait_for_selector("[data-key=fx] >> text=Missed")
 
 
-def test_by_keyboard_alone(address: str, shown: Board) -> None:
+def test_by_keyboard_alone(address: str, shown: LiveState) -> None:
     focused = "document.activeElement.dataset.key ?? document.activeElement.id"
     with driving.browsing(address) as (browser, watch):
         page = opened(browser, watch, address, width=1280)
@@ -145,7 +145,7 @@ def test_by_keyboard_alone(address: str, shown: Board) -> None:
         assert page.url.endswith("/dashboard")
 
 
-def test_times_are_the_viewers_and_history_is_drawn(address: str, shown: Board) -> None:
+def test_times_are_the_viewers_and_history_is_drawn(address: str, shown: LiveState) -> None:
     now = clock.now()
     points = [history.Point(source_key="fx", series="EUR/USD", at=now, value=v) for v in (1.0, 2.0)]
     commit(lambda: history.add(points))

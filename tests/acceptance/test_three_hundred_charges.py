@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bursar.payments import provider_accounts
-from bursar.reconciliation.matching import Verdict
+from bursar.reconciliation.matching import MatchStatus
 from tests.flows.stripe.conftest import ACCOUNT, stripe  # noqa: F401  (a fixture)
 from tests.flows.stripe.test_settlement import busy, reconcile, write
 from tests.stripe import report as reports
@@ -21,11 +21,15 @@ def test_they_flow_to_a_payout_and_reconcile_to_nothing(stripe, tmp_path):  # no
 
     report = reconcile(path)
 
-    assert [one for one in report.judged if one.verdict is not Verdict.MATCHED] == []
+    assert [one for one in report.judged if one.verdict is not MatchStatus.MATCHED] == []
     assert report.loaded == len(reports.rows(shop.book)) == sum(t.lines for t in report.totals)
     assert report.clean
     # The parts of an authorization have no fee of their own until the report: it told them.
-    assert provider_accounts.receivable(ACCOUNT) == (provider_accounts.owed(ACCOUNT) or {}) == {}
+    assert (
+        provider_accounts.receivable_balances(ACCOUNT)
+        == (provider_accounts.fetch_balance(ACCOUNT) or {})
+        == {}
+    )
     in_transit = shop.balances()[f"cash_in_transit/{ACCOUNT}:EUR"]
     assert in_transit == payout["amount"]
     assert shop.reviews() == []

@@ -51,7 +51,7 @@ def _at_the_sandbox(request: object) -> str:
 CASES = [
     Case(operations.NewOrder, operations.NOT_IN_FINGERPRINT, operations.NewOrder.fingerprint),
     Case(Line, (), ids.fingerprint),
-    Case(Snapshot, facts.NOT_IN_DIGEST, facts.digest_of),
+    Case(Snapshot, facts.NOT_IN_DIGEST, facts.snapshot_digest),
     *(
         Case(kind, simulator.NOT_IN_FINGERPRINT, _at_the_sandbox)
         for kind in (ChargeRequest, CaptureRequest, VoidRequest, RefundRequest)
@@ -130,8 +130,8 @@ def test_a_field_that_is_added_counts(case: Case, data: Any) -> None:
 
 
 def test_every_argument_of_a_refund_is_content_or_left_out_by_name() -> None:
-    arguments = set(inspect.signature(refunds.open_refund).parameters)
-    content = {field.name for field in dataclasses.fields(refunds.Content)}
+    arguments = set(inspect.signature(refunds.create_refund).parameters)
+    content = {field.name for field in dataclasses.fields(refunds.RefundContent)}
     assert content.isdisjoint(refunds.NOT_IN_CONTENT)
     assert arguments == content | set(refunds.NOT_IN_CONTENT)
 

@@ -64,7 +64,7 @@ def _explain(sql: str, how: str = "EXPLAIN") -> list[tuple[object, ...]]:
             cursor.execute(f"{how} {complete}", [None] * complete.count("%s"))
             return list(cursor.fetchall())
 
-    return group_commit.commits.wait(explain)
+    return group_commit.commits.run_blocking(explain)
 
 
 def test_the_statements_were_found() -> None:

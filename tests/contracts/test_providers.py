@@ -113,7 +113,7 @@ async def acme() -> AsyncIterator[Maker]:
         listening(faulty_database.before(url, hang_seconds=0)) as front,
     ):
         config = {"url": front, "api_key": "acme-test-key", "timeout_seconds": DEADLINE_SECONDS}
-        yield lambda: registry.build("acme", "acme-main", config)
+        yield lambda: registry.create_provider("acme", "acme-main", config)
 
 
 @contextlib.asynccontextmanager
@@ -268,7 +268,7 @@ def test_the_plug_in_is_found_and_charges(acme_installed):
 
     assert result.outcome is interface.Outcome.SUCCEEDED
     assert [(s.kind, s.status, s.amount, s.key) for s in result.snapshots] == [
-        (interface.Kind.CHARGE, "captured", Money(1_999, "EUR"), "att_1")
+        (interface.ObjectKind.CHARGE, "captured", Money(1_999, "EUR"), "att_1")
     ]
 
 

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 from bursar.money import Money
 from bursar.payments import accounting, payment_state
 from bursar.providers import interface
-from bursar.providers.interface import Kind, Operation, Secret
+from bursar.providers.interface import ObjectKind, Operation, Secret
 from bursar.providers.stripe import (
     StripeConfig,
     StripeProvider,
@@ -105,7 +105,7 @@ async def _every_call(provider: StripeProvider, book: Book) -> None:
     book.close_dispute(dispute["id"], won=True)
     book.fail_refund(refund.reference)
     [payout] = book.pay_out()
-    for kind, one in ((Kind.PAYOUT, payout), (Kind.DISPUTE, dispute)):
+    for kind, one in ((ObjectKind.PAYOUT, payout), (ObjectKind.DISPUTE, dispute)):
         await provider.fetch(kind, one["id"])
     await provider.balances()
     async for _ in provider.settlement_lines(NOW - timedelta(days=3_000)):
@@ -183,13 +183,13 @@ def test_stripes_own_samples_fold_and_book(kind):
         sample = {**sample, "status": "in_transit"}
     [made] = snapshots.read(sample)
     assert (made.kind, made.status) == SAMPLES[kind]
-    assert payment_state.rank(made) >= 0
+    assert payment_state.status_rank(made) >= 0
     commands = payment_state.Commands(
         amount_minor=max(made.amount.amount_minor, 1), tax_minor=0, currency=made.amount.currency
     )
     state = payment_state.fold(commands, [], [made])
-    booked = accounting.book(commands=commands, state=state, provider_account="stripe")
-    unmatched = accounting.book_unmatched(objects=[made], provider_account="stripe")
+    booked = accounting.target_balances(commands=commands, state=state, provider_account="stripe")
+    unmatched = accounting.target_balances_unmatched(objects=[made], provider_account="stripe")
     moved = {"refund", "payout"} & {kind}
     assert bool(booked or unmatched) == bool(moved)
 
@@ -220,9 +220,9 @@ def test_we_believe_the_official_librarys_signature():
     header = {"stripe-signature": f"t={seconds},v0=old,v1={'0' * 64},v1={signature}"}
     webhook_signature.verify(["another", server.SECRET], header, body, now=NOW)
     for wrong in (NOW + timedelta(hours=24), NOW - timedelta(hours=24)):
-        with pytest.raises(interface.BadSignature, match="not signed just now"):
+        with pytest.raises(interface.InvalidSignature, match="not signed just now"):
             webhook_signature.verify([server.SECRET], header, body, now=wrong)
-    with pytest.raises(interface.BadSignature, match="too many"):
+    with pytest.raises(interface.InvalidSignature, match="too many"):
         many = {"Stripe-Signature": header["stripe-signature"] + ",v1=x" * 10}
         webhook_signature.verify([server.SECRET], many, body, now=NOW)
 

@@ -13,7 +13,7 @@ from django.db import DataError, IntegrityError, ProgrammingError, connection, m
 
 from bursar import clock, fields, group_commit, ids, triggers
 from bursar.access import api_keys, idempotency, users
-from bursar.dashboard.models import Alert, HistoryBucket, SourceState, WatchedApi, WatchLease
+from bursar.dashboard.models import Alert, HistoryBucket, LeaderLease, Monitor, SourceState
 from bursar.imports.models import ImportedFile
 from bursar.money import MINOR_MAX
 from bursar.orders import refunds as refunding_lines
@@ -23,10 +23,10 @@ from bursar.payments.models import Refund, RefundApproval, Review
 from bursar.queue import jobs
 from bursar.queue.models import PeriodicJobStatus
 from bursar.reconciliation.models import (
+    MatchedEntry,
     Reconciliation,
-    Settled,
-    SettledEntry,
     SettlementBreak,
+    SettlementReportLine,
 )
 from tests.conftest import Database
 from tests.shop import ACCOUNT, Shop, commit
@@ -59,24 +59,28 @@ def shop(database: Database, closing: None) -> Shop:
 def _extras() -> None:
     now = clock.now()
     ImportedFile.objects.create(digest="d", name="n", purpose="orders", report={}, imported_at=now)
-    reviews.open_review(code="c", subject="s", payment_id=None, detail={}, now=now)
+    reviews.create_review(code="c", subject="s", payment_id=None, detail={}, now=now)
     reviews.close(code="c", subject="s", resolution="done", now=now)
     jobs.enqueue("charge", {}, now=now, unique_key="one")
     PeriodicJobStatus.objects.create(
         name="prune", schedule="every hour", next_run_at=now, created_at=now
     )
-    users.add(email="a@b", name="A", role="viewer", password_hash="!", now=now)
+    users.create_user(email="a@b", name="A", role="viewer", password_hash="!", now=now)
     api_keys.create(key_id="key_1", token="bk_test_x", name="n", scopes=["orders:read"], now=now)
     api_keys.revoke(key_id="key_1", now=now)
-    idempotency.once(
-        caller="c", key="k", fingerprint="f", now=now, make=lambda: idempotency.Answer(200, b"")
+    idempotency.run_once(
+        caller="c",
+        key="k",
+        fingerprint="f",
+        now=now,
+        make=lambda: idempotency.StoredResponse(200, b""),
     )
     run = Reconciliation.objects.create(
         id="rec_1", provider_account_id=ACCOUNT, until=now, totals=[], created_at=now
     )
     amounts = {"gross_minor": 100, "fee_minor": 10}
     moved = {"category": "charge", "source": "ch_1"}
-    Settled.objects.create(
+    SettlementReportLine.objects.create(
         provider_account_id=ACCOUNT,
         reference="txn_1",
         currency="EUR",
@@ -90,7 +94,7 @@ def _extras() -> None:
         **moved,
         **amounts,
     )
-    SettledEntry.objects.create(reconciliation=run, provider_account_id=ACCOUNT, **moved, **amounts)
+    MatchedEntry.objects.create(reconciliation=run, provider_account_id=ACCOUNT, **moved, **amounts)
     SettlementBreak.objects.create(
         reconciliation=run, verdict="late", currency="EUR", reason="new", **moved
     )
@@ -109,7 +113,7 @@ def _extras() -> None:
 
 
 def _watched(now: datetime) -> None:
-    WatchedApi.objects.create(
+    Monitor.objects.create(
         name="rates",
         url="https://example.com",
         interval_seconds=60,
@@ -153,7 +157,7 @@ def _watched(now: datetime) -> None:
         webhook="sent",
         email="sent",
     )
-    WatchLease.objects.create(name="dashboard", token="t", held_until=now)
+    LeaderLease.objects.create(name="dashboard", token="t", held_until=now)
 
 
 def refused(sql: str) -> str:
@@ -164,7 +168,7 @@ def refused(sql: str) -> str:
             cursor.execute(sql)
 
     with pytest.raises((IntegrityError, DataError, ProgrammingError)) as caught:
-        group_commit.commits.wait(run)
+        group_commit.commits.run_blocking(run)
     return str(caught.value)
 
 
@@ -179,7 +183,7 @@ _CHANGES = {
 }
 
 
-def _changes(guard: triggers.Guard) -> list[str]:
+def _changes(guard: triggers.Trigger) -> list[str]:
     """An UPDATE for each column that *guard* freezes."""
     columns = re.findall(r"NEW\.(\w+) <> OLD", guard.condition)
     return [
@@ -237,7 +241,7 @@ _SPECIAL = {
         "UPDATE bursar_apikey SET created_at = '2020-01-01 00:00:00'",
     ],
     "the owner of a key never changes": [
-        "UPDATE bursar_apikey SET owner_id = (SELECT MIN(id) FROM bursar_person)",
+        "UPDATE bursar_apikey SET owner_id = (SELECT MIN(id) FROM bursar_user)",
     ],
     "a revoked key never works again": ["UPDATE bursar_apikey SET revoked_at = NULL"],
     "a resolved review never changes": [
@@ -245,7 +249,7 @@ _SPECIAL = {
         "UPDATE bursar_review SET resolved_at = NULL WHERE resolved_at IS NOT NULL",
     ],
     "what a settlement line tells never changes": [
-        f"UPDATE bursar_settled SET {change}"
+        f"UPDATE bursar_settlementreportline SET {change}"
         for change in (
             "provider_account_id = 'another'",
             "reference = 'x'",
@@ -268,7 +272,7 @@ _SPECIAL = {
 }
 
 
-def _attacks(guard: triggers.Guard) -> list[str]:
+def _attacks(guard: triggers.Trigger) -> list[str]:
     if guard.message in _SPECIAL:
         return _SPECIAL[guard.message]
     if guard.event == "DELETE":
@@ -290,7 +294,7 @@ def test_every_guard_refuses_what_it_says(shop: Shop) -> None:
 
 def test_an_open_review_may_still_be_answered_and_a_job_removed(shop: Shop) -> None:
     commit(
-        lambda: reviews.open_review(
+        lambda: reviews.create_review(
             code="d", subject="s", payment_id=None, detail={}, now=clock.now()
         )
     )
@@ -306,18 +310,18 @@ def test_guards_have_names_of_their_own() -> None:
 
 def test_migrating_puts_dropped_guards_back(database: Database) -> None:
     guard = triggers.GUARDS[0]
-    assert triggers.missing() == []
+    assert triggers.missing_triggers() == []
     triggers.check()
 
     on = f" ON {guard.table}" if database.name == "postgres" else ""
     with connection.cursor() as cursor:
         cursor.execute(f"DROP TRIGGER {guard.name}{on}")
 
-    assert triggers.missing() == [guard.name]
-    with pytest.raises(triggers.GuardsMissing, match=f"1 guards are missing, first {guard.name}"):
+    assert triggers.missing_triggers() == [guard.name]
+    with pytest.raises(triggers.TriggersMissing, match=f"1 guards are missing, first {guard.name}"):
         triggers.check()
     management.call_command("migrate", verbosity=0)
-    assert triggers.missing() == []
+    assert triggers.missing_triggers() == []
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
@@ -325,7 +329,7 @@ def test_a_guard_that_is_switched_off_is_missing(database: Database) -> None:
     guard = triggers.GUARDS[0]
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {guard.table} DISABLE TRIGGER {guard.name}")
-    assert triggers.missing() == [guard.name]
+    assert triggers.missing_triggers() == [guard.name]
 
 
 # --- The constraints ----------------------------------------------------------------------------
@@ -409,20 +413,22 @@ VIOLATIONS: dict[str, list[str]] = {
     "periodic_job_outcome_known": [
         copy("PeriodicJobStatus", name="'x'", last_outcome="'done'"),
     ],
-    "inbox_event_once": [copy("InboxEvent")],
+    "inbox_event_once": [copy("WebhookEvent")],
     "inbox_event_ignored_waits_for_nobody": [
-        copy("InboxEvent", event_id="'x'", ignored="'x'", processed_at="NULL")
+        copy("WebhookEvent", event_id="'x'", ignored="'x'", processed_at="NULL")
     ],
-    "person_role_known": [copy("Person", email="'x'", role="'king'")],
+    "person_role_known": [copy("User", email="'x'", role="'king'")],
     "api_key_mode_known": [copy("ApiKey", digest="'x'", mode="'both'")],
-    "idempotent_answer_once": [copy("IdempotentAnswer")],
-    "settled_line_once": [copy("Settled")],
-    "settled_net_is_gross_less_fee": [copy("Settled", net_minor="100", occurrence="1")],
-    "watched_api_interval": [
-        copy("WatchedApi", interval_seconds="9"),
-        copy("WatchedApi", interval_seconds="86401"),
+    "idempotent_answer_once": [copy("IdempotencyRecord")],
+    "settled_line_once": [copy("SettlementReportLine")],
+    "settled_net_is_gross_less_fee": [
+        copy("SettlementReportLine", net_minor="100", occurrence="1")
     ],
-    "watched_api_url": [copy("WatchedApi", url="'file:///etc/passwd'")],
+    "watched_api_interval": [
+        copy("Monitor", interval_seconds="9"),
+        copy("Monitor", interval_seconds="86401"),
+    ],
+    "watched_api_url": [copy("Monitor", url="'file:///etc/passwd'")],
     "source_state_kind": [copy("SourceState", kind="'x'", seq="2")],
     "source_state_known": [copy("SourceState", state="'x'", seq="2")],
     "source_state_told": [copy("SourceState", told="'stale'", seq="2")],

@@ -13,7 +13,9 @@ from tests.shop import commit
 
 def add(name: str = "main", provider: str = "sandbox", **config: object) -> None:
     commit(
-        lambda: provider_accounts.add(name=name, provider=provider, config=config, now=clock.now())
+        lambda: provider_accounts.create_account(
+            name=name, provider=provider, config=config, now=clock.now()
+        )
     )
 
 
@@ -24,7 +26,7 @@ def test_a_live_installation_refuses_what_is_for_trying_out(
     live = settings.current.model_copy(update={"mode": settings.Mode.LIVE})
     monkeypatch.setattr(settings, "current", live)
 
-    with pytest.raises(provider_accounts.NotInLive):
+    with pytest.raises(provider_accounts.TestCredentialsInLiveMode):
         add("other")
 
     assert list(ProviderAccount.objects.values_list("name", flat=True)) == ["main"]
@@ -37,7 +39,7 @@ def test_an_account_of_before_does_not_work_in_live_either(
     live = settings.current.model_copy(update={"mode": settings.Mode.LIVE})
     monkeypatch.setattr(settings, "current", live)
 
-    with pytest.raises(provider_accounts.NotInLive):
+    with pytest.raises(provider_accounts.TestCredentialsInLiveMode):
         provider_accounts.get("old")
 
 

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from bursar.dashboard import state_store
-from bursar.dashboard.evaluation import Known
-from bursar.dashboard.thresholds import Standing
+from bursar.dashboard.evaluation import PreviousState
+from bursar.dashboard.thresholds import AlertState
 from tests import dashboard_factory
 from tests.conftest import Database
 from tests.flows.test_command_line import Terminal, terminal
@@ -24,7 +24,10 @@ def kept(database: Database) -> None:
         dashboard_factory.view("a"),
         dashboard_factory.view("b", title="Labels", group="Mail", state="stale"),
     ]
-    known = [Known(view=each, standing=Standing(), first_at=dashboard_factory.AT) for each in views]
+    known = [
+        PreviousState(view=each, standing=AlertState(), first_at=dashboard_factory.AT)
+        for each in views
+    ]
     commit(lambda: state_store.save(known, first=1))
 
 

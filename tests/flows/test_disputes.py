@@ -57,7 +57,9 @@ def test_disputed_money_is_not_there_to_refund(shop: Shop) -> None:
     payment = shop.paid("tok_dispute_won")
     days(shop, 1)
     assert shop.fresh(payment).disputed_minor == 1000
-    with pytest.raises(refunds.RefundTooHigh, match=r"1.00 EUR is more than the 0.00 EUR left"):
+    with pytest.raises(
+        refunds.RefundExceedsBalance, match=r"1.00 EUR is more than the 0.00 EUR left"
+    ):
         shop.refund(payment, 100)
 
     days(shop, 2)

@@ -12,7 +12,7 @@ import pytest
 
 from bursar import group_commit
 from bursar.payments import charges, facts
-from bursar.providers.interface import Kind, Snapshot
+from bursar.providers.interface import ObjectKind, Snapshot
 from tests.shop import ACCOUNT, Shop, commit
 from tests.unit.payments import histories
 
@@ -32,7 +32,7 @@ def news_of(course: str, number: int) -> list[Snapshot]:
             else "",
             key="",
         )
-        if named.kind is Kind.CHARGE:
+        if named.kind is ObjectKind.CHARGE:
             named = replace(named, key=f"att_{number}")
         told.append(named)
     return told
@@ -42,7 +42,11 @@ def news_of(course: str, number: int) -> list[Snapshot]:
 def test_eight_recorders_end_where_one_would(shop: Shop, seed: int) -> None:
     payments = [shop.payment(shop.place()) for _ in COURSES]
     for number, payment in enumerate(payments):
-        commit(partial(charges.intend, payment_id=payment.id, attempt_id=f"att_{number}", now=NOW))
+        commit(
+            partial(
+                charges.prepare_charge, payment_id=payment.id, attempt_id=f"att_{number}", now=NOW
+            )
+        )
     several = 8 if _is_postgres() else 1
     groups = [group_commit.GroupCommit() for _ in range(several)]
     everything = [
@@ -53,9 +57,9 @@ def test_eight_recorders_end_where_one_would(shop: Shop, seed: int) -> None:
         mine = list(everything)
         random.Random(seed * 100 + place).shuffle(mine)
         for snapshot in mine[: len(mine) * 2 // 3] if place else mine:
-            groups[place % several].wait(
+            groups[place % several].run_blocking(
                 partial(
-                    facts.record,
+                    facts.append_facts,
                     provider_account=ACCOUNT,
                     snapshots=[snapshot],
                     source="webhook",

@@ -42,8 +42,10 @@ def by_hand() -> tuple[int, int, Mapping[str, Decimal]]:
 
 
 def test_the_example_invoices(database: Database) -> None:
-    group_commit.commits.wait(
-        lambda: provider_accounts.add(name="sandbox", provider="sandbox", config={}, now=NOW)
+    group_commit.commits.run_blocking(
+        lambda: provider_accounts.create_account(
+            name="sandbox", provider="sandbox", config={}, now=NOW
+        )
     )
     how = mapping.load(EXAMPLES / "invoices" / "mapping.toml")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bursar import clock
 from bursar.money import Money
 from bursar.payments import charges, facts, models
-from bursar.providers.interface import Kind, Snapshot
+from bursar.providers.interface import ObjectKind, Snapshot
 from tests.conftest import Database
 from tests.shop import ACCOUNT, FEES, RECEIVABLE, Shop, commit
 
@@ -43,7 +43,7 @@ def test_a_fee_grows_with_each_capture(database: Database, closing: None) -> Non
 
 def told(reference: str, parent_reference: str = "") -> Snapshot:
     return Snapshot(
-        kind=Kind.FEE,
+        kind=ObjectKind.FEE,
         reference=reference,
         status="posted",
         amount=Money(25, "EUR"),
@@ -53,7 +53,7 @@ def told(reference: str, parent_reference: str = "") -> Snapshot:
 
 def tell(snapshot: Snapshot) -> list[str]:
     return commit(
-        lambda: facts.record(
+        lambda: facts.append_facts(
             provider_account=ACCOUNT, snapshots=[snapshot], source="file", now=clock.now()
         )
     )
@@ -78,9 +78,11 @@ def test_a_fee_before_its_charge_is_taken_over_by_the_payment(shop: Shop) -> Non
     payment = shop.payment(order_id)
     assert tell(told("fee_1", parent_reference="ch_1")) == []
     assert shop.balances() == {FEES: 25, RECEIVABLE: -25}
-    commit(lambda: charges.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now()))
+    commit(
+        lambda: charges.prepare_charge(payment_id=payment.id, attempt_id="att_1", now=clock.now())
+    )
     charge = Snapshot(
-        kind=Kind.CHARGE,
+        kind=ObjectKind.CHARGE,
         reference="ch_1",
         status="captured",
         amount=Money(1000, "EUR"),

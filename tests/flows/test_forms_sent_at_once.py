@@ -10,7 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from bursar.access.models import ApiKey, AuditEntry, Person
+from bursar.access.models import ApiKey, AuditEntry, User
 from bursar.access.roles import Role
 from bursar.payments.models import Refund
 from tests.flows.admin.office import PASSWORD, Office, office
@@ -79,6 +79,6 @@ def test_one_secret_shown_to_one(shop: Shop, path: str, values: dict[str, Any]) 
         return
     # The one password that was shown is the one that works.
     [secret] = [found[1] for a in answers if (found := re.search(r'b-secret">([^<]+)<', a.text))]
-    assert Person.objects.count() == 2
+    assert User.objects.count() == 2
     assert Office().sign_in("n@example.com", secret)
     assert not Office().sign_in("n@example.com", PASSWORD)

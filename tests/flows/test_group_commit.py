@@ -71,7 +71,7 @@ def test_a_lone_member_is_a_batch_of_its_own(
     commits: group_commit.GroupCommit, journal: group_commit_batches.Journal
 ) -> None:
     for number in range(3):
-        assert commits.wait(group_commit_batches.Note(number)) == number
+        assert commits.run_blocking(group_commit_batches.Note(number)) == number
 
     assert journal.steps == committed(1) * 3
     assert group_commit_batches.notes() == [0, 1, 2]
@@ -110,7 +110,7 @@ def test_nobody_is_answered_and_nothing_seen_before_commit(
             )
         await asyncio.gather(*tasks)
 
-    commits.wait(lambda: None)
+    commits.run_blocking(lambda: None)
     journal.on = {"commit": look, "committed": look}
     asyncio.run(main())
 
@@ -247,10 +247,10 @@ def test_the_thread_outlives_whatever_a_member_raises(
     commits: group_commit.GroupCommit, error: BaseException
 ) -> None:
     with pytest.raises(type(error)) as caught:
-        commits.wait(raising(error))
+        commits.run_blocking(raising(error))
 
     assert caught.value is error
-    assert commits.wait(group_commit_batches.Note(1)) == 1
+    assert commits.run_blocking(group_commit_batches.Note(1)) == 1
 
 
 def test_stop_iteration_does_not_leave_its_waiter_waiting(
@@ -275,7 +275,7 @@ def test_too_many_waiting_members_are_turned_away(
     async def main() -> list[Any]:
         async with group_commit_batches.held(commits):
             tasks = await group_commit_batches.queued(commits, [lambda: "done"] * 5)
-            with pytest.raises(group_commit.Busy) as caught:
+            with pytest.raises(group_commit.WriteQueueFull) as caught:
                 await commits.run(lambda: "never")
             assert caught.value.after_seconds == 1.0
         return [*await asyncio.gather(*tasks), await commits.run(lambda: "later")]
@@ -291,16 +291,16 @@ def test_a_caller_inside_a_transaction_is_refused(
     commits: group_commit.GroupCommit, journal: group_commit_batches.Journal
 ) -> None:
     with transaction.atomic(), pytest.raises(group_commit.NestedTransaction):
-        commits.wait(group_commit_batches.Note(1))
+        commits.run_blocking(group_commit_batches.Note(1))
 
     assert journal.steps == []
 
 
 def test_a_member_may_not_wait_for_another(commits: group_commit.GroupCommit) -> None:
     with pytest.raises(group_commit.NestedTransaction):
-        commits.wait(lambda: commits.wait(group_commit_batches.Note(1)))
+        commits.run_blocking(lambda: commits.run_blocking(group_commit_batches.Note(1)))
     with pytest.raises(group_commit.NestedTransaction):
-        commits.wait(lambda: asyncio.run(commits.run(group_commit_batches.Note(1))))
+        commits.run_blocking(lambda: asyncio.run(commits.run(group_commit_batches.Note(1))))
 
     assert group_commit_batches.notes() == []
 
@@ -330,7 +330,7 @@ def test_closing_commits_what_is_queued_and_refuses_the_rest(
 def test_closing_closes_the_connection(
     commits: group_commit.GroupCommit, database: Database
 ) -> None:
-    commits.wait(group_commit_batches.Note(1))
+    commits.run_blocking(group_commit_batches.Note(1))
     connections["default"].close()
     commits.close()
 
@@ -352,7 +352,7 @@ def test_closing_before_the_first_member_starts_nothing(database: Database) -> N
     commits.close()
 
     with pytest.raises(errors.RetryableError):
-        commits.wait(lambda: None)
+        commits.run_blocking(lambda: None)
 
 
 def test_a_cancelled_waiter_is_committed_all_the_same(commits: group_commit.GroupCommit) -> None:
@@ -378,7 +378,7 @@ def test_a_loop_that_is_gone_does_not_stop_the_others(commits: group_commit.Grou
         assert leave.wait(group_commit_batches.PATIENCE_SECONDS)
 
     with ThreadPoolExecutor(1) as other:
-        holding = other.submit(commits.wait, hold)
+        holding = other.submit(commits.run_blocking, hold)
         assert entered.wait(group_commit_batches.PATIENCE_SECONDS)
         loop = asyncio.new_event_loop()
         abandoned = loop.create_task(commits.run(group_commit_batches.Note(1)))
@@ -389,7 +389,7 @@ def test_a_loop_that_is_gone_does_not_stop_the_others(commits: group_commit.Grou
         leave.set()
         holding.result()
 
-    assert commits.wait(group_commit_batches.Note(2)) == 2
+    assert commits.run_blocking(group_commit_batches.Note(2)) == 2
     assert group_commit_batches.notes() == [1, 2]
 
 
@@ -402,7 +402,7 @@ def test_thousands_from_one_loop_and_many_threads_all_land_once(
         return await asyncio.gather(*(commits.run(member) for member in members[:2_000]))
 
     with ThreadPoolExecutor(16) as threads:
-        waiting = [threads.submit(commits.wait, member) for member in members[2_000:]]
+        waiting = [threads.submit(commits.run_blocking, member) for member in members[2_000:]]
         results = asyncio.run(from_one_loop())
         results += [future.result() for future in waiting]
 
@@ -427,4 +427,4 @@ def test_writing_needs_a_transaction(commits: group_commit.GroupCommit) -> None:
     with pytest.raises(RuntimeError):
         group_commit.require_transaction()
 
-    commits.wait(group_commit.require_transaction)
+    commits.run_blocking(group_commit.require_transaction)

@@ -51,8 +51,10 @@ def kinds(results: list[object]) -> list[object]:
 
 @only_sqlite
 def test_a_full_database_keeps_what_was_acknowledged(commits: group_commit.GroupCommit) -> None:
-    [(pages,)] = commits.wait(lambda: group_commit_batches.execute("PRAGMA page_count"))
-    commits.wait(lambda: group_commit_batches.execute(f"PRAGMA max_page_count = {pages + 20}"))
+    [(pages,)] = commits.run_blocking(lambda: group_commit_batches.execute("PRAGMA page_count"))
+    commits.run_blocking(
+        lambda: group_commit_batches.execute(f"PRAGMA max_page_count = {pages + 20}")
+    )
 
     results = group_commit_batches.together(
         commits, [group_commit_batches.Note(n, "x" * 1000) for n in range(200)]
@@ -64,8 +66,10 @@ def test_a_full_database_keeps_what_was_acknowledged(commits: group_commit.Group
     assert 40 < len(acknowledged) < 100
     assert group_commit_batches.notes() == acknowledged
 
-    commits.wait(lambda: group_commit_batches.execute(f"PRAGMA max_page_count = {pages + 2000}"))
-    assert commits.wait(group_commit_batches.Note(999, "x" * 1000)) == 999
+    commits.run_blocking(
+        lambda: group_commit_batches.execute(f"PRAGMA max_page_count = {pages + 2000}")
+    )
+    assert commits.run_blocking(group_commit_batches.Note(999, "x" * 1000)) == 999
 
 
 @pytest.fixture
@@ -109,7 +113,7 @@ def test_a_full_disk_keeps_what_was_acknowledged(small_disk: Path) -> None:
         assert group_commit_batches.notes() == acknowledged
 
         ballast.unlink()
-        assert commits.wait(group_commit_batches.Note(5000, "x" * 1000)) == 5000
+        assert commits.run_blocking(group_commit_batches.Note(5000, "x" * 1000)) == 5000
         assert group_commit_batches.notes() == [*acknowledged, 5000]
         commits.close()
 
@@ -155,7 +159,7 @@ def test_an_input_output_error_at_commit_leaves_the_outcome_unknown(
     assert kinds(results) == [errors.OutcomeUnknown] * 3
     assert [member.runs for member in members] == [1, 1]
     assert group_commit_batches.notes() == ([1, 2] if commits_first else [])
-    assert commits.wait(group_commit_batches.Note(3)) == 3
+    assert commits.run_blocking(group_commit_batches.Note(3)) == 3
 
 
 @only_sqlite
@@ -189,12 +193,12 @@ def test_a_lock_held_by_another_process_is_waited_for_and_then_refused(
     other.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(errors.RetryableError):
-        commits.wait(member)
+        commits.run_blocking(member)
 
     assert member.runs == 0
     other.execute("ROLLBACK")
     other.close()
-    assert commits.wait(member) == 1
+    assert commits.run_blocking(member) == 1
 
 
 # The connection to PostgreSQL breaks
@@ -281,7 +285,7 @@ def test_a_connection_cut_at_commit_leaves_the_outcome_unknown(
     assert [member.runs for member in members] == [1] * 5
     assert journal.steps[3:] == [("begin", 6), ("commit", 6)]
     assert group_commit_batches.notes() == (list(range(5)) if cut == "after" else [])
-    assert commits.wait(group_commit_batches.Note(100)) == 100
+    assert commits.run_blocking(group_commit_batches.Note(100)) == 100
 
 
 @only_postgres
@@ -354,7 +358,7 @@ def test_a_member_that_always_loses_its_connection_is_given_up(
 
 @only_postgres
 def test_a_connection_lost_while_idle_is_replaced(commits: group_commit.GroupCommit) -> None:
-    [(pid,)] = commits.wait(lambda: group_commit_batches.execute("SELECT pg_backend_pid()"))
+    [(pid,)] = commits.run_blocking(lambda: group_commit_batches.execute("SELECT pg_backend_pid()"))
     assert group_commit_batches.execute("SELECT pg_terminate_backend(%s, 30000)", pid) == [(True,)]
 
     assert group_commit_batches.together(
@@ -396,7 +400,7 @@ def test_a_deadlock_is_run_again(commits: group_commit.GroupCommit) -> None:
             group_commit_batches.execute("DO $$ BEGIN RAISE 'dead' USING ERRCODE = '40P01'; END $$")
         return runs
 
-    assert commits.wait(once_unlucky) == 2
+    assert commits.run_blocking(once_unlucky) == 2
 
 
 @only_postgres
@@ -437,12 +441,12 @@ def test_a_watch_that_raises_leaves_nobody_waiting(
     def fail() -> None:
         raise LookupError("no")
 
-    commits.wait(lambda: None)
+    commits.run_blocking(lambda: None)
     journal.on = {step: explode}
     with pytest.raises(answer) as caught:
-        commits.wait(fail if step == "rolled_back" else group_commit_batches.Note(1))
+        commits.run_blocking(fail if step == "rolled_back" else group_commit_batches.Note(1))
     assert type(caught.value.__cause__) is ArithmeticError
 
     journal.on = {}
-    assert commits.wait(group_commit_batches.Note(2)) == 2
+    assert commits.run_blocking(group_commit_batches.Note(2)) == 2
     assert group_commit_batches.notes() == [*kept, 2]

@@ -28,7 +28,7 @@ def test_placed_once_charged_once_and_booked(shop: Shop) -> None:
         0,
     )
     assert shop.attempts(payment) == [("charge", "succeeded")]
-    assert queries.payment_side(Order.objects.get(id=order_id)) == "paid"
+    assert queries.annotate_payment_status(Order.objects.get(id=order_id)) == "paid"
     assert shop.balances() == SOLD
     assert shop.agrees()
     assert depth() == {}
@@ -64,7 +64,7 @@ def test_an_order_of_nothing_to_pay_has_no_payment(shop: Shop) -> None:
     free = [baskets.Line(sku="f", description="free", quantity=1, unit_price="0.00")]
     order_id = shop.place(lines=free)
     assert models.Payment.objects.count() == 0
-    assert queries.payment_side(Order.objects.get(id=order_id)) == "paid"
+    assert queries.annotate_payment_status(Order.objects.get(id=order_id)) == "paid"
 
 
 #: Token -> code of the decline, and whether it is soft.
@@ -252,7 +252,11 @@ def test_a_wrong_currency_is_booked_apart_reviewed_and_not_charged_again(shop: S
     assert shop.reviews() == ["currency_mismatch"]
     assert shop.balances() == {"receivable/sandbox-eu:USD": 1000, "suspense:USD": -1000}
     assert (
-        commit(lambda: charges.intend(payment_id=payment.id, attempt_id="att_2", now=clock.now()))
+        commit(
+            lambda: charges.prepare_charge(
+                payment_id=payment.id, attempt_id="att_2", now=clock.now()
+            )
+        )
         is None
     )
     assert shop.charges() == 1

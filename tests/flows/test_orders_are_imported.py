@@ -14,7 +14,7 @@ from bursar import errors, group_commit
 from bursar.imports import mapping, row_errors
 from bursar.money import Money
 from bursar.orders import imports
-from bursar.orders.invoice_rows import LeftOut
+from bursar.orders.invoice_rows import SkippedRow
 from bursar.orders.models import Order, OrderLine
 from bursar.payments import provider_accounts
 from bursar.payments.models import Payment
@@ -67,8 +67,10 @@ def count_rows() -> Mapping[str, int]:
 
 
 def add_sandbox() -> None:
-    group_commit.commits.wait(
-        lambda: provider_accounts.add(name="sandbox", provider="sandbox", config={}, now=NOW)
+    group_commit.commits.run_blocking(
+        lambda: provider_accounts.create_account(
+            name="sandbox", provider="sandbox", config={}, now=NOW
+        )
     )
 
 
@@ -81,7 +83,7 @@ def take_in(
     account: str | None = None,
     method: str = "",
     now: datetime = NOW,
-) -> imports.Report:
+) -> imports.ImportReport:
     path = folder / name
     path.write_bytes(rows if isinstance(rows, bytes) else (HEADER + rows).encode())
     return imports.import_file(
@@ -111,7 +113,7 @@ def test_an_invoice_is_an_order_with_its_lines(database: Database, tmp_path: Pat
 
     report = take_in(tmp_path, rows)
 
-    assert report == imports.Report(
+    assert report == imports.ImportReport(
         file="shop.csv",
         orders=2,
         orders_known=0,
@@ -259,12 +261,12 @@ def test_credit_notes_and_unsellable_rows_are_listed_by_choice(
     report = take_in(tmp_path, rows, text=MAPPING + LISTING)
 
     assert (report.orders, report.lines, report.sums) == (1, 1, (Money(2380, "EUR"),))
-    assert report.credit_notes == (LeftOut(line=2, invoice="CN-1", reason="credit_note"),)
+    assert report.credit_notes == (SkippedRow(line=2, invoice="CN-1", reason="credit_note"),)
     assert report.unsellable == (
-        LeftOut(line=4, invoice="A-1", reason="quantity_not_positive"),
-        LeftOut(line=5, invoice="A-1", reason="price_not_positive"),
-        LeftOut(line=6, invoice="A-1", reason="price_not_positive"),
-        LeftOut(line=7, invoice="A-1", reason="description_missing"),
+        SkippedRow(line=4, invoice="A-1", reason="quantity_not_positive"),
+        SkippedRow(line=5, invoice="A-1", reason="price_not_positive"),
+        SkippedRow(line=6, invoice="A-1", reason="price_not_positive"),
+        SkippedRow(line=7, invoice="A-1", reason="description_missing"),
     )
     again = take_in(tmp_path, rows, text=MAPPING + LISTING)
     assert again.left_out == report.left_out

@@ -76,7 +76,7 @@ def place(new: operations.NewOrder) -> Order:
     order_id, payment_id, known = ids.new(ids.ORDER), ids.new(ids.PAYMENT), parsed()
     return Order.objects.get(
         id=commit(
-            lambda: operations.place(
+            lambda: operations.place_order(
                 new, order_id=order_id, payment_id=payment_id, now=clock.now(), rules=known
             )
         )
@@ -228,6 +228,6 @@ def test_the_installed_rules_are_those_of_the_setting(tmp_path: Path, monkeypatc
     file.write_text(RULES, "utf-8")
     told = settings.current
     monkeypatch.setattr(settings, "current", told.model_copy(update={"prices": file}))
-    assert quotes.installed().digest == parsed().digest
+    assert quotes.configured_rules().digest == parsed().digest
     monkeypatch.setattr(settings, "current", told.model_copy(update={"prices": None}))
-    assert (quotes.installed().discounts, quotes.installed().digest) == ((), "")
+    assert (quotes.configured_rules().discounts, quotes.configured_rules().digest) == ((), "")

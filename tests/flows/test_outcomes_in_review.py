@@ -24,12 +24,12 @@ def in_doubt(shop: Shop, payment: models.Payment, amount_minor: int) -> RefundRe
     """A refund whose call was sent and never answered; returns what was sent."""
     refund_id, attempt_id = shop.refund(payment, amount_minor), ids.new(ids.ATTEMPT)
     intent = commit(
-        lambda: refunds.intend(
+        lambda: refunds.prepare_refund(
             refund_id=refund_id, payment_id=payment.id, attempt_id=attempt_id, now=clock.now()
         )
     )
     assert intent is not None
-    commit(lambda: attempts.doubt(intent, reason="no answer", now=clock.now()))
+    commit(lambda: attempts.mark_unknown(intent, reason="no answer", now=clock.now()))
     assert isinstance(intent.request, RefundRequest)
     return intent.request
 
@@ -59,7 +59,7 @@ def test_nobody_is_asked_about_what_was_told_meanwhile(shop: Shop) -> None:
     payment = shop.paid()
     sent = in_doubt(shop, payment, 300)
     lease = jobs.Lease(0, "look_up", {"attempt_id": sent.key}, 1, 100, "no lease")
-    finish = asyncio.run(status_checks.look_up(lease))
+    finish = asyncio.run(status_checks.check_status(lease))
     assert finish is not None
 
     shop.provider.simulator.refund(sent)

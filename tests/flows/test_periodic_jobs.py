@@ -164,7 +164,7 @@ def test_many_schedulers_at_once_enqueue_each_run_once(database: Database) -> No
             Job.objects.all().delete()  # so that no living job keeps the next from being enqueued
             return found
 
-        return groups[number % 4].wait(enqueue_and_finish)
+        return groups[number % 4].run_blocking(enqueue_and_finish)
 
     enqueued: list[str] = []
     with ThreadPoolExecutor(4) as pool:
@@ -181,7 +181,9 @@ def test_many_workers_that_start_at_once_make_one_row_a_job(database: Database) 
     jobs = [job(name=f"sweep_{number}") for number in range(5)]
     groups = [group_commit.GroupCommit() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
-        made = [pool.submit(group.wait, Scheduler(jobs, now=now).register) for group in groups]
+        made = [
+            pool.submit(group.run_blocking, Scheduler(jobs, now=now).register) for group in groups
+        ]
     for group, future in zip(groups, made, strict=True):
         assert future.result() is None
         group.close()
@@ -246,7 +248,7 @@ def test_a_failing_run_is_tried_again_and_then_a_dead_letter(database: Database)
     assert work(known, now=now).outcomes == {("sweep", "done"): 1}
     assert (status().last_outcome, status().last_error) == ("succeeded", "")
     assert depth() == {("sweep", "dead"): 1}
-    assert checks.lasting(invariants.INVARIANTS[UNFINISHED]) == ()
+    assert checks.confirm_failures(invariants.INVARIANTS[UNFINISHED]) == ()
 
 
 def test_a_worker_that_dies_in_a_run_has_it_run_again(database: Database) -> None:
@@ -260,7 +262,7 @@ def test_a_worker_that_dies_in_a_run_has_it_run_again(database: Database) -> Non
     finish = asyncio.run(PeriodicHandler(known, now)(lease))  # and then the process dies
     assert callable(finish)
     assert status().last_outcome == "started"
-    assert checks.lasting(invariants.INVARIANTS[UNFINISHED]) == ()  # its job is there
+    assert checks.confirm_failures(invariants.INVARIANTS[UNFINISHED]) == ()  # its job is there
 
     assert work(known, now=now).outcomes == {("sweep", "done"): 1}
     assert len(sweep.runs) == 2
@@ -276,7 +278,7 @@ def test_a_run_without_its_job_is_found_by_verify(database: Database) -> None:
     [lease] = commit(lambda: jobs.claim(count=1, token="t1", lease=MINUTE, now=now.at))
     asyncio.run(PeriodicHandler(known, now)(lease))
     commit(lambda: Job.objects.all().delete())
-    [row] = checks.lasting(invariants.INVARIANTS[UNFINISHED])
+    [row] = checks.confirm_failures(invariants.INVARIANTS[UNFINISHED])
     assert row["name"] == "sweep"
 
 

@@ -67,25 +67,25 @@ def test_delayed_jobs_are_apart_until_their_time_has_come(database: Database) ->
     enqueue("later", delay=MINUTE)
     enqueue("now")
     assert depth() == {("later", "delayed"): 1, ("now", "ready"): 1}
-    assert commit(lambda: jobs.promote(now=NOW + MINUTE - timedelta(microseconds=1))) == 0
+    assert commit(lambda: jobs.promote_due(now=NOW + MINUTE - timedelta(microseconds=1))) == 0
     assert names(claim()) == ["now"]
-    assert commit(lambda: jobs.promote(now=NOW + MINUTE)) == 2  # and the lease ran out
+    assert commit(lambda: jobs.promote_due(now=NOW + MINUTE)) == 2  # and the lease ran out
     assert names(claim(token="t2")) == ["later", "now"]
 
 
 def test_a_late_worker_cannot_finish_what_is_anothers(database: Database) -> None:
     enqueue("a")
     (late,) = claim(token="late")
-    assert commit(lambda: jobs.promote(now=NOW + MINUTE)) == 1
+    assert commit(lambda: jobs.promote_due(now=NOW + MINUTE)) == 1
     (mine,) = claim(token="mine", now=NOW + MINUTE)
     assert mine.attempts == 2
 
     for refused in (
         lambda: jobs.ack(late),
         lambda: jobs.retry(late, at=NOW, error="late"),
-        lambda: jobs.bury(late, error="late"),
+        lambda: jobs.dead_letter(late, error="late"),
         lambda: jobs.release(late),
-        lambda: jobs.extend(late, until=NOW + 9 * MINUTE),
+        lambda: jobs.extend_lease(late, until=NOW + 9 * MINUTE),
     ):
         assert commit(refused) is False
     assert depth() == {("a", "leased"): 1}
@@ -96,9 +96,9 @@ def test_a_late_worker_cannot_finish_what_is_anothers(database: Database) -> Non
 def test_a_lease_that_is_extended_does_not_run_out(database: Database) -> None:
     enqueue("a")
     (lease,) = claim()
-    assert commit(lambda: jobs.extend(lease, until=NOW + 2 * MINUTE))
-    assert commit(lambda: jobs.promote(now=NOW + MINUTE)) == 0
-    assert commit(lambda: jobs.promote(now=NOW + 2 * MINUTE)) == 1
+    assert commit(lambda: jobs.extend_lease(lease, until=NOW + 2 * MINUTE))
+    assert commit(lambda: jobs.promote_due(now=NOW + MINUTE)) == 0
+    assert commit(lambda: jobs.promote_due(now=NOW + 2 * MINUTE)) == 1
 
 
 def test_a_job_handed_back_does_not_count_as_tried(database: Database) -> None:
@@ -114,20 +114,20 @@ def test_a_key_is_one_living_job(database: Database) -> None:
     assert enqueue("a", unique_key="other")
     assert enqueue("a")
     (dead, *_) = claim()
-    commit(lambda: jobs.bury(dead, error="poison"))
+    commit(lambda: jobs.dead_letter(dead, error="poison"))
     assert enqueue("a", unique_key="k")
     # The dead one does not come back beside the living one.
-    assert commit(lambda: jobs.revive(dead.job_id)) is False
+    assert commit(lambda: jobs.redrive(dead.job_id)) is False
 
 
 def test_a_dead_job_is_revived_once(database: Database) -> None:
     enqueue("a", unique_key="k")
     (lease,) = claim()
-    commit(lambda: jobs.bury(lease, error="x" * 3000))
+    commit(lambda: jobs.dead_letter(lease, error="x" * 3000))
     assert len(Job.objects.get().last_error) == jobs.ERROR_LETTERS_MAX
     assert claim(token="t2") == []
-    assert commit(lambda: jobs.revive(lease.job_id)) is True
-    assert commit(lambda: jobs.revive(lease.job_id)) is False
+    assert commit(lambda: jobs.redrive(lease.job_id)) is True
+    assert commit(lambda: jobs.redrive(lease.job_id)) is False
     assert claim(token="t3")[0].attempts == 1
 
 
@@ -150,7 +150,7 @@ def test_many_workers_never_claim_the_same_job(database: Database) -> None:
     groups = [group_commit.GroupCommit() for _ in range(4)]
 
     def claim_some(number: int) -> list[int]:
-        claimed = groups[number % 4].wait(
+        claimed = groups[number % 4].run_blocking(
             lambda: jobs.claim(count=5, token=f"t{number}", lease=MINUTE, now=NOW)
         )
         return [lease.job_id for lease in claimed]
@@ -188,7 +188,7 @@ async def refuse(lease: jobs.Lease) -> Finish:
 
 
 async def go_on(lease: jobs.Lease) -> Finish:
-    raise worker.RunAgain(MINUTE, "still waiting")
+    raise worker.RetryLater(MINUTE, "still waiting")
 
 
 def test_outcomes_are_counted(database: Database) -> None:
@@ -227,7 +227,7 @@ def test_a_job_that_always_fails_is_a_dead_letter_and_can_be_revived(database: D
     assert run({"bad": fail}).outcomes == {}
 
     job = Job.objects.get()
-    assert commit(lambda: jobs.revive(job.pk))
+    assert commit(lambda: jobs.redrive(job.pk))
     assert run({"bad": succeed}).outcomes == {("bad", "done"): 1}
     assert depth() == {}
 
@@ -237,7 +237,7 @@ def test_a_job_that_kills_its_worker_is_buried_without_being_run(database: Datab
     for death in range(3):
         (lease,) = claim(token=f"t{death}")
         assert lease.attempts == death + 1
-        commit(lambda: jobs.promote(now=NOW + MINUTE))
+        commit(lambda: jobs.promote_due(now=NOW + MINUTE))
     assert run({"killer": succeed}, attempts_max=3).outcomes == {("killer", "dead"): 1}
     assert Job.objects.get().last_error == "its lease ran out too often"
 
@@ -252,9 +252,9 @@ def test_work_that_goes_on_is_never_a_dead_letter(database: Database) -> None:
 def test_pauses_grow_to_a_bound_and_are_spread(database: Database) -> None:
     early = worker.Worker({}, randomness=_Fixed(0.0))
     late = worker.Worker({}, randomness=_Fixed(1.0))
-    assert [early.pause(n).total_seconds() for n in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, 4.0]
-    assert [late.pause(n).total_seconds() for n in (1, 2, 3, 4)] == [1.0, 2.0, 4.0, 8.0]
-    assert late.pause(40) == worker.BACKOFF_MAX
+    assert [early.backoff(n).total_seconds() for n in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, 4.0]
+    assert [late.backoff(n).total_seconds() for n in (1, 2, 3, 4)] == [1.0, 2.0, 4.0, 8.0]
+    assert late.backoff(40) == worker.BACKOFF_MAX
 
 
 class _Fixed(random.Random):
@@ -288,7 +288,7 @@ def test_what_was_learned_is_kept_when_the_lease_was_lost(database: Database) ->
     enqueue("a")
 
     async def handler(lease: jobs.Lease) -> Finish:
-        await group_commit.commits.run(lambda: jobs.promote(now=NOW + timedelta(days=9999)))
+        await group_commit.commits.run(lambda: jobs.promote_due(now=NOW + timedelta(days=9999)))
 
         def finish() -> None:
             jobs.enqueue("learned", {}, unique_key="once", now=NOW)

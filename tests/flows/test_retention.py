@@ -14,19 +14,19 @@ from django.contrib.sessions.models import Session
 from bursar import clock, group_commit, ids, retention
 from bursar.access import idempotency
 from bursar.access import periodic as access_periodic
-from bursar.access.models import IdempotentAnswer
+from bursar.access.models import IdempotencyRecord
 from bursar.dashboard import history
 from bursar.dashboard import periodic as dashboard_periodic
 from bursar.dashboard.alerts import creation
 from bursar.dashboard.history import Point
 from bursar.dashboard.models import Alert, HistoryBucket
 from bursar.payments.models import Fact, RawBody
-from bursar.providers.capabilities import WebhookEvent
+from bursar.providers.capabilities import VerifiedWebhook
 from bursar.queue.models import Job
 from bursar.verify import checks
 from bursar.webhooks import inbox, raw_bodies
 from bursar.webhooks import periodic as webhooks_periodic
-from bursar.webhooks.models import InboxEvent
+from bursar.webhooks.models import WebhookEvent
 from tests.conftest import Database
 from tests.shop import ACCOUNT, Shop, commit
 
@@ -35,7 +35,7 @@ NOW = clock.now()
 
 
 def _answer(key: str, age: timedelta) -> None:
-    IdempotentAnswer.objects.create(
+    IdempotencyRecord.objects.create(
         caller="key_1", key=key, fingerprint="f", status=200, created_at=NOW - age
     )
 
@@ -44,7 +44,7 @@ def test_answers_are_kept_for_a_day(database: Database) -> None:
     commit(lambda: _answer("old", idempotency.RETENTION + SECOND))
     commit(lambda: _answer("young", idempotency.RETENTION - SECOND))
     asyncio.run(access_periodic.prune_idempotent_answers(NOW))
-    assert list(IdempotentAnswer.objects.values_list("key", flat=True)) == ["young"]
+    assert list(IdempotencyRecord.objects.values_list("key", flat=True)) == ["young"]
     assert timedelta(hours=24) == idempotency.RETENTION
 
 
@@ -59,7 +59,7 @@ def test_sessions_are_kept_until_they_expire(database: Database) -> None:
 def test_histories_are_kept_by_the_width_of_their_spans(database: Database) -> None:
     spans = []
     for step, kept in history.KEPT.items():
-        youngest = history.beginning(NOW - kept, step)
+        youngest = history.bucket_start(NOW - kept, step)
         for offset in (-1, 0):  # the last that is too old, the first that is not
             at = youngest + offset * timedelta(seconds=step)
             spans.append((step, at, offset))
@@ -108,7 +108,7 @@ def _age_all(shop: Shop, age: timedelta) -> None:
     """Let all bodies, events and jobs have come *age* ago."""
     then = NOW - age
     commit(lambda: RawBody.objects.update(received_at=then))
-    commit(lambda: InboxEvent.objects.update(received_at=then))
+    commit(lambda: WebhookEvent.objects.update(received_at=then))
     commit(lambda: Job.objects.update(created_at=then))
 
 
@@ -122,10 +122,10 @@ def test_bodies_are_kept_for_90_days_and_no_fact_needs_them(
     _age_all(shop, timedelta(days=age_days))
     asyncio.run(webhooks_periodic.prune_raw_bodies(NOW))
     assert RawBody.objects.count() == rest
-    assert InboxEvent.objects.count() == 1
+    assert WebhookEvent.objects.count() == 1
     assert list(Fact.objects.order_by("pk").values()) == facts
     assert shop.fresh(payment).status == "captured"
-    assert [finding.sentence for finding in checks.prove() if not finding.holds] == []
+    assert [finding.sentence for finding in checks.run_checks() if not finding.holds] == []
     # The same delivery is still known: the event stays.
     assert shop.deliver(shop.deliveries()) == {"known": 1}
 
@@ -133,7 +133,7 @@ def test_bodies_are_kept_for_90_days_and_no_fact_needs_them(
 def _receive(event_id: str, body: bytes, age: timedelta) -> None:
     inbox.receive(
         provider_account=ACCOUNT,
-        event=WebhookEvent(event_id=event_id, type="charge"),
+        event=VerifiedWebhook(event_id=event_id, type="charge"),
         body=body,
         raw_id=ids.new(ids.BODY),
         now=NOW - age,
@@ -152,7 +152,7 @@ def test_the_body_of_an_event_that_was_not_processed_is_kept(shop: Shop) -> None
     for name in ("done", "young"):
         [job] = [each for each in Job.objects.all() if each.payload["event_id"] == name]
         commit(job.delete)
-        commit(partial(InboxEvent.objects.filter(event_id=name).update, processed_at=NOW))
+        commit(partial(WebhookEvent.objects.filter(event_id=name).update, processed_at=NOW))
     asyncio.run(webhooks_periodic.prune_raw_bodies(NOW))
     assert {bytes(body) for body in RawBody.objects.values_list("body", flat=True)} == {
         b"dead",
@@ -173,8 +173,8 @@ def _bodies(count: int) -> None:
 
 def _answers(count: int) -> None:
     then = NOW - idempotency.RETENTION - SECOND
-    IdempotentAnswer.objects.bulk_create(
-        IdempotentAnswer(caller="k", key=str(n), fingerprint="f", created_at=then)
+    IdempotencyRecord.objects.bulk_create(
+        IdempotencyRecord(caller="k", key=str(n), fingerprint="f", created_at=then)
         for n in range(count)
     )
 
@@ -186,7 +186,7 @@ def _answers(count: int) -> None:
         (
             _answers,
             access_periodic.prune_idempotent_answers,
-            IdempotentAnswer,
+            IdempotencyRecord,
             retention.BATCH_ROWS_MAX,
         ),
     ],
@@ -218,7 +218,7 @@ def test_other_writers_go_between_two_batches(database: Database) -> None:
 
     async def other_writer() -> None:
         for _ in range(3):
-            await group_commit.commits.run(lambda: seen.append(IdempotentAnswer.objects.count()))
+            await group_commit.commits.run(lambda: seen.append(IdempotencyRecord.objects.count()))
 
     async def both() -> int:
         pruning = retention.delete_in_batches(

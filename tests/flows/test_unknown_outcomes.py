@@ -43,7 +43,11 @@ def test_a_provider_that_can_neither_repeat_nor_tell_leaves_it_to_a_person(
 
     # Nothing may be tried anew while it stands.
     assert (
-        commit(lambda: charges.intend(payment_id=payment.id, attempt_id="att_2", now=clock.now()))
+        commit(
+            lambda: charges.prepare_charge(
+                payment_id=payment.id, attempt_id="att_2", now=clock.now()
+            )
+        )
         is None
     )
     with pytest.raises(charges.NotCancelable, match=r"is being collected \(unknown\)"):
@@ -82,7 +86,7 @@ def test_a_worker_that_died_after_the_intent_leaves_an_unknown(shop: Shop) -> No
     order_id = shop.place()
     payment = shop.payment(order_id)
     intent = commit(
-        lambda: charges.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now())
+        lambda: charges.prepare_charge(payment_id=payment.id, attempt_id="att_1", now=clock.now())
     )
     assert intent is not None
     asyncio.run(shop.provider.charge(intent.request))  # type: ignore[arg-type]
@@ -99,7 +103,9 @@ def test_a_worker_that_died_after_the_intent_leaves_an_unknown(shop: Shop) -> No
 def test_a_worker_that_died_before_the_call_is_not_found_twice_and_tried_anew(shop: Shop) -> None:
     order_id = shop.place()
     payment = shop.payment(order_id)
-    commit(lambda: charges.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now()))
+    commit(
+        lambda: charges.prepare_charge(payment_id=payment.id, attempt_id="att_1", now=clock.now())
+    )
 
     shop.run_jobs()
 
@@ -134,7 +140,7 @@ def test_a_lost_refund_is_made_once(shop: Shop) -> None:
     payment = shop.paid()
     refund_id = shop.refund(payment, 400)
     intent = commit(
-        lambda: refunds.intend(
+        lambda: refunds.prepare_refund(
             refund_id=refund_id, payment_id=payment.id, attempt_id="att_9", now=clock.now()
         )
     )
@@ -172,8 +178,12 @@ def test_a_look_up_that_cannot_be_asked_comes_back_and_at_last_asks_a_person(
 
 def test_a_review_is_answered_once(shop: Shop) -> None:
     now = clock.now()
-    commit(lambda: reviews.open_review(code="c", subject="s", payment_id=None, detail={}, now=now))
-    commit(lambda: reviews.open_review(code="c", subject="s", payment_id=None, detail={}, now=now))
+    commit(
+        lambda: reviews.create_review(code="c", subject="s", payment_id=None, detail={}, now=now)
+    )
+    commit(
+        lambda: reviews.create_review(code="c", subject="s", payment_id=None, detail={}, now=now)
+    )
     review = models.Review.objects.get()
     commit(lambda: reviews.resolve(review_id=review.id, resolution="so", by="ann", now=now))
     with pytest.raises(reviews.AlreadyResolved):

@@ -13,7 +13,7 @@ def test_what_is_gone_at_the_second_look_was_only_on_its_way() -> None:
     def check() -> Iterator[Mapping[str, object]]:
         yield from next(looks)
 
-    assert checks.lasting(check) == ({"payment": 2},)
+    assert checks.confirm_failures(check) == ({"payment": 2},)
 
 
 def test_what_holds_is_looked_at_once() -> None:
@@ -23,20 +23,20 @@ def test_what_holds_is_looked_at_once() -> None:
         looks.append(1)
         return iter(())
 
-    assert checks.lasting(check) == ()
+    assert checks.confirm_failures(check) == ()
     assert len(looks) == 1
 
 
 def test_a_query_that_finds_rows_tells_their_columns(database: Database) -> None:
-    assert checks.lasting("SELECT 1 AS one, 'x' AS letter") == ({"one": 1, "letter": "x"},)
-    assert checks.lasting("SELECT 1 AS one WHERE 1 = 0") == ()
+    assert checks.confirm_failures("SELECT 1 AS one, 'x' AS letter") == ({"one": 1, "letter": "x"},)
+    assert checks.confirm_failures("SELECT 1 AS one WHERE 1 = 0") == ()
 
 
 def test_every_sentence_is_checked_and_told_before_it_is(shop: Shop) -> None:
     shop.paid()
     told: list[str] = []
 
-    findings = list(checks.prove(told.append))
+    findings = list(checks.run_checks(told.append))
 
     assert [finding.sentence for finding in findings] == told
     assert len(told) == len(set(told)) == 25

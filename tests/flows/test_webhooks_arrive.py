@@ -12,10 +12,10 @@ import pytest
 from bursar import clock, errors, ids
 from bursar.money import Money
 from bursar.payments import charges, facts, models
-from bursar.providers.capabilities import WebhookEvent
-from bursar.providers.interface import BadSignature, ChargeRequest, RefundRequest, Snapshot
+from bursar.providers.capabilities import VerifiedWebhook
+from bursar.providers.interface import ChargeRequest, InvalidSignature, RefundRequest, Snapshot
 from bursar.webhooks import inbox
-from bursar.webhooks.models import InboxEvent
+from bursar.webhooks.models import WebhookEvent
 from tests.shop import ACCOUNT, Shop, commit, depth
 
 SOLD = {"receivable/sandbox-eu:EUR": 1000, "sales:EUR": -840, "tax_payable:EUR": -160}
@@ -26,7 +26,7 @@ def test_news_that_the_answer_told_already_changes_nothing(shop: Shop) -> None:
     facts = models.Fact.objects.count()
     assert shop.deliver(shop.deliveries()) == {"stored": 1}
     assert models.Fact.objects.count() == facts
-    assert InboxEvent.objects.get().processed_at is not None
+    assert WebhookEvent.objects.get().processed_at is not None
     assert shop.fresh(payment).status == "captured"
     assert shop.balances() == SOLD
 
@@ -35,13 +35,13 @@ def test_a_delivery_that_comes_twice_is_stored_once(shop: Shop) -> None:
     shop.paid()
     assert shop.deliver(shop.deliveries(duplicate=1.0)) == {"stored": 1, "known": 1}
     assert shop.deliver(shop.deliveries()) == {"known": 1}
-    assert (InboxEvent.objects.count(), models.RawBody.objects.count()) == (1, 1)
+    assert (WebhookEvent.objects.count(), models.RawBody.objects.count()) == (1, 1)
 
 
 def test_a_forged_delivery_is_refused_and_leaves_nothing(shop: Shop) -> None:
     payment = shop.paid("tok_requires_action")
     assert shop.deliver(shop.deliveries(forged=1.0)) == {"refused": 1, "stored": 1}
-    assert InboxEvent.objects.count() == 1
+    assert WebhookEvent.objects.count() == 1
     assert shop.fresh(payment).status == "requires_action"
 
 
@@ -56,9 +56,9 @@ def test_a_replayed_delivery_is_refused_after_five_minutes(shop: Shop) -> None:
 def test_what_is_no_delivery_is_refused(shop: Shop) -> None:
     (delivery,) = (shop.paid(), shop.deliveries())[1]
     take: dict[str, Any] = {"provider_account": ACCOUNT, "now": clock.now()}
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         inbox.verify(headers={}, body=delivery.body, **take)
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         inbox.verify(headers=delivery.headers, body=delivery.body + b" ", **take)
     with pytest.raises(errors.ContentTooLarge):
         inbox.verify(headers=delivery.headers, body=b"x" * 1_000_001, **take)
@@ -71,7 +71,7 @@ def test_a_webhook_before_the_answer_settles_the_attempt(shop: Shop) -> None:
     order_id = shop.place()
     payment = shop.payment(order_id)
     intent = commit(
-        lambda: charges.intend(payment_id=payment.id, attempt_id="att_1", now=clock.now())
+        lambda: charges.prepare_charge(payment_id=payment.id, attempt_id="att_1", now=clock.now())
     )
     assert intent is not None
     asyncio.run(shop.provider.charge(intent.request))  # type: ignore[arg-type]
@@ -163,7 +163,7 @@ def test_what_came_before_its_charge_was_known_finds_its_payment(shop: Shop) -> 
 
     def tell(snapshot: Snapshot) -> None:
         commit(
-            lambda: facts.record(
+            lambda: facts.append_facts(
                 provider_account=ACCOUNT, snapshots=[snapshot], source="webhook", now=now
             )
         )
@@ -183,7 +183,7 @@ def test_a_body_that_was_pruned_or_makes_no_sense_is_a_dead_letter(shop: Shop) -
         provider_account=ACCOUNT, headers=delivery.headers, body=delivery.body, now=now
     )
     for number, body in enumerate((b"{}", b"pruned")):
-        named = WebhookEvent(event_id=f"evt_{number}", type=event.type)
+        named = VerifiedWebhook(event_id=f"evt_{number}", type=event.type)
         receive = partial(
             inbox.receive,
             provider_account=ACCOUNT,

@@ -80,7 +80,7 @@ def write(found: list[Row], columns: tuple[str, ...] = COLUMNS) -> str:
 
 
 def _major(amount: int, currency: str) -> str:
-    told = currencies.money_of(amount, currency)
+    told = currencies.from_stripe_amount(amount, currency)
     return f"{told.amount:.{money.exponent_of(told.currency)}f}"
 
 

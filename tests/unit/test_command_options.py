@@ -39,5 +39,5 @@ def test_what_is_no_number_stays_text_and_does_not_fit() -> None:
     config = options.read_settings("sandbox", ["timeouts=NaN"])
     assert config == {"timeouts": "NaN"}
     with pytest.raises(errors.ValidationError) as refused:
-        registry.configure(registry.get_class("sandbox"), config)
+        registry.parse_config(registry.get_class("sandbox"), config)
     assert str(refused.value) == "timeouts: must be float, not str"

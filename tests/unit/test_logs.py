@@ -103,8 +103,8 @@ def test_an_unknown_level_is_refused() -> None:
 
 
 def test_what_is_bound_is_in_every_line_inside(lines: Lines) -> None:
-    with logs.bound(request_id="req_1", operation="orders.place"):
-        with logs.bound(actor="key_7", operation="payments.charge"):
+    with logs.bound_contextvars(request_id="req_1", operation="orders.place"):
+        with logs.bound_contextvars(actor="key_7", operation="payments.charge"):
             log.info("inner")
         log.info("outer")
     log.info("after")
@@ -118,7 +118,7 @@ def test_what_is_bound_is_in_every_line_inside(lines: Lines) -> None:
 
 def test_tasks_side_by_side_keep_their_own(lines: Lines) -> None:
     async def handle(number: int) -> None:
-        with logs.bound(request_id=f"req_{number}"):
+        with logs.bound_contextvars(request_id=f"req_{number}"):
             await asyncio.sleep(0)
             log.info("handled", number=number)
 
@@ -324,7 +324,7 @@ def test_a_closed_stream_is_no_trouble(lines: Lines) -> None:
     "name", ["django.request", "uvicorn.error", "uvicorn.access", "asyncio", "aiohttp.server"]
 )
 def test_the_standard_librarys_loggers_flow_in(lines: Lines, name: str) -> None:
-    with logs.bound(request_id="req_1"):
+    with logs.bound_contextvars(request_id="req_1"):
         logging.getLogger(name).warning("paid %s with %s", "pay_1", "4242424242424242")
     line = lines.one()
     assert (line["event"], line["logger"], line["level"], line["request_id"]) == (

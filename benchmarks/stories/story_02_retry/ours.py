@@ -5,7 +5,7 @@ import sys
 
 from benchmarks.stories.story_02_retry.asking import ask_all, tell
 from bursar import errors, logs
-from bursar.decorators import Exponential, retry, retry_statistics
+from bursar.decorators import ExponentialBackoff, retry, retry_statistics
 
 task = json.loads(sys.argv[1])
 connection = http.client.HTTPConnection("127.0.0.1", task["port"])
@@ -13,7 +13,7 @@ sent = 0
 logs.configure(stream=io.BytesIO())
 
 
-@retry(3, errors.ExternalAPIError, Exponential(first_seconds=0.001), idempotent=True)
+@retry(3, errors.ExternalAPIError, ExponentialBackoff(first_seconds=0.001), idempotent=True)
 def get(number):
     global sent
     sent += 1

@@ -15,7 +15,7 @@ sources = [HttpSource(key=url, url=url, read=orjson.loads) for url in urls]
 
 
 async def board():
-    async with fetcher.Gathering() as gathering:
+    async with fetcher.Fetcher() as gathering:
         return await gathering.gather(sources, deadline_seconds=3)
 
 

@@ -26,7 +26,7 @@ async def board(urls, blocking, rounds):
         BlockingSource(key=url, function=functools.partial(get_blocking, url), transform=scored)
         for url in urls[:blocking]
     ] + [HttpSource(key=u, url=u, read=value_of, transform=scored) for u in urls[blocking:]]
-    async with fetcher.Gathering() as gathering:
+    async with fetcher.Fetcher() as gathering:
         return await gathering.gather(sources, deadline_seconds=30)
 
 

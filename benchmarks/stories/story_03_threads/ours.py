@@ -15,7 +15,7 @@ sources = [HttpSource(key=url, url=url, read=orjson.loads) for url in urls]
 
 
 async def board():
-    async with fetcher.Gathering() as gathering:
+    async with fetcher.Fetcher() as gathering:
         began = time.perf_counter()
         tiles = await gathering.gather(sources, deadline_seconds=3)
         return tiles, time.perf_counter() - began

@@ -7,7 +7,9 @@ from collections import Counter
 from benchmarks.stories.story_04_counting.orders import arriving, tell
 
 task = json.loads(sys.argv[1])
-books = sqlite3.connect("")  # as `queue.jobs.depth` counts: where the rows are, in one statement
+books = sqlite3.connect(
+    ""
+)  # as `queue.jobs.count_by_state` counts: where the rows are, in one statement
 books.execute("CREATE TABLE orders (number INTEGER PRIMARY KEY, state TEXT, day INTEGER)")
 books.executemany("INSERT OR IGNORE INTO orders VALUES (?, ?, ?)", arriving(task))
 began = time.perf_counter()

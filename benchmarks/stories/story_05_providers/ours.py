@@ -20,7 +20,7 @@ class Acme(AcmeProvider):  # the example plug-in, with the bank in this process
         state = "refused" if json.get("payer") == "broke" else "paid"
         state = "returned" if "of" in json else state
         movement = ["no", state, json["cents"], json["ccy"], "", key, json.get("of", "")]
-        return http_provider.Answer(200, {"movement": movement})
+        return http_provider.JsonResponse(200, {"movement": movement})
 
 
 task, euro = json.loads(sys.argv[1]), Money(100, "EUR")

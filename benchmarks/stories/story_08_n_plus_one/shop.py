@@ -18,7 +18,7 @@ from bursar.payments.models import Payment, ProviderAccount  # noqa: E402
 
 
 def main() -> None:
-    group_commit.commits.wait(_fill)
+    group_commit.commits.run_blocking(_fill)
     bootstrap.stop()
 
 

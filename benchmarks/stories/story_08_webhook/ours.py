@@ -15,14 +15,16 @@ from bursar import clock, group_commit
 from bursar.api import app
 from bursar.cli import server
 from bursar.payments import provider_accounts
-from bursar.webhooks.models import InboxEvent
+from bursar.webhooks.models import WebhookEvent
 
 group_commit.commits.wait(
-    lambda: provider_accounts.add(name="shop", provider="sandbox", config={}, now=clock.now())
+    lambda: provider_accounts.create_account(
+        name="shop", provider="sandbox", config={}, now=clock.now()
+    )
 )
 served = app.make(api=False, admin=False)
-server.settle_memory()
+server.freeze_gc()
 figures = put_under_load(served, json.loads(sys.argv[1]), "/hooks/shop")
-answer = [figures.pop("answered"), InboxEvent.objects.count()]
+answer = [figures.pop("answered"), WebhookEvent.objects.count()]
 bootstrap.stop()
 print(json.dumps({"answer": answer, "figures": figures}))

@@ -20,12 +20,12 @@ from datetime import datetime, timedelta
 
 from bursar import errors, fields, group_commit, settings, sql
 from bursar.access import audit_log, owners, roles, users
-from bursar.access.models import ApiKey, Person
+from bursar.access.models import ApiKey, User
 from bursar.decorators import Principal
 
 FIND = (
     "SELECT k.id, k.scopes, k.mode, k.expires_at, k.revoked_at, k.last_used_at, k.owner_id, "
-    "k.lineage, p.role, p.is_active FROM bursar_apikey k LEFT JOIN bursar_person p ON p.id = k.owner_id "
+    "k.lineage, p.role, p.is_active FROM bursar_apikey k LEFT JOIN bursar_user p ON p.id = k.owner_id "
     "WHERE k.digest = %s"
 )
 USED = (
@@ -45,7 +45,7 @@ class UnknownKey(errors.NotFound):
     code = "unknown_key"
 
 
-class KeyEnded(errors.Conflict):
+class ApiKeyExpired(errors.Conflict):
     """The key has been revoked or has expired."""
 
     code = "key_ended"
@@ -58,7 +58,7 @@ class ScopeBeyondRole(errors.Denied):
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class CreatedApiKey:
     """A new key; *token* is told once and kept nowhere."""
 
     id: str
@@ -66,7 +66,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class AuthenticatedKey:
     """Whose a token is, and whether its last use should be written down."""
 
     principal: Principal
@@ -87,7 +87,7 @@ def create(
     now: datetime,
     life: timedelta | None = DEFAULT_LIFE,
     owner: str = "",
-) -> Made:
+) -> CreatedApiKey:
     """
     Store a key for *token*; *life* None is for ever.
 
@@ -96,11 +96,11 @@ def create(
 
     :raises roles.UnknownScope: if a scope is none;
     :raises ScopeBeyondRole: if the maker or the owner may not do what it would do;
-    :raises users.UnknownPerson: if there is no such *owner*.
+    :raises users.UserNotFound: if there is no such *owner*.
     """
     group_commit.require_transaction()
     wanted = roles.check_scopes(scopes)
-    fields.check_text("name", name, 80, required=True)
+    fields.validate_text("name", name, 80, required=True)
     person = _new_owner(owner)
     _check_owner(wanted, person)
     _check_maker(wanted)
@@ -117,14 +117,14 @@ def default_scopes(*, owner: str = "") -> list[str]:
     return [one for one in reading if person is None or one in person.scopes]
 
 
-def _store(key: ApiKey, token: str, now: datetime) -> Made:
+def _store(key: ApiKey, token: str, now: datetime) -> CreatedApiKey:
     key.digest = _digest(token)
     key.hint = f"{token[:11]}...{token[-4:]}"
     key.mode = settings.current.mode.value
     key.lineage = key.lineage or key.id
     key.created_at, key.created_by = now, audit_log.actor()
     key.save(force_insert=True)
-    audit_log.write(
+    audit_log.record(
         action="key.create",
         subject=key.id,
         now=now,
@@ -135,21 +135,21 @@ def _store(key: ApiKey, token: str, now: datetime) -> Made:
             "owner": key.owner.email if key.owner else owners.OPERATOR,
         },
     )
-    return Made(id=key.id, token=token)
+    return CreatedApiKey(id=key.id, token=token)
 
 
-def _new_owner(email: str) -> Person | None:
+def _new_owner(email: str) -> User | None:
     principal = owners.find_principal()
     if principal is None:
         return users.get_person(email) if email else None
     person_id = owners.person_of_owner(principal.owner)
-    person = Person.objects.filter(pk=person_id).first() if person_id is not None else None
+    person = User.objects.filter(pk=person_id).first() if person_id is not None else None
     if email and (person is None or person.email != email.strip().lower()):
         raise ScopeBeyondRole("a key belongs to the person who makes it", param="owner")
     return person
 
 
-def _check_owner(scopes: Iterable[str], person: Person | None) -> None:
+def _check_owner(scopes: Iterable[str], person: User | None) -> None:
     if person is not None and not person.is_active:
         raise ScopeBeyondRole(f"{person.email} may not sign in, nor own a key", param="owner")
     beyond = [one for one in scopes if person is not None and one not in person.scopes]
@@ -170,7 +170,9 @@ def _check_maker(scopes: Iterable[str]) -> None:
         )
 
 
-def rotate(*, key_id: str, new_id: str, token: str, overlap: timedelta, now: datetime) -> Made:
+def rotate(
+    *, key_id: str, new_id: str, token: str, overlap: timedelta, now: datetime
+) -> CreatedApiKey:
     """
     Make a key like *key_id*, which goes on working for *overlap* so that callers can change over.
 
@@ -185,7 +187,7 @@ def rotate(*, key_id: str, new_id: str, token: str, overlap: timedelta, now: dat
     old = _living(key_id, now)
     scopes = old.allowed_scopes
     if not scopes:
-        raise KeyEnded(f"the role of its owner allows {key_id} nothing; make a new key")
+        raise ApiKeyExpired(f"the role of its owner allows {key_id} nothing; make a new key")
     _check_maker(scopes)
     new = ApiKey(
         id=new_id,
@@ -200,7 +202,7 @@ def rotate(*, key_id: str, new_id: str, token: str, overlap: timedelta, now: dat
     ends = now + overlap
     if old.expires_at is None or old.expires_at > ends:
         ApiKey.objects.filter(id=key_id).update(expires_at=ends)
-        audit_log.write(
+        audit_log.record(
             action="key.rotate",
             subject=key_id,
             now=now,
@@ -218,12 +220,12 @@ def revoke(*, key_id: str, now: datetime) -> None:
     """
     group_commit.require_transaction()
     if ApiKey.objects.filter(id=key_id, revoked_at__isnull=True).update(revoked_at=now):
-        audit_log.write(action="key.revoke", subject=key_id, now=now)
+        audit_log.record(action="key.revoke", subject=key_id, now=now)
     elif not ApiKey.objects.filter(id=key_id).exists():
         raise UnknownKey(f"there is no key {key_id!r}")
 
 
-def find(token: str, *, now: datetime) -> Known | None:
+def authenticate(token: str, *, now: datetime) -> AuthenticatedKey | None:
     """
     Whose *token* is; None for one that is unknown, ended, or of the other mode, and while its owner
     may not sign in.
@@ -235,7 +237,7 @@ def find(token: str, *, now: datetime) -> Known | None:
     if row is None:
         return None
     key_id, scopes, mode, expires_at, revoked_at, used_at, owner_id, lineage, role, is_active = row
-    expires, used = fields.utc(expires_at), fields.utc(used_at)
+    expires, used = fields.from_db_datetime(expires_at), fields.from_db_datetime(used_at)
     if mode != settings.current.mode or revoked_at or (expires is not None and expires <= now):
         return None
     allowed = frozenset(fields.from_json(scopes))
@@ -244,13 +246,13 @@ def find(token: str, *, now: datetime) -> Known | None:
             return None
         allowed &= roles.SCOPES_OF[roles.Role(role)]
     principal = Principal(key_id, allowed, owners.owner_of_person(owner_id), lineage)
-    return Known(principal, used is None or used < now - USED_WITHIN)
+    return AuthenticatedKey(principal, used is None or used < now - USED_WITHIN)
 
 
-def used(key_id: str, *, now: datetime) -> None:
+def record_use(key_id: str, *, now: datetime) -> None:
     """Write down that a key was used, unless that was done just now."""
     group_commit.require_transaction()
-    sql.run(USED, [fields.at(now), key_id, fields.at(now - USED_WITHIN)])
+    sql.run(USED, [fields.to_db_datetime(now), key_id, fields.to_db_datetime(now - USED_WITHIN)])
 
 
 def _living(key_id: str, now: datetime) -> ApiKey:
@@ -258,11 +260,11 @@ def _living(key_id: str, now: datetime) -> ApiKey:
     if key is None:
         raise UnknownKey(f"there is no key {key_id!r}")
     if key.revoked_at or (key.expires_at is not None and key.expires_at <= now):
-        raise KeyEnded(f"{key_id} works no more; make a new key")
+        raise ApiKeyExpired(f"{key_id} works no more; make a new key")
     if key.mode != settings.current.mode:
-        raise KeyEnded(f"{key_id} is of the other mode, {key.mode}; make a new key")
+        raise ApiKeyExpired(f"{key_id} is of the other mode, {key.mode}; make a new key")
     if key.owner is not None and not key.owner.is_active:
-        raise KeyEnded(f"{key_id} is of {key.owner.email}, who is inactive; make a new key")
+        raise ApiKeyExpired(f"{key_id} is of {key.owner.email}, who is inactive; make a new key")
     return key
 
 

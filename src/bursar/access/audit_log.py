@@ -19,7 +19,7 @@ def actor() -> str:
         return f"cli:{typed}" if typed else "bursar"
 
 
-def write(
+def record(
     *,
     action: str,
     subject: str,

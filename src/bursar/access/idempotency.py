@@ -16,19 +16,19 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bursar import errors, fields, group_commit, retention, sql
-from bursar.access.models import IdempotentAnswer
+from bursar.access.models import IdempotencyRecord
 from bursar.decorators import Principal
 
 CLAIM = (
-    "INSERT INTO bursar_idempotentanswer (caller, key, fingerprint, status, headers, body, "
+    "INSERT INTO bursar_idempotencyrecord (caller, key, fingerprint, status, headers, body, "
     "created_at) VALUES (%s, %s, %s, 0, '{}', %s, %s) ON CONFLICT (caller, key) DO NOTHING"
 )
 KEEP = (
-    "UPDATE bursar_idempotentanswer SET status = %s, headers = %s, body = %s "
+    "UPDATE bursar_idempotencyrecord SET status = %s, headers = %s, body = %s "
     "WHERE caller = %s AND key = %s"
 )
 FIND = (
-    "SELECT fingerprint, status, headers, body FROM bursar_idempotentanswer "
+    "SELECT fingerprint, status, headers, body FROM bursar_idempotencyrecord "
     "WHERE caller = %s AND key = %s"
 )
 
@@ -37,7 +37,7 @@ RETENTION = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredResponse:
     """An HTTP answer as it was given: *status*, *headers* of its own, and the bytes of *body*."""
 
     status: int
@@ -51,9 +51,9 @@ def caller_of(principal: Principal) -> str:
     return principal.lineage or principal.id
 
 
-def once(
-    *, caller: str, key: str, fingerprint: str, now: datetime, make: Callable[[], Answer]
-) -> Answer:
+def run_once(
+    *, caller: str, key: str, fingerprint: str, now: datetime, make: Callable[[], StoredResponse]
+) -> StoredResponse:
     """
     Make the answer to *key*, or return the one that was made.
 
@@ -62,23 +62,25 @@ def once(
     :raises errors.IdempotencyKeyReused: if the key came with another request.
     """
     group_commit.require_transaction()
-    if sql.run(CLAIM, [caller, key, fingerprint, b"", fields.at(now)]) == 0:
+    if sql.run(CLAIM, [caller, key, fingerprint, b"", fields.to_db_datetime(now)]) == 0:
         return _replay(caller, key, fingerprint)
     answer = make()
     sql.run(KEEP, [answer.status, json.dumps(dict(answer.headers)), answer.body, caller, key])
     return answer
 
 
-def find(*, caller: str, key: str) -> tuple[str, Answer] | None:
+def find(*, caller: str, key: str) -> tuple[str, StoredResponse] | None:
     """Return the fingerprint of the request that came with *key*, and its answer."""
     row = sql.row(FIND, [caller, key])
     if row is None:
         return None
     fingerprint, status, headers, body = row
-    return fingerprint, Answer(status, bytes(body), fields.from_json(headers), replayed=True)
+    return fingerprint, StoredResponse(
+        status, bytes(body), fields.from_json(headers), replayed=True
+    )
 
 
-def _replay(caller: str, key: str, fingerprint: str) -> Answer:
+def _replay(caller: str, key: str, fingerprint: str) -> StoredResponse:
     stored = find(caller=caller, key=key)
     assert stored is not None, "the claim met a row"
     if stored[0] != fingerprint:
@@ -90,5 +92,5 @@ def _replay(caller: str, key: str, fingerprint: str) -> Answer:
 
 def prune(*, now: datetime, rows_max: int) -> int:
     """Delete up to *rows_max* answers older than `RETENTION`, oldest first; returns how many."""
-    expired = IdempotentAnswer.objects.filter(created_at__lt=now - RETENTION)
+    expired = IdempotencyRecord.objects.filter(created_at__lt=now - RETENTION)
     return retention.delete_first(expired.order_by("created_at"), rows_max)

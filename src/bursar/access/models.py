@@ -13,15 +13,15 @@ from bursar.access import roles
 from bursar.fields import IdField
 
 
-class People(BaseUserManager["Person"]):
+class UserManager(BaseUserManager["User"]):
     """People are found by their e-mail address, however its letters are written."""
 
-    def get_by_natural_key(self, email: str | None) -> Person:
+    def get_by_natural_key(self, email: str | None) -> User:
         """The person who signs in as *email*."""
         return self.get(email=(email or "").strip().lower())
 
 
-class Person(AbstractBaseUser):
+class User(AbstractBaseUser):
     """
     Somebody who signs in to the back office.
 
@@ -43,7 +43,7 @@ class Person(AbstractBaseUser):
     signed_in_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
 
-    objects = People()
+    objects = UserManager()
 
     USERNAME_FIELD = "email"
 
@@ -110,7 +110,7 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
     last_used_at = models.DateTimeField(null=True)
-    owner = models.ForeignKey(Person, models.PROTECT, null=True, related_name="keys")
+    owner = models.ForeignKey(User, models.PROTECT, null=True, related_name="keys")
     lineage = models.CharField(max_length=40)
     replaces = models.ForeignKey("self", models.PROTECT, null=True, related_name="replaced_by")
 
@@ -132,7 +132,7 @@ class ApiKey(models.Model):
         return [one for one in self.scopes if owner is None or one in owner.scopes]
 
 
-class IdempotentAnswer(models.Model):
+class IdempotencyRecord(models.Model):
     """
     The answer that was given to one `Idempotency-Key` of one caller, to be given again.
 

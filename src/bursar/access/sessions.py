@@ -20,12 +20,12 @@ class SessionStore(db.SessionStore):
             self.create()
             return
         write = super().save
-        group_commit.commits.wait(lambda: write(must_create=must_create))
+        group_commit.commits.run_blocking(lambda: write(must_create=must_create))
 
     def delete(self, session_key: str | None = None) -> None:
         """End the session."""
         remove: Any = super().delete
-        group_commit.commits.wait(lambda: remove(session_key))
+        group_commit.commits.run_blocking(lambda: remove(session_key))
 
 
 def prune(*, now: datetime, rows_max: int) -> int:

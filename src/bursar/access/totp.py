@@ -10,26 +10,26 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from bursar import errors, group_commit, settings
 from bursar.access import audit_log
-from bursar.access.models import Person
+from bursar.access.models import User
 
 
-class WrongCode(errors.ValidationError):
+class InvalidOneTimeCode(errors.ValidationError):
     """The code is not the one the app shows now."""
 
     code = "wrong_code"
 
 
-def device_of(person: Person) -> TOTPDevice | None:
+def device_of(person: User) -> TOTPDevice | None:
     """The device whose codes the person signs in with; None without one."""
     return TOTPDevice.objects.filter(user_id=person.pk, confirmed=True).first()
 
 
-def is_lacking(person: Person) -> bool:
+def setup_required(person: User) -> bool:
     """Whether *person* must set one up before being let in."""
     return settings.current.second_factor and device_of(person) is None
 
 
-def propose(*, email: str) -> str:
+def begin_enrollment(*, email: str) -> str:
     """
     Keep a device that is not trusted yet, in the place of an earlier such; returns its
     `otpauth://` address, which holds its secret.
@@ -37,48 +37,48 @@ def propose(*, email: str) -> str:
     Needs an open transaction.
     """
     group_commit.require_transaction()
-    person = Person.objects.get(email=email)
+    person = User.objects.get(email=email)
     device, _ = TOTPDevice.objects.get_or_create(
         user_id=person.pk, confirmed=False, defaults={"name": "one-time codes"}
     )
     return str(device.config_url)
 
 
-def confirm(*, email: str, token: str, now: datetime) -> None:
+def confirm_enrollment(*, email: str, token: str, now: datetime) -> None:
     """
     Trust the proposed device from now on, if *token* is its code.
 
     :raises WrongCode: if it is not.
     """
     group_commit.require_transaction()
-    person = Person.objects.get(email=email)
+    person = User.objects.get(email=email)
     device = TOTPDevice.objects.filter(user_id=person.pk, confirmed=False).first()
     if device is None or not token.isdigit() or not device.verify_token(token):
-        raise WrongCode("this is not the code that the app shows now", param="code")
+        raise InvalidOneTimeCode("this is not the code that the app shows now", param="code")
     TOTPDevice.objects.filter(user_id=person.pk, confirmed=True).delete()
     device.confirmed = True
     device.save()
-    audit_log.write(action="person.second_factor", subject=email, now=now, after={"set_up": True})
+    audit_log.record(action="person.second_factor", subject=email, now=now, after={"set_up": True})
 
 
-def is_right(*, email: str, token: str) -> bool:
+def verify_code(*, email: str, token: str) -> bool:
     """Whether *token* is the person's code now; each is good once, and wrong ones slow down."""
     group_commit.require_transaction()
-    device = device_of(Person.objects.get(email=email))
+    device = device_of(User.objects.get(email=email))
     return device is not None and token.isdigit() and bool(device.verify_token(token))
 
 
-def forget(*, email: str, now: datetime) -> None:
+def disable(*, email: str, now: datetime) -> None:
     """Forget a person's devices: the phone is lost."""
     group_commit.require_transaction()
     devices = TOTPDevice.objects.filter(user__email=email.strip().lower())
     if devices.delete()[0]:
-        audit_log.write(
+        audit_log.record(
             action="person.second_factor", subject=email, now=now, after={"set_up": False}
         )
 
 
-def picture(address: str) -> str:
+def qr_code_svg(address: str) -> str:
     """The QR code of an `otpauth://` address, as SVG."""
     out = io.BytesIO()
     segno.make(address, error="m").save(

@@ -17,7 +17,7 @@ from django.http import HttpRequest
 
 from bursar import clock, errors, fields, group_commit, logs
 from bursar.access import audit_log, owners, roles, sessions, totp
-from bursar.access.models import Person
+from bursar.access.models import User
 from bursar.decorators import Principal
 
 #: From this many wrong tries in a row on, each locks for twice as long as the one before.
@@ -27,13 +27,13 @@ LOCK_FIRST, LOCK_MAX = timedelta(minutes=1), timedelta(hours=1)
 log = logs.get(__name__)
 
 
-class UnknownPerson(errors.NotFound):
+class UserNotFound(errors.NotFound):
     """Nobody signs in with that e-mail address."""
 
     code = "unknown_person"
 
 
-class PersonExists(errors.Conflict):
+class UserAlreadyExists(errors.Conflict):
     """Somebody signs in with that e-mail address already."""
 
     code = "person_exists"
@@ -46,7 +46,7 @@ class WeakPassword(errors.ValidationError):
 
 
 @dataclass(frozen=True, slots=True)
-class Invited:
+class NewUserCredentials:
     """A person and the password to hand over."""
 
     email: str
@@ -58,7 +58,7 @@ def make_password() -> str:
     return secrets.token_urlsafe(15)
 
 
-def hashed(password: str) -> str:
+def hash_password(password: str) -> str:
     """
     The Argon2 hash of a password; costs a tenth of a second, so make it before the commit.
 
@@ -71,7 +71,7 @@ def hashed(password: str) -> str:
     return hashers.make_password(password)
 
 
-def add(*, email: str, name: str, role: str, password_hash: str, now: datetime) -> Person:
+def create_user(*, email: str, name: str, role: str, password_hash: str, now: datetime) -> User:
     """
     Add a person who may sign in.
 
@@ -84,18 +84,20 @@ def add(*, email: str, name: str, role: str, password_hash: str, now: datetime) 
     email = email.strip().lower()
     if not 3 <= len(email) <= 200 or email.count("@") != 1 or not email.isprintable():
         raise errors.ValidationError("an e-mail address is expected", param="email")
-    fields.check_text("email", email, 200)
-    fields.check_text("name", name, 120, required=True)
-    if Person.objects.filter(email=email).exists():
-        raise PersonExists(f"{email} signs in already")
-    person = Person.objects.create(
+    fields.validate_text("email", email, 200)
+    fields.validate_text("name", name, 120, required=True)
+    if User.objects.filter(email=email).exists():
+        raise UserAlreadyExists(f"{email} signs in already")
+    person = User.objects.create(
         email=email,
         name=name,
         role=roles.role_of(role).value,
         password=password_hash,
         created_at=now,
     )
-    audit_log.write(action="person.add", subject=email, now=now, after={"name": name, "role": role})
+    audit_log.record(
+        action="person.add", subject=email, now=now, after={"name": name, "role": role}
+    )
     return person
 
 
@@ -120,33 +122,33 @@ def change(
     if password_hash is not None:
         person.password, person.failures, person.locked_until = password_hash, 0, None
     person.save()
-    admins = Person.objects.filter(role=roles.Role.ADMIN, is_active=True)
+    admins = User.objects.filter(role=roles.Role.ADMIN, is_active=True)
     if before["role"] == roles.Role.ADMIN and not admins.exists():
         raise errors.Conflict("somebody must remain an admin")
     after = {"role": person.role, "is_active": person.is_active}
     if password_hash is not None:
         after["credentials_changed"] = True
-    audit_log.write(
+    audit_log.record(
         action="person.change", subject=person.email, now=now, before=before, after=after
     )
 
 
-def is_locked(person: Person, *, now: datetime) -> bool:
+def is_locked(person: User, *, now: datetime) -> bool:
     """Whether nobody may sign in as *person* now, however right the password."""
     return person.locked_until is not None and person.locked_until > now
 
 
-def failed(*, email: str, now: datetime) -> None:
+def record_failed_login(*, email: str, now: datetime) -> None:
     """Count a wrong password or code, and lock the person out when there were too many."""
     group_commit.require_transaction()
-    person = Person.objects.filter(email=email).first()
+    person = User.objects.filter(email=email).first()
     if person is None:
         return
     person.failures += 1
     beyond = person.failures - FAILURES_MAX
     if beyond >= 0:
         person.locked_until = now + min(LOCK_FIRST * 2 ** min(beyond, 10), LOCK_MAX)
-        audit_log.write(
+        audit_log.record(
             action="person.lock",
             subject=email,
             now=now,
@@ -155,28 +157,28 @@ def failed(*, email: str, now: datetime) -> None:
     person.save(update_fields=["failures", "locked_until"])
 
 
-def signed_in(*, email: str, now: datetime) -> None:
+def record_login(*, email: str, now: datetime) -> None:
     """Forget the wrong tries of a person who has proved who they are."""
     group_commit.require_transaction()
-    Person.objects.filter(email=email).update(failures=0, locked_until=None, signed_in_at=now)
+    User.objects.filter(email=email).update(failures=0, locked_until=None, signed_in_at=now)
 
 
-def get_person(email: str) -> Person:
+def get_person(email: str) -> User:
     """:raises UnknownPerson: if nobody signs in with that address."""
-    person = Person.objects.filter(email=email.strip().lower()).first()
+    person = User.objects.filter(email=email.strip().lower()).first()
     if person is None:
-        raise UnknownPerson(f"nobody signs in as {email!r}")
+        raise UserNotFound(f"nobody signs in as {email!r}")
     return person
 
 
 def describe_owner(owner: str) -> str:
     """The e-mail address of the person that *owner* is; *owner* itself where it is none."""
     person_id = owners.person_of_owner(owner)
-    found = Person.objects.filter(pk=person_id).first() if person_id is not None else None
+    found = User.objects.filter(pk=person_id).first() if person_id is not None else None
     return owner if found is None else found.email
 
 
-def principal_of(person: Person) -> Principal:
+def principal_of(person: User) -> Principal:
     """Who acts when *person* does."""
     owner = owners.owner_of_person(person.pk)
     return Principal(f"person:{person.email}", person.scopes, owner)
@@ -187,7 +189,7 @@ def of_session(session_key: str) -> Principal | None:
     request = HttpRequest()
     request.session = sessions.SessionStore(session_key)
     person = get_user(request)
-    if not isinstance(person, Person) or not person.is_staff or totp.is_lacking(person):
+    if not isinstance(person, User) or not person.is_staff or totp.setup_required(person):
         return None
     return principal_of(person)
 
@@ -200,10 +202,10 @@ class Backend:
         request: Any,  # noqa: ARG002  (Django's)
         username: str | None = None,
         password: str | None = None,
-    ) -> Person | None:
+    ) -> User | None:
         """The person, if the password is right and nobody is locked out."""
         now, email = clock.now(), (username or "").strip().lower()
-        person = Person.objects.filter(email=email).first()
+        person = User.objects.filter(email=email).first()
         # An unknown address costs as much time as a known one.
         encoded = person.password if person else hashers.make_password("nobody")
         right = hashers.check_password(password or "", encoded)
@@ -211,11 +213,11 @@ class Backend:
             log.warning("sign_in_refused", known=person is not None)
             return None
         if not right:
-            group_commit.commits.wait(lambda: failed(email=email, now=now))
+            group_commit.commits.run_blocking(lambda: record_failed_login(email=email, now=now))
             log.warning("sign_in_failed", person=person.pk)
             return None
         return person
 
-    def get_user(self, user_id: int) -> Person | None:
+    def get_user(self, user_id: int) -> User | None:
         """The person of a session, unless made inactive since."""
-        return Person.objects.filter(pk=user_id, is_active=True).first()
+        return User.objects.filter(pk=user_id, is_active=True).first()

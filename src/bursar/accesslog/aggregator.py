@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from bursar.accesslog.aggregation import client_counts, hash_aggregate, sketches
-from bursar.accesslog.aggregation.hash_aggregate import Shape, Table
+from bursar.accesslog.aggregation.hash_aggregate import HashAggregate, Shape
 from bursar.accesslog.aggregation.rows import Rows
-from bursar.accesslog.aggregation.sketches import Sketch
+from bursar.accesslog.aggregation.sketches import AddressSketch
 from bursar.accesslog.aggregation.spill import Spill
 from bursar.accesslog.filters import Filters, Network
 from bursar.accesslog.parsing import (
@@ -29,7 +29,7 @@ from bursar.accesslog.parsing import (
 from bursar.accesslog.parsing.blocks import Block
 from bursar.accesslog.parsing.byte_search import ODD, Ints, Mask, U, Words
 from bursar.accesslog.parsing.columns import Finder, Span
-from bursar.accesslog.parsing.formats import Format
+from bursar.accesslog.parsing.formats import LogFormat
 from bursar.accesslog.parsing.ip_addresses import Tokens
 from bursar.accesslog.parsing.records import MAXIMA, MEASURES, Hashes, Records, Texts
 from bursar.accesslog.signals import classification
@@ -86,7 +86,7 @@ class Plan:
 
 
 @dataclass(slots=True)
-class Tally:
+class LineCounts:
     """How many lines there were, and when. *first* and *last* are epoch seconds, None without lines."""
 
     read: int = 0
@@ -97,7 +97,7 @@ class Tally:
     first: int | None = None
     last: int | None = None
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: LineCounts) -> None:
         """Add what another has counted."""
         for name in ("read", "counted", "filtered", "too_long", "bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -123,22 +123,22 @@ def numbers_of(keys: Words) -> Words:
     return keys * _UNDO
 
 
-class Counting:
+class Aggregator:
     """Tables that fill up, in memory that is set beforehand."""
 
     def __init__(self, plan: Plan, spill: Spill) -> None:
-        self.plan, self.lines = plan, Tally()
-        self.sketch = Sketch() if plan.approximate else None
+        self.plan, self.lines = plan, LineCounts()
+        self.sketch = AddressSketch() if plan.approximate else None
         shape = Shape(len(MEASURES), MAXIMA)
         texts = Shape(len(MEASURES), MAXIMA, checked=True, text="O")
-        self._tables: dict[str, Table] = {}
+        self._tables: dict[str, HashAggregate] = {}
         for name in sorted(plan.tables - {"addresses"}):
             kind = texts if name in TEXTS else shape
             if name == SUSPECTS:
                 kind = Shape(
                     len(classification.MEASURES), classification.MAXIMA, checked=True, text="O"
                 )
-            self._tables[name] = Table(
+            self._tables[name] = HashAggregate(
                 name, kind, spill, slot_bits=_SLOT_BITS.get(name, 10), rows_max=plan.rows_max // 4
             )
         self._clients = None
@@ -156,7 +156,7 @@ class Counting:
             else None
         )
         self._caller = functools.lru_cache(_CALLERS_MAX)(
-            functools.partial(client_ip.caller, plan.trusted)
+            functools.partial(client_ip.client_ip, plan.trusted)
         )
         self._is_meant = functools.lru_cache(_CALLERS_MAX)(
             lambda caller: client_ip.within(caller, plan.filters.networks)
@@ -166,7 +166,7 @@ class Counting:
     def _abouts(self) -> classification.Abouts:
         return classification.Abouts()
 
-    def of(self, log_format: Format) -> Callable[[Block], None]:
+    def of(self, log_format: LogFormat) -> Callable[[Block], None]:
         """Return what counts the blocks of a log of this format."""
         if self.plan.requests_only and not self.plan.is_choosy and log_format.client_leads:
             return self._count_leading
@@ -193,7 +193,7 @@ class Counting:
         if len(block.starts):
             self._clients.add(ip_addresses.tokens(block.raw, block.starts, None), _ONCE)
 
-    def _count_headed(self, declared: Format) -> Callable[[Block], None]:
+    def _count_headed(self, declared: LogFormat) -> Callable[[Block], None]:
         """Return what counts a log of which a `#Fields:` line may say at any point what follows."""
 
         def count(block: Block) -> None:
@@ -208,7 +208,7 @@ class Counting:
 
         return count
 
-    def _count(self, log_format: Format, block: Block) -> None:
+    def _count(self, log_format: LogFormat, block: Block) -> None:
         if not len(block.starts):
             return
         self.lines.read += len(block.starts)
@@ -350,7 +350,7 @@ def _part(block: Block, begin: int, end: int) -> Block:
     )
 
 
-def _client(seen: Records, log_format: Format) -> Span | None:
+def _client(seen: Records, log_format: LogFormat) -> Span | None:
     span = seen.spans.get("client")
     if span is None or not (log_format.client_has_port or log_format.is_json):
         return span

@@ -1,7 +1,7 @@
 """
 Access logs of any size read in constant memory, and what they say as a report.
 
-    report = analysis.read([Path("access.log")], only=frozenset({"addresses"}))
+    report = analysis.analyze([Path("access.log")], only=frozenset({"addresses"}))
     report["addresses"]["distinct"]
 """
 
@@ -22,16 +22,16 @@ from bursar.accesslog import partial_aggregates, report, report_builder, workers
 from bursar.accesslog.aggregation import sketches
 from bursar.accesslog.aggregation.merge import Finished
 from bursar.accesslog.aggregation.rows import Rows
-from bursar.accesslog.aggregation.sketches import Sketch
-from bursar.accesslog.aggregator import NUMBERS, SUSPECTS, TEXTS, Counting, Plan, Tally
-from bursar.accesslog.filters import BadQuestion, Filters, Network
+from bursar.accesslog.aggregation.sketches import AddressSketch
+from bursar.accesslog.aggregator import NUMBERS, SUSPECTS, TEXTS, Aggregator, LineCounts, Plan
+from bursar.accesslog.filters import Filters, InvalidOption, Network
 from bursar.accesslog.inputs import checkpoints, sources
-from bursar.accesslog.inputs.sources import Source
+from bursar.accesslog.inputs.sources import LogSource
 from bursar.accesslog.partial_aggregates import Header, PartialMismatch, Writer
-from bursar.accesslog.report import Report, Signal
+from bursar.accesslog.report import AccessLogReport, Signal
 from bursar.accesslog.report_builder import Share
 from bursar.accesslog.signals import detection
-from bursar.accesslog.workers import Counted
+from bursar.accesslog.workers import WorkerResult
 
 MEMORY_BYTES = 128_000_000
 #: What Python, NumPy and the command take before anything is counted, which processes share, and what
@@ -57,7 +57,7 @@ def _untold(_total: int | None) -> Iterator[Callable[[int], None]]:
     yield lambda _done: None
 
 
-def read(  # noqa: PLR0913  (a question has as many sides as it has)
+def analyze(  # noqa: PLR0913  (a question has as many sides as it has)
     paths: Iterable[Path],
     *,
     only: Collection[str] = EVERYTHING,
@@ -72,7 +72,7 @@ def read(  # noqa: PLR0913  (a question has as many sides as it has)
     state: Path | None = None,
     against: Path | None = None,
     progress: Progress = _untold,
-) -> Report:
+) -> AccessLogReport:
     """
     Read logs and answer the questions that *only* names (`report.KEYS` and "signals").
 
@@ -127,7 +127,7 @@ def merge(
     top: int = 10,
     partial: Path | None = None,
     memory_bytes: int = MEMORY_BYTES,
-) -> Report:
+) -> AccessLogReport:
     """
     Merge partial results exactly, as if one run had read all their logs.
 
@@ -172,12 +172,12 @@ class _Run:
 
     def report(
         self,
-        inputs: Sequence[Source],
+        inputs: Sequence[LogSource],
         tell: workers.Tell,
         writers: Sequence[Writer],
         compared: Header | None,
         before: Header | None,
-    ) -> Report:
+    ) -> AccessLogReport:
         """Count, finish, write what is to be written, and tell."""
 
         def see(table: str, rows: Rows) -> None:
@@ -186,7 +186,7 @@ class _Run:
 
         # A partial result is written by one process, which then sees all shares.
         apart = not writers
-        with workers.counted(
+        with workers.run_workers(
             self.plan,
             inputs,
             processes=self.processes,
@@ -208,19 +208,19 @@ class _Run:
             writer.end(header)
         return self._told(header, shares, done, compared)
 
-    def _prepare(self, counting: Counting) -> None:
+    def _prepare(self, counting: Aggregator) -> None:
         for path in self.parts:
             for table, rows in partial_aggregates.rows(path):
                 counting.add_rows(table, rows)
 
     def _header(
         self,
-        inputs: Sequence[Source],
-        counted: Sequence[Counted],
+        inputs: Sequence[LogSource],
+        counted: Sequence[WorkerResult],
         before: Header | None,
         done: Mapping[str, Finished],
     ) -> Header:
-        lines, offsets = Tally(), _offsets(counted)
+        lines, offsets = LineCounts(), _offsets(counted)
         for one in counted:
             lines.add(one.lines)
         cuts = {cut.source: cut.offset for one in counted for cut in one.cuts}
@@ -232,7 +232,7 @@ class _Run:
             addresses_before = before.totals.get("addresses", 0) if before else 0
             lines.counted += _requests(done) - addresses_before - lines.counted
         if before is not None:
-            lines.add(Tally(**before.lines))  # type: ignore[arg-type]
+            lines.add(LineCounts(**before.lines))  # type: ignore[arg-type]
         return Header(
             tables=sorted(self.plan.tables),
             filters=before.filters if before else self.plan.filters.describe(),
@@ -248,10 +248,10 @@ class _Run:
         shares: Sequence[Share],
         done: Mapping[str, Finished],
         compared: Header | None,
-    ) -> Report:
+    ) -> AccessLogReport:
         """Make the report."""
-        lines = Tally(**header.lines)  # type: ignore[arg-type]
-        told: Report = {
+        lines = LineCounts(**header.lines)  # type: ignore[arg-type]
+        told: AccessLogReport = {
             "bursar": bursar.__version__,
             "complete": header.complete,
             "approximate": self.plan.approximate,
@@ -277,16 +277,16 @@ class _Run:
         return told
 
 
-def _merged(parts: Sequence[Sketch]) -> Sketch | None:
+def _merged(parts: Sequence[AddressSketch]) -> AddressSketch | None:
     for other in parts[1:]:
         parts[0].merge(other)
     return parts[0] if parts else None
 
 
 def _signals(
-    shares: Sequence[Share], told: Report, header: Header, compared: Header | None
+    shares: Sequence[Share], told: AccessLogReport, header: Header, compared: Header | None
 ) -> list[Signal]:
-    found = detection.of_suspects(one for share in shares for one in share.suspects)
+    found = detection.detect(one for share in shares for one in share.suspects)
     if compared is not None:
         return found + detection.against(
             compared.totals, _span(compared), header.totals, _span(header)
@@ -299,7 +299,7 @@ def _span(header: Header) -> int:
     return 0 if first is None or last is None else last - first + 1
 
 
-def _offsets(counted: Sequence[Counted]) -> dict[int, int]:
+def _offsets(counted: Sequence[WorkerResult]) -> dict[int, int]:
     """Return how far each source was read."""
     offsets: dict[int, int] = {}
     for one in counted:
@@ -319,12 +319,12 @@ def _totals(done: Mapping[str, Finished]) -> dict[str, int]:
 
 def _source_told(
     number: int,
-    source: Source,
+    source: LogSource,
     offsets: Mapping[int, int],
     cuts: Mapping[int, int],
-    counted: Sequence[Counted],
-) -> report.Source:
-    told: report.Source = {
+    counted: Sequence[WorkerResult],
+) -> report.ReportSource:
+    told: report.ReportSource = {
         "name": source.name,
         "format": source.format.name,
         "bytes": offsets.get(number, source.begin) - source.begin,
@@ -337,9 +337,9 @@ def _source_told(
 
 def _summed(headers: Sequence[Header]) -> Header:
     """Add up what partial results are of."""
-    lines = Tally()
+    lines = LineCounts()
     for header in headers:
-        lines.add(Tally(**header.lines))  # type: ignore[arg-type]
+        lines.add(LineCounts(**header.lines))  # type: ignore[arg-type]
     first = headers[0]
     return Header(
         tables=first.tables,
@@ -354,11 +354,11 @@ def _summed(headers: Sequence[Header]) -> Header:
 
 def _check_approximate(asked: Collection[str], *, kept: bool) -> None:
     if set(asked) != {"addresses"}:
-        raise BadQuestion(
+        raise InvalidOption(
             "only addresses are estimated: add --only addresses", param="--approximate"
         )
     if kept:
-        raise BadQuestion(
+        raise InvalidOption(
             "an estimate does not merge exactly: leave --partial and --continue out",
             param="--approximate",
         )
@@ -390,14 +390,14 @@ def _plan(
     )
 
 
-def _total(inputs: Sequence[Source]) -> int | None:
+def _total(inputs: Sequence[LogSource]) -> int | None:
     """Return how many bytes are to be read, if that is known beforehand."""
     if any(source.stream or source.compression for source in inputs):
         return None
     return sum(max(source.size - source.begin, 0) for source in inputs)
 
 
-def _processes(inputs: Sequence[Source], memory_bytes: int) -> int:
+def _processes(inputs: Sequence[LogSource], memory_bytes: int) -> int:
     """Return how many processes pay: one for each core, if there is work and memory for it."""
     work = sum(-(-max(source.size - source.begin, 0) // _WORTH_BYTES) for source in inputs)
     if all(source.in_one_piece for source in inputs):

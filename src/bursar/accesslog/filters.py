@@ -21,7 +21,7 @@ _BYTES = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**
 MEMORY_BYTES_MIN = 48 * 10**6
 
 
-class BadQuestion(errors.ValidationError):
+class InvalidOption(errors.ValidationError):
     """An option of `bursar traffic` has a value that means nothing; the message names both."""
 
     code = "bad_question"
@@ -86,7 +86,7 @@ def filters(
     begin = moment(since, option="--since", now=now) if since else None
     end = moment(until, option="--until", now=now) if until else None
     if begin is not None and end is not None and begin >= end:
-        raise BadQuestion(f"{until!r} is not after --since {since!r}", param="--until")
+        raise InvalidOption(f"{until!r} is not after --since {since!r}", param="--until")
     return Filters(
         since=begin,
         until=end,
@@ -109,7 +109,7 @@ def moment(text: str, *, option: str, now: datetime) -> int:
         at = datetime.fromisoformat(text.strip())
         return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
     except (ValueError, OverflowError):
-        raise BadQuestion(
+        raise InvalidOption(
             f"{text!r} is no moment; write 2026-11-25, 2026-11-25T14:30Z, or 2h or 7d ago",
             param=option,
         ) from None
@@ -126,7 +126,7 @@ def status(text: str) -> range:
         if found[2].lower() == "xx":
             return range(first, first + 100)
         return range(int(text), int(text) + 1)
-    raise BadQuestion(f"{text!r} is no status; write 404 or 4xx", param="--status")
+    raise InvalidOption(f"{text!r} is no status; write 404 or 4xx", param="--status")
 
 
 def network(text: str, *, option: str) -> Network:
@@ -138,7 +138,7 @@ def network(text: str, *, option: str) -> Network:
     try:
         return ipaddress.ip_network(text.strip(), strict=False)
     except ValueError:
-        raise BadQuestion(
+        raise InvalidOption(
             f"{text!r} is no address or network; write 192.0.2.7 or 2001:db8::/32", param=option
         ) from None
 
@@ -152,9 +152,9 @@ def memory(text: str) -> int:
     found = re.fullmatch(r"([0-9]{1,15})\s*([A-Za-z]*)", text.strip())
     unit = _BYTES.get(found[2].upper()) if found else None
     if found is None or unit is None:
-        raise BadQuestion(f"{text!r} is no size; write 128MB or 1GiB", param="--memory")
+        raise InvalidOption(f"{text!r} is no size; write 128MB or 1GiB", param="--memory")
     if int(found[1]) * unit < MEMORY_BYTES_MIN:
-        raise BadQuestion(
+        raise InvalidOption(
             f"{text!r} is too little; at least {MEMORY_BYTES_MIN // 10**6}MB", param="--memory"
         )
     return int(found[1]) * unit
@@ -168,7 +168,9 @@ def only(texts: Iterable[str]) -> frozenset[str]:
     """
     named = frozenset(parts(texts))
     if unknown := sorted(named - set(NAMES)):
-        raise BadQuestion(f"{unknown[0]!r} is no table; known: {', '.join(NAMES)}", param="--only")
+        raise InvalidOption(
+            f"{unknown[0]!r} is no table; known: {', '.join(NAMES)}", param="--only"
+        )
     return named or frozenset(NAMES)
 
 

@@ -25,7 +25,7 @@ from bursar.accesslog.aggregation.rows import Rows
 from bursar.accesslog.aggregator import NUMBERS, SUSPECTS
 from bursar.accesslog.parsing import byte_search, ip_addresses, records
 from bursar.accesslog.parsing.byte_search import U
-from bursar.accesslog.report import Source
+from bursar.accesslog.report import ReportSource
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -63,7 +63,7 @@ class Position(msgspec.Struct, kw_only=True):
 
 
 class Header(msgspec.Struct, kw_only=True):
-    """What a partial result is of. *lines* are the fields of `aggregator.Tally`, None where unknown."""
+    """What a partial result is of. *lines* are the fields of `aggregator.LineCounts`, None where unknown."""
 
     format: str = FORMAT
     tables: list[str]
@@ -71,7 +71,7 @@ class Header(msgspec.Struct, kw_only=True):
     complete: bool
     lines: dict[str, int | None]
     rejected: int = 0
-    sources: list[Source]
+    sources: list[ReportSource]
     totals: dict[str, int] = {}
     positions: list[Position] = []
 

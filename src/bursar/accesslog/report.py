@@ -24,7 +24,7 @@ KEYS = {
 }
 
 
-class Row(TypedDict, total=False):
+class ReportRow(TypedDict, total=False):
     """
     One row of a table: its key under the name in `KEYS`, and what was counted for it.
 
@@ -54,11 +54,11 @@ class Row(TypedDict, total=False):
     max_ms: float
 
 
-class Table(TypedDict):
+class ReportTable(TypedDict):
     """The answer to one question."""
 
     distinct: int
-    top: list[Row]
+    top: list[ReportRow]
 
 
 class Signal(TypedDict):
@@ -76,7 +76,7 @@ class Signal(TypedDict):
     figures: dict[str, int | float]
 
 
-class Lines(TypedDict):
+class LineTotals(TypedDict):
     """What became of the lines."""
 
     read: int
@@ -91,7 +91,7 @@ class Lines(TypedDict):
     """Left out by a filter."""
 
 
-class Source(TypedDict):
+class ReportSource(TypedDict):
     """One input."""
 
     name: str
@@ -104,7 +104,7 @@ class Source(TypedDict):
     """The offset where the input ended before its time; the report is partial."""
 
 
-class Report(TypedDict, total=False):
+class AccessLogReport(TypedDict, total=False):
     """The whole document."""
 
     bursar: str
@@ -117,25 +117,25 @@ class Report(TypedDict, total=False):
     error_bound: float
     """Of the number of distinct addresses, relative."""
 
-    sources: list[Source]
-    lines: Lines
+    sources: list[ReportSource]
+    lines: LineTotals
     first_at: str | None
     last_at: str | None
     """The earliest and latest request, ISO 8601 in UTC."""
 
     filters: list[str]
     seconds: float
-    totals: Row
-    addresses: Table
-    statuses: Table
-    methods: Table
-    paths: Table
-    routes: Table
-    slowest: Table
-    hours: Table
+    totals: ReportRow
+    addresses: ReportTable
+    statuses: ReportTable
+    methods: ReportTable
+    paths: ReportTable
+    routes: ReportTable
+    slowest: ReportTable
+    hours: ReportTable
     """All of them, in order of time."""
 
-    agents: Table
-    referrers: Table
-    hosts: Table
+    agents: ReportTable
+    referrers: ReportTable
+    hosts: ReportTable
     signals: list[Signal]

@@ -12,16 +12,16 @@ import numpy as np
 from bursar.accesslog import aggregator, path_templates, report
 from bursar.accesslog.aggregation import client_counts, merge
 from bursar.accesslog.aggregation import rows as rowsets
-from bursar.accesslog.aggregation.hash_aggregate import Shape, Table
-from bursar.accesslog.aggregation.merge import Columns, Finished, Leader, Podium
+from bursar.accesslog.aggregation.hash_aggregate import HashAggregate, Shape
+from bursar.accesslog.aggregation.merge import Columns, Finished, TopK, TopRow
 from bursar.accesslog.aggregation.rows import Rows
-from bursar.accesslog.aggregation.sketches import Sketch
+from bursar.accesslog.aggregation.sketches import AddressSketch
 from bursar.accesslog.aggregation.spill import Run, Spill
 from bursar.accesslog.aggregator import NUMBERS, SUSPECTS, Plan
 from bursar.accesslog.parsing import byte_search, ip_addresses, records
 from bursar.accesslog.parsing.byte_search import U, Words
 from bursar.accesslog.parsing.records import MAXIMA, MEASURES
-from bursar.accesslog.report import Report, Row
+from bursar.accesslog.report import AccessLogReport, ReportRow
 from bursar.accesslog.signals import classification, detection
 from bursar.accesslog.signals.detection import Suspect
 
@@ -115,7 +115,7 @@ def _finished(
     rankings: dict[str, Any] = {_BY_REQUESTS: lambda values: values[:, 0]}
     if name == ROUTES:
         rankings[_BY_TIME] = lambda values: values[:, _MICROS] // np.maximum(values[:, 0], U(1))
-    podium = Podium(rankings, count=_count(name, top), columns=_COLUMNS.get(name))
+    podium = TopK(rankings, count=_count(name, top), columns=_COLUMNS.get(name))
     return merge.finish(rows, podium, measures=measures, maxima=_maxima(plan, name), beside=beside)
 
 
@@ -155,7 +155,7 @@ class _Folding:
     def __init__(self, spill: Spill) -> None:
         self._spill = spill
         shape = Shape(len(MEASURES), MAXIMA, checked=True, text="O")
-        self._table = Table(ROUTES, shape, spill, slot_bits=8, rows_max=_ROUTE_ROWS_MAX)
+        self._table = HashAggregate(ROUTES, shape, spill, slot_bits=8, rows_max=_ROUTE_ROWS_MAX)
 
     def see(self, rows: Rows) -> None:
         """Count the routes of some paths."""
@@ -229,13 +229,13 @@ def tables(
     return together
 
 
-def sketched(sketch: Sketch, top: int) -> Finished:
+def sketched(sketch: AddressSketch, top: int) -> Finished:
     """Tell of addresses what a sketch knows."""
-    leaders = [Leader(-count, text, [count]) for text, count in sketch.leaders(top)]
+    leaders = [TopRow(-count, text, [count]) for text, count in sketch.leaders(top)]
     return Finished(sketch.distinct(), [sketch.requests], {_BY_REQUESTS: leaders})
 
 
-def fill(told: Report, asked: frozenset[str], done: Mapping[str, Finished]) -> None:
+def fill(told: AccessLogReport, asked: frozenset[str], done: Mapping[str, Finished]) -> None:
     """Write the tables that were asked for into a report."""
     timed = any(one.totals[_MICROS] for one in done.values() if len(one.totals) > 1)
     for name, key in report.KEYS.items():
@@ -251,7 +251,7 @@ def fill(told: Report, asked: frozenset[str], done: Mapping[str, Finished]) -> N
         told[name] = {"distinct": distinct, "top": shown}  # type: ignore[literal-required]
 
 
-def totals(done: Mapping[str, Finished]) -> Row | None:
+def totals(done: Mapping[str, Finished]) -> ReportRow | None:
     """Return what all requests come to, from a table that has every one of them."""
     whole = done.get("methods") or done.get("paths") or done.get("statuses")
     if whole is None or len(whole.totals) < len(MEASURES):
@@ -259,17 +259,17 @@ def totals(done: Mapping[str, Finished]) -> Row | None:
     return _measured({}, whole.totals, timed=bool(whole.totals[_MICROS]))
 
 
-def _row(key: str, text: str | int, leader: Leader, *, timed: bool) -> Row:
+def _row(key: str, text: str | int, leader: TopRow, *, timed: bool) -> ReportRow:
     row: Any = {key: text}
     return _measured(row, leader.values, timed=timed)
 
 
-def _measured(row: Any, values: Sequence[int], *, timed: bool) -> Row:
+def _measured(row: Any, values: Sequence[int], *, timed: bool) -> ReportRow:
     row.update(zip(MEASURES[:4], values, strict=False))
     if timed and len(values) > _MICROS:
         row["mean_ms"] = round(values[_MICROS] / max(values[0], 1) / 1000, 3)
         row["max_ms"] = values[_MICROS + 1] / 1000
-    told: Row = row
+    told: ReportRow = row
     return told
 
 

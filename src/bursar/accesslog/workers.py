@@ -19,12 +19,12 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
 
 from bursar import errors
-from bursar.accesslog.aggregation.sketches import Sketch
+from bursar.accesslog.aggregation.sketches import AddressSketch
 from bursar.accesslog.aggregation.spill import Run, Spill
-from bursar.accesslog.aggregator import Counting, Plan, Tally
+from bursar.accesslog.aggregator import Aggregator, LineCounts, Plan
 from bursar.accesslog.inputs import sources
-from bursar.accesslog.inputs.sources import Piece, Source
-from bursar.accesslog.parsing.decompression import LogCut
+from bursar.accesslog.inputs.sources import LogSource, Piece
+from bursar.accesslog.parsing.decompression import LogTruncated
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 
@@ -33,7 +33,7 @@ Tell = Callable[[int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class TruncatedInput:
     """Where a source ended before its time."""
 
     source: int
@@ -42,13 +42,13 @@ class Cut:
 
 
 @dataclass(slots=True)
-class Counted:
+class WorkerResult:
     """What one process has counted; the tables are in *runs*."""
 
     runs: list[Run]
-    sketch: Sketch | None
-    lines: Tally
-    cuts: list[Cut] = field(default_factory=list)
+    sketch: AddressSketch | None
+    lines: LineCounts
+    cuts: list[TruncatedInput] = field(default_factory=list)
     offsets: dict[int, int] = field(default_factory=dict)
     """Where in each source the next line begins."""
 
@@ -76,7 +76,7 @@ class Finishing(Protocol):
     moved: list[Run]
 
 
-def hold_memory() -> None:
+def tune_malloc() -> None:
     """
     Have this process, and those it forks, keep what they free for what they need next.
 
@@ -90,23 +90,23 @@ def hold_memory() -> None:
         library.mallopt(_M_TRIM_THRESHOLD, 1 << 26)
 
 
-def give_back_memory() -> None:
+def trim_malloc() -> None:
     """Give what is free back to the system: what comes next needs it in other sizes."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextlib.contextmanager
-def counted(
+def run_workers(
     plan: Plan,
-    inputs: Sequence[Source],
+    inputs: Sequence[LogSource],
     *,
     processes: int,
     finish: Finish,
     tell: Tell,
-    prepare: Callable[[Counting], None],
+    prepare: Callable[[Aggregator], None],
     apart: bool = True,
-) -> Iterator[tuple[list[Counted], list[Any], Mapping[int, Spill]]]:
+) -> Iterator[tuple[list[WorkerResult], list[Any], Mapping[int, Spill]]]:
     """
     Count all lines of *inputs* and finish: what each process counted, its share of the end, the spills.
 
@@ -137,7 +137,7 @@ def counted(
 
 
 def _finished(finish: Finish, runs: Sequence[Run], spills: Mapping[int, Spill]) -> list[Any]:
-    give_back_memory()
+    trim_malloc()
     share = finish(runs, spills, (0, 1), again=False)
     if share.moved:
         share = finish([*runs, *share.moved], spills, (0, 1), again=True)
@@ -146,13 +146,13 @@ def _finished(finish: Finish, runs: Sequence[Run], spills: Mapping[int, Spill]) 
 
 def _alone(
     plan: Plan,
-    inputs: Sequence[Source],
+    inputs: Sequence[LogSource],
     todo: Sequence[Piece],
     spill: Spill,
     tell: Tell,
-    prepare: Callable[[Counting], None],
-) -> Counted:
-    counting = Counting(plan, spill)
+    prepare: Callable[[Aggregator], None],
+) -> WorkerResult:
+    counting = Aggregator(plan, spill)
     prepare(counting)
     done = 0
     reading = _Reading(counting, inputs)
@@ -166,9 +166,9 @@ def _alone(
 class _Reading:
     """Feeds pieces to *counting*, and keeps what became of them."""
 
-    def __init__(self, counting: Counting, inputs: Sequence[Source]) -> None:
+    def __init__(self, counting: Aggregator, inputs: Sequence[LogSource]) -> None:
         self._counting, self._inputs = counting, inputs
-        self._cuts: list[Cut] = []
+        self._cuts: list[TruncatedInput] = []
         self._offsets: dict[int, int] = {}
         self._read: Counter[int] = Counter()
 
@@ -190,17 +190,17 @@ class _Reading:
                 finally:
                     at = lines.offset
                     self._counting.skip(lines.too_long)
-        except LogCut as error:
-            self._cuts.append(Cut(piece.source, error.offset, error.message))
+        except LogTruncated as error:
+            self._cuts.append(TruncatedInput(piece.source, error.offset, error.message))
         self._offsets[piece.source] = max(at, self._offsets.get(piece.source, 0))
         self._read[piece.source] += self._counting.lines.read - before
         self._counting.lines.bytes += at - piece.begin
         yield at - told
 
-    def counted(self, spill: Spill) -> Counted:
+    def counted(self, spill: Spill) -> WorkerResult:
         """Write out the tables."""
         self._counting.flush()
-        return Counted(
+        return WorkerResult(
             list(spill.runs),  # a copy: the end writes runs of its own
             self._counting.sketch,
             self._counting.lines,
@@ -212,13 +212,13 @@ class _Reading:
 
 def _together(
     plan: Plan,
-    inputs: Sequence[Source],
+    inputs: Sequence[LogSource],
     todo: Sequence[Piece],
     spills: Mapping[int, Spill],
     finish: Finish | None,
     tell: Tell,
-    prepare: Callable[[Counting], None],
-) -> tuple[list[Counted], list[Any]]:
+    prepare: Callable[[Aggregator], None],
+) -> tuple[list[WorkerResult], list[Any]]:
     """
     Fork a worker for each spill, hand out pieces as they ask, and then shares of the keys.
 
@@ -308,16 +308,16 @@ class _Hand:
             self.process.join()
 
 
-def _hand_out(crew: Sequence[_Hand], todo: Iterator[Piece], tell: Tell) -> list[Counted]:
+def _hand_out(crew: Sequence[_Hand], todo: Iterator[Piece], tell: Tell) -> list[WorkerResult]:
     """Give pieces to whoever asks until there are none; what each has counted, in order."""
-    counted: dict[int, Counted] = {}
+    counted: dict[int, WorkerResult] = {}
     by_pipe = {hand.pipe: number for number, hand in enumerate(crew)}
     done = 0
     while len(counted) < len(crew):
         for pipe in wait([pipe for pipe, number in by_pipe.items() if number not in counted]):
             number = by_pipe[pipe]  # type: ignore[index]
             words = crew[number].hear()
-            if isinstance(words, Counted):
+            if isinstance(words, WorkerResult):
                 counted[number] = words
             elif words is None:
                 crew[number].say(next(todo, None))
@@ -330,11 +330,11 @@ def _hand_out(crew: Sequence[_Hand], todo: Iterator[Piece], tell: Tell) -> list[
 def _work(
     pipes: tuple[Connection, Iterable[Connection]],
     plan: Plan,
-    inputs: Sequence[Source],
+    inputs: Sequence[LogSource],
     spills: Mapping[int, Spill],
     number: int,
     finish: Finish | None,
-    prepare: Callable[[Counting], None],
+    prepare: Callable[[Aggregator], None],
     *,
     inflate_apart: bool,
 ) -> None:
@@ -343,7 +343,7 @@ def _work(
     for other in others:
         other.close()  # else nobody would notice that its owner is gone
     try:
-        counting = Counting(plan, spills[number])
+        counting = Aggregator(plan, spills[number])
         prepare(counting)
         reading = _Reading(counting, inputs)
         while (piece := _next(pipe)) is not None:
@@ -353,7 +353,7 @@ def _work(
         del counting, reading
         if finish is None:
             return
-        give_back_memory()
+        trim_malloc()
         for again in (False, True):
             runs = pipe.recv()  # the second time only if there was something to move
             pipe.send(("", finish(runs, spills, (number, len(spills)), again=again)))

@@ -15,7 +15,7 @@ from bursar.admin.filters import keys_of, scopes
 PAGE_ROWS = 50
 
 
-class ReadOnly(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
+class ReadOnlyModelAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
     """A list that a scope opens, and a page for each of its rows."""
 
     scope: ClassVar[str]

@@ -11,14 +11,14 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from bursar import clock
-from bursar.access.models import ApiKey, Person
-from bursar.admin.formatting import Button, Shown, state, words
+from bursar.access.models import ApiKey, User
+from bursar.admin.formatting import ActionButton, Shown, humanize, state
 from bursar.decorators import Unauthenticated, current_principal
 from bursar.ledger.models import Account, Transfer
 from bursar.orders import queries
 from bursar.orders.models import Order
 from bursar.payments.models import Refund, RefundApproval
-from bursar.webhooks.models import InboxEvent
+from bursar.webhooks.models import WebhookEvent
 
 ROWS_MAX = 100
 
@@ -26,7 +26,7 @@ ROWS_MAX = 100
 def scopes(request: HttpRequest) -> frozenset[str]:
     """What the person of a request may do."""
     person = request.user
-    return person.scopes if isinstance(person, Person) else frozenset()
+    return person.scopes if isinstance(person, User) else frozenset()
 
 
 def keys_of(model: type[Model], found_by: tuple[str, ...], term: str) -> list[Any]:
@@ -59,19 +59,19 @@ class _Still(SimpleListFilter):
         return queryset.filter(**{f"{self.column}__isnull": self.value() == "open"})
 
 
-class Unresolved(_Still):
+class UnresolvedFilter(_Still):
     """Reviews that wait for an answer."""
 
     column = "resolved_at"
 
 
-class Undecided(_Still):
+class UndecidedFilter(_Still):
     """Approvals that wait for a decision."""
 
     column = "decided_at"
 
 
-class Currency(SimpleListFilter):
+class CurrencyFilter(SimpleListFilter):
     """By currency; which there are the ledger's few accounts tell, not the long table itself."""
 
     title = "currency"
@@ -87,7 +87,7 @@ class Currency(SimpleListFilter):
         return queryset.filter(currency=self.value()) if self.value() else queryset
 
 
-class Source(SimpleListFilter):
+class SourceFilter(SimpleListFilter):
     """By the road on which a fact came."""
 
     title = "source"
@@ -95,7 +95,7 @@ class Source(SimpleListFilter):
 
     def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
         """The roads there are."""
-        return [(road, words(road)) for road in ("answer", "webhook", "lookup")]
+        return [(road, humanize(road)) for road in ("answer", "webhook", "lookup")]
 
     def queryset(self, request: Any, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """The facts of that road."""
@@ -104,7 +104,7 @@ class Source(SimpleListFilter):
 
 def side(order: Order) -> Shown:
     """How far an order is paid."""
-    return state(queries.payment_side(order).value)
+    return state(queries.annotate_payment_status(order).value)
 
 
 def approval_state(row: RefundApproval) -> Shown:
@@ -119,17 +119,19 @@ def refund_state(row: Refund) -> Shown:
     approval = getattr(row, "approval", None)
     if approval is not None and approval.decided_at is None:
         return approval_state(approval)
-    return state("refund_succeeded" if row.status == "succeeded" else row.status, words(row.status))
+    return state(
+        "refund_succeeded" if row.status == "succeeded" else row.status, humanize(row.status)
+    )
 
 
-def event_state(row: InboxEvent) -> Shown:
+def event_state(row: WebhookEvent) -> Shown:
     """Whether a provider's event was translated."""
     if row.ignored:
         return state("ignored", f"ignored, {row.ignored}")
     return state("read") if row.processed_at else state("waiting")
 
 
-def person_state(row: Person) -> Shown:
+def person_state(row: User) -> Shown:
     """Whether somebody may sign in."""
     if not row.is_active:
         return state("inactive")
@@ -168,14 +170,14 @@ def with_balances(accounts: QuerySet[Account]) -> QuerySet[Any]:
     return accounts.annotate(balance_minor=total("debit_account") - total("credit_account"))
 
 
-def buttons(*wanted: tuple[bool, str, str, str, str, object]) -> list[Button]:
+def buttons(*wanted: tuple[bool, str, str, str, str, object]) -> list[ActionButton]:
     """Those whose condition holds and whose scope the person has: label, decision, tone, key."""
     try:
         may = current_principal().scopes
     except Unauthenticated:
         may = frozenset()
     return [
-        Button(label, reverse(f"admin:decide_{decision}", args=[key] if key else []), tone)
+        ActionButton(label, reverse(f"admin:decide_{decision}", args=[key] if key else []), tone)
         for holds, scope, label, decision, tone, key in wanted
         if holds and scope in may
     ]

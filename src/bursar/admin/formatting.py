@@ -72,7 +72,7 @@ TONES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class DetailTable:
     """A table on a page; *empty* is the sentence in its place when there is nothing."""
 
     title: str
@@ -82,7 +82,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Button:
+class ActionButton:
     """A next step; *tone* is `primary`, `danger` or plain."""
 
     label: str
@@ -91,7 +91,7 @@ class Button:
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class TimelineEntry:
     """One entry of a time line."""
 
     at: datetime
@@ -102,16 +102,16 @@ class Moment:
 
 
 @dataclass(slots=True)
-class Page:
+class DetailPage:
     """What a page about one thing holds."""
 
     title: str
     state: Shown = ""
     reason: str = ""
     facts: list[tuple[str, Shown]] = field(default_factory=list)
-    buttons: list[Button] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
-    moments: list[Moment] = field(default_factory=list)
+    buttons: list[ActionButton] = field(default_factory=list)
+    tables: list[DetailTable] = field(default_factory=list)
+    moments: list[TimelineEntry] = field(default_factory=list)
 
 
 def money(amount_minor: int, currency: str) -> Shown:
@@ -119,7 +119,7 @@ def money(amount_minor: int, currency: str) -> Shown:
     return format_html('<span class="b-amount">{}</span>', str(Money(amount_minor, currency)))
 
 
-def at(moment: datetime | None) -> Shown:
+def format_datetime(moment: datetime | None) -> Shown:
     """A time in the accounting time zone, to the second; the zone is in the page's foot."""
     if moment is None:
         return "never"
@@ -131,7 +131,7 @@ def at(moment: datetime | None) -> Shown:
     )
 
 
-def age(seconds: float) -> str:
+def format_age(seconds: float) -> str:
     """How long, in the largest unit that fits."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
@@ -139,7 +139,7 @@ def age(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
-def words(code: str) -> str:
+def humanize(code: str) -> str:
     """`insufficient_funds` as people write it."""
     return code.replace("_", " ")
 
@@ -147,7 +147,7 @@ def words(code: str) -> str:
 def state(name: str, label: str = "") -> Shown:
     """A state in its colour; the word is there for those who see none."""
     return format_html(
-        '<span class="b-state b-{}">{}</span>', TONES.get(name, "plain"), label or words(name)
+        '<span class="b-state b-{}">{}</span>', TONES.get(name, "plain"), label or humanize(name)
     )
 
 
@@ -169,4 +169,4 @@ def link_to(model: str, key: object, label: object = "") -> Shown:
 
 def pairs(values: Mapping[str, object]) -> str:
     """A small JSON object in a line."""
-    return ", ".join(f"{words(str(key))}: {value}" for key, value in values.items()) or "-"
+    return ", ".join(f"{humanize(str(key))}: {value}" for key, value in values.items()) or "-"

@@ -15,7 +15,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from bursar import clock
-from bursar.admin.formatting import Shown, Table, age, link_to, money, words
+from bursar.admin.formatting import DetailTable, Shown, format_age, humanize, link_to, money
 from bursar.decorators import cache
 from bursar.ledger.models import Transfer
 from bursar.payments.models import Attempt, Payment, Refund, RefundApproval, Review
@@ -43,7 +43,7 @@ class Figures:
     """All that the page shows."""
 
     cards: list[Card] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
+    tables: list[DetailTable] = field(default_factory=list)
     outcomes: str = ""
     volume: str = ""
     volume_currency: str = ""
@@ -68,7 +68,7 @@ def figures() -> Figures:
     made.outcomes = _outcomes(opened, days)
     made.volume = _by_day(opened.filter(currency=main), days)
     made.tables = [
-        Table(
+        DetailTable(
             f"Volume of {DAYS} days",
             ["currency", "payments", "collected", "refunded", "disputed", "fees"],
             _volume_rows(volume, since.date()),
@@ -93,7 +93,7 @@ def _waiting(now: Any) -> list[Card]:
 
     def card(label: str, found: Mapping[str, Any], name: str, query: str) -> Card:
         oldest = found["oldest"]
-        note = f"oldest {age((now - oldest).total_seconds())}" if oldest else "none"
+        note = f"oldest {format_age((now - oldest).total_seconds())}" if oldest else "none"
         url = reverse(f"admin:bursar_{name}_changelist") + query
         return Card(label, f"{found['n']:,}", note, url, "care" if found["n"] else "good")
 
@@ -106,7 +106,7 @@ def _waiting(now: Any) -> list[Card]:
 
 def _queue() -> list[Card]:
     depth: Counter[str] = Counter()
-    for (_, state), number in jobs.depth().items():
+    for (_, state), number in jobs.count_by_state().items():
         depth[state] += number
     waiting = depth["ready"] + depth["leased"]
     url = reverse("admin:bursar_job_changelist")
@@ -157,7 +157,7 @@ def _volume_rows(volume: list[Any], since: date) -> list[tuple[Shown, ...]]:
     ]
 
 
-def _success(since: Any) -> Table:
+def _success(since: Any) -> DetailTable:
     tried = (
         Attempt.objects.filter(created_at__gte=since, operation__in=COLLECTING)
         .values("payment__provider_account_id")
@@ -178,7 +178,7 @@ def _success(since: Any) -> Table:
         )
         for row in tried
     ]
-    return Table(
+    return DetailTable(
         "Success by provider account",
         ["account", "tries", "succeeded", "declined", "first unclear"],
         rows,
@@ -186,7 +186,7 @@ def _success(since: Any) -> Table:
     )
 
 
-def _declines(since: Any) -> Table:
+def _declines(since: Any) -> DetailTable:
     found = (
         Attempt.objects.filter(created_at__gte=since, status=AttemptStatus.DECLINED)
         .values("code", "soft")
@@ -196,7 +196,7 @@ def _declines(since: Any) -> Table:
     back = Refund.objects.filter(created_at__gte=since, status="failed").count()
     rows: list[tuple[Shown, ...]] = [
         (
-            words(row["code"]) or "no reason",
+            humanize(row["code"]) or "no reason",
             "may succeed later" if row["soft"] else "final",
             f"{row['n']:,}",
         )
@@ -204,7 +204,9 @@ def _declines(since: Any) -> Table:
     ]
     if back:
         rows.append(("refund that failed", "see refunds", f"{back:,}"))
-    return Table("Declines by reason", ["reason", "kind", "count"], rows, "Nothing was declined.")
+    return DetailTable(
+        "Declines by reason", ["reason", "kind", "count"], rows, "Nothing was declined."
+    )
 
 
 def _outcomes(opened: Any, days: list[date]) -> str:

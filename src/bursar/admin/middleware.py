@@ -10,7 +10,7 @@ from django.shortcuts import render
 
 from bursar import card_numbers, errors, fields, group_commit, logs
 from bursar.access import users
-from bursar.access.models import Person
+from bursar.access.models import User
 from bursar.decorators import acting_as
 
 #: Unfold's Alpine evaluates expressions of its templates, and styles elements itself.
@@ -25,7 +25,7 @@ T = TypeVar("T")
 log = logs.get(__name__)
 
 
-class ActingMiddleware:
+class AdminRequestMiddleware:
     """Django's innermost middleware: the person of the session is the principal of the context."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -33,12 +33,14 @@ class ActingMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer one request."""
-        person = request.user if isinstance(request.user, Person) else None
+        person = request.user if isinstance(request.user, User) else None
         principal = None if person is None else users.principal_of(person)
         request_id = request.META.get("HTTP_X_REQUEST_ID", "")
         with (
             acting_as(principal),
-            logs.bound(actor=principal.id if principal else "nobody", request_id=request_id),
+            logs.bound_contextvars(
+                actor=principal.id if principal else "nobody", request_id=request_id
+            ),
         ):
             response = self._refused(request) or self.get_response(request)
         response.headers["Content-Security-Policy"] = CONTENT_POLICY
@@ -55,7 +57,7 @@ class ActingMiddleware:
         typed = [*request.GET.values(), *request.POST.values()]
         if not any(card_numbers.contains_card_number(str(text)) for text in typed):
             return None
-        told = fields.CardNumber("This looks like a card number, which is never taken.")
+        told = fields.CardNumberDetected("This looks like a card number, which is never taken.")
         return refusal(request, told)
 
 
@@ -65,6 +67,6 @@ def refusal(request: HttpRequest, error: errors.BursarError) -> HttpResponse:
     return render(request, "bursar/refused.html", facts, status=error.status or 500)
 
 
-def commit(member: Callable[[], T]) -> T:
+def run_in_transaction(member: Callable[[], T]) -> T:
     """Run *member* in a grouped commit, in the name of the person who asked."""
-    return group_commit.commits.wait(member)
+    return group_commit.commits.run_blocking(member)

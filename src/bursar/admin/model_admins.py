@@ -15,9 +15,9 @@ from django.http import HttpRequest
 
 from bursar import clock
 from bursar.access import roles
-from bursar.access.models import ApiKey, AuditEntry, Person
+from bursar.access.models import ApiKey, AuditEntry, User
 from bursar.admin import filters, formatting, monitor_admins
-from bursar.admin.base import ReadOnly
+from bursar.admin.base import ReadOnlyModelAdmin
 from bursar.ledger.models import Account, Transfer
 from bursar.orders.models import Order
 from bursar.payments.models import (
@@ -31,15 +31,15 @@ from bursar.payments.models import (
 from bursar.queue import scheduler
 from bursar.queue.models import Job, PeriodicJobStatus
 from bursar.reconciliation.models import Reconciliation
-from bursar.webhooks.models import InboxEvent
+from bursar.webhooks.models import WebhookEvent
 
 
-class Orders(ReadOnly):
+class OrderAdmin(ReadOnlyModelAdmin):
     """Orders."""
 
     scope = roles.ORDERS_READ
     list_display = ("number", "total", "paid", "buyer_name", "placed")
-    list_filter = (filters.Currency,)
+    list_filter = (filters.CurrencyFilter,)
     found_by = ("pk", "reference")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
@@ -69,15 +69,15 @@ class Orders(ReadOnly):
     @display(description="placed")
     def placed(self, row: Order) -> formatting.Shown:
         """When."""
-        return formatting.at(row.placed_at)
+        return formatting.format_datetime(row.placed_at)
 
 
-class Payments(ReadOnly):
+class PaymentAdmin(ReadOnlyModelAdmin):
     """Payments."""
 
     scope = roles.PAYMENTS_READ
     list_display = ("reference", "amount", "shown_status", "kept", "account", "opened")
-    list_filter = ("status", filters.Currency)
+    list_filter = ("status", filters.CurrencyFilter)
     list_select_related = ("order",)
     found_by = ("pk", "order__reference", "links__reference", "attempts__id")
 
@@ -109,15 +109,15 @@ class Payments(ReadOnly):
     @display(description="opened")
     def opened(self, row: Payment) -> formatting.Shown:
         """When."""
-        return formatting.at(row.created_at)
+        return formatting.format_datetime(row.created_at)
 
 
-class Refunds(ReadOnly):
+class RefundAdmin(ReadOnlyModelAdmin):
     """Refunds."""
 
     scope = roles.REFUNDS_READ
     list_display = ("pk", "amount", "shown_status", "reason", "decided")
-    list_filter = ("status", filters.Currency)
+    list_filter = ("status", filters.CurrencyFilter)
     list_select_related = ("approval",)
     found_by = ("pk", "payment_id")
 
@@ -134,16 +134,16 @@ class Refunds(ReadOnly):
     @display(description="decided")
     def decided(self, row: Refund) -> formatting.Shown:
         """When."""
-        return formatting.at(row.created_at)
+        return formatting.format_datetime(row.created_at)
 
 
-class Approvals(ReadOnly):
+class RefundApprovalAdmin(ReadOnlyModelAdmin):
     """Refunds that a second person has to approve."""
 
     scope = roles.REFUNDS_READ
     list_display = ("refund_id", "amount", "requested_by", "shown_state", "asked")
     list_select_related = ("refund",)
-    list_filter = (filters.Undecided,)
+    list_filter = (filters.UndecidedFilter,)
     found_by = ("refund_id",)
 
     @display(description="amount")
@@ -159,21 +159,21 @@ class Approvals(ReadOnly):
     @display(description="asked")
     def asked(self, row: RefundApproval) -> formatting.Shown:
         """When."""
-        return formatting.at(row.requested_at)
+        return formatting.format_datetime(row.requested_at)
 
 
-class Reviews(ReadOnly):
+class ReviewAdmin(ReadOnlyModelAdmin):
     """Reviews."""
 
     scope = roles.REVIEWS_READ
     list_display = ("question", "subject", "shown_state", "opened")
-    list_filter = (filters.Unresolved,)
+    list_filter = (filters.UnresolvedFilter,)
     found_by = ("pk", "payment_id")
 
     @display(description="question")
     def question(self, row: Review) -> formatting.Shown:
         """What is asked."""
-        return formatting.words(row.code)
+        return formatting.humanize(row.code)
 
     @display(description="state")
     def shown_state(self, row: Review) -> formatting.Shown:
@@ -183,10 +183,10 @@ class Reviews(ReadOnly):
     @display(description="opened")
     def opened(self, row: Review) -> formatting.Shown:
         """When."""
-        return formatting.at(row.opened_at)
+        return formatting.format_datetime(row.opened_at)
 
 
-class LedgerAccounts(ReadOnly):
+class LedgerAccountAdmin(ReadOnlyModelAdmin):
     """Ledger accounts; there are few, and a page shows a balance."""
 
     scope = roles.LEDGER_READ
@@ -204,12 +204,12 @@ class LedgerAccounts(ReadOnly):
         return formatting.money(int(row.balance_minor), row.currency)
 
 
-class Transfers(ReadOnly):
+class TransferAdmin(ReadOnlyModelAdmin):
     """Transfers."""
 
     scope = roles.LEDGER_READ
     list_display = ("pk", "amount", "debit_account_id", "credit_account_id", "posting_date")
-    list_filter = (filters.Currency,)
+    list_filter = (filters.CurrencyFilter,)
     found_by = ("pk", "subject")
 
     @display(description="amount")
@@ -218,12 +218,12 @@ class Transfers(ReadOnly):
         return formatting.money(row.amount_minor, row.currency)
 
 
-class Events(ReadOnly):
+class FactAdmin(ReadOnlyModelAdmin):
     """Facts: what providers told us."""
 
     scope = roles.EVENTS_READ
     list_display = ("pk", "kind", "reference", "shown_status", "amount", "source", "received")
-    list_filter = ("kind", filters.Source)
+    list_filter = ("kind", filters.SourceFilter)
     found_by = ("pk",)
 
     @display(description="state")
@@ -239,10 +239,10 @@ class Events(ReadOnly):
     @display(description="received")
     def received(self, row: Fact) -> formatting.Shown:
         """When."""
-        return formatting.at(row.received_at)
+        return formatting.format_datetime(row.received_at)
 
 
-class Inbox(ReadOnly):
+class WebhookEventAdmin(ReadOnlyModelAdmin):
     """Events of the inbox."""
 
     scope = roles.EVENTS_READ
@@ -250,18 +250,18 @@ class Inbox(ReadOnly):
     found_by = ("pk", "event_id")
 
     @display(description="received")
-    def received(self, row: InboxEvent) -> formatting.Shown:
+    def received(self, row: WebhookEvent) -> formatting.Shown:
         """When it came."""
-        return formatting.at(row.received_at)
+        return formatting.format_datetime(row.received_at)
 
     @display(description="read")
-    def processed(self, row: InboxEvent) -> formatting.Shown:
+    def processed(self, row: WebhookEvent) -> formatting.Shown:
         """When it was translated, or why it is not."""
         is_read = row.processed_at is not None and not row.ignored
-        return formatting.at(row.processed_at) if is_read else filters.event_state(row)
+        return formatting.format_datetime(row.processed_at) if is_read else filters.event_state(row)
 
 
-class Jobs(ReadOnly):
+class JobAdmin(ReadOnlyModelAdmin):
     """Jobs, and the dead letters among them."""
 
     scope = roles.JOBS_READ
@@ -282,10 +282,10 @@ class Jobs(ReadOnly):
     @display(description="due")
     def due(self, row: Job) -> formatting.Shown:
         """When it may run."""
-        return formatting.at(row.run_at)
+        return formatting.format_datetime(row.run_at)
 
 
-class PeriodicJobs(ReadOnly):
+class PeriodicJobs(ReadOnlyModelAdmin):
     """Periodic jobs: when each runs next, and how its last run ended."""
 
     scope = roles.JOBS_READ
@@ -300,20 +300,20 @@ class PeriodicJobs(ReadOnly):
     @display(description="next run")
     def next_run(self, row: PeriodicJobStatus) -> formatting.Shown:
         """When it runs next."""
-        return formatting.at(row.next_run_at)
+        return formatting.format_datetime(row.next_run_at)
 
     @display(description="last start")
     def last_start(self, row: PeriodicJobStatus) -> formatting.Shown:
         """When the last run began."""
-        return formatting.at(row.last_started_at)
+        return formatting.format_datetime(row.last_started_at)
 
     @display(description="last success")
     def last_success(self, row: PeriodicJobStatus) -> formatting.Shown:
         """When a run last succeeded."""
-        return formatting.at(row.last_succeeded_at)
+        return formatting.format_datetime(row.last_succeeded_at)
 
 
-class Accounts(ReadOnly):
+class ProviderAccountAdmin(ReadOnlyModelAdmin):
     """Provider accounts."""
 
     scope = roles.ACCOUNTS_READ
@@ -323,10 +323,10 @@ class Accounts(ReadOnly):
     @display(description="added")
     def added(self, row: ProviderAccount) -> formatting.Shown:
         """When."""
-        return formatting.at(row.created_at)
+        return formatting.format_datetime(row.created_at)
 
 
-class PeopleList(ReadOnly):
+class UserAdmin(ReadOnlyModelAdmin):
     """People."""
 
     scope = roles.PEOPLE_READ
@@ -336,17 +336,17 @@ class PeopleList(ReadOnly):
     found_by = ("email",)
 
     @display(description="state")
-    def shown_state(self, row: Person) -> formatting.Shown:
+    def shown_state(self, row: User) -> formatting.Shown:
         """Whether they may sign in."""
         return filters.person_state(row)
 
     @display(description="signed in")
-    def signed_in(self, row: Person) -> formatting.Shown:
+    def signed_in(self, row: User) -> formatting.Shown:
         """When last."""
-        return formatting.at(row.signed_in_at)
+        return formatting.format_datetime(row.signed_in_at)
 
 
-class Keys(ReadOnly):
+class ApiKeyAdmin(ReadOnlyModelAdmin):
     """API keys."""
 
     scope = roles.KEYS_READ
@@ -369,15 +369,15 @@ class Keys(ReadOnly):
     @display(description="last used")
     def used(self, row: ApiKey) -> formatting.Shown:
         """When last, to the minute."""
-        return formatting.at(row.last_used_at)
+        return formatting.format_datetime(row.last_used_at)
 
     @display(description="ends")
     def ends(self, row: ApiKey) -> formatting.Shown:
         """When it stops working."""
-        return formatting.at(row.expires_at)
+        return formatting.format_datetime(row.expires_at)
 
 
-class Audit(ReadOnly):
+class AuditEntryAdmin(ReadOnlyModelAdmin):
     """The audit trail."""
 
     scope = roles.AUDIT_READ
@@ -387,7 +387,7 @@ class Audit(ReadOnly):
     @display(description="at")
     def when(self, row: AuditEntry) -> formatting.Shown:
         """When."""
-        return formatting.at(row.at)
+        return formatting.format_datetime(row.at)
 
     @display(description="did")
     def what(self, row: AuditEntry) -> formatting.Shown:
@@ -395,7 +395,7 @@ class Audit(ReadOnly):
         return row.action.replace(".", " ").replace("_", " ")
 
 
-class Reconciliations(ReadOnly):
+class ReconciliationAdmin(ReadOnlyModelAdmin):
     """Runs of reconciliation."""
 
     scope = roles.LEDGER_READ
@@ -405,7 +405,7 @@ class Reconciliations(ReadOnly):
     @display(description="run")
     def when(self, row: Reconciliation) -> formatting.Shown:
         """When."""
-        return formatting.at(row.created_at)
+        return formatting.format_datetime(row.created_at)
 
     @display(description="at")
     def account(self, row: Reconciliation) -> formatting.Shown:
@@ -425,22 +425,22 @@ class Reconciliations(ReadOnly):
         return f"{count:,}" if count else "-"
 
 
-LISTS: dict[type[Model], type[ReadOnly]] = {
-    Order: Orders,
-    Payment: Payments,
-    Refund: Refunds,
-    RefundApproval: Approvals,
-    Review: Reviews,
-    Account: LedgerAccounts,
-    Transfer: Transfers,
-    Fact: Events,
-    InboxEvent: Inbox,
-    Job: Jobs,
+LISTS: dict[type[Model], type[ReadOnlyModelAdmin]] = {
+    Order: OrderAdmin,
+    Payment: PaymentAdmin,
+    Refund: RefundAdmin,
+    RefundApproval: RefundApprovalAdmin,
+    Review: ReviewAdmin,
+    Account: LedgerAccountAdmin,
+    Transfer: TransferAdmin,
+    Fact: FactAdmin,
+    WebhookEvent: WebhookEventAdmin,
+    Job: JobAdmin,
     PeriodicJobStatus: PeriodicJobs,
-    Reconciliation: Reconciliations,
-    ProviderAccount: Accounts,
-    Person: PeopleList,
-    ApiKey: Keys,
-    AuditEntry: Audit,
+    Reconciliation: ReconciliationAdmin,
+    ProviderAccount: ProviderAccountAdmin,
+    User: UserAdmin,
+    ApiKey: ApiKeyAdmin,
+    AuditEntry: AuditEntryAdmin,
     **monitor_admins.LISTS,
 }

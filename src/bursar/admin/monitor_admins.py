@@ -7,12 +7,12 @@ from django.db.models import Model
 
 from bursar.access import roles
 from bursar.admin import formatting
-from bursar.admin.base import ReadOnly
+from bursar.admin.base import ReadOnlyModelAdmin
 from bursar.admin.detail_views import monitors
-from bursar.dashboard.models import Alert, WatchedApi
+from bursar.dashboard.models import Alert, Monitor
 
 
-class WatchedApis(ReadOnly):
+class MonitorAdmin(ReadOnlyModelAdmin):
     """APIs that people entered; those of the file are on the board only."""
 
     scope = roles.DASHBOARD_READ
@@ -22,22 +22,22 @@ class WatchedApis(ReadOnly):
     list_display = ("name", "shown_state", "url", "every", "changed")
 
     @display(description="state")
-    def shown_state(self, row: WatchedApi) -> formatting.Shown:
+    def shown_state(self, row: Monitor) -> formatting.Shown:
         """As the board has it."""
         return monitors.api_state(row)
 
     @display(description="every")
-    def every(self, row: WatchedApi) -> formatting.Shown:
+    def every(self, row: Monitor) -> formatting.Shown:
         """How often it is asked."""
-        return formatting.age(row.interval_seconds)
+        return formatting.format_age(row.interval_seconds)
 
     @display(description="changed")
-    def changed(self, row: WatchedApi) -> formatting.Shown:
+    def changed(self, row: Monitor) -> formatting.Shown:
         """When last."""
-        return formatting.at(row.changed_at)
+        return formatting.format_datetime(row.changed_at)
 
 
-class Alerts(ReadOnly):
+class AlertAdmin(ReadOnlyModelAdmin):
     """What people were told."""
 
     scope = roles.DASHBOARD_READ
@@ -62,7 +62,7 @@ class Alerts(ReadOnly):
     @display(description="raised")
     def raised(self, row: Alert) -> formatting.Shown:
         """When."""
-        return formatting.at(row.raised_at)
+        return formatting.format_datetime(row.raised_at)
 
 
-LISTS: dict[type[Model], type[ReadOnly]] = {WatchedApi: WatchedApis, Alert: Alerts}
+LISTS: dict[type[Model], type[ReadOnlyModelAdmin]] = {Monitor: MonitorAdmin, Alert: AlertAdmin}

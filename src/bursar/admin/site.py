@@ -16,7 +16,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget, UnfoldAdminTextInputWidget
 
 from bursar import clock, group_commit, settings
 from bursar.access import roles, totp, users
-from bursar.access.models import Person
+from bursar.access.models import User
 from bursar.admin import access_log_reports, formatting, home, model_admins
 from bursar.admin.actions import urls
 from bursar.admin.filters import keys_of, scopes
@@ -59,11 +59,15 @@ class SignIn(AdminAuthenticationForm):
         super().confirm_login_allowed(user)
         now, email, token = clock.now(), user.email, self.cleaned_data.get("code", "").strip()
         if totp.device_of(user) is not None:
-            right = group_commit.commits.wait(lambda: totp.is_right(email=email, token=token))
+            right = group_commit.commits.run_blocking(
+                lambda: totp.verify_code(email=email, token=token)
+            )
             if not right:
-                group_commit.commits.wait(lambda: users.failed(email=email, now=now))
+                group_commit.commits.run_blocking(
+                    lambda: users.record_failed_login(email=email, now=now)
+                )
                 raise self.get_invalid_login_error()
-        group_commit.commits.wait(lambda: users.signed_in(email=email, now=now))
+        group_commit.commits.run_blocking(lambda: users.record_login(email=email, now=now))
 
 
 class Site(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
@@ -78,15 +82,15 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
     def has_permission(self, request: HttpRequest) -> bool:
         """Whoever is active and, where it is required, has signed in with a second factor."""
         person = request.user
-        if not isinstance(person, Person) or not person.is_staff:
+        if not isinstance(person, User) or not person.is_staff:
             return False
-        return request.path == second_factor_url() or not totp.is_lacking(person)
+        return request.path == second_factor_url() or not totp.setup_required(person)
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Sign in; one who still lacks a required second factor is led to set it up."""
         response: HttpResponse = super().login(request, extra_context)
         person = request.user
-        if isinstance(person, Person):
+        if isinstance(person, User):
             device = totp.device_of(person)
             if device is not None and request.method == "POST":
                 verify_session(request, device)
@@ -169,9 +173,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                 item("Jobs", "manufacturing", "job", roles.JOBS_READ),
                 item("Periodic jobs", "schedule", "periodicjobstatus", roles.JOBS_READ),
                 item("Events", "receipt_long", "fact", roles.EVENTS_READ),
-                item("Inbox", "inbox", "inboxevent", roles.EVENTS_READ),
+                item("Inbox", "inbox", "webhookevent", roles.EVENTS_READ),
                 item("Provider accounts", "hub", "provideraccount", roles.ACCOUNTS_READ),
-                item("Watched APIs", "sensors", "watchedapi", roles.DASHBOARD_READ),
+                item("Watched APIs", "sensors", "monitor", roles.DASHBOARD_READ),
                 item("Alerts", "notifications", "alert", roles.DASHBOARD_READ),
                 {
                     "title": "Traffic",
@@ -184,7 +188,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
         (
             "Access",
             [
-                item("People", "group", "person", roles.PEOPLE_READ),
+                item("People", "group", "user", roles.PEOPLE_READ),
                 item("API keys", "key", "apikey", roles.KEYS_READ),
                 item("Audit trail", "history", "auditentry", roles.AUDIT_READ),
             ],
@@ -206,10 +210,10 @@ def found(request: HttpRequest, _: str) -> list[SearchResult]:
     term, may = request.GET.get("s", "").strip(), scopes(request)
     results = []
     for model, shown in (
-        (Order, model_admins.Orders),
-        (Payment, model_admins.Payments),
-        (Refund, model_admins.Refunds),
-        (Review, model_admins.Reviews),
+        (Order, model_admins.OrderAdmin),
+        (Payment, model_admins.PaymentAdmin),
+        (Refund, model_admins.RefundAdmin),
+        (Review, model_admins.ReviewAdmin),
     ):
         if shown.scope not in may:
             continue
@@ -225,7 +229,7 @@ def _title(row: Any) -> str:
     if isinstance(row, Order):
         return f"{row.reference}"
     if isinstance(row, Review):
-        return formatting.words(row.code)
+        return formatting.humanize(row.code)
     return f"{row.pk} ({row.status})"
 
 

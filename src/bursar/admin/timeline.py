@@ -9,13 +9,13 @@ from django.utils.html import format_html
 
 from bursar.access.models import AuditEntry
 from bursar.admin import formatting
-from bursar.admin.formatting import Moment, money, words
+from bursar.admin.formatting import TimelineEntry, humanize, money
 from bursar.ledger.models import Transfer
 from bursar.payments import queries
 from bursar.payments.models import Attempt, Fact, FactLink, Payment, Refund, Review
 from bursar.payments.statuses import AttemptStatus
-from bursar.providers.interface import Kind
-from bursar.reconciliation.models import Settled
+from bursar.providers.interface import ObjectKind
+from bursar.reconciliation.models import SettlementReportLine
 
 #: A time line is for people; beyond this many of a kind only the first are shown.
 ENTRIES_MAX = 200
@@ -43,10 +43,10 @@ _ROADS = {
 }
 
 
-def moments(payment: Payment) -> list[Moment]:
+def moments(payment: Payment) -> list[TimelineEntry]:
     """Everything that happened to *payment*, oldest first."""
     found = [
-        Moment(
+        TimelineEntry(
             payment.created_at,
             "Payment opened",
             format_html(
@@ -59,7 +59,9 @@ def moments(payment: Payment) -> list[Moment]:
     attempts = list(Attempt.objects.filter(payment=payment).order_by("id")[:ENTRIES_MAX])
     found += [moment for attempt in attempts for moment in _attempt(payment, attempt)]
     found += [_refund(r) for r in Refund.objects.filter(payment=payment)[:ENTRIES_MAX]]
-    found += [_fact(f) for f in queries.facts_about(str(payment.pk)).order_by("pk")[:ENTRIES_MAX]]
+    found += [
+        _fact(f) for f in queries.facts_for_payment(str(payment.pk)).order_by("pk")[:ENTRIES_MAX]
+    ]
     transfers = Transfer.objects.filter(subject=payment.pk).order_by("pk")[:ENTRIES_MAX]
     found += [_transfer(transfer) for transfer in transfers]
     for review in Review.objects.filter(payment=payment)[:ENTRIES_MAX]:
@@ -68,100 +70,106 @@ def moments(payment: Payment) -> list[Moment]:
     subjects = [payment.pk, *(r.pk for r in Refund.objects.filter(payment=payment)[:ENTRIES_MAX])]
     decided = AuditEntry.objects.filter(subject__in=subjects).exclude(action="refund.open")
     found += [
-        Moment(e.at, f"{e.action.replace('.', ' ').capitalize()}", f"by {e.actor}", "", 1)
+        TimelineEntry(e.at, f"{e.action.replace('.', ' ').capitalize()}", f"by {e.actor}", "", 1)
         for e in decided[:ENTRIES_MAX]
     ]
     return sorted(found, key=lambda moment: (moment.at, moment.order))
 
 
-def _attempt(payment: Payment, attempt: Attempt) -> Iterator[Moment]:
+def _attempt(payment: Payment, attempt: Attempt) -> Iterator[TimelineEntry]:
     asked = format_html(
         "{} was {} {}",
         payment.provider_account_id,
         _ASKED[attempt.operation],
         money(attempt.amount_minor, payment.currency) if attempt.amount_minor else "it",
     )
-    yield Moment(attempt.created_at, asked, f"key {attempt.pk}", "", 2)
+    yield TimelineEntry(attempt.created_at, asked, f"key {attempt.pk}", "", 2)
     if attempt.answered_at is None or attempt.status not in _ANSWERED:
         return
     said, tone = _ANSWERED[AttemptStatus(attempt.status)]
-    why = words(attempt.code)
+    why = humanize(attempt.code)
     if attempt.status == AttemptStatus.DECLINED:
         why += "; it may succeed later or elsewhere" if attempt.soft else "; final"
     if attempt.was_unknown and attempt.status != AttemptStatus.UNKNOWN:
         why = f"{why} (the first answer was unclear)".strip()
-    yield Moment(attempt.answered_at, f"{attempt.operation.capitalize()}: {said}", why, tone, 3)
+    yield TimelineEntry(
+        attempt.answered_at, f"{attempt.operation.capitalize()}: {said}", why, tone, 3
+    )
 
 
-def _refund(refund: Refund) -> Moment:
+def _refund(refund: Refund) -> TimelineEntry:
     title = format_html("Refund of {} decided", money(refund.amount_minor, refund.currency))
-    return Moment(refund.created_at, title, refund.reason, "", 1)
+    return TimelineEntry(refund.created_at, title, refund.reason, "", 1)
 
 
-def _fact(fact: Fact) -> Moment:
+def _fact(fact: Fact) -> TimelineEntry:
     title = format_html(
         "{} told us {}: {} {} is {}",
         fact.provider_account_id,
-        _ROADS.get(fact.source, f"by {words(fact.source)}"),
+        _ROADS.get(fact.source, f"by {humanize(fact.source)}"),
         fact.kind,
         money(fact.amount_minor, fact.currency),
-        words(fact.status),
+        humanize(fact.status),
     )
     tone = formatting.TONES.get(fact.status, "")
-    return Moment(fact.received_at, title, f"{fact.reference} {words(fact.code)}".strip(), tone, 4)
+    return TimelineEntry(
+        fact.received_at, title, f"{fact.reference} {humanize(fact.code)}".strip(), tone, 4
+    )
 
 
-def _transfer(transfer: Transfer) -> Moment:
+def _transfer(transfer: Transfer) -> TimelineEntry:
     title = format_html("Booked {}", money(transfer.amount_minor, transfer.currency))
     route = f"{transfer.debit_account_id} from {transfer.credit_account_id}"
-    return Moment(transfer.created_at, title, route, "", 5)
+    return TimelineEntry(transfer.created_at, title, route, "", 5)
 
 
-def _settlement(payment: Payment) -> Iterator[Moment]:
+def _settlement(payment: Payment) -> Iterator[TimelineEntry]:
     """The settlement lines of a payment's charges, refunds and disputes, and their payouts."""
     account = payment.provider_account_id
-    links = FactLink.objects.filter(payment=payment).exclude(kind=Kind.FEE)
+    links = FactLink.objects.filter(payment=payment).exclude(kind=ObjectKind.FEE)
     own = links.values_list("reference", flat=True)
-    rows = Settled.objects.filter(provider_account_id=account, source__in=own)
+    rows = SettlementReportLine.objects.filter(provider_account_id=account, source__in=own)
     payouts = set()
     for row in rows.order_by("pk")[:ENTRIES_MAX]:
         title = format_html(
             "Settled by {}: {} of {}, fee {}, net {}",
             account,
-            words(row.category),
+            humanize(row.category),
             money(row.gross_minor, row.currency),
             money(row.fee_minor, row.currency),
             money(row.net_minor, row.currency),
         )
-        told = f"{row.reference}: {words(row.verdict)}"
+        told = f"{row.reference}: {humanize(row.verdict)}"
         tone = "good" if row.verdict == "matched" else "care"
-        yield Moment(row.loaded_at, title, told, tone, 8)
+        yield TimelineEntry(row.loaded_at, title, told, tone, 8)
         payouts |= {row.payout} - {""}
     for payout in sorted(payouts):
         yield from _payout(account, payout)
 
 
-def _payout(account: str, payout: str) -> Iterator[Moment]:
+def _payout(account: str, payout: str) -> Iterator[TimelineEntry]:
     facts = Fact.objects.filter(
-        provider_account_id=account, kind=Kind.PAYOUT, reference=payout
+        provider_account_id=account, kind=ObjectKind.PAYOUT, reference=payout
     ).order_by("pk")
     for fact in facts[:ENTRIES_MAX]:
         title = format_html(
             "Paid out to the bank with {}: {} in all is {}",
             payout,
             money(fact.amount_minor, fact.currency),
-            words(fact.status),
+            humanize(fact.status),
         )
-        yield Moment(fact.received_at, title, "this payment's part is in its lines", "good", 9)
-    transfers = Transfer.objects.filter(subject=f"{account}/{Kind.PAYOUT.value}/{payout}")
+        yield TimelineEntry(
+            fact.received_at, title, "this payment's part is in its lines", "good", 9
+        )
+    transfers = Transfer.objects.filter(subject=f"{account}/{ObjectKind.PAYOUT.value}/{payout}")
     for transfer in transfers.order_by("pk")[:ENTRIES_MAX]:
         yield replace(_transfer(transfer), order=10)
 
 
-def _review(review: Review) -> Iterator[Moment]:
-    title = formatting.link(review, f"A person is asked: {words(review.code)}")
-    yield Moment(review.opened_at, title, formatting.pairs(review.detail), "care", 6)
+def _review(review: Review) -> Iterator[TimelineEntry]:
+    title = formatting.link(review, f"A person is asked: {humanize(review.code)}")
+    yield TimelineEntry(review.opened_at, title, formatting.pairs(review.detail), "care", 6)
     if review.resolved_at is not None:
-        yield Moment(
+        yield TimelineEntry(
             review.resolved_at, "Answered", f"{review.resolution} ({review.resolved_by})", "good", 7
         )

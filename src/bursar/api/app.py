@@ -24,7 +24,7 @@ from bursar.access.idempotency import KEY_LETTERS_MAX
 from bursar.api import health, problem_details, schemas
 from bursar.api.dashboard import routes as dashboard
 from bursar.api.dashboard.event_stream import Streams
-from bursar.api.middleware.request_middleware import Border
+from bursar.api.middleware.request_middleware import RequestMiddleware
 from bursar.api.routes import (
     facts,
     orders,
@@ -71,7 +71,7 @@ def make(*, admin: bool = True, api: bool = True, hooks_too: bool = True) -> Fas
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        middleware=[Middleware(Border)],
+        middleware=[Middleware(RequestMiddleware)],
     )
     app.state.streams = Streams()
     app.add_exception_handler(errors.BursarError, problem_details.on_error)
@@ -159,7 +159,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
         }
         component_schemas = components.setdefault("schemas", {})
         template = "#/components/schemas/{model}"
-        problem = schemas.Problem.model_json_schema(ref_template=template)
+        problem = schemas.ProblemDetails.model_json_schema(ref_template=template)
         component_schemas.update(problem.pop("$defs", {}))
         component_schemas["Problem"] = problem
         for unused in ("HTTPValidationError", "ValidationError"):

@@ -10,7 +10,7 @@ from starlette.responses import PlainTextResponse, Response
 from bursar import errors, logs, sql, triggers
 from bursar.access import roles
 from bursar.api import metrics
-from bursar.api.middleware.auth import Needs
+from bursar.api.middleware.auth import RequireScope
 from bursar.db_reader import readers
 
 router = APIRouter(include_in_schema=False)
@@ -44,7 +44,7 @@ def _check() -> None:
     triggers.check()
 
 
-_needs = Needs(roles.METRICS_READ)
+_needs = RequireScope(roles.METRICS_READ)
 
 
 @router.get("/metrics")

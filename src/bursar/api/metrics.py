@@ -57,7 +57,7 @@ class _Books(Collector):
     def collect(self) -> Iterator[Metric]:
         """Read the books."""
         jobs_metric = GaugeMetricFamily("bursar_jobs", "Jobs by state.", labels=["job", "state"])
-        for (name, state), number in sorted(jobs.depth().items()):
+        for (name, state), number in sorted(jobs.count_by_state().items()):
             jobs_metric.add_metric([name, state], number)
         yield jobs_metric
         waiting = {
@@ -120,7 +120,7 @@ class _Circuits(Collector):
         for circuit in circuit_breaker.circuits:
             which = circuit.kind, circuit.name
             found[which] = max(
-                found.get(which, 0.0), float(circuit.state is circuit_breaker.State.OPEN)
+                found.get(which, 0.0), float(circuit.state is circuit_breaker.CircuitState.OPEN)
             )
         for (kind, name), opened in sorted(found.items()):
             families[kind].add_metric([name], opened)

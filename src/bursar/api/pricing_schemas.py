@@ -11,8 +11,8 @@ from bursar.money import MINOR_MAX
 from bursar.orders.operations import METADATA_KEY_LETTERS, SKU_LETTERS, TEXT_LETTERS
 from bursar.pricing.baskets import COUPONS_MAX, Basket
 from bursar.pricing.baskets import Line as BasketLine
-from bursar.pricing.quotes import Mode
-from bursar.pricing.rounding import Half
+from bursar.pricing.quotes import TaxRounding
+from bursar.pricing.rounding import HalfRounding
 from bursar.pricing.taxes import Supply
 
 LINES_MAX = 500
@@ -24,19 +24,19 @@ Currency = Annotated[
 ]
 
 
-class Asked(BaseModel):
+class RequestModel(BaseModel):
     """What callers send: nothing unknown, nothing of a wrong type."""
 
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
 
 
-class Told(BaseModel):
+class ResponseModel(BaseModel):
     """What we answer."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class AskedLine(Asked):
+class LineCreate(RequestModel):
     """
     One line of an order; *unit_price* is a plain decimal in major units.
 
@@ -60,11 +60,11 @@ class AskedLine(Asked):
     supply: Annotated[Supply, Field(strict=False)] = Supply.GOODS
 
 
-class AskedBasket(Asked):
+class BasketCreate(RequestModel):
     """What somebody wants to buy, in one currency, and what decides on its prices and taxes."""
 
     currency: Currency
-    lines: list[AskedLine] = Field(min_length=1, max_length=LINES_MAX)
+    lines: list[LineCreate] = Field(min_length=1, max_length=LINES_MAX)
     country: str = Field(
         default="", pattern=r"^([A-Z]{2})?$", description="The buyer's, ISO 3166-1."
     )
@@ -91,27 +91,27 @@ class AskedBasket(Asked):
         )
 
 
-class NewQuote(AskedBasket):
+class QuoteCreate(BasketCreate):
     """A basket to price without ordering it; *payment_method* is an account that may have a fee."""
 
     payment_method: str = Field(default="", max_length=40, examples=["europe"])
 
 
-class Money(Told):
+class MoneyResponse(ResponseModel):
     """Whole minor units of a currency."""
 
     amount: int = Field(ge=-MINOR_MAX, le=MINOR_MAX, examples=[1999])
     currency: str = Field(examples=["EUR"])
 
 
-class QuotedDiscount(Told):
+class QuoteDiscount(ResponseModel):
     """What was taken off, and why."""
 
     name: str
-    amount: Money
+    amount: MoneyResponse
 
 
-class QuotedLine(Told):
+class QuoteLine(ResponseModel):
     """One line of a quote: list price less discounts is net, or gross where it includes tax."""
 
     position: int
@@ -121,47 +121,47 @@ class QuotedLine(Told):
     quantity: int
     unit_price: str
     price_includes_tax: bool
-    list: Money
-    discounts: builtins.list[QuotedDiscount]
+    list: MoneyResponse
+    discounts: builtins.list[QuoteDiscount]
     tax_code: str
     tax_rate: str
-    net: Money
-    tax: Money
-    gross: Money
+    net: MoneyResponse
+    tax: MoneyResponse
+    gross: MoneyResponse
 
 
-class QuotedPart(Told):
+class QuoteTaxComponent(ResponseModel):
     """One tax of several on the same sale."""
 
     name: str
     rate: str
-    tax: Money
+    tax: MoneyResponse
 
 
-class QuotedTax(Told):
+class QuoteTax(ResponseModel):
     """The tax of one code and rate, and why there is none."""
 
     code: str
     rate: str
     reason: str
-    base: Money
-    tax: Money
-    parts: list[QuotedPart]
+    base: MoneyResponse
+    tax: MoneyResponse
+    parts: list[QuoteTaxComponent]
 
 
-class Quote(Told):
+class QuoteResponse(ResponseModel):
     """A priced basket, step by step; nothing is kept of it."""
 
     object: Literal["quote"]
     currency: str
-    total: Money
-    net: Money
-    tax: Money
-    discount: Money
-    rounding: Money
-    rounding_mode: Mode
-    half: Half
+    total: MoneyResponse
+    net: MoneyResponse
+    tax: MoneyResponse
+    discount: MoneyResponse
+    rounding: MoneyResponse
+    rounding_mode: TaxRounding
+    half: HalfRounding
     rules: str
     coupons: list[str]
-    taxes: list[QuotedTax]
-    lines: list[QuotedLine]
+    taxes: list[QuoteTax]
+    lines: list[QuoteLine]

@@ -45,42 +45,42 @@ class MethodNotAllowed(errors.Invalid):
     status = 405
 
 
-class HeadersTooLarge(errors.Invalid):
+class RequestHeaderFieldsTooLarge(errors.Invalid):
     """The request has too many headers, or too long ones."""
 
     code = "headers_too_large"
     status = 431
 
 
-class TooSlow(errors.Invalid):
+class RequestTimeout(errors.Invalid):
     """The request's body did not arrive in time."""
 
     code = "request_timeout"
     status = 408
 
 
-class BadJson(errors.Invalid):
+class InvalidJson(errors.Invalid):
     """The body is not JSON as we take it: no duplicate keys, NaN, lone surrogates, deep nesting."""
 
     code = "bad_json"
     status = 400
 
 
-class WrongHost(errors.Invalid):
+class MisdirectedRequest(errors.Invalid):
     """The request is for a host this installation does not answer to."""
 
     code = "wrong_host"
     status = 421
 
 
-class Changed(errors.Conflict):
+class PreconditionFailed(errors.Conflict):
     """The thing was changed since you read it (`If-Match`)."""
 
     code = "changed_meanwhile"
     status = 412
 
 
-class Crashed(errors.OutcomeUnknown):
+class InternalServerError(errors.OutcomeUnknown):
     """A bug of ours, or an answer that took too long; the log has it under the request's id."""
 
     code = "internal_error"
@@ -89,7 +89,7 @@ class Crashed(errors.OutcomeUnknown):
 
 #: What the router refuses, by its status.
 _BY_ROUTER: Mapping[int, type[errors.BursarError]] = {
-    400: BadJson,
+    400: InvalidJson,
     404: errors.NotFound,
     405: MethodNotAllowed,
 }
@@ -129,13 +129,15 @@ def answer(error: errors.BursarError) -> Response:
     headers = {}
     if error.status is None:
         log.error("request_failed", error=error)
-        return answer(Crashed("something broke on our side"))
+        return answer(InternalServerError("something broke on our side"))
     if isinstance(error, errors.Unavailable):
         seconds = error.after_seconds or _FALLBACK_AFTER_SECONDS
         headers["Retry-After"] = str(math.ceil(seconds))
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="bursar"'
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, Crashed):
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(
+        error, InternalServerError
+    ):
         log.error("request_failed", error=error)
     body = body_of(
         status=error.status,

@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from bursar import clock, errors, group_commit, ids
 from bursar.access import idempotency
-from bursar.access.idempotency import Answer
+from bursar.access.idempotency import StoredResponse
 from bursar.api import problem_details
 from bursar.api.serializers import Json, Render
 from bursar.db_reader import readers
@@ -40,7 +40,7 @@ HEADERS_NOT_IN_FINGERPRINT: Final = {
 }
 
 
-class BadCursor(errors.ValidationError):
+class InvalidCursor(errors.ValidationError):
     """The cursor is none that a page of this list ended with."""
 
     code = "bad_cursor"
@@ -51,19 +51,19 @@ def etag(body: bytes) -> str:
     return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
-def body_of(shown: Json) -> bytes:
+def dump_json(shown: Json) -> bytes:
     """The JSON of one thing or page."""
     return orjson.dumps(shown)
 
 
-async def one(
+async def retrieve(
     request: Request,
     find: Callable[[], Model],
     render: Render,
     expand: Collection[str] = (),
 ) -> Response:
     """Answer with what *find* finds, or 304 where the caller has just that (`If-None-Match`)."""
-    body = await readers.run(lambda: body_of(render([find()], expand)[0]))
+    body = await readers.run(lambda: dump_json(render([find()], expand)[0]))
     tag = etag(body)
     if tag in _tags(request, "if-none-match"):
         return Response(status_code=304, headers={"ETag": tag})
@@ -74,16 +74,16 @@ def _tags(request: Request, name: str) -> list[str]:
     return [tag.strip().removeprefix("W/") for tag in request.headers.get(name, "").split(",")]
 
 
-def check_unchanged(request: Request, shown: Json) -> None:
-    """:raises problem_details.Changed: if the caller read (`If-Match`) anything but *shown*."""
+def check_if_match(request: Request, shown: Json) -> None:
+    """:raises problem_details.PreconditionFailed: if the caller read (`If-Match`) anything but *shown*."""
     wanted = _tags(request, "if-match")
-    if wanted not in ([""], ["*"]) and etag(body_of(shown)) not in wanted:
-        raise problem_details.Changed(
+    if wanted not in ([""], ["*"]) and etag(dump_json(shown)) not in wanted:
+        raise problem_details.PreconditionFailed(
             "it was changed since you read it; read it again", param="If-Match"
         )
 
 
-async def page(
+async def paginate(
     rows: QuerySet[Any],
     render: Render,
     *,
@@ -107,7 +107,7 @@ async def page(
         found: Sequence[Any] = list(wanted.order_by("-pk")[: limit + 1])
         shown = render(found[:limit], expand)
         more = shown[-1].get("id") if len(found) > limit else None
-        return body_of({"object": "list", "data": shown, "next_cursor": more})
+        return dump_json({"object": "list", "data": shown, "next_cursor": more})
 
     return Response(await readers.run(read), media_type="application/json")
 
@@ -116,7 +116,7 @@ def _after(cursor: str | None, prefix: str) -> str | int | None:
     if cursor is None:
         return None
     if not _CURSOR.fullmatch(cursor) or not cursor.startswith(f"{prefix}_"):
-        raise BadCursor("take the next_cursor of a page of this list", param="cursor")
+        raise InvalidCursor("take the next_cursor of a page of this list", param="cursor")
     if prefix != ids.EVENT:
         return cursor
     return event_number(cursor)
@@ -126,7 +126,7 @@ def event_number(event_id: str) -> int:
     """The number in `evt_17`. :raises BadCursor: if there is none."""
     number = event_id.removeprefix(f"{ids.EVENT}_")
     if not re.fullmatch(r"[1-9][0-9]{0,17}", number):
-        raise BadCursor("an event's id is evt_ and a number", param="cursor")
+        raise InvalidCursor("an event's id is evt_ and a number", param="cursor")
     return int(number)
 
 
@@ -136,7 +136,7 @@ def fingerprint_of(request: Request, body: bytes) -> str:
     return ids.digest(request.method, url.path, url.query, hashlib.sha256(body).hexdigest())
 
 
-async def change(request: Request, make: Callable[[], Answer]) -> Answer:
+async def run_idempotent(request: Request, make: Callable[[], StoredResponse]) -> StoredResponse:
     """
     Make a change once per `Idempotency-Key`, or find the answer it had.
 
@@ -152,23 +152,23 @@ async def change(request: Request, make: Callable[[], Answer]) -> Answer:
     named = fingerprint_of(request, await request.body())
     caller, now = idempotency.caller_of(current_principal()), clock.now()
     return await group_commit.commits.run(
-        lambda: idempotency.once(caller=caller, key=key, fingerprint=named, now=now, make=make)
+        lambda: idempotency.run_once(caller=caller, key=key, fingerprint=named, now=now, make=make)
     )
 
 
-def made(shown: Json, *, status: int = 200, location: str = "") -> Answer:
+def created_response(shown: Json, *, status: int = 200, location: str = "") -> StoredResponse:
     """The answer to a change that ended well."""
-    body = body_of(shown)
+    body = dump_json(shown)
     headers = {"ETag": etag(body)} | ({"Location": location} if location else {})
-    return Answer(status, body, headers)
+    return StoredResponse(status, body, headers)
 
 
-def id_of(answer: Answer) -> str:
+def id_of(answer: StoredResponse) -> str:
     """The id of the thing an answer shows, which for a replayed one is the first's."""
     return str(orjson.loads(answer.body)["id"])
 
 
-def respond(answer: Answer) -> Response:
+def to_response(answer: StoredResponse) -> Response:
     """*answer* over HTTP, told from a first one by a header and nothing else."""
     headers = dict(answer.headers)
     if answer.replayed:
@@ -176,8 +176,8 @@ def respond(answer: Answer) -> Response:
     return Response(answer.body, answer.status, headers, "application/json")
 
 
-async def settled(
-    request: Request, answer: Answer, read: Callable[[], tuple[bool, Json]]
+async def respond_when_settled(
+    request: Request, answer: StoredResponse, read: Callable[[], tuple[bool, Json]]
 ) -> Response:
     """
     The answer or, where the caller prefers to wait (RFC 7240), what became of it meanwhile.
@@ -186,7 +186,7 @@ async def settled(
     """
     wish = _WAIT.search(request.headers.get("prefer", ""))
     if wish is None:
-        return respond(answer)
+        return to_response(answer)
     seconds = min(float(wish[1]), WAIT_SECONDS_MAX)
     until, pause = clock.monotonic() + seconds, 0.01
     while True:
@@ -195,6 +195,6 @@ async def settled(
             break
         await asyncio.sleep(pause)
         pause = min(pause * 1.5, 0.25)
-    body = body_of(shown)
+    body = dump_json(shown)
     headers = {**answer.headers, "ETag": etag(body), "Preference-Applied": f"wait={seconds:.0f}"}
-    return respond(Answer(answer.status, body, headers, answer.replayed))
+    return to_response(StoredResponse(answer.status, body, headers, answer.replayed))

@@ -10,11 +10,11 @@ from pydantic import Field, StringConstraints
 from bursar.api.pricing_schemas import (
     LINES_MAX,
     QUANTITY_MAX,
-    Asked,
-    AskedBasket,
+    BasketCreate,
     Currency,
-    Money,
-    Told,
+    MoneyResponse,
+    RequestModel,
+    ResponseModel,
 )
 from bursar.money import MINOR_MAX
 from bursar.orders.operations import (
@@ -23,11 +23,11 @@ from bursar.orders.operations import (
     METADATA_LETTERS,
     REFERENCE_LETTERS,
 )
-from bursar.orders.queries import PaymentSide
+from bursar.orders.queries import OrderPaymentStatus
 from bursar.payments.refunds import REASON_LETTERS_MAX
 from bursar.payments.reviews import RESOLUTION_LETTERS_MAX
 from bursar.payments.statuses import AttemptStatus, CaptureMethod, PaymentStatus
-from bursar.providers.interface import Kind, Operation, RefundStatus
+from bursar.providers.interface import ObjectKind, Operation, RefundStatus
 
 _Minor = Annotated[int, Field(ge=1, le=MINOR_MAX)]
 _Name = Annotated[str, StringConstraints(min_length=1, max_length=METADATA_KEY_LETTERS)]
@@ -38,14 +38,14 @@ Metadata = Annotated[dict[_Name, _Value], Field(max_length=METADATA_KEYS_MAX)]
 # --- Requests -----------------------------------------------------------------------------------
 
 
-class AskedMoney(Asked):
+class MoneyInput(RequestModel):
     """An amount above zero in whole minor units (cents; yen; thousandths of a dinar)."""
 
     amount: _Minor = Field(examples=[1999])
     currency: Currency
 
 
-class AskedPayment(Asked):
+class PaymentInput(RequestModel):
     """How an order is collected: at which provider account, with which token of its."""
 
     provider_account: str = Field(min_length=1, max_length=40, examples=["europe"])
@@ -53,54 +53,54 @@ class AskedPayment(Asked):
     capture_method: Annotated[CaptureMethod, Field(strict=False)] = CaptureMethod.AUTOMATIC
 
 
-class NewOrder(AskedBasket):
+class OrderCreate(BasketCreate):
     """An order to place and, with *payment*, to collect at once."""
 
     reference: str = Field(min_length=1, max_length=REFERENCE_LETTERS, examples=["web-1001"])
-    payment: AskedPayment | None = None
+    payment: PaymentInput | None = None
     buyer: Metadata = Field(default_factory=dict, examples=[{"name": "Ada"}])
     metadata: Metadata = Field(default_factory=dict, examples=[{"basket": "b-77"}])
 
 
-class OrderChanges(Asked):
+class OrderUpdate(RequestModel):
     """What may be changed of an order: metadata, key by key (null removes one), and the buyer."""
 
     metadata: dict[_Name, _Value | None] = Field(default_factory=dict, max_length=METADATA_KEYS_MAX)
     buyer: Metadata | None = Field(default=None, description="Replaces the snapshot; {} erases it.")
 
 
-class NewPayment(AskedPayment):
+class PaymentCreate(PaymentInput):
     """Another try at collecting an order that nothing collects or has collected."""
 
     order: str = Field(min_length=1, max_length=40, examples=["ord_06f1x3kq8tq9x2d4y7v0m5w1zc"])
 
 
-class NewCapture(Asked):
+class CaptureCreate(RequestModel):
     """What to capture; without an amount all that is authorized."""
 
-    amount: AskedMoney | None = None
+    amount: MoneyInput | None = None
 
 
-class NewCancel(Asked):
+class PaymentCancel(RequestModel):
     """Nothing needs to be said."""
 
 
-class RefundedLine(Asked):
+class RefundLineCreate(RequestModel):
     """How many units of the line at *position* (from 1) go back."""
 
     position: int = Field(ge=1, le=LINES_MAX)
     quantity: int = Field(ge=1, le=QUANTITY_MAX)
 
 
-class NewRefund(Asked):
+class RefundCreate(RequestModel):
     """What to give back: an amount, or units of lines, or with neither all that is left."""
 
-    amount: AskedMoney | None = None
-    lines: list[RefundedLine] = Field(default_factory=list, max_length=LINES_MAX)
+    amount: MoneyInput | None = None
+    lines: list[RefundLineCreate] = Field(default_factory=list, max_length=LINES_MAX)
     reason: str = Field(max_length=REASON_LETTERS_MAX, default="", examples=["sent back"])
 
 
-class Resolution(Asked):
+class ReviewResolve(RequestModel):
     """What was found and decided."""
 
     resolution: str = Field(
@@ -111,7 +111,7 @@ class Resolution(Asked):
 # --- Answers ------------------------------------------------------------------------------------
 
 
-class Line(Told):
+class OrderLineResponse(ResponseModel):
     """One line of an order as it was priced."""
 
     position: int
@@ -121,26 +121,26 @@ class Line(Told):
     unit_price: str
     tax_rate: str
     tax_code: str
-    net: Money
-    tax: Money
-    gross: Money
+    net: MoneyResponse
+    tax: MoneyResponse
+    gross: MoneyResponse
     explanation: dict[str, Any] = Field(description="Discounts and more, where there are any.")
 
 
-class Decline(Told):
+class DeclineResponse(ResponseModel):
     """Why the last attempt was declined; a soft decline may succeed later or elsewhere."""
 
     code: str
     soft: bool
 
 
-class Attempt(Told):
+class AttemptResponse(ResponseModel):
     """One operation asked of a provider; its id is the key of every repeat."""
 
     id: str
     object: Literal["attempt"]
     operation: Operation
-    amount: Money
+    amount: MoneyResponse
     status: AttemptStatus
     reference: str
     code: str
@@ -150,82 +150,82 @@ class Attempt(Told):
     answered_at: datetime | None
 
 
-class Payment(Told):
+class PaymentResponse(ResponseModel):
     """The wish to collect an amount for an order through one provider account."""
 
     id: str
     object: Literal["payment"]
-    order: str | Order
+    order: str | OrderResponse
     provider_account: str
     status: PaymentStatus
     capture_method: CaptureMethod
-    amount: Money
-    tax: Money
-    authorized: Money
-    captured: Money
-    refunded: Money
-    refunding: Money
-    disputed: Money
-    refundable: Money
-    decline: Decline | None
+    amount: MoneyResponse
+    tax: MoneyResponse
+    authorized: MoneyResponse
+    captured: MoneyResponse
+    refunded: MoneyResponse
+    refunding: MoneyResponse
+    disputed: MoneyResponse
+    refundable: MoneyResponse
+    decline: DeclineResponse | None
     action_url: str
-    refunds: list[str] | list[Refund]
-    attempts: list[str] | list[Attempt]
+    refunds: list[str] | list[RefundResponse]
+    attempts: list[str] | list[AttemptResponse]
     created_at: datetime
     updated_at: datetime
     expires_at: datetime | None
 
 
-class Order(Told):
+class OrderResponse(ResponseModel):
     """What a buyer agreed to pay for; whether it is paid follows from its payments."""
 
     id: str
     object: Literal["order"]
     reference: str
-    payment_status: PaymentSide
-    total: Money
-    tax: Money
-    lines: list[Line]
+    payment_status: OrderPaymentStatus
+    total: MoneyResponse
+    tax: MoneyResponse
+    lines: list[OrderLineResponse]
     explanation: dict[str, Any] = Field(description="How the whole was priced, by rules.")
     buyer: dict[str, str]
     metadata: dict[str, str]
-    payments: list[str] | list[Payment]
+    payments: list[str] | list[PaymentResponse]
     placed_at: datetime
     created_at: datetime
 
 
-class RefundLine(Told):
+class RefundLineResponse(ResponseModel):
     """Units of a line that a refund gives back, with their part of price and tax."""
 
     position: int
     quantity: int
-    amount: Money
-    tax: Money
+    amount: MoneyResponse
+    tax: MoneyResponse
 
 
-class Refund(Told):
+class RefundResponse(ResponseModel):
     """Money we decided to give back on a payment."""
 
     id: str
     object: Literal["refund"]
-    payment: str | Payment
+    payment: str | PaymentResponse
     status: RefundStatus
     approval: Literal["not_needed", "waiting", "approved", "rejected"]
-    amount: Money
-    tax: Money
+    amount: MoneyResponse
+    tax: MoneyResponse
     reason: str
-    lines: list[RefundLine]
+    lines: list[RefundLineResponse]
     created_at: datetime
 
 
-class Review(Told):
+class ReviewResponse(ResponseModel):
     """Something only a person can decide."""
 
     id: str
     object: Literal["review"]
     code: str
     subject: str
-    payment: str | Payment | None
+    payment: str | PaymentResponse | None
     detail: dict[str, Any]
     opened_at: datetime
     resolved_at: datetime | None
@@ -233,7 +233,7 @@ class Review(Told):
     resolved_by: str
 
 
-class ProviderAccount(Told):
+class ProviderAccountResponse(ResponseModel):
     """The merchant's account at a provider, and what can be done with it."""
 
     name: str
@@ -244,16 +244,16 @@ class ProviderAccount(Told):
     created_at: datetime
 
 
-class Event(Told):
+class FactResponse(ResponseModel):
     """A fact: what we were told of one provider object, once. Not in order of time."""
 
     id: str
     object: Literal["event"]
     provider_account: str
-    kind: Kind
+    kind: ObjectKind
     reference: str
     status: str
-    amount: Money
+    amount: MoneyResponse
     source: str
     payment: str | None
     code: str
@@ -261,64 +261,64 @@ class Event(Told):
     received_at: datetime
 
 
-class Page(Told):
+class ListResponse(ResponseModel):
     """A part of a list, newest first; *next_cursor* asks for the part after it."""
 
     object: Literal["list"]
     next_cursor: str | None
 
 
-class Orders(Page):
+class OrderList(ListResponse):
     """A page of orders, newest first."""
 
-    data: list[Order]
+    data: list[OrderResponse]
 
 
-class Payments(Page):
+class PaymentList(ListResponse):
     """A page of payments, newest first."""
 
-    data: list[Payment]
+    data: list[PaymentResponse]
 
 
-class Refunds(Page):
+class RefundList(ListResponse):
     """A page of refunds, newest first."""
 
-    data: list[Refund]
+    data: list[RefundResponse]
 
 
-class Reviews(Page):
+class ReviewList(ListResponse):
     """A page of reviews, newest first."""
 
-    data: list[Review]
+    data: list[ReviewResponse]
 
 
-class ProviderAccounts(Page):
+class ProviderAccountList(ListResponse):
     """The provider accounts, by name."""
 
-    data: list[ProviderAccount]
+    data: list[ProviderAccountResponse]
 
 
-class Events(Page):
+class FactList(ListResponse):
     """A page of events, latest received first."""
 
-    data: list[Event]
+    data: list[FactResponse]
 
 
-class Received(Told):
+class WebhookReceipt(ResponseModel):
     """That a delivery is kept; *new* is false where it came before."""
 
     received: Literal[True]
     new: bool
 
 
-class ProblemDetail(Told):
+class FieldError(ResponseModel):
     """One thing that was wrong with a request."""
 
     param: str
     detail: str
 
 
-class Problem(Told):
+class ProblemDetails(ResponseModel):
     """An error (RFC 9457): *code* is for programs, *detail* for people."""
 
     type: str
@@ -328,8 +328,17 @@ class Problem(Told):
     code: str
     request_id: str
     param: str | None = None
-    errors: list[ProblemDetail] = Field(default_factory=list)
+    errors: list[FieldError] = Field(default_factory=list)
 
 
-for _shape in (Payment, Order, Refund, Review, Orders, Payments, Refunds, Reviews):
+for _shape in (
+    PaymentResponse,
+    OrderResponse,
+    RefundResponse,
+    ReviewResponse,
+    OrderList,
+    PaymentList,
+    RefundList,
+    ReviewList,
+):
     _shape.model_rebuild()

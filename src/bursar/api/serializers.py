@@ -67,7 +67,7 @@ def serialize_orders(rows: Sequence[Order], expand: Collection[str] = ()) -> lis
             "id": row.id,
             "object": "order",
             "reference": row.reference,
-            "payment_status": queries.side_of(row, collected[row.id]).value,
+            "payment_status": queries.payment_status(row, collected[row.id]).value,
             "total": _money(row.total_minor, row.currency),
             "tax": _money(row.tax_minor, row.currency),
             "lines": [_line(line, row.currency) for line in lines[row.id]],
@@ -257,7 +257,7 @@ def serialize_provider_accounts(
             hooks = False
         else:
             offered = capabilities.capabilities(provider)
-            hooks = isinstance(provider, capabilities.VerifiesWebhooks)
+            hooks = isinstance(provider, capabilities.SupportsWebhookVerification)
         shown.append(
             {
                 "name": row.name,

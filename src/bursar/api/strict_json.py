@@ -16,9 +16,9 @@ def read(body: bytes) -> Any:
     """
     Read JSON (RFC 8259, narrowed as RFC 7493 advises).
 
-    :raises problem_details.BadJson: for bad UTF-8, duplicate keys, NaN, infinities, numbers without end,
+    :raises problem_details.InvalidJson: for bad UTF-8, duplicate keys, NaN, infinities, numbers without end,
         lone surrogates, NUL, or nesting deeper than `DEPTH_MAX`;
-    :raises fields.CardNumber: for a text with what looks like a card number, naming it.
+    :raises fields.CardNumberDetected: for a text with what looks like a card number, naming it.
     """
     try:
         value = json.loads(
@@ -29,7 +29,9 @@ def read(body: bytes) -> Any:
         )
     except (ValueError, RecursionError) as error:
         told = str(error) if not isinstance(error, UnicodeDecodeError) else "it is not UTF-8"
-        raise problem_details.BadJson(f"the body is not JSON that we take: {told[:200]}") from None
+        raise problem_details.InvalidJson(
+            f"the body is not JSON that we take: {told[:200]}"
+        ) from None
     _check(value, "", 1)
     return value
 
@@ -56,7 +58,7 @@ def _float(text: str) -> float:
 
 def _check(value: object, where: str, depth: int) -> None:
     if depth > DEPTH_MAX:
-        raise problem_details.BadJson(f"the body is nested deeper than {DEPTH_MAX}")
+        raise problem_details.InvalidJson(f"the body is nested deeper than {DEPTH_MAX}")
     if isinstance(value, str):
         check_text(value, where)
     elif isinstance(value, dict):
@@ -72,11 +74,13 @@ def check_text(text: str, where: str) -> None:
     """
     Check a text from outside, wherever it is going.
 
-    :raises problem_details.BadJson: for NUL and lone surrogates; :raises fields.CardNumber: as it says.
+    :raises problem_details.InvalidJson: for NUL and lone surrogates; :raises fields.CardNumberDetected: as it says.
     """
     if "\x00" in text or (not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)):
-        raise problem_details.BadJson("NUL and lone surrogates cannot be stored")
+        raise problem_details.InvalidJson("NUL and lone surrogates cannot be stored")
     if card_numbers.contains_card_number(text):
         # The place may hold the number itself, as a key.
         shown = where if not card_numbers.contains_card_number(where) else "a key"
-        raise fields.CardNumber("this looks like a card number, which is never taken", param=shown)
+        raise fields.CardNumberDetected(
+            "this looks like a card number, which is never taken", param=shown
+        )

@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from bursar.cli.bootstrap import started
+from bursar.cli.bootstrap import application
 
 keys = typer.Typer(invoke_without_command=True, help="Keys that programs call the API with.")
 users = typer.Typer(invoke_without_command=True, help="People who sign in to the back office.")
@@ -16,7 +16,7 @@ users = typer.Typer(invoke_without_command=True, help="People who sign in to the
 def show_keys(context: typer.Context) -> None:
     """List the API keys; what they are is never shown again."""
     if context.invoked_subcommand is None:
-        with started():
+        with application():
             from bursar.cli import output
 
             output.show_keys()
@@ -39,7 +39,7 @@ def add_key(
     ] = "",
 ) -> None:
     """Make a key and print it, once."""
-    with started():
+    with application():
         from datetime import timedelta
 
         from bursar import clock, group_commit, ids
@@ -47,7 +47,7 @@ def add_key(
 
         scopes = scope or api_keys.default_scopes(owner=owner)
         token, key_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
-        made = group_commit.commits.wait(
+        made = group_commit.commits.run_blocking(
             lambda: api_keys.create(
                 key_id=key_id,
                 token=token,
@@ -69,14 +69,14 @@ def rotate_key(
     ] = 24.0,
 ) -> None:
     """Make a key like another one, which ends after the overlap."""
-    with started():
+    with application():
         from datetime import timedelta
 
         from bursar import clock, group_commit, ids
         from bursar.access import api_keys
 
         token, new_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
-        made = group_commit.commits.wait(
+        made = group_commit.commits.run_blocking(
             lambda: api_keys.rotate(
                 key_id=key_id,
                 new_id=new_id,
@@ -91,12 +91,12 @@ def rotate_key(
 @keys.command("revoke")
 def revoke_key(key_id: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
     """End a key at once."""
-    with started():
+    with application():
         from bursar import clock, group_commit
         from bursar.access import api_keys
 
         now = clock.now()
-        group_commit.commits.wait(lambda: api_keys.revoke(key_id=key_id, now=now))
+        group_commit.commits.run_blocking(lambda: api_keys.revoke(key_id=key_id, now=now))
         typer.echo(f"{key_id} works no more")
 
 
@@ -104,7 +104,7 @@ def revoke_key(key_id: Annotated[str, typer.Argument(help="The key's id.")]) -> 
 def show_users(context: typer.Context) -> None:
     """List the people, their roles, and when they last signed in."""
     if context.invoked_subcommand is None:
-        with started():
+        with application():
             from bursar.cli import output
 
             output.show_people()
@@ -117,14 +117,16 @@ def add_user(
     role: Annotated[str, typer.Option(help="viewer, support, finance, developer or admin.")],
 ) -> None:
     """Let a person into the back office; a password is made and printed, once."""
-    with started():
+    with application():
         from bursar import clock, group_commit
         from bursar.access import users
 
         password, now = users.make_password(), clock.now()
-        hashed = users.hashed(password)
-        group_commit.commits.wait(
-            lambda: users.add(email=email, name=name, role=role, password_hash=hashed, now=now)
+        hashed = users.hash_password(password)
+        group_commit.commits.run_blocking(
+            lambda: users.create_user(
+                email=email, name=name, role=role, password_hash=hashed, now=now
+            )
         )
         typer.echo(f"{email.strip().lower()}\n{password}\nIt is not shown again.")
 
@@ -143,17 +145,17 @@ def change_user(
     ] = False,
 ) -> None:
     """Change a person's role, password or whether they may sign in."""
-    with started():
+    with application():
         from bursar import clock, group_commit
         from bursar.access import totp, users
 
         password, now = users.make_password() if new_password else "", clock.now()
-        hashed = users.hashed(password) if new_password else None
+        hashed = users.hash_password(password) if new_password else None
 
         def change() -> None:
             users.change(email=email, role=role, is_active=active, password_hash=hashed, now=now)
             if no_second_factor:
-                totp.forget(email=email, now=now)
+                totp.disable(email=email, now=now)
 
-        group_commit.commits.wait(change)
+        group_commit.commits.run_blocking(change)
         typer.echo(password if new_password else f"{email} is changed")

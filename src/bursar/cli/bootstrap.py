@@ -29,7 +29,7 @@ class WorkerRunning(errors.Conflict):
 
 
 @contextlib.contextmanager
-def set_up(*, log_to_file: bool = True) -> Iterator[None]:
+def configure(*, log_to_file: bool = True) -> Iterator[None]:
     """
     Make Django ready and route every log line, until the end; the database is not touched.
 
@@ -55,7 +55,7 @@ def set_up(*, log_to_file: bool = True) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def started(*, log_to_file: bool = True, refuse: bool = True) -> Iterator[None]:
+def application(*, log_to_file: bool = True, refuse: bool = True) -> Iterator[None]:
     """
     Make everything ready for work; an installation that is quite new gets its tables.
 
@@ -64,15 +64,15 @@ def started(*, log_to_file: bool = True, refuse: bool = True) -> Iterator[None]:
     durability is taken as it is, for `verify` to tell.
 
     :raises NotMigrated: if the database needs `bursar manage migrate` first;
-    :raises triggers.GuardsMissing: if it was altered by other means;
-    :raises triggers.LaxDurability: if it may lose what it acknowledged.
+    :raises triggers.TriggersMissing: if it was altered by other means;
+    :raises triggers.UnsafeDurability: if it may lose what it acknowledged.
     """
-    with set_up(log_to_file=log_to_file):
+    with configure(log_to_file=log_to_file):
         _look_at_database(refuse=refuse)
         from bursar import ids, logs
 
         try:
-            with logs.bound(request_id=ids.new("cli"), actor=getpass.getuser()):
+            with logs.bound_contextvars(request_id=ids.new("cli"), actor=getpass.getuser()):
                 yield
         finally:
             _commit_what_waits()
@@ -80,7 +80,7 @@ def started(*, log_to_file: bool = True, refuse: bool = True) -> Iterator[None]:
 
 def start() -> None:
     """Enter `started`, for a program that is no block; `stop` leaves it."""
-    _begun.enter_context(started())
+    _begun.enter_context(application())
 
 
 def stop() -> None:
@@ -114,7 +114,7 @@ def _commit_what_waits() -> None:
 
 
 @contextlib.contextmanager
-def only_worker() -> Iterator[None]:
+def exclusive_worker_lock() -> Iterator[None]:
     """
     On SQLite, keep other workers off these books; PostgreSQL takes any number.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from bursar.cli import access, bootstrap, pricing, reconciliation, traffic
-from bursar.cli.bootstrap import started
+from bursar.cli.bootstrap import application
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -59,7 +59,7 @@ def worker(
     concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at once.")] = 128,
 ) -> None:
     """Run jobs: charge, refund, look up, read webhooks. Ctrl+C drains and stops."""
-    with started(log_to_file=False), bootstrap.only_worker():
+    with application(log_to_file=False), bootstrap.exclusive_worker_lock():
         from bursar.cli import output, server
 
         outcomes, depth = server.work(until_empty=until_empty, concurrency=concurrency)
@@ -78,7 +78,7 @@ def import_orders(
     ] = "",
 ) -> None:
     """Place the invoices of FILES as orders, all or nothing per file."""
-    with started():
+    with application():
         from bursar import clock
         from bursar.cli import output
         from bursar.imports import mapping as invoice_mapping
@@ -122,7 +122,7 @@ def refund(
     The same command repeated is the same refund: it tells the first one and gives nothing more back,
     unless --again or another --key is given.
     """
-    with started():
+    with application():
         from bursar.cli import refunds
 
         typer.echo(
@@ -142,11 +142,11 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
     """Prove that the books close: every invariant, and both directions against the providers."""
-    with started(refuse=False):
+    with application(refuse=False):
         from bursar.cli import output
         from bursar.verify import checks
 
-        if not all(finding.holds for finding in output.show_proof(checks.prove, as_json=json)):
+        if not all(finding.holds for finding in output.show_proof(checks.run_checks, as_json=json)):
             raise typer.Exit(1)
 
 
@@ -154,7 +154,7 @@ def verify(
 def show_queue(context: typer.Context) -> None:
     """Show how many jobs wait, the dead letters, and when periodic jobs run next."""
     if context.invoked_subcommand is None:
-        with started():
+        with application():
             from bursar.cli import output
 
             output.show_queue()
@@ -164,11 +164,11 @@ def show_queue(context: typer.Context) -> None:
 @queue.command("retry")
 def retry(job_id: Annotated[int, typer.Argument(help="A dead job's number.")]) -> None:
     """Make a dead job ready again."""
-    with started():
+    with application():
         from bursar import group_commit
         from bursar.queue import jobs
 
-        if not group_commit.commits.wait(lambda: jobs.revive(job_id)):
+        if not group_commit.commits.run_blocking(lambda: jobs.redrive(job_id)):
             raise typer.BadParameter(f"job {job_id} is not dead")
         typer.echo(f"job {job_id} is ready")
 
@@ -177,7 +177,7 @@ def retry(job_id: Annotated[int, typer.Argument(help="A dead job's number.")]) -
 def show_reviews(context: typer.Context) -> None:
     """List the questions that are open."""
     if context.invoked_subcommand is None:
-        with started():
+        with application():
             from bursar.cli import output
 
             output.show_reviews()
@@ -190,12 +190,12 @@ def resolve(
     by: Annotated[str, typer.Option(help="Who decided.")],
 ) -> None:
     """Write down what a person decided."""
-    with started():
+    with application():
         from bursar import clock, group_commit
         from bursar.payments import reviews
 
         now = clock.now()
-        group_commit.commits.wait(
+        group_commit.commits.run_blocking(
             lambda: reviews.resolve(review_id=review_id, resolution=resolution, by=by, now=now)
         )
         typer.echo(f"{review_id} is resolved")
@@ -204,7 +204,7 @@ def resolve(
 @providers.command("list")
 def list_providers() -> None:
     """List the providers installed, their powers, and the accounts set up."""
-    with started():
+    with application():
         from bursar.cli import output
 
         output.show_providers()
@@ -217,14 +217,16 @@ def add_account(
     settings: Setting = None,
 ) -> None:
     """Set up an account; its secrets come from the environment or the secrets directory."""
-    with started():
+    with application():
         from bursar import clock, group_commit
         from bursar.cli import options
         from bursar.payments import provider_accounts
 
         config, now = options.read_settings(provider, settings or []), clock.now()
-        group_commit.commits.wait(
-            lambda: provider_accounts.add(name=account, provider=provider, config=config, now=now)
+        group_commit.commits.run_blocking(
+            lambda: provider_accounts.create_account(
+                name=account, provider=provider, config=config, now=now
+            )
         )
         typer.echo(f"{account} is set up at {provider}")
 
@@ -235,7 +237,7 @@ def test_provider(
     settings: Setting = None,
 ) -> None:
     """Run the conformance suite against a provider (its test mode, or a stand-in)."""
-    with bootstrap.set_up():
+    with bootstrap.configure():
         from bursar.cli import conformance
 
         if not conformance.show(name, settings or []):
@@ -245,10 +247,10 @@ def test_provider(
 @app.command()
 def backup(file: Annotated[Path, typer.Argument(help="The archive to write.")]) -> None:
     """Save the whole installation into FILE while it runs."""
-    with started():
+    with application():
         from bursar import backups
 
-        typer.echo(f"{file}: {backups.save(file)} bytes")
+        typer.echo(f"{file}: {backups.create(file)} bytes")
 
 
 @app.command()
@@ -257,11 +259,11 @@ def restore(
     force: Annotated[bool, typer.Option(help="Replace what is there.")] = False,
 ) -> None:
     """Bring an installation back from FILE, into an empty BURSAR_HOME or database."""
-    with bootstrap.set_up():
+    with bootstrap.configure():
         from bursar import backups
 
-        backups.load(file, force=force)
-    with started():
+        backups.restore(file, force=force)
+    with application():
         typer.echo(f"{file} is restored; run: bursar verify")
 
 
@@ -271,7 +273,7 @@ def restore(
 )
 def manage(context: typer.Context) -> None:
     """Django's own commands, such as `bursar manage migrate`."""
-    with bootstrap.set_up():
+    with bootstrap.configure():
         from django.core.management import execute_from_command_line
 
         execute_from_command_line(["bursar manage", *context.args])
@@ -294,10 +296,10 @@ def serve(
     concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at once.")] = 128,
 ) -> None:
     """Serve the API, the back office and the webhooks, with a worker inside."""
-    with started(log_to_file=False), bootstrap.only_worker():
+    with application(log_to_file=False), bootstrap.exclusive_worker_lock():
         from bursar.cli import output, server
 
-        parts = server.Parts(
+        parts = server.ServerComponents(
             api=api,
             admin=admin,
             hooks=hooks,
@@ -309,7 +311,7 @@ def serve(
             host=host,
             port=port,
             parts=parts,
-            ready=lambda address: output.say(f"serving {address}"),
+            ready=lambda address: output.echo(f"serving {address}"),
         )
         output.show_outcomes(outcomes, depth)
 
@@ -326,7 +328,7 @@ def dashboard(
     ] = False,
 ) -> None:
     """Show the dashboard in the terminal, worst first, as it changes; Ctrl+C ends it."""
-    with bootstrap.set_up():
+    with bootstrap.configure():
         from bursar import settings
         from bursar.dashboard.config import config_file
 
@@ -334,22 +336,22 @@ def dashboard(
     if check:
         typer.echo(f"{len(watched.apis)} APIs and {len(watched.certificates)} certificates")
         return
-    with started():
+    with application():
         import functools
         import time
 
         from bursar import clock
         from bursar.cli import output
         from bursar.dashboard import state_store
-        from bursar.dashboard.live_state import View
+        from bursar.dashboard.live_state import SourceStatus
         from bursar.dashboard.views import serializers, terminal
 
-        def read() -> list[View]:
+        def read() -> list[SourceStatus]:
             views = (known.view for known in state_store.load().values())
             return terminal.chosen(views, trouble=trouble, group=group)
 
         if json:
-            typer.echo(serializers.whole(read(), version=0, now=clock.now()))
+            typer.echo(serializers.snapshot(read(), version=0, now=clock.now()))
         elif once or not output.console.is_terminal:
             output.console.print(terminal.board(read(), now=clock.now()))
         else:
@@ -378,7 +380,7 @@ def demo(
     ] = None,
 ) -> None:
     """Show Bursar at work: the main job, then everything served with orders coming in."""
-    with started(), bootstrap.only_worker():
+    with application(), bootstrap.exclusive_worker_lock():
         from bursar.cli import demo, main_job_summary
 
         if not main_job_summary.show_main_job(

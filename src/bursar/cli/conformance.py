@@ -22,13 +22,15 @@ _MARKS = {
 
 def show(name: str, pairs: Sequence[str]) -> bool:
     """Run the suite against provider *name* with these settings; False if a case failed."""
-    config = {**provider_accounts.secrets_of(name, name), **options.read_settings(name, pairs)}
+    config = {**provider_accounts.load_secrets(name, name), **options.read_settings(name, pairs)}
     provider = registry.get_class(name)
-    results = asyncio.run(conformance.run(lambda: provider(registry.configure(provider, config))))
+    results = asyncio.run(
+        conformance.run(lambda: provider(registry.parse_config(provider, config)))
+    )
     shown = output.table(f"{name} ({settings.current.mode} mode)", "case", "verdict", "detail")
     for result in results:
         shown.add_row(result.name, _MARKS[result.verdict], escape(result.detail))
     output.console.print(shown)
     counts = Counter(result.verdict for result in results)
-    output.say(", ".join(f"{counts[verdict]} {verdict}" for verdict in conformance.Verdict))
+    output.echo(", ".join(f"{counts[verdict]} {verdict}" for verdict in conformance.Verdict))
     return not counts[conformance.Verdict.FAILED]

@@ -12,11 +12,11 @@ from rich.panel import Panel
 
 from bursar import clock, group_commit, ids, settings
 from bursar.access import api_keys, roles, users
-from bursar.access.models import Person
+from bursar.access.models import User
 from bursar.cli import output, server
 from bursar.demo import main_job
 from bursar.payments import provider_accounts
-from bursar.simulation.load_generator import Stream
+from bursar.simulation.load_generator import LoadGenerator
 
 PEOPLE = {
     "admin@example.com": ("Ada Admin", roles.Role.ADMIN),
@@ -31,22 +31,22 @@ def serve(*, host: str, port: int, seconds: float | None) -> None:
     """
     Serve everything with a stream of sandbox orders until told to stop, or for *seconds*.
 
-    :raises provider_accounts.NotInLive: in live mode; :raises server.PortTaken: as `server.serve` does.
+    :raises provider_accounts.TestCredentialsInLiveMode: in live mode; :raises server.AddressInUse: as `server.serve` does.
     """
     if settings.current.mode is settings.Mode.LIVE:
-        raise provider_accounts.NotInLive(
+        raise provider_accounts.TestCredentialsInLiveMode(
             "this is a live installation; try the demonstration in one of its own"
         )
     if not settings.current.refund_approval_above:
         settings.current = settings.current.model_copy(update={"refund_approval_above": LIMITS})
     passwords, token = _sign_ins(), _key()
-    stream = Stream(account=main_job.ACCOUNT)
+    stream = LoadGenerator(account=main_job.ACCOUNT)
     if not stream.number:
         stream.history(days=HISTORY_DAYS, orders=HISTORY_ORDERS)
     outcomes, depth = server.serve(
         host=host,
         port=port,
-        parts=server.Parts(),
+        parts=server.ServerComponents(),
         beside=_limited(stream.run, seconds),
         ready=lambda address: _tell(address, passwords, token),
     )
@@ -67,8 +67,8 @@ def _limited(
 def _sign_ins() -> dict[str, str]:
     """People with new passwords, by address; nobody can be told an old one."""
     passwords = {email: users.make_password() for email in PEOPLE}
-    hashes = {email: users.hashed(password) for email, password in passwords.items()}
-    known = set(Person.objects.filter(email__in=PEOPLE).values_list("email", flat=True))
+    hashes = {email: users.hash_password(password) for email, password in passwords.items()}
+    known = set(User.objects.filter(email__in=PEOPLE).values_list("email", flat=True))
     now = clock.now()
 
     def write() -> None:
@@ -78,15 +78,17 @@ def _sign_ins() -> dict[str, str]:
                     email=email, role=role, is_active=True, password_hash=hashes[email], now=now
                 )
             else:
-                users.add(email=email, name=name, role=role, password_hash=hashes[email], now=now)
+                users.create_user(
+                    email=email, name=name, role=role, password_hash=hashes[email], now=now
+                )
 
-    group_commit.commits.wait(write)
+    group_commit.commits.run_blocking(write)
     return passwords
 
 
 def _key() -> str:
     token, key_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
-    group_commit.commits.wait(
+    group_commit.commits.run_blocking(
         lambda: api_keys.create(
             key_id=key_id, token=token, name="demonstration", scopes=roles.KEY_SCOPES, now=now
         )
@@ -110,4 +112,4 @@ def _tell(address: str, passwords: dict[str, str], token: str) -> None:
     )
     output.console.print(Panel(text, title="Bursar is running", expand=False))
     # On a line of its own, which can be copied however narrow the terminal.
-    output.say(f"curl -H 'Authorization: Bearer {token}' {address}/v1/orders?limit=3")
+    output.echo(f"curl -H 'Authorization: Bearer {token}' {address}/v1/orders?limit=3")

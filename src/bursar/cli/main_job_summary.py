@@ -34,10 +34,10 @@ def show_main_job(*, invoices: Path | None, port: int | None) -> bool:
     console.print(_trial_balance())
     console.print(_receivables(story.owed))
     _show_events(story)
-    output.say("\n[bold]Do the books close?[/]")
+    output.echo("\n[bold]Do the books close?[/]")
     findings = output.show_proof(lambda _: iter(story.findings), seconds=story.seconds["verify"])
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in story.seconds.items())
-    output.say(f"[dim]{spent}[/]")
+    output.echo(f"[dim]{spent}[/]")
     return all(finding.holds for finding in findings)
 
 
@@ -69,7 +69,7 @@ def _payments() -> Table:
 def _declines() -> Table:
     declined = Attempt.objects.filter(status="declined").values_list("code", "soft")
     counts = Counter(f"{code} ({'soft' if soft else 'hard'})" for code, soft in declined)
-    return output.counted("Declines by reason", "reason", counts)
+    return output.counts_table("Declines by reason", "reason", counts)
 
 
 def _unknowns() -> Table:
@@ -78,7 +78,7 @@ def _unknowns() -> Table:
         f"{operation}: {'still unknown' if status == 'unknown' else 'found ' + status}"
         for operation, status in shown
     )
-    return output.counted("Outcomes that were unknown", "what became of them", counts)
+    return output.counts_table("Outcomes that were unknown", "what became of them", counts)
 
 
 def _trial_balance() -> Table:
@@ -111,7 +111,7 @@ def _receivables(owed: Mapping[str, int]) -> Table:
         numbers=["our books", "the provider says"],
     )
     for account in ProviderAccount.objects.order_by("name").values_list("name", flat=True):
-        ours = provider_accounts.receivable(account)
+        ours = provider_accounts.receivable_balances(account)
         says = owed if account == main_job.ACCOUNT else {}
         for currency in sorted({*ours, *says}) or ["-"]:
             shown.add_row(
@@ -129,15 +129,15 @@ def _shown(amount_minor: int, currency: str) -> str:
 
 def _show_events(story: main_job.Story) -> None:
     webhooks = ", ".join(f"{count:,} {what}" for what, count in sorted(story.webhooks.items()))
-    output.say(f"webhooks: {webhooks or 'none'}")
-    output.say(f"refunds decided: {story.refunds:,}")
+    output.echo(f"webhooks: {webhooks or 'none'}")
+    output.echo(f"refunds decided: {story.refunds:,}")
     if story.payouts:
-        output.say(f"paid out: {', '.join(str(amount) for amount in story.payouts)}")
+        output.echo(f"paid out: {', '.join(str(amount) for amount in story.payouts)}")
     done = sum(story.jobs.values())
-    left = sum(jobs.depth().values())
-    output.say(f"jobs: {done:,} run, {left:,} left for later")
+    left = sum(jobs.count_by_state().values())
+    output.echo(f"jobs: {done:,} run, {left:,} left for later")
     questions = Counter(
         Review.objects.filter(resolved_at__isnull=True).values_list("code", flat=True)
     )
     asked = ", ".join(f"{count} {escape(code)}" for code, count in questions.most_common())
-    output.say(f"for a person to decide (bursar reviews): {asked or 'nothing'}")
+    output.echo(f"for a person to decide (bursar reviews): {asked or 'nothing'}")

@@ -19,8 +19,8 @@ from rich.table import Table
 from bursar import errors
 
 if TYPE_CHECKING:
-    from bursar.orders.imports import Report
-    from bursar.verify.checks import Finding
+    from bursar.orders.imports import ImportReport
+    from bursar.verify.checks import CheckResult
 
 #: So many lines of a long list are shown; the rest is counted.
 LINES_MAX = 20
@@ -36,7 +36,7 @@ def table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
     return made
 
 
-def say(text: str) -> None:
+def echo(text: str) -> None:
     """Print a sentence, which the terminal and not we may break."""
     console.print(text, soft_wrap=True)
 
@@ -61,62 +61,62 @@ def show_outcomes(
         shown.add_row(name, outcome, f"{count:,}")
     console.print(shown)
     left = sum(depth.values())
-    say(f"{left:,} left in the queue" if left else "the queue is empty")
+    echo(f"{left:,} left in the queue" if left else "the queue is empty")
 
 
-def show_import(file: Path, report: Report) -> None:
+def show_import(file: Path, report: ImportReport) -> None:
     """Print what an import did, and list every row that was not sold, by line."""
     if report.already_imported:
-        say(f"{file}: imported before; nothing changed")
+        echo(f"{file}: imported before; nothing changed")
         return
     sums = ", ".join(str(money) for money in report.sums) or "nothing"
-    say(f"[bold]{file}[/]: {report.orders:,} orders of {report.lines:,} lines")
-    say(f"  {sums}")
+    echo(f"[bold]{file}[/]: {report.orders:,} orders of {report.lines:,} lines")
+    echo(f"  {sums}")
     for name, rows in (("credit notes", report.credit_notes), ("not sold", report.unsellable)):
         if rows:
             told = [f"{row.line} {row.reason.replace('_', ' ')}" for row in rows[:LINES_MAX]]
             more = f" and {len(rows) - LINES_MAX:,} more" if len(rows) > LINES_MAX else ""
             listed = ", ".join(told).replace(" credit note", "")
-            say(f"  {name}, lines {escape(listed)}{more}")
+            echo(f"  {name}, lines {escape(listed)}{more}")
 
 
 def show_proof(
-    prove: Callable[[Callable[[str], None]], Iterator[Finding]],
+    prove: Callable[[Callable[[str], None]], Iterator[CheckResult]],
     *,
     as_json: bool = False,
     seconds: float | None = None,
-) -> list[Finding]:
+) -> list[CheckResult]:
     """
     Print each sentence as it is checked, then the rows that break one.
 
     *seconds* is what the check took where that was done before; else it is timed here.
     """
     started = time.monotonic()
-    findings: list[Finding] = []
+    findings: list[CheckResult] = []
     with console.status("checking") as status:
         for finding in prove(lambda sentence: status.update(escape(sentence))):
             findings.append(finding)
             if not as_json:
                 mark = "[green]holds[/]" if finding.holds else "[bold red]BROKEN[/]"
                 where = f"[dim]{finding.folder:9}[/]"
-                say(f" {mark} {where} {escape(finding.sentence)}")
+                echo(f" {mark} {where} {escape(finding.sentence)}")
     if as_json:
         _print_json(findings)
         return findings
     broken = [finding for finding in findings if not finding.holds]
     for finding in broken:
-        say(f"\n[bold red]{escape(finding.sentence)}[/]")
+        echo(f"\n[bold red]{escape(finding.sentence)}[/]")
         for row in finding.rows[:LINES_MAX]:
-            say("  " + escape(", ".join(f"{k}: {v}" for k, v in row.items())))
+            echo("  " + escape(", ".join(f"{k}: {v}" for k, v in row.items())))
         if len(finding.rows) > LINES_MAX:
-            say(f"  and {len(finding.rows) - LINES_MAX} more (see --json)")
+            echo(f"  and {len(finding.rows) - LINES_MAX} more (see --json)")
     verdict = f"[bold red]{len(broken)} BROKEN[/]" if broken else "[bold green]the books close[/]"
     took = time.monotonic() - started if seconds is None else seconds
-    say(f"\n{len(findings)} invariants checked in {took:.1f} s: {verdict}")
+    echo(f"\n{len(findings)} invariants checked in {took:.1f} s: {verdict}")
     return findings
 
 
-def _print_json(findings: list[Finding]) -> None:
+def _print_json(findings: list[CheckResult]) -> None:
     told = [
         {"folder": f.folder, "sentence": f.sentence, "holds": f.holds, "rows": f.rows}
         for f in findings
@@ -129,7 +129,7 @@ def show_queue() -> None:
     from bursar.queue import jobs
     from bursar.queue.models import Job, JobState
 
-    depth = jobs.depth()
+    depth = jobs.count_by_state()
     names = sorted({name for name, _ in depth})
     shown = table("Queue", "job", *JobState.values, numbers=JobState.values)
     for name in names:
@@ -151,16 +151,16 @@ def show_periodic_jobs() -> None:
 
     now = clock.now()
     rows = list(PeriodicJobStatus.objects.order_by("name"))
-    say("[bold]Periodic jobs[/]" if rows else "periodic jobs are set up when a worker starts")
+    echo("[bold]Periodic jobs[/]" if rows else "periodic jobs are set up when a worker starts")
     for row in rows:
         state = scheduler.state_of(row, now=now)
-        say(f"  {row.name}, {row.schedule}: [bold]{state}[/]")
-        say(
+        echo(f"  {row.name}, {row.schedule}: [bold]{state}[/]")
+        echo(
             f"    next run {_minute(row.next_run_at)}, last start {_minute(row.last_started_at)},"
             f" last success {_minute(row.last_succeeded_at)}"
         )
         if row.last_error:
-            say(f"    {escape(row.last_error)}")
+            echo(f"    {escape(row.last_error)}")
 
 
 def _minute(at: datetime | None) -> str:
@@ -174,14 +174,14 @@ def show_reviews() -> None:
     open_ones = Review.objects.filter(resolved_at__isnull=True).order_by("opened_at")
     count = open_ones.count()
     if not count:
-        say("nothing waits for a person")
+        echo("nothing waits for a person")
         return
-    say(f"[bold]{count:,} open[/]; answer with: bursar reviews resolve ID ...")
+    echo(f"[bold]{count:,} open[/]; answer with: bursar reviews resolve ID ...")
     for review in open_ones[: LINES_MAX * 5]:
         detail = ", ".join(f"{key}: {value}" for key, value in review.detail.items())
         opened = review.opened_at.strftime("%Y-%m-%d %H:%M UTC")
-        say(f"{review.id}  {opened}  [bold]{review.code}[/]")
-        say(f"    {escape(review.subject)}  {escape(detail)}")
+        echo(f"{review.id}  {opened}  [bold]{review.code}[/]")
+        echo(f"    {escape(review.subject)}  {escape(detail)}")
 
 
 def show_providers() -> None:
@@ -226,10 +226,10 @@ def show_keys() -> None:
 
 def show_people() -> None:
     """Print who may sign in, by e-mail address."""
-    from bursar.access.models import Person
+    from bursar.access.models import User
 
     shown = table("People", "e-mail", "name", "role", "signs in", "signed in")
-    for person in Person.objects.order_by("email")[: LINES_MAX * 5]:
+    for person in User.objects.order_by("email")[: LINES_MAX * 5]:
         may = "yes" if person.is_active else "no"
         shown.add_row(
             escape(person.email), escape(person.name), person.role, may, _day(person.signed_in_at)
@@ -241,7 +241,7 @@ def _day(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d}" if moment else "never"
 
 
-def counted(title: str, what: str, counts: Counter[str]) -> Table:
+def counts_table(title: str, what: str, counts: Counter[str]) -> Table:
     """A table of counts, the most frequent first."""
     shown = table(title, what, "count", numbers=["count"])
     for name, count in counts.most_common():

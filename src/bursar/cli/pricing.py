@@ -119,10 +119,10 @@ def _show(quote: Quote) -> None:
                 )
     output.console.print(taxes)
     if quote.discount_minor:
-        output.say(f"discounts {money(quote.discount_minor)}")
+        output.echo(f"discounts {money(quote.discount_minor)}")
     if quote.rounding_minor:
-        output.say(
+        output.echo(
             f"rounding  {money(quote.rounding_minor)} of tax, against lines one by one ({quote.mode.value})"
         )
-    output.say(f"net {money(quote.net.amount_minor)}, tax {money(quote.tax.amount_minor)}")
-    output.say(f"[bold]to pay {quote.total}[/]")
+    output.echo(f"net {money(quote.net.amount_minor)}, tax {money(quote.tax.amount_minor)}")
+    output.echo(f"[bold]to pay {quote.total}[/]")

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from bursar.cli.bootstrap import started
+from bursar.cli.bootstrap import application
 
 if TYPE_CHECKING:
-    from bursar.reconciliation.run import Report
+    from bursar.reconciliation.run import ReconciliationReport
 
 ROWS_SHOWN = 100
 
@@ -39,14 +39,14 @@ def reconcile(
 
     Exit status 1: something does not match.
     """
-    with started():
+    with application():
         from bursar import clock, errors
         from bursar.reconciliation import run, settlement_reports
 
         if file is not None:
             loaded = settlement_reports.read_file(file, provider_account=account)
         elif since is not None:
-            loaded = settlement_reports.ask(
+            loaded = settlement_reports.fetch_lines(
                 provider_account=account, since=since.replace(tzinfo=UTC)
             )
         else:
@@ -58,7 +58,7 @@ def reconcile(
         raise typer.Exit(1)
 
 
-def _show(report: Report, account: str) -> bool:
+def _show(report: ReconciliationReport, account: str) -> bool:
     """Print what was found; whether the receivable is what the provider says."""
     from rich.markup import escape
 
@@ -67,9 +67,9 @@ def _show(report: Report, account: str) -> bool:
     from bursar.reconciliation import run
 
     if report.already_loaded:
-        output.say(f"{report.file} came before; what is open is matched anew")
+        output.echo(f"{report.file} came before; what is open is matched anew")
     else:
-        output.say(f"{report.loaded} lines of {report.file or account} loaded")
+        output.echo(f"{report.loaded} lines of {report.file or account} loaded")
     sums = output.table(
         f"Reconciliation {report.id}",
         "class",
@@ -102,7 +102,7 @@ def _show(report: Report, account: str) -> bool:
             )
         output.console.print(shown)
         if len(breaks) > ROWS_SHOWN:
-            output.say(f"and {len(breaks) - ROWS_SHOWN} more")
+            output.echo(f"and {len(breaks) - ROWS_SHOWN} more")
     return _show_balance(account)
 
 
@@ -112,11 +112,11 @@ def _show_balance(account: str) -> bool:
     from bursar.money import Money
     from bursar.payments import provider_accounts
 
-    ours = provider_accounts.receivable(account)
+    ours = provider_accounts.receivable_balances(account)
     try:
-        theirs = provider_accounts.owed(account)
+        theirs = provider_accounts.fetch_balance(account)
     except (errors.Unavailable, errors.OutcomeUnknown) as error:
-        output.say(f"the balance could not be asked for: {error}")
+        output.echo(f"the balance could not be asked for: {error}")
         return True
     if theirs is None:
         return True
@@ -125,7 +125,7 @@ def _show_balance(account: str) -> bool:
         our, their = (Money(side.get(currency, 0), currency) for side in (ours, theirs))
         level = level and our == their
         word = "is level with" if our == their else "DIFFERS from"
-        output.say(f"our receivable of {our} {word} the provider's balance of {their}")
+        output.echo(f"our receivable of {our} {word} the provider's balance of {their}")
     return level
 
 
@@ -133,13 +133,13 @@ def _show_balance(account: str) -> bool:
 def show_disputes(context: typer.Context) -> None:
     """List the disputes that want an answer, the most urgent first."""
     if context.invoked_subcommand is None:
-        with started():
+        with application():
             from bursar.cli import output
             from bursar.money import Money
             from bursar.payments import disputes
 
             shown = output.table("Disputes", "account", "dispute", "of", "amount", "respond by")
-            for one in disputes.unanswered():
+            for one in disputes.list_needing_response():
                 by = f"{one.respond_by:%Y-%m-%d %H:%M}" if one.respond_by else "-"
                 amount = Money(one.amount_minor, one.currency)
                 shown.add_row(one.account, one.reference, one.parent_reference, str(amount), by)
@@ -158,40 +158,40 @@ def answer(
     ] = False,
 ) -> None:
     """Tell our side of a dispute, by the provider's own names for what is evidence."""
-    with started():
+    with application():
         from bursar.cli import options, output
         from bursar.payments import disputes
 
         texts = options.read_pairs("--evidence", evidence)
-        result = disputes.answer(
+        result = disputes.submit_evidence(
             provider_account=account, reference=dispute, texts=texts, submit=submit
         )
-        output.say(f"{dispute}: {result.snapshots[0].status if result.snapshots else 'told'}")
+        output.echo(f"{dispute}: {result.snapshots[0].status if result.snapshots else 'told'}")
 
 
 def check(account: str) -> None:
     """Print what an account still lacks before it can take money; exit status 1 if anything."""
-    with started():
+    with application():
         from rich.markup import escape
 
         from bursar import settings
         from bursar.cli import output
         from bursar.payments import provider_accounts
-        from bursar.providers.capabilities import ChecksSetup, SetupFinding
+        from bursar.providers.capabilities import SetupCheck, SupportsSetupCheck
 
         provider = provider_accounts.get(account)
-        if not isinstance(provider, ChecksSetup):
-            output.say(f"{provider.name} offers no check of its set-up")
+        if not isinstance(provider, SupportsSetupCheck):
+            output.echo(f"{provider.name} offers no check of its set-up")
             return
         host = settings.current.hosts.split(",")[0]
         hook_url = f"https://{host}/hooks/{account}"
         findings = provider.check_setup(hook_url=hook_url)
 
-        async def found() -> list[SetupFinding]:
+        async def found() -> list[SetupCheck]:
             return [one async for one in findings]
 
         shown = output.table(f"{account} at {provider.name}", "", "what", "how it is")
-        told = provider_accounts.run(found())
+        told = provider_accounts.run_sync(found())
         for one in told:
             mark = "[green]ok[/]" if one.good else "[bold red]missing[/]"
             shown.add_row(mark, one.subject, escape(one.told))

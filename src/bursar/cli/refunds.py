@@ -32,7 +32,7 @@ def refund(
     payment = _payment(order)
     now, refund_id = clock.now(), ids.new(ids.REFUND)
     money = Money.parse(amount, payment.currency) if amount else None
-    quantities = order_refunding.units(_line(text) for text in lines)
+    quantities = order_refunding.parse_quantities(_line(text) for text in lines)
     idempotency_key = None if again else key or _key_of(payment.id, money, quantities, reason)
 
     def decide() -> str:
@@ -45,7 +45,7 @@ def refund(
                 idempotency_key=idempotency_key,
                 now=now,
             )
-        return refunds.open_refund(
+        return refunds.create_refund(
             refund_id=refund_id,
             payment_id=payment.id,
             amount=money,
@@ -54,7 +54,7 @@ def refund(
             now=now,
         )
 
-    decided = group_commit.commits.wait(decide)
+    decided = group_commit.commits.run_blocking(decide)
     if decided == refund_id:
         return f"{decided} is decided; the worker carries it out"
     first = Refund.objects.get(id=decided)

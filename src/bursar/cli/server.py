@@ -31,7 +31,7 @@ DRAIN_SECONDS = 5.0
 log = logs.get(__name__)
 
 
-class PortTaken(errors.Conflict):
+class AddressInUse(errors.Conflict):
     """Another process listens on that port."""
 
     code = "port_taken"
@@ -39,7 +39,7 @@ class PortTaken(errors.Conflict):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class ServerComponents:
     """What one process does; on SQLite it must be all, for one process writes there."""
 
     api: bool = True
@@ -60,7 +60,7 @@ def work(
     """
     worker = _worker(concurrency)
     asyncio.run(_work(worker, until_empty))
-    return worker.outcomes, jobs.depth()
+    return worker.outcomes, jobs.count_by_state()
 
 
 def _worker(concurrency: int) -> Worker:
@@ -76,14 +76,14 @@ async def _work(worker: Worker, until_empty: bool) -> None:
     try:
         await worker.run(until_empty=until_empty)
     finally:
-        await provider_accounts.close()
+        await provider_accounts.close_all()
 
 
 def serve(
     *,
     host: str,
     port: int,
-    parts: Parts,
+    parts: ServerComponents,
     beside: Callable[[str], Awaitable[None]] | None = None,
     ready: Callable[[str], None] = lambda _: None,
 ) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
@@ -93,7 +93,7 @@ def serve(
     *ready* is told the address once it answers; *beside* runs in the same loop until the end.
     Returns what became of the jobs that were run, and what is left in the queue.
 
-    :raises monitors.BadSource: if what is to be watched is declared wrongly;
+    :raises monitors.InvalidMonitorConfig: if what is to be watched is declared wrongly;
     :raises PortTaken: if the address cannot be listened on.
     """
     watched = config_file.load(settings.current.dashboard) if parts.watch else None
@@ -106,7 +106,7 @@ def serve(
             runner.run(_serve(listener, parts, worker, watched, beside, ready))
         finally:
             readers.close()
-    return worker.outcomes, jobs.depth()
+    return worker.outcomes, jobs.count_by_state()
 
 
 @contextlib.contextmanager
@@ -115,12 +115,12 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror}") from error
+        raise AddressInUse(f"cannot listen on {host}:{port}: {error.strerror}") from error
     with listener:
         yield listener
 
 
-def settle_memory() -> None:
+def freeze_gc() -> None:
     """
     Take what has been loaded so far out of the garbage collector's sight.
 
@@ -144,7 +144,7 @@ async def _drained(seconds: float) -> None:
     """Wait until no job is ready or running, at most *seconds*."""
     until = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < until:
-        depth = await readers.run(jobs.depth)
+        depth = await readers.run(jobs.count_by_state)
         if not any(state in {"ready", "leased"} for _, state in depth):
             return
         await asyncio.sleep(0.1)
@@ -177,9 +177,9 @@ def _server_of(application: FastAPI) -> _Server:
 
 async def _serve(
     listener: socket.socket,
-    parts: Parts,
+    parts: ServerComponents,
     worker: Worker,
-    watched: config_file.File | None,
+    watched: config_file.DashboardConfig | None,
     beside: Callable[[str], Awaitable[None]] | None,
     ready: Callable[[str], None],
 ) -> None:
@@ -188,7 +188,7 @@ async def _serve(
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     made = app.make(api=parts.api, admin=parts.admin, hooks_too=parts.hooks)
     server = _server_of(made)
-    settle_memory()
+    freeze_gc()
     name, port = listener.getsockname()[:2]
     address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
     tasks = [asyncio.create_task(server.serve(sockets=[listener]), name="server")]
@@ -218,7 +218,7 @@ async def _serve(
             tasks[-1].cancel()  # the watcher writes what came, and gives its lease back
         waiting.cancel()
         ended = await asyncio.gather(*tasks, return_exceptions=True)
-        await provider_accounts.close()
+        await provider_accounts.close_all()
     for result in ended:
         if isinstance(result, Exception):
             raise result

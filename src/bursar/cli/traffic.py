@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bursar import errors
 
 if TYPE_CHECKING:
-    from bursar.accesslog.report import Report
+    from bursar.accesslog.report import AccessLogReport
 
 #: The packages of the extra `bursar[logs]`, by the name that is imported.
 EXTRA = {"backports": "backports.zstd", "isal": "isal", "numpy": "numpy"}
@@ -165,8 +165,8 @@ def _read(told: argparse.Namespace) -> None:
     from bursar.accesslog.output import progress_bar
 
     outputs = _Outputs(json=told.json, csv=told.csv, html=told.html, keep=told.keep)
-    workers.hold_memory()
-    report = analysis.read(
+    workers.tune_malloc()
+    report = analysis.analyze(
         paths.expand(told.files),
         only=filters.only(told.only),
         top=told.top,
@@ -211,7 +211,7 @@ class _Outputs:
         from bursar.accesslog.output import saved_reports
 
         if json == csv == "-":
-            raise filters.BadQuestion("'-' is taken by --json", param="--csv")
+            raise filters.InvalidOption("'-' is taken by --json", param="--csv")
         self._json, self._csv, self._html, self._keep = json, csv, html, keep
         if keep:
             from bursar import settings
@@ -219,7 +219,7 @@ class _Outputs:
             self._folder = settings.current.home / "traffic"
             saved_reports.path_of(keep, folder=self._folder)
 
-    def give(self, report: Report, *, shown: bool, quiet: bool) -> None:
+    def give(self, report: AccessLogReport, *, shown: bool, quiet: bool) -> None:
         """Write *report* wherever it was asked for, else show it if *shown*; exit 4 if it was cut."""
         from bursar import atomic_files
         from bursar.accesslog.output import csv, formatting, json, saved_reports
@@ -235,7 +235,7 @@ class _Outputs:
 
             atomic_files.write(self._html, html.render(report))
         if self._keep:
-            saved_reports.keep(report, name=self._keep, folder=self._folder)
+            saved_reports.save(report, name=self._keep, folder=self._folder)
         if shown and not (self._json or self._csv or self._html or self._keep):
             _show(report)
         if not quiet:
@@ -245,7 +245,7 @@ class _Outputs:
             sys.exit(INCOMPLETE_EXIT)
 
 
-def _show(report: Report) -> None:
+def _show(report: AccessLogReport) -> None:
     from bursar.accesslog.output import terminal
     from bursar.cli import output
 

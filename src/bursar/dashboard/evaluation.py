@@ -1,7 +1,7 @@
 """
 Observing: what a tile makes of what was known of its source. Pure.
 
-The board shows each observation at once; people are alerted by `thresholds.step`, more slowly.
+The board shows each observation at once; people are alerted by `thresholds.advance`, more slowly.
 """
 
 from __future__ import annotations
@@ -12,32 +12,32 @@ from datetime import datetime
 from typing import Any, Final
 
 from bursar.dashboard import thresholds
-from bursar.dashboard.checks.base import Answer, Raw, Watch
+from bursar.dashboard.checks.base import Answer, MonitorCheck, RawMeasurement
 from bursar.dashboard.fetching import results
-from bursar.dashboard.fetching.results import Tile
-from bursar.dashboard.live_state import SPARK_MAX, Level, Reading, State, View
-from bursar.dashboard.thresholds import Standing
+from bursar.dashboard.fetching.results import FetchResult
+from bursar.dashboard.live_state import SPARK_MAX, Level, Measurement, SourceStatus, State
+from bursar.dashboard.thresholds import AlertState
 
 REASON_LETTERS_MAX: Final = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class PreviousState:
     """What is remembered of a source: its view, what people were told, and since when it is watched."""
 
-    view: View
-    standing: Standing
+    view: SourceStatus
+    standing: AlertState
     first_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class Evaluation:
     """
     What a tile made of it: *known* from now on, the numbers for the history by series, and the
     level that people are to be alerted of, if that changed.
     """
 
-    known: Known
+    known: PreviousState
     numbers: Mapping[str, float] = field(default_factory=dict)
     alert: tuple[Level, Level] | None = None
 
@@ -46,16 +46,18 @@ class Observed:
 SECONDS: Final = "seconds"
 
 
-def observe(watch: Watch, tile: Tile[Answer], known: Known | None, *, now: datetime) -> Observed:
+def evaluate(
+    watch: MonitorCheck, tile: FetchResult[Answer], known: PreviousState | None, *, now: datetime
+) -> Evaluation:
     """What *tile*, gathered now, makes of what was *known*."""
     first_at = now if known is None else known.first_at
-    standing = Standing() if known is None else known.standing
-    answered = tile.state is results.State.OK and tile.value is not None
+    standing = AlertState() if known is None else known.standing
+    answered = tile.state is results.FetchStatus.OK and tile.value is not None
     readings = _readings(watch, tile.value or (), known) if answered else _before(known)
     as_of = tile.as_of if answered else (known.view.as_of if known else None)
     state = _state(readings, answered=answered, as_of=as_of)
     numbers = _numbers(readings, tile.seconds) if answered else {}
-    view = View(
+    view = SourceStatus(
         key=watch.key,
         title=watch.title,
         group=watch.group,
@@ -70,8 +72,8 @@ def observe(watch: Watch, tile: Tile[Answer], known: Known | None, *, now: datet
         spark=_spark(known, readings, numbers),
     )
     after = _judged(watch, view, standing, as_of or first_at, answered=answered, now=now)
-    return Observed(
-        known=Known(view=view, standing=after, first_at=first_at),
+    return Evaluation(
+        known=PreviousState(view=view, standing=after, first_at=first_at),
         numbers=numbers,
         alert=(standing.told, after.told) if after.told != standing.told else None,
     )
@@ -84,53 +86,55 @@ def _printable(reason: str) -> str:
 
 
 def _judged(
-    watch: Watch,
-    view: View,
-    standing: Standing,
+    watch: MonitorCheck,
+    view: SourceStatus,
+    standing: AlertState,
     good_at: datetime,
     *,
     answered: bool,
     now: datetime,
-) -> Standing:
+) -> AlertState:
     if answered:
         level = thresholds.worst(reading.level for reading in view.readings)
-        return thresholds.step(standing, level, watch.patience)
+        return thresholds.advance(standing, level, watch.patience)
     if (now - good_at).total_seconds() < watch.silence_seconds:
         return standing  # silence tells nothing yet, neither good nor bad
     level = thresholds.worst([watch.stale_level, standing.told])
-    return thresholds.step(standing, level, watch.patience, sure=True)
+    return thresholds.advance(standing, level, watch.patience, sure=True)
 
 
-def _state(readings: tuple[Reading, ...], *, answered: bool, as_of: datetime | None) -> State:
+def _state(readings: tuple[Measurement, ...], *, answered: bool, as_of: datetime | None) -> State:
     if answered:
         return thresholds.worst(reading.level for reading in readings)
     return "failed" if as_of is None else "stale"
 
 
-def _before(known: Known | None) -> tuple[Reading, ...]:
+def _before(known: PreviousState | None) -> tuple[Measurement, ...]:
     return known.view.readings if known is not None else ()
 
 
-def _readings(watch: Watch, answer: Answer, known: Known | None) -> tuple[Reading, ...]:
+def _readings(
+    watch: MonitorCheck, answer: Answer, known: PreviousState | None
+) -> tuple[Measurement, ...]:
     levels = {reading.name: reading.level for reading in _before(known)}
     return tuple(_reading(watch, raw, levels.get(raw.name, "ok")) for raw in answer)
 
 
-def _reading(watch: Watch, raw: Raw, before: Level) -> Reading:
+def _reading(watch: MonitorCheck, raw: RawMeasurement, before: Level) -> Measurement:
     level = raw.level
     limits = watch.limits.get(raw.name)
     if limits is not None and isinstance(raw.value, float):
         level = thresholds.worst([level, limits.level_of(raw.value, before)])
-    return Reading(name=raw.name, value=raw.value, unit=raw.unit, level=level)
+    return Measurement(name=raw.name, value=raw.value, unit=raw.unit, level=level)
 
 
-def _numbers(readings: tuple[Reading, ...], seconds: float) -> dict[str, float]:
+def _numbers(readings: tuple[Measurement, ...], seconds: float) -> dict[str, float]:
     numbers = {each.name: each.value for each in readings if isinstance(each.value, float)}
     return {SECONDS: seconds, **numbers}
 
 
 def _spark(
-    known: Known | None, readings: tuple[Reading, ...], numbers: Mapping[str, float]
+    known: PreviousState | None, readings: tuple[Measurement, ...], numbers: Mapping[str, float]
 ) -> tuple[float, ...]:
     before = known.view.spark if known is not None else ()
     if not numbers:
@@ -139,7 +143,7 @@ def _spark(
     return (*before, numbers[first])[-SPARK_MAX:]
 
 
-def to_json(readings: tuple[Reading, ...]) -> list[dict[str, Any]]:
+def to_json(readings: tuple[Measurement, ...]) -> list[dict[str, Any]]:
     """Readings as they are kept."""
     return [
         {"name": each.name, "value": each.value, "unit": each.unit, "level": each.level}
@@ -147,10 +151,10 @@ def to_json(readings: tuple[Reading, ...]) -> list[dict[str, Any]]:
     ]
 
 
-def from_json(kept: list[dict[str, Any]]) -> tuple[Reading, ...]:
+def from_json(kept: list[dict[str, Any]]) -> tuple[Measurement, ...]:
     """Readings as they were kept."""
     return tuple(
-        Reading(
+        Measurement(
             name=each["name"], value=_number(each["value"]), unit=each["unit"], level=each["level"]
         )
         for each in kept

@@ -52,7 +52,7 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class Bucket:
     """What a series was from *at* on, for one step: *mean* of *count* values, lowest, highest."""
 
     at: datetime
@@ -63,7 +63,7 @@ class Span:
     last: float
 
 
-def beginning(at: datetime, step_seconds: int) -> datetime:
+def bucket_start(at: datetime, step_seconds: int) -> datetime:
     """When the span that holds *at* began, in whole steps since 1970."""
     whole = int(at.timestamp()) // step_seconds * step_seconds
     return datetime.fromtimestamp(whole, UTC)
@@ -76,7 +76,13 @@ def add(points: Iterable[Point]) -> None:
     ordered = sorted(points, key=lambda p: (p.source_key, p.series, p.at))
     if ordered:
         several = [
-            [p.source_key, p.series, step, fields.at(beginning(p.at, step)), *[p.value] * 4]
+            [
+                p.source_key,
+                p.series,
+                step,
+                fields.to_db_datetime(bucket_start(p.at, step)),
+                *[p.value] * 4,
+            ]
             for p in ordered
             for step in KEPT
         ]
@@ -86,8 +92,8 @@ def add(points: Iterable[Point]) -> None:
 def prune(*, now: datetime, step_seconds: int, rows_max: int) -> int:
     """Delete up to *rows_max* spans of one width that are too old, oldest first; how many."""
     group_commit.require_transaction()
-    oldest = beginning(now - KEPT[step_seconds], step_seconds)
-    return sql.run(PRUNE, [step_seconds, fields.at(oldest), rows_max])
+    oldest = bucket_start(now - KEPT[step_seconds], step_seconds)
+    return sql.run(PRUNE, [step_seconds, fields.to_db_datetime(oldest), rows_max])
 
 
 def series_of(*, source_key: str) -> list[str]:
@@ -96,16 +102,16 @@ def series_of(*, source_key: str) -> list[str]:
     return sorted(set(rows.values_list("series", flat=True)))
 
 
-def read(*, source_key: str, series: str, step_seconds: int, since: datetime) -> list[Span]:
+def read(*, source_key: str, series: str, step_seconds: int, since: datetime) -> list[Bucket]:
     """The spans of a series, oldest first; as many as are kept at most."""
     rows = HistoryBucket.objects.filter(
         source_key=source_key,
         series=series,
         step_seconds=step_seconds,
-        at__gte=beginning(since, step_seconds),
+        at__gte=bucket_start(since, step_seconds),
     ).order_by("at")
     return [
-        Span(
+        Bucket(
             at=row.at,
             count=row.count,
             low=row.low,

@@ -16,15 +16,15 @@ NAME: Final = "dashboard"
 LEASE: Final = timedelta(seconds=15)
 
 TAKE = (
-    "INSERT INTO bursar_watchlease (name, token, held_until, seq) VALUES (%s, %s, %s, 0) "
+    "INSERT INTO bursar_leaderlease (name, token, held_until, seq) VALUES (%s, %s, %s, 0) "
     "ON CONFLICT (name) DO UPDATE SET token = excluded.token, held_until = excluded.held_until "
-    "WHERE bursar_watchlease.held_until <= %s OR bursar_watchlease.token = excluded.token"
+    "WHERE bursar_leaderlease.held_until <= %s OR bursar_leaderlease.token = excluded.token"
 )
 NUMBER = (
-    "UPDATE bursar_watchlease SET seq = seq + %s, held_until = %s WHERE name = %s AND token = %s "
+    "UPDATE bursar_leaderlease SET seq = seq + %s, held_until = %s WHERE name = %s AND token = %s "
     "RETURNING seq"
 )
-GIVE_BACK = "UPDATE bursar_watchlease SET held_until = %s WHERE name = %s AND token = %s"
+GIVE_BACK = "UPDATE bursar_leaderlease SET held_until = %s WHERE name = %s AND token = %s"
 
 
 class LeaseLost(errors.Conflict):
@@ -34,7 +34,7 @@ class LeaseLost(errors.Conflict):
     status = None
 
 
-def take(*, token: str, now: datetime, by_force: bool = False) -> bool:
+def acquire(*, token: str, now: datetime, by_force: bool = False) -> bool:
     """
     Begin to watch, or go on; False while another process does.
 
@@ -43,24 +43,29 @@ def take(*, token: str, now: datetime, by_force: bool = False) -> bool:
     """
     group_commit.require_transaction()
     free = now + LEASE if by_force else now
-    row: list[fields.Parameter] = [NAME, token, fields.at(now + LEASE), fields.at(free)]
+    row: list[fields.Parameter] = [
+        NAME,
+        token,
+        fields.to_db_datetime(now + LEASE),
+        fields.to_db_datetime(free),
+    ]
     return sql.run(TAKE, row) == 1
 
 
-def number(count: int, *, token: str, now: datetime) -> int:
+def next_sequence(count: int, *, token: str, now: datetime) -> int:
     """
     Take *count* numbers for states to be written, and extend the lease; the first of them.
 
     :raises LeaseLost: if the lease is another's.
     """
     group_commit.require_transaction()
-    row = sql.row(NUMBER, [count, fields.at(now + LEASE), NAME, token])
+    row = sql.row(NUMBER, [count, fields.to_db_datetime(now + LEASE), NAME, token])
     if row is None:
         raise LeaseLost("another process watches by now")
     return int(row[0]) - count + 1
 
 
-def give_back(*, token: str, now: datetime) -> None:
+def release(*, token: str, now: datetime) -> None:
     """Let another process begin at once; nothing happens if the lease is another's."""
     group_commit.require_transaction()
-    sql.run(GIVE_BACK, [fields.at(now), NAME, token])
+    sql.run(GIVE_BACK, [fields.to_db_datetime(now), NAME, token])

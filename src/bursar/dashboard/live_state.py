@@ -25,7 +25,7 @@ _REMOVALS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Measurement:
     """One value of a source; *value* is None if the source answered without it."""
 
     name: str
@@ -35,7 +35,7 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class SourceStatus:
     """
     One tile: what a source told last, and how that is.
 
@@ -49,7 +49,7 @@ class View:
     group: str
     kind: Kind
     state: State
-    readings: tuple[Reading, ...]
+    readings: tuple[Measurement, ...]
     as_of: datetime | None
     since: datetime
     reason: str
@@ -68,7 +68,7 @@ class Changes:
     """
 
     version: int
-    views: tuple[View, ...]
+    views: tuple[SourceStatus, ...]
     removed: tuple[str, ...]
     whole: bool
 
@@ -101,12 +101,12 @@ class _Listener:
         await self._news.wait()
 
 
-class Board:
+class LiveState:
     """The views of one process; every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._views: dict[str, tuple[int, View]] = {}
+        self._views: dict[str, tuple[int, SourceStatus]] = {}
         self._removed: dict[str, int] = {}
         self._version = 0
         self._oldest = 0  # changes after this version are all known
@@ -117,7 +117,7 @@ class Board:
         """How often the board was changed; 0 is empty and untouched."""
         return self._version
 
-    def put(self, view: View) -> None:
+    def put(self, view: SourceStatus) -> None:
         """Show *view* in place of the one with its key; the same again changes nothing."""
         assert len(view.spark) <= SPARK_MAX, f"{len(view.spark)} points"
         with self._lock:
@@ -140,12 +140,12 @@ class Board:
                 self._oldest = self._removed.pop(next(iter(self._removed)))
             self._tell()
 
-    def views(self) -> list[View]:
+    def views(self) -> list[SourceStatus]:
         """All views, by group, then title."""
         with self._lock:
             return _sorted([view for _, view in self._views.values()])
 
-    def get(self, key: str) -> View | None:
+    def get(self, key: str) -> SourceStatus | None:
         """The view of one source."""
         with self._lock:
             found = self._views.get(key)
@@ -195,13 +195,13 @@ class Board:
             listener.wake()
 
 
-def _sorted(views: list[View]) -> list[View]:
+def _sorted(views: list[SourceStatus]) -> list[SourceStatus]:
     return sorted(views, key=lambda view: (view.group, view.title, view.key))
 
 
-_current = Board()
+_current = LiveState()
 
 
-def current() -> Board:
+def current() -> LiveState:
     """The one board of this process."""
     return _current

@@ -12,7 +12,7 @@ SEVERITIES = ["ok", "warning", "critical"]
 INTERVAL_SECONDS_MIN, INTERVAL_SECONDS_MAX = 10, 86_400
 
 
-class WatchedApi(models.Model):
+class Monitor(models.Model):
     """
     An API that somebody entered in the back office.
 
@@ -170,7 +170,7 @@ class Alert(models.Model):
         return f"{self.source_key} {self.before} to {self.after}"
 
 
-class WatchLease(models.Model):
+class LeaderLease(models.Model):
     """
     Who watches: one process until *held_until*, by the database's clock.
 

@@ -22,13 +22,13 @@ from bursar.dashboard import evaluation, history, leader_election, live_state, s
 from bursar.dashboard.alerts import creation
 from bursar.dashboard.alerts.creation import Change
 from bursar.dashboard.checks import registry
-from bursar.dashboard.checks.base import Watch
-from bursar.dashboard.config.config_file import File
-from bursar.dashboard.evaluation import Known
-from bursar.dashboard.fetching.fetcher import Gathering
-from bursar.dashboard.fetching.results import Tile
+from bursar.dashboard.checks.base import MonitorCheck
+from bursar.dashboard.config.config_file import DashboardConfig
+from bursar.dashboard.evaluation import PreviousState
+from bursar.dashboard.fetching.fetcher import Fetcher
+from bursar.dashboard.fetching.results import FetchResult
 from bursar.dashboard.history import Point
-from bursar.dashboard.live_state import Board
+from bursar.dashboard.live_state import LiveState
 from bursar.db_reader import DatabaseThreadPool
 from bursar.queue import jobs
 
@@ -46,7 +46,7 @@ _WRITTEN_MAX: Final = 50
 log = logs.get(__name__)
 
 
-class Watcher:
+class MonitorScheduler:
     """
     Watches what *file*, the back office and the provider accounts say, on *board*.
 
@@ -57,9 +57,9 @@ class Watcher:
     def __init__(
         self,
         *,
-        file: File,
-        board: Board,
-        gathering: Gathering,
+        file: DashboardConfig,
+        board: LiveState,
+        gathering: Fetcher,
         alone: bool,
         now: Callable[[], datetime] = clock.now,
         monotonic: Callable[[], float] = clock.monotonic,
@@ -71,13 +71,13 @@ class Watcher:
         self._now, self._monotonic, self._sleep = now, monotonic, sleep
         self._token = ids.new("watch")
         self._reader = DatabaseThreadPool(threads=1, name="watch")
-        self._watches: dict[str, Watch] = {}
-        self._known: dict[str, Known] = {}
+        self._watches: dict[str, MonitorCheck] = {}
+        self._known: dict[str, PreviousState] = {}
         self._due: dict[str, float] = {}
         self._looked = self._extended = -LOOK_SECONDS
         self._rounds: set[asyncio.Task[None]] = set()
         self._asked: set[str] = set()
-        self._unwritten: dict[str, Known] = {}
+        self._unwritten: dict[str, PreviousState] = {}
         self._points: dict[str, list[Point]] = {}
         self._changes: dict[str, Change] = {}
         self._gone: set[str] = set()
@@ -88,7 +88,7 @@ class Watcher:
         try:
             while True:
                 try:
-                    await self.turn()
+                    await self.tick()
                 except leader_election.LeaseLost:
                     log.warning("watch_lease_lost")
                     self.step_down()
@@ -103,7 +103,7 @@ class Watcher:
         finally:
             await self.end()
 
-    async def turn(self) -> None:
+    async def tick(self) -> None:
         """
         Do what is due once.
 
@@ -139,7 +139,7 @@ class Watcher:
             self.leads = True
             self._recall(await self._reader.run(state_store.load))
         watches = await self._reader.run(
-            lambda: registry.found(self._file, reading=self._reader.run)
+            lambda: registry.all_monitors(self._file, reading=self._reader.run)
         )
         for key in (self._known.keys() | self._watches.keys()) - watches.keys():
             self._drop(key)
@@ -148,7 +148,7 @@ class Watcher:
             self._gone.discard(key)
         self._watches = watches
 
-    def _recall(self, known: dict[str, Known]) -> None:
+    def _recall(self, known: dict[str, PreviousState]) -> None:
         self._known = known
         for one in known.values():
             self._board.put(one.view)
@@ -206,15 +206,15 @@ class Watcher:
         self._rounds.add(task)
         task.add_done_callback(self._rounds.discard)
 
-    async def _round(self, due: dict[str, Watch]) -> None:
+    async def _round(self, due: dict[str, MonitorCheck]) -> None:
         deadline = max(watch.source.timeout_seconds for watch in due.values()) + _GRACE_SECONDS
 
-        def land(tile: Tile[Any]) -> None:
+        def land(tile: FetchResult[Any]) -> None:
             self._asked.discard(tile.key)
             self._landed(due[tile.key], tile)
 
         try:
-            await self._gathering.gather(
+            await self._gathering.fetch_all(
                 [watch.source for watch in due.values()], deadline_seconds=deadline, on_tile=land
             )
         except Exception:  # a bug here must not end the watch
@@ -222,11 +222,11 @@ class Watcher:
         finally:
             self._asked -= due.keys()
 
-    def _landed(self, watch: Watch, tile: Tile[Any]) -> None:
+    def _landed(self, watch: MonitorCheck, tile: FetchResult[Any]) -> None:
         if watch.key not in self._watches:
             return  # dropped meanwhile, or another process leads
         now = self._now()
-        seen = evaluation.observe(watch, tile, self._known.get(watch.key), now=now)
+        seen = evaluation.evaluate(watch, tile, self._known.get(watch.key), now=now)
         known = self._known[watch.key] = self._unwritten[watch.key] = seen.known
         self._board.put(known.view)
         points = self._points.setdefault(watch.key, [])
@@ -270,11 +270,13 @@ class Watcher:
         shown = [evaluation.to_json(change.view.readings) for change in changes]
 
         def write() -> None:
-            first = leader_election.number(len(states), token=self._token, now=jobs.database_time())
+            first = leader_election.next_sequence(
+                len(states), token=self._token, now=jobs.database_time()
+            )
             state_store.save(states.values(), first=first)
             state_store.forget(gone)
             history.add(point for several in points.values() for point in several)
-            creation.raise_all(changes, readings=shown, now=now)
+            creation.create_alerts(changes, readings=shown, now=now)
 
         await group_commit.commits.run(write)
         self._extended = self._monotonic()
@@ -287,7 +289,7 @@ class Watcher:
         self._gone -= gone
 
     async def _follow(self) -> None:
-        self._seq, views = await self._reader.run(lambda: state_store.newer(self._seq))
+        self._seq, views = await self._reader.run(lambda: state_store.changes_since(self._seq))
         for view in views:
             self._board.put(view)
         there = await self._reader.run(state_store.keys)
@@ -308,15 +310,17 @@ class Watcher:
 
 
 def _take(token: str, by_force: bool) -> bool:  # noqa: FBT001  (its one caller is above)
-    return leader_election.take(token=token, now=jobs.database_time(), by_force=by_force)
+    return leader_election.acquire(token=token, now=jobs.database_time(), by_force=by_force)
 
 
 def _give_back(token: str) -> None:
-    leader_election.give_back(token=token, now=jobs.database_time())
+    leader_election.release(token=token, now=jobs.database_time())
 
 
-async def watch(file: File) -> None:
+async def watch(file: DashboardConfig) -> None:
     """Watch, for as long as this process serves, on its board; ends when it is cancelled."""
     alone = settings.current.database_url is None
-    async with Gathering() as gathering:
-        await Watcher(file=file, board=live_state.current(), gathering=gathering, alone=alone).run()
+    async with Fetcher() as gathering:
+        await MonitorScheduler(
+            file=file, board=live_state.current(), gathering=gathering, alone=alone
+        ).run()

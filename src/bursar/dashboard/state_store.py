@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from bursar import group_commit
-from bursar.dashboard.evaluation import Known, from_json, to_json
-from bursar.dashboard.live_state import Kind, Level, State, View
+from bursar.dashboard.evaluation import PreviousState, from_json, to_json
+from bursar.dashboard.live_state import Kind, Level, SourceStatus, State
 from bursar.dashboard.models import SourceState
-from bursar.dashboard.thresholds import Standing
+from bursar.dashboard.thresholds import AlertState
 
 _WRITTEN = (
     "title",
@@ -29,7 +29,7 @@ _WRITTEN = (
 )
 
 
-def save(known: Iterable[Known], *, first: int) -> None:
+def save(known: Iterable[PreviousState], *, first: int) -> None:
     """Write states, numbered from *first* on; needs the transaction that took the numbers."""
     group_commit.require_transaction()
     rows = [_row(one, seq) for seq, one in enumerate(known, first)]
@@ -44,12 +44,12 @@ def forget(keys: Iterable[str]) -> None:
     SourceState.objects.filter(key__in=list(keys)).delete()
 
 
-def load() -> dict[str, Known]:
+def load() -> dict[str, PreviousState]:
     """Everything that was known when it was last written, by key."""
     return {row.key: _known(row) for row in SourceState.objects.order_by("key")}
 
 
-def newer(seq: int) -> tuple[int, list[View]]:
+def changes_since(seq: int) -> tuple[int, list[SourceStatus]]:
     """What was written after *seq*, and the newest number."""
     rows = list(SourceState.objects.filter(seq__gt=seq).order_by("seq"))
     return (rows[-1].seq if rows else seq), [_known(row).view for row in rows]
@@ -60,7 +60,7 @@ def keys() -> set[str]:
     return set(SourceState.objects.values_list("key", flat=True))
 
 
-def _row(known: Known, seq: int) -> SourceState:
+def _row(known: PreviousState, seq: int) -> SourceState:
     view, standing = known.view, known.standing
     return SourceState(
         key=view.key,
@@ -82,11 +82,11 @@ def _row(known: Known, seq: int) -> SourceState:
     )
 
 
-def _known(row: SourceState) -> Known:
+def _known(row: SourceState) -> PreviousState:
     # The table's constraints keep these to the words that the types name.
     kind, state, told = cast("Kind", row.kind), cast("State", row.state), cast("Level", row.told)
-    return Known(
-        view=View(
+    return PreviousState(
+        view=SourceStatus(
             key=row.key,
             title=row.title,
             group=row.board_group,
@@ -100,7 +100,7 @@ def _known(row: SourceState) -> Known:
             interval_seconds=row.interval_seconds,
             spark=tuple(float(value) for value in row.spark),
         ),
-        standing=Standing(told=told, **_standing(row.standing)),
+        standing=AlertState(told=told, **_standing(row.standing)),
         first_at=row.first_at,
     )
 

@@ -70,7 +70,7 @@ NEVER: Final = Thresholds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
+class FlapDamping:
     """How many observations in a row begin (or worsen) an alert, and how many end it."""
 
     worse: int = 2
@@ -78,7 +78,7 @@ class Patience:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class AlertState:
     """
     What people were told last (*told*), and the run of observations that may change it.
 
@@ -91,16 +91,16 @@ class Standing:
     count: int = 0
 
 
-def step(
-    standing: Standing, observed: Level, patience: Patience, *, sure: bool = False
-) -> Standing:
+def advance(
+    standing: AlertState, observed: Level, patience: FlapDamping, *, sure: bool = False
+) -> AlertState:
     """
     What *observed* makes of *standing*; if `told` differs afterwards, that is an alert.
 
     With *sure* the observation needs no company: it has lasted by itself, as silence has.
     """
     if observed == standing.told:
-        return Standing(told=standing.told, candidate=standing.told)
+        return AlertState(told=standing.told, candidate=standing.told)
     worse = RANKS[observed] > RANKS[standing.told]
     goes_on = standing.count > 0 and worse == (RANKS[standing.candidate] > RANKS[standing.told])
     run = (standing.candidate, observed) if goes_on else (observed,)
@@ -108,7 +108,7 @@ def step(
     candidate = pick(run, key=lambda level: RANKS[level])
     count = standing.count + 1 if goes_on else 1
     if sure:
-        return Standing(told=observed, candidate=observed)
+        return AlertState(told=observed, candidate=observed)
     if count >= (patience.worse if worse else patience.better):
-        return Standing(told=candidate, candidate=candidate)
-    return Standing(told=standing.told, candidate=candidate, count=count)
+        return AlertState(told=candidate, candidate=candidate)
+    return AlertState(told=standing.told, candidate=candidate, count=count)

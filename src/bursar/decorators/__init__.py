@@ -20,7 +20,7 @@ from bursar.decorators.cache_store import CacheStatistics
 from bursar.decorators.caching import all_cache_statistics, cache, cache_of
 from bursar.decorators.call_logging import log_call
 from bursar.decorators.retries import (
-    Exponential,
+    ExponentialBackoff,
     RetryStatistics,
     all_retry_statistics,
     exponential,
@@ -32,7 +32,7 @@ from bursar.decorators.retry_budget import RetryBudget
 __all__ = [
     "BearerTokens",
     "CacheStatistics",
-    "Exponential",
+    "ExponentialBackoff",
     "Forbidden",
     "Principal",
     "RetryBudget",

@@ -38,7 +38,7 @@ class CacheStatistics:
 Entry = tuple[Any, float, float]
 
 
-class Flight:
+class InFlightCall:
     """One call of the function, and all who wait for it."""
 
     __slots__ = ("abandoned", "done", "error", "owner", "task", "value", "waiters")
@@ -80,7 +80,7 @@ class Cache:
         self.entries: OrderedDict[Hashable, Entry] = OrderedDict()
         self.hits = self.stale_hits = self.misses = self.joined = self.errors = self.evicted = 0
         self._key_of = key_of
-        self._flights: dict[Place, Flight] = {}
+        self._flights: dict[Place, InFlightCall] = {}
         self._lock = threading.RLock()  # a weak value's end may come while it is held
 
     def statistics(self) -> CacheStatistics:
@@ -115,7 +115,7 @@ class Cache:
             self._flights.clear()
             self.entries.clear()
 
-    def look(self, place: Place) -> tuple[tuple[Any] | None, Flight, bool]:
+    def get(self, place: Place) -> tuple[tuple[Any] | None, InFlightCall, bool]:
         """
         What a caller who found no fresh value finds under the lock.
 
@@ -128,12 +128,12 @@ class Cache:
             if entry is not None and found is not None and now < entry[1]:
                 self.hits += 1  # it came while we waited for the lock
                 self.entries.move_to_end(place[1])
-                return found, flight or Flight(), False
+                return found, flight or InFlightCall(), False
             self.stale_hits += found is not None
             if flight is not None:
                 return found, flight, False
             self.misses += found is None
-            flight = self._flights[place] = Flight()
+            flight = self._flights[place] = InFlightCall()
             return found, flight, True
 
     def _usable(self, entry: Entry | None, now: float) -> tuple[Any] | None:
@@ -142,10 +142,10 @@ class Cache:
         value = entry[0]() if self.weak else entry[0]
         return None if self.weak and value is None else (value,)
 
-    def land(
+    def put(
         self,
         place: Place,
-        flight: Flight,
+        flight: InFlightCall,
         *,
         value: Any = None,
         error: Exception | None = None,
@@ -192,7 +192,7 @@ class Cache:
                 f"{self.title} returned"
             ) from None
 
-    def forsake(self, place: Place, flight: Flight) -> None:
+    def forsake(self, place: Place, flight: InFlightCall) -> None:
         """Let nobody join *flight* any more."""
         with self._lock:
             if self._flights.get(place) is flight:

@@ -25,7 +25,7 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 
 from bursar import logs
 from bursar.decorators import cache_keys, decorator_order
-from bursar.decorators.cache_store import Cache, CacheStatistics, Flight, Place
+from bursar.decorators.cache_store import Cache, CacheStatistics, InFlightCall, Place
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -221,7 +221,7 @@ class _Threads:
         """What a caller gets who found no fresh value."""
         place: Place = (None, key)
         while True:
-            found, flight, mine = self._store.look(place)
+            found, flight, mine = self._store.get(place)
             if found is not None:
                 if mine:
                     self._refresh(place, flight, args, kwargs)
@@ -239,23 +239,23 @@ class _Threads:
             if not flight.abandoned:
                 return flight.value
 
-    def _fly(self, place: Place, flight: Flight, args: Args, kwargs: Kwargs) -> None:
+    def _fly(self, place: Place, flight: InFlightCall, args: Args, kwargs: Kwargs) -> None:
         try:
             value = self._function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001  (raised by `miss`, to all who wait)
-            self._store.land(place, flight, error=error)
+            self._store.put(place, flight, error=error)
         except BaseException:
             # The thread is to end; that is no answer for the others: one of them calls again.
-            self._store.land(place, flight, abandoned=True)
+            self._store.put(place, flight, abandoned=True)
             raise
         else:
-            self._store.land(place, flight, value=value)
+            self._store.put(place, flight, value=value)
 
-    def _refresh(self, place: Place, flight: Flight, args: Args, kwargs: Kwargs) -> None:
+    def _refresh(self, place: Place, flight: InFlightCall, args: Args, kwargs: Kwargs) -> None:
         # A daemon, which no thread of `ThreadPoolExecutor` is: a refresh that hangs must not hold up
         # the end of the process (`test_a_refresh_that_hangs_does_not_hold_up_the_end`).
         if not _refreshes.acquire(blocking=False):
-            self._store.land(place, flight, abandoned=True)
+            self._store.put(place, flight, abandoned=True)
             return
 
         def work() -> None:
@@ -283,7 +283,7 @@ class _Tasks:
     async def miss(self, key: Hashable, args: Args, kwargs: Kwargs) -> Any:
         """What a caller gets who found no fresh value."""
         place: Place = (asyncio.get_running_loop(), key)
-        found, flight, mine = self._store.look(place)
+        found, flight, mine = self._store.get(place)
         if mine:
             # A task of its own: it goes on when the caller that began it is cancelled.
             flight.task = asyncio.create_task(self._fly(place, flight, args, kwargs))
@@ -310,18 +310,18 @@ class _Tasks:
             raise flight.error
         return flight.value
 
-    async def _fly(self, place: Place, flight: Flight, args: Args, kwargs: Kwargs) -> None:
+    async def _fly(self, place: Place, flight: InFlightCall, args: Args, kwargs: Kwargs) -> None:
         try:
             value = await self._function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001  (raised by `miss`, to all who wait)
-            self._store.land(place, flight, error=error)
+            self._store.put(place, flight, error=error)
         except BaseException:
-            self._store.land(place, flight, abandoned=True)
+            self._store.put(place, flight, abandoned=True)
             raise
         else:
-            self._store.land(place, flight, value=value)
+            self._store.put(place, flight, value=value)
 
 
-def _warn(store: Cache, flight: Flight) -> None:
+def _warn(store: Cache, flight: InFlightCall) -> None:
     if flight.error is not None:
         log.warning("cache not refreshed", function=store.title, error=flight.error)

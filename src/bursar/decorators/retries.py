@@ -51,7 +51,7 @@ Dependency = str | Callable[[Any], str] | RetryBudget
 
 
 @dataclass(frozen=True, slots=True)
-class Exponential:
+class ExponentialBackoff:
     """The longest wait after the n-th failed attempt: first * factor^(n - 1), at most the cap."""
 
     first_seconds: float = 0.1
@@ -72,7 +72,7 @@ class Exponential:
             return self.cap_seconds
 
 
-exponential: Final = Exponential()
+exponential: Final = ExponentialBackoff()
 
 
 @dataclass(frozen=True, slots=True)

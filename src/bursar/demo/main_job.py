@@ -25,17 +25,17 @@ from bursar.payments import provider_accounts, refunds
 from bursar.payments.models import Attempt, Payment
 from bursar.payments.statuses import AttemptStatus, PaymentStatus
 from bursar.providers import standard_webhooks
-from bursar.providers.interface import BadSignature
+from bursar.providers.interface import InvalidSignature
 from bursar.providers.sandbox import SandboxProvider, server
 from bursar.providers.sandbox.simulator import SandboxSimulator
-from bursar.providers.sandbox.webhook_delivery import Disorder
+from bursar.providers.sandbox.webhook_delivery import DeliveryFaults
 from bursar.queue.models import Job, JobState
 from bursar.queue.worker import Worker
 from bursar.verify import checks
 from bursar.webhooks import inbox
 
 ACCOUNT = "sandbox"
-DISORDER = Disorder(dropped=0.1, late=0.2, reordered=0.2, duplicate=0.2, forged=0.05)
+DISORDER = DeliveryFaults(dropped=0.1, late=0.2, reordered=0.2, duplicate=0.2, forged=0.05)
 #: A look-up that is due later than this is left to the next run.
 WAIT = timedelta(seconds=4)
 SECONDS_MAX = 45.0
@@ -49,12 +49,12 @@ Watch = Callable[[str], None]
 class Story:
     """What happened in one run."""
 
-    imported_files: list[tuple[Path, imports.Report]] = field(default_factory=list)
+    imported_files: list[tuple[Path, imports.ImportReport]] = field(default_factory=list)
     jobs: Counter[tuple[str, str]] = field(default_factory=Counter)
     webhooks: Counter[str] = field(default_factory=Counter)
     refunds: int = 0
     payouts: list[Money] = field(default_factory=list)
-    findings: list[checks.Finding] = field(default_factory=list)
+    findings: list[checks.CheckResult] = field(default_factory=list)
     owed: Mapping[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -98,11 +98,11 @@ def run(*, invoices: Path | None, port: int | None = None, watch: Watch = lambda
             story, "webhooks", watch, "a month later: disputes, failed refunds, late webhooks"
         ):
             simulator.advance(timedelta(days=30).total_seconds())
-            _settle(story, simulator, Disorder())
+            _settle(story, simulator, DeliveryFaults())
         # The balance is told before the sandbox's process ends.
         with _timed(story, "verify", watch, "checking the books"):
-            story.findings = list(checks.prove())
-        story.owed = provider_accounts.owed(ACCOUNT) or {}
+            story.findings = list(checks.run_checks())
+        story.owed = provider_accounts.fetch_balance(ACCOUNT) or {}
     return story
 
 
@@ -145,23 +145,25 @@ def _provider() -> SandboxProvider:
 
 def _open_account(config: Mapping[str, Any]) -> None:
     now = clock.now()
-    group_commit.commits.wait(
-        lambda: provider_accounts.add(name=ACCOUNT, provider="sandbox", config=config, now=now)
+    group_commit.commits.run_blocking(
+        lambda: provider_accounts.create_account(
+            name=ACCOUNT, provider="sandbox", config=config, now=now
+        )
     )
 
 
-def _import(file: Path, mapping: Path) -> imports.Report:
+def _import(file: Path, mapping: Path) -> imports.ImportReport:
     return imports.import_file(
         path=file, mapping=invoice_mapping.load(mapping), provider_account=ACCOUNT, now=clock.now()
     )
 
 
-def _settle(story: Story, simulator: SandboxSimulator, disorder: Disorder) -> None:
+def _settle(story: Story, simulator: SandboxSimulator, disorder: DeliveryFaults) -> None:
     """Work, and take the sandbox's webhooks, until nothing more happens soon."""
     position, until = 0, time.monotonic() + SECONDS_MAX
     while time.monotonic() < until:
         worker = Worker(job_handlers.HANDLERS)
-        provider_accounts.run(worker.run(until_empty=True))
+        provider_accounts.run_sync(worker.run(until_empty=True))
         story.jobs += worker.outcomes
         position, taken = _deliver(story, simulator, position, disorder)
         due = Job.objects.filter(state__in=[JobState.READY, JobState.LEASED]).exists()
@@ -172,16 +174,18 @@ def _settle(story: Story, simulator: SandboxSimulator, disorder: Disorder) -> No
 
 
 def _deliver(
-    story: Story, simulator: SandboxSimulator, position: int, disorder: Disorder
+    story: Story, simulator: SandboxSimulator, position: int, disorder: DeliveryFaults
 ) -> tuple[int, int]:
     """Take what the sandbox delivers after *position*; returns the new one and the count."""
     (key, *_) = standard_webhooks.keys_of(_provider().config.webhook_secret)
     deliveries = simulator.deliveries(key, after=position, disorder=disorder, at=clock.now())
     for delivery in deliveries:
         try:
-            new = inbox.take(provider_account=ACCOUNT, headers=delivery.headers, body=delivery.body)
+            new = inbox.receive_sync(
+                provider_account=ACCOUNT, headers=delivery.headers, body=delivery.body
+            )
             story.webhooks["stored" if new else "came before"] += 1
-        except BadSignature:
+        except InvalidSignature:
             story.webhooks["forged, refused"] += 1
         position = max(position, delivery.position)
     return position, len(deliveries)
@@ -212,8 +216,8 @@ def _refund_some() -> int:
 
 def _decide(payment: Payment, amount: Money) -> None:
     refund_id, now = ids.new(ids.REFUND), clock.now()
-    group_commit.commits.wait(
-        lambda: refunds.open_refund(
+    group_commit.commits.run_blocking(
+        lambda: refunds.create_refund(
             refund_id=refund_id,
             payment_id=payment.id,
             amount=amount,

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from bursar import errors
-from bursar.imports.row_errors import Problems, shown
+from bursar.imports.row_errors import RowErrors, shown
 
 #: Bytes of a file as it lies on the disk, and of its text when unpacked.
 FILE_BYTES_MAX, TEXT_BYTES_MAX = 64 * 2**20, 256 * 2**20
@@ -39,14 +39,14 @@ class Unreadable(errors.ValidationError):
     status = None
 
 
-class Row(NamedTuple):
+class CsvRow(NamedTuple):
     """A row: the number of the line it begins on (the header's is 1), its fields by column."""
 
     line: int
     values: dict[str, str]
 
 
-class File(NamedTuple):
+class CsvFile(NamedTuple):
     """The bytes of a file, read once so that what is named is what is read, and their SHA-256."""
 
     name: str
@@ -54,7 +54,7 @@ class File(NamedTuple):
     sha256: str
 
 
-def load(path: Path) -> File:
+def load(path: Path) -> CsvFile:
     """
     Read a file whole.
 
@@ -69,17 +69,17 @@ def load(path: Path) -> File:
         raise Unreadable(f"{name} cannot be read: {error.strerror}", line=1) from error
     if len(data) > FILE_BYTES_MAX:
         raise Unreadable(f"{name} is larger than {FILE_BYTES_MAX:,} bytes", line=1)
-    return File(name, data, hashlib.sha256(data).hexdigest())
+    return CsvFile(name, data, hashlib.sha256(data).hexdigest())
 
 
 def rows(
-    file: File,
+    file: CsvFile,
     *,
     columns: Sequence[str],
-    problems: Problems,
+    problems: RowErrors,
     delimiter: str = ",",
     cut_off_allowed: bool = False,
-) -> Iterator[Row]:
+) -> Iterator[CsvRow]:
     """
     Read the rows under the header line, which must have *columns* and may have others.
 
@@ -97,7 +97,7 @@ def rows(
     _check_header(header, columns)
     for line, fields in records:
         if len(fields) == len(header):
-            yield Row(line, dict(zip(header, fields, strict=True)))
+            yield CsvRow(line, dict(zip(header, fields, strict=True)))
         elif fields:
             problems.add(
                 line=line,
@@ -109,7 +109,7 @@ def rows(
 class _Lines:
     """The lines of a file as text, checked; counts them, and the bytes of the row at hand."""
 
-    def __init__(self, file: File, *, cut_off_allowed: bool) -> None:
+    def __init__(self, file: CsvFile, *, cut_off_allowed: bool) -> None:
         self._bytes = _unpacked(file)
         self._cut_off_allowed = cut_off_allowed
         self.number = 0
@@ -162,7 +162,7 @@ class _Lines:
         return Unreadable(message, line=self.number)
 
 
-def _unpacked(file: File) -> BinaryIO:
+def _unpacked(file: CsvFile) -> BinaryIO:
     packed = file.data.startswith(_GZIP)
     if packed != file.name.endswith(".gz") or file.data.startswith(_ZIP):
         what = "gzip" if packed else "zip" if file.data.startswith(_ZIP) else "not gzip"

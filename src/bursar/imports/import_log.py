@@ -26,7 +26,7 @@ def digest(*, file_sha256: str, purpose: str, ways: tuple[str, ...]) -> str:
     return hashlib.sha256(json.dumps([file_sha256, purpose, *ways]).encode()).hexdigest()
 
 
-def find(digest: str) -> Mapping[str, Any] | None:
+def find_import(digest: str) -> Mapping[str, Any] | None:
     """
     The report of an import that was done before; None where there is none.
 

@@ -28,7 +28,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 _TRIED = datetime(2010, 12, 31, 23, 59, 58, tzinfo=UTC)
 
 
-class BadMapping(errors.ValidationError):
+class InvalidMapping(errors.ValidationError):
     """The mapping itself is wrong; *param* names the key."""
 
     code = "bad_mapping"
@@ -52,7 +52,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class MappingSource:
     """Where a value comes from: the same for all rows, or a column; one of them is ""."""
 
     fixed: str = ""
@@ -64,7 +64,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
+class ColumnMapping:
     """The names of the columns that every mapping has."""
 
     invoice: str
@@ -76,7 +76,7 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Format:
+class FileFormat:
     """
     How values are written.
 
@@ -112,11 +112,11 @@ class InvoiceMapping:
     """How to read a file of invoices; *buyer* pairs a name in the snapshot with its column."""
 
     name: str
-    columns: Columns
-    format: Format
-    currency: Source
-    tax_rate: Source
-    method: Source
+    columns: ColumnMapping
+    format: FileFormat
+    currency: MappingSource
+    tax_rate: MappingSource
+    method: MappingSource
     buyer: tuple[tuple[str, str], ...]
     credit_notes: CreditNotes | None
     unsellable: Unsellable
@@ -128,7 +128,7 @@ class InvoiceMapping:
     def columns_read(self) -> list[str]:
         """The columns that a file must have, each once."""
         sources = (self.currency, self.tax_rate, self.method)
-        names = [getattr(self.columns, field.name) for field in dataclasses.fields(Columns)]
+        names = [getattr(self.columns, field.name) for field in dataclasses.fields(ColumnMapping)]
         names += [source.column for source in sources if source.column]
         return list(dict.fromkeys([*names, *(column for _, column in self.buyer)]))
 
@@ -139,7 +139,7 @@ def load(path: Path) -> InvoiceMapping:
 
     :raises BadMapping: if it cannot be read or a key is wrong, missing or unknown.
     """
-    text = text_files.read(path, bytes_max=MAPPING_BYTES_MAX, refusal=BadMapping)
+    text = text_files.read(path, bytes_max=MAPPING_BYTES_MAX, refusal=InvalidMapping)
     return parse(text)
 
 
@@ -152,14 +152,16 @@ def parse(text: str) -> InvoiceMapping:
     try:
         top = _Table("", tomllib.loads(text))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadMapping(f"not TOML: {error}") from error
+        raise InvalidMapping(f"not TOML: {error}") from error
     made = InvoiceMapping(
         name=_name(top),
         columns=_columns(top.table("columns")),
         format=_format(top.table("format")),
         currency=_source(top.table("currency"), money.exponent_of),
         tax_rate=_source(top.table("tax_rate"), _check_rate),
-        method=_source(top.table("method"), _check_method) if top.has("method") else Source(),
+        method=_source(top.table("method"), _check_method)
+        if top.has("method")
+        else MappingSource(),
         buyer=_buyer(top.table("buyer")) if top.has("buyer") else (),
         credit_notes=_credit_notes(top.table("credit_notes")) if top.has("credit_notes") else None,
         unsellable=_unsellable(top.table("unsellable")) if top.has("unsellable") else Unsellable(),
@@ -215,8 +217,8 @@ class _Table:
     def named(self, key: str) -> str:
         return f"{self._path}.{key}" if self._path else key
 
-    def refusal(self, key: str, message: str) -> BadMapping:
-        return BadMapping(f"{self.named(key)} {message}", param=self.named(key))
+    def refusal(self, key: str, message: str) -> InvalidMapping:
+        return InvalidMapping(f"{self.named(key)} {message}", param=self.named(key))
 
 
 def _name(top: _Table) -> str:
@@ -227,14 +229,16 @@ def _name(top: _Table) -> str:
     return name
 
 
-def _columns(table: _Table) -> Columns:
-    columns = Columns(**{f.name: table.text(f.name) for f in dataclasses.fields(Columns)})
+def _columns(table: _Table) -> ColumnMapping:
+    columns = ColumnMapping(
+        **{f.name: table.text(f.name) for f in dataclasses.fields(ColumnMapping)}
+    )
     table.refuse_the_rest()
     return columns
 
 
-def _format(table: _Table) -> Format:
-    made = Format(
+def _format(table: _Table) -> FileFormat:
+    made = FileFormat(
         delimiter=table.one_of("delimiter", [",", ";", "\t", "|"], ","),
         decimal_mark=table.one_of("decimal_mark", [".", ","], "."),
         time=table.text("time"),
@@ -262,8 +266,8 @@ def _time_zone(table: _Table) -> str:
         raise table.refusal("time_zone", "is no IANA time zone such as Europe/London") from error
 
 
-def _source(table: _Table, check: Callable[[str], object]) -> Source:
-    source = Source(fixed=table.text("fixed", ""), column=table.text("column", ""))
+def _source(table: _Table, check: Callable[[str], object]) -> MappingSource:
+    source = MappingSource(fixed=table.text("fixed", ""), column=table.text("column", ""))
     table.refuse_the_rest()
     if bool(source.fixed) == bool(source.column):
         raise table.refusal("fixed", "or column must be given, and not both")

@@ -12,7 +12,7 @@ SHOWN_LETTERS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class RowError:
     """
     One mistake: *line* counts from 1, the header's; *rule* is a stable word for machines.
 
@@ -34,7 +34,7 @@ class ImportRefused(errors.Invalid):
     code = "import_refused"
     status = None
 
-    def __init__(self, file: str, problems: tuple[Problem, ...], *, more: bool = False) -> None:
+    def __init__(self, file: str, problems: tuple[RowError, ...], *, more: bool = False) -> None:
         count = f"{len(problems)}{' or more' if more else ''} mistakes, the first in "
         super().__init__(
             f"{file}: {count if len(problems) > 1 else ''}{problems[0]}; nothing was imported",
@@ -45,12 +45,12 @@ class ImportRefused(errors.Invalid):
         self.more = more
 
 
-class Problems:
+class RowErrors:
     """The mistakes found so far in *file*, at most `PROBLEMS_MAX`."""
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._found: list[Problem] = []
+        self._found: list[RowError] = []
 
     def add(self, *, line: int, rule: str, message: str, column: str = "") -> None:
         """
@@ -58,7 +58,7 @@ class Problems:
 
         :raises ImportRefused: if there are enough of them by now.
         """
-        self._found.append(Problem(line=line, column=column, rule=rule, message=message))
+        self._found.append(RowError(line=line, column=column, rule=rule, message=message))
         if len(self._found) >= PROBLEMS_MAX:
             raise self.refusal(more=True)
 

@@ -70,7 +70,7 @@ def _transfers(
     subject: str, lacking: Mapping[tuple[str, str], int], now: datetime
 ) -> list[tuple[fields.Parameter, ...]]:
     date = fields.day(now.astimezone(ZoneInfo(settings.current.time_zone)).date())
-    created = fields.at(now)
+    created = fields.to_db_datetime(now)
     rows: list[tuple[fields.Parameter, ...]] = []
     for (first, second), amount in sorted(lacking.items()):
         debit, credit = (first, second) if amount > 0 else (second, first)

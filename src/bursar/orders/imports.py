@@ -19,11 +19,11 @@ from typing import Any
 
 from bursar import errors, fields, group_commit, ids, money
 from bursar.imports import csv_reader, import_log
-from bursar.imports.mapping import InvoiceMapping, Source
-from bursar.imports.row_errors import Problems
+from bursar.imports.mapping import InvoiceMapping, MappingSource
+from bursar.imports.row_errors import RowErrors
 from bursar.money import Money
 from bursar.orders import invoices, operations
-from bursar.orders.invoice_rows import CREDIT_NOTE, LeftOut
+from bursar.orders.invoice_rows import CREDIT_NOTE, SkippedRow
 from bursar.orders.invoices import Invoice
 from bursar.orders.models import Order
 from bursar.payments import provider_accounts
@@ -33,7 +33,7 @@ _KEYS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class ImportReport:
     """
     What a file held.
 
@@ -47,16 +47,16 @@ class Report:
     orders_known: int
     lines: int
     sums: tuple[Money, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[SkippedRow, ...]
     already_imported: bool = False
 
     @property
-    def credit_notes(self) -> tuple[LeftOut, ...]:
+    def credit_notes(self) -> tuple[SkippedRow, ...]:
         """The rows left out because they belong to credit notes."""
         return tuple(row for row in self.left_out if row.reason == CREDIT_NOTE)
 
     @property
-    def unsellable(self) -> tuple[LeftOut, ...]:
+    def unsellable(self) -> tuple[SkippedRow, ...]:
         """The rows left out because they cannot be sold."""
         return tuple(row for row in self.left_out if row.reason != CREDIT_NOTE)
 
@@ -72,12 +72,12 @@ class Report:
         }
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any], *, already_imported: bool) -> Report:
+    def from_json(cls, values: Mapping[str, Any], *, already_imported: bool) -> ImportReport:
         """Read what `to_json` wrote."""
         read = {
             **values,
             "sums": tuple(Money(m["amount"], m["currency"]) for m in values["sums"]),
-            "left_out": tuple(LeftOut(**row) for row in values["left_out"]),
+            "left_out": tuple(SkippedRow(**row) for row in values["left_out"]),
         }
         return cls(**read, already_imported=already_imported)
 
@@ -90,7 +90,7 @@ class _Prepared:
     file: str
     provider_account: str
     invoices: Sequence[tuple[Invoice, str, str]]
-    report: Report
+    report: ImportReport
     now: datetime
 
 
@@ -101,7 +101,7 @@ def import_file(
     now: datetime,
     provider_account: str | None = None,
     method: str = "",
-) -> Report:
+) -> ImportReport:
     """
     Place every invoice of a file as one order, in one commit; blocks until that is done.
 
@@ -113,9 +113,9 @@ def import_file(
     :raises errors.ValidationError: if there is no method at all, or two.
     """
     _check_method(mapping, provider_account, method)
-    found = Problems(path.name)
+    found = RowErrors(path.name)
     file, gathered = _read(path, mapping, found, charged=bool(provider_account), method=method)
-    to_place = invoices.to_place(
+    to_place = invoices.to_new_orders(
         gathered.sold,
         mapping_name=mapping.name,
         provider_account=provider_account or "",
@@ -132,12 +132,12 @@ def import_file(
         report=report,
         now=now,
     )
-    return group_commit.commits.wait(lambda: _write(prepared))
+    return group_commit.commits.run_blocking(lambda: _write(prepared))
 
 
 def _read(
-    path: Path, mapping: InvoiceMapping, found: Problems, *, charged: bool, method: str
-) -> tuple[csv_reader.File, invoices.Gathered]:
+    path: Path, mapping: InvoiceMapping, found: RowErrors, *, charged: bool, method: str
+) -> tuple[csv_reader.CsvFile, invoices.InvoiceBatch]:
     try:
         file = csv_reader.load(path)
         rows = csv_reader.rows(
@@ -147,7 +147,7 @@ def _read(
             delimiter=mapping.format.delimiter,
             cut_off_allowed=mapping.format.cut_off_allowed,
         )
-        gathered = invoices.gather(
+        gathered = invoices.group_by_invoice(
             rows, mapping=mapping, problems=found, charged=charged, method=method
         )
     except csv_reader.Unreadable as error:
@@ -160,7 +160,7 @@ def _read(
 
 
 def _check_method(mapping: InvoiceMapping, provider_account: str | None, method: str) -> None:
-    mapped = mapping.method != Source()
+    mapped = mapping.method != MappingSource()
     if provider_account and not mapped and not method:
         raise errors.ValidationError(
             "to charge, a method is needed: in the mapping, or given", param="method"
@@ -168,12 +168,12 @@ def _check_method(mapping: InvoiceMapping, provider_account: str | None, method:
     if method and (mapped or not provider_account):
         why = "the mapping names the method" if mapped else "nothing is to be charged"
         raise errors.ValidationError(f"{why}: none can be given", param="method")
-    fields.check_text("method", method, 120)
+    fields.validate_text("method", method, 120)
 
 
 def _report(
-    file: str, to_place: Sequence[Invoice], left_out: Sequence[LeftOut], found: Problems
-) -> Report:
+    file: str, to_place: Sequence[Invoice], left_out: Sequence[SkippedRow], found: RowErrors
+) -> ImportReport:
     sums: Counter[str] = Counter()
     for invoice in to_place:
         sums[invoice.total.currency] += invoice.total.amount_minor
@@ -181,7 +181,7 @@ def _report(
         message = f"a file holds at most {money.MINOR_MAX:,} minor units of one currency"
         found.add(line=1, rule="sum_too_large", message=message)
         found.refuse_if_any()
-    return Report(
+    return ImportReport(
         file=file,
         orders=len(to_place),
         orders_known=0,
@@ -191,12 +191,12 @@ def _report(
     )
 
 
-def _write(prepared: _Prepared) -> Report:
+def _write(prepared: _Prepared) -> ImportReport:
     """Write a whole file, unless that was done before; needs an open transaction."""
-    done = import_log.find(prepared.digest)
+    done = import_log.find_import(prepared.digest)
     if done is not None:
-        return Report.from_json(done, already_imported=True)
-    found = Problems(prepared.file)
+        return ImportReport.from_json(done, already_imported=True)
+    found = RowErrors(prepared.file)
     _check_account(prepared, found)
     known = _known(prepared, found)
     found.refuse_if_any()
@@ -216,15 +216,15 @@ def _write(prepared: _Prepared) -> Report:
 
 
 def _place(
-    invoice: Invoice, order_id: str, payment_id: str, now: datetime, found: Problems
+    invoice: Invoice, order_id: str, payment_id: str, now: datetime, found: RowErrors
 ) -> None:
     try:
-        operations.place(invoice.order, order_id=order_id, payment_id=payment_id, now=now)
+        operations.place_order(invoice.order, order_id=order_id, payment_id=payment_id, now=now)
     except errors.Invalid as error:
         found.note(error, line=invoice.line)
 
 
-def _check_account(prepared: _Prepared, found: Problems) -> None:
+def _check_account(prepared: _Prepared, found: RowErrors) -> None:
     if not prepared.provider_account:
         return
     try:
@@ -234,7 +234,7 @@ def _check_account(prepared: _Prepared, found: Problems) -> None:
         found.note(error, line=line)
 
 
-def _known(prepared: _Prepared, found: Problems) -> set[str]:
+def _known(prepared: _Prepared, found: RowErrors) -> set[str]:
     """The keys of invoices that came before; those which came with other content are noted."""
     known = set()
     for some in _chunks([invoice for invoice, _, _ in prepared.invoices]):
@@ -249,7 +249,7 @@ def _known(prepared: _Prepared, found: Problems) -> set[str]:
     return known
 
 
-def _note_changed(invoice: Invoice, order_id: str, created_at: datetime, found: Problems) -> None:
+def _note_changed(invoice: Invoice, order_id: str, created_at: datetime, found: RowErrors) -> None:
     earlier = " or ".join(import_log.names_at(created_at)) or "another way"
     found.add(
         line=invoice.line,

@@ -10,9 +10,16 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from bursar import card_numbers, errors, fields, money
-from bursar.imports.csv_reader import Row
-from bursar.imports.mapping import Action, Columns, Format, InvoiceMapping, Reason, Source
-from bursar.imports.row_errors import Problems, shown
+from bursar.imports.csv_reader import CsvRow
+from bursar.imports.mapping import (
+    Action,
+    ColumnMapping,
+    FileFormat,
+    InvoiceMapping,
+    MappingSource,
+    Reason,
+)
+from bursar.imports.row_errors import RowErrors, shown
 from bursar.orders import operations
 from bursar.pricing import baskets, calculator
 from bursar.pricing.baskets import Basket
@@ -24,7 +31,7 @@ _WHOLE = re.compile(r"-?[0-9]{1,40}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut:
+class SkippedRow:
     """A row that was not sold, and why: `credit_note` or one of the mapping's reasons."""
 
     line: int
@@ -33,7 +40,7 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sold:
+class SaleRow:
     """A row that was sold. *head* is what all rows of an invoice must agree on, by its column."""
 
     line: int
@@ -47,8 +54,8 @@ class Sold:
 
 
 def read(
-    row: Row, *, mapping: InvoiceMapping, problems: Problems, charged: bool, method: str
-) -> Sold | LeftOut | None:
+    row: CsvRow, *, mapping: InvoiceMapping, problems: RowErrors, charged: bool, method: str
+) -> SaleRow | SkippedRow | None:
     """
     Read a row; None if something is wrong with it, which is in *problems* then.
 
@@ -75,7 +82,7 @@ def read(
         return None
     head = [(mapping.currency.column, currency), (mapping.method.column, token)]
     head += [(column, row.values[column]) for _, column in mapping.buyer]
-    return Sold(
+    return SaleRow(
         line=row.line,
         invoice=invoice,
         item=item,
@@ -90,7 +97,7 @@ def read(
 class _Cells:
     """The fields of one row, and whether one of them was refused."""
 
-    def __init__(self, row: Row, problems: Problems) -> None:
+    def __init__(self, row: CsvRow, problems: RowErrors) -> None:
         self.line, self.values, self._problems = row.line, row.values, problems
         self._wrong = False
 
@@ -117,7 +124,7 @@ def _refuse_card_numbers(cells: _Cells, mapping: InvoiceMapping) -> None:
         if card_numbers.contains_card_number(cells.values[column]):
             cells.refuse(
                 column,
-                fields.CardNumber.code,
+                fields.CardNumberDetected.code,
                 "this looks like a card number, which is never stored",
             )
 
@@ -137,13 +144,13 @@ def _invoice(cells: _Cells, column: str) -> str:
 
 def _credit_note(
     cells: _Cells, mapping: InvoiceMapping, invoice: str, action: Action
-) -> LeftOut | None:
+) -> SkippedRow | None:
     if action is Action.REFUSE:
         message = f"{shown(invoice)} is a credit note, which the mapping refuses"
         cells.refuse(mapping.columns.invoice, CREDIT_NOTE, message)
     if cells.is_wrong():
         return None
-    return LeftOut(line=cells.line, invoice=invoice, reason=CREDIT_NOTE)
+    return SkippedRow(line=cells.line, invoice=invoice, reason=CREDIT_NOTE)
 
 
 def _item(cells: _Cells, mapping: InvoiceMapping) -> tuple[baskets.Line, str]:
@@ -157,9 +164,9 @@ def _item(cells: _Cells, mapping: InvoiceMapping) -> tuple[baskets.Line, str]:
         with cells.checking(columns.unit_price):
             money.Money.parse(price, currency)
     with cells.checking(columns.sku):
-        fields.check_text("sku", values[columns.sku], operations.SKU_LETTERS)
+        fields.validate_text("sku", values[columns.sku], operations.SKU_LETTERS)
     with cells.checking(columns.description):
-        fields.check_text("description", values[columns.description], operations.TEXT_LETTERS)
+        fields.validate_text("description", values[columns.description], operations.TEXT_LETTERS)
     item = baskets.Line(
         sku=values[columns.sku],
         description=values[columns.description],
@@ -178,7 +185,7 @@ def _whole(cells: _Cells, column: str) -> int:
     return int(text)
 
 
-def _decimal(cells: _Cells, column: str, written: Format) -> str:
+def _decimal(cells: _Cells, column: str, written: FileFormat) -> str:
     """Return a decimal with a point, whatever mark the file has; it is not checked further."""
     text = cells.values[column]
     if written.decimal_mark == ".":
@@ -190,7 +197,7 @@ def _decimal(cells: _Cells, column: str, written: Format) -> str:
     return text.replace(",", ".")
 
 
-def _faults(item: baskets.Line, columns: Columns) -> dict[Reason, str]:
+def _faults(item: baskets.Line, columns: ColumnMapping) -> dict[Reason, str]:
     """Why *item* cannot be sold: reasons and the columns they are read from."""
     found = {}
     if item.quantity <= 0:
@@ -207,10 +214,10 @@ def _faults(item: baskets.Line, columns: Columns) -> dict[Reason, str]:
 
 def _unsellable(
     cells: _Cells, mapping: InvoiceMapping, invoice: str, faults: dict[Reason, str]
-) -> LeftOut | None:
+) -> SkippedRow | None:
     chosen = [reason for reason in faults if reason in mapping.unsellable.reasons]
     if chosen:
-        return LeftOut(line=cells.line, invoice=invoice, reason=chosen[0].value)
+        return SkippedRow(line=cells.line, invoice=invoice, reason=chosen[0].value)
     for reason, column in faults.items():
         said = f"{reason.value.replace('_', ' ')}: {shown(cells.values[column])}"
         message = f"{said}; such rows are left out only if [unsellable] of the mapping lists them"
@@ -232,7 +239,7 @@ def _check_price(cells: _Cells, mapping: InvoiceMapping, item: baskets.Line, cur
         cells.refuse(columns.get(name, ""), error.code, error.message)
 
 
-def _moment(cells: _Cells, column: str, written: Format) -> datetime | None:
+def _moment(cells: _Cells, column: str, written: FileFormat) -> datetime | None:
     """
     Read a time. Of a local time that comes twice, as clocks are put back, the first is taken.
 
@@ -259,12 +266,12 @@ def _buyer(cells: _Cells, mapping: InvoiceMapping) -> dict[str, str]:
     snapshot = {name: cells.values[column] for name, column in mapping.buyer}
     for name, column in mapping.buyer:
         with cells.checking(column):
-            fields.check_text(name, snapshot[name], operations.METADATA_LETTERS)
+            fields.validate_text(name, snapshot[name], operations.METADATA_LETTERS)
     return snapshot
 
 
 def _method(cells: _Cells, mapping: InvoiceMapping, default: str) -> str:
-    token = mapping.method.of(cells.values) if mapping.method != Source() else default
+    token = mapping.method.of(cells.values) if mapping.method != MappingSource() else default
     if not token:
         cells.refuse(mapping.method.column, "method_missing", "there is no method to charge")
     return token

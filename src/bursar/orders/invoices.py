@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from bursar import errors
-from bursar.imports.csv_reader import Row
+from bursar.imports.csv_reader import CsvRow
 from bursar.imports.mapping import InvoiceMapping
-from bursar.imports.row_errors import Problems, shown
+from bursar.imports.row_errors import RowErrors, shown
 from bursar.money import Money
 from bursar.orders import invoice_rows, operations
-from bursar.orders.invoice_rows import LeftOut, Sold
+from bursar.orders.invoice_rows import SaleRow, SkippedRow
 from bursar.pricing import calculator
 
 #: More rows left out than this means that the mapping does not fit the file.
@@ -28,27 +28,32 @@ class Invoice:
 
 
 @dataclass(slots=True, kw_only=True)
-class Gathered:
+class InvoiceBatch:
     """What a file holds: rows sold by invoice, in the order of the file, and rows left out."""
 
-    sold: dict[str, list[Sold]] = field(default_factory=dict)
-    left_out: list[LeftOut] = field(default_factory=list)
+    sold: dict[str, list[SaleRow]] = field(default_factory=dict)
+    left_out: list[SkippedRow] = field(default_factory=list)
 
 
-def gather(
-    rows: Iterable[Row], *, mapping: InvoiceMapping, problems: Problems, charged: bool, method: str
-) -> Gathered:
+def group_by_invoice(
+    rows: Iterable[CsvRow],
+    *,
+    mapping: InvoiceMapping,
+    problems: RowErrors,
+    charged: bool,
+    method: str,
+) -> InvoiceBatch:
     """
     Read *rows*; those of one invoice need not be adjacent. What is wrong goes to *problems*.
 
     *charged* and *method* are as in `invoice_rows.read`.
     """
-    gathered = Gathered()
+    gathered = InvoiceBatch()
     for row in rows:
         read = invoice_rows.read(
             row, mapping=mapping, problems=problems, charged=charged, method=method
         )
-        if isinstance(read, Sold):
+        if isinstance(read, SaleRow):
             _add(gathered.sold.setdefault(read.invoice, []), read, problems)
         elif read is not None:
             gathered.left_out.append(read)
@@ -59,7 +64,7 @@ def gather(
     return gathered
 
 
-def _add(rows: list[Sold], row: Sold, problems: Problems) -> None:
+def _add(rows: list[SaleRow], row: SaleRow, problems: RowErrors) -> None:
     first = rows[0] if rows else row
     rows.append(row)
     for (column, value), (_, before) in zip(row.head, first.head, strict=True):
@@ -72,15 +77,15 @@ def _add(rows: list[Sold], row: Sold, problems: Problems) -> None:
             )
 
 
-def to_place(
-    sold: dict[str, list[Sold]], *, mapping_name: str, provider_account: str, problems: Problems
+def to_new_orders(
+    sold: dict[str, list[SaleRow]], *, mapping_name: str, provider_account: str, problems: RowErrors
 ) -> list[Invoice]:
     """Make an order of each invoice; those that cannot be placed go to *problems*."""
     invoices = []
     for number, rows in sold.items():
         order = _order(number, rows, mapping_name, provider_account)
         try:
-            operations.check(order)
+            operations.validate(order)
             total = calculator.price(order.basket(), day=order.placed_at.date()).total
         except errors.ValidationError as error:
             problems.note(error, line=rows[0].line)
@@ -90,7 +95,7 @@ def to_place(
 
 
 def _order(
-    number: str, rows: list[Sold], mapping_name: str, provider_account: str
+    number: str, rows: list[SaleRow], mapping_name: str, provider_account: str
 ) -> operations.NewOrder:
     first = rows[0]
     return operations.NewOrder(

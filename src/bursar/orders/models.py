@@ -16,7 +16,7 @@ class Order(models.Model):
     Guarantees: totals are the sums of the lines; currency and totals never change; one
     *idempotency_key* is one order. *explanation* is how it was priced, beside its lines' (empty
     where that is plain: net prices, a rate, no discount). Whether it is paid is derived from its payments
-    (`orders.queries.payment_side`). *buyer* is a snapshot that may be erased.
+    (`orders.queries.annotate_payment_status`). *buyer* is a snapshot that may be erased.
     """
 
     id = IdField(ids.ORDER)

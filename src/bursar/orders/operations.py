@@ -79,7 +79,7 @@ class UnknownOrder(errors.NotFound):
     code = "unknown_order"
 
 
-class CollectedAlready(errors.Conflict):
+class OrderAlreadyPaid(errors.Conflict):
     """A payment collects the order, or has collected it."""
 
     code = "collected_already"
@@ -137,7 +137,7 @@ class NewOrder:
         return ids.fingerprint(self, excluded=NOT_IN_FINGERPRINT)
 
 
-def place(
+def place_order(
     order: NewOrder, *, order_id: str, payment_id: str, now: datetime, rules: Rules = NONE
 ) -> str:
     """
@@ -151,7 +151,7 @@ def place(
     :raises errors.IdempotencyKeyReused: if the key came with other content.
     """
     group_commit.require_transaction()
-    check(order)
+    validate(order)
     # Before it is priced: what came before may have used its coupon up.
     if order.coupons and sql.rows(FIND_KEY, [order.idempotency_key]):
         return _known(order)
@@ -167,16 +167,16 @@ def place(
         metadata=json.dumps(dict(order.metadata)),
         idempotency_key=order.idempotency_key,
         fingerprint=order.fingerprint(),
-        explanation=json.dumps(quotes.explained(quote)),
-        placed_at=fields.at(order.placed_at),
-        created_at=fields.at(now),
+        explanation=json.dumps(quotes.explanation(quote)),
+        placed_at=fields.to_db_datetime(order.placed_at),
+        created_at=fields.to_db_datetime(now),
     )
     if sql.run(INSERT_ORDER, row) == 0:
         return _known(order)
     sql.run_many(INSERT_LINE, _line_rows(order_id, quote))
     quotes.redeem(quote)
     if order.provider_account and quote.total.amount_minor:
-        charges.open_payment(
+        charges.create_payment(
             payment_id=payment_id,
             order_id=order_id,
             provider_account=order.provider_account,
@@ -218,7 +218,7 @@ def _known(order: NewOrder) -> str:
     return str(order_id)
 
 
-def collect(
+def create_payment(
     *,
     order_id: str,
     payment_id: str,
@@ -234,14 +234,14 @@ def collect(
 
     :raises UnknownOrder: if there is none; :raises CollectedAlready: if a payment of it stands.
     """
-    fields.check_text("method", method, METHOD_LETTERS, required=True)
-    order = lock(order_id)
+    fields.validate_text("method", method, METHOD_LETTERS, required=True)
+    order = lock_order(order_id)
     standing = order.payments.exclude(status__in=_GIVEN_UP).first()
     if standing is not None:
-        raise CollectedAlready(f"{standing.id} collects {order_id} ({standing.status})")
+        raise OrderAlreadyPaid(f"{standing.id} collects {order_id} ({standing.status})")
     if not order.total_minor:
-        raise CollectedAlready(f"{order_id} costs nothing")
-    charges.open_payment(
+        raise OrderAlreadyPaid(f"{order_id} costs nothing")
+    charges.create_payment(
         payment_id=payment_id,
         order_id=order_id,
         provider_account=provider_account,
@@ -253,7 +253,7 @@ def collect(
     )
 
 
-def lock(order_id: str) -> Order:
+def lock_order(order_id: str) -> Order:
     """
     Read an order and keep everybody else off it until the transaction ends.
 
@@ -268,7 +268,7 @@ def lock(order_id: str) -> Order:
     return order
 
 
-def describe(
+def update_order(
     *,
     order_id: str,
     metadata: Mapping[str, str | None],
@@ -282,14 +282,14 @@ def describe(
 
     :raises UnknownOrder: if there is none; :raises errors.ValidationError: as `check` does.
     """
-    order = lock(order_id)
+    order = lock_order(order_id)
     merged = {**order.metadata, **metadata}
     kept = {key: value for key, value in merged.items() if value is not None}
     _check_pairs("metadata", kept)
     _check_pairs("buyer", buyer or {})
     new_buyer = order.buyer if buyer is None else dict(buyer)
     Order.objects.filter(id=order_id).update(metadata=kept, buyer=new_buyer)
-    audit_log.write(
+    audit_log.record(
         action="order.describe",
         subject=order_id,
         now=now,
@@ -298,26 +298,28 @@ def describe(
     )
 
 
-def with_metadata(orders: QuerySet[Order], name: str, value: str) -> QuerySet[Order]:
+def filter_by_metadata(orders: QuerySet[Order], name: str, value: str) -> QuerySet[Order]:
     """Those of *orders* whose metadata has *value* under *name*."""
     # Without the cast Django compares on SQLite with JSON, which a plain text is not.
     found = Cast(KeyTextTransform(name, "metadata"), TextField())
     return orders.annotate(found=found).filter(found=value)
 
 
-def check(order: NewOrder) -> None:
+def validate(order: NewOrder) -> None:
     """
     Check the texts of an order; its amounts are `pricing.calculator.price`'s to check.
 
     :raises errors.ValidationError: if one is too long, missing, or cannot be stored.
     """
-    fields.check_text("reference", order.reference, REFERENCE_LETTERS, required=True)
-    fields.check_text("idempotency_key", order.idempotency_key, 255, required=True)
-    fields.check_text("method", order.method, METHOD_LETTERS, required=bool(order.provider_account))
+    fields.validate_text("reference", order.reference, REFERENCE_LETTERS, required=True)
+    fields.validate_text("idempotency_key", order.idempotency_key, 255, required=True)
+    fields.validate_text(
+        "method", order.method, METHOD_LETTERS, required=bool(order.provider_account)
+    )
     for number, line in enumerate(order.lines, 1):
-        fields.check_text(f"lines[{number}].sku", line.sku, SKU_LETTERS)
-        fields.check_text(f"lines[{number}].description", line.description, TEXT_LETTERS)
-    fields.check_text("customer_group", order.customer_group, METADATA_KEY_LETTERS)
+        fields.validate_text(f"lines[{number}].sku", line.sku, SKU_LETTERS)
+        fields.validate_text(f"lines[{number}].description", line.description, TEXT_LETTERS)
+    fields.validate_text("customer_group", order.customer_group, METADATA_KEY_LETTERS)
     _check_pairs("metadata", order.metadata)
     _check_pairs("buyer", order.buyer)
 
@@ -326,5 +328,5 @@ def _check_pairs(name: str, values: Mapping[str, str]) -> None:
     if len(values) > METADATA_KEYS_MAX:
         raise errors.ValidationError(f"at most {METADATA_KEYS_MAX} keys", param=name)
     for key, value in values.items():
-        fields.check_text(f"{name} key", key, METADATA_KEY_LETTERS, required=True)
-        fields.check_text(f"{name}.{key}", value, METADATA_LETTERS)
+        fields.validate_text(f"{name} key", key, METADATA_KEY_LETTERS, required=True)
+        fields.validate_text(f"{name}.{key}", value, METADATA_LETTERS)

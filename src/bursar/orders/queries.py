@@ -9,7 +9,7 @@ from bursar.orders.models import Order
 from bursar.payments.models import Payment
 
 
-class PaymentSide(StrEnum):
+class OrderPaymentStatus(StrEnum):
     """How far an order is paid."""
 
     UNPAID = "unpaid"
@@ -20,20 +20,24 @@ class PaymentSide(StrEnum):
     REFUNDED = "refunded"
 
 
-def payment_side(order: Order) -> PaymentSide:
+def annotate_payment_status(order: Order) -> OrderPaymentStatus:
     """How far *order* is paid, over all its payments in its currency."""
-    return side_of(order, order.payments.all())
+    return payment_status(order, order.payments.all())
 
 
-def side_of(order: Order, collected: Iterable[Payment]) -> PaymentSide:
+def payment_status(order: Order, collected: Iterable[Payment]) -> OrderPaymentStatus:
     """How far *order* is paid by *collected*, all the payments it has."""
     payments = [p for p in collected if p.currency == order.currency]
     paid = sum(payment.captured_minor for payment in payments)
     refunded = sum(payment.refunded_minor for payment in payments)
     if paid and refunded:
-        return PaymentSide.REFUNDED if refunded >= paid else PaymentSide.PARTIALLY_REFUNDED
+        return (
+            OrderPaymentStatus.REFUNDED
+            if refunded >= paid
+            else OrderPaymentStatus.PARTIALLY_REFUNDED
+        )
     if paid > order.total_minor:
-        return PaymentSide.OVERPAID
+        return OrderPaymentStatus.OVERPAID
     if paid == order.total_minor:
-        return PaymentSide.PAID
-    return PaymentSide.PARTIALLY_PAID if paid else PaymentSide.UNPAID
+        return OrderPaymentStatus.PAID
+    return OrderPaymentStatus.PARTIALLY_PAID if paid else OrderPaymentStatus.UNPAID

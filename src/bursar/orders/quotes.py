@@ -23,11 +23,11 @@ USE = (
 )
 
 
-def installed() -> Rules:
+def configured_rules() -> Rules:
     """
     The rules of this installation (BURSAR_PRICES), read once.
 
-    :raises rules.BadRules: if they are wrong.
+    :raises rules.InvalidRules: if they are wrong.
     """
     return _read(settings.current.prices)
 
@@ -64,7 +64,7 @@ def redeem(quote: Quote) -> None:
             raise discounts.CouponRefused(f"coupon {coupon[:40]!r}: it is used up", param="coupons")
 
 
-def explained(quote: Quote) -> dict[str, Any]:
+def explanation(quote: Quote) -> dict[str, Any]:
     """How an order was priced, beside what its lines tell; empty where that is plain."""
     if not quote.rules:
         return {}

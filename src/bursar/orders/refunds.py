@@ -40,13 +40,13 @@ def refund(
     """
     Give back *amount* of a payment, or *quantities* of its order's lines, or all that is left.
 
-    Raises what `refund_lines` and `payments.refunds.open_refund` do.
+    Raises what `refund_lines` and `payments.refunds.create_refund` do.
     """
     if amount is not None and quantities:
         raise errors.ValidationError("give an amount or lines, not both", param="amount")
     payment = queries.get_payment(payment_id)
     if not quantities:
-        return refunds.open_refund(
+        return refunds.create_refund(
             refund_id=refund_id, payment_id=payment_id, amount=amount, reason=reason, now=now
         )
     if paid_payment(payment.order_id).id != payment_id:
@@ -60,7 +60,7 @@ def refund(
     )
 
 
-def units(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
+def parse_quantities(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
     """
     Units by the position of their line.
 
@@ -91,7 +91,7 @@ def refund_lines(
     :raises errors.ValidationError: if a line or quantity is not one;
     :raises TooManyUnits: if fewer units are left;
     :raises errors.IdempotencyKeyReused: if the key came with other units;
-    :raises refunds.RefundTooHigh: if less money is left.
+    :raises refunds.RefundExceedsBalance: if less money is left.
     """
     payment = paid_payment(order_id)
     # From here on nobody else counts the units that are left.
@@ -101,7 +101,7 @@ def refund_lines(
         raise errors.ValidationError("name at least one line", param="lines")
     if known := refunds.find_repeated(
         idempotency_key,
-        refunds.Content(
+        refunds.RefundContent(
             payment_id=payment.id,
             amount=None,
             reason=reason,
@@ -111,7 +111,7 @@ def refund_lines(
         return known
     parts = [_part(lines, position, quantity) for position, quantity in sorted(quantities.items())]
     amount = Money(sum(part.amount_minor for part in parts), payment.currency)
-    return refunds.open_refund(
+    return refunds.create_refund(
         refund_id=refund_id,
         payment_id=payment.id,
         amount=amount,
@@ -143,7 +143,7 @@ def _line(lines: Mapping[int, OrderLine], position: int) -> OrderLine:
     return line
 
 
-def _part(lines: Mapping[int, OrderLine], position: int, quantity: int) -> refunds.Line:
+def _part(lines: Mapping[int, OrderLine], position: int, quantity: int) -> refunds.RefundLineInput:
     line = _line(lines, position)
     if type(quantity) is not int or quantity < 1:
         raise errors.ValidationError("a quantity is a whole number from 1", param="lines")
@@ -160,6 +160,6 @@ def _part(lines: Mapping[int, OrderLine], position: int, quantity: int) -> refun
     upto = before + quantity
     amount = max(0, line.gross_minor * upto // line.quantity - int(gone["amount"] or 0))
     tax = max(0, line.tax_minor * upto // line.quantity - int(gone["tax"] or 0))
-    return refunds.Line(
+    return refunds.RefundLineInput(
         order_line_id=line.pk, quantity=quantity, amount_minor=amount, tax_minor=min(tax, amount)
     )

@@ -14,7 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from bursar.money import Money
 from bursar.payments import payment_state
-from bursar.providers.interface import DisputeStatus, Kind, MovementStatus, RefundStatus, Snapshot
+from bursar.providers.interface import (
+    DisputeStatus,
+    MovementStatus,
+    ObjectKind,
+    RefundStatus,
+    Snapshot,
+)
 
 #: (debit account, credit account) -> amount in minor units; below zero is the reverse.
 Target = Mapping[tuple[str, str], int]
@@ -24,7 +30,7 @@ SUSPENSE, CLEARING = "suspense", "fx_clearing"
 DISPUTES_HELD, DISPUTE_LOSSES = "disputes_held", "dispute_losses"
 
 
-def receivable(provider_account: str) -> str:
+def receivable_account(provider_account: str) -> str:
     """The account, less its currency, of what a provider account owes us."""
     return f"receivable/{provider_account}"
 
@@ -33,7 +39,7 @@ class _Legs:
     """Collects signed amounts between pairs of accounts of one currency."""
 
     def __init__(self, provider_account: str) -> None:
-        self.receivable = receivable(provider_account)
+        self.receivable = receivable_account(provider_account)
         self.fees = f"fees/{provider_account}"
         self.in_transit = f"cash_in_transit/{provider_account}"
         self.amounts: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -61,7 +67,7 @@ class _Legs:
         return {accounts: amount for accounts, amount in self.amounts.items() if amount}
 
 
-def book(
+def target_balances(
     *, commands: payment_state.Commands, state: payment_state.PaymentState, provider_account: str
 ) -> Target:
     """The balances that a payment's transfers should add up to, by pair of accounts."""
@@ -77,7 +83,7 @@ def book(
     return legs.target()
 
 
-def book_unmatched(
+def target_balances_unmatched(
     *, objects: Iterable[Snapshot], provider_account: str, refunds: Iterable[Snapshot] = ()
 ) -> Target:
     """
@@ -88,17 +94,21 @@ def book_unmatched(
     legs = _Legs(provider_account)
     merged = payment_state.merge_all(objects)
     for snapshot in merged:
-        if snapshot.kind is Kind.CHARGE and (captured := payment_state.captured_of(snapshot)):
+        if snapshot.kind is ObjectKind.CHARGE and (
+            captured := payment_state.captured_minor(snapshot)
+        ):
             amount = Money(captured, snapshot.amount.currency)
             legs.receive(SUSPENSE, amount, snapshot.settled)
-            gone = payment_state.refunded_elsewhere(snapshot, payment_state.merge_all(refunds))
+            gone = payment_state.externally_refunded_minor(
+                snapshot, payment_state.merge_all(refunds)
+            )
             _book_refund(legs, _elsewhere(snapshot, gone), SUSPENSE, gone)
-        elif snapshot.kind is Kind.REFUND:
+        elif snapshot.kind is ObjectKind.REFUND:
             _book_refund(legs, snapshot, SUSPENSE, snapshot.amount.amount_minor)
-        elif snapshot.kind is Kind.PAYOUT and snapshot.status != MovementStatus.FAILED:
+        elif snapshot.kind is ObjectKind.PAYOUT and snapshot.status != MovementStatus.FAILED:
             legs.give(legs.in_transit, snapshot.amount, snapshot.settled)
-    _book_disputes(legs, [s for s in merged if s.kind is Kind.DISPUTE])
-    _book_fees(legs, [s for s in merged if s.kind is Kind.FEE])
+    _book_disputes(legs, [s for s in merged if s.kind is ObjectKind.DISPUTE])
+    _book_fees(legs, [s for s in merged if s.kind is ObjectKind.FEE])
     return legs.target()
 
 
@@ -132,7 +142,7 @@ class _Tax:
         self.claimed = sum(self.decided.get(reference, 0) for reference in told)
 
     def _of(self, amount_minor: int) -> int:
-        return half_even(self.commands.tax_minor * amount_minor, self.commands.amount_minor)
+        return round_half_even(self.commands.tax_minor * amount_minor, self.commands.amount_minor)
 
     def in_capture(self, earned_minor: int) -> int:
         before = self._of(self.captured_so_far)
@@ -148,20 +158,20 @@ class _Tax:
         elif self.returned_so_far >= self.earned:
             tax = min(free, returned_minor)
         else:
-            share = half_even(self.total * returned_minor, self.earned) if self.earned else 0
+            share = round_half_even(self.total * returned_minor, self.earned) if self.earned else 0
             tax = min(share, free, returned_minor)
         tax = max(0, tax)
         self.left -= tax
         return tax
 
 
-def half_even(numerator: int, denominator: int) -> int:
+def round_half_even(numerator: int, denominator: int) -> int:
     """Divide whole numbers, rounding half to even, exactly."""
     quotient, rest = divmod(numerator, denominator)
     return quotient + (2 * rest > denominator or (2 * rest == denominator and quotient % 2))
 
 
-def _book_captured(legs: _Legs, share: payment_state.ChargeShare, tax: _Tax) -> None:
+def _book_captured(legs: _Legs, share: payment_state.ChargeAllocation, tax: _Tax) -> None:
     charge, currency = share.charge, share.charge.amount.currency
     taxed = tax.in_capture(share.earned_minor)
     parts = {
@@ -180,7 +190,7 @@ def _book_captured(legs: _Legs, share: payment_state.ChargeShare, tax: _Tax) -> 
             legs.add(legs.receivable, CLEARING, settled.currency, settled.amount_minor)
 
 
-def _book_refunds(legs: _Legs, shares: Iterable[payment_state.ChargeShare], tax: _Tax) -> None:
+def _book_refunds(legs: _Legs, shares: Iterable[payment_state.ChargeAllocation], tax: _Tax) -> None:
     # What was never the order's goes back first, whichever of two charges it is taken from: the
     # refund of a double charge is no return.
     excess: Counter[str] = Counter()
@@ -205,7 +215,7 @@ def _book_refunds(legs: _Legs, shares: Iterable[payment_state.ChargeShare], tax:
             _settle_refund(legs, refund)
 
 
-def _gone(share: payment_state.ChargeShare) -> Iterator[Snapshot]:
+def _gone(share: payment_state.ChargeAllocation) -> Iterator[Snapshot]:
     """The refunds of a charge that left the provider's balance."""
     yield from (r for r in share.refunds if r.status == RefundStatus.SUCCEEDED)
     if share.refunded_elsewhere_minor:
@@ -213,13 +223,13 @@ def _gone(share: payment_state.ChargeShare) -> Iterator[Snapshot]:
 
 
 def _elsewhere(charge: Snapshot, gone: int) -> Snapshot:
-    settled, captured = charge.settled, payment_state.captured_of(charge)
+    settled, captured = charge.settled, payment_state.captured_minor(charge)
     if settled is not None and captured:
         # Only the charge's own rate is known, so that is what went back.
-        part = half_even(settled.amount_minor * gone, captured)
+        part = round_half_even(settled.amount_minor * gone, captured)
         settled = Money(part, settled.currency)
     return Snapshot(
-        kind=Kind.REFUND,
+        kind=ObjectKind.REFUND,
         reference=f"{charge.reference} refunded elsewhere",
         status=RefundStatus.SUCCEEDED,
         amount=Money(gone, charge.amount.currency),

@@ -19,7 +19,7 @@ from bursar.money import Money
 from bursar.payments import facts, provider_accounts, queries
 from bursar.payments.statuses import AttemptStatus
 from bursar.providers import interface
-from bursar.providers.interface import Kind, Operation, Outcome, Result, Snapshot
+from bursar.providers.interface import ObjectKind, Operation, Outcome, Result, Snapshot
 from bursar.queue import jobs
 
 #: A call that has not answered by then is unknown, whatever the provider's own time-out.
@@ -49,7 +49,7 @@ STATUSES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Intent:
+class PreparedAttempt:
     """A committed attempt and the request to send; *fresh* if nobody can have sent it yet."""
 
     payment_id: str
@@ -67,7 +67,7 @@ class Intent:
         return self.request.key
 
 
-def insert(
+def create_attempt(
     *,
     attempt_id: str,
     payment_id: str,
@@ -92,7 +92,7 @@ def insert(
         target,
         False,
         False,
-        fields.at(now),
+        fields.to_db_datetime(now),
     ]
     sql.run(queries.INSERT_ATTEMPT, row)
     return queries.AttemptRow(
@@ -100,20 +100,22 @@ def insert(
     )
 
 
-def intent_of(*, attempt: queries.AttemptRow, payment: queries.PaymentRow, fresh: bool) -> Intent:
+def prepare(
+    *, attempt: queries.AttemptRow, payment: queries.PaymentRow, fresh: bool
+) -> PreparedAttempt:
     """The intent that an attempt in the books stands for."""
-    return Intent(
+    return PreparedAttempt(
         payment_id=payment.id,
         provider_account=payment.provider_account,
         provider=provider_accounts.get(payment.provider_account),
         operation=Operation(attempt.operation),
-        request=request_of(attempt=attempt, payment=payment),
+        request=build_request(attempt=attempt, payment=payment),
         refund_id=attempt.refund_id,
         fresh=fresh,
     )
 
 
-async def carry_out(intent: Intent) -> Callable[[], None]:
+async def execute(intent: PreparedAttempt) -> Callable[[], None]:
     """
     Call the provider; returns the write of its outcome, for the caller to commit.
 
@@ -121,25 +123,25 @@ async def carry_out(intent: Intent) -> Callable[[], None]:
         is a new one.
     """
     if not intent.fresh:
-        return lambda: doubt(
+        return lambda: mark_unknown(
             intent, reason="the process stopped before the answer", now=clock.now()
         )
     try:
-        result = await call(intent)
+        result = await send(intent)
     except errors.Unavailable:
         await group_commit.commits.run(
-            lambda: settle(
+            lambda: finalize(
                 intent, status=AttemptStatus.NOT_SENT, code="unavailable", now=clock.now()
             )
         )
         raise
     except errors.OutcomeUnknown as error:
         reason = str(error)
-        return lambda: doubt(intent, reason=reason, now=clock.now())
-    return lambda: answered(intent, result, source="answer", now=clock.now())
+        return lambda: mark_unknown(intent, reason=reason, now=clock.now())
+    return lambda: record_response(intent, result, source="answer", now=clock.now())
 
 
-async def call(intent: Intent) -> Result:
+async def send(intent: PreparedAttempt) -> Result:
     """
     Send the request once.
 
@@ -149,7 +151,7 @@ async def call(intent: Intent) -> Result:
     method = getattr(intent.provider, _METHODS[intent.operation])
     try:
         async with (
-            provider_accounts.gate(intent.provider_account),
+            provider_accounts.concurrency_limit(intent.provider_account),
             asyncio.timeout(CALL_SECONDS_MAX),
         ):
             if clock.monotonic() - intent.made_at > SEND_SECONDS_MAX:
@@ -175,15 +177,15 @@ _METHODS = {
 }
 
 
-def answered(intent: Intent, result: Result, *, source: str, now: datetime) -> None:
+def record_response(intent: PreparedAttempt, result: Result, *, source: str, now: datetime) -> None:
     """Write a clear answer: the attempt's status and what the provider told of its objects."""
     status = STATUSES[result.outcome]
-    facts.record(
+    facts.append_facts(
         provider_account=intent.provider_account,
         snapshots=result.snapshots or _told(intent, result),
         source=source,
         now=now,
-        answer=facts.Answer(
+        answer=facts.ProviderResponse(
             attempt_id=intent.attempt_id,
             link=facts.Link(intent.payment_id, intent.refund_id),
             status=status,
@@ -194,10 +196,10 @@ def answered(intent: Intent, result: Result, *, source: str, now: datetime) -> N
         ),
     )
     if status in {AttemptStatus.PENDING, AttemptStatus.REQUIRES_ACTION}:
-        enqueue_lookup(intent.attempt_id, delay=POLL_FIRST, now=now)
+        enqueue_status_check(intent.attempt_id, delay=POLL_FIRST, now=now)
 
 
-def _told(intent: Intent, result: Result) -> tuple[Snapshot, ...]:
+def _told(intent: PreparedAttempt, result: Result) -> tuple[Snapshot, ...]:
     """What the answer itself says of its object, for a provider that describes no objects."""
     request, outcome = intent.request, result.outcome
     reference = result.reference or request.key
@@ -210,7 +212,7 @@ def _told(intent: Intent, result: Result) -> tuple[Snapshot, ...]:
         status = {Outcome.SUCCEEDED: done.value}.get(outcome, outcome.value)
         captured = request.amount.amount_minor if status == interface.ChargeStatus.CAPTURED else 0
         told = Snapshot(
-            kind=Kind.CHARGE,
+            kind=ObjectKind.CHARGE,
             reference=reference,
             status=status,
             amount=request.amount,
@@ -223,7 +225,7 @@ def _told(intent: Intent, result: Result) -> tuple[Snapshot, ...]:
     if isinstance(request, interface.RefundRequest):
         status = interface.RefundStatus.FAILED if outcome is Outcome.DECLINED else outcome.value
         told = Snapshot(
-            kind=Kind.REFUND,
+            kind=ObjectKind.REFUND,
             reference=reference,
             status=status,
             amount=request.amount,
@@ -235,21 +237,21 @@ def _told(intent: Intent, result: Result) -> tuple[Snapshot, ...]:
     return ()
 
 
-def doubt(intent: Intent, *, reason: str, now: datetime) -> None:
+def mark_unknown(intent: PreparedAttempt, *, reason: str, now: datetime) -> None:
     """Write that nobody knows what became of an attempt, and have it looked up."""
     log.warning("outcome_unknown", attempt=intent.attempt_id, reason=reason)
-    settle(intent, status=AttemptStatus.UNKNOWN, code="no_answer", now=now)
-    enqueue_lookup(intent.attempt_id, delay=LOOKUP_FIRST, now=now)
+    finalize(intent, status=AttemptStatus.UNKNOWN, code="no_answer", now=now)
+    enqueue_status_check(intent.attempt_id, delay=LOOKUP_FIRST, now=now)
 
 
-def settle(intent: Intent, *, status: AttemptStatus, code: str, now: datetime) -> None:
+def finalize(intent: PreparedAttempt, *, status: AttemptStatus, code: str, now: datetime) -> None:
     """Write what became of an attempt of which the provider told nothing."""
     payment = queries.lock_payment(intent.payment_id)
-    facts.settle_attempt(attempt_id=intent.attempt_id, status=status, code=code, now=now)
-    facts.refresh(payment=payment, now=now)
+    facts.update_attempt(attempt_id=intent.attempt_id, status=status, code=code, now=now)
+    facts.recompute_payment(payment=payment, now=now)
 
 
-def enqueue_lookup(attempt_id: str, *, delay: timedelta, now: datetime) -> None:
+def enqueue_status_check(attempt_id: str, *, delay: timedelta, now: datetime) -> None:
     """Have an attempt looked up later; one look-up at a time."""
     jobs.enqueue(
         "look_up",
@@ -260,7 +262,7 @@ def enqueue_lookup(attempt_id: str, *, delay: timedelta, now: datetime) -> None:
     )
 
 
-def request_of(*, attempt: queries.AttemptRow, payment: queries.PaymentRow) -> Request:
+def build_request(*, attempt: queries.AttemptRow, payment: queries.PaymentRow) -> Request:
     """The request of an attempt, the same each time it is made from the books."""
     amount = Money(attempt.amount_minor, payment.currency)
     match Operation(attempt.operation):

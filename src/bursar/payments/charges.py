@@ -37,7 +37,7 @@ class NotCancelable(errors.Conflict):
     code = "not_cancelable"
 
 
-def open_payment(
+def create_payment(
     *,
     payment_id: str,
     order_id: str,
@@ -57,7 +57,9 @@ def open_payment(
     """
     group_commit.require_transaction()
     provider = provider_accounts.get(provider_account)
-    if capture_method is CaptureMethod.MANUAL and not isinstance(provider, capabilities.Captures):
+    if capture_method is CaptureMethod.MANUAL and not isinstance(
+        provider, capabilities.SupportsCapture
+    ):
         raise capabilities.OperationNotSupported(
             f"{provider.name} cannot capture later", param="capture_method"
         )
@@ -70,9 +72,9 @@ def open_payment(
         amount.currency,
         capture_method.value,
         method,
-        fields.at(now),
-        fields.at(now),
-        fields.at(now + EXPIRES_AFTER),
+        fields.to_db_datetime(now),
+        fields.to_db_datetime(now),
+        fields.to_db_datetime(now + EXPIRES_AFTER),
     ]
     sql.run(queries.INSERT_PAYMENT, row)
     jobs.enqueue("charge", {"payment_id": payment_id}, now=now)
@@ -82,12 +84,14 @@ async def charge(lease: jobs.Lease) -> Callable[[], None] | None:
     """Job `charge`: collect a payment, unless that has been done or is no longer wanted."""
     payment_id, attempt_id = lease.payload["payment_id"], ids.new(ids.ATTEMPT)
     intent = await group_commit.commits.run(
-        lambda: intend(payment_id=payment_id, attempt_id=attempt_id, now=clock.now())
+        lambda: prepare_charge(payment_id=payment_id, attempt_id=attempt_id, now=clock.now())
     )
-    return None if intent is None else await attempts.carry_out(intent)
+    return None if intent is None else await attempts.execute(intent)
 
 
-def intend(*, payment_id: str, attempt_id: str, now: datetime) -> attempts.Intent | None:
+def prepare_charge(
+    *, payment_id: str, attempt_id: str, now: datetime
+) -> attempts.PreparedAttempt | None:
     """
     Commit to collecting a payment: a new attempt, or the live one that stands already.
 
@@ -105,14 +109,14 @@ def intend(*, payment_id: str, attempt_id: str, now: datetime) -> attempts.Inten
     operation = (
         Operation.AUTHORIZE if payment.capture_method == CaptureMethod.MANUAL else Operation.CHARGE
     )
-    attempt = live or attempts.insert(
+    attempt = live or attempts.create_attempt(
         attempt_id=attempt_id,
         payment_id=payment_id,
         operation=operation,
         amount_minor=payment.amount_minor,
         now=now,
     )
-    return attempts.intent_of(attempt=attempt, payment=payment, fresh=live is None)
+    return attempts.prepare(attempt=attempt, payment=payment, fresh=live is None)
 
 
 def request_capture(*, payment_id: str, amount: Money, attempt_id: str, now: datetime) -> None:
@@ -157,13 +161,17 @@ def _decide(
     now: datetime,
 ) -> None:
     provider = provider_accounts.get(payment.provider_account)
-    power = capabilities.Captures if operation is Operation.CAPTURE else capabilities.Voids
+    power = (
+        capabilities.SupportsCapture
+        if operation is Operation.CAPTURE
+        else capabilities.SupportsVoid
+    )
     if not isinstance(provider, power):
         raise capabilities.OperationNotSupported(f"{provider.name} has no {operation.value}")
     for attempt in queries.attempts_of(payment.id):
         if attempt.operation in {Operation.CAPTURE, Operation.VOID} and attempt.status in LIVE:
             raise NotCapturable(f"a {attempt.operation} of {payment.id} is under way")
-    audit_log.write(
+    audit_log.record(
         action=f"payment.{operation.value}",
         subject=payment.id,
         now=now,
@@ -197,36 +205,36 @@ async def capture(lease: jobs.Lease) -> Callable[[], None] | None:
     intent = await group_commit.commits.run(
         lambda: _intend_capture(operation, lease, now=clock.now())
     )
-    return None if intent is None else await attempts.carry_out(intent)
+    return None if intent is None else await attempts.execute(intent)
 
 
 def _intend_capture(
     operation: Operation, lease: jobs.Lease, now: datetime
-) -> attempts.Intent | None:
+) -> attempts.PreparedAttempt | None:
     payment = queries.lock_payment(lease.payload["payment_id"])
     known = {attempt.id: attempt for attempt in queries.attempts_of(payment.id)}
     amount_minor: int = lease.payload["amount_minor"]
     for number in itertools.count():
-        attempt_id = numbered(lease.payload["attempt_id"], number)
+        attempt_id = attempt_id_for(lease.payload["attempt_id"], number)
         attempt = known.get(attempt_id)
         if attempt is not None and attempt.status == AttemptStatus.NOT_SENT:
             continue
         if attempt is not None and attempt.status != AttemptStatus.CREATED:
             return None
         fresh = attempt is None
-        attempt = attempt or attempts.insert(
+        attempt = attempt or attempts.create_attempt(
             attempt_id=attempt_id,
             payment_id=payment.id,
             operation=operation,
             amount_minor=amount_minor,
-            target=charge_of(payment),
+            target=charge_reference(payment),
             now=now,
         )
-        return attempts.intent_of(attempt=attempt, payment=payment, fresh=fresh)
+        return attempts.prepare(attempt=attempt, payment=payment, fresh=fresh)
     raise AssertionError("itertools.count() has no end")
 
 
-def numbered(attempt_id: str, number: int) -> str:
+def attempt_id_for(attempt_id: str, number: int) -> str:
     """
     The id of the n-th try at one decision.
 
@@ -236,14 +244,14 @@ def numbered(attempt_id: str, number: int) -> str:
     return attempt_id if number == 0 else f"{attempt_id}.{number}"
 
 
-def charge_of(payment: queries.PaymentRow, *, refund_minor: int = 0) -> str:
+def charge_reference(payment: queries.PaymentRow, *, refund_minor: int = 0) -> str:
     """
     The provider's reference of a payment's charge; with *refund_minor*, of one with that much left.
 
     :raises errors.Conflict: if there is none.
     """
-    _, refunds, stored_facts = queries.load(payment)
-    state = payment_state.fold(facts.commands_of(payment, refunds), (), stored_facts)
+    _, refunds, stored_facts = queries.load_payment_inputs(payment)
+    state = payment_state.fold(facts.load_commands(payment, refunds), (), stored_facts)
     for share in state.shares:
         gone = share.refunded_elsewhere_minor + sum(
             r.amount.amount_minor
@@ -256,7 +264,7 @@ def charge_of(payment: queries.PaymentRow, *, refund_minor: int = 0) -> str:
     raise errors.Conflict(f"{payment.id} has no charge that this could be done to")
 
 
-def give_up(*, payment_id: str, attempt_id: str, now: datetime) -> None:
+def abandon_attempt(*, payment_id: str, attempt_id: str, now: datetime) -> None:
     """
     Cancel a payment that holds no money, or release what is authorized of it.
 
@@ -268,7 +276,7 @@ def give_up(*, payment_id: str, attempt_id: str, now: datetime) -> None:
         cancel(payment_id=payment_id, now=now)
 
 
-def is_under_way(payment_id: str) -> bool:
+def is_in_progress(payment_id: str) -> bool:
     """Whether a capture or void of a payment was decided and has not been done."""
     if Job.objects.filter(unique_key=f"capture/{payment_id}").exists():
         return True
@@ -294,5 +302,5 @@ def cancel(*, payment_id: str, now: datetime, closed: str = "canceled") -> None:
         if attempt.operation in COLLECTING and attempt.status in LIVE:
             raise NotCancelable(f"{payment_id} is being collected ({attempt.status})")
     sql.run(CLOSE, [closed, payment_id])
-    audit_log.write(action=f"payment.{closed}", subject=payment_id, now=now)
-    facts.refresh(payment=queries.lock_payment(payment_id), now=now)
+    audit_log.record(action=f"payment.{closed}", subject=payment_id, now=now)
+    facts.recompute_payment(payment=queries.lock_payment(payment_id), now=now)

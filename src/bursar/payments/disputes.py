@@ -13,8 +13,8 @@ from bursar import clock, errors, fields, group_commit, ids
 from bursar.access import audit_log
 from bursar.payments import attempts, facts, payment_state, provider_accounts, queries
 from bursar.payments.models import Fact
-from bursar.providers.capabilities import OperationNotSupported, SubmitsEvidence
-from bursar.providers.interface import DisputeStatus, EvidenceRequest, Kind, Outcome, Result
+from bursar.providers.capabilities import OperationNotSupported, SupportsEvidence
+from bursar.providers.interface import DisputeStatus, EvidenceRequest, ObjectKind, Outcome, Result
 
 TEXT_LETTERS_MAX = 20_000
 _WANTS_ANSWER = (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.INQUIRY)
@@ -28,7 +28,7 @@ class EvidenceRefused(errors.Declined):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unanswered:
+class DisputeNeedingResponse:
     """A dispute that wants an answer, in minor units; *respond_by* where the provider says when."""
 
     account: str
@@ -39,7 +39,7 @@ class Unanswered:
     respond_by: datetime | None
 
 
-def unanswered(*, account: str = "") -> list[Unanswered]:
+def list_needing_response(*, account: str = "") -> list[DisputeNeedingResponse]:
     """
     The disputes that want an answer, the most urgent first, then those without a time.
 
@@ -49,15 +49,17 @@ def unanswered(*, account: str = "") -> list[Unanswered]:
     return sorted(found, key=lambda one: (one.respond_by is None, str(one.respond_by)))
 
 
-def _unanswered(at: str) -> Iterator[Unanswered]:
-    told = Fact.objects.filter(kind=Kind.DISPUTE).values_list("provider_account_id", "reference")
+def _unanswered(at: str) -> Iterator[DisputeNeedingResponse]:
+    told = Fact.objects.filter(kind=ObjectKind.DISPUTE).values_list(
+        "provider_account_id", "reference"
+    )
     if at:
         told = told.filter(provider_account_id=at)
     for account, reference, _ in told.annotate(Max("id")).order_by("provider_account_id"):
-        facts = queries.facts_of_object(account, (Kind.DISPUTE.value, reference))
+        facts = queries.facts_of_object(account, (ObjectKind.DISPUTE.value, reference))
         dispute = payment_state.merge_all(facts)[0]
         if dispute.status in _WANTS_ANSWER:
-            yield Unanswered(
+            yield DisputeNeedingResponse(
                 account=account,
                 reference=reference,
                 parent_reference=dispute.parent_reference,
@@ -67,7 +69,7 @@ def _unanswered(at: str) -> Iterator[Unanswered]:
             )
 
 
-def answer(
+def submit_evidence(
     *, provider_account: str, reference: str, texts: Mapping[str, str], submit: bool
 ) -> Result:
     """
@@ -78,10 +80,10 @@ def answer(
         have been: it is told again under another key, which changes nothing.
     """
     provider = provider_accounts.get(provider_account)
-    if not isinstance(provider, SubmitsEvidence):
+    if not isinstance(provider, SupportsEvidence):
         raise OperationNotSupported(f"{provider_account} takes no evidence")
     for name, text in texts.items():
-        fields.check_text(name, text, TEXT_LETTERS_MAX, required=True)
+        fields.validate_text(name, text, TEXT_LETTERS_MAX, required=True)
     request = EvidenceRequest(
         key=ids.new(ids.ATTEMPT), reference=reference, texts=texts, submit=submit
     )
@@ -91,21 +93,21 @@ def answer(
         async with asyncio.timeout(attempts.CALL_SECONDS_MAX):
             return await sending
 
-    result = provider_accounts.run(tell())
+    result = provider_accounts.run_sync(tell())
     if result.outcome is Outcome.DECLINED:
         raise EvidenceRefused(f"{provider_account} refused the evidence: {result.code}")
     now = clock.now()
 
     def record() -> None:
-        audit_log.write(
+        audit_log.record(
             action="dispute.submit" if submit else "dispute.evidence",
             subject=f"{provider_account}/{reference}",
             now=now,
             after={"evidence": sorted(texts)},
         )
-        facts.record(
+        facts.append_facts(
             provider_account=provider_account, snapshots=result.snapshots, source="answer", now=now
         )
 
-    group_commit.commits.wait(record)
+    group_commit.commits.run_blocking(record)
     return result

@@ -19,7 +19,13 @@ from bursar import fields, group_commit, ids, sql
 from bursar.ledger import posting
 from bursar.payments import accounting, payment_state, queries, reviews
 from bursar.payments.statuses import LIVE, AttemptStatus
-from bursar.providers.interface import ChargeStatus, Kind, MovementStatus, RefundStatus, Snapshot
+from bursar.providers.interface import (
+    ChargeStatus,
+    MovementStatus,
+    ObjectKind,
+    RefundStatus,
+    Snapshot,
+)
 
 #: Reviews about an outcome that only time or a person can tell.
 OUTCOME_REVIEWS = ("outcome_undecidable", "outcome_unresolved")
@@ -37,7 +43,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ProviderResponse:
     """The attempt that a provider answered, whose it is, and what became of it."""
 
     attempt_id: str
@@ -49,14 +55,14 @@ class Answer:
     action_url: str = ""
 
 
-def record(
+def append_facts(
     *,
     provider_account: str,
     snapshots: Iterable[Snapshot],
     source: str,
     now: datetime,
     raw: str = "",
-    answer: Answer | None = None,
+    answer: ProviderResponse | None = None,
 ) -> list[str]:
     """
     Store what *provider_account* told us and bring the payments and books concerned up to date.
@@ -66,7 +72,7 @@ def record(
     changes nothing. Returns the payments' ids.
     """
     group_commit.require_transaction()
-    told = [part for snapshot in snapshots for part in parts(snapshot)]
+    told = [part for snapshot in snapshots for part in split_snapshot(snapshot)]
     # Locks are always taken in this order: families, payments, attempts. Else two transactions
     # could wait for each other.
     _lock_families(provider_account, told)
@@ -76,7 +82,7 @@ def record(
     payments = sorted(concerned | {answer.link.payment_id} if answer else concerned)
     locked = [queries.lock_payment(payment_id) for payment_id in payments]
     if answer:
-        settle_attempt(
+        update_attempt(
             attempt_id=answer.attempt_id,
             status=answer.status,
             reference=answer.reference,
@@ -88,23 +94,23 @@ def record(
     _insert_facts(provider_account, told, source=source, now=now, raw=raw)
     new += _adopt(provider_account, told, links, now)
     for payment in locked:
-        refresh(payment=payment, now=now)
+        recompute_payment(payment=payment, now=now)
     _release(provider_account, new, now)
     _keep_unmatched(provider_account, _unmatched(told, links), now)
     return payments
 
 
-def subject_of(provider_account: str, key: ObjectKey) -> str:
+def ledger_subject(provider_account: str, key: ObjectKey) -> str:
     """What transfers about a provider object without a payment are about."""
     return f"{provider_account}/{key[0]}/{key[1]}"
 
 
-def parts(snapshot: Snapshot) -> list[Snapshot]:
+def split_snapshot(snapshot: Snapshot) -> list[Snapshot]:
     """Tell a fee apart from its charge, under the name it has in every other report."""
     if snapshot.fee is None:
         return [snapshot]
     fee = Snapshot(
-        kind=Kind.FEE,
+        kind=ObjectKind.FEE,
         reference=snapshot.reference,
         status=MovementStatus.POSTED,
         amount=snapshot.fee,
@@ -122,7 +128,7 @@ NOT_IN_DIGEST: Final = {
 }
 
 
-def digest_of(snapshot: Snapshot) -> str:
+def snapshot_digest(snapshot: Snapshot) -> str:
     """Name a snapshot's content; when and how we heard of it is not part of it."""
     return ids.fingerprint(snapshot, excluded=NOT_IN_DIGEST)
 
@@ -140,13 +146,13 @@ def _lock_families(provider_account: str, told: Iterable[Snapshot]) -> None:
 def _insert_facts(
     provider_account: str, told: Sequence[Snapshot], *, source: str, now: datetime, raw: str
 ) -> None:
-    received = fields.at(now)
+    received = fields.to_db_datetime(now)
     rows = [
         (
             provider_account,
             s.kind.value,
             s.reference,
-            digest_of(s),
+            snapshot_digest(s),
             source,
             str(s.status),
             s.amount.amount_minor,
@@ -164,26 +170,26 @@ def _insert_facts(
             s.soft,
             s.version,
             s.round,
-            fields.at(s.occurred_at),
-            fields.at(s.respond_by),
+            fields.to_db_datetime(s.occurred_at),
+            fields.to_db_datetime(s.respond_by),
             received,
             raw,
         )
         for s in told
     ]
     for snapshot in told:
-        payment_state.rank(snapshot)  # a status that cannot be folded must not be stored
+        payment_state.status_rank(snapshot)  # a status that cannot be folded must not be stored
     sql.run_many(queries.INSERT_FACT, rows)
 
 
 def _links(
-    provider_account: str, told: Sequence[Snapshot], answer: Answer | None, now: datetime
+    provider_account: str, told: Sequence[Snapshot], answer: ProviderResponse | None, now: datetime
 ) -> tuple[dict[ObjectKey, Link], list[ObjectKey]]:
     """Find which payments the objects told of belong to; write down, and name, the new ones."""
     links: dict[ObjectKey, Link] = {}
     new: list[tuple[ObjectKey, Link, str]] = []
     # Charges first: a fee, refund or dispute told in the same breath belongs to its charge.
-    for snapshot in sorted(told, key=lambda s: s.kind is not Kind.CHARGE):
+    for snapshot in sorted(told, key=lambda s: s.kind is not ObjectKind.CHARGE):
         key = (snapshot.kind.value, snapshot.reference)
         if key in links:
             continue
@@ -203,14 +209,14 @@ def _find_link(
     provider_account: str, snapshot: Snapshot, links: dict[ObjectKey, Link]
 ) -> tuple[Link, str] | None:
     find_link, own = queries.FIND_LINK, [snapshot.kind.value, snapshot.reference]
-    follows_its_charge = snapshot.kind is Kind.FEE and snapshot.parent_reference
+    follows_its_charge = snapshot.kind is ObjectKind.FEE and snapshot.parent_reference
     if not follows_its_charge and (row := sql.row(find_link, [provider_account, *own])):
         return Link(row[0], row[1]), ""
     by_key = [snapshot.key, provider_account]
     if snapshot.key and (row := sql.row(queries.FIND_BY_KEY, by_key)):
         return Link(row[0], row[1]), "key"
     if parent := snapshot.parent_reference:
-        charge = (Kind.CHARGE.value, parent)
+        charge = (ObjectKind.CHARGE.value, parent)
         if charge in links:
             return Link(links[charge].payment_id, None), "parent"
         if row := sql.row(find_link, [provider_account, *charge]):
@@ -223,7 +229,14 @@ def _write_links(
 ) -> None:
     if new:
         rows = [
-            (provider_account, *key, link.payment_id, link.refund_id, by, fields.at(now))
+            (
+                provider_account,
+                *key,
+                link.payment_id,
+                link.refund_id,
+                by,
+                fields.to_db_datetime(now),
+            )
             for key, link, by in new
         ]
         sql.run_many(queries.INSERT_LINK, rows)
@@ -234,12 +247,12 @@ def _adopt(
 ) -> list[ObjectKey]:
     """Link what had been told of a charge before we knew whose it is."""
     adopted: list[tuple[ObjectKey, Link, str]] = []
-    for reference in sorted({s.reference for s in told if s.kind is Kind.CHARGE}):
-        link = links.get((Kind.CHARGE.value, reference))
+    for reference in sorted({s.reference for s in told if s.kind is ObjectKind.CHARGE}):
+        link = links.get((ObjectKind.CHARGE.value, reference))
         if link is not None:
             adopted += [
                 (orphan, Link(link.payment_id, None), "parent")
-                for orphan in queries.orphans_of(provider_account, reference, linked=links)
+                for orphan in queries.unlinked_facts(provider_account, reference, linked=links)
             ]
     _write_links(provider_account, adopted, now)
     return [key for key, _, _ in adopted]
@@ -247,7 +260,7 @@ def _adopt(
 
 def _release(provider_account: str, keys: Iterable[ObjectKey], now: datetime) -> None:
     """Take back what was booked and asked of objects while they belonged to no payment."""
-    subjects = [subject_of(provider_account, key) for key in keys]
+    subjects = [ledger_subject(provider_account, key) for key in keys]
     for subject in queries.unmatched_subjects(subjects):
         posting.post(subject=subject, target={}, now=now)
         reviews.close(
@@ -255,21 +268,21 @@ def _release(provider_account: str, keys: Iterable[ObjectKey], now: datetime) ->
         )
 
 
-def refresh(*, payment: queries.PaymentRow, now: datetime) -> payment_state.PaymentState:
+def recompute_payment(*, payment: queries.PaymentRow, now: datetime) -> payment_state.PaymentState:
     """
     Fold *payment* anew, post what its books lack, and bring its row and refunds up to date.
 
     Needs an open transaction and the payment locked (`queries.lock_payment`).
     """
-    attempts, refunds, facts = queries.load(payment)
+    attempts, refunds, facts = queries.load_payment_inputs(payment)
     attempts = _settle_by_facts(payment, attempts, facts, now)
-    commands = commands_of(payment, refunds)
+    commands = load_commands(payment, refunds)
     asked = [
-        payment_state.Asked(operation=a.operation, status=a.status, refund_id=a.refund_id)
+        payment_state.AttemptSummary(operation=a.operation, status=a.status, refund_id=a.refund_id)
         for a in attempts
     ]
     state = payment_state.fold(commands, asked, facts)
-    target = accounting.book(
+    target = accounting.target_balances(
         commands=commands, state=state, provider_account=payment.provider_account
     )
     posting.post(subject=payment.id, target=target, now=now)
@@ -283,7 +296,7 @@ def refresh(*, payment: queries.PaymentRow, now: datetime) -> payment_state.Paym
             code="refunded_too_much", subject=payment.id, resolution="no longer so", now=now
         )
     for issue in state.issues:
-        reviews.open_review(
+        reviews.create_review(
             code=issue.code,
             subject=payment.id,
             payment_id=payment.id,
@@ -295,15 +308,15 @@ def refresh(*, payment: queries.PaymentRow, now: datetime) -> payment_state.Paym
 
 #: What a provider object that came of an attempt says of the attempt.
 _SETTLED_BY: Mapping[tuple[str, str], AttemptStatus] = {
-    (Kind.CHARGE, ChargeStatus.CAPTURED): AttemptStatus.SUCCEEDED,
-    (Kind.CHARGE, ChargeStatus.PARTIALLY_CAPTURED): AttemptStatus.SUCCEEDED,
-    (Kind.CHARGE, ChargeStatus.AUTHORIZED): AttemptStatus.SUCCEEDED,
-    (Kind.CHARGE, ChargeStatus.VOIDED): AttemptStatus.SUCCEEDED,
-    (Kind.CHARGE, ChargeStatus.EXPIRED): AttemptStatus.DECLINED,
-    (Kind.CHARGE, ChargeStatus.DECLINED): AttemptStatus.DECLINED,
-    (Kind.REFUND, RefundStatus.SUCCEEDED): AttemptStatus.SUCCEEDED,
-    (Kind.REFUND, RefundStatus.FAILED): AttemptStatus.DECLINED,
-    (Kind.REFUND, RefundStatus.CANCELED): AttemptStatus.DECLINED,
+    (ObjectKind.CHARGE, ChargeStatus.CAPTURED): AttemptStatus.SUCCEEDED,
+    (ObjectKind.CHARGE, ChargeStatus.PARTIALLY_CAPTURED): AttemptStatus.SUCCEEDED,
+    (ObjectKind.CHARGE, ChargeStatus.AUTHORIZED): AttemptStatus.SUCCEEDED,
+    (ObjectKind.CHARGE, ChargeStatus.VOIDED): AttemptStatus.SUCCEEDED,
+    (ObjectKind.CHARGE, ChargeStatus.EXPIRED): AttemptStatus.DECLINED,
+    (ObjectKind.CHARGE, ChargeStatus.DECLINED): AttemptStatus.DECLINED,
+    (ObjectKind.REFUND, RefundStatus.SUCCEEDED): AttemptStatus.SUCCEEDED,
+    (ObjectKind.REFUND, RefundStatus.FAILED): AttemptStatus.DECLINED,
+    (ObjectKind.REFUND, RefundStatus.CANCELED): AttemptStatus.DECLINED,
 }
 
 
@@ -317,14 +330,16 @@ def _settle_by_facts(
     if not any(attempt.status in LIVE for attempt in attempts):
         return attempts
     # A page of the provider's and the charge made on it have one key: the further one tells.
-    told_of = sorted((o for o in payment_state.merge_all(facts) if o.key), key=payment_state.rank)
+    told_of = sorted(
+        (o for o in payment_state.merge_all(facts) if o.key), key=payment_state.status_rank
+    )
     made = {o.key: o for o in told_of}
     settled = []
     for attempt in attempts:
         told = made.get(attempt.id)
         status = _SETTLED_BY.get((told.kind, told.status)) if told else None
         if attempt.status in LIVE and told and status:
-            settle_attempt(
+            update_attempt(
                 attempt_id=attempt.id,
                 status=status,
                 reference=told.reference,
@@ -345,7 +360,7 @@ def _settle_by_facts(
     return settled
 
 
-def commands_of(
+def load_commands(
     payment: queries.PaymentRow, refunds: Sequence[queries.RefundRow]
 ) -> payment_state.Commands:
     """What we decided about *payment*, as the fold wants it."""
@@ -383,9 +398,9 @@ def _unmatched(told: Iterable[Snapshot], links: dict[ObjectKey, Link]) -> set[Ob
     keys: set[ObjectKey] = {(s.kind.value, s.reference) for s in told} - links.keys()
     # The running total of a charge without a payment counts its refunds too.
     keys |= {
-        (Kind.CHARGE.value, s.parent_reference)
+        (ObjectKind.CHARGE.value, s.parent_reference)
         for s in told
-        if s.parent_reference and (Kind.REFUND.value, s.reference) in keys
+        if s.parent_reference and (ObjectKind.REFUND.value, s.reference) in keys
     }
     return keys
 
@@ -393,15 +408,15 @@ def _unmatched(told: Iterable[Snapshot], links: dict[ObjectKey, Link]) -> set[Ob
 def _keep_unmatched(provider_account: str, keys: set[ObjectKey], now: datetime) -> None:
     """Book objects that belong to no payment of ours, and ask a person about those that should."""
     for key in sorted(keys):
-        subject = subject_of(provider_account, key)
+        subject = ledger_subject(provider_account, key)
         objects = queries.facts_of_object(provider_account, key)
         refunds = queries.unmatched_refunds(provider_account, key) if objects else []
-        target = accounting.book_unmatched(
+        target = accounting.target_balances_unmatched(
             objects=objects, provider_account=provider_account, refunds=refunds
         )
         posting.post(subject=subject, target=target, now=now)
-        if objects and key[0] in {Kind.CHARGE, Kind.REFUND, Kind.DISPUTE}:
-            reviews.open_review(
+        if objects and key[0] in {ObjectKind.CHARGE, ObjectKind.REFUND, ObjectKind.DISPUTE}:
+            reviews.create_review(
                 code="unmatched_object",
                 subject=subject,
                 payment_id=None,
@@ -410,7 +425,7 @@ def _keep_unmatched(provider_account: str, keys: set[ObjectKey], now: datetime) 
             )
 
 
-def settle_attempt(
+def update_attempt(
     *,
     attempt_id: str,
     status: AttemptStatus,
@@ -432,7 +447,7 @@ def settle_attempt(
         code,
         soft,
         action_url,
-        fields.at(now),
+        fields.to_db_datetime(now),
         status is AttemptStatus.UNKNOWN,
         attempt_id,
         *[s.value for s in LIVE],

@@ -25,14 +25,16 @@ _STRAYS = (
 def _wrong_states() -> Iterator[Mapping[str, object]]:
     """Payments whose row or books are not what their commands, attempts and facts make of them."""
     for payment in _all():
-        attempts, refunds, stored_facts = queries.load(payment)
-        commands = facts.commands_of(payment, refunds)
+        attempts, refunds, stored_facts = queries.load_payment_inputs(payment)
+        commands = facts.load_commands(payment, refunds)
         asked = [
-            payment_state.Asked(operation=a.operation, status=a.status, refund_id=a.refund_id)
+            payment_state.AttemptSummary(
+                operation=a.operation, status=a.status, refund_id=a.refund_id
+            )
             for a in attempts
         ]
         state = payment_state.fold(commands, asked, stored_facts)
-        target = accounting.book(
+        target = accounting.target_balances(
             commands=commands, state=state, provider_account=payment.provider_account
         )
         row = (

@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from bursar import ids
 from bursar.fields import CurrencyField, IdField, MinorField
 from bursar.payments.statuses import COLLECTING, LIVE, AttemptStatus, CaptureMethod, PaymentStatus
-from bursar.providers.interface import Kind, Operation, RefundStatus
+from bursar.providers.interface import ObjectKind, Operation, RefundStatus
 
 
 def _choices(states: type[StrEnum]) -> list[tuple[str, str]]:
@@ -271,7 +271,7 @@ class Fact(models.Model):
     """
 
     provider_account = models.ForeignKey(ProviderAccount, models.PROTECT, db_index=False)
-    kind = models.CharField(max_length=8, choices=_choices(Kind))
+    kind = models.CharField(max_length=8, choices=_choices(ObjectKind))
     reference = models.CharField(max_length=160)
     digest = models.CharField(max_length=32)
     source = models.CharField(max_length=12)
@@ -325,7 +325,7 @@ class FactLink(models.Model):
     """
 
     provider_account = models.ForeignKey(ProviderAccount, models.PROTECT, db_index=False)
-    kind = models.CharField(max_length=8, choices=_choices(Kind))
+    kind = models.CharField(max_length=8, choices=_choices(ObjectKind))
     reference = models.CharField(max_length=160)
     payment = models.ForeignKey(Payment, models.PROTECT, related_name="links")
     refund = models.ForeignKey(Refund, models.PROTECT, null=True, db_index=False)

@@ -16,13 +16,13 @@ from typing import Any
 
 from bursar.money import Money
 from bursar.payments.statuses import COLLECTING, LIVE, RANKS, AttemptStatus, PaymentStatus
-from bursar.providers.interface import ChargeStatus, Kind, RefundStatus, Snapshot
+from bursar.providers.interface import ChargeStatus, ObjectKind, RefundStatus, Snapshot
 
 #: In these states of a charge the rest of its amount may still be captured.
 OPEN_AUTHORIZATION = {ChargeStatus.AUTHORIZED, ChargeStatus.PARTIALLY_CAPTURED}
 
 
-def rank(snapshot: Snapshot) -> int:
+def status_rank(snapshot: Snapshot) -> int:
     """
     How late a status is in the life of its kind of object.
 
@@ -36,7 +36,7 @@ def _standing(snapshot: Snapshot) -> tuple[Any, ...]:
     # is the same whichever of two comes first.
     return (
         snapshot.round,
-        rank(snapshot),
+        status_rank(snapshot),
         snapshot.version,
         snapshot.status,
         snapshot.amount.amount_minor,
@@ -99,7 +99,7 @@ class RefundCommand:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class AttemptSummary:
     """One attempt: what was asked, for which refund of ours, and what became of it."""
 
     operation: str
@@ -127,7 +127,7 @@ class Issue:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChargeShare:
+class ChargeAllocation:
     """One charge, its refunds, and how much of it the order asked for."""
 
     charge: Snapshot
@@ -146,7 +146,7 @@ class PaymentState:
     captured_minor: int
     refunded_minor: int
     disputed_minor: int
-    shares: tuple[ChargeShare, ...]
+    shares: tuple[ChargeAllocation, ...]
     disputes: tuple[Snapshot, ...]
     fees: tuple[Snapshot, ...]
     stray_refunds: tuple[Snapshot, ...]  # their charge is not known (yet)
@@ -154,7 +154,9 @@ class PaymentState:
     issues: tuple[Issue, ...]
 
 
-def fold(commands: Commands, attempts: Iterable[Asked], facts: Iterable[Snapshot]) -> PaymentState:
+def fold(
+    commands: Commands, attempts: Iterable[AttemptSummary], facts: Iterable[Snapshot]
+) -> PaymentState:
     """
     Compute a payment's state from what we decided, what we asked, and what we were told.
 
@@ -165,9 +167,9 @@ def fold(commands: Commands, attempts: Iterable[Asked], facts: Iterable[Snapshot
     by_kind = {
         kind: tuple(group) for kind, group in itertools.groupby(objects, key=lambda o: o.kind)
     }
-    charges = by_kind.get(Kind.CHARGE, ())
-    refunds = by_kind.get(Kind.REFUND, ())
-    disputes = by_kind.get(Kind.DISPUTE, ())
+    charges = by_kind.get(ObjectKind.CHARGE, ())
+    refunds = by_kind.get(ObjectKind.REFUND, ())
+    disputes = by_kind.get(ObjectKind.DISPUTE, ())
     shares = _share(commands, charges, refunds)
     known = {charge.reference for charge in charges}
     stray = tuple(refund for refund in refunds if refund.parent_reference not in known)
@@ -189,14 +191,14 @@ def fold(commands: Commands, attempts: Iterable[Asked], facts: Iterable[Snapshot
         disputed_minor=sum(_held(commands, d, shares) for d in disputes),
         shares=shares,
         disputes=disputes,
-        fees=by_kind.get(Kind.FEE, ()),
+        fees=by_kind.get(ObjectKind.FEE, ()),
         stray_refunds=stray,
         refund_statuses=_refund_statuses(commands, attempts, refunds),
         issues=_issues(commands, shares, captured, refunded),
     )
 
 
-def captured_of(charge: Snapshot) -> int:
+def captured_minor(charge: Snapshot) -> int:
     """How much of a charge is collected; a captured one without a running total is whole."""
     if charge.status == ChargeStatus.CAPTURED and charge.captured_minor == 0:
         return charge.amount.amount_minor
@@ -207,7 +209,7 @@ def _is_in(commands: Commands, amount: Money) -> bool:
     return amount.currency == commands.currency
 
 
-def _held(commands: Commands, dispute: Snapshot, shares: tuple[ChargeShare, ...]) -> int:
+def _held(commands: Commands, dispute: Snapshot, shares: tuple[ChargeAllocation, ...]) -> int:
     """What a dispute holds, in the payment's currency; converted back at its charge's own rate."""
     held = dispute.withdrawn_minor - dispute.reinstated_minor
     if _is_in(commands, dispute.amount):
@@ -232,27 +234,27 @@ def _has_left(commands: Commands, refund: Snapshot) -> bool:
 
 def _share(
     commands: Commands, charges: tuple[Snapshot, ...], refunds: tuple[Snapshot, ...]
-) -> tuple[ChargeShare, ...]:
+) -> tuple[ChargeAllocation, ...]:
     shares = []
     asked = commands.amount_minor
     for charge in charges:
-        captured = captured_of(charge)
+        captured = captured_minor(charge)
         earned = min(captured, asked) if _is_in(commands, charge.amount) else 0
         asked -= earned
         own = tuple(r for r in refunds if r.parent_reference == charge.reference)
         shares.append(
-            ChargeShare(
+            ChargeAllocation(
                 charge=charge,
                 captured_minor=captured,
                 earned_minor=earned,
                 refunds=own,
-                refunded_elsewhere_minor=refunded_elsewhere(charge, own),
+                refunded_elsewhere_minor=externally_refunded_minor(charge, own),
             )
         )
     return tuple(shares)
 
 
-def refunded_elsewhere(charge: Snapshot, refunds: Iterable[Snapshot]) -> int:
+def externally_refunded_minor(charge: Snapshot, refunds: Iterable[Snapshot]) -> int:
     """
     How much of *charge* was given back that none of *refunds*, its own, tells of.
 
@@ -271,7 +273,7 @@ def _was_counted(charge: Snapshot, refund: Snapshot) -> bool:
 
 def _status(  # noqa: C901, PLR0911  (one status a line, the strongest first)
     commands: Commands,
-    attempts: tuple[Asked, ...],
+    attempts: tuple[AttemptSummary, ...],
     charges: tuple[Snapshot, ...],
     authorized: int,
     captured: int,
@@ -283,7 +285,7 @@ def _status(  # noqa: C901, PLR0911  (one status a line, the strongest first)
         return PaymentStatus.AUTHORIZED
     collecting = {a.status for a in attempts if a.operation in COLLECTING}
     statuses = {charge.status for charge in charges}
-    if any(captured_of(charge) for charge in charges):
+    if any(captured_minor(charge) for charge in charges):
         return PaymentStatus.PROCESSING  # paid in another currency: a person has to decide
     if AttemptStatus.UNKNOWN in collecting:
         return PaymentStatus.UNKNOWN
@@ -313,7 +315,7 @@ def _status_of_captured(commands: Commands, captured: int, refunded: int) -> Pay
 
 
 def _refund_statuses(
-    commands: Commands, attempts: tuple[Asked, ...], refunds: tuple[Snapshot, ...]
+    commands: Commands, attempts: tuple[AttemptSummary, ...], refunds: tuple[Snapshot, ...]
 ) -> dict[str, RefundStatus]:
     told = {refund.reference: RefundStatus(refund.status) for refund in refunds}
     asked: dict[str, set[str]] = {}
@@ -343,7 +345,7 @@ def _refund_status(told: set[RefundStatus], asked: set[str]) -> RefundStatus:
 
 
 def _issues(
-    commands: Commands, shares: tuple[ChargeShare, ...], captured: int, refunded: int
+    commands: Commands, shares: tuple[ChargeAllocation, ...], captured: int, refunded: int
 ) -> tuple[Issue, ...]:
     issues = []
     paid = [share for share in shares if share.captured_minor > 0]

@@ -15,7 +15,7 @@ from bursar.ledger import balances
 from bursar.payments import accounting
 from bursar.payments.models import ProviderAccount
 from bursar.providers import registry
-from bursar.providers.capabilities import TellsBalance
+from bursar.providers.capabilities import SupportsBalance
 from bursar.providers.interface import PaymentProvider
 
 T = TypeVar("T")
@@ -35,19 +35,21 @@ class UnknownAccount(errors.NotFound):
     code = "unknown_provider_account"
 
 
-class NotInLive(errors.Invalid):
+class TestCredentialsInLiveMode(errors.Invalid):
     """The provider, or its key, is for trying things out; a live installation refuses it."""
 
     code = "not_in_live"
 
 
-class NotInTest(errors.Invalid):
+class LiveCredentialsInTestMode(errors.Invalid):
     """The key moves real money; a test installation refuses it."""
 
     code = "not_in_test"
 
 
-def add(*, name: str, provider: str, config: Mapping[str, Any], now: datetime) -> ProviderAccount:
+def create_account(
+    *, name: str, provider: str, config: Mapping[str, Any], now: datetime
+) -> ProviderAccount:
     """
     Add an account, or bring its configuration up to date.
 
@@ -55,10 +57,12 @@ def add(*, name: str, provider: str, config: Mapping[str, Any], now: datetime) -
     :raises errors.ValidationError: if the configuration is not the provider's.
     """
     group_commit.require_transaction()
-    _check_mode(registry.build(provider, name, {**config, **secrets_of(name, provider)}))
+    _check_mode(
+        registry.create_provider(provider, name, {**config, **load_secrets(name, provider)})
+    )
     _providers.pop((settings.current.home, name), None)
     before = ProviderAccount.objects.filter(name=name).first()
-    audit_log.write(
+    audit_log.record(
         action="account.add",
         subject=name,
         now=now,
@@ -87,25 +91,25 @@ def get(name: str) -> PaymentProvider:
         row = ProviderAccount.objects.filter(name=name).first()
         if row is None:
             raise UnknownAccount(f"there is no provider account {name!r}")
-        config = {**row.config, **secrets_of(name, row.provider)}
-        provider = registry.build(row.provider, name, config)
+        config = {**row.config, **load_secrets(name, row.provider)}
+        provider = registry.create_provider(row.provider, name, config)
         _check_mode(provider)
         _providers[key] = provider
     return provider
 
 
-def is_made(name: str) -> bool:
+def is_cached(name: str) -> bool:
     """Whether `get` has made this account's provider, and reads no database any more."""
     return (settings.current.home, name) in _providers
 
 
-def gate(name: str) -> asyncio.Semaphore:
+def concurrency_limit(name: str) -> asyncio.Semaphore:
     """What holds back calls to one account beyond `CALLS_MAX`, within the running event loop."""
     gates = _gates.setdefault(asyncio.get_running_loop(), {})
     return gates.setdefault(name, asyncio.Semaphore(CALLS_MAX))
 
 
-def secrets_of(account: str, provider: str) -> dict[str, str]:
+def load_secrets(account: str, provider: str) -> dict[str, str]:
     """
     The secrets of an account, from `BURSAR_<ACCOUNT>_<FIELD>` in the environment or as files of
     those names in the secrets directory; they are never in the database.
@@ -122,7 +126,7 @@ def secrets_of(account: str, provider: str) -> dict[str, str]:
     return found
 
 
-def run(work: Coroutine[Any, Any, T]) -> T:
+def run_sync(work: Coroutine[Any, Any, T]) -> T:
     """Run *work* in an event loop of its own; connections of that loop are closed with it."""
 
     async def connected() -> T:
@@ -135,14 +139,14 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(connected())
 
 
-async def close() -> None:
+async def close_all() -> None:
     """Close every provider object that this process made."""
     while _providers:
         _, provider = _providers.popitem()
         await provider.close()
 
 
-def owed(account: str) -> dict[str, int] | None:
+def fetch_balance(account: str) -> dict[str, int] | None:
     """
     What a provider says it owes us, by currency, in minor units; None if it does not tell.
 
@@ -150,19 +154,19 @@ def owed(account: str) -> dict[str, int] | None:
         is not clear.
     """
     provider = get(account)
-    if not isinstance(provider, TellsBalance):
+    if not isinstance(provider, SupportsBalance):
         return None
 
     async def ask() -> Mapping[str, int]:
-        assert isinstance(provider, TellsBalance)
+        assert isinstance(provider, SupportsBalance)
         return await provider.balances()
 
-    return {currency: amount for currency, amount in run(ask()).items() if amount}
+    return {currency: amount for currency, amount in run_sync(ask()).items() if amount}
 
 
-def receivable(account: str) -> dict[str, int]:
+def receivable_balances(account: str) -> dict[str, int]:
     """What a provider account owes us by our books, by currency, in minor units."""
-    prefix = f"{accounting.receivable(account)}:"
+    prefix = f"{accounting.receivable_account(account)}:"
     return {
         name.removeprefix(prefix): amount
         for name, amount in balances.balances(prefix=prefix).items()
@@ -173,10 +177,10 @@ def receivable(account: str) -> dict[str, int]:
 def _check_mode(provider: PaymentProvider) -> None:
     installed, mode = settings.current.mode, provider.mode
     if installed is settings.Mode.LIVE and mode == "test":
-        raise NotInLive(
+        raise TestCredentialsInLiveMode(
             f"provider {provider.name!r} is for trying things out; this is a live installation"
         )
     if installed is settings.Mode.TEST and mode == "live":
-        raise NotInTest(
+        raise LiveCredentialsInTestMode(
             f"this key of {provider.name!r} moves real money; this is a test installation"
         )

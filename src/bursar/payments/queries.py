@@ -19,7 +19,7 @@ from bursar import errors, fields, group_commit, sql
 from bursar.money import Money
 from bursar.payments.models import Fact, FactLink
 from bursar.payments.payment_state import PaymentState
-from bursar.providers.interface import Kind, RefundStatus, Snapshot
+from bursar.providers.interface import ObjectKind, RefundStatus, Snapshot
 
 LOCK_FAMILY = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
@@ -204,12 +204,12 @@ def attempts_of(payment_id: str) -> list[AttemptRow]:
 
 def _attempt(row: Sequence[Any]) -> AttemptRow:
     attempt = AttemptRow(*row)
-    moment = fields.utc(attempt.created_at)
+    moment = fields.from_db_datetime(attempt.created_at)
     assert moment is not None
     return replace(attempt, created_at=moment)
 
 
-def load(
+def load_payment_inputs(
     payment: PaymentRow,
 ) -> tuple[list[AttemptRow], list[RefundRow], list[Snapshot]]:
     """Everything the fold of *payment* needs: attempts, refunds and facts."""
@@ -253,7 +253,7 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
         respond_by,
     ) = row
     return Snapshot(
-        kind=Kind(kind),
+        kind=ObjectKind(kind),
         reference=reference,
         status=status,
         amount=Money(amount, currency),
@@ -269,11 +269,11 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
         soft=bool(soft),
         version=version,
         round=round_,
-        respond_by=fields.utc(respond_by),
+        respond_by=fields.from_db_datetime(respond_by),
     )
 
 
-def facts_about(payment_id: str) -> QuerySet[Fact]:
+def facts_for_payment(payment_id: str) -> QuerySet[Fact]:
     """The facts of the objects that belong to a payment, for reading."""
     return Fact.objects.filter(
         Exists(
@@ -294,13 +294,15 @@ def facts_of_object(provider_account: str, key: tuple[str, str]) -> list[Snapsho
 
 def unmatched_refunds(provider_account: str, key: tuple[str, str]) -> list[Snapshot]:
     """Everything we were told of the refunds of a charge that has no payment."""
-    if key[0] != Kind.CHARGE:
+    if key[0] != ObjectKind.CHARGE:
         return []
-    orphans = [one for one in orphans_of(provider_account, key[1]) if one[0] == Kind.REFUND]
+    orphans = [
+        one for one in unlinked_facts(provider_account, key[1]) if one[0] == ObjectKind.REFUND
+    ]
     return [fact for orphan in orphans for fact in facts_of_object(provider_account, orphan)]
 
 
-def orphans_of(
+def unlinked_facts(
     provider_account: str, reference: str, *, linked: Container[tuple[str, str]] = ()
 ) -> list[tuple[str, str]]:
     """
@@ -345,7 +347,7 @@ def update_payment(
     )
     if (payment.status, cached) == (state.status, amounts):
         return
-    sql.run(UPDATE_PAYMENT, [state.status.value, *amounts, fields.at(now), payment.id])
+    sql.run(UPDATE_PAYMENT, [state.status.value, *amounts, fields.to_db_datetime(now), payment.id])
 
 
 def update_refund(refund_id: str, status: RefundStatus) -> None:

@@ -14,7 +14,7 @@ from bursar.providers.interface import RefundStatus
 from bursar.queue import jobs
 
 
-class NothingToApprove(errors.NotFound):
+class NoPendingApproval(errors.NotFound):
     """The refund waits for nobody's approval."""
 
     code = "nothing_to_approve"
@@ -26,19 +26,19 @@ class AlreadyDecided(errors.Conflict):
     code = "already_decided"
 
 
-class NotBySame(Forbidden):
+class SelfApprovalForbidden(Forbidden):
     """Who asked for a refund cannot approve it, with another key or session of theirs either."""
 
     code = "second_person_needed"
 
 
-def is_needed(amount: Money) -> bool:
+def requires_approval(amount: Money) -> bool:
     """Whether *amount* is above the limit of its currency; one without a limit of its own is."""
     limits = settings.current.refund_limits
     return bool(limits) and amount.amount_minor > limits.get(amount.currency, 0)
 
 
-def ask(*, refund_id: str, now: datetime) -> None:
+def request_approval(*, refund_id: str, now: datetime) -> None:
     """Have a second person decide about a refund; it was asked for by whoever acts now."""
     RefundApproval.objects.create(
         refund_id=refund_id,
@@ -65,25 +65,27 @@ def reject(*, refund_id: str, now: datetime) -> None:
     """
     Refuse a refund, which ends canceled; what it reserved is free again.
 
-    Whoever asked for it may take it back like this. Raises what `approve` does, but `NotBySame`.
+    Whoever asked for it may take it back like this. Raises what `approve` does, but `SelfApprovalForbidden`.
     """
     refund = _decide(refund_id, approved=False, now=now)
     payment = queries.lock_payment(refund.payment_id)
     queries.update_refund(refund_id, RefundStatus.CANCELED)
-    facts.refresh(payment=payment, now=now)
+    facts.recompute_payment(payment=payment, now=now)
 
 
 def _decide(refund_id: str, *, approved: bool, now: datetime) -> Refund:
     group_commit.require_transaction()
     refund = Refund.objects.filter(id=refund_id).select_related("approval").first()
     if refund is None or not hasattr(refund, "approval"):
-        raise NothingToApprove(f"{refund_id!r} waits for nobody's approval")
+        raise NoPendingApproval(f"{refund_id!r} waits for nobody's approval")
     # As in every flow the payment is locked first: two who decide at once are told apart here.
     queries.lock_payment(refund.payment_id)
     by, owner = audit_log.actor(), owners.current_owner()
     is_own = owner == refund.approval.requested_owner
     if approved and is_own:
-        raise NotBySame("somebody else than who asked for this refund has to approve it")
+        raise SelfApprovalForbidden(
+            "somebody else than who asked for this refund has to approve it"
+        )
     changed = RefundApproval.objects.filter(refund_id=refund_id, decided_at__isnull=True).update(
         approved=approved,
         # Taken back by who asked for it, it was decided by nobody else.
@@ -93,7 +95,7 @@ def _decide(refund_id: str, *, approved: bool, now: datetime) -> Refund:
     )
     if not changed:
         raise AlreadyDecided(f"{refund_id} has been decided already")
-    audit_log.write(
+    audit_log.record(
         action="refund.approve" if approved else "refund.reject",
         subject=refund_id,
         now=now,
@@ -102,6 +104,6 @@ def _decide(refund_id: str, *, approved: bool, now: datetime) -> Refund:
     return refund
 
 
-def limit_of(currency: str) -> Money:
+def approval_threshold(currency: str) -> Money:
     """Above what amount a second person is needed."""
     return Money(settings.current.refund_limits.get(currency, 0), currency)

@@ -28,14 +28,14 @@ RESERVE = (
 REASON_LETTERS_MAX = 200
 
 
-class RefundTooHigh(errors.Conflict):
+class RefundExceedsBalance(errors.Conflict):
     """More than is left of the payment; refunds under way count."""
 
     code = "refund_too_high"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RefundLineInput:
     """How many units of an order line go back, with their part of price and tax."""
 
     order_line_id: int
@@ -45,7 +45,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class RefundContent:
     """
     What makes a refund another refund under the same idempotency key.
 
@@ -58,7 +58,7 @@ class Content:
     lines: Mapping[int, int]
 
 
-#: Arguments of `open_refund` that do not make it another refund, and why. Every other one does.
+#: Arguments of `create_refund` that do not make it another refund, and why. Every other one does.
 NOT_IN_CONTENT: Final = {
     "idempotency_key": "it is what the content is found by",
     "refund_id": "each repetition brings a new one",
@@ -66,7 +66,7 @@ NOT_IN_CONTENT: Final = {
 }
 
 
-def find_repeated(idempotency_key: str | None, content: Content) -> str | None:
+def find_repeated(idempotency_key: str | None, content: RefundContent) -> str | None:
     """
     The id of the refund that was opened with the key, if any.
 
@@ -76,7 +76,7 @@ def find_repeated(idempotency_key: str | None, content: Content) -> str | None:
     if not refund:
         return None
     amount = Money(refund.amount_minor, refund.currency)
-    known = Content(
+    known = RefundContent(
         payment_id=refund.payment_id,
         amount=None if content.amount is None else amount,
         reason=refund.reason,
@@ -89,7 +89,7 @@ def find_repeated(idempotency_key: str | None, content: Content) -> str | None:
     return str(refund.id)
 
 
-def open_refund(
+def create_refund(
     *,
     refund_id: str,
     payment_id: str,
@@ -97,7 +97,7 @@ def open_refund(
     now: datetime,
     reason: str = "",
     idempotency_key: str | None = None,
-    lines: Sequence[Line] = (),
+    lines: Sequence[RefundLineInput] = (),
 ) -> str:
     """
     Decide to give *amount* of a payment back, or all that is left; the job does it, above a
@@ -112,9 +112,9 @@ def open_refund(
     :raises RefundTooHigh: if less is left;
     :raises errors.IdempotencyKeyReused: if the key had other content.
     """
-    fields.check_text("reason", reason, REASON_LETTERS_MAX)
+    fields.validate_text("reason", reason, REASON_LETTERS_MAX)
     payment = queries.lock_payment(payment_id)
-    content = Content(
+    content = RefundContent(
         payment_id=payment_id,
         amount=amount,
         reason=reason,
@@ -125,13 +125,13 @@ def open_refund(
     if amount is None:
         amount = Money(payment.refundable_minor, payment.currency)
         if amount.amount_minor <= 0:
-            raise RefundTooHigh(f"nothing is left of {payment_id}")
+            raise RefundExceedsBalance(f"nothing is left of {payment_id}")
     _check(payment, amount)
     tax_minor = sum(line.tax_minor for line in lines) if lines else _tax_in(payment, amount)
-    row = [amount.amount_minor, fields.at(now), payment_id, amount.amount_minor]
+    row = [amount.amount_minor, fields.to_db_datetime(now), payment_id, amount.amount_minor]
     if sql.run(RESERVE, row) != 1:
         left = Money(payment.refundable_minor, payment.currency)
-        raise RefundTooHigh(f"{amount} is more than the {left} left of {payment_id}")
+        raise RefundExceedsBalance(f"{amount} is more than the {left} left of {payment_id}")
     Refund.objects.create(
         id=refund_id,
         payment_id=payment_id,
@@ -152,7 +152,7 @@ def open_refund(
         )
         for line in lines
     )
-    audit_log.write(
+    audit_log.record(
         action="refund.open",
         subject=refund_id,
         now=now,
@@ -163,8 +163,8 @@ def open_refund(
 
 
 def _start(refund_id: str, payment_id: str, amount: Money, now: datetime) -> None:
-    if refund_approvals.is_needed(amount):
-        refund_approvals.ask(refund_id=refund_id, now=now)
+    if refund_approvals.requires_approval(amount):
+        refund_approvals.request_approval(refund_id=refund_id, now=now)
     else:
         jobs.enqueue("refund", {"refund_id": refund_id, "payment_id": payment_id}, now=now)
 
@@ -185,11 +185,15 @@ def _tax_in(payment: queries.PaymentRow, amount: Money) -> int:
     told = ours.aggregate(amount=Sum("amount_minor"), tax=Sum("tax_minor"))
     elsewhere = payment.refunded_minor + payment.reserved_minor - int(told["amount"] or 0)
     given = int(told["tax"] or 0)
-    given += accounting.half_even(payment.tax_minor * max(0, elsewhere), payment.amount_minor)
-    total = accounting.half_even(payment.tax_minor * payment.captured_minor, payment.amount_minor)
+    given += accounting.round_half_even(payment.tax_minor * max(0, elsewhere), payment.amount_minor)
+    total = accounting.round_half_even(
+        payment.tax_minor * payment.captured_minor, payment.amount_minor
+    )
     if amount.amount_minor == payment.kept_minor:
         return min(max(0, total - given), amount.amount_minor)
-    share = accounting.half_even(payment.tax_minor * amount.amount_minor, payment.amount_minor)
+    share = accounting.round_half_even(
+        payment.tax_minor * amount.amount_minor, payment.amount_minor
+    )
     return max(0, min(share, total - given))
 
 
@@ -197,19 +201,19 @@ async def refund(lease: jobs.Lease) -> Callable[[], None] | None:
     """Job `refund`: carry a refund out, unless that has been done."""
     attempt_id = ids.new(ids.ATTEMPT)
     intent = await group_commit.commits.run(
-        lambda: intend(
+        lambda: prepare_refund(
             refund_id=lease.payload["refund_id"],
             payment_id=lease.payload["payment_id"],
             attempt_id=attempt_id,
             now=clock.now(),
         )
     )
-    return None if intent is None else await attempts.carry_out(intent)
+    return None if intent is None else await attempts.execute(intent)
 
 
-def intend(
+def prepare_refund(
     *, refund_id: str, payment_id: str, attempt_id: str, now: datetime
-) -> attempts.Intent | None:
+) -> attempts.PreparedAttempt | None:
     """
     Commit to carrying out a refund: a new attempt, or the live one that stands already.
 
@@ -227,13 +231,13 @@ def intend(
         return None
     if any(attempt.status == AttemptStatus.SUCCEEDED for attempt in refund_attempts):
         return None
-    attempt = live or attempts.insert(
+    attempt = live or attempts.create_attempt(
         attempt_id=attempt_id,
         payment_id=payment_id,
         operation=Operation.REFUND,
         amount_minor=refund.amount_minor,
         refund_id=refund_id,
         now=now,
-        target=charges.charge_of(payment, refund_minor=refund.amount_minor),
+        target=charges.charge_reference(payment, refund_minor=refund.amount_minor),
     )
-    return attempts.intent_of(attempt=attempt, payment=payment, fresh=live is None)
+    return attempts.prepare(attempt=attempt, payment=payment, fresh=live is None)

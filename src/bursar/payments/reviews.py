@@ -32,7 +32,7 @@ class AlreadyResolved(errors.Conflict):
     code = "already_resolved"
 
 
-def open_review(
+def create_review(
     *,
     code: str,
     subject: str,
@@ -50,7 +50,7 @@ def open_review(
         ids.digest(text),
         payment_id,
         text,
-        fields.at(now),
+        fields.to_db_datetime(now),
     ]
     sql.run(OPEN, row)
 
@@ -78,7 +78,7 @@ def resolve(*, review_id: str, resolution: str, now: datetime, by: str = "") -> 
     :raises UnknownReview: if there is none; :raises AlreadyResolved: if it has been answered.
     """
     group_commit.require_transaction()
-    fields.check_text("resolution", resolution, RESOLUTION_LETTERS_MAX, required=True)
+    fields.validate_text("resolution", resolution, RESOLUTION_LETTERS_MAX, required=True)
     changed = Review.objects.filter(id=review_id, resolved_at__isnull=True).update(
         resolved_at=now, resolution=resolution, resolved_by=by or audit_log.actor()
     )
@@ -86,6 +86,6 @@ def resolve(*, review_id: str, resolution: str, now: datetime, by: str = "") -> 
         if Review.objects.filter(id=review_id).exists():
             raise AlreadyResolved(f"{review_id} has been resolved already")
         raise UnknownReview(f"there is no review {review_id!r}")
-    audit_log.write(
+    audit_log.record(
         action="review.resolve", subject=review_id, now=now, after={"resolution": resolution}
     )

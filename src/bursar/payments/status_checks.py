@@ -16,12 +16,12 @@ from datetime import datetime, timedelta
 from bursar import clock, errors, group_commit, ids, sql
 from bursar.payments import attempts, charges, facts, provider_accounts, queries, reviews
 from bursar.payments.models import Attempt, Fact, Payment
-from bursar.payments.payment_state import captured_of
+from bursar.payments.payment_state import captured_minor
 from bursar.payments.statuses import LIVE, AttemptStatus
-from bursar.providers.capabilities import FetchesObjects
+from bursar.providers.capabilities import SupportsFetchObject
 from bursar.providers.interface import (
     ChargeStatus,
-    Kind,
+    ObjectKind,
     Operation,
     Outcome,
     PaymentProvider,
@@ -45,7 +45,7 @@ KEY_MARGIN = timedelta(minutes=5)
 class _Case:
     """An attempt to look up, with everything needed to ask."""
 
-    intent: attempts.Intent
+    intent: attempts.PreparedAttempt
     attempt: queries.AttemptRow
     captured_before_minor: int  # by our own captures that are known to have succeeded
     expires_at: datetime | None
@@ -58,8 +58,8 @@ class _Case:
         return now - self.attempt.created_at
 
 
-async def look_up(lease: jobs.Lease) -> Callable[[], None] | None:
-    """Job `look_up`: settle one live attempt, or come back later."""
+async def check_status(lease: jobs.Lease) -> Callable[[], None] | None:
+    """Job `check_status`: settle one live attempt, or come back later."""
     attempt_id = lease.payload["attempt_id"]
     case = await group_commit.commits.run(lambda: _open(attempt_id))
     if case is None:
@@ -70,18 +70,18 @@ async def look_up(lease: jobs.Lease) -> Callable[[], None] | None:
     except (errors.OutcomeUnknown, errors.Unavailable) as error:
         if case.age(now) > UNKNOWN_MAX:
             return lambda: _ask_a_person(case, "outcome_unresolved", now)
-        raise worker.RunAgain(pause(case), str(error)) from error
+        raise worker.RetryLater(poll_delay(case), str(error)) from error
     if result is None:
         return lambda: _ask_a_person(case, "outcome_undecidable", now)
     if result.outcome is Outcome.NOT_FOUND:
         if not _is_settled(case, now):
-            raise worker.RunAgain(pause(case), "not found yet")
+            raise worker.RetryLater(poll_delay(case), "not found yet")
         return lambda: _never_happened(case, now)
     if result.outcome in {Outcome.PENDING, Outcome.REQUIRES_ACTION}:
         if case.expires_at is not None and now >= case.expires_at:
             return lambda: _expire(case, result, now)
         await group_commit.commits.run(lambda: _tell(case, result, now))
-        raise worker.RunAgain(pause(case), f"still {result.outcome.value}")
+        raise worker.RetryLater(poll_delay(case), f"still {result.outcome.value}")
     return lambda: _tell(case, result, now)
 
 
@@ -97,7 +97,7 @@ def _open(attempt_id: str) -> _Case | None:
         return None
     sql.run(queries.COUNT_LOOKUP, [attempt_id])
     return _Case(
-        intent=attempts.intent_of(attempt=attempt, payment=payment, fresh=False),
+        intent=attempts.prepare(attempt=attempt, payment=payment, fresh=False),
         attempt=attempt,
         captured_before_minor=sum(
             a.amount_minor
@@ -136,7 +136,7 @@ async def _ask(case: _Case, now: datetime) -> Result | None:
 async def _repeat(case: _Case, request: StatusRequest) -> Result:
     """Send the same again under the same key; what that does not tell, a look-up may."""
     try:
-        return await attempts.call(case.intent)
+        return await attempts.send(case.intent)
     except errors.OutcomeUnknown:
         if not case.provider.lookup_by_key:
             raise
@@ -171,7 +171,7 @@ def _was_it_done(case: _Case, result: Result) -> Result:
     return Result(outcome=outcome, reference=charge.reference, snapshots=result.snapshots)
 
 
-def pause(case: _Case) -> timedelta:
+def poll_delay(case: _Case) -> timedelta:
     """
     How long to wait for the next look: doubling from the first, at most an hour.
 
@@ -188,13 +188,13 @@ def _is_settled(case: _Case, now: datetime) -> bool:
 
 
 def _tell(case: _Case, result: Result, now: datetime) -> None:
-    attempts.answered(case.intent, result, source="lookup", now=now)
+    attempts.record_response(case.intent, result, source="lookup", now=now)
 
 
 def _never_happened(case: _Case, now: datetime) -> None:
     """Close the attempt and have what it was for tried anew, under a new key."""
     intent = case.intent
-    attempts.settle(intent, status=AttemptStatus.NOT_SENT, code="not_found", now=now)
+    attempts.finalize(intent, status=AttemptStatus.NOT_SENT, code="not_found", now=now)
     if intent.operation is Operation.REFUND:
         payload = {"refund_id": case.attempt.refund_id, "payment_id": intent.payment_id}
         jobs.enqueue("refund", payload, now=now)
@@ -212,8 +212,8 @@ def _never_happened(case: _Case, now: datetime) -> None:
 
 def _expire(case: _Case, result: Result, now: datetime) -> None:
     """The buyer never did what was asked: give up. Money that comes all the same is a review."""
-    attempts.answered(case.intent, result, source="lookup", now=now)
-    facts.settle_attempt(
+    attempts.record_response(case.intent, result, source="lookup", now=now)
+    facts.update_attempt(
         attempt_id=case.attempt.id, status=AttemptStatus.DECLINED, code="expired", now=now
     )
     charges.cancel(payment_id=case.intent.payment_id, closed="expired", now=now)
@@ -225,7 +225,7 @@ def _ask_a_person(case: _Case, code: str, now: datetime) -> None:
     attempts = queries.attempts_of(case.intent.payment_id)
     if not any(a.id == case.attempt.id and a.status in LIVE for a in attempts):
         return
-    reviews.open_review(
+    reviews.create_review(
         code=code,
         subject=case.intent.payment_id,
         payment_id=case.intent.payment_id,
@@ -234,18 +234,21 @@ def _ask_a_person(case: _Case, code: str, now: datetime) -> None:
     )
 
 
-def needs_fetching(provider_account: str, told: Iterable[Snapshot]) -> list[Snapshot]:
+def needs_refresh(provider_account: str, told: Iterable[Snapshot]) -> list[Snapshot]:
     """
     Which of *told* moved money without saying what of it reached the balance.
 
     Webhooks of some providers leave fee and exchange rate out; the object itself tells them.
     """
-    if not isinstance(provider_accounts.get(provider_account), FetchesObjects):
+    if not isinstance(provider_accounts.get(provider_account), SupportsFetchObject):
         return []
     moved = (
         s
         for s in told
-        if ((s.kind is Kind.CHARGE and captured_of(s)) or s.status == RefundStatus.SUCCEEDED)
+        if (
+            (s.kind is ObjectKind.CHARGE and captured_minor(s))
+            or s.status == RefundStatus.SUCCEEDED
+        )
         and s.fee is None
         and s.settled is None
     )
@@ -256,11 +259,13 @@ def needs_fetching(provider_account: str, told: Iterable[Snapshot]) -> list[Snap
     ]
 
 
-def _is_settled_in_books(account: str, kind: Kind, reference: str, captured_minor: int) -> bool:
+def _is_settled_in_books(
+    account: str, kind: ObjectKind, reference: str, captured_minor: int
+) -> bool:
     """Whether another road told what of it reached the balance."""
     facts = Fact.objects.filter(provider_account_id=account, reference=reference)
-    if kind is Kind.CHARGE:
-        return facts.filter(kind=Kind.FEE, version=captured_minor).exists()
+    if kind is ObjectKind.CHARGE:
+        return facts.filter(kind=ObjectKind.FEE, version=captured_minor).exists()
     return facts.filter(kind=kind, settled_minor__isnull=False).exists()
 
 
@@ -275,22 +280,27 @@ def enqueue_fetch(provider_account: str, snapshot: Snapshot, now: datetime) -> N
     jobs.enqueue("fetch", payload, unique_key=f"fetch/{ids.digest(*payload.values())}", now=now)
 
 
-async def fetch(lease: jobs.Lease) -> Callable[[], None] | None:
+async def fetch_object(lease: jobs.Lease) -> Callable[[], None] | None:
     """Job `fetch`: ask the provider for an object whole, unless its fee is in the books by now."""
     told = lease.payload
-    account, kind, reference = told["provider_account"], Kind(told["kind"]), told["reference"]
+    account, kind, reference = told["provider_account"], ObjectKind(told["kind"]), told["reference"]
 
     def known() -> tuple[bool, PaymentProvider]:
         is_settled = _is_settled_in_books(account, kind, reference, told["captured_minor"])
         return is_settled, provider_accounts.get(account)
 
     is_known, provider = await group_commit.commits.run(known)
-    if is_known or not isinstance(provider, FetchesObjects):
+    if is_known or not isinstance(provider, SupportsFetchObject):
         return None
-    async with provider_accounts.gate(account), asyncio.timeout(attempts.CALL_SECONDS_MAX):
+    async with (
+        provider_accounts.concurrency_limit(account),
+        asyncio.timeout(attempts.CALL_SECONDS_MAX),
+    ):
         snapshots = tuple(await provider.fetch(kind, reference))
     return lambda: _record(account, snapshots)
 
 
 def _record(account: str, snapshots: Iterable[Snapshot]) -> None:
-    facts.record(provider_account=account, snapshots=snapshots, source="lookup", now=clock.now())
+    facts.append_facts(
+        provider_account=account, snapshots=snapshots, source="lookup", now=clock.now()
+    )

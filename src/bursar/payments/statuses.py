@@ -8,8 +8,8 @@ from enum import StrEnum
 from bursar.providers.interface import (
     ChargeStatus,
     DisputeStatus,
-    Kind,
     MovementStatus,
+    ObjectKind,
     Operation,
     RefundStatus,
 )
@@ -64,8 +64,8 @@ class CaptureMethod(StrEnum):
 
 #: A later rank is the later truth, whenever we heard of it. Money that moved outranks a no; a
 #: refund that failed after it had succeeded stays failed (a second try is another refund).
-RANKS: Mapping[Kind, Mapping[str, int]] = {
-    Kind.CHARGE: {
+RANKS: Mapping[ObjectKind, Mapping[str, int]] = {
+    ObjectKind.CHARGE: {
         ChargeStatus.PENDING: 0,
         ChargeStatus.REQUIRES_ACTION: 1,
         ChargeStatus.DECLINED: 2,
@@ -75,13 +75,13 @@ RANKS: Mapping[Kind, Mapping[str, int]] = {
         ChargeStatus.EXPIRED: 5,
         ChargeStatus.CAPTURED: 6,
     },
-    Kind.REFUND: {
+    ObjectKind.REFUND: {
         RefundStatus.PENDING: 0,
         RefundStatus.SUCCEEDED: 1,
         RefundStatus.CANCELED: 2,
         RefundStatus.FAILED: 3,
     },
-    Kind.DISPUTE: {
+    ObjectKind.DISPUTE: {
         DisputeStatus.INQUIRY: 0,
         DisputeStatus.INQUIRY_CLOSED: 1,
         DisputeStatus.NEEDS_RESPONSE: 2,
@@ -89,12 +89,12 @@ RANKS: Mapping[Kind, Mapping[str, int]] = {
         DisputeStatus.WON: 4,
         DisputeStatus.LOST: 4,  # won and lost in one round: the provider's version decides
     },
-    Kind.FEE: {
+    ObjectKind.FEE: {
         MovementStatus.PENDING: 0,
         MovementStatus.POSTED: 1,
         MovementStatus.FAILED: 2,
     },
-    Kind.PAYOUT: {
+    ObjectKind.PAYOUT: {
         MovementStatus.PENDING: 0,
         MovementStatus.POSTED: 1,
         MovementStatus.FAILED: 2,

@@ -15,10 +15,10 @@ from bursar import errors
 from bursar.money import MINOR_MAX, BadAmount, Money, exponent_of
 from bursar.pricing import baskets, discounts, rounding, taxes
 from bursar.pricing.baskets import Basket, Line
-from bursar.pricing.discounts import Discount, Taking, shared
+from bursar.pricing.discounts import Discount, DiscountRun, shared
 from bursar.pricing.pricelists import Item
-from bursar.pricing.quotes import Discounted, Mode, PricedLine, Quote, TaxTotal
-from bursar.pricing.rounding import Half
+from bursar.pricing.quotes import Discounted, PricedLine, Quote, TaxRounding, TaxTotal
+from bursar.pricing.rounding import HalfRounding
 from bursar.pricing.rules import NONE, Rules
 from bursar.pricing.taxes import Tax
 
@@ -147,7 +147,7 @@ def _rows(basket: Basket, rules: Rules, day: date) -> Iterator[_Row]:
         yield _Row(line, text, listed, tax, includes_tax=with_tax)
 
 
-def _listed(line: Line, item: Item | None, ten_to: int, half: Half) -> tuple[str, int]:
+def _listed(line: Line, item: Item | None, ten_to: int, half: HalfRounding) -> tuple[str, int]:
     """The first unit's price, and that of all units in minor units, rounded once."""
     if line.unit_price:
         pieces = [(line.quantity, line.unit_price)]
@@ -203,14 +203,19 @@ def _chosen(basket: Basket, category: str, supply: taxes.Supply, rules: Rules, d
 
 
 def _take(
-    basket: Basket, rows: Sequence[_Row], rules: Sequence[Discount], half: Half, *, after: bool
+    basket: Basket,
+    rows: Sequence[_Row],
+    rules: Sequence[Discount],
+    half: HalfRounding,
+    *,
+    after: bool,
 ) -> set[str]:
     """Take *rules* off the lines; returns the coupons that took something."""
     if not rules:
         return set()
     mine = rows[: len(basket.lines)]
     keys = [row.key() for row in mine]
-    taking = Taking(basket, [row.net if after else row.amount for row in mine], keys, half)
+    taking = DiscountRun(basket, [row.net if after else row.amount for row in mine], keys, half)
     used = {rule.coupon for rule in rules if taking.apply(rule)}
     for row, amount, steps in zip(mine, taking.amounts, taking.steps, strict=True):
         if after:
@@ -229,7 +234,7 @@ def _taxed(rows: Iterable[_Row], rules: Rules) -> list[TaxTotal]:
     for row in rows:
         _alone(row, rules.half)
         groups.setdefault(row.tax, []).append(row)
-    together: Callable[[Tax, Sequence[_Row], Half], None] | None = _TOGETHER.get(rules.mode)
+    together: Callable[[Tax, Sequence[_Row], HalfRounding], None] | None = _TOGETHER.get(rules.mode)
     totals = []
     for tax, mine in groups.items():
         if together is not None:
@@ -248,7 +253,7 @@ def _taxed(rows: Iterable[_Row], rules: Rules) -> list[TaxTotal]:
     return sorted(totals, key=lambda each: (each.tax.code.value, each.tax.rate, each.tax.parts))
 
 
-def _alone(row: _Row, half: Half) -> None:
+def _alone(row: _Row, half: HalfRounding) -> None:
     tax, amount = row.tax, row.amount
     if row.includes_tax:
         row.net = tax.net_of(amount, half)
@@ -263,14 +268,14 @@ def _split(tax_minor: int, tax: Tax) -> list[int]:
     return [tax_minor] if len(tax.weights) == 1 else shared(tax_minor, tax.weights)
 
 
-def _by_net(tax: Tax, rows: Sequence[_Row], half: Half) -> None:
+def _by_net(tax: Tax, rows: Sequence[_Row], half: HalfRounding) -> None:
     nets = [row.net for row in rows]
     for part, minor in enumerate(tax.on(sum(nets), half)):
         for row, share in zip(rows, shared(minor, nets), strict=True):
             row.parts[part] = share
 
 
-def _by_gross(tax: Tax, rows: Sequence[_Row], half: Half) -> None:
+def _by_gross(tax: Tax, rows: Sequence[_Row], half: HalfRounding) -> None:
     gross = [row.gross for row in rows]
     whole = sum(gross)
     shares = shared(whole - tax.net_of(whole, half), gross)
@@ -278,7 +283,7 @@ def _by_gross(tax: Tax, rows: Sequence[_Row], half: Half) -> None:
         row.net, row.parts = kept - share, _split(share, tax)
 
 
-_TOGETHER = {Mode.SUM_BY_NET: _by_net, Mode.KEEP_GROSS: _by_gross}
+_TOGETHER = {TaxRounding.SUM_BY_NET: _by_net, TaxRounding.KEEP_GROSS: _by_gross}
 
 
 # --- Fee and result -----------------------------------------------------------------------------

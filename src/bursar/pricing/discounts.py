@@ -19,7 +19,7 @@ from bursar import errors
 from bursar.money import Money, allocate
 from bursar.pricing import rounding
 from bursar.pricing.baskets import Basket
-from bursar.pricing.rounding import WHOLE, Half
+from bursar.pricing.rounding import WHOLE, HalfRounding
 
 
 class CouponRefused(errors.ValidationError):
@@ -80,13 +80,13 @@ class Discount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 @dataclass(slots=True)
-class Taking:
+class DiscountRun:
     """What the lines still cost, what was taken off each and why; *key* tells lines apart."""
 
     basket: Basket
     amounts: list[int]
     keys: Sequence[tuple[object, ...]]
-    half: Half
+    half: HalfRounding
     steps: list[list[tuple[str, int]]] = field(default_factory=list)
     closed: set[int] = field(default_factory=set)
 

@@ -6,7 +6,7 @@ import msgspec
 
 from bursar.money import Money
 from bursar.pricing import rounding
-from bursar.pricing.rounding import WHOLE, Half
+from bursar.pricing.rounding import WHOLE, HalfRounding
 
 
 class Fee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -36,11 +36,11 @@ class Fee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         fixed = Money.parse(self.fixed, total.currency).amount_minor if self.fixed else 0
         asked = total.amount_minor
         if not self.gross_up:
-            return rounding.divide(asked * parts, WHOLE, Half.UP) + fixed
+            return rounding.divide(asked * parts, WHOLE, HalfRounding.UP) + fixed
 
         def received(fee: int) -> int:
             paid = asked + fee
-            return paid - rounding.divide(paid * parts, WHOLE, Half.UP) - fixed
+            return paid - rounding.divide(paid * parts, WHOLE, HalfRounding.UP) - fixed
 
         # (asked + fixed) / (1 - share) - asked, rounded down; the least that suffices is near it.
         fee = (asked * parts + fixed * WHOLE) // (WHOLE - parts)

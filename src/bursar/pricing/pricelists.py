@@ -58,13 +58,13 @@ class PriceList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 @dataclass(frozen=True, slots=True)
-class Lists:
+class PriceBook:
     """Price lists made ready for look-ups."""
 
     listed: tuple[tuple[PriceList, Mapping[str, Item]], ...] = ()
 
     @classmethod
-    def of(cls, lists: Sequence[PriceList]) -> Lists:
+    def of(cls, lists: Sequence[PriceList]) -> PriceBook:
         """Index *lists*."""
         return cls(tuple((each, {item.sku: item for item in each.items}) for each in lists))
 

@@ -10,11 +10,11 @@ import msgspec
 
 from bursar.money import Money
 from bursar.pricing.baskets import Line
-from bursar.pricing.rounding import Half
+from bursar.pricing.rounding import HalfRounding
 from bursar.pricing.taxes import Tax
 
 
-class Mode(StrEnum):
+class TaxRounding(StrEnum):
     """
     Where the tax is rounded.
 
@@ -95,8 +95,8 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     total: Money
     discount_minor: int
     rounding_minor: int
-    mode: Mode
-    half: Half
+    mode: TaxRounding
+    half: HalfRounding
     coupons: tuple[tuple[str, int | None], ...]
     rules: str
 

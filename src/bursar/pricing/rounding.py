@@ -16,18 +16,18 @@ _PERCENT = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,4}))?")
 _DECIMAL = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,12}))?")
 
 
-class Half(StrEnum):
+class HalfRounding(StrEnum):
     """Where a half goes: to the even neighbour (IEEE 754 roundTiesToEven), or away from zero."""
 
     EVEN = "half_even"
     UP = "half_up"
 
 
-def divide(numerator: int, denominator: int, half: Half = Half.EVEN) -> int:
+def divide(numerator: int, denominator: int, half: HalfRounding = HalfRounding.EVEN) -> int:
     """Return *numerator* / *denominator* (above zero) rounded to a whole; signs are symmetric."""
     quotient, rest = divmod(abs(numerator), denominator)
     over = 2 * rest - denominator
-    if over > 0 or (over == 0 and (half is Half.UP or quotient % 2)):
+    if over > 0 or (over == 0 and (half is HalfRounding.UP or quotient % 2)):
         quotient += 1
     return quotient if numerator >= 0 else -quotient
 

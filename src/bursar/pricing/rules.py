@@ -26,9 +26,9 @@ from bursar.money import Money, exponent_of
 from bursar.pricing import rounding, taxes
 from bursar.pricing.discounts import Discount
 from bursar.pricing.fees import Fee
-from bursar.pricing.pricelists import Item, Lists, PriceList
-from bursar.pricing.quotes import Mode
-from bursar.pricing.rounding import WHOLE, Half
+from bursar.pricing.pricelists import Item, PriceBook, PriceList
+from bursar.pricing.quotes import TaxRounding
+from bursar.pricing.rounding import WHOLE, HalfRounding
 from bursar.pricing.taxes import Rate, Rates, Seller
 
 RULES_BYTES_MAX = 16 * 2**20
@@ -40,7 +40,7 @@ _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.-]+)\s*\]\]?\s*(#.*)?")
 _KEY = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=")
 
 
-class BadRules(errors.ValidationError):
+class InvalidRules(errors.ValidationError):
     """The rules are wrong; the message tells file, line and reason."""
 
     code = "bad_rules"
@@ -49,8 +49,8 @@ class BadRules(errors.ValidationError):
 class Rounding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the tax is rounded, and where a half goes."""
 
-    mode: Mode = Mode.LINE
-    half: Half = Half.EVEN
+    mode: TaxRounding = TaxRounding.LINE
+    half: HalfRounding = HalfRounding.EVEN
 
 
 class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -64,18 +64,18 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     fees: tuple[Fee, ...] = ()
 
 
-_NOBODY, _NO_LISTS = Seller(), Lists()
+_NOBODY, _NO_LISTS = Seller(), PriceBook()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
     """Rules ready for use; *digest* names their content, "" for none, and is kept with every quote."""
 
-    mode: Mode = Mode.LINE
-    half: Half = Half.EVEN
+    mode: TaxRounding = TaxRounding.LINE
+    half: HalfRounding = HalfRounding.EVEN
     seller: Seller = _NOBODY
     rates: Mapping[tuple[str, str], tuple[Rate, ...]]
-    lists: Lists = _NO_LISTS
+    lists: PriceBook = _NO_LISTS
     discounts: tuple[Discount, ...] = ()
     fees: tuple[Fee, ...] = ()
     digest: str = ""
@@ -99,7 +99,7 @@ def load(path: Path) -> Rules:
 
     :raises BadRules: if it cannot be read, or anything in it is wrong.
     """
-    text = text_files.read(path, bytes_max=RULES_BYTES_MAX, refusal=BadRules)
+    text = text_files.read(path, bytes_max=RULES_BYTES_MAX, refusal=InvalidRules)
     return parse(text, name=path.name)
 
 
@@ -112,26 +112,26 @@ def parse(text: str, *, name: str) -> Rules:
     try:
         values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadRules(f"{name}: {error}") from error
+        raise InvalidRules(f"{name}: {error}") from error
     try:
         file = msgspec.convert(values, _File)
         _check(file)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$.")
         path = where.rstrip("`")
-        raise BadRules(
+        raise InvalidRules(
             f"{name}, line {_line_of(text, path, reason)}: {reason}", param=path
         ) from None
     except _Wrong as wrong:
         line = _line_of(text, wrong.path)
-        raise BadRules(f"{name}, line {line}: {wrong.reason}", param=wrong.path) from None
+        raise InvalidRules(f"{name}, line {line}: {wrong.reason}", param=wrong.path) from None
     shipped = shipped_rates() if file.shipped_rates else {}
     return Rules(
         mode=file.rounding.mode,
         half=file.rounding.half,
         seller=file.seller,
         rates={**shipped, **taxes.table(file.rates)},
-        lists=Lists.of(file.price_lists),
+        lists=PriceBook.of(file.price_lists),
         discounts=file.discounts,
         fees=file.fees,
         digest=ids.digest(text) if text else "",

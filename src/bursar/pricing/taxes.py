@@ -26,7 +26,7 @@ from stdnum.no import mva as norwegian
 
 from bursar import errors
 from bursar.pricing import rounding
-from bursar.pricing.rounding import Half
+from bursar.pricing.rounding import HalfRounding
 
 
 class UnknownTax(errors.ValidationError):
@@ -60,7 +60,7 @@ class Supply(StrEnum):
     SERVICES = "services"
 
 
-class Consumers(StrEnum):
+class ConsumerTaxPlace(StrEnum):
     """Whose rate consumers in other countries of the EU pay: their own (OSS), or the seller's."""
 
     DESTINATION = "destination"
@@ -81,7 +81,7 @@ EU: Final = frozenset(
 )
 
 
-class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TaxComponent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One tax of several on the same sale; a *compound* one is charged on those before it too."""
 
     name: str
@@ -109,17 +109,17 @@ class Tax:
         """The weight of all parts together."""
         return sum(self.weights)
 
-    def on(self, net_minor: int, half: Half) -> list[int]:
+    def on(self, net_minor: int, half: HalfRounding) -> list[int]:
         """The tax on a net amount, each part rounded for itself."""
         return [rounding.divide(net_minor * each, self.scale, half) for each in self.weights]
 
-    def net_of(self, gross_minor: int, half: Half) -> int:
+    def net_of(self, gross_minor: int, half: HalfRounding) -> int:
         """The net amount in a gross one."""
         return rounding.divide(gross_minor * self.scale, self.scale + self.whole, half)
 
 
 @functools.lru_cache(maxsize=4096)
-def make(rate: str, code: str = "", reason: str = "", parts: tuple[Part, ...] = ()) -> Tax:
+def make(rate: str, code: str = "", reason: str = "", parts: tuple[TaxComponent, ...] = ()) -> Tax:
     """
     Make a tax of one *rate* in percent, or of several *parts*.
 
@@ -130,7 +130,7 @@ def make(rate: str, code: str = "", reason: str = "", parts: tuple[Part, ...] = 
     """
     if parts and rate:
         raise errors.ValidationError("a tax has a rate or parts, not both")
-    made = parts or (Part(name="", rate=rate or "0"),)
+    made = parts or (TaxComponent(name="", rate=rate or "0"),)
     rates = [Fraction(rounding.percent(part.rate), rounding.WHOLE) for part in made]
     effective: list[Fraction] = []
     for part, share in zip(made, rates, strict=True):
@@ -174,7 +174,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     valid_until: date | None = None
     code: str = ""
     reason: str = ""
-    parts: tuple[Part, ...] = ()
+    parts: tuple[TaxComponent, ...] = ()
 
     def tax(self) -> Tax:
         """Make the tax. Raises what `make` does."""
@@ -186,7 +186,7 @@ class Seller(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     country: str = ""
     registered_in: tuple[str, ...] = ()
-    eu_consumers: Consumers = Consumers.DESTINATION
+    eu_consumers: ConsumerTaxPlace = ConsumerTaxPlace.DESTINATION
 
 
 Rates = Mapping[tuple[str, str], tuple[Rate, ...]]
@@ -245,7 +245,7 @@ def choose(
         if business:
             goods = supply is Supply.GOODS
             return make("", TaxCode.INTRA_COMMUNITY if goods else TaxCode.REVERSE_CHARGE)
-        taxed_there = seller.eu_consumers is Consumers.DESTINATION
+        taxed_there = seller.eu_consumers is ConsumerTaxPlace.DESTINATION
         return rate_on(rates, place if taxed_there else seller.country, category, day)
     return make("", TaxCode.EXPORT if supply is Supply.GOODS else TaxCode.OUTSIDE_SCOPE)
 

@@ -12,7 +12,7 @@ from bursar.providers.interface import (
     CaptureRequest,
     ChargeRequest,
     EvidenceRequest,
-    Kind,
+    ObjectKind,
     PaymentProvider,
     Result,
     SettlementLine,
@@ -28,7 +28,7 @@ class OperationNotSupported(errors.ValidationError):
 
 
 @runtime_checkable
-class Charges(Protocol):
+class SupportsCharge(Protocol):
     """What a function needs that only collects money."""
 
     async def charge(self, request: ChargeRequest, /) -> Result:
@@ -37,7 +37,7 @@ class Charges(Protocol):
 
 
 @runtime_checkable
-class Captures(Protocol):
+class SupportsCapture(Protocol):
     """Captures what was authorized, in parts where the provider allows it."""
 
     async def capture(self, request: CaptureRequest, /) -> Result:
@@ -46,7 +46,7 @@ class Captures(Protocol):
 
 
 @runtime_checkable
-class Voids(Protocol):
+class SupportsVoid(Protocol):
     """Releases an authorization."""
 
     async def void(self, request: VoidRequest, /) -> Result:
@@ -55,16 +55,18 @@ class Voids(Protocol):
 
 
 @runtime_checkable
-class VerifiesWebhooks(Protocol):
+class SupportsWebhookVerification(Protocol):
     """Checks a delivery's signature over the raw bytes; pure, synchronous, constant time."""
 
-    def verify(self, headers: Mapping[str, str], body: bytes, /, *, now: datetime) -> WebhookEvent:
+    def verify(
+        self, headers: Mapping[str, str], body: bytes, /, *, now: datetime
+    ) -> VerifiedWebhook:
         """:raises BadSignature: if it was not signed with our secret within the tolerance."""
         ...
 
 
 @runtime_checkable
-class TranslatesWebhooks(Protocol):
+class SupportsWebhookParsing(Protocol):
     """Turns a verified body into snapshots; pure and synchronous."""
 
     def facts(self, body: bytes, /) -> Iterable[Snapshot]:
@@ -73,7 +75,7 @@ class TranslatesWebhooks(Protocol):
 
 
 @runtime_checkable
-class ListsObjects(Protocol):
+class SupportsListObjects(Protocol):
     """Tells everything it holds, so that both books can be compared."""
 
     def list_objects(self) -> AsyncIterator[Snapshot]:
@@ -82,7 +84,7 @@ class ListsObjects(Protocol):
 
 
 @runtime_checkable
-class TellsBalance(Protocol):
+class SupportsBalance(Protocol):
     """Tells what it owes the merchant now, by currency."""
 
     async def balances(self) -> Mapping[str, int]:
@@ -91,16 +93,16 @@ class TellsBalance(Protocol):
 
 
 @runtime_checkable
-class FetchesObjects(Protocol):
+class SupportsFetchObject(Protocol):
     """Tells one object whole, with the fee and rate that its webhooks leave out."""
 
-    async def fetch(self, kind: Kind, reference: str, /) -> Iterable[Snapshot]:
+    async def fetch(self, kind: ObjectKind, reference: str, /) -> Iterable[Snapshot]:
         """:raises errors.NotFound: if there is no such object."""
         ...
 
 
 @runtime_checkable
-class SubmitsEvidence(Protocol):
+class SupportsEvidence(Protocol):
     """Answers disputes."""
 
     async def submit_evidence(self, request: EvidenceRequest, /) -> Result:
@@ -109,7 +111,7 @@ class SubmitsEvidence(Protocol):
 
 
 @runtime_checkable
-class ReadsSettlements(Protocol):
+class SupportsSettlementFile(Protocol):
     """Reads its settlement report: rows of texts by column."""
 
     #: The columns it cannot do without.
@@ -121,7 +123,7 @@ class ReadsSettlements(Protocol):
 
 
 @runtime_checkable
-class ListsSettlements(Protocol):
+class SupportsSettlementApi(Protocol):
     """Tells the lines of its settlement report by API."""
 
     def settlement_lines(self, since: datetime, /) -> AsyncIterator[SettlementLine]:
@@ -130,16 +132,16 @@ class ListsSettlements(Protocol):
 
 
 @runtime_checkable
-class ChecksSetup(Protocol):
+class SupportsSetupCheck(Protocol):
     """Looks whether an account is ready to take money."""
 
-    def check_setup(self, *, hook_url: str) -> AsyncIterator[SetupFinding]:
+    def check_setup(self, *, hook_url: str) -> AsyncIterator[SetupCheck]:
         """Say what is in order and what is missing; *hook_url* is where our webhooks listen."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SetupFinding:
+class SetupCheck:
     """One thing looked at: whether it is in order, and what to do where it is not."""
 
     subject: str
@@ -148,7 +150,7 @@ class SetupFinding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WebhookEvent:
+class VerifiedWebhook:
     """
     The envelope of a verified delivery: *event_id* is unique per provider account.
 
@@ -163,17 +165,17 @@ class WebhookEvent:
 
 
 POWERS: Mapping[str, type[Any]] = {
-    "captures": Captures,
-    "voids": Voids,
-    "verifies webhooks": VerifiesWebhooks,
-    "translates webhooks": TranslatesWebhooks,
-    "lists objects": ListsObjects,
-    "tells balance": TellsBalance,
-    "fetches objects": FetchesObjects,
-    "submits evidence": SubmitsEvidence,
-    "reads settlements": ReadsSettlements,
-    "lists settlements": ListsSettlements,
-    "checks setup": ChecksSetup,
+    "captures": SupportsCapture,
+    "voids": SupportsVoid,
+    "verifies webhooks": SupportsWebhookVerification,
+    "translates webhooks": SupportsWebhookParsing,
+    "lists objects": SupportsListObjects,
+    "tells balance": SupportsBalance,
+    "fetches objects": SupportsFetchObject,
+    "submits evidence": SupportsEvidence,
+    "reads settlements": SupportsSettlementFile,
+    "lists settlements": SupportsSettlementApi,
+    "checks setup": SupportsSetupCheck,
 }
 
 

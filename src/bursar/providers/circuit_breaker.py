@@ -16,7 +16,7 @@ OPEN_SECONDS_FIRST, OPEN_SECONDS_MAX = 5.0, 60.0
 log = logs.get(__name__)
 
 
-class State(StrEnum):
+class CircuitState(StrEnum):
     """Whether calls go through (closed), are refused (open), or one is tried (half open)."""
 
     CLOSED = "closed"
@@ -24,7 +24,7 @@ class State(StrEnum):
     OPEN = "open"
 
 
-class Circuit:
+class CircuitBreaker:
     """
     Counts failures in a row (Nygard, Release It!, "Circuit Breaker").
 
@@ -59,34 +59,34 @@ class Circuit:
         circuits.add(self)
 
     @property
-    def state(self) -> State:
+    def state(self) -> CircuitState:
         """What would become of a call now."""
         if not self._open_seconds:
-            return State.CLOSED
+            return CircuitState.CLOSED
         waiting = self._probing or self._monotonic() < self._open_until
-        return State.OPEN if waiting else State.HALF_OPEN
+        return CircuitState.OPEN if waiting else CircuitState.HALF_OPEN
 
-    def enter(self) -> None:
+    def before_call(self) -> None:
         """
         Ask to send; the caller then tells `succeeded`, `failed` or `left`.
 
         :raises errors.ExternalAPIError: while it is open; `after_seconds` tells for how long.
         """
         state = self.state
-        if state is State.OPEN:
+        if state is CircuitState.OPEN:
             left = max(self._open_until - self._monotonic(), 0.1)
             raise errors.ExternalAPIError(
                 f"{self.name} is not asked for {left:.0f} s more: {self.why}", after_seconds=left
             )
-        self._probing = state is State.HALF_OPEN
+        self._probing = state is CircuitState.HALF_OPEN
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """Hear of a clear answer."""
         if self._open_seconds:
             log.warning("circuit_closed", **{self.kind: self.name})
         self._failures, self._open_seconds, self._probing, self.why = 0, 0.0, False, ""
 
-    def failed(self, why: str, *, at_once: bool = False) -> None:
+    def record_failure(self, why: str, *, at_once: bool = False) -> None:
         """Hear of a call without a clear answer; *at_once* opens whatever the count."""
         self._failures += 1
         # Calls that were under way when it opened fail too, many at once: that is no news.
@@ -94,7 +94,7 @@ class Circuit:
         if self._probing or at_once or enough:
             self._open(why, OPEN_SECONDS_MAX if at_once else OPEN_SECONDS_FIRST)
 
-    def left(self) -> None:
+    def record_cancelled(self) -> None:
         """Hear that a call was given up by its caller, which tells nothing."""
         self._probing = False
 
@@ -109,4 +109,4 @@ class Circuit:
 
 
 #: Every circuit of this process, for the metrics.
-circuits: WeakSet[Circuit] = WeakSet()
+circuits: WeakSet[CircuitBreaker] = WeakSet()

@@ -28,7 +28,7 @@ from bursar.providers.interface import PaymentProvider, Secret
 T = TypeVar("T")
 
 
-class Answer(NamedTuple):
+class JsonResponse(NamedTuple):
     """
     A provider's clear answer: 2xx, or another status that it gives its own meaning.
 
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
     date: str = ""
 
 
-class KeyRefused(errors.Unavailable):
+class CredentialsRejected(errors.Unavailable):
     """The provider refused our API key (401, 403): nothing happened, and nothing will."""
 
     code = "provider_refused_key"
@@ -56,7 +56,7 @@ class HttpConfig:
     timeout_seconds: float = 10.0
 
 
-class JsonOverHttp(PaymentProvider):
+class HttpProvider(PaymentProvider):
     """
     One way to ask a provider by HTTP and to tell what its failures mean.
 
@@ -83,7 +83,7 @@ class JsonOverHttp(PaymentProvider):
         params: Mapping[str, str] | None = None,
         key: str = "",
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
+    ) -> JsonResponse:
         """
         Send one request with *json* or *form* as its body, and return its answer if it is JSON
         with 2xx or a status of `clear`.
@@ -103,25 +103,25 @@ class JsonOverHttp(PaymentProvider):
         if json is not None:
             data, sent["Content-Type"] = orjson.dumps(json), "application/json"
         elif form is not None:
-            data = urlencode(list(flattened(form))).encode()
+            data = urlencode(list(form_encode(form))).encode()
             sent["Content-Type"] = "application/x-www-form-urlencoded"
         circuit = circuit_of(self)
-        circuit.enter()
+        circuit.before_call()
         try:
             answer = await self._send(what, method, path, data=data, params=params, headers=sent)
-        except KeyRefused as error:
-            circuit.failed(str(error), at_once=True)
+        except CredentialsRejected as error:
+            circuit.record_failure(str(error), at_once=True)
             raise
         except (errors.Unavailable, errors.OutcomeUnknown) as error:
-            circuit.failed(str(error))
+            circuit.record_failure(str(error))
             raise
         except errors.BursarError:
-            circuit.succeeded()  # read and refused: the provider is well
+            circuit.record_success()  # read and refused: the provider is well
             raise
         except BaseException:
-            circuit.left()
+            circuit.record_cancelled()
             raise
-        circuit.succeeded()
+        circuit.record_success()
         return answer
 
     async def _send(
@@ -133,7 +133,7 @@ class JsonOverHttp(PaymentProvider):
         data: bytes | None,
         params: Mapping[str, str] | None,
         headers: Mapping[str, str],
-    ) -> Answer:
+    ) -> JsonResponse:
         try:
             response = await _client(self).request(
                 method,
@@ -149,7 +149,7 @@ class JsonOverHttp(PaymentProvider):
             raise errors.OutcomeUnknown(f"{what} was sent, but {failure}") from failure
         return self._read(what, response)
 
-    def _read(self, what: str, response: HttpResponse) -> Answer:
+    def _read(self, what: str, response: HttpResponse) -> JsonResponse:
         status, headers = response.status, response.headers
         if status in self.turned_away:
             raise errors.ExternalAPIError(
@@ -163,7 +163,7 @@ class JsonOverHttp(PaymentProvider):
             told = kind or "without a content type"
             raise errors.OutcomeUnknown(f"{what} answered {told}, not JSON", http_status=status)
         try:
-            return Answer(status, read_json(response.body), headers.get("Date", ""))
+            return JsonResponse(status, read_json(response.body), headers.get("Date", ""))
         except ValueError as error:
             raise errors.OutcomeUnknown(
                 f"{what} answered broken JSON", http_status=status
@@ -190,24 +190,24 @@ class JsonOverHttp(PaymentProvider):
         await super().close()
 
 
-_CIRCUITS: WeakKeyDictionary[JsonOverHttp, circuit_breaker.Circuit] = WeakKeyDictionary()
+_CIRCUITS: WeakKeyDictionary[HttpProvider, circuit_breaker.CircuitBreaker] = WeakKeyDictionary()
 
 
-def circuit_of(provider: JsonOverHttp) -> circuit_breaker.Circuit:
+def circuit_of(provider: HttpProvider) -> circuit_breaker.CircuitBreaker:
     """The circuit of one provider object, which acts for one account."""
     circuit = _CIRCUITS.get(provider)
     if circuit is None:
-        circuit = _CIRCUITS[provider] = circuit_breaker.Circuit(provider.name)
+        circuit = _CIRCUITS[provider] = circuit_breaker.CircuitBreaker(provider.name)
     return circuit
 
 
 #: Connections belong to one event loop and one provider instance, and die with either.
 _CLIENTS: WeakKeyDictionary[
-    JsonOverHttp, WeakKeyDictionary[asyncio.AbstractEventLoop, HttpClient]
+    HttpProvider, WeakKeyDictionary[asyncio.AbstractEventLoop, HttpClient]
 ] = WeakKeyDictionary()
 
 
-def _client(provider: JsonOverHttp) -> HttpClient:
+def _client(provider: HttpProvider) -> HttpClient:
     loop = asyncio.get_running_loop()
     own = _CLIENTS.setdefault(provider, WeakKeyDictionary())
     client = own.get(loop)
@@ -220,7 +220,9 @@ def _refusal(what: str, status: int) -> errors.BursarError:
     # The body is not shown: it may tell who paid.
     kind: type[errors.BursarError] = errors.OutcomeUnknown
     if 400 <= status < 500 and status != 408:  # 408: the server gave up reading, or a proxy did
-        kind = {401: KeyRefused, 403: KeyRefused, 409: errors.Conflict}.get(status, errors.Invalid)
+        kind = {401: CredentialsRejected, 403: CredentialsRejected, 409: errors.Conflict}.get(
+            status, errors.Invalid
+        )
     return kind(f"{what} answered {status}", http_status=status)
 
 
@@ -244,7 +246,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def typed(body: object, kind: type[T], what: str) -> T:
+def decode(body: object, kind: type[T], what: str) -> T:
     """
     What `read_json` gave, as a message of *kind* (a `msgspec.Struct`).
 
@@ -256,7 +258,7 @@ def typed(body: object, kind: type[T], what: str) -> T:
         raise errors.OutcomeUnknown(f"{what} is told in another form: {error}") from error
 
 
-def flattened(form: Mapping[str, object], inside: str = "") -> Iterator[tuple[str, str]]:
+def form_encode(form: Mapping[str, object], inside: str = "") -> Iterator[tuple[str, str]]:
     """
     Write a nested *form* as pairs: `a[b]` for mappings, `a[0]` for sequences of mappings, `a[]`
     for other sequences, `true` and `false`; what is None or an empty text is left out.
@@ -264,10 +266,10 @@ def flattened(form: Mapping[str, object], inside: str = "") -> Iterator[tuple[st
     for name, value in form.items():
         full = f"{inside}[{name}]" if inside else name
         if isinstance(value, Mapping):
-            yield from flattened(value, full)
+            yield from form_encode(value, full)
         elif isinstance(value, list | tuple):
             if value and isinstance(value[0], Mapping):
-                yield from flattened({str(n): one for n, one in enumerate(value)}, full)
+                yield from form_encode({str(n): one for n, one in enumerate(value)}, full)
             else:
                 yield from ((f"{full}[]", str(one)) for one in value)
         elif isinstance(value, bool):

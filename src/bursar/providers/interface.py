@@ -19,7 +19,7 @@ from bursar import errors
 from bursar.money import Money
 
 
-class Kind(StrEnum):
+class ObjectKind(StrEnum):
     """The kinds of provider object that move money or promise to."""
 
     CHARGE = "charge"
@@ -89,7 +89,7 @@ class Snapshot:
     is answered by *respond_by*, where its provider sets a time.
     """
 
-    kind: Kind
+    kind: ObjectKind
     reference: str
     status: str
     amount: Money
@@ -289,7 +289,7 @@ class Secret:
         raise TypeError("a Secret is not pickled: it would leave the process in the clear")
 
 
-class BadSignature(errors.Denied):
+class InvalidSignature(errors.Denied):
     """The webhook was not signed with our secret, or not now."""
 
     code = "bad_signature"

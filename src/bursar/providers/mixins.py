@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from bursar import errors
-from bursar.decorators import Exponential, log_call, retry
+from bursar.decorators import ExponentialBackoff, log_call, retry
 from bursar.providers.interface import (
     ChargeRequest,
     PaymentProvider,
@@ -80,7 +80,7 @@ def _dice() -> float:
 _retried = retry(
     3,
     errors.Unavailable,
-    Exponential(first_seconds=0.1, cap_seconds=2.0),
+    ExponentialBackoff(first_seconds=0.1, cap_seconds=2.0),
     key="request.key",
     deadline_seconds=2.0,
     dependency=operator.attrgetter("name"),

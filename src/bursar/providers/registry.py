@@ -34,7 +34,7 @@ class UnknownProvider(errors.NotFound):
     code = "unknown_provider"
 
 
-class BrokenProvider(errors.Invalid):
+class ProviderLoadError(errors.Invalid):
     """An installed package offers the provider, and it cannot be used."""
 
     code = "broken_provider"
@@ -65,14 +65,14 @@ def _found(name: str, _search_path: tuple[str, ...]) -> type[PaymentProvider]:
         raise UnknownProvider(f"there is no provider {name!r}; installed: {known}")
     targets = sorted({point.value for point in points})
     if len(targets) > 1:
-        raise BrokenProvider(f"several packages offer a provider {name!r}: {', '.join(targets)}")
+        raise ProviderLoadError(f"several packages offer a provider {name!r}: {', '.join(targets)}")
     try:
         found = points[0].load()
     except Exception as error:  # a plug-in's module may raise anything
         reason = f"cannot be imported: {type(error).__name__}: {error}"
-        raise BrokenProvider(f"the provider {name!r} ({targets[0]}) {reason}") from error
+        raise ProviderLoadError(f"the provider {name!r} ({targets[0]}) {reason}") from error
     if problem := _problem(found):
-        raise BrokenProvider(f"the provider {name!r} ({targets[0]}) {problem}")
+        raise ProviderLoadError(f"the provider {name!r} ({targets[0]}) {problem}")
     return typing.cast(type[PaymentProvider], found)
 
 
@@ -104,7 +104,7 @@ def _implementation(provider: type[PaymentProvider], method: str) -> Any:
     return None
 
 
-def build(provider_name: str, account: str, config: Mapping[str, Any]) -> PaymentProvider:
+def create_provider(provider_name: str, account: str, config: Mapping[str, Any]) -> PaymentProvider:
     """
     The provider of one account; the same instance while one with this config is in use.
 
@@ -112,7 +112,7 @@ def build(provider_name: str, account: str, config: Mapping[str, Any]) -> Paymen
         see `get_class` for the rest.
     """
     provider = get_class(provider_name)
-    settled = configure(provider, config)
+    settled = parse_config(provider, config)
     fields = dataclasses.fields(settled)
     values = [(one.name, _told(getattr(settled, one.name))) for one in fields]
     key = (provider_name, account, ids.digest(*values))
@@ -128,7 +128,7 @@ def _told(value: object) -> object:
     return sorted(value.items()) if isinstance(value, Mapping) else value
 
 
-def configure(provider: type[PaymentProvider], config: Mapping[str, Any]) -> Any:
+def parse_config(provider: type[PaymentProvider], config: Mapping[str, Any]) -> Any:
     """
     Turn plain values into the provider's frozen config; texts become `Secret` where it has one.
 

@@ -14,7 +14,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from bursar.providers.interface import BadSignature, Secret
+from bursar.providers.interface import InvalidSignature, Secret
 
 #: A delivery signed longer ago than this, or further in the future, may be a replay.
 TOLERANCE_SECONDS = 300
@@ -70,18 +70,18 @@ def verify(keys: Iterable[bytes], given: Mapping[str, str], body: bytes, *, now:
     event_id, stamp = lower.get("webhook-id", ""), lower.get("webhook-timestamp", "")
     offered = lower.get("webhook-signature", "").split()
     if not event_id or not offered:
-        raise BadSignature("the delivery has no webhook-id or webhook-signature header")
+        raise InvalidSignature("the delivery has no webhook-id or webhook-signature header")
     if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
-        raise BadSignature("the webhook-timestamp header is no whole number of seconds")
+        raise InvalidSignature("the webhook-timestamp header is no whole number of seconds")
     matches = [
         hmac.compare_digest(_bytes(sign_by(key, event_id, stamp, body)), _bytes(signature))
         for key in keys
         for signature in offered
     ]
     if not any(matches):
-        raise BadSignature("no signature of the delivery was made with our secret")
+        raise InvalidSignature("no signature of the delivery was made with our secret")
     if abs(now.timestamp() - int(stamp)) > TOLERANCE_SECONDS:
-        raise BadSignature("the delivery was not signed now", signed_at=stamp)
+        raise InvalidSignature("the delivery was not signed now", signed_at=stamp)
     return event_id
 
 

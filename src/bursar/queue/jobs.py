@@ -103,7 +103,7 @@ def enqueue(
     """
     group_commit.require_transaction()
     state = JobState.DELAYED if delay > timedelta(0) else JobState.READY
-    run_at, created = fields.at(now + delay), fields.at(now)
+    run_at, created = fields.to_db_datetime(now + delay), fields.to_db_datetime(now)
     row: list[fields.Parameter] = [
         name,
         json.dumps(payload),
@@ -125,7 +125,9 @@ def claim(*, count: int, token: str, lease: timedelta, now: datetime) -> list[Le
     """
     group_commit.require_transaction()
     skip_locked = " FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
-    rows = sql.rows(CLAIM.format(skip_locked=skip_locked), [count, token, fields.at(now + lease)])
+    rows = sql.rows(
+        CLAIM.format(skip_locked=skip_locked), [count, token, fields.to_db_datetime(now + lease)]
+    )
     # RETURNING keeps no order.
     return [
         Lease(job_id, name, json.loads(payload), attempts, priority, token)
@@ -133,10 +135,12 @@ def claim(*, count: int, token: str, lease: timedelta, now: datetime) -> list[Le
     ]
 
 
-def promote(*, now: datetime) -> int:
+def promote_due(*, now: datetime) -> int:
     """Make delayed jobs ready whose time has come, and leased ones whose lease ran out."""
     group_commit.require_transaction()
-    return sql.run(PROMOTE, [fields.at(now)]) + sql.run(RESCUE, [fields.at(now)])
+    return sql.run(PROMOTE, [fields.to_db_datetime(now)]) + sql.run(
+        RESCUE, [fields.to_db_datetime(now)]
+    )
 
 
 def ack(lease: Lease) -> bool:
@@ -147,10 +151,10 @@ def ack(lease: Lease) -> bool:
 def retry(lease: Lease, *, at: datetime, error: str, forget: bool = False) -> bool:
     """Give a job back to be run again no sooner than *at*; *forget* its earlier attempts."""
     attempts = 0 if forget else lease.attempts
-    return _touch(RETRY, [fields.at(at), error[:ERROR_LETTERS_MAX], attempts], lease)
+    return _touch(RETRY, [fields.to_db_datetime(at), error[:ERROR_LETTERS_MAX], attempts], lease)
 
 
-def bury(lease: Lease, *, error: str) -> bool:
+def dead_letter(lease: Lease, *, error: str) -> bool:
     """Move a job to the dead letters, with the reason."""
     return _touch(BURY, [error[:ERROR_LETTERS_MAX]], lease)
 
@@ -160,9 +164,9 @@ def release(lease: Lease) -> bool:
     return _touch(RELEASE, [], lease)
 
 
-def extend(lease: Lease, *, until: datetime) -> bool:
+def extend_lease(lease: Lease, *, until: datetime) -> bool:
     """Hold a lease for longer."""
-    return _touch(EXTEND, [fields.at(until)], lease)
+    return _touch(EXTEND, [fields.to_db_datetime(until)], lease)
 
 
 def _touch(statement: str, values: Sequence[fields.Parameter], lease: Lease) -> bool:
@@ -170,7 +174,7 @@ def _touch(statement: str, values: Sequence[fields.Parameter], lease: Lease) -> 
     return sql.run(statement, [*values, lease.job_id, lease.token]) == 1
 
 
-def revive(job_id: int) -> bool:
+def redrive(job_id: int) -> bool:
     """
     Make a dead job ready again with its attempts forgotten.
 
@@ -180,6 +184,6 @@ def revive(job_id: int) -> bool:
     return sql.run(REVIVE, [job_id]) == 1
 
 
-def depth() -> Counter[tuple[str, str]]:
+def count_by_state() -> Counter[tuple[str, str]]:
     """How many jobs there are, by (name, state)."""
     return Counter({(name, state): int(count) for name, state, count in sql.rows(COUNT)})

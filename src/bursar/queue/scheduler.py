@@ -66,7 +66,10 @@ class Scheduler:
         PeriodicJobStatus.objects.exclude(name__in=self._jobs).delete()
         for name, job in sorted(self._jobs.items()):
             schedule, next_run_at = str(job.schedule), job.schedule.next_after(now)
-            sql.run(INSERT, [name, schedule, fields.at(next_run_at), fields.at(now)])
+            sql.run(
+                INSERT,
+                [name, schedule, fields.to_db_datetime(next_run_at), fields.to_db_datetime(now)],
+            )
             changed = PeriodicJobStatus.objects.filter(name=name).exclude(schedule=schedule)
             changed.filter(next_run_at__gt=now).update(next_run_at=next_run_at)
             changed.update(schedule=schedule)

@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 
 from bursar import errors, group_commit, ids, logs
-from bursar.decorators import Exponential
+from bursar.decorators import ExponentialBackoff
 from bursar.queue import jobs
 from bursar.queue.scheduler import CHECK_SECONDS, Scheduler
 
@@ -40,7 +40,7 @@ class UnknownJob(errors.NotFound):
     status = None
 
 
-class RunAgain(Exception):
+class RetryLater(Exception):
     """Raised by a handler whose work goes on later; it is not an error."""
 
     def __init__(self, after: timedelta, reason: str) -> None:
@@ -152,7 +152,7 @@ class Worker:
 
         def claim() -> list[jobs.Lease]:
             now = jobs.database_time()
-            jobs.promote(now=now)
+            jobs.promote_due(now=now)
             return jobs.claim(count=count, token=token, lease=self.lease, now=now)
 
         return await group_commit.commits.run(claim)
@@ -168,7 +168,7 @@ class Worker:
             self._ended.set()
 
     async def _work(self, lease: jobs.Lease) -> None:
-        with logs.bound(request_id=f"job_{lease.job_id}", operation=lease.name):
+        with logs.bound_contextvars(request_id=f"job_{lease.job_id}", operation=lease.name):
             try:
                 if lease.attempts > self.attempts_max:
                     # It was claimed, and its worker died, too often: it may be what kills them.
@@ -180,7 +180,7 @@ class Worker:
                 finish = await handler(lease)
                 await group_commit.commits.run(lambda: _finish(lease, finish))
                 self.outcomes[lease.name, "done"] += 1
-            except RunAgain as again:
+            except RetryLater as again:
                 await self._retry(lease, again.after, str(again), outcome="again")
             except Exception as error:  # noqa: BLE001  (a job must not take the worker with it)
                 await self._failed(lease, error)
@@ -193,12 +193,14 @@ class Worker:
             await self._bury(lease, reason)
             return
         after = getattr(error, "after_seconds", None)
-        pause = timedelta(seconds=after) if after else self.pause(lease.attempts)
+        pause = timedelta(seconds=after) if after else self.backoff(lease.attempts)
         await self._retry(lease, pause, reason, outcome="retried")
 
-    def pause(self, attempts: int) -> timedelta:
+    def backoff(self, attempts: int) -> timedelta:
         """Half to all of first * 2^(attempts - 1), at most `BACKOFF_MAX`."""
-        bound = Exponential(self.backoff_first.total_seconds(), 2.0, BACKOFF_MAX.total_seconds())
+        bound = ExponentialBackoff(
+            self.backoff_first.total_seconds(), 2.0, BACKOFF_MAX.total_seconds()
+        )
         return timedelta(seconds=bound(attempts) * (0.5 + self._randomness.random() / 2))
 
     async def _retry(
@@ -214,7 +216,7 @@ class Worker:
 
     async def _bury(self, lease: jobs.Lease, reason: str) -> None:
         log.error("job_dead", job=lease.name, attempts=lease.attempts, reason=reason)
-        await group_commit.commits.run(lambda: jobs.bury(lease, error=reason))
+        await group_commit.commits.run(lambda: jobs.dead_letter(lease, error=reason))
         self.outcomes[lease.name, "dead"] += 1
 
     async def _keep_leases(self) -> None:
@@ -226,7 +228,7 @@ class Worker:
             def extend(held: list[jobs.Lease] = held) -> None:
                 until = jobs.database_time() + self.lease
                 for lease in held:
-                    jobs.extend(lease, until=until)
+                    jobs.extend_lease(lease, until=until)
 
             if held:
                 try:

@@ -12,25 +12,25 @@ from bursar.providers.interface import (
     Category,
     ChargeStatus,
     DisputeStatus,
-    Kind,
     MovementStatus,
+    ObjectKind,
     RefundStatus,
     SettlementLine,
     Snapshot,
 )
 from bursar.reconciliation.expected_entries import Done, Objects
-from bursar.reconciliation.matching import Judged, Verdict
+from bursar.reconciliation.matching import MatchResult, MatchStatus
 
-_OWN = {Category.CHARGE: Kind.CHARGE, Category.REFUND: Kind.REFUND}
+_OWN = {Category.CHARGE: ObjectKind.CHARGE, Category.REFUND: ObjectKind.REFUND}
 
 
-def missed(line: SettlementLine) -> Snapshot | None:
+def missing_snapshot(line: SettlementLine) -> Snapshot | None:
     """The object behind a line that our books do not have; None for kinds that we do not book."""
     gross = Money(line.gross_minor, line.currency)
     paid = line.paid or gross
     size = abs(paid.amount_minor)
     told = Snapshot(
-        kind=Kind.CHARGE,
+        kind=ObjectKind.CHARGE,
         reference=line.source,
         status=ChargeStatus.CAPTURED,
         amount=Money(size, paid.currency),
@@ -46,19 +46,23 @@ def missed(line: SettlementLine) -> Snapshot | None:
         case Category.CHARGE if not loses:
             changes = {"captured_minor": size, "settled": gross}
         case Category.REFUND if loses:
-            changes = {"kind": Kind.REFUND, "status": RefundStatus.SUCCEEDED, "settled": -gross}
+            changes = {
+                "kind": ObjectKind.REFUND,
+                "status": RefundStatus.SUCCEEDED,
+                "settled": -gross,
+            }
         case Category.REFUND_FAILURE:
-            changes = {"kind": Kind.REFUND, "status": RefundStatus.FAILED}
+            changes = {"kind": ObjectKind.REFUND, "status": RefundStatus.FAILED}
         case Category.DISPUTE if loses:
             changes = {
-                "kind": Kind.DISPUTE,
+                "kind": ObjectKind.DISPUTE,
                 "status": DisputeStatus.NEEDS_RESPONSE,
                 "amount": taken,
                 "withdrawn_minor": taken.amount_minor,
             }
         case Category.DISPUTE_REVERSAL if not loses:
             changes = {
-                "kind": Kind.DISPUTE,
+                "kind": ObjectKind.DISPUTE,
                 "status": DisputeStatus.WON,
                 "amount": taken,
                 "reinstated_minor": taken.amount_minor,
@@ -66,27 +70,27 @@ def missed(line: SettlementLine) -> Snapshot | None:
         case Category.FEE:
             cost = Money(-line.net_minor, line.currency)
             changes = {
-                "kind": Kind.FEE,
+                "kind": ObjectKind.FEE,
                 "status": MovementStatus.POSTED,
                 "amount": cost,
                 "fee": None,
             }
         case Category.PAYOUT if loses:
-            changes = {"kind": Kind.PAYOUT, "status": MovementStatus.POSTED, "amount": taken}
+            changes = {"kind": ObjectKind.PAYOUT, "status": MovementStatus.POSTED, "amount": taken}
         case Category.PAYOUT_REVERSAL:
-            changes = {"kind": Kind.PAYOUT, "status": MovementStatus.FAILED, "amount": taken}
+            changes = {"kind": ObjectKind.PAYOUT, "status": MovementStatus.FAILED, "amount": taken}
         case _:
             return None
     return replace(told, **changes)
 
 
-def learned(judged: Judged, objects: Objects, done: Done) -> Iterator[Snapshot]:
+def new_snapshots(judged: MatchResult, objects: Objects, done: Done) -> Iterator[Snapshot]:
     """
     What a match tells beside that it matches: the fee and the exchange rate, where unknown.
 
     Facts are totals, so what earlier runs have settled of the movement (*done*) is added.
     """
-    if judged.verdict is not Verdict.MATCHED or len(judged.entries) != 1:
+    if judged.verdict is not MatchStatus.MATCHED or len(judged.entries) != 1:
         return
     (entry,) = judged.entries
     kind = _OWN.get(entry.category)
@@ -97,7 +101,7 @@ def learned(judged: Judged, objects: Objects, done: Done) -> Iterator[Snapshot]:
     gross, fee = done.get((entry.category.value, entry.source), (0, 0))
     gross += sum(line.gross_minor for line in judged.lines)
     fee += sum(line.fee_minor for line in judged.lines)
-    sign = 1 if kind is Kind.CHARGE else -1
+    sign = 1 if kind is ObjectKind.CHARGE else -1
     rates = {line.rate for line in judged.lines}
     yield replace(
         known,
@@ -113,7 +117,7 @@ def payouts(lines: Iterable[SettlementLine], objects: Objects) -> Iterator[Snaps
     at: dict[str, datetime] = {}
     told = {line.source for line in lines if line.category is Category.PAYOUT}
     for line in lines:
-        new = (Kind.PAYOUT.value, line.payout) not in objects and line.payout not in told
+        new = (ObjectKind.PAYOUT.value, line.payout) not in objects and line.payout not in told
         if line.payout and line.category is not Category.PAYOUT and new:
             name = line.payout, line.currency
             sums[name] = sums.get(name, 0) + line.net_minor
@@ -121,7 +125,7 @@ def payouts(lines: Iterable[SettlementLine], objects: Objects) -> Iterator[Snaps
     for (payout, currency), net in sums.items():
         if net > 0:
             yield Snapshot(
-                kind=Kind.PAYOUT,
+                kind=ObjectKind.PAYOUT,
                 reference=payout,
                 status=MovementStatus.POSTED,
                 amount=Money(net, currency),

@@ -21,7 +21,7 @@ from bursar.providers.interface import Category, SettlementLine
 DAYS_APART_MAX = timedelta(days=5)
 
 
-class Verdict(StrEnum):
+class MatchStatus(StrEnum):
     """What became of a group of lines and entries."""
 
     MATCHED = "matched"
@@ -36,7 +36,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class ExpectedEntry:
     """
     A movement of a provider's balance that our books expect.
 
@@ -62,24 +62,24 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class MatchResult:
     """A group of lines and entries, what became of them, and why in words."""
 
-    verdict: Verdict
+    verdict: MatchStatus
     reason: str = ""
     lines: tuple[SettlementLine, ...] = ()
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[ExpectedEntry, ...] = ()
 
 
 def reconcile(
-    entries: Iterable[Entry],
+    entries: Iterable[ExpectedEntry],
     lines: Iterable[SettlementLine],
     *,
     until: datetime,
     late_after: timedelta,
     seen: frozenset[str] = frozenset(),
     paid_out: Mapping[str, int] | None = None,
-) -> list[Judged]:
+) -> list[MatchResult]:
     """
     Match *lines* with *entries*, one entry for each category and source.
 
@@ -115,8 +115,8 @@ def reconcile(
         made, alone, left = step(alone, left)
         found += made
     found += [
-        Judged(
-            verdict=Verdict.MISSING_IN_BOOKS,
+        MatchResult(
+            verdict=MatchStatus.MISSING_IN_BOOKS,
             reason="our books have no such movement",
             lines=(line,),
         )
@@ -127,17 +127,17 @@ def reconcile(
 
 
 _PAYOUTS = {Category.PAYOUT, Category.PAYOUT_REVERSAL}
-_Step = tuple[list[Judged], list[SettlementLine], list[Entry]]
+_Step = tuple[list[MatchResult], list[SettlementLine], list[ExpectedEntry]]
 
 
 def _without_duplicates(
     lines: Iterable[SettlementLine], seen: frozenset[str]
-) -> tuple[list[SettlementLine], list[Judged]]:
+) -> tuple[list[SettlementLine], list[MatchResult]]:
     known, fresh, found = set(seen), [], []
     for line in lines:
         if line.reference in known:
             reason = f"{line.reference} was told before"
-            found.append(Judged(verdict=Verdict.DUPLICATE, reason=reason, lines=(line,)))
+            found.append(MatchResult(verdict=MatchStatus.DUPLICATE, reason=reason, lines=(line,)))
         else:
             known.add(line.reference)
             fresh.append(line)
@@ -145,33 +145,37 @@ def _without_duplicates(
 
 
 def _compared(
-    entry: Entry, group: Sequence[SettlementLine], sums: Mapping[str, int]
-) -> Iterator[Judged]:
+    entry: ExpectedEntry, group: Sequence[SettlementLine], sums: Mapping[str, int]
+) -> Iterator[MatchResult]:
     """What has the same category and source on both sides."""
     if len(group) > 1 and _content(group[0], entry) and len({_amounts(one) for one in group}) == 1:
         # The whole movement again under another id: one of them is true.
         yield from _compared(entry, group[:1], sums)
         for line in group[1:]:
             reason = f"{entry.source} was settled by {group[0].reference}"
-            yield Judged(verdict=Verdict.DUPLICATE, reason=reason, lines=(line,))
+            yield MatchResult(verdict=MatchStatus.DUPLICATE, reason=reason, lines=(line,))
         return
     verdict, reason = _difference(entry, group)
-    if verdict is Verdict.MATCHED and entry.category is Category.PAYOUT and entry.source in sums:
+    if (
+        verdict is MatchStatus.MATCHED
+        and entry.category is Category.PAYOUT
+        and entry.source in sums
+    ):
         verdict, reason = _sum_of(entry, sums[entry.source])
-    if verdict is Verdict.MATCHED and len(group) > 1:
+    if verdict is MatchStatus.MATCHED and len(group) > 1:
         reason = f"the sum of {len(group)} lines"
-    yield Judged(verdict=verdict, reason=reason, lines=tuple(group), entries=(entry,))
+    yield MatchResult(verdict=verdict, reason=reason, lines=tuple(group), entries=(entry,))
 
 
 def _amounts(line: SettlementLine) -> tuple[object, ...]:
     return line.currency, line.gross_minor, line.fee_minor, line.paid
 
 
-def _content(line: SettlementLine, entry: Entry) -> bool:
-    return _difference(entry, [line])[0] is Verdict.MATCHED
+def _content(line: SettlementLine, entry: ExpectedEntry) -> bool:
+    return _difference(entry, [line])[0] is MatchStatus.MATCHED
 
 
-def _difference(entry: Entry, group: Sequence[SettlementLine]) -> tuple[Verdict, str]:
+def _difference(entry: ExpectedEntry, group: Sequence[SettlementLine]) -> tuple[MatchStatus, str]:
     currencies = {line.currency for line in group}
     gross = sum(line.gross_minor for line in group)
     fee = sum(line.fee_minor for line in group)
@@ -179,18 +183,21 @@ def _difference(entry: Entry, group: Sequence[SettlementLine]) -> tuple[Verdict,
         paid = [line.paid for line in group if line.paid is not None]
         told = Money(sum(one.amount_minor for one in paid), paid[0].currency) if paid else None
         if not entry.settled and told == Money(entry.gross_minor, entry.currency):
-            return Verdict.MATCHED, "settled in another currency"
+            return MatchStatus.MATCHED, "settled in another currency"
         there = ", ".join(sorted(currencies))
-        return Verdict.CURRENCY_MISMATCH, f"{there} there, {entry.currency} in our books"
+        return MatchStatus.CURRENCY_MISMATCH, f"{there} there, {entry.currency} in our books"
     if gross != entry.gross_minor:
-        return Verdict.AMOUNT_MISMATCH, _why(entry, gross)
+        return MatchStatus.AMOUNT_MISMATCH, _why(entry, gross)
     if entry.fee_minor is not None and fee != entry.fee_minor:
         ours = Money(entry.fee_minor, entry.currency)
-        return Verdict.FEE_MISMATCH, f"a fee of {Money(fee, entry.currency)}, {ours} in our books"
-    return Verdict.MATCHED, ""
+        return (
+            MatchStatus.FEE_MISMATCH,
+            f"a fee of {Money(fee, entry.currency)}, {ours} in our books",
+        )
+    return MatchStatus.MATCHED, ""
 
 
-def _why(entry: Entry, gross: int) -> str:
+def _why(entry: ExpectedEntry, gross: int) -> str:
     off = gross - entry.gross_minor
     both = (
         f"{Money(gross, entry.currency)}, {Money(entry.gross_minor, entry.currency)} in our books"
@@ -204,26 +211,26 @@ def _why(entry: Entry, gross: int) -> str:
     return both
 
 
-def _sum_of(entry: Entry, net: int) -> tuple[Verdict, str]:
+def _sum_of(entry: ExpectedEntry, net: int) -> tuple[MatchStatus, str]:
     if net == -entry.gross_minor:
-        return Verdict.MATCHED, "the sum of its lines"
+        return MatchStatus.MATCHED, "the sum of its lines"
     paid = Money(-entry.gross_minor, entry.currency)
     which = "short" if -entry.gross_minor < net else "over"
     reason = f"the payout is {which}: {paid}, its lines are {Money(net, entry.currency)}"
-    return Verdict.AMOUNT_MISMATCH, reason
+    return MatchStatus.AMOUNT_MISMATCH, reason
 
 
-def _paid_out(left: Iterable[Entry], sums: Mapping[str, int]) -> Iterator[Judged]:
+def _paid_out(left: Iterable[ExpectedEntry], sums: Mapping[str, int]) -> Iterator[MatchResult]:
     """A payout that has no line of its own is the sum of the lines that it paid out."""
     for entry in left:
         if entry.category is Category.PAYOUT and entry.source in sums:
             verdict, reason = _sum_of(entry, sums[entry.source])
-            yield Judged(verdict=verdict, reason=reason, entries=(entry,))
+            yield MatchResult(verdict=verdict, reason=reason, entries=(entry,))
 
 
-def _by_parent(alone: list[SettlementLine], left: list[Entry]) -> _Step:
+def _by_parent(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step:
     """One refund of ours may be several of theirs, and the other way round: the sums tell."""
-    ours: defaultdict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    ours: defaultdict[tuple[str, ...], list[ExpectedEntry]] = defaultdict(list)
     theirs: defaultdict[tuple[str, ...], list[SettlementLine]] = defaultdict(list)
     for entry in left:
         if entry.parent_reference:
@@ -237,8 +244,8 @@ def _by_parent(alone: list[SettlementLine], left: list[Entry]) -> _Step:
         if lines and sum(e.gross_minor for e in entries) == sum(s.gross_minor for s in lines):
             reason = f"{len(lines)} lines are {len(entries)} of our movements on {name[1]}"
             made.append(
-                Judged(
-                    verdict=Verdict.MATCHED,
+                MatchResult(
+                    verdict=MatchStatus.MATCHED,
                     reason=reason,
                     lines=tuple(lines),
                     entries=tuple(entries),
@@ -247,9 +254,9 @@ def _by_parent(alone: list[SettlementLine], left: list[Entry]) -> _Step:
     return _rest(made, alone, left)
 
 
-def _by_spelling(alone: list[SettlementLine], left: list[Entry]) -> _Step:
+def _by_spelling(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step:
     """A reference that lost its case or signs on the way is still the same, if only one is."""
-    spelled: defaultdict[tuple[object, ...], list[Entry]] = defaultdict(list)
+    spelled: defaultdict[tuple[object, ...], list[ExpectedEntry]] = defaultdict(list)
     for entry in left:
         spelled[entry.category, _plain(entry.source)].append(entry)
     counted = Counter((line.category, _plain(line.source)) for line in alone)
@@ -260,8 +267,11 @@ def _by_spelling(alone: list[SettlementLine], left: list[Entry]) -> _Step:
         if len(candidates) == 1 and counted[name] == 1 and _content(line, candidates[0]):
             reason = f"{line.source!r} is {candidates[0].source} in another spelling"
             made.append(
-                Judged(
-                    verdict=Verdict.MATCHED, reason=reason, lines=(line,), entries=(candidates[0],)
+                MatchResult(
+                    verdict=MatchStatus.MATCHED,
+                    reason=reason,
+                    lines=(line,),
+                    entries=(candidates[0],),
                 )
             )
     return _rest(made, alone, left)
@@ -271,9 +281,9 @@ def _plain(reference: str) -> str:
     return re.sub(r"[^0-9a-z]", "", reference.casefold())
 
 
-def _look_alike(alone: list[SettlementLine], left: list[Entry]) -> _Step:
+def _look_alike(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step:
     """The same kind and amount at about the same time: it may be, so a person is asked."""
-    ours: defaultdict[tuple[object, ...], list[Entry]] = defaultdict(list)
+    ours: defaultdict[tuple[object, ...], list[ExpectedEntry]] = defaultdict(list)
     theirs: defaultdict[tuple[object, ...], list[SettlementLine]] = defaultdict(list)
     for entry in left:
         ours[entry.category, entry.currency, entry.gross_minor].append(entry)
@@ -290,8 +300,8 @@ def _look_alike(alone: list[SettlementLine], left: list[Entry]) -> _Step:
             others = ", ".join(entry.source for entry in near)
             told = ", ".join(line.source for line in lines)
             made.append(
-                Judged(
-                    verdict=Verdict.AMBIGUOUS,
+                MatchResult(
+                    verdict=MatchStatus.AMBIGUOUS,
                     reason=f"{told} may be {others}",
                     lines=tuple(lines),
                     entries=tuple(near),
@@ -300,7 +310,7 @@ def _look_alike(alone: list[SettlementLine], left: list[Entry]) -> _Step:
     return _rest(made, alone, left)
 
 
-def _rest(made: list[Judged], alone: list[SettlementLine], left: list[Entry]) -> _Step:
+def _rest(made: list[MatchResult], alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step:
     lines = {line.reference for judged in made for line in judged.lines}
     names = {entry.name for judged in made for entry in judged.entries}
     return (
@@ -310,18 +320,20 @@ def _rest(made: list[Judged], alone: list[SettlementLine], left: list[Entry]) ->
     )
 
 
-def _lacking(entry: Entry, until: datetime, late_after: timedelta) -> Judged:
+def _lacking(entry: ExpectedEntry, until: datetime, late_after: timedelta) -> MatchResult:
     if entry.occurred_at > until - late_after:
         reason = "too new for this report; it should be in the next"
-        return Judged(verdict=Verdict.LATE, reason=reason, entries=(entry,))
-    return Judged(verdict=Verdict.MISSING_AT_PROVIDER, reason="no report has it", entries=(entry,))
+        return MatchResult(verdict=MatchStatus.LATE, reason=reason, entries=(entry,))
+    return MatchResult(
+        verdict=MatchStatus.MISSING_AT_PROVIDER, reason="no report has it", entries=(entry,)
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
     """How many lines and entries of one verdict and currency there are, and their gross sums."""
 
-    verdict: Verdict
+    verdict: MatchStatus
     currency: str
     lines: int = 0
     lines_minor: int = 0
@@ -329,11 +341,11 @@ class Total:
     entries_minor: int = 0
 
 
-def totals(judged: Iterable[Judged]) -> list[Total]:
+def totals(judged: Iterable[MatchResult]) -> list[Total]:
     """Count and add up both sides by verdict and currency."""
-    made: dict[tuple[Verdict, str], Total] = {}
+    made: dict[tuple[MatchStatus, str], Total] = {}
 
-    def of(verdict: Verdict, currency: str) -> Total:
+    def of(verdict: MatchStatus, currency: str) -> Total:
         return made.get((verdict, currency), Total(verdict=verdict, currency=currency))
 
     for one in judged:

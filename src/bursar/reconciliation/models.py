@@ -8,7 +8,7 @@ from bursar import ids
 from bursar.fields import CurrencyField, IdField, MinorField
 from bursar.payments.models import ProviderAccount
 from bursar.providers.interface import Category
-from bursar.reconciliation.matching import Verdict
+from bursar.reconciliation.matching import MatchStatus
 
 
 class Reconciliation(models.Model):
@@ -29,7 +29,7 @@ class Reconciliation(models.Model):
         return str(self.id)
 
 
-class Settled(models.Model):
+class SettlementReportLine(models.Model):
     """
     A settlement line as it was loaded, and the run that settled it.
 
@@ -57,7 +57,7 @@ class Settled(models.Model):
         Reconciliation, models.PROTECT, null=True, related_name="settled"
     )
     verdict = models.CharField(
-        max_length=20, default="", choices=[(v.value, v.name) for v in Verdict]
+        max_length=20, default="", choices=[(v.value, v.name) for v in MatchStatus]
     )
 
     class Meta:
@@ -84,7 +84,7 @@ class Settled(models.Model):
         return f"{self.category} {self.reference}"
 
 
-class SettledEntry(models.Model):
+class MatchedEntry(models.Model):
     """
     How much of one movement of our books a run has settled.
 
@@ -116,7 +116,7 @@ class SettlementBreak(models.Model):
     """
 
     reconciliation = models.ForeignKey(Reconciliation, models.PROTECT, related_name="breaks")
-    verdict = models.CharField(max_length=20, choices=[(v.value, v.name) for v in Verdict])
+    verdict = models.CharField(max_length=20, choices=[(v.value, v.name) for v in MatchStatus])
     category = models.CharField(max_length=20)
     source = models.CharField(max_length=160)
     currency = CurrencyField()

@@ -17,105 +17,110 @@ from bursar import group_commit, ids
 from bursar.imports import import_log as files
 from bursar.payments import facts, reviews
 from bursar.payments.models import FactLink
-from bursar.providers.interface import Category, Kind, SettlementLine
+from bursar.providers.interface import Category, ObjectKind, SettlementLine
 from bursar.reconciliation import corrections, expected_entries, matching, settlement_reports
-from bursar.reconciliation.matching import Judged, Verdict
-from bursar.reconciliation.models import Reconciliation, Settled, SettledEntry, SettlementBreak
-from bursar.reconciliation.settlement_reports import Loaded
+from bursar.reconciliation.matching import MatchResult, MatchStatus
+from bursar.reconciliation.models import (
+    MatchedEntry,
+    Reconciliation,
+    SettlementBreak,
+    SettlementReportLine,
+)
+from bursar.reconciliation.settlement_reports import LoadedReport
 
 PURPOSE = "settlement"
 #: What our books had less long ago than this before a report ends may come with the next one.
 LATE_AFTER = timedelta(days=3)
 #: Verdicts after which a line and its entry are done with.
-DONE = (Verdict.MATCHED, Verdict.MISSING_IN_BOOKS, Verdict.DUPLICATE)
+DONE = (MatchStatus.MATCHED, MatchStatus.MISSING_IN_BOOKS, MatchStatus.DUPLICATE)
 REVIEW = "settlement_break"
 
 #: The kind of object that moves the balance in a category.
 KINDS = {
-    Category.CHARGE: Kind.CHARGE,
-    Category.REFUND: Kind.REFUND,
-    Category.REFUND_FAILURE: Kind.REFUND,
-    Category.DISPUTE: Kind.DISPUTE,
-    Category.DISPUTE_REVERSAL: Kind.DISPUTE,
-    Category.FEE: Kind.FEE,
-    Category.PAYOUT: Kind.PAYOUT,
-    Category.PAYOUT_REVERSAL: Kind.PAYOUT,
+    Category.CHARGE: ObjectKind.CHARGE,
+    Category.REFUND: ObjectKind.REFUND,
+    Category.REFUND_FAILURE: ObjectKind.REFUND,
+    Category.DISPUTE: ObjectKind.DISPUTE,
+    Category.DISPUTE_REVERSAL: ObjectKind.DISPUTE,
+    Category.FEE: ObjectKind.FEE,
+    Category.PAYOUT: ObjectKind.PAYOUT,
+    Category.PAYOUT_REVERSAL: ObjectKind.PAYOUT,
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class ReconciliationReport:
     """What a run found. *loaded* lines are new; *already_loaded* says that the file came before."""
 
     id: str
     file: str
     loaded: int
     already_loaded: bool
-    judged: Sequence[Judged]
+    judged: Sequence[MatchResult]
     totals: Sequence[matching.Total]
 
     @property
-    def breaks(self) -> list[Judged]:
+    def breaks(self) -> list[MatchResult]:
         """What is not simply matched, the worst first."""
         order = {verdict: number for number, verdict in enumerate(_WORST_FIRST)}
-        found = [one for one in self.judged if one.verdict is not Verdict.MATCHED]
+        found = [one for one in self.judged if one.verdict is not MatchStatus.MATCHED]
         return sorted(found, key=lambda one: (order[one.verdict], source_of(one)))
 
     @property
     def clean(self) -> bool:
         """Whether everything matched, but for what is only late."""
-        return all(one.verdict in {Verdict.MATCHED, Verdict.LATE} for one in self.judged)
+        return all(one.verdict in {MatchStatus.MATCHED, MatchStatus.LATE} for one in self.judged)
 
 
 _WORST_FIRST = (
-    Verdict.MISSING_AT_PROVIDER,
-    Verdict.AMOUNT_MISMATCH,
-    Verdict.CURRENCY_MISMATCH,
-    Verdict.FEE_MISMATCH,
-    Verdict.AMBIGUOUS,
-    Verdict.MISSING_IN_BOOKS,
-    Verdict.DUPLICATE,
-    Verdict.LATE,
-    Verdict.MATCHED,
+    MatchStatus.MISSING_AT_PROVIDER,
+    MatchStatus.AMOUNT_MISMATCH,
+    MatchStatus.CURRENCY_MISMATCH,
+    MatchStatus.FEE_MISMATCH,
+    MatchStatus.AMBIGUOUS,
+    MatchStatus.MISSING_IN_BOOKS,
+    MatchStatus.DUPLICATE,
+    MatchStatus.LATE,
+    MatchStatus.MATCHED,
 )
 
 
 def reconcile(
-    loaded: Loaded,
+    loaded: LoadedReport,
     *,
     provider_account: str,
     now: datetime,
     until: datetime | None = None,
     late_after: timedelta = LATE_AFTER,
-) -> Report:
+) -> ReconciliationReport:
     """
     Match *loaded* and whatever is open of the account with our books, in one commit; blocks.
 
     *until* is when the report ends, by default with its last line.
     """
     run_id = ids.new(ids.RECONCILIATION)
-    return group_commit.commits.wait(
+    return group_commit.commits.run_blocking(
         lambda: _run(run_id, loaded, provider_account, now, until, late_after)
     )
 
 
 def _run(
     run_id: str,
-    loaded: Loaded,
+    loaded: LoadedReport,
     account: str,
     now: datetime,
     until: datetime | None,
     late_after: timedelta,
-) -> Report:
+) -> ReconciliationReport:
     new, known = _load(loaded, account, now)
     rows = list(_open_rows(account))
     lines = [settlement_reports.line_of(row) for row in rows]
     end = until or max((line.occurred_at for line in lines), default=now)
     objects = expected_entries.objects_of(account)
     if told := list(corrections.payouts(lines, objects)):
-        facts.record(provider_account=account, snapshots=told, source="file", now=now)
+        facts.append_facts(provider_account=account, snapshots=told, source="file", now=now)
         objects = expected_entries.objects_of(account)
-    done = expected_entries.settled(account)
+    done = expected_entries.matched_entries(account)
     judged = matching.reconcile(
         expected_entries.expected(objects, done),
         lines,
@@ -136,12 +141,12 @@ def _run(
     _book(account, judged, objects, done, now)
     _settle(run_id, account, judged, rows)
     _tell(run_id, account, judged, now)
-    return Report(
+    return ReconciliationReport(
         id=run_id, file=loaded.file, loaded=new, already_loaded=known, judged=judged, totals=totals
     )
 
 
-def _load(loaded: Loaded, account: str, now: datetime) -> tuple[int, bool]:
+def _load(loaded: LoadedReport, account: str, now: datetime) -> tuple[int, bool]:
     """Store the lines of a report that did not come before; how many, and whether it did."""
     if not loaded.sha256:
         rows = settlement_reports.store(
@@ -149,7 +154,7 @@ def _load(loaded: Loaded, account: str, now: datetime) -> tuple[int, bool]:
         )
         return len(rows), False
     digest = files.digest(file_sha256=loaded.sha256, purpose=PURPOSE, ways=(account,))
-    if files.find(digest) is not None:
+    if files.find_import(digest) is not None:
         return 0, True
     rows = settlement_reports.store(loaded.lines, provider_account=account, again=True, now=now)
     report = {"lines": len(rows), "account": account}
@@ -157,30 +162,34 @@ def _load(loaded: Loaded, account: str, now: datetime) -> tuple[int, bool]:
     return len(rows), False
 
 
-def _open_rows(account: str) -> Iterable[Settled]:
-    rows = Settled.objects.filter(provider_account_id=account, reconciliation__isnull=True)
+def _open_rows(account: str) -> Iterable[SettlementReportLine]:
+    rows = SettlementReportLine.objects.filter(
+        provider_account_id=account, reconciliation__isnull=True
+    )
     return rows.order_by("occurred_at", "reference", "occurrence")
 
 
-def _seen(account: str, rows: Iterable[Settled]) -> frozenset[str]:
+def _seen(account: str, rows: Iterable[SettlementReportLine]) -> frozenset[str]:
     """The lines that an earlier run has settled and that are told again now."""
     again = [row.reference for row in rows if row.occurrence]
-    done = Settled.objects.filter(
+    done = SettlementReportLine.objects.filter(
         provider_account_id=account, reference__in=again, reconciliation__isnull=False
     )
     return frozenset(done.values_list("reference", flat=True))
 
 
 def _paid_out(account: str) -> dict[str, int]:
-    done = Settled.objects.filter(provider_account_id=account, reconciliation__isnull=False)
+    done = SettlementReportLine.objects.filter(
+        provider_account_id=account, reconciliation__isnull=False
+    )
     counted = done.exclude(payout="").exclude(category__in=["payout", "payout_reversal"])
-    sums = counted.exclude(verdict=Verdict.DUPLICATE).values_list("payout")
+    sums = counted.exclude(verdict=MatchStatus.DUPLICATE).values_list("payout")
     return {payout: int(net) for payout, net in sums.annotate(Sum("net_minor"))}
 
 
 def _book(
     account: str,
-    judged: Iterable[Judged],
+    judged: Iterable[MatchResult],
     objects: expected_entries.Objects,
     done: expected_entries.Done,
     now: datetime,
@@ -188,44 +197,50 @@ def _book(
     """Record what the lines tell and the books missed."""
     told = []
     for one in judged:
-        told += list(corrections.learned(one, objects, done))
-        if one.verdict is Verdict.MISSING_IN_BOOKS:
-            told += [made for line in one.lines if (made := corrections.missed(line)) is not None]
+        told += list(corrections.new_snapshots(one, objects, done))
+        if one.verdict is MatchStatus.MISSING_IN_BOOKS:
+            told += [
+                made
+                for line in one.lines
+                if (made := corrections.missing_snapshot(line)) is not None
+            ]
     if told:
-        facts.record(provider_account=account, snapshots=told, source="file", now=now)
+        facts.append_facts(provider_account=account, snapshots=told, source="file", now=now)
 
 
-def _settle(run_id: str, account: str, judged: Iterable[Judged], rows: Iterable[Settled]) -> None:
+def _settle(
+    run_id: str, account: str, judged: Iterable[MatchResult], rows: Iterable[SettlementReportLine]
+) -> None:
     """Mark what is done with; the rest stays open for the next run."""
-    by_reference: dict[str, list[Settled]] = {}
+    by_reference: dict[str, list[SettlementReportLine]] = {}
     for row in rows:
         by_reference.setdefault(row.reference, []).append(row)
     changed, done = [], []
     for one in judged:
-        booked = [line for line in one.lines if corrections.missed(line) is not None]
-        over = one.verdict in DONE and (one.verdict is not Verdict.MISSING_IN_BOOKS or booked)
+        booked = [line for line in one.lines if corrections.missing_snapshot(line) is not None]
+        over = one.verdict in DONE and (one.verdict is not MatchStatus.MISSING_IN_BOOKS or booked)
         for line in one.lines:
             # The first occurrence counts; the same line again is the duplicate.
             same = by_reference[line.reference]
-            row = same.pop(-1 if one.verdict is Verdict.DUPLICATE else 0)
+            row = same.pop(-1 if one.verdict is MatchStatus.DUPLICATE else 0)
             row.verdict = one.verdict
             row.reconciliation_id = run_id if over else None
             changed.append(row)
-        if one.verdict is Verdict.MATCHED:
+        if one.verdict is MatchStatus.MATCHED:
             done += [
                 _entry(run_id, account, e.category, e.source, e.gross_minor, _fee(one, e))
                 for e in one.entries
             ]
-        elif over and one.verdict is Verdict.MISSING_IN_BOOKS:
+        elif over and one.verdict is MatchStatus.MISSING_IN_BOOKS:
             done += [
                 _entry(run_id, account, s.category, s.source, s.gross_minor, s.fee_minor)
                 for s in booked
             ]
-    Settled.objects.bulk_update(changed, ["verdict", "reconciliation"], batch_size=500)
-    SettledEntry.objects.bulk_create(done, batch_size=500)
+    SettlementReportLine.objects.bulk_update(changed, ["verdict", "reconciliation"], batch_size=500)
+    MatchedEntry.objects.bulk_create(done, batch_size=500)
 
 
-def _fee(judged: Judged, entry: matching.Entry) -> int:
+def _fee(judged: MatchResult, entry: matching.ExpectedEntry) -> int:
     if entry.fee_minor is not None:
         return entry.fee_minor
     return sum(line.fee_minor for line in judged.lines)
@@ -233,8 +248,8 @@ def _fee(judged: Judged, entry: matching.Entry) -> int:
 
 def _entry(
     run_id: str, account: str, category: Category, source: str, gross: int, fee: int
-) -> SettledEntry:
-    return SettledEntry(
+) -> MatchedEntry:
+    return MatchedEntry(
         reconciliation_id=run_id,
         provider_account_id=account,
         category=category.value,
@@ -244,27 +259,29 @@ def _entry(
     )
 
 
-def source_of(judged: Judged) -> str:
+def source_of(judged: MatchResult) -> str:
     """The object that a group is about: our name of it, where we have one."""
     if judged.entries:
         return judged.entries[0].source
     return judged.lines[0].source
 
 
-def _tell(run_id: str, account: str, judged: Sequence[Judged], now: datetime) -> None:
+def _tell(run_id: str, account: str, judged: Sequence[MatchResult], now: datetime) -> None:
     """Write the breaks, ask a person about them, and take back what has been answered."""
-    broken = [one for one in judged if one.verdict is not Verdict.MATCHED]
+    broken = [one for one in judged if one.verdict is not MatchStatus.MATCHED]
     SettlementBreak.objects.bulk_create([_break(run_id, one) for one in broken], batch_size=500)
     # First what is answered: a duplicate is asked about under the name of what it duplicates.
     for one in judged:
-        if one.verdict in {Verdict.MATCHED, Verdict.LATE}:
-            resolution = "it matches now" if one.verdict is Verdict.MATCHED else "it is only late"
+        if one.verdict in {MatchStatus.MATCHED, MatchStatus.LATE}:
+            resolution = (
+                "it matches now" if one.verdict is MatchStatus.MATCHED else "it is only late"
+            )
             reviews.close(
                 code=REVIEW, subject=_subject(account, one), resolution=resolution, now=now
             )
     for one in broken:
-        if one.verdict is not Verdict.LATE:
-            reviews.open_review(
+        if one.verdict is not MatchStatus.LATE:
+            reviews.create_review(
                 code=REVIEW,
                 subject=_subject(account, one),
                 payment_id=_payment(account, one),
@@ -273,11 +290,11 @@ def _tell(run_id: str, account: str, judged: Sequence[Judged], now: datetime) ->
             )
 
 
-def _subject(account: str, judged: Judged) -> str:
+def _subject(account: str, judged: MatchResult) -> str:
     return f"{account}/{_category(judged).value}/{source_of(judged)}"
 
 
-def _break(run_id: str, one: Judged) -> SettlementBreak:
+def _break(run_id: str, one: MatchResult) -> SettlementBreak:
     currency = (one.entries or one.lines)[0].currency
     return SettlementBreak(
         reconciliation_id=run_id,
@@ -291,16 +308,16 @@ def _break(run_id: str, one: Judged) -> SettlementBreak:
     )
 
 
-def _category(judged: Judged) -> Category:
+def _category(judged: MatchResult) -> Category:
     return judged.entries[0].category if judged.entries else judged.lines[0].category
 
 
-def _payment(account: str, judged: Judged) -> str | None:
+def _payment(account: str, judged: MatchResult) -> str | None:
     """The payment that a group belongs to, by the object or by its charge."""
     kind = KINDS.get(_category(judged))
-    parents: list[matching.Entry | SettlementLine] = [*judged.entries, *judged.lines]
+    parents: list[matching.ExpectedEntry | SettlementLine] = [*judged.entries, *judged.lines]
     names = [(kind.value, source_of(judged))] if kind else []
-    names += [(Kind.CHARGE.value, one.parent_reference) for one in parents]
+    names += [(ObjectKind.CHARGE.value, one.parent_reference) for one in parents]
     links = FactLink.objects.filter(provider_account_id=account)
     for own_kind, reference in names:
         found = links.filter(kind=own_kind, reference=reference).values_list("payment_id").first()

@@ -10,15 +10,19 @@ from typing import NamedTuple
 
 from bursar import errors, fields, group_commit
 from bursar.imports import csv_reader
-from bursar.imports.row_errors import Problems
+from bursar.imports.row_errors import RowErrors
 from bursar.money import Money
 from bursar.payments import provider_accounts
-from bursar.providers.capabilities import ListsSettlements, OperationNotSupported, ReadsSettlements
+from bursar.providers.capabilities import (
+    OperationNotSupported,
+    SupportsSettlementApi,
+    SupportsSettlementFile,
+)
 from bursar.providers.interface import Category, PaymentProvider, SettlementLine
-from bursar.reconciliation.models import Settled
+from bursar.reconciliation.models import SettlementReportLine
 
 
-class Loaded(NamedTuple):
+class LoadedReport(NamedTuple):
     """A settlement report: where it is from, its SHA-256 ("" without a file), and its lines."""
 
     file: str
@@ -26,7 +30,7 @@ class Loaded(NamedTuple):
     lines: Sequence[SettlementLine]
 
 
-def read_file(path: Path, *, provider_account: str) -> Loaded:
+def read_file(path: Path, *, provider_account: str) -> LoadedReport:
     """
     Read a settlement report as its provider writes it; nothing is stored.
 
@@ -34,9 +38,9 @@ def read_file(path: Path, *, provider_account: str) -> Loaded:
     :raises OperationNotSupported: if the provider has no such reports.
     """
     provider = provider_accounts.get(provider_account)
-    if not isinstance(provider, ReadsSettlements):
+    if not isinstance(provider, SupportsSettlementFile):
         raise OperationNotSupported(f"{provider_account} has no settlement report that can be read")
-    found, lines = Problems(path.name), []
+    found, lines = RowErrors(path.name), []
     try:
         file = csv_reader.load(path)
         rows = csv_reader.rows(file, columns=provider.settlement_columns, problems=found)
@@ -48,17 +52,17 @@ def read_file(path: Path, *, provider_account: str) -> Loaded:
         found.note(error, line=error.line or 1)
         raise found.refusal() from error
     found.refuse_if_any()
-    return Loaded(file.name, file.sha256, lines)
+    return LoadedReport(file.name, file.sha256, lines)
 
 
 def _line(
-    provider: ReadsSettlements, row: csv_reader.Row, found: Problems
+    provider: SupportsSettlementFile, row: csv_reader.CsvRow, found: RowErrors
 ) -> SettlementLine | None:
     try:
         line = provider.settlement_line(row.values)
         for name in ("reference", "source", "parent_reference", "payout"):
             required = name in {"reference", "source"}
-            fields.check_text(name, getattr(line, name), 160, required=required)
+            fields.validate_text(name, getattr(line, name), 160, required=required)
     except errors.ValidationError as error:
         found.note(error, line=row.line, column=error.param or "")
         return None
@@ -73,7 +77,7 @@ def _line(
     return line
 
 
-def ask(*, provider_account: str, since: datetime) -> Loaded:
+def fetch_lines(*, provider_account: str, since: datetime) -> LoadedReport:
     """
     Ask the provider for the lines *since* then; blocks until all are told.
 
@@ -81,19 +85,19 @@ def ask(*, provider_account: str, since: datetime) -> Loaded:
         asked; :raises errors.OutcomeUnknown: if its answer is not clear.
     """
     provider: PaymentProvider = provider_accounts.get(provider_account)
-    if not isinstance(provider, ListsSettlements):
+    if not isinstance(provider, SupportsSettlementApi):
         raise OperationNotSupported(f"{provider_account} tells no settlement lines by API")
     listing = provider.settlement_lines(since)
 
     async def told() -> list[SettlementLine]:
         return [line async for line in listing]
 
-    return Loaded("", "", provider_accounts.run(told()))
+    return LoadedReport("", "", provider_accounts.run_sync(told()))
 
 
 def store(
     lines: Iterable[SettlementLine], *, provider_account: str, again: bool, now: datetime
-) -> list[Settled]:
+) -> list[SettlementReportLine]:
     """
     Write lines; what has been there is written again as a further occurrence, for a person to see.
 
@@ -102,7 +106,7 @@ def store(
     """
     group_commit.require_transaction()
     known = Counter(
-        Settled.objects.filter(provider_account_id=provider_account).values_list(
+        SettlementReportLine.objects.filter(provider_account_id=provider_account).values_list(
             "reference", flat=True
         )
     )
@@ -112,11 +116,13 @@ def store(
             continue
         rows.append(_row(line, provider_account, known[line.reference], now))
         known[line.reference] += 1
-    return Settled.objects.bulk_create(rows, batch_size=500)
+    return SettlementReportLine.objects.bulk_create(rows, batch_size=500)
 
 
-def _row(line: SettlementLine, provider_account: str, occurrence: int, now: datetime) -> Settled:
-    return Settled(
+def _row(
+    line: SettlementLine, provider_account: str, occurrence: int, now: datetime
+) -> SettlementReportLine:
+    return SettlementReportLine(
         provider_account_id=provider_account,
         reference=line.reference,
         occurrence=occurrence,
@@ -136,7 +142,7 @@ def _row(line: SettlementLine, provider_account: str, occurrence: int, now: date
     )
 
 
-def line_of(row: Settled) -> SettlementLine:
+def line_of(row: SettlementReportLine) -> SettlementLine:
     """The line that *row* keeps."""
     paid = None if row.paid_minor is None else Money(row.paid_minor, row.paid_currency)
     return SettlementLine(

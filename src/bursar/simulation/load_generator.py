@@ -21,11 +21,11 @@ from bursar.payments.models import Attempt, Payment
 from bursar.payments.statuses import AttemptStatus, PaymentStatus
 from bursar.providers import standard_webhooks
 from bursar.providers.sandbox import SandboxProvider
-from bursar.providers.sandbox.webhook_delivery import Disorder
+from bursar.providers.sandbox.webhook_delivery import DeliveryFaults
 from bursar.providers.webhook_sender import WebhookDeliveryFailed, WebhookSender
 from bursar.simulation import order_factory
 
-DISORDER = Disorder(dropped=0.08, late=0.15, reordered=0.15, duplicate=0.15, forged=0.04)
+DISORDER = DeliveryFaults(dropped=0.08, late=0.15, reordered=0.15, duplicate=0.15, forged=0.04)
 HOUR_A_SECOND = 3_600.0
 #: After so many seconds the sandbox delivers again what did not arrive.
 TICKS_TO_AGAIN = 10
@@ -35,7 +35,7 @@ log = logs.get(__name__)
 
 
 @dataclass(slots=True)
-class Stream:
+class LoadGenerator:
     """
     One shop's day at a sandbox account.
 
@@ -95,19 +95,21 @@ class Stream:
         order = self._next()
         order_id, payment_id, now = ids.new(ids.ORDER), ids.new(ids.PAYMENT), clock.now()
         await group_commit.commits.run(
-            lambda: operations.place(order, order_id=order_id, payment_id=payment_id, now=now)
+            lambda: operations.place_order(order, order_id=order_id, payment_id=payment_id, now=now)
         )
 
     def _commit_order(self, moment: datetime) -> None:
         order = self._next(moment)
         order_id, payment_id = ids.new(ids.ORDER), ids.new(ids.PAYMENT)
-        group_commit.commits.wait(
-            lambda: operations.place(order, order_id=order_id, payment_id=payment_id, now=moment)
+        group_commit.commits.run_blocking(
+            lambda: operations.place_order(
+                order, order_id=order_id, payment_id=payment_id, now=moment
+            )
         )
 
     def _next(self, moment: datetime | None = None) -> operations.NewOrder:
         self.number += 1
-        return order_factory.order(
+        return order_factory.make_order(
             self.draw, number=self.number, account=self.account, placed_at=moment or clock.now()
         )
 
@@ -150,7 +152,7 @@ class Stream:
 
         def settle() -> None:
             if give_up:
-                charges.give_up(payment_id=payment.id, attempt_id=attempt_id, now=now)
+                charges.abandon_attempt(payment_id=payment.id, attempt_id=attempt_id, now=now)
             else:
                 charges.request_capture(
                     payment_id=payment.id, amount=amount, attempt_id=attempt_id, now=now
@@ -164,7 +166,7 @@ class Stream:
         part = Money(max(1, payment.captured_minor // 3), payment.currency)
         reason = self.draw.choice(REASONS)
         return _tried(
-            lambda: refunds.open_refund(
+            lambda: refunds.create_refund(
                 refund_id=refund_id,
                 payment_id=payment.id,
                 amount=None if whole else part,
@@ -184,7 +186,7 @@ class Stream:
         deliveries = provider.simulator.deliveries(
             key,
             after=self.settled if again else self.position,
-            disorder=Disorder() if again else DISORDER,
+            disorder=DeliveryFaults() if again else DISORDER,
             at=clock.now(),
         )
         url = f"{address}/hooks/{self.account}"
@@ -204,7 +206,7 @@ class Stream:
 def _tried(decide: Callable[[], object]) -> int:
     """Commit a decision; 0 where the thing had moved on meanwhile."""
     try:
-        group_commit.commits.wait(decide)
+        group_commit.commits.run_blocking(decide)
     except errors.Conflict:
         return 0
     return 1

@@ -85,7 +85,7 @@ METHODS = {
 MANUAL_SHARE = 0.12
 
 
-def order(draw: random.Random, *, number: int, account: str, placed_at: datetime) -> NewOrder:
+def make_order(draw: random.Random, *, number: int, account: str, placed_at: datetime) -> NewOrder:
     """A basket as a buyer might fill it; the same *draw* and *number* make the same."""
     currency = draw.choices(CURRENCIES, SHARES)[0]
     chosen = draw.choices(GOODS, (30, 40, 30, 9, 2), k=draw.choice((1, 1, 1, 2, 2, 3)))

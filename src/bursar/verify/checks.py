@@ -29,7 +29,7 @@ ROWS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One sentence, the folder it is from, and the rows that break it (at most `ROWS_MAX`)."""
 
     folder: str
@@ -43,8 +43,8 @@ class Finding:
 
 
 def _guards() -> Iterator[Row]:
-    yield from ({"missing guard": name} for name in triggers.missing())
-    yield from ({"setting": problem} for problem in triggers.lax_settings())
+    yield from ({"missing guard": name} for name in triggers.missing_triggers())
+    yield from ({"setting": problem} for problem in triggers.unsafe_settings())
 
 
 INVARIANTS: Mapping[str, Mapping[str, Check]] = {
@@ -62,16 +62,16 @@ INVARIANTS: Mapping[str, Mapping[str, Check]] = {
 }
 
 
-def prove(watch: Callable[[str], None] | None = None) -> Iterator[Finding]:
+def run_checks(watch: Callable[[str], None] | None = None) -> Iterator[CheckResult]:
     """Check one sentence after the other; *watch* is told each before it is checked."""
     for folder, checks in INVARIANTS.items():
         for sentence, check in checks.items():
             if watch is not None:
                 watch(sentence)
-            yield Finding(folder.removeprefix("bursar."), sentence, lasting(check))
+            yield CheckResult(folder.removeprefix("bursar."), sentence, confirm_failures(check))
 
 
-def lasting(check: Check) -> tuple[Row, ...]:
+def confirm_failures(check: Check) -> tuple[Row, ...]:
     """
     The rows that *check* finds, and finds again; at most `ROWS_MAX`.
 

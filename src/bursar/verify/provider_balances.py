@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from bursar import errors
 from bursar.payments import facts, payment_state, provider_accounts, queries
 from bursar.payments.models import Fact, ProviderAccount
-from bursar.providers.capabilities import ListsObjects
-from bursar.providers.interface import Kind, PaymentProvider, RefundStatus, Snapshot
+from bursar.providers.capabilities import SupportsListObjects
+from bursar.providers.interface import ObjectKind, PaymentProvider, RefundStatus, Snapshot
 
 Row = Mapping[str, object]
 
@@ -18,18 +18,20 @@ def compare_objects() -> Iterator[Row]:
     """Objects that one side has and the other has not, or has with other amounts."""
     for account in ProviderAccount.objects.order_by("name"):
         provider = provider_accounts.get(account.name)
-        if isinstance(provider, ListsObjects):
+        if isinstance(provider, SupportsListObjects):
             theirs = {
                 (s.kind.value, s.reference): money_in(s)
-                for s in provider_accounts.run(_listed(provider))
+                for s in provider_accounts.run_sync(_listed(provider))
             }
             yield from _differences(account.name, theirs)
 
 
 async def _listed(provider: PaymentProvider) -> list[Snapshot]:
-    assert isinstance(provider, ListsObjects)
+    assert isinstance(provider, SupportsListObjects)
     told = [s async for s in provider.list_objects()]
-    return payment_state.merge_all(part for snapshot in told for part in facts.parts(snapshot))
+    return payment_state.merge_all(
+        part for snapshot in told for part in facts.split_snapshot(snapshot)
+    )
 
 
 def _differences(account: str, theirs: Mapping[tuple[str, str], Counter[str]]) -> Iterator[Row]:
@@ -56,12 +58,12 @@ def money_in(snapshot: Snapshot) -> Counter[str]:
     """The money an object has moved, by what it did; an object that moved none is empty."""
     currency = snapshot.amount.currency
     moved: Counter[str] = Counter()
-    if snapshot.kind is Kind.CHARGE:
-        moved[f"captured {currency}"] = payment_state.captured_of(snapshot)
-    elif snapshot.kind is Kind.DISPUTE:
+    if snapshot.kind is ObjectKind.CHARGE:
+        moved[f"captured {currency}"] = payment_state.captured_minor(snapshot)
+    elif snapshot.kind is ObjectKind.DISPUTE:
         moved[f"withdrawn {currency}"] = snapshot.withdrawn_minor
         moved[f"reinstated {currency}"] = snapshot.reinstated_minor
-    elif snapshot.kind is not Kind.REFUND or snapshot.status == RefundStatus.SUCCEEDED:
+    elif snapshot.kind is not ObjectKind.REFUND or snapshot.status == RefundStatus.SUCCEEDED:
         moved[f"{snapshot.status} {currency}"] = snapshot.amount.amount_minor
     return Counter({what: amount for what, amount in moved.items() if amount})
 
@@ -70,11 +72,11 @@ def compare_balances() -> Iterator[Row]:
     """Currencies in which a provider owes another amount than our receivable says."""
     for account in ProviderAccount.objects.order_by("name").values_list("name", flat=True):
         try:
-            theirs = provider_accounts.owed(account)
+            theirs = provider_accounts.fetch_balance(account)
         except (errors.Unavailable, errors.OutcomeUnknown) as error:
             yield {"account": account, "could not be asked": str(error)}
             continue
-        ours = provider_accounts.receivable(account)
+        ours = provider_accounts.receivable_balances(account)
         if theirs is not None:
             for currency in sorted(ours.keys() | theirs.keys()):
                 our, their = ours.get(currency, 0), theirs.get(currency, 0)

@@ -17,18 +17,18 @@ from bursar import clock, errors, fields, group_commit, ids, logs, sql
 from bursar.payments import facts, provider_accounts, status_checks
 from bursar.payments.models import RawBody
 from bursar.providers import capabilities
-from bursar.providers.capabilities import TranslatesWebhooks, VerifiesWebhooks
+from bursar.providers.capabilities import SupportsWebhookParsing, SupportsWebhookVerification
 from bursar.queue import jobs
-from bursar.webhooks.models import InboxEvent
+from bursar.webhooks.models import WebhookEvent
 
 INSERT_EVENT = (
-    "INSERT INTO bursar_inboxevent (provider_account_id, event_id, type, raw, received_at, "
+    "INSERT INTO bursar_webhookevent (provider_account_id, event_id, type, raw, received_at, "
     "processed_at, ignored) VALUES (%s, %s, %s, %s, %s, %s, %s) "
     "ON CONFLICT (provider_account_id, event_id) DO NOTHING"
 )
 #: An event that was ignored and is of our own account by what is configured now.
 TAKE_IGNORED = (
-    "UPDATE bursar_inboxevent SET raw = %s, received_at = %s, processed_at = NULL, ignored = '' "
+    "UPDATE bursar_webhookevent SET raw = %s, received_at = %s, processed_at = NULL, ignored = '' "
     "WHERE provider_account_id = %s AND event_id = %s AND ignored <> ''"
 )
 INSERT_BODY = "INSERT INTO bursar_rawbody (id, body, received_at) VALUES (%s, %s, %s)"
@@ -40,7 +40,7 @@ ACCOUNT_LETTERS_MAX = 120
 log = logs.get(__name__)
 
 
-class NoWebhooks(errors.NotFound):
+class WebhooksNotSupported(errors.NotFound):
     """The provider account takes no webhooks."""
 
     code = "no_webhooks"
@@ -48,26 +48,26 @@ class NoWebhooks(errors.NotFound):
 
 def verify(
     *, provider_account: str, headers: Mapping[str, str], body: bytes, now: datetime
-) -> capabilities.WebhookEvent:
+) -> capabilities.VerifiedWebhook:
     """
     Check a delivery; nothing is stored.
 
-    :raises interface.BadSignature: if it was not signed with our secret within the tolerance;
+    :raises interface.InvalidSignature: if it was not signed with our secret within the tolerance;
     :raises NoWebhooks: if the account takes none;
     :raises errors.ContentTooLarge: if it has more than 1 MB.
     """
     if len(body) > BODY_BYTES_MAX:
         raise errors.ContentTooLarge(f"a body of {len(body)} bytes is above {BODY_BYTES_MAX}")
     provider = provider_accounts.get(provider_account)
-    if not isinstance(provider, VerifiesWebhooks):
-        raise NoWebhooks(f"{provider_account} takes no webhooks")
+    if not isinstance(provider, SupportsWebhookVerification):
+        raise WebhooksNotSupported(f"{provider_account} takes no webhooks")
     return provider.verify(headers, body, now=now)
 
 
 def receive(
     *,
     provider_account: str,
-    event: capabilities.WebhookEvent,
+    event: capabilities.VerifiedWebhook,
     body: bytes,
     raw_id: str,
     now: datetime,
@@ -80,7 +80,7 @@ def receive(
     Needs an open transaction; answer the provider only after its commit.
     """
     group_commit.require_transaction()
-    received = fields.at(now)
+    received = fields.to_db_datetime(now)
     ignored = _reason_to_ignore(event)
     row: list[fields.Parameter] = [provider_account, event.event_id, event.type, raw_id, received]
     is_new = sql.run(INSERT_EVENT, [*row, received if ignored else None, ignored]) == 1
@@ -102,12 +102,12 @@ def receive(
 
 
 def _take_ignored(
-    event: capabilities.WebhookEvent, account: str, raw_id: str, received: fields.Parameter
+    event: capabilities.VerifiedWebhook, account: str, raw_id: str, received: fields.Parameter
 ) -> bool:
     return sql.run(TAKE_IGNORED, [raw_id, received, account, event.event_id]) == 1
 
 
-def _reason_to_ignore(event: capabilities.WebhookEvent) -> str:
+def _reason_to_ignore(event: capabilities.VerifiedWebhook) -> str:
     if not event.foreign_account:
         return ""
     # PostgreSQL stores no NUL, and nothing stores half a surrogate pair.
@@ -116,12 +116,12 @@ def _reason_to_ignore(event: capabilities.WebhookEvent) -> str:
     return f"of another account: {named}"
 
 
-def take(*, provider_account: str, headers: Mapping[str, str], body: bytes) -> bool:
+def receive_sync(*, provider_account: str, headers: Mapping[str, str], body: bytes) -> bool:
     """Verify, store and commit one delivery, for a synchronous caller; False if it came before."""
     now = clock.now()
     event = verify(provider_account=provider_account, headers=headers, body=body, now=now)
     raw_id = ids.new(ids.BODY)
-    return group_commit.commits.wait(
+    return group_commit.commits.run_blocking(
         lambda: receive(
             provider_account=provider_account, event=event, body=body, raw_id=raw_id, now=now
         )
@@ -135,19 +135,19 @@ async def process(lease: jobs.Lease) -> Callable[[], None]:
 
 
 def _process(provider_account: str, event_id: str, now: datetime) -> None:
-    event = InboxEvent.objects.get(provider_account_id=provider_account, event_id=event_id)
+    event = WebhookEvent.objects.get(provider_account_id=provider_account, event_id=event_id)
     body = RawBody.objects.filter(id=event.raw).values_list("body", flat=True).first()
     provider = provider_accounts.get(provider_account)
-    if body is None or not isinstance(provider, TranslatesWebhooks):
+    if body is None or not isinstance(provider, SupportsWebhookParsing):
         raise errors.NotFound(f"event {event_id} has no body, or its provider cannot read it")
     told = list(provider.facts(bytes(body)))
-    facts.record(
+    facts.append_facts(
         provider_account=provider_account,
         snapshots=told,
         source="webhook",
         raw=event.raw,
         now=now,
     )
-    for snapshot in status_checks.needs_fetching(provider_account, told):
+    for snapshot in status_checks.needs_refresh(provider_account, told):
         status_checks.enqueue_fetch(provider_account, snapshot, now)
-    InboxEvent.objects.filter(pk=event.pk).update(processed_at=now)
+    WebhookEvent.objects.filter(pk=event.pk).update(processed_at=now)

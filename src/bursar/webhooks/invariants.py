@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bursar.queue.models import Job
-from bursar.webhooks.models import InboxEvent
+from bursar.webhooks.models import WebhookEvent
 
 
 def _forgotten() -> Iterator[Mapping[str, object]]:
     jobs = Job.objects.filter(name="webhook").values_list("payload", flat=True)
     waiting = {(payload["provider_account"], payload["event_id"]) for payload in jobs}
-    events = InboxEvent.objects.filter(processed_at__isnull=True)
+    events = WebhookEvent.objects.filter(processed_at__isnull=True)
     for event in events.values("provider_account_id", "event_id", "type"):
         if (event["provider_account_id"], event["event_id"]) not in waiting:
             yield event

@@ -8,7 +8,7 @@ from django.db.models import Q
 from bursar.payments.models import ProviderAccount
 
 
-class InboxEvent(models.Model):
+class WebhookEvent(models.Model):
     """
     One event a provider delivered, stored before it is answered.
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from bursar import group_commit, retention
 from bursar.payments.models import RawBody
 from bursar.queue.models import Job
-from bursar.webhooks.models import InboxEvent
+from bursar.webhooks.models import WebhookEvent
 
 RETENTION = timedelta(days=90)
 #: Bodies are large (1 MB at most), so fewer are deleted in one commit.
@@ -36,7 +36,7 @@ def _needed(received_before: datetime) -> list[str]:
     return [
         raw
         for payload in jobs.values_list("payload", flat=True)
-        for raw in InboxEvent.objects.filter(
+        for raw in WebhookEvent.objects.filter(
             provider_account_id=payload["provider_account"], event_id=payload["event_id"]
         ).values_list("raw", flat=True)
     ]

@@ -1,10 +1,10 @@
-"""Who only collects money asks for `Charges`, and gets anything that has it."""
+"""Who only collects money asks for `SupportsCharge`, and gets anything that has it."""
 
 from bursar.money import Money
 from bursar.providers import capabilities, interface
 
 
-async def collect(till: capabilities.Charges) -> interface.Result:
+async def collect(till: capabilities.SupportsCharge) -> interface.Result:
     amount = Money(100, "EUR")
     return await till.charge(interface.ChargeRequest(key="att_1", amount=amount, method="tok_visa"))
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from bursar import clock
 from bursar.access import sessions, users
-from bursar.access.models import Person
+from bursar.access.models import User
 from bursar.access.roles import Role
 from bursar.api import app
 from bursar.settings import AUTHENTICATION_BACKENDS
@@ -34,14 +34,14 @@ def served() -> FastAPI:
 
 @functools.cache
 def _hashed() -> str:
-    return users.hashed(PASSWORD)
+    return users.hash_password(PASSWORD)
 
 
 def add(role: Role, email: str = "") -> str:
     """A person of *role*; returns their address."""
     address = email or f"{role}@example.com"
     commit(
-        lambda: users.add(
+        lambda: users.create_user(
             email=address, name=role.title(), role=role, password_hash=_hashed(), now=clock.now()
         )
     )
@@ -51,8 +51,8 @@ def add(role: Role, email: str = "") -> str:
 def session(role: Role) -> str:
     """The key of a session of somebody of *role*, who signed in elsewhere."""
     email, now = f"{role}@example.com", clock.now()
-    commit(lambda: users.add(email=email, name="x", role=role, password_hash="!", now=now))
-    person, kept = Person.objects.get(email=email), sessions.SessionStore()
+    commit(lambda: users.create_user(email=email, name="x", role=role, password_hash="!", now=now))
+    person, kept = User.objects.get(email=email), sessions.SessionStore()
     kept[SESSION_KEY], kept[BACKEND_SESSION_KEY] = str(person.pk), AUTHENTICATION_BACKENDS[0]
     kept[HASH_SESSION_KEY] = person.get_session_auth_hash()
     kept.save()
@@ -99,7 +99,7 @@ class Office:
 def office(role: Role, email: str = "") -> Office:
     """The back office as somebody of *role*, new and signed in, has it."""
     address = email or f"{role}@example.com"
-    if not Person.objects.filter(email=address).exists():
+    if not User.objects.filter(email=address).exists():
         add(role, address)
     made = Office()
     assert made.sign_in(address)

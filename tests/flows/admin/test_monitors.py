@@ -11,7 +11,7 @@ from bursar.access.models import AuditEntry
 from bursar.access.roles import Role
 from bursar.dashboard import history
 from bursar.dashboard.history import Point
-from bursar.dashboard.models import Alert, SourceState, WatchedApi
+from bursar.dashboard.models import Alert, Monitor, SourceState
 from tests.conftest import Database
 from tests.flows.admin.office import office
 from tests.shop import commit
@@ -47,12 +47,12 @@ def test_an_api_is_entered_changed_and_removed(
 ) -> None:
     me = office(Role.DEVELOPER)
     assert me.send("/decide/watch/", **FORM).status_code == 302
-    row = WatchedApi.objects.get()
+    row = Monitor.objects.get()
     assert (row.declaration, row.active) == (DECLARED, True)
     assert row.created_by == "person:developer@example.com"
 
     monkeypatch.setenv("BURSAR_WATCH_API_EXAMPLE_COM", "s3cret")
-    page = me.get("/bursar/watchedapi/rates/change/").text
+    page = me.get("/bursar/monitor/rates/change/").text
     assert "bearer: BURSAR_WATCH_API_EXAMPLE_COM (set)" in page
     assert "Rates &lt;b&gt;" in page
     assert "s3cret" not in page
@@ -69,7 +69,7 @@ def test_an_api_is_entered_changed_and_removed(
         {key: DECLARED[key] for key in ("title", "url", "interval_seconds")},
     )
     assert me.send("/decide/remove_watch/rates/").status_code == 302
-    assert WatchedApi.objects.count() == 0
+    assert Monitor.objects.count() == 0
     done = AuditEntry.objects.filter(subject="rates").order_by("pk")
     assert [entry.action for entry in done] == ["source.save", "source.save", "source.remove"]
 
@@ -97,7 +97,7 @@ def test_what_is_wrong_is_told_and_changes_nothing(
     answer = office(Role.DEVELOPER).send("/decide/watch/", **{**FORM, **change})
     assert answer.status_code == 422
     assert told in html.unescape(answer.text)
-    assert WatchedApi.objects.count() == 0
+    assert Monitor.objects.count() == 0
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -106,7 +106,7 @@ def test_a_name_is_taken_once(database: Database) -> None:
     assert me.send("/decide/watch/", **FORM).status_code == 302
     again = me.send("/decide/watch/", **{**FORM, "title": "Other"})
     assert "rates is there already: change it" in again.text
-    assert WatchedApi.objects.get().declaration["title"] == "Rates <b>"
+    assert Monitor.objects.get().declaration["title"] == "Rates <b>"
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -114,7 +114,7 @@ def test_pages_show_what_was_told_and_alerted(database: Database) -> None:
     me = office(Role.ADMIN)
     me.send("/decide/watch/", **FORM)
     commit(_told)
-    page = me.get("/bursar/watchedapi/rates/change/").text
+    page = me.get("/bursar/monitor/rates/change/").text
     for text in ("it answered 503", "1.25 USD", "critical", "2 times", "EUR/USD"):
         assert text in page, text
     page = me.get("/bursar/alert/alr_1/change/").text

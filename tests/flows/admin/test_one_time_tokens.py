@@ -17,12 +17,12 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from bursar import clock, ids, settings
 from bursar.access import api_keys, users
-from bursar.access.models import ApiKey, IdempotentAnswer, Person
+from bursar.access.models import ApiKey, IdempotencyRecord, User
 from bursar.access.roles import Role
 from bursar.admin.actions import form_tokens
 from bursar.admin.actions.urls import DECISIONS, NEW
 from bursar.dashboard.config import user_monitors
-from bursar.dashboard.models import WatchedApi
+from bursar.dashboard.models import Monitor
 from bursar.payments import reviews
 from bursar.payments.models import Refund, Review
 from bursar.queue import jobs
@@ -64,7 +64,7 @@ def _awaited_refund(shop: Shop) -> Form:
 def _open_review(_: Shop) -> Form:
     now = clock.now()
     commit(
-        lambda: reviews.open_review(
+        lambda: reviews.create_review(
             code="captured_too_much", subject="s", payment_id=None, detail={}, now=now
         )
     )
@@ -89,7 +89,7 @@ def _key(**values: Any) -> Form:
 
 def _person(**values: Any) -> Form:
     address = add(Role.SUPPORT, "sam@example.com")
-    return Form(str(Person.objects.get(email=address).pk), values)
+    return Form(str(User.objects.get(email=address).pk), values)
 
 
 def _watched(**values: Any) -> Form:
@@ -101,7 +101,7 @@ def _watched(**values: Any) -> Form:
 def _device(_: Shop) -> Form:
     device = commit(
         lambda: TOTPDevice.objects.create(
-            user_id=Person.objects.get(email="admin@example.com").pk, name="x", confirmed=False
+            user_id=User.objects.get(email="admin@example.com").pk, name="x", confirmed=False
         )
     )
     return Form(values={"code": f"{totp(device.bin_key):06d}"})
@@ -142,7 +142,7 @@ def _path(name: str, subject: str) -> str:
 
 def _books() -> dict[str, list[Any]]:
     """Every row of every table but sessions and the kept results of forms."""
-    ignored = {"Session", "IdempotentAnswer"}
+    ignored = {"Session", "IdempotencyRecord"}
     return {
         model._meta.label: list(model._default_manager.order_by("pk").values())
         for model in apps.get_models()
@@ -172,7 +172,7 @@ def test_a_form_sent_again_shows_the_first_result_and_changes_nothing(
         assert SECRET.findall(again.text) == []
         assert "cannot be shown again" in again.text
         assert "If nobody copied the" in again.text
-        kept = IdempotentAnswer.objects.get()
+        kept = IdempotencyRecord.objects.get()
         assert secret not in f"{bytes(kept.body)!r}{kept.headers}"
     else:
         told = html.unescape(me.get("/").text)
@@ -189,7 +189,7 @@ def _changed_payload(token: str) -> str:
 
 def _own(name: str, subject: str) -> dict[str, Any]:
     """What the token of the administrator's form is issued for."""
-    me = Person.objects.get(email="admin@example.com")
+    me = User.objects.get(email="admin@example.com")
     return {"person_id": me.pk, "action": name, "subject": subject, "now": clock.now()}
 
 
@@ -203,7 +203,7 @@ def test_a_form_without_a_token_of_its_own_is_refused_with_a_fresh_one(
     path = _path(name, form.subject)
     opened = me.open(path)
     own = _own(name, form.subject)
-    stranger = Person.objects.get(email=add(Role.ADMIN, "other@example.com")).pk
+    stranger = User.objects.get(email=add(Role.ADMIN, "other@example.com")).pk
     late = own["now"] - form_tokens.AGE_MAX - timedelta(seconds=1)
     cases = {
         "missing": ("", "form_token_refused"),
@@ -223,7 +223,7 @@ def test_a_form_without_a_token_of_its_own_is_refused_with_a_fresh_one(
         assert (case, refused.status_code, code in refused.text) == (case, status, True)
         tokens.add(hidden_fields(refused)["form_token"])
     assert _books() == before
-    assert IdempotentAnswer.objects.count() == 0
+    assert IdempotencyRecord.objects.count() == 0
     assert len(tokens) == len(cases) + 1
     # The fresh form is good.
     assert me.post(path, {**form.values, **hidden_fields(refused)}).status_code in {200, 302}
@@ -313,13 +313,13 @@ def test_who_may_no_longer_decide_is_not_shown_the_first_result(database: Databa
     assert me.post("/decide/watch/", sent).status_code == 302
     commit(lambda: users.change(email="developer@example.com", role="viewer", now=clock.now()))
     assert me.post("/decide/watch/", sent).status_code == 403
-    assert WatchedApi.objects.count() == 1
+    assert Monitor.objects.count() == 1
 
 
 def test_a_key_in_use_by_the_api_is_not_met_by_a_form(database: Database) -> None:
     """A form's kept result is told apart by its caller from every answer of the API."""
     me = office(Role.ADMIN)
     me.send("/decide/key/", name="till", scopes=["orders:read"], days="30")
-    kept = IdempotentAnswer.objects.get()
-    assert kept.caller == f"form:{Person.objects.get().pk}"
+    kept = IdempotencyRecord.objects.get()
+    assert kept.caller == f"form:{User.objects.get().pk}"
     assert not kept.caller.startswith((ApiKey.objects.get().id, "person:", "key_"))

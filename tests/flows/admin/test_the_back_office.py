@@ -14,7 +14,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from bursar import clock, settings
 from bursar.access import totp, users
-from bursar.access.models import AuditEntry, Person
+from bursar.access.models import AuditEntry, User
 from bursar.access.roles import SCOPES_OF, Role
 from bursar.admin import model_admins
 from bursar.admin.actions.urls import DECISIONS, NEW
@@ -67,7 +67,7 @@ def test_wrong_passwords_lock_out_for_a_while_and_the_right_one_too(
     tries = [at_the_door.sign_in(email, "wrong") for _ in range(users.FAILURES_MAX)]
     assert not any(tries)
     assert at_the_door.sign_in(email) is False
-    person = Person.objects.get()
+    person = User.objects.get()
     assert person.locked_until is not None
     assert AuditEntry.objects.filter(action="person.lock", subject=email).count() == 1
     later = clock.now() + timedelta(minutes=2)
@@ -105,7 +105,7 @@ def test_a_second_factor_is_set_up_and_then_needed(database: Database) -> None:
     commit(lambda: TOTPDevice.objects.update(throttling_failure_count=0))
     assert me.send("/decide/second_factor/", code=_code(device)).status_code == 302
     commit(lambda: TOTPDevice.objects.update(last_t=-1))
-    device = totp.device_of(Person.objects.get())
+    device = totp.device_of(User.objects.get())
     other = Office()
     assert not other.sign_in(email)
     commit(lambda: TOTPDevice.objects.update(throttling_failure_count=0))
@@ -147,7 +147,7 @@ def test_each_role_sees_its_lists_and_no_others(shop: Shop, role: Role) -> None:
         answer = me.get(f"/bursar/{model._meta.model_name}/")
         assert (model.__name__, answer.status_code) == (model.__name__, expected)
     home = me.get("/")
-    assert ("/bursar/person/" in home.text) == (role is Role.ADMIN)
+    assert ("/bursar/user/" in home.text) == (role is Role.ADMIN)
 
 
 NEEDED = {
@@ -272,7 +272,7 @@ def test_a_review_is_answered_and_a_dead_letter_tried_again(shop: Shop) -> None:
     now = clock.now()
 
     def make() -> None:
-        reviews.open_review(
+        reviews.create_review(
             code="captured_too_much", subject="s", payment_id=None, detail={}, now=now
         )
         jobs.enqueue("charge", {"payment_id": "pay_gone"}, now=now)
@@ -302,11 +302,11 @@ def test_keys_and_people_are_made_and_shown_once(database: Database) -> None:
     assert added.status_code == 200
     twice = admin.send("/decide/add_person/", email="new@example.com", name="New", role="support")
     assert twice.status_code == 409
-    new = Person.objects.get(email="new@example.com")
+    new = User.objects.get(email="new@example.com")
     assert admin.send(f"/decide/person/{new.pk}/", role="viewer", active="on").status_code == 302
-    me = Person.objects.get(email="admin@example.com")
+    me = User.objects.get(email="admin@example.com")
     last = admin.send(f"/decide/person/{me.pk}/", role="viewer", active="on")
-    assert (last.status_code, Person.objects.get(pk=me.pk).role) == (409, "admin")
+    assert (last.status_code, User.objects.get(pk=me.pk).role) == (409, "admin")
 
 
 def test_what_people_type_is_never_code(shop: Shop) -> None:

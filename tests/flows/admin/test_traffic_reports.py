@@ -18,7 +18,7 @@ pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 
 def _keep(name: str) -> None:
-    saved_reports.keep(accesslogs.hostile(), name=name, folder=settings.current.home / "traffic")
+    saved_reports.save(accesslogs.hostile(), name=name, folder=settings.current.home / "traffic")
 
 
 def test_reports_are_listed_and_shown_in_a_frame_that_may_do_nothing(database: Database) -> None:

@@ -19,7 +19,7 @@ from bursar.providers.sandbox.webhook_delivery import FOREIGN_ACCOUNT
 from bursar.providers.stripe import webhook_signature
 from bursar.queue.models import Job
 from bursar.verify import checks
-from bursar.webhooks.models import InboxEvent
+from bursar.webhooks.models import WebhookEvent
 from tests.flows.admin.office import office
 from tests.shop import ACCOUNT, Shop, commit
 
@@ -57,14 +57,14 @@ def configure(
     def make(**config: Any) -> None:
         told = {"url": "http://127.0.0.1:9", **config}
         commit(
-            lambda: provider_accounts.add(
+            lambda: provider_accounts.create_account(
                 name=STRIPE, provider="stripe", config=told, now=clock.now()
             )
         )
 
     make()
     yield make
-    asyncio.run(provider_accounts.close())
+    asyncio.run(provider_accounts.close_all())
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def received(answer: httpx2.Response, *, new: bool = True) -> bool:
 
 def is_ignored(event_id: str, account: str) -> bool:
     """Whether an event is stored with its body, and named as ignored."""
-    event = InboxEvent.objects.get(event_id=event_id)
+    event = WebhookEvent.objects.get(event_id=event_id)
     assert RawBody.objects.filter(id=event.raw).exists()
     return event.ignored == f"of another account: {account}" and event.processed_at is not None
 
@@ -110,16 +110,16 @@ def test_an_event_of_a_connected_account_books_nothing(
     assert Job.objects.count() == 0
     shop.run_jobs()
     assert [Fact.objects.count(), Review.objects.count(), shop.balances()] == [0, 0, {}]
-    found = [finding for finding in checks.prove() if finding.folder == "webhooks"]
+    found = [finding for finding in checks.run_checks() if finding.folder == "webhooks"]
     assert [finding.rows for finding in found] == [()]
 
 
 def test_the_back_office_shows_what_is_ignored_and_why(shop: Shop, deliver: Deliver) -> None:
     deliver(CHARGE, account=OTHER)
     viewer = office(Role.VIEWER)
-    event = InboxEvent.objects.get()
-    assert f"ignored, of another account: {OTHER}" in viewer.get("/bursar/inboxevent/").text
-    page = viewer.get(f"/bursar/inboxevent/{event.pk}/change/").text
+    event = WebhookEvent.objects.get()
+    assert f"ignored, of another account: {OTHER}" in viewer.get("/bursar/webhookevent/").text
+    page = viewer.get(f"/bursar/webhookevent/{event.pk}/change/").text
     assert f"Nothing is booked: of another account: {OTHER}." in page
 
 
@@ -128,7 +128,7 @@ def test_an_event_without_an_account_is_ours(shop: Shop, deliver: Deliver) -> No
     for number, named in enumerate(unnamed):
         assert received(deliver(CHARGE, f"evt_{number}", **named))
     shop.run_jobs(rounds=1)
-    assert [*InboxEvent.objects.values_list("ignored", flat=True)] == [""] * 4
+    assert [*WebhookEvent.objects.values_list("ignored", flat=True)] == [""] * 4
     assert shop.balances() == {f"receivable/{STRIPE}:EUR": 777_700, "suspense:EUR": -777_700}
 
 
@@ -155,7 +155,7 @@ def test_with_its_id_known_an_account_tells_its_own_events(
 ) -> None:
     configure(account_id=OWN)
     assert received(deliver(CHARGE, **named))
-    event = InboxEvent.objects.get()
+    event = WebhookEvent.objects.get()
     assert event.ignored == (f"of another account: {foreign}" if foreign else "")
     assert Job.objects.count() == (0 if foreign else 1)
 
@@ -180,7 +180,7 @@ def test_an_ignored_event_is_taken_when_it_comes_again_and_is_ours_by_now(
     assert received(deliver(CHARGE, account=OWN), new=False)
     shop.run_jobs(rounds=1)
     assert shop.balances() == {f"receivable/{STRIPE}:EUR": 777_700, "suspense:EUR": -777_700}
-    assert (InboxEvent.objects.get().ignored, RawBody.objects.count()) == ("", 2)
+    assert (WebhookEvent.objects.get().ignored, RawBody.objects.count()) == ("", 2)
 
 
 def test_a_thin_event_of_another_account_needs_no_retries(deliver: Deliver) -> None:
@@ -203,7 +203,7 @@ def test_an_account_that_cannot_be_read_is_refused(
     deliver: Deliver, odd: object, field: str
 ) -> None:
     assert deliver(CHARGE, **{field: odd}).status_code == 401
-    assert InboxEvent.objects.count() == 0
+    assert WebhookEvent.objects.count() == 0
 
 
 def test_a_foreign_event_with_the_id_of_ours_cannot_come_before_it_unsigned(
@@ -212,14 +212,14 @@ def test_a_foreign_event_with_the_id_of_ours_cannot_come_before_it_unsigned(
     body = orjson.dumps({"id": "evt_1", "type": "x", "livemode": False, "account": OTHER})
     forged = webhook_signature.sign(["whsec_of_theirs"], body, at=clock.now())
     answer = api.post(f"/hooks/{STRIPE}", content=body, headers={"Stripe-Signature": forged})
-    assert (answer.status_code, InboxEvent.objects.count()) == (401, 0)
+    assert (answer.status_code, WebhookEvent.objects.count()) == (401, 0)
 
 
 def test_the_sandbox_has_other_accounts_too(shop: Shop, api: TestClient) -> None:
     shop.paid()
     balances = shop.balances()
     assert shop.deliver(shop.deliveries(foreign=1.0)) == {"stored": 2}
-    ignored = InboxEvent.objects.exclude(ignored="").get()
+    ignored = WebhookEvent.objects.exclude(ignored="").get()
     assert ignored.ignored == f"of another account: {FOREIGN_ACCOUNT}"
     assert ignored.provider_account_id == ACCOUNT
     assert shop.balances() == balances

@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from bursar import clock, ids, settings
 from bursar.access import api_keys, roles, users
-from bursar.access.models import ApiKey, AuditEntry, Person
+from bursar.access.models import ApiKey, AuditEntry, User
 from bursar.access.roles import SCOPES_OF, Role
 from bursar.api.middleware import auth
 from bursar.decorators import acting_as
@@ -76,7 +76,7 @@ def test_a_developer_makes_no_key_that_refunds(shop: Shop, api: TestClient) -> N
     token = made_by(dev, "orders:write", "payments:read")
     assert refund(api, payment.id, token) == 403
     assert Refund.objects.count() == 0
-    assert newest().owner == Person.objects.get(email="developer@example.com")
+    assert newest().owner == User.objects.get(email="developer@example.com")
     entry = AuditEntry.objects.get(action="key.create")
     assert entry.after["owner"] == "developer@example.com"
 
@@ -107,7 +107,7 @@ def test_what_a_demoted_owner_may_no_more_their_keys_may_no_more(
     made_at_the_shell(*roles.KEY_SCOPES, owner=email)
     token = made_at_the_shell(*roles.KEY_SCOPES, owner=email)
     change(email, role=role)
-    found = api_keys.find(token, now=clock.now())
+    found = api_keys.authenticate(token, now=clock.now())
     assert found is not None
     assert found.principal.scopes == SCOPES_OF[role] & {*roles.KEY_SCOPES}
     assert api.get("/v1/orders", headers=headers(token)).status_code == 200
@@ -128,7 +128,7 @@ def test_keys_of_an_inactive_owner_are_refused_until_they_are_active(api: TestCl
     with pytest.raises(api_keys.ScopeBeyondRole, match="may not sign in"):
         made_at_the_shell("orders:read", owner=email)
     key_id, new_id, now = newest().id, ids.new(ids.API_KEY), clock.now()
-    with pytest.raises(api_keys.KeyEnded, match="who is inactive"):
+    with pytest.raises(api_keys.ApiKeyExpired, match="who is inactive"):
         commit(
             lambda: api_keys.rotate(
                 key_id=key_id, new_id=new_id, token=api_keys.make_token(), overlap=HOUR, now=now
@@ -150,7 +150,7 @@ def test_a_key_is_rotated_by_who_may_all_that_it_does(shop: Shop, api: TestClien
 
     other = office(Role.ADMIN, "other@example.com")
     token = rotated_by(other, key)
-    assert newest().owner == Person.objects.get(email="other@example.com")
+    assert newest().owner == User.objects.get(email="other@example.com")
     change("other@example.com", role=Role.VIEWER)
     assert refund(api, payment.id, token) == 403
     assert api.get("/v1/orders", headers=headers(token)).status_code == 200
@@ -191,7 +191,7 @@ def test_at_the_shell_a_rotated_key_keeps_its_owner(api: TestClient) -> None:
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_key_makes_no_key_beyond_itself(database: Database) -> None:
     add(Role.ADMIN)
-    person = Person.objects.get()
+    person = User.objects.get()
     for owner in ("operator", f"person:{person.pk}"):
         caller = Principal("key_1", frozenset({"orders:read"}), owner)
         with acting_as(caller):
@@ -227,7 +227,7 @@ def test_a_key_of_the_other_mode_is_not_rotated(
     key_id, new_id, now = newest().id, ids.new(ids.API_KEY), clock.now()
     live = settings.current.model_copy(update={"mode": settings.Mode.LIVE})
     monkeypatch.setattr(settings, "current", live)
-    with pytest.raises(api_keys.KeyEnded, match="of the other mode, test"):
+    with pytest.raises(api_keys.ApiKeyExpired, match="of the other mode, test"):
         commit(
             lambda: api_keys.rotate(
                 key_id=key_id, new_id=new_id, token=api_keys.make_token(), overlap=HOUR, now=now

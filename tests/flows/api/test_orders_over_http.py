@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from bursar.access.models import AuditEntry, IdempotentAnswer
+from bursar.access.models import AuditEntry, IdempotencyRecord
 from bursar.orders.models import Order
 from bursar.payments.models import Payment, Refund
 from tests.shop import ACCOUNT, Shop
@@ -118,7 +118,7 @@ def test_64_clients_with_one_key_place_one_order(
         thread.join()
     assert Counter(answer.status_code for answer in answers) == {201: 64}
     assert len({answer.content for answer in answers}) == 1
-    counts = Order.objects.count(), Payment.objects.count(), IdempotentAnswer.objects.count()
+    counts = Order.objects.count(), Payment.objects.count(), IdempotencyRecord.objects.count()
     assert counts == (1, 1, 1)
 
 
@@ -298,5 +298,5 @@ def test_a_caller_may_wait_for_what_becomes_of_it(
         "paid",
         "wait=5",
     )
-    kept = IdempotentAnswer.objects.get()
+    kept = IdempotencyRecord.objects.get()
     assert b'"payment_status":"unpaid"' in bytes(kept.body)

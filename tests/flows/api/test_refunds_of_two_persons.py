@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from bursar import clock, ids, logs, settings
 from bursar.access import api_keys, users
-from bursar.access.models import ApiKey, Person
+from bursar.access.models import ApiKey, User
 from bursar.access.roles import Role
 from bursar.decorators import acting_as
 from bursar.decorators.authorization import Principal
@@ -71,13 +71,16 @@ def test_who_asks_as_a_person_does_not_approve_by_key(shop: Shop) -> None:
     payment, admin = shop.paid(), office(Role.ADMIN)
     admin.send(f"/decide/refund/{payment.id}/", amount="6.00", reason="x")
     refund = Refund.objects.get()
-    with acting_as(principal("key_1", ADMIN)), pytest.raises(refund_approvals.NotBySame):
+    with (
+        acting_as(principal("key_1", ADMIN)),
+        pytest.raises(refund_approvals.SelfApprovalForbidden),
+    ):
         commit(lambda: refund_approvals.approve(refund_id=refund.id, now=clock.now()))
     assert RefundApproval.objects.get().decided_at is None
 
 
 def principal(name: str, email: str) -> Principal:
-    person = Person.objects.get(email=email)
+    person = User.objects.get(email=email)
     return Principal(name, frozenset({"refunds:approve"}), f"person:{person.pk}")
 
 
@@ -85,7 +88,10 @@ def test_two_keys_of_one_person_are_one_person(shop: Shop, api: TestClient) -> N
     payment, admin = shop.paid(), office(Role.ADMIN)
     office(Role.ADMIN, OTHER)
     refund = ask(api, payment, key_of(admin))
-    with acting_as(principal("key_2", ADMIN)), pytest.raises(refund_approvals.NotBySame):
+    with (
+        acting_as(principal("key_2", ADMIN)),
+        pytest.raises(refund_approvals.SelfApprovalForbidden),
+    ):
         commit(lambda: refund_approvals.approve(refund_id=refund.id, now=clock.now()))
     with acting_as(principal("key_3", OTHER)):
         commit(lambda: refund_approvals.approve(refund_id=refund.id, now=clock.now()))
@@ -107,7 +113,7 @@ def test_a_new_address_or_role_makes_no_second_person(shop: Shop, api: TestClien
     other = office(Role.ADMIN, OTHER)
     refund = ask(api, payment, key_of(admin))
     commit(lambda: users.change(email=ADMIN, role=Role.FINANCE, now=clock.now()))
-    commit(lambda: Person.objects.filter(email=ADMIN).update(email="new@example.com"))
+    commit(lambda: User.objects.filter(email=ADMIN).update(email="new@example.com"))
     assert approve(admin, refund) == 403
     assert approve(other, refund) == 302
 
@@ -123,7 +129,10 @@ def test_a_key_of_the_operator_is_approved_by_a_person_and_not_by_the_operator(
         )
     )
     refund = ask(api, payment, token)
-    with logs.bound(actor="root"), pytest.raises(refund_approvals.NotBySame):
+    with (
+        logs.bound_contextvars(actor="root"),
+        pytest.raises(refund_approvals.SelfApprovalForbidden),
+    ):
         commit(lambda: refund_approvals.approve(refund_id=refund.id, now=clock.now()))
     assert approve(finance, refund) == 302
 

@@ -11,8 +11,8 @@ from starlette.testclient import TestClient
 
 from bursar import triggers
 from bursar.api import problem_details, strict_json
-from bursar.api.problem_details import BadJson
-from bursar.fields import CardNumber
+from bursar.api.problem_details import InvalidJson
+from bursar.fields import CardNumberDetected
 from bursar.orders.models import Order
 from tests import thoroughness
 from tests.conftest import Database
@@ -46,7 +46,7 @@ def database(sqlite_only: Database) -> Database:
     ],
 )
 def test_json_that_two_could_read_differently_is_refused(body: bytes) -> None:
-    with pytest.raises(BadJson):
+    with pytest.raises(InvalidJson):
         strict_json.read(body)
 
 
@@ -57,7 +57,7 @@ def test_json_in_plain_order_is_read() -> None:
 
 
 def test_a_card_number_is_named_by_its_place_only() -> None:
-    with pytest.raises(CardNumber) as caught:
+    with pytest.raises(CardNumberDetected) as caught:
         strict_json.read(b'{"lines": [{"sku": "4111 1111 1111 1111"}]}')
     assert caught.value.param == "lines[0].sku"
     assert "4111" not in str(caught.value)
@@ -91,7 +91,7 @@ def test_many_headers_and_a_long_address_are_turned_away(api: TestClient, key: K
 
 
 def test_an_error_that_no_request_can_meet_is_an_internal_error() -> None:
-    answer = problem_details.answer(triggers.GuardsMissing("/var/lib/bursar lacks 3"))
+    answer = problem_details.answer(triggers.TriggersMissing("/var/lib/bursar lacks 3"))
     told = json.loads(bytes(answer.body))
     assert (answer.status_code, told["code"]) == (500, "internal_error")
     assert "lacks" not in told["detail"]

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from bursar import clock, ids
 from bursar.access import api_keys, idempotency, roles
-from bursar.access.models import ApiKey, IdempotentAnswer
+from bursar.access.models import ApiKey, IdempotencyRecord
 from bursar.api.middleware import auth
 from bursar.orders.models import Order
 from bursar.payments.models import Refund
@@ -70,7 +70,7 @@ def test_an_order_repeated_after_a_chain_of_rotations_is_one_order(
         assert told(again) == told(first)
         assert again.headers["Idempotent-Replayed"] == "true"
     shop.run_jobs()
-    assert (Order.objects.count(), shop.charges(), IdempotentAnswer.objects.count()) == (1, 1, 1)
+    assert (Order.objects.count(), shop.charges(), IdempotencyRecord.objects.count()) == (1, 1, 1)
 
 
 def test_a_refund_repeated_after_a_rotation_is_one_refund(

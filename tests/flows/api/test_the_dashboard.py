@@ -20,7 +20,7 @@ from bursar.api.dashboard import event_stream
 from bursar.api.dashboard.event_stream import Streams
 from bursar.api.middleware import auth, session_auth
 from bursar.dashboard import history, live_state
-from bursar.dashboard.live_state import Board, Reading
+from bursar.dashboard.live_state import LiveState, Measurement
 from bursar.dashboard.views import sse
 from bursar.decorators import cache_of
 from tests import dashboard_factory
@@ -38,9 +38,9 @@ def database(sqlite_only: Database) -> Database:
 
 
 @pytest.fixture(autouse=True)
-def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[Board]:
+def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveState]:
     """A board of the test's own."""
-    made = Board()
+    made = LiveState()
     monkeypatch.setattr(live_state, "_current", made)
     yield made
     cache_of(session_auth._find).clear()
@@ -69,7 +69,7 @@ def test_strangers_are_led_to_the_sign_in_and_come_back(api: TestClient) -> None
     assert 'name="next" value="/dashboard"' in stranger().get(answer.headers["Location"]).text
 
 
-def test_a_person_sees_the_page_and_the_board(api: TestClient, shown: Board) -> None:
+def test_a_person_sees_the_page_and_the_board(api: TestClient, shown: LiveState) -> None:
     shown.put(dashboard_factory.view("a"))
     viewer = signed_in()
     page = viewer.get("/dashboard")
@@ -119,7 +119,9 @@ def test_a_key_is_asked_for_its_scope_beside_a_session(api: TestClient, key: Key
     assert viewer.get("/v1/dashboard", headers=key(DASHBOARD_READ)).status_code == 200
 
 
-def test_a_board_of_hundreds_is_sent_small(api: TestClient, key: KeyMaker, shown: Board) -> None:
+def test_a_board_of_hundreds_is_sent_small(
+    api: TestClient, key: KeyMaker, shown: LiveState
+) -> None:
     for view in dashboard_factory.many(500):
         shown.put(view)
     plain = api.get("/v1/dashboard", headers=key() | {"Accept-Encoding": "identity"})
@@ -130,7 +132,7 @@ def test_a_board_of_hundreds_is_sent_small(api: TestClient, key: KeyMaker, shown
     assert 2 * int(packed.headers["Content-Length"]) < len(plain.content)
 
 
-def test_how_a_source_was(api: TestClient, key: KeyMaker, shown: Board) -> None:
+def test_how_a_source_was(api: TestClient, key: KeyMaker, shown: LiveState) -> None:
     shown.put(dashboard_factory.view("fx"))
     now = clock.now()
     points = [history.Point(source_key="fx", series="EUR/USD", at=now, value=v) for v in (1.0, 4.0)]
@@ -211,7 +213,7 @@ async def listening(made: FastAPI, headers: dict[str, str], **more: str) -> Asyn
 
 
 def test_a_stream_outlasts_every_other_answer_and_ends_with_its_listener(
-    served: FastAPI, key: KeyMaker, shown: Board
+    served: FastAPI, key: KeyMaker, shown: LiveState
 ) -> None:
     header = key()
 
@@ -228,7 +230,7 @@ def test_a_stream_outlasts_every_other_answer_and_ends_with_its_listener(
 
 
 def test_streams_end_cleanly_when_the_server_stops(
-    served: FastAPI, key: KeyMaker, shown: Board
+    served: FastAPI, key: KeyMaker, shown: LiveState
 ) -> None:
     header = key()
 
@@ -250,7 +252,7 @@ def test_streams_end_cleanly_when_the_server_stops(
 
 
 def test_there_are_so_many_streams_and_so_many_of_one_caller(
-    served: FastAPI, key: KeyMaker, shown: Board
+    served: FastAPI, key: KeyMaker, shown: LiveState
 ) -> None:
     mine, another = key(), key()
     served.state.streams = Streams(most=3, most_each=2)
@@ -271,7 +273,7 @@ def test_there_are_so_many_streams_and_so_many_of_one_caller(
 
 
 def test_who_takes_nothing_is_let_go(
-    served: FastAPI, key: KeyMaker, shown: Board, monkeypatch: pytest.MonkeyPatch
+    served: FastAPI, key: KeyMaker, shown: LiveState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(event_stream, "SEND_SECONDS_MAX", 0.01)
     header = key()
@@ -286,7 +288,7 @@ def test_who_takes_nothing_is_let_go(
 
 
 def test_a_stream_goes_on_where_it_was_left(
-    api: TestClient, served: FastAPI, key: KeyMaker, shown: Board
+    api: TestClient, served: FastAPI, key: KeyMaker, shown: LiveState
 ) -> None:
     shown.put(dashboard_factory.view("a"))
     header = key()
@@ -304,7 +306,7 @@ def test_a_stream_goes_on_where_it_was_left(
 
 
 def test_a_stream_ends_once_its_key_is_revoked(
-    served: FastAPI, key: KeyMaker, shown: Board, monkeypatch: pytest.MonkeyPatch
+    served: FastAPI, key: KeyMaker, shown: LiveState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sse, "BEAT_SECONDS", 0.01)
     header = key()
@@ -331,13 +333,13 @@ def test_there_is_no_public_page_unless_it_is_asked_for(api: TestClient) -> None
 
 
 def test_the_public_is_told_words_and_neither_numbers_nor_reasons(
-    api: TestClient, shown: Board, monkeypatch: pytest.MonkeyPatch
+    api: TestClient, shown: LiveState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chosen = settings.current.model_copy(update={"status_page": "Shop, Mail"})
     monkeypatch.setattr(settings, "current", chosen)
     secret = {
         "reason": "10.0.0.7 refused key 12345",
-        "readings": (Reading(name="n", value=98765.0),),
+        "readings": (Measurement(name="n", value=98765.0),),
     }
     for group, title, state in (
         ("Shop", "Checkout", "failed"),

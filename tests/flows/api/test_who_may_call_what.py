@@ -15,7 +15,7 @@ from bursar.access import api_keys, roles
 from bursar.access.models import ApiKey
 from bursar.api import app
 from bursar.api.middleware import auth
-from bursar.api.middleware.auth import Needs
+from bursar.api.middleware.auth import RequireScope
 from tests.conftest import Database
 from tests.shop import commit
 
@@ -48,7 +48,7 @@ def routes() -> list[APIRoute]:
 def scopes_of(dependant: Dependant) -> Iterator[str]:
     for each in dependant.dependencies:
         needs = getattr(each.call, "needs", None)
-        if isinstance(needs, Needs):
+        if isinstance(needs, RequireScope):
             yield needs.scope
 
 

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 from bursar import group_commit
 from bursar.dashboard.config import config_file
-from bursar.dashboard.fetching.fetcher import Gathering
-from bursar.dashboard.live_state import Board, View
+from bursar.dashboard.fetching.fetcher import Fetcher
+from bursar.dashboard.live_state import LiveState, SourceStatus
 from bursar.dashboard.models import Alert
-from bursar.dashboard.monitor_scheduler import Watcher
+from bursar.dashboard.monitor_scheduler import MonitorScheduler
 
 T = TypeVar("T")
 
@@ -69,15 +69,17 @@ class Stage:
 
     def __init__(self, toml: str, *, alone: bool = True) -> None:
         self.seconds = 0.0
-        self.board = Board()
-        self.gathering = Gathering(hedging=False, processes=1, now=self.now)
+        self.board = LiveState()
+        self.gathering = Fetcher(hedging=False, processes=1, now=self.now)
         self.file = config_file.parse(toml, name="watch.toml")
         self.watcher = self.another(board=self.board, alone=alone)
 
-    def another(self, *, board: Board, alone: bool = False, toml: str | None = None) -> Watcher:
+    def another(
+        self, *, board: LiveState, alone: bool = False, toml: str | None = None
+    ) -> MonitorScheduler:
         """One more process, as it were."""
         file = self.file if toml is None else config_file.parse(toml, name="watch.toml")
-        return Watcher(
+        return MonitorScheduler(
             file=file,
             board=board,
             gathering=self.gathering,
@@ -93,11 +95,11 @@ class Stage:
         """Let time go by, and everything that is due be asked and written."""
         for _ in range(times):
             self.seconds += seconds
-            await self.watcher.turn()
+            await self.watcher.tick()
             await self.watcher.settled()
-            await self.watcher.turn()
+            await self.watcher.tick()
 
-    def view(self, key: str) -> View:
+    def view(self, key: str) -> SourceStatus:
         found = self.board.get(key)
         assert found is not None, [view.key for view in self.board.views()]
         return found

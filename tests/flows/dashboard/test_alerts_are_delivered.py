@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from bursar import group_commit, job_handlers, settings
 from bursar.dashboard.alerts import email_channel
-from bursar.dashboard.alerts.email_channel import MailNotTaken
+from bursar.dashboard.alerts.email_channel import EmailDeliveryFailed
 from bursar.dashboard.models import Alert
 from bursar.queue import jobs
 from bursar.queue.models import Job
@@ -257,7 +257,7 @@ def _sent(url: str) -> None:
 
 
 def settings_time() -> Any:
-    return group_commit.commits.wait(jobs.database_time)
+    return group_commit.commits.run_blocking(jobs.database_time)
 
 
 def test_without_tls_nothing_is_handed_over_unless_that_is_asked_for(
@@ -266,7 +266,7 @@ def test_without_tls_nothing_is_handed_over_unless_that_is_asked_for(
     async def story() -> list[str]:
         async with mail() as box:
             for scheme in ("smtp", "smtps"):
-                with pytest.raises(MailNotTaken):
+                with pytest.raises(EmailDeliveryFailed):
                     await asyncio.to_thread(_sent, f"{scheme}://me:pw@127.0.0.1:{box.port}")
             return [str(message["Message-ID"]) for _, message in box.taken]
 

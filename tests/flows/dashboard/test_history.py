@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar.dashboard import history, periodic
-from bursar.dashboard.history import KEPT, Point, Span
+from bursar.dashboard.history import KEPT, Bucket, Point
 from bursar.dashboard.models import HistoryBucket
 from tests.conftest import Database
 from tests.flows.dashboard.stage import NOON
@@ -30,9 +30,9 @@ def test_spans_are_what_their_values_make(database: Database) -> None:
     for step in KEPT:
         spans: dict[datetime, list[float]] = defaultdict(list)
         for one in points:
-            spans[history.beginning(one.at, step)].append(one.value)
+            spans[history.bucket_start(one.at, step)].append(one.value)
         expected = [
-            Span(at=at, count=len(v), low=min(v), high=max(v), mean=sum(v) / len(v), last=v[-1])
+            Bucket(at=at, count=len(v), low=min(v), high=max(v), mean=sum(v) / len(v), last=v[-1])
             for at, v in spans.items()
         ]
         found = history.read(source_key="api:a", series="n", step_seconds=step, since=NOON)
@@ -43,9 +43,9 @@ def test_spans_are_what_their_values_make(database: Database) -> None:
 @given(st.integers(0, 10**10), st.sampled_from([*KEPT]))
 def test_a_span_begins_before_what_it_holds(seconds: int, step: int) -> None:
     at = datetime.fromtimestamp(seconds, UTC)
-    began = history.beginning(at, step)
+    began = history.bucket_start(at, step)
     assert began <= at < began + timedelta(seconds=step)
-    assert history.beginning(began, step) == began
+    assert history.bucket_start(began, step) == began
 
 
 def _day_by_day(days: int) -> None:

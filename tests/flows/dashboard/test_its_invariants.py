@@ -45,7 +45,7 @@ def _source(told: str) -> None:
 
 
 def _broken() -> list[str]:
-    return [sentence for sentence, check in INVARIANTS.items() if checks.lasting(check)]
+    return [sentence for sentence, check in INVARIANTS.items() if checks.confirm_failures(check)]
 
 
 def _sound() -> None:

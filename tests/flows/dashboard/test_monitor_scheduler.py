@@ -11,8 +11,8 @@ import pytest
 from bursar import group_commit
 from bursar.dashboard import leader_election
 from bursar.dashboard.config import user_monitors
-from bursar.dashboard.live_state import Board, Reading
-from bursar.dashboard.models import HistoryBucket, SourceState, WatchLease
+from bursar.dashboard.live_state import LiveState, Measurement
+from bursar.dashboard.models import HistoryBucket, LeaderLease, SourceState
 from bursar.verify import checks
 from tests.conftest import Database
 from tests.flows.dashboard.stage import NOON, Server, Stage, alerts, read, serving, staged
@@ -23,13 +23,13 @@ def toml(server: Server, more: str = "", values: str = "") -> str:
     return f'[apis.rates]\nurl = "{server.url}/rates"\nvalues = [{told}]\n{more}'
 
 
-def usd(value: float) -> tuple[Reading, ...]:
+def usd(value: float) -> tuple[Measurement, ...]:
     level: Any = "ok" if value >= 1.0 else "warning"
-    return (Reading(name="EUR/USD", value=value, unit="USD", level=level),)
+    return (Measurement(name="EUR/USD", value=value, unit="USD", level=level),)
 
 
 async def _proven() -> None:
-    findings = await read(lambda: [f for f in checks.prove() if f.folder == "dashboard"])
+    findings = await read(lambda: [f for f in checks.run_checks() if f.folder == "dashboard"])
     assert len(findings) == 4
     assert [finding for finding in findings if not finding.holds] == []
 
@@ -71,7 +71,7 @@ def test_a_restart_shows_what_was_known_and_goes_on_counting(database: Database)
             server.status = 503
             async with staged(toml(server)) as stage:
                 stage.seconds = 120
-                await stage.watcher.turn()
+                await stage.watcher.tick()
                 assert stage.view("api:rates").readings == usd(0.9)
                 await stage.watcher.settled()
                 view = stage.view("api:rates")
@@ -246,7 +246,7 @@ def test_what_many_tell_at_once_is_written_in_parts(sqlite_only: Database) -> No
 
 async def _let_lease_run_out() -> None:
     await group_commit.commits.run(
-        lambda: WatchLease.objects.update(held_until=NOON - timedelta(days=1))
+        lambda: LeaderLease.objects.update(held_until=NOON - timedelta(days=1))
     )
 
 
@@ -255,14 +255,14 @@ def test_one_process_asks_and_another_shows_what_it_wrote(database: Database) ->
         async with serving() as server, staged(toml(server), alone=False) as stage:
             server.told = {"usd": 1.2}
             await stage.pass_by(60)
-            board = Board()
+            board = LiveState()
             follower = stage.another(board=board, toml="")
-            await follower.turn()
+            await follower.tick()
             assert board.views() == stage.board.views()
             assert (stage.watcher.leads, follower.leads, len(server.requests)) == (True, False, 1)
             server.told = {"usd": 0.9}
             await stage.pass_by(60)
-            await follower.turn()
+            await follower.tick()
             assert board.views() == stage.board.views()
             await follower.end()
 
@@ -274,16 +274,16 @@ def test_another_takes_over_and_what_the_late_one_found_is_not_written(database:
         async with serving() as server, staged(toml(server), alone=False) as stage:
             server.told = {"usd": 0.9}
             await stage.pass_by(60)
-            successor = stage.another(board=Board())
-            await successor.turn()
+            successor = stage.another(board=LiveState())
+            await successor.tick()
             assert not successor.leads
             await _let_lease_run_out()
             server.told = {"usd": 0.8}
             stage.seconds += 60
-            await successor.turn()
+            await successor.tick()
             assert successor.leads
             await successor.settled()
-            await successor.turn()
+            await successor.tick()
             assert await alerts() == [("api:rates", 1, "ok", "warning", "warning")]
 
             server.told = {"usd": 5.0}  # which only the late one sees
@@ -292,11 +292,11 @@ def test_another_takes_over_and_what_the_late_one_found_is_not_written(database:
             row = await read(lambda: SourceState.objects.get(key="api:rates"))
             assert row.readings[0]["value"] == 0.8
             stage.watcher.step_down()
-            await stage.watcher.turn()
+            await stage.watcher.tick()
             assert stage.view("api:rates").readings == usd(0.8)
             await successor.end()
             stage.seconds += 10
-            await stage.watcher.turn()  # it was given back, so nobody waits
+            await stage.watcher.tick()  # it was given back, so nobody waits
             assert stage.watcher.leads
             await _proven()
 
@@ -319,7 +319,7 @@ def test_while_nothing_can_be_written_the_board_goes_on_and_nothing_is_lost(
             await stage.watcher.settled()
             assert len(stage.view("api:rates").spark) == 2
             monkeypatch.setattr(group_commit, "commits", working)
-            await stage.watcher.turn()
+            await stage.watcher.tick()
             assert await alerts() == [("api:rates", 1, "ok", "warning", "warning")]
             count = HistoryBucket.objects.filter(series="EUR/USD", step_seconds=300)
             assert await read(lambda: count.get().count) == 2

@@ -12,8 +12,8 @@ import pytest
 
 from bursar.dashboard.checks import http_api
 from bursar.dashboard.config import monitors, ssrf
-from bursar.dashboard.fetching.fetcher import Gathering
-from bursar.dashboard.fetching.results import State, Tile
+from bursar.dashboard.fetching.fetcher import Fetcher
+from bursar.dashboard.fetching.results import FetchResult, FetchStatus
 from bursar.dashboard.fetching.sources import HttpSource
 from tests.flows.dashboard.stage import Server, serving
 
@@ -58,17 +58,19 @@ async def honeypot() -> AsyncIterator[Server]:
             one.close()
 
 
-async def ask(url: str, **more: Any) -> Tile[Any]:
+async def ask(url: str, **more: Any) -> FetchResult[Any]:
     """Ask as an API that somebody entered is asked."""
-    watch = http_api.watch(name="mine", api=monitors.Api(url=url, **more), entered=True)
-    async with Gathering(hedging=False, processes=1) as gathering:
-        tiles = await gathering.gather([watch.source], deadline_seconds=10)
+    watch = http_api.watch(
+        name="mine", api=monitors.HttpMonitorConfig(url=url, **more), entered=True
+    )
+    async with Fetcher(hedging=False, processes=1) as gathering:
+        tiles = await gathering.fetch_all([watch.source], deadline_seconds=10)
     return tiles[watch.key]
 
 
 async def ask_all(port: int) -> list[str]:
     told = [await ask(way.format(port)) for way in WAYS]
-    assert [tile.state for tile in told] == [State.FAILED] * len(WAYS)
+    assert [tile.state for tile in told] == [FetchStatus.FAILED] * len(WAYS)
     return [tile.reason for tile in told]
 
 
@@ -84,14 +86,14 @@ def test_every_way_to_write_this_machine_is_refused_before_a_connection() -> Non
 
 
 def test_the_honeypot_would_have_noticed() -> None:
-    async def story() -> tuple[State, int]:
+    async def story() -> tuple[FetchStatus, int]:
         async with honeypot() as pot:
             source: HttpSource[Any] = HttpSource(key="a", url=f"http://localhost:{pot.port}/")
-            async with Gathering(hedging=False, processes=1) as gathering:
-                tiles = await gathering.gather([source], deadline_seconds=10)
+            async with Fetcher(hedging=False, processes=1) as gathering:
+                tiles = await gathering.fetch_all([source], deadline_seconds=10)
             return tiles["a"].state, pot.connections
 
-    assert asyncio.run(story()) == (State.OK, 1)
+    assert asyncio.run(story()) == (FetchStatus.OK, 1)
 
 
 def test_a_redirect_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:

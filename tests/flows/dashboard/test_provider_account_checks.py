@@ -6,22 +6,22 @@ import asyncio
 from datetime import timedelta
 
 from bursar import clock
-from bursar.dashboard.live_state import View
+from bursar.dashboard.live_state import SourceStatus
 from bursar.money import Money
 from bursar.payments import facts
 from bursar.payments.models import Attempt, Payment
-from bursar.providers.interface import Kind, Snapshot
+from bursar.providers.interface import ObjectKind, Snapshot
 from bursar.queue import jobs
 from tests.flows.dashboard.stage import staged
 from tests.shop import ACCOUNT, Shop, commit
 
 
-def values(view: View) -> dict[str, tuple[float | str | None, str]]:
+def values(view: SourceStatus) -> dict[str, tuple[float | str | None, str]]:
     return {reading.name: (reading.value, reading.level) for reading in view.readings}
 
 
-def tiles(toml: str = "") -> tuple[View, View]:
-    async def story() -> tuple[View, View]:
+def tiles(toml: str = "") -> tuple[SourceStatus, SourceStatus]:
+    async def story() -> tuple[SourceStatus, SourceStatus]:
         async with staged(toml) as stage:
             await stage.pass_by(60)
             return stage.view(f"account:{ACCOUNT}"), stage.view(f"account:{ACCOUNT}:api")
@@ -67,12 +67,12 @@ def _happened() -> None:
     five = Money(500, "EUR")
     told = [
         *(
-            Snapshot(kind=Kind.PAYOUT, reference=reference, status=status, amount=five)
+            Snapshot(kind=ObjectKind.PAYOUT, reference=reference, status=status, amount=five)
             for reference, status in (("po_1", "pending"), ("po_2", "pending"), ("po_2", "posted"))
         ),
         *(
             Snapshot(
-                kind=Kind.DISPUTE,
+                kind=ObjectKind.DISPUTE,
                 reference=reference,
                 status="needs_response",
                 amount=five,
@@ -82,7 +82,7 @@ def _happened() -> None:
             for reference, days in (("dp_1", 9), ("dp_2", 2))
         ),
     ]
-    facts.record(provider_account=ACCOUNT, source="webhook", now=now, snapshots=told)
+    facts.append_facts(provider_account=ACCOUNT, source="webhook", now=now, snapshots=told)
 
 
 def test_what_waits_is_shown_with_how_bad_it_is(shop: Shop) -> None:
@@ -105,7 +105,7 @@ def test_the_file_says_what_is_bad_and_what_is_not_watched(shop: Shop) -> None:
     books, _ = tiles(f'[accounts.{ACCOUNT}]\nreadings."balance EUR".critical_above = 5')
     assert values(books)["balance EUR"] == (10.0, "critical")
 
-    async def unwatched() -> list[View]:
+    async def unwatched() -> list[SourceStatus]:
         async with staged("[accounts.default]\nwatch = false") as stage:
             await stage.pass_by(60)
             return stage.board.views()

@@ -12,15 +12,15 @@ import pytest
 
 from bursar import errors
 from bursar.dashboard.checks import tls_certificate
-from bursar.dashboard.checks.base import Raw
-from bursar.dashboard.config.monitors import Certificate
+from bursar.dashboard.checks.base import RawMeasurement
+from bursar.dashboard.config.monitors import CertificateMonitorConfig
 
 
 async def look(tls: ssl.SSLContext, *, host: str = "localhost", ca_file: str, now: datetime) -> Any:
     server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=tls)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        told = Certificate(host=host, port=port, ca_file=ca_file)
+        told = CertificateMonitorConfig(host=host, port=port, ca_file=ca_file)
         return await tls_certificate.look(told, now=lambda: now)
 
 
@@ -35,7 +35,7 @@ def test_the_days_left_are_counted(certificate: Callable[..., Any]) -> None:
 def test_one_that_has_expired_has_no_days_left(certificate: Callable[..., Any]) -> None:
     made = certificate("localhost", days=-1)
     found = asyncio.run(look(made.context, ca_file=str(made.path), now=datetime.now(UTC)))
-    assert found == (Raw(name="days left", value=0.0, unit="d", level="critical"),)
+    assert found == (RawMeasurement(name="days left", value=0.0, unit="d", level="critical"),)
 
 
 def test_one_that_is_not_to_be_trusted_is_told(certificate: Callable[..., Any]) -> None:
@@ -49,7 +49,7 @@ def test_one_that_is_not_to_be_trusted_is_told(certificate: Callable[..., Any]) 
 
 
 def test_thresholds_are_the_declared_days() -> None:
-    told = Certificate(host="a.example", warning_days=30, critical_days=5)
+    told = CertificateMonitorConfig(host="a.example", warning_days=30, critical_days=5)
     limits = tls_certificate.watch(name="a", certificate=told).limits["days left"]
     assert [limits.level_of(days) for days in (30.0, 29.9, 5.0, 4.9)] == [
         "ok",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bursar import cli, settings
-from bursar.dashboard.models import WatchLease
+from bursar.dashboard.models import LeaderLease
 from tests.conftest import Database
 
 TOLD = "bad_source: watch.toml: [apis.rates] interval_seconds: from 10 to 86400"
@@ -39,7 +39,7 @@ def test_a_wrong_file_is_told_with_table_and_field(
     printed = "".join(capfd.readouterr())
     assert TOLD in " ".join(printed.split())
     assert "Traceback" not in printed
-    assert WatchLease.objects.count() == 0
+    assert LeaderLease.objects.count() == 0
 
 
 def test_a_right_file_is_counted(

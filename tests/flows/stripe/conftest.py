@@ -90,7 +90,7 @@ class StripeShop(shops.Shop):
 
     def add_account(self) -> None:
         shops.commit(
-            lambda: provider_accounts.add(
+            lambda: provider_accounts.create_account(
                 name=ACCOUNT, provider="stripe", config=self.config, now=clock.now()
             )
         )
@@ -124,7 +124,9 @@ class StripeShop(shops.Shop):
 
     def agrees(self) -> bool:
         """Whether our receivables are what the stand-in owes."""
-        assert provider_accounts.receivable(ACCOUNT) == (provider_accounts.owed(ACCOUNT) or {})
+        assert provider_accounts.receivable_balances(ACCOUNT) == (
+            provider_accounts.fetch_balance(ACCOUNT) or {}
+        )
         return True
 
 
@@ -141,6 +143,6 @@ def stripe(database: Database, closing: None, monkeypatch: pytest.MonkeyPatch) -
         return StripeShop(made[-1], **(config or {}))
 
     yield make
-    asyncio.run(provider_accounts.close())
+    asyncio.run(provider_accounts.close_all())
     for listening in made:
         listening.close()

@@ -171,23 +171,23 @@ def test_a_dispute_holds_its_money_has_a_deadline_and_is_answered(stripe):
     payment = shop.paid("pm_card_createDispute")
     shop.hear()
     assert shop.fresh(payment).disputed_minor == 1000
-    [waiting] = disputes.unanswered()
+    [waiting] = disputes.list_needing_response()
     [dispute] = shop.book.listed("dispute")
     due = dispute["evidence_details"]["due_by"]
     assert waiting.respond_by is not None
     assert (waiting.reference, int(waiting.respond_by.timestamp())) == (dispute["id"], due)
-    with pytest.raises(refunds.RefundTooHigh):
+    with pytest.raises(refunds.RefundExceedsBalance):
         shop.refund(payment, 100)
     assert shop.agrees()
 
-    disputes.answer(
+    disputes.submit_evidence(
         provider_account=ACCOUNT,
         reference=dispute["id"],
         texts={"uncategorized_text": "it was delivered"},
         submit=True,
     )
     assert dispute["evidence"]["uncategorized_text"] == "it was delivered"
-    assert disputes.unanswered() == []
+    assert disputes.list_needing_response() == []
     shop.book.close_dispute(dispute["id"], won=True)
     shop.hear()
     assert shop.fresh(payment).disputed_minor == 0

@@ -14,8 +14,8 @@ from bursar.payments.statuses import CaptureMethod
 from bursar.pricing import baskets
 from bursar.providers.interface import Category
 from bursar.reconciliation import run, settlement_reports
-from bursar.reconciliation.matching import Verdict
-from bursar.reconciliation.models import Settled, SettlementBreak
+from bursar.reconciliation.matching import MatchStatus
+from bursar.reconciliation.models import SettlementBreak, SettlementReportLine
 from tests.flows.stripe.conftest import ACCOUNT, StripeShop
 from tests.stripe import report as reports
 
@@ -257,7 +257,7 @@ def test_fourteen_kinds_of_trouble_are_each_classified_right(stripe, tmp_path):
         if verdicts != {"matched"} and source not in planted
     }
     assert others <= {
-        s.source for one in report.judged if one.verdict is Verdict.AMBIGUOUS for s in one.lines
+        s.source for one in report.judged if one.verdict is MatchStatus.AMBIGUOUS for s in one.lines
     }
     told = Counter(one.verdict.value for one in report.breaks)
     assert told == Counter(v for v in TROUBLES.values() if v != "matched")
@@ -285,18 +285,20 @@ def test_a_charge_whose_webhook_and_answer_were_lost_is_booked_from_the_report(s
     report = reconcile(write(tmp_path, reports.rows(shop.book)))
 
     assert [(o.verdict, o.reason) for o in report.breaks] == [
-        (Verdict.MISSING_IN_BOOKS, "our books have no such movement")
+        (MatchStatus.MISSING_IN_BOOKS, "our books have no such movement")
     ] * 2
     charge = models.Fact.objects.get(kind="charge")
     assert (charge.reference, charge.captured_minor, charge.source) == (made["id"], 1234, "file")
-    assert provider_accounts.receivable(ACCOUNT) == (provider_accounts.owed(ACCOUNT) or {})
+    assert provider_accounts.receivable_balances(ACCOUNT) == (
+        provider_accounts.fetch_balance(ACCOUNT) or {}
+    )
     assert "unmatched_object" in shop.reviews()
 
 
 def test_the_api_tells_the_same_as_the_report(stripe):
     shop = busy(stripe, charges=20)
     since = clock.now() - timedelta(days=30)
-    asked = settlement_reports.ask(provider_account=ACCOUNT, since=since)
+    asked = settlement_reports.fetch_lines(provider_account=ACCOUNT, since=since)
     report = run.reconcile(asked, provider_account=ACCOUNT, now=clock.now())
     assert found(report).keys() == {"matched"}
     again = run.reconcile(asked, provider_account=ACCOUNT, now=clock.now())
@@ -340,7 +342,7 @@ def test_a_report_with_a_mistake_changes_nothing(stripe, tmp_path, change, said)
     with pytest.raises(ImportRefused) as caught:
         reconcile(write(tmp_path, [{**rows[0], **change}, *rows[1:]]))
     assert str(caught.value.problems[0]) == said
-    assert not Settled.objects.exists()
+    assert not SettlementReportLine.objects.exists()
 
 
 def test_a_report_without_a_column_it_needs_names_it(stripe, tmp_path):
@@ -360,7 +362,7 @@ def test_columns_may_come_in_any_order(stripe, tmp_path):
     rows = reports.rows(shop.book)
     path = write(tmp_path, rows, columns=tuple(reversed(reports.COLUMNS)))
     assert found(reconcile(path)) == {"matched": 2}
-    first = Settled.objects.order_by("id").first()
+    first = SettlementReportLine.objects.order_by("id").first()
     assert first is not None
     assert (first.category, first.gross_minor, first.fee_minor) == (Category.CHARGE, 1000, 40)
 
@@ -381,4 +383,6 @@ def test_a_capture_after_its_first_part_was_settled_is_matched_with_the_rest(str
     second = [row for row in reports.rows(shop.book) if row not in first]
     report = reconcile(write(tmp_path, second, "second.csv"))
     assert found(report) == {"matched": 2}
-    assert provider_accounts.receivable(ACCOUNT) == (provider_accounts.owed(ACCOUNT) or {})
+    assert provider_accounts.receivable_balances(ACCOUNT) == (
+        provider_accounts.fetch_balance(ACCOUNT) or {}
+    )

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from bursar.accesslog.parsing import columns
 from bursar.accesslog.parsing.blocks import Block, Blocks
-from bursar.accesslog.parsing.columns import Columns, Finder, Span
-from bursar.accesslog.parsing.formats import Format
+from bursar.accesslog.parsing.columns import FieldColumns, Finder, Span
+from bursar.accesslog.parsing.formats import LogFormat
 
 _QUOTED = rb'"((?:[^"\\]|\\.)*)"'
 _LEAD = rb"([^ ]*) [^ ]* [^ ]* \[([^\]]*)\] " + _QUOTED + rb" ([^ ]*) ([^ ]*)"
@@ -52,7 +52,7 @@ def block_of(*lines: bytes) -> Block:
     return next(blocks_of(data, block_bytes=max(len(data), 1)))
 
 
-def found(log_format: Format, *lines: bytes) -> tuple[Block, Finder, Columns]:
+def found(log_format: LogFormat, *lines: bytes) -> tuple[Block, Finder, FieldColumns]:
     """Find the columns of *lines*."""
     block = block_of(*lines)
     finder = Finder(block)
@@ -64,7 +64,7 @@ def texts(block: Block, span: Span) -> list[bytes]:
     return [bytes(block.raw[start:end]) for start, end in zip(*span, strict=True)]
 
 
-def rows(log_format: Format, *lines: bytes) -> list[dict[str, bytes] | None]:
+def rows(log_format: LogFormat, *lines: bytes) -> list[dict[str, bytes] | None]:
     """Return the fields of each line, None for a line that is not of the format."""
     block, _, told = found(log_format, *lines)
     by_field = {name: texts(block, span) for name, span in told.spans.items()}

@@ -35,7 +35,7 @@ def test_moments(text: str, at: int) -> None:
 
 @pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "999999999w", "-2h"])
 def test_what_is_no_moment_is_told_with_its_option(text: str) -> None:
-    with pytest.raises(filters.BadQuestion, match="is no moment") as told:
+    with pytest.raises(filters.InvalidOption, match="is no moment") as told:
         filters.moment(text, option="--until", now=NOW)
     assert str(told.value).startswith(f"--until: {text!r} is no moment")
 
@@ -68,20 +68,20 @@ def test_filters_say_what_they_leave() -> None:
 
 @pytest.mark.parametrize("text", ["600", "4x", "abc", "99", "0xx"])
 def test_what_is_no_status(text: str) -> None:
-    with pytest.raises(filters.BadQuestion, match="--status"):
+    with pytest.raises(filters.InvalidOption, match="--status"):
         filters.status(text)
 
 
 def test_sizes_tables_and_spans() -> None:
     assert (filters.memory("128MB"), filters.memory("1GiB")) == (128_000_000, 2**30)
     for text in ("1MB", "much", "128XB"):
-        with pytest.raises(filters.BadQuestion, match="--memory"):
+        with pytest.raises(filters.InvalidOption, match="--memory"):
             filters.memory(text)
     assert filters.only(["addresses,signals"]) == {"addresses", "signals"}
     assert filters.only([]) == set(filters.NAMES)
-    with pytest.raises(filters.BadQuestion, match="--only: 'cats' is no table"):
+    with pytest.raises(filters.InvalidOption, match="--only: 'cats' is no table"):
         filters.only(["cats"])
-    with pytest.raises(filters.BadQuestion, match="--until: '3h' is not after --since '2h'"):
+    with pytest.raises(filters.InvalidOption, match="--until: '3h' is not after --since '2h'"):
         filters.filters(since="2h", until="3h", now=NOW)
 
 
@@ -106,12 +106,12 @@ def test_rotated_logs_come_the_oldest_first(tmp_path: Path) -> None:
 
 def test_a_kept_report_is_found_again(tmp_path: Path) -> None:
     folder = tmp_path / "traffic"
-    saved_reports.keep(accesslogs.hostile(), name="own", folder=folder)
+    saved_reports.save(accesslogs.hostile(), name="own", folder=folder)
     assert saved_reports.names(folder) == ["own"]
     assert saved_reports.load("own", folder=folder) == accesslogs.hostile()
     (folder / "half.json").write_text('{"bursar":')
     for name in ("half", "none"):
-        with pytest.raises(saved_reports.NoReport):
+        with pytest.raises(saved_reports.ReportNotFound):
             saved_reports.load(name, folder=folder)
     for name in ("../own", "", "a/b", ".own", "a" * 65):
         with pytest.raises(saved_reports.BadName):

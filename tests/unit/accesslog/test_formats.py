@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bursar.accesslog.parsing import field_parsers, format_detection, formats
-from bursar.accesslog.parsing.formats import PRESETS, Format, FormatInvalid, FormatUnknown
+from bursar.accesslog.parsing.formats import PRESETS, FormatInvalid, FormatUnknown, LogFormat
 from tests.unit.accesslog import reference
 
 _EPOCH = 1_764_064_800  # 2025-11-25T10:00:00Z
@@ -34,7 +34,7 @@ _CLOUDFRONT = (
 )
 
 
-def _read(log_format: Format, *lines: bytes) -> dict[str, object]:
+def _read(log_format: LogFormat, *lines: bytes) -> dict[str, object]:
     """Return what the last of *lines* says, as values."""
     block, finder, told = reference.found(log_format, *lines)
     assert told.good.all()

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar.accesslog.aggregation import merge, rows
-from bursar.accesslog.aggregation.hash_aggregate import Shape, Table
+from bursar.accesslog.aggregation.hash_aggregate import HashAggregate, Shape
 from bursar.accesslog.aggregation.rows import Rows, Texts
 from bursar.accesslog.aggregation.spill import Spill
 from bursar.accesslog.parsing import byte_search, records
@@ -40,7 +40,7 @@ def test_every_text_is_counted_whoever_has_the_slots(
     expected: dict[bytes, list[int]] = defaultdict(lambda: [0, 0, 0])
     with closing(Spill()) as spill:
         shape = Shape(3, 1, checked=True, text="O")
-        table = Table("t", shape, spill, slot_bits=slot_bits, rows_max=rows_max)
+        table = HashAggregate("t", shape, spill, slot_bits=slot_bits, rows_max=rows_max)
         for block in blocks:
             texts = records.objects([text for text, _ in block])
             key, check = byte_search.hashes(*records.buffered(texts.tolist()))
@@ -81,7 +81,7 @@ def test_what_is_counted_often_now_gets_the_slot_of_what_was_counted_often_befor
         raise AssertionError("it has the slot, and its text is known")
 
     with closing(Spill()) as spill:
-        table = Table("t", Shape(1, text="O"), spill, slot_bits=1, rows_max=4)
+        table = HashAggregate("t", Shape(1, text="O"), spill, slot_bits=1, rows_max=4)
         for key, text, count in (
             (1, b"old", 100),
             (2, b"new", 8),

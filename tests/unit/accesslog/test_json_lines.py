@@ -206,7 +206,7 @@ def test_a_log_of_bursar_is_read_for_its_requests(tmp_path: Path) -> None:
     ]
     path = tmp_path / "bursar.log"
     path.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
-    report = analysis.read([path])
+    report = analysis.analyze([path])
     assert report["lines"] == {"read": 5, "counted": 1, "rejected": 4, "too_long": 0, "filtered": 0}
     assert report["routes"]["top"] == [
         {

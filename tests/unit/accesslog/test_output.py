@@ -25,7 +25,7 @@ INCOMPLETE = "INCOMPLETE: access.log ends at byte 1,234,000"
 APPROXIMATE = "APPROXIMATE: the number of distinct addresses is an estimate, within 2.00%"
 
 
-def render_terminal(report: reports.Report) -> str:
+def render_terminal(report: reports.AccessLogReport) -> str:
     out = io.StringIO()
     terminal.show(report, Console(file=out, width=200, highlight=False))
     return out.getvalue()

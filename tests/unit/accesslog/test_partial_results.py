@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bursar.accesslog import analysis, filters, partial_aggregates
-from bursar.accesslog.report import Report
+from bursar.accesslog.report import AccessLogReport
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 _SAME = ("lines", "first_at", "last_at", "totals", *analysis.EVERYTHING - {"signals"})
@@ -46,7 +46,7 @@ def _log(path: Path, numbers: Sequence[int]) -> Path:
     return path
 
 
-def _same(one: Report, other: Report) -> None:
+def _same(one: AccessLogReport, other: AccessLogReport) -> None:
     for name in _SAME:
         assert one.get(name) == other.get(name), name
 
@@ -54,9 +54,9 @@ def _same(one: Report, other: Report) -> None:
 def test_parts_merge_to_what_one_run_tells(tmp_path: Path) -> None:
     logs = [_log(tmp_path / f"{name}.log", range(name, 3_000, name + 1)) for name in range(3)]
     for log in logs:
-        analysis.read([log], partial=tmp_path / f"{log.stem}.part")
+        analysis.analyze([log], partial=tmp_path / f"{log.stem}.part")
     parts = [tmp_path / f"{log.stem}.part" for log in logs]
-    whole = analysis.read(logs, top=1_000)
+    whole = analysis.analyze(logs, top=1_000)
     _same(analysis.merge(parts, top=1_000), whole)
     analysis.merge(parts[:2], partial=tmp_path / "two.part")
     _same(analysis.merge([tmp_path / "two.part", parts[2]], top=1_000), whole)
@@ -65,17 +65,17 @@ def test_parts_merge_to_what_one_run_tells(tmp_path: Path) -> None:
 def test_two_processes_write_the_same_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bursar.accesslog.inputs.sources.PIECE_BYTES", 20_000)
     log = _log(tmp_path / "a.log", range(3_000))
-    analysis.read([log], partial=tmp_path / "a.part", processes=2)
+    analysis.analyze([log], partial=tmp_path / "a.part", processes=2)
     _same(
         analysis.merge([tmp_path / "a.part"], top=1_000),
-        analysis.read([log], top=1_000, processes=1),
+        analysis.analyze([log], top=1_000, processes=1),
     )
 
 
 def test_parts_of_other_questions_do_not_merge(tmp_path: Path) -> None:
     log = _log(tmp_path / "a.log", range(50))
-    analysis.read([log], partial=tmp_path / "all.part")
-    analysis.read([log], only={"addresses"}, partial=tmp_path / "some.part")
+    analysis.analyze([log], partial=tmp_path / "all.part")
+    analysis.analyze([log], only={"addresses"}, partial=tmp_path / "some.part")
     with pytest.raises(
         partial_aggregates.PartialMismatch, match=r"some\.part was made with other questions"
     ):
@@ -88,7 +88,7 @@ def test_parts_of_other_questions_do_not_merge(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["cut", "flipped", "empty", "text", "none"])
 def test_a_damaged_part_is_refused(tmp_path: Path, damage: str) -> None:
     part = tmp_path / "a.part"
-    analysis.read([_log(tmp_path / "a.log", range(500))], partial=part)
+    analysis.analyze([_log(tmp_path / "a.log", range(500))], partial=part)
     whole = bytearray(part.read_bytes())
     middle = len(whole) // 2
     match damage:
@@ -111,8 +111,8 @@ def test_a_run_goes_on_where_the_last_ended(tmp_path: Path) -> None:
     log, state = tmp_path / "access.log", tmp_path / "state"
     lines = [_line(number, path=f"/orders/{number}") for number in range(60)]
 
-    def run(*logs: Path) -> Report:
-        return analysis.read(logs, state=state, top=1_000)
+    def run(*logs: Path) -> AccessLogReport:
+        return analysis.analyze(logs, state=state, top=1_000)
 
     log.write_bytes(b"".join(lines[:20]) + lines[20][:30])
     assert run(log)["lines"]["read"] == 20  # the last line is still being written
@@ -131,17 +131,17 @@ def test_a_run_goes_on_where_the_last_ended(tmp_path: Path) -> None:
     log.write_bytes(b"".join(lines[40:45]))
     whole = tmp_path / "whole.log"
     whole.write_bytes(b"".join(lines[:45]))
-    _same(run(tmp_path / "access.log.1.gz", log), analysis.read([whole], top=1_000))
+    _same(run(tmp_path / "access.log.1.gz", log), analysis.analyze([whole], top=1_000))
 
 
 def test_a_state_of_other_questions_is_refused(tmp_path: Path) -> None:
     log = _log(tmp_path / "a.log", range(9))
-    analysis.read([log], state=tmp_path / "state")
+    analysis.analyze([log], state=tmp_path / "state")
     with pytest.raises(partial_aggregates.PartialMismatch, match="name another file"):
-        analysis.read([log], only={"paths"}, state=tmp_path / "state")
+        analysis.analyze([log], only={"paths"}, state=tmp_path / "state")
 
 
-def _told(tmp_path: Path, **options: object) -> tuple[list[str], Report]:
+def _told(tmp_path: Path, **options: object) -> tuple[list[str], AccessLogReport]:
     log = tmp_path / "a.log"
     log.write_bytes(
         _line(0, client="192.0.2.1", status=200, path="/a?x=1", hour=1)
@@ -150,7 +150,7 @@ def _told(tmp_path: Path, **options: object) -> tuple[list[str], Report]:
         + b"no line\n"
     )
     chosen_filters = filters.filters(now=_NOW, **options)  # type: ignore[arg-type]
-    report = analysis.read([log], filters=chosen_filters)
+    report = analysis.analyze([log], filters=chosen_filters)
     return sorted(row["address"] for row in report["addresses"]["top"]), report
 
 
@@ -204,9 +204,9 @@ def test_forwarded_addresses_are_believed_of_trusted_proxies_only(
     )
     trusted = [ipaddress.ip_network("10.0.0.0/8")]
     for only in ({"addresses"}, analysis.EVERYTHING):
-        report = analysis.read([log], only=only, log_format=_FORWARDED, trusted_proxies=trusted)
+        report = analysis.analyze([log], only=only, log_format=_FORWARDED, trusted_proxies=trusted)
         assert [row["address"] for row in report["addresses"]["top"]] == [expected]
-    report = analysis.read([log], log_format=_FORWARDED)
+    report = analysis.analyze([log], log_format=_FORWARDED)
     assert [row["address"] for row in report["addresses"]["top"]] == [client]
 
 
@@ -232,7 +232,7 @@ def test_what_a_merchant_should_look_at(tmp_path: Path) -> None:
         + lines("192.0.2.8", "POST", "/admin/login/", [302] * 12)
     )
     told = {
-        (one["kind"], one["subject"]): one["figures"] for one in analysis.read([log])["signals"]
+        (one["kind"], one["subject"]): one["figures"] for one in analysis.analyze([log])["signals"]
     }
     assert told[("card_testing", "192.0.2.1")]["declined"] == 29
     assert told[("card_testing", "192.0.2.1")]["tried"] == 30
@@ -259,10 +259,12 @@ def test_a_sudden_change_is_told_against_the_period_before(tmp_path: Path) -> No
         )
         return path
 
-    analysis.read([day("before.log", 10)], partial=tmp_path / "before.part")
-    report = analysis.read([day("after.log", 200)], against=tmp_path / "before.part")
+    analysis.analyze([day("before.log", 10)], partial=tmp_path / "before.part")
+    report = analysis.analyze([day("after.log", 200)], against=tmp_path / "before.part")
     assert [(one["kind"], one["subject"]) for one in report["signals"]] == [
         ("change", "server errors")
     ]
     assert report["signals"][0]["figures"] == {"was": 10.0, "is": 200}
-    assert analysis.read([day("same.log", 12)], against=tmp_path / "before.part")["signals"] == []
+    assert (
+        analysis.analyze([day("same.log", 12)], against=tmp_path / "before.part")["signals"] == []
+    )

@@ -51,7 +51,7 @@ def test_compressed_logs_say_what_plain_ones_say(tmp_path: Path, kind: str, proc
     half = len(_LOG) // 2
     path = tmp_path / "access.log"  # what it is says its content
     path.write_bytes(_PACKERS[kind](_LOG[:half]) + _PACKERS[kind](_LOG[half:]))
-    report = analysis.read([path], processes=processes)
+    report = analysis.analyze([path], processes=processes)
     assert report["complete"]
     assert (report["lines"]["counted"], report["addresses"]["distinct"]) == (4_000, 250)
 
@@ -66,7 +66,7 @@ def test_a_truncated_archive_is_told(tmp_path: Path, kind: str, processes: int) 
     packed = _PACKERS[kind](noise)
     path = tmp_path / "access.log.packed"
     path.write_bytes(packed[: len(packed) * 2 // 3])
-    report = analysis.read([path], processes=processes, log_format="combined")
+    report = analysis.analyze([path], processes=processes, log_format="combined")
     assert not report["complete"]
     cut = report["sources"][0]["cut_at"]
     assert 0 <= cut < len(noise)
@@ -79,7 +79,7 @@ def test_a_log_cut_while_it_is_read(tmp_path: Path) -> None:
     found = sources.found([path])[0]
     os.truncate(path, 100_000)
     plan = analysis._plan(analysis.EVERYTHING, Filters(), ())
-    with workers.counted(
+    with workers.run_workers(
         plan,
         [found],
         processes=1,
@@ -147,18 +147,18 @@ def test_a_log_without_line_end_and_an_empty_one(tmp_path: Path) -> None:
     bare, empty = tmp_path / "bare.log", tmp_path / "empty.log"
     bare.write_bytes((_LINE % 7)[:-1])
     empty.write_bytes(b"")
-    report = analysis.read([bare, empty])
+    report = analysis.analyze([bare, empty])
     assert (report["lines"]["counted"], [one["lines"] for one in report["sources"]]) == (1, [1, 0])
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(LogUnreadable, match=r"none\.log cannot be read: No such file"):
-        analysis.read([tmp_path / "none.log"])
+        analysis.analyze([tmp_path / "none.log"])
     (tmp_path / "a.txt").write_text("Dear \x1b[31msir\nhello\n")
     with pytest.raises(
         FormatUnknown, match=r"a\.txt is of no format we know; it begins .*x1b.*--format"
     ):
-        analysis.read([tmp_path / "a.txt"])
+        analysis.analyze([tmp_path / "a.txt"])
 
 
 @pytest.fixture
@@ -179,7 +179,7 @@ def test_a_full_disk_ends_the_run(tmp_path: Path, processes: int) -> None:
     with pytest.raises(
         SpillFailed, match=r"cannot grow beyond [\d,]+ bytes: File too large \(TMPDIR"
     ):
-        analysis.read([path], processes=processes)
+        analysis.analyze([path], processes=processes)
 
 
 def test_a_killed_worker_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +191,7 @@ def test_a_killed_worker_ends_the_run(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(workers._Reading, "counted", die)
     with pytest.raises(errors.WorkerProcessDied, match="exit code -9"):
-        analysis.read([path], processes=2)
+        analysis.analyze([path], processes=2)
 
 
 def test_a_killed_run_leaves_nothing(tmp_path: Path) -> None:

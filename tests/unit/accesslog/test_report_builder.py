@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bursar.accesslog import analysis
 from bursar.accesslog.parsing import decompression
-from bursar.accesslog.report import Report
+from bursar.accesslog.report import AccessLogReport
 from tests import thoroughness
 from tests.unit.accesslog import oracle
 
@@ -111,13 +111,13 @@ _logs = (
 _each = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
-def _read(folder: Path, log: bytes, **options: object) -> Report:
+def _read(folder: Path, log: bytes, **options: object) -> AccessLogReport:
     path = folder / "access.log"
     path.write_bytes(log)
-    return analysis.read([path], log_format="combined", top=_MANY, processes=1, **options)  # type: ignore[arg-type]
+    return analysis.analyze([path], log_format="combined", top=_MANY, processes=1, **options)  # type: ignore[arg-type]
 
 
-def _counts(report: Report) -> dict[str, int]:
+def _counts(report: AccessLogReport) -> dict[str, int]:
     return {row["address"]: row["requests"] for row in report["addresses"]["top"]}
 
 
@@ -199,7 +199,7 @@ def test_tables_that_spill_are_exact(
     path.write_bytes(log)
     told = oracle.Told(log)
     for only in (_ONLY_ADDRESSES, analysis.EVERYTHING):
-        report = analysis.read([path], only=only, top=_MANY, processes=processes)
+        report = analysis.analyze([path], only=only, top=_MANY, processes=processes)
         assert _counts(report) == oracle.clients(log)
     assert {row["path"]: row["requests"] for row in report["paths"]["top"]} == {
         key: row[0] for key, row in told.tables["paths"].items()
@@ -248,7 +248,9 @@ def test_one_address_written_in_several_ways_is_one(
     expected = oracle.clients(log)
     assert len(expected) == 2 * thoroughness.examples(400)
     for partial in (None, part):
-        report = analysis.read([path], only=only, top=_MANY, processes=processes, partial=partial)
+        report = analysis.analyze(
+            [path], only=only, top=_MANY, processes=processes, partial=partial
+        )
         assert _counts(report) == expected
     assert _counts(analysis.merge([part, part], top=_MANY)) == {
         address: 2 * count for address, count in expected.items()
@@ -257,7 +259,7 @@ def test_one_address_written_in_several_ways_is_one(
     half = log.index(b"\n", len(log) // 2) + 1
     for known in (log[:half], log):
         path.write_bytes(known)
-        report = analysis.read(
+        report = analysis.analyze(
             [path], only=only, top=_MANY, processes=processes, state=tmp_path / "state"
         )
         assert _counts(report) == oracle.clients(known)
@@ -270,7 +272,7 @@ def test_the_first_of_many_come_by_requests_then_by_address(tmp_path: Path) -> N
     order = sorted(rows, key=lambda row: (-row[0], ":" in row[1], _sort_key(row[1])))
     assert rows == order
     (tmp_path / "access.log").write_bytes(log)
-    first = analysis.read([tmp_path / "access.log"], only=_ONLY_ADDRESSES, top=7)
+    first = analysis.analyze([tmp_path / "access.log"], only=_ONLY_ADDRESSES, top=7)
     assert [(row["requests"], row["address"]) for row in first["addresses"]["top"]] == order[:7]
 
 
@@ -307,7 +309,7 @@ def test_the_real_log(tmp_path: Path) -> None:
         pytest.skip("BURSAR_REAL_DATA names no folder of real data")
     packed = Path(folder) / "logs" / "apache_combined.log.gz"
     log = gzip.decompress(packed.read_bytes())
-    report = analysis.read([packed], top=_MANY)
+    report = analysis.analyze([packed], top=_MANY)
     told = oracle.Told(log)
     assert (report["lines"]["read"], report["lines"]["counted"]) == (told.read, told.counted)
     assert _counts(report) == oracle.clients(log)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar.accesslog.aggregation import merge, request_counter
-from bursar.accesslog.aggregation.request_counter import Holding, Tally
+from bursar.accesslog.aggregation.request_counter import RequestCounter, SlotCounter
 from bursar.accesslog.aggregation.rows import Rows, Spellings
 from bursar.accesslog.aggregation.spill import Spill
 from bursar.accesslog.parsing.byte_search import U, Words
@@ -37,8 +37,8 @@ def test_every_request_is_counted_once_and_for_whom_it_is(
 ) -> None:
     with contextlib.closing(Spill()) as spill, pytest.MonkeyPatch.context() as patch:
         patch.setattr(request_counter, "_RESTS", 1)
-        kept = Holding(_TABLE, spill, slot_bits=_SLOT_BITS, rows_max=4, text_bytes=16 * texts)
-        tally = Tally(kept, room=_ROOM, text_bytes=16 * texts, checked=texts)
+        kept = SlotCounter(_TABLE, spill, slot_bits=_SLOT_BITS, rows_max=4, text_bytes=16 * texts)
+        tally = RequestCounter(kept, room=_ROOM, text_bytes=16 * texts, checked=texts)
         for block in blocks:
             key, check, spelled = _keys(block, texts=texts)
             tally.add(key, check, [1], spelled)

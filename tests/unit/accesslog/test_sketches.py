@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bursar.accesslog.aggregation import client_counts, sketches
 from bursar.accesslog.aggregation.rows import Rows
-from bursar.accesslog.aggregation.sketches import Sketch
+from bursar.accesslog.aggregation.sketches import AddressSketch
 from bursar.accesslog.parsing import ip_addresses, records
 from bursar.accesslog.parsing.byte_search import U
 
@@ -21,7 +21,7 @@ _batches = st.lists(
 )
 
 
-def _told(sketch: Sketch) -> dict[int, int]:
+def _told(sketch: AddressSketch) -> dict[int, int]:
     return {int.from_bytes(text, "big"): count for text, count in sketch.leaders(100)}
 
 
@@ -30,11 +30,11 @@ def test_no_address_has_more_than_is_told_and_few_have_less(
     parts: list[list[dict[int, int]]],
 ) -> None:
     truth: Counter[int] = Counter()
-    whole = Sketch()
+    whole = AddressSketch()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sketches, "_KEPT", _KEPT)
         for batches in parts:
-            sketch = Sketch()
+            sketch = AddressSketch()
             for batch in batches:
                 truth.update(batch)
                 key = np.array([ip_addresses.v4_key(f"0.0.0.{number}") for number in batch], U)
@@ -69,7 +69,7 @@ def test_an_address_is_known_again_in_every_spelling_however_little_is_remembere
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sketches, "_SEEN_BITS", 2)
         patch.setattr(sketches, "_PARTS_MAX", 2)
-        sketch = Sketch()
+        sketch = AddressSketch()
         counting = sketches.counting(sketch, rows_max=8)
         for block in blocks:
             texts = records.buffered([told.encode() for _, told in block])

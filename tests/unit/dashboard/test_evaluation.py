@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar.dashboard import evaluation
-from bursar.dashboard.checks.base import Raw, Watch, unable
-from bursar.dashboard.evaluation import Known, Observed
-from bursar.dashboard.fetching.results import State, Tile
+from bursar.dashboard.checks.base import MonitorCheck, RawMeasurement, unable
+from bursar.dashboard.evaluation import Evaluation, PreviousState
+from bursar.dashboard.fetching.results import FetchResult, FetchStatus
 from bursar.dashboard.live_state import SPARK_MAX
-from bursar.dashboard.thresholds import Patience, Thresholds
+from bursar.dashboard.thresholds import FlapDamping, Thresholds
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-WATCH = Watch(
+WATCH = MonitorCheck(
     key="api:a",
     title="A",
     group="g",
@@ -25,28 +25,37 @@ WATCH = Watch(
     interval_seconds=60.0,
     silence_seconds=180.0,
     stale_level="critical",
-    patience=Patience(worse=2, better=2),
+    patience=FlapDamping(worse=2, better=2),
     limits={"n": Thresholds(warning_above=100.0)},
 )
 
 
-def tile(value: float | None, minute: int, *, reason: str = "it answered 503") -> Tile[Any]:
+def tile(value: float | None, minute: int, *, reason: str = "it answered 503") -> FetchResult[Any]:
     if value is None:
-        return Tile(
-            key="api:a", state=State.FAILED, value=None, as_of=None, seconds=0.5, reason=reason
+        return FetchResult(
+            key="api:a",
+            state=FetchStatus.FAILED,
+            value=None,
+            as_of=None,
+            seconds=0.5,
+            reason=reason,
         )
     at = NOON + timedelta(minutes=minute)
-    return Tile(
-        key="api:a", state=State.OK, value=(Raw(name="n", value=value),), as_of=at, seconds=0.1
+    return FetchResult(
+        key="api:a",
+        state=FetchStatus.OK,
+        value=(RawMeasurement(name="n", value=value),),
+        as_of=at,
+        seconds=0.1,
     )
 
 
-def watched(values: list[float | None], **more: Any) -> list[Observed]:
-    known: Known | None = None
+def watched(values: list[float | None], **more: Any) -> list[Evaluation]:
+    known: PreviousState | None = None
     seen = []
     for minute, value in enumerate(values):
         now = NOON + timedelta(minutes=minute)
-        seen.append(evaluation.observe(WATCH, tile(value, minute, **more), known, now=now))
+        seen.append(evaluation.evaluate(WATCH, tile(value, minute, **more), known, now=now))
         known = seen[-1].known
     return seen
 

@@ -15,17 +15,17 @@ import pytest
 
 from bursar import errors
 from bursar.dashboard.fetching import executors, fetcher
-from bursar.dashboard.fetching.executors import Processes, Threads
-from bursar.dashboard.fetching.results import State
+from bursar.dashboard.fetching.executors import ProcessExecutor, ThreadExecutor
+from bursar.dashboard.fetching.results import FetchStatus
 from bursar.dashboard.fetching.sources import CoroutineSource
 from tests.unit.dashboard.calculations import die, double, fail, pid, spin
 
 T = TypeVar("T")
 
 
-def _in_processes(work: Callable[[Processes], Awaitable[T]], *, processes: int = 1) -> T:
+def _in_processes(work: Callable[[ProcessExecutor], Awaitable[T]], *, processes: int = 1) -> T:
     async def main() -> T:
-        pool = Processes(processes=processes)
+        pool = ProcessExecutor(processes=processes)
         try:
             return await work(pool)
         finally:
@@ -35,7 +35,7 @@ def _in_processes(work: Callable[[Processes], Awaitable[T]], *, processes: int =
 
 
 def test_a_process_calculates_and_is_used_again_whatever_it_raised() -> None:
-    async def work(pool: Processes) -> tuple[Any, ...]:
+    async def work(pool: ProcessExecutor) -> tuple[Any, ...]:
         first = await pool.run(pid, None)
         with pytest.raises(LookupError, match="no such thing"):
             await pool.run(fail, "no such thing")
@@ -47,7 +47,7 @@ def test_a_process_calculates_and_is_used_again_whatever_it_raised() -> None:
 
 
 def test_a_calculation_that_kills_its_process_fails_and_the_pool_goes_on() -> None:
-    async def work(pool: Processes) -> Any:
+    async def work(pool: ProcessExecutor) -> Any:
         with pytest.raises(errors.WorkerProcessDied):
             await pool.run(die, None)
         return await pool.run(double, 1)
@@ -56,7 +56,7 @@ def test_a_calculation_that_kills_its_process_fails_and_the_pool_goes_on() -> No
 
 
 def test_a_process_that_is_killed_from_outside_is_replaced() -> None:
-    async def work(pool: Processes) -> Any:
+    async def work(pool: ProcessExecutor) -> Any:
         first = await pool.run(pid, None)
         assert pool.pids == [first]
         os.kill(first, signal.SIGKILL)
@@ -67,7 +67,7 @@ def test_a_process_that_is_killed_from_outside_is_replaced() -> None:
 
 
 def test_a_calculation_that_never_ends_is_killed_with_its_process() -> None:
-    async def work(pool: Processes) -> Any:
+    async def work(pool: ProcessExecutor) -> Any:
         first = await pool.run(pid, None)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(pool.run(spin, None), 0.05)
@@ -81,20 +81,26 @@ def test_a_calculation_that_never_ends_is_killed_with_its_process() -> None:
 
 
 def test_on_a_board_only_the_tile_of_a_killed_process_fails() -> None:
-    async def main() -> list[State]:
-        async with fetcher.Gathering(processes=2) as gathering:
+    async def main() -> list[FetchStatus]:
+        async with fetcher.Fetcher(processes=2) as gathering:
             transforms: list[Any] = [double, die, double, double, fail]
             sources = [
                 CoroutineSource(key=str(n), function=_seven, transform=transform)
                 for n, transform in enumerate(transforms)
             ]
-            tiles = await gathering.gather(sources, deadline_seconds=30)
+            tiles = await gathering.fetch_all(sources, deadline_seconds=30)
             assert tiles["0"].value == 14
             assert "killed" in tiles["1"].reason
             assert tiles["4"].reason == "its value could not be calculated: LookupError"
             return [tile.state for tile in tiles.values()]
 
-    assert asyncio.run(main()) == [State.OK, State.FAILED, State.OK, State.OK, State.FAILED]
+    assert asyncio.run(main()) == [
+        FetchStatus.OK,
+        FetchStatus.FAILED,
+        FetchStatus.OK,
+        FetchStatus.OK,
+        FetchStatus.FAILED,
+    ]
 
 
 async def _seven() -> Any:
@@ -102,7 +108,7 @@ async def _seven() -> Any:
 
 
 def test_no_process_is_started_before_it_is_needed() -> None:
-    async def work(pool: Processes) -> list[int]:
+    async def work(pool: ProcessExecutor) -> list[int]:
         return pool.pids
 
     assert _in_processes(work, processes=8) == []
@@ -125,7 +131,7 @@ def test_as_many_threads_as_allowed_run_at_once_and_no_more() -> None:
             running -= 1
 
     async def main() -> int:
-        threads = Threads(threads_max=3)
+        threads = ThreadExecutor(threads_max=3)
         await asyncio.gather(*(threads.run(str(n), block) for n in range(12)))
         return threading.active_count()
 
@@ -141,14 +147,14 @@ def test_what_a_blocking_call_raises_is_told(error: BaseException) -> None:
 
     expected = type(error) if isinstance(error, ValueError) else RuntimeError
     with pytest.raises(expected):
-        asyncio.run(Threads().run("a", block))
+        asyncio.run(ThreadExecutor().run("a", block))
 
 
 def test_a_call_that_outlives_its_loop_harms_nobody() -> None:
     release = threading.Event()
 
     async def main() -> None:
-        threads = executors.Threads()
+        threads = executors.ThreadExecutor()
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(threads.run("a", release.wait), 0.01)
         threads.close()
@@ -164,10 +170,10 @@ def test_a_call_that_outlives_its_loop_harms_nobody() -> None:
 def test_a_call_that_hangs_does_not_hold_up_the_end_of_the_process() -> None:
     program = """
 import asyncio, threading
-from bursar.dashboard.fetching.executors import Threads
+from bursar.dashboard.fetching.executors import ThreadExecutor
 
 async def main():
-    threads = Threads()
+    threads = ThreadExecutor()
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -11,8 +11,8 @@ import pytest
 
 from bursar import errors
 from bursar.dashboard.fetching import fetcher
-from bursar.dashboard.fetching.results import State, Tile
-from bursar.dashboard.fetching.sources import CoroutineSource, NotAnswered
+from bursar.dashboard.fetching.results import FetchResult, FetchStatus
+from bursar.dashboard.fetching.sources import CoroutineSource, FetchFailed
 from bursar.providers import circuit_breaker
 from tests import event_loop_clock
 
@@ -23,8 +23,8 @@ def _now() -> datetime.datetime:
     return BEGAN + datetime.timedelta(seconds=asyncio.get_running_loop().time())
 
 
-def _gathering(**more: Any) -> fetcher.Gathering:
-    return fetcher.Gathering(now=_now, random=lambda: 1.0, **more)
+def _gathering(**more: Any) -> fetcher.Fetcher:
+    return fetcher.Fetcher(now=_now, random=lambda: 1.0, **more)
 
 
 def scripted(key: str, *steps: float | BaseException, **more: Any) -> CoroutineSource[str]:
@@ -43,12 +43,12 @@ def scripted(key: str, *steps: float | BaseException, **more: Any) -> CoroutineS
 
 def gathered(
     sources: Iterable[CoroutineSource[Any]], *, deadline_seconds: float = 3.0, **more: Any
-) -> tuple[dict[str, Tile[Any]], float]:
+) -> tuple[dict[str, FetchResult[Any]], float]:
     """The tiles of one board, and how long it took."""
 
-    async def main() -> tuple[dict[str, Tile[Any]], float]:
+    async def main() -> tuple[dict[str, FetchResult[Any]], float]:
         async with _gathering(**more) as gathering:
-            tiles = await gathering.gather(list(sources), deadline_seconds=deadline_seconds)
+            tiles = await gathering.fetch_all(list(sources), deadline_seconds=deadline_seconds)
             return tiles, asyncio.get_running_loop().time()
 
     return event_loop_clock.run(main())
@@ -57,7 +57,7 @@ def gathered(
 def test_a_board_takes_as_long_as_its_slowest_source() -> None:
     tiles, seconds = gathered(scripted(str(n), n / 1_000) for n in range(500))
     assert list(tiles) == [str(n) for n in range(500)]
-    assert {tile.state for tile in tiles.values()} == {State.OK}
+    assert {tile.state for tile in tiles.values()} == {FetchStatus.OK}
     assert tiles["7"].value == "7!"
     assert tiles["7"].as_of == BEGAN + datetime.timedelta(seconds=0.007)
     assert seconds == pytest.approx(0.499)
@@ -81,10 +81,10 @@ def test_two_sources_of_one_key_are_refused() -> None:
 def test_at_the_deadline_every_source_has_a_tile() -> None:
     tiles, seconds = gathered([scripted("quick", 1), scripted("hangs", 3_600)], deadline_seconds=2)
     assert seconds == 2
-    assert (tiles["quick"].state, tiles["quick"].seconds) == (State.OK, 1)
-    assert tiles["hangs"] == Tile(
+    assert (tiles["quick"].state, tiles["quick"].seconds) == (FetchStatus.OK, 1)
+    assert tiles["hangs"] == FetchResult(
         key="hangs",
-        state=State.FAILED,
+        state=FetchStatus.FAILED,
         value=None,
         as_of=None,
         seconds=2,
@@ -106,7 +106,7 @@ def test_tiles_are_told_as_they_land() -> None:
     async def main() -> None:
         async with _gathering() as gathering:
             sources = [scripted("slow", 2), scripted("quick", 1), scripted("gone", OSError())]
-            await gathering.gather(
+            await gathering.fetch_all(
                 sources, deadline_seconds=3, on_tile=lambda tile: told.append(tile.key)
             )
 
@@ -115,13 +115,13 @@ def test_tiles_are_told_as_they_land() -> None:
 
 
 def test_a_listener_that_fails_is_told_to_the_caller_and_nothing_goes_on() -> None:
-    def listen(tile: Tile[Any]) -> None:
+    def listen(tile: FetchResult[Any]) -> None:
         raise LookupError(tile.key)
 
     async def main() -> int:
         async with _gathering() as gathering:
             with pytest.raises(LookupError, match="a"):
-                await gathering.gather(
+                await gathering.fetch_all(
                     [scripted("a", 1), scripted("b", 2)], deadline_seconds=3, on_tile=listen
                 )
             return len(asyncio.all_tasks())
@@ -131,7 +131,7 @@ def test_a_listener_that_fails_is_told_to_the_caller_and_nothing_goes_on() -> No
 
 # --- Attempts -----------------------------------------------------------------------------------
 
-AGAIN = NotAnswered("it answered 503", again=True)
+AGAIN = FetchFailed("it answered 503", again=True)
 
 
 @pytest.mark.parametrize(
@@ -143,14 +143,14 @@ def test_what_may_pass_is_tried_again_after_a_pause(hedging: bool, seconds: floa
     source = scripted("a", AGAIN, AGAIN, 1, attempts_max=3)
     tiles, took = gathered([source], hedging=hedging)
     assert took == pytest.approx(seconds)
-    assert (tiles["a"].state, tiles["a"].attempts, tiles["a"].reason) == (State.OK, 3, "")
+    assert (tiles["a"].state, tiles["a"].attempts, tiles["a"].reason) == (FetchStatus.OK, 3, "")
 
 
 @pytest.mark.parametrize(
     ("error", "attempts", "reason"),
     [
         (AGAIN, 3, "it answered 503"),
-        (NotAnswered("it answered 404", again=False), 1, "it answered 404"),
+        (FetchFailed("it answered 404", again=False), 1, "it answered 404"),
         (ConnectionResetError("at 10.0.0.7"), 3, "it was not reached (ConnectionResetError)"),
         (errors.ExternalAPIError("turned away"), 3, "turned away"),
         (errors.Denied("the key was refused"), 1, "the key was refused"),
@@ -163,22 +163,22 @@ def test_a_failure_is_told_in_words_without_secrets(
 ) -> None:
     tiles, _ = gathered([scripted("a", error, attempts_max=3), scripted("b", 1)])
     assert (tiles["a"].state, tiles["a"].attempts, tiles["a"].reason) == (
-        State.FAILED,
+        FetchStatus.FAILED,
         attempts,
         reason,
     )
-    assert tiles["b"].state is State.OK
+    assert tiles["b"].state is FetchStatus.OK
 
 
 def test_an_attempt_that_takes_too_long_is_given_up() -> None:
     source = scripted("a", 3_600, 0.5, attempts_max=2, attempt_seconds=1)
     tiles, seconds = gathered([source])
-    assert (tiles["a"].state, tiles["a"].attempts, seconds) == (State.OK, 2, 1.5)
+    assert (tiles["a"].state, tiles["a"].attempts, seconds) == (FetchStatus.OK, 2, 1.5)
 
 
 def test_a_wait_that_is_asked_for_is_kept_or_not_begun() -> None:
-    soon = NotAnswered("it answered 429", again=True, after_seconds=1)
-    late = NotAnswered("it answered 429", again=True, after_seconds=60)
+    soon = FetchFailed("it answered 429", again=True, after_seconds=1)
+    late = FetchFailed("it answered 429", again=True, after_seconds=60)
     tiles, seconds = gathered(
         [
             scripted("soon", soon, 0.5, attempts_max=2),
@@ -186,7 +186,7 @@ def test_a_wait_that_is_asked_for_is_kept_or_not_begun() -> None:
         ]
     )
     assert seconds == 1.5
-    assert tiles["soon"].state is State.OK
+    assert tiles["soon"].state is FetchStatus.OK
     assert (tiles["late"].reason, tiles["late"].attempts, tiles["late"].seconds) == (
         "it answered 429",
         1,
@@ -208,9 +208,9 @@ def test_a_source_that_does_not_stop_holds_up_nobody() -> None:
         nonlocal released
         gathering = _gathering()
         source = CoroutineSource(key="stubborn", function=stubborn)
-        tiles = await gathering.gather([source, scripted("b", 1)], deadline_seconds=2)
+        tiles = await gathering.fetch_all([source, scripted("b", 1)], deadline_seconds=2)
         seconds = asyncio.get_running_loop().time()
-        assert [tile.state for tile in tiles.values()] == [State.FAILED, State.OK]
+        assert [tile.state for tile in tiles.values()] == [FetchStatus.FAILED, FetchStatus.OK]
         released = True
         await gathering.close()
         return seconds
@@ -223,12 +223,12 @@ def test_a_source_that_does_not_stop_holds_up_nobody() -> None:
 
 def _boards(
     *sources: CoroutineSource[Any], boards: int, every_seconds: float = 60, **more: Any
-) -> list[dict[str, Tile[Any]]]:
-    async def main() -> list[dict[str, Tile[Any]]]:
+) -> list[dict[str, FetchResult[Any]]]:
+    async def main() -> list[dict[str, FetchResult[Any]]]:
         told = []
         async with _gathering(**more) as gathering:
             for _ in range(boards):
-                told.append(await gathering.gather(sources, deadline_seconds=5))
+                told.append(await gathering.fetch_all(sources, deadline_seconds=5))
                 await asyncio.sleep(every_seconds)
         return told
 
@@ -239,10 +239,10 @@ def test_a_source_that_goes_down_is_stale_and_comes_back() -> None:
     source = scripted("a", 1, OSError(), OSError(), 2)
     first, second, third, fourth = (board["a"] for board in _boards(source, boards=4))
     assert (first.state, second.state, third.state, fourth.state) == (
-        State.OK,
-        State.STALE,
-        State.STALE,
-        State.OK,
+        FetchStatus.OK,
+        FetchStatus.STALE,
+        FetchStatus.STALE,
+        FetchStatus.OK,
     )
     assert second.value == third.value == first.value == "a!"
     assert second.as_of == third.as_of == first.as_of == BEGAN + datetime.timedelta(seconds=1)
@@ -250,14 +250,14 @@ def test_a_source_that_goes_down_is_stale_and_comes_back() -> None:
 
 
 def test_what_is_forgotten_is_not_shown_again() -> None:
-    async def main() -> State:
+    async def main() -> FetchStatus:
         async with _gathering() as gathering:
             source = scripted("a", 1, OSError())
-            await gathering.gather([source], deadline_seconds=5)
+            await gathering.fetch_all([source], deadline_seconds=5)
             gathering.forget("a")
-            return (await gathering.gather([source], deadline_seconds=5))["a"].state
+            return (await gathering.fetch_all([source], deadline_seconds=5))["a"].state
 
-    assert event_loop_clock.run(main()) is State.FAILED
+    assert event_loop_clock.run(main()) is FetchStatus.FAILED
 
 
 def test_a_host_that_fails_all_the_time_is_left_alone_and_tried_again() -> None:
@@ -288,16 +288,16 @@ def test_sources_of_one_host_wait_for_each_other_and_others_do_not() -> None:
                 await asyncio.sleep(1)
                 running -= 1
 
-        return CoroutineSource(key=key, function=ask, host=host, at_once=3)
+        return CoroutineSource(key=key, function=ask, host=host, max_concurrency=3)
 
     sources = [counted(str(n), "busy.test") for n in range(9)] + [counted("free", "free.test")]
     tiles, seconds = gathered(sources, deadline_seconds=9)
     assert (most, seconds, tiles["free"].seconds) == (3, 3, 0)
-    assert {tile.state for tile in tiles.values()} == {State.OK}
+    assert {tile.state for tile in tiles.values()} == {FetchStatus.OK}
 
 
 def test_who_had_no_turn_in_time_is_told_so() -> None:
-    sources = [scripted(str(n), 2, host="busy.test", at_once=1) for n in range(3)]
+    sources = [scripted(str(n), 2, host="busy.test", max_concurrency=1) for n in range(3)]
     tiles, seconds = gathered(sources, deadline_seconds=3)
     assert [tile.reason for tile in tiles.values()] == [
         "",
@@ -308,7 +308,9 @@ def test_who_had_no_turn_in_time_is_told_so() -> None:
 
 
 def test_an_open_circuit_turns_a_long_queue_away_without_depth() -> None:
-    sources = [scripted(str(n), OSError(), host="down.test", at_once=1) for n in range(2_000)]
+    sources = [
+        scripted(str(n), OSError(), host="down.test", max_concurrency=1) for n in range(2_000)
+    ]
     tiles, _ = gathered(sources)
     assert sum(tile.attempts for tile in tiles.values()) == circuit_breaker.FAILURES_MAX
 
@@ -328,14 +330,14 @@ def _board(hanging: Iterable[int], count: int, **more: Any) -> list[CoroutineSou
 
 def test_the_last_of_a_board_is_asked_twice() -> None:
     tiles, seconds = gathered(_board([7], 20))
-    assert (tiles["7"].state, tiles["7"].hedged, tiles["7"].attempts) == (State.OK, True, 2)
+    assert (tiles["7"].state, tiles["7"].hedged, tiles["7"].attempts) == (FetchStatus.OK, True, 2)
     assert sum(tile.attempts for tile in tiles.values()) == 21
     assert seconds == pytest.approx(0.195 + 0.2)
 
 
 def test_without_hedging_it_is_asked_again_when_its_time_is_over() -> None:
     tiles, seconds = gathered(_board([7], 20), hedging=False)
-    assert (tiles["7"].state, tiles["7"].hedged, tiles["7"].attempts) == (State.OK, False, 2)
+    assert (tiles["7"].state, tiles["7"].hedged, tiles["7"].attempts) == (FetchStatus.OK, False, 2)
     assert seconds == pytest.approx(1.05 + 0.2)
 
 
@@ -351,7 +353,7 @@ def test_never_more_than_one_call_in_twenty_is_extra() -> None:
     async def main() -> tuple[int, int]:
         async with _gathering() as gathering:
             for _ in range(5):
-                await gathering.gather(_board(range(30), 100), deadline_seconds=3)
+                await gathering.fetch_all(_board(range(30), 100), deadline_seconds=3)
             return gathering.calls
 
     calls, extra = event_loop_clock.run(main())
@@ -363,7 +365,7 @@ def test_an_answer_to_the_first_attempt_still_counts_after_the_second_began() ->
     sources = _board([], 19)
     sources.append(scripted("slow", 0.4, 3_600, repeatable=True, attempts_max=2))
     tiles, seconds = gathered(sources)
-    assert (tiles["slow"].state, tiles["slow"].hedged, seconds) == (State.OK, True, 0.4)
+    assert (tiles["slow"].state, tiles["slow"].hedged, seconds) == (FetchStatus.OK, True, 0.4)
 
 
 def test_a_source_that_is_always_slow_is_not_asked_twice_once_that_is_known() -> None:
@@ -378,7 +380,7 @@ def test_a_lone_source_that_hangs_is_asked_twice_once_its_habit_is_known() -> No
     steps = [0.1] * 24 + [3_600, 0.1]
     source = scripted("a", *steps, repeatable=True, attempts_max=2, attempt_seconds=2)
     last = _boards(source, boards=25)[-1]["a"]
-    assert (last.state, last.hedged) == (State.OK, True)
+    assert (last.state, last.hedged) == (FetchStatus.OK, True)
     assert last.seconds < 0.3
 
 
@@ -386,7 +388,7 @@ def test_what_its_habit_makes_hopeless_is_given_up_before_its_time() -> None:
     steps = [0.1] * 10 + [3_600, 0.1]
     source = scripted("a", *steps, repeatable=True, attempts_max=2, attempt_seconds=2)
     last = _boards(source, boards=11)[-1]["a"]
-    assert (last.state, last.hedged, last.attempts) == (State.OK, False, 2)
+    assert (last.state, last.hedged, last.attempts) == (FetchStatus.OK, False, 2)
     assert last.seconds < 0.5
 
 
@@ -399,7 +401,7 @@ def test_an_aborted_board_leaves_no_task() -> None:
         async with _gathering() as gathering:
             for number in range(50):
                 board = asyncio.create_task(
-                    gathering.gather(
+                    gathering.fetch_all(
                         [scripted(str(n), n / 10) for n in range(20)], deadline_seconds=3
                     )
                 )
@@ -417,12 +419,12 @@ def test_a_transform_is_timed_out_like_any_other_part() -> None:
     async def never(*_: object) -> None:
         await asyncio.sleep(3_600)
 
-    async def main() -> Tile[Any]:
+    async def main() -> FetchResult[Any]:
         async with _gathering() as gathering:
             gathering._means.transform = never
             source: CoroutineSource[Any] = scripted("a", 1)
             held: Callable[[], Awaitable[Any]] = source.function
             with_transform = CoroutineSource(key="a", function=held, transform=str)
-            return (await gathering.gather([with_transform], deadline_seconds=2))["a"]
+            return (await gathering.fetch_all([with_transform], deadline_seconds=2))["a"]
 
     assert event_loop_clock.run(main()).reason == "its value was not calculated within 2 s"

@@ -18,7 +18,7 @@ import pytest
 
 from bursar import errors
 from bursar.dashboard.fetching import fetcher
-from bursar.dashboard.fetching.results import State, Tile
+from bursar.dashboard.fetching.results import FetchResult, FetchStatus
 from bursar.dashboard.fetching.sources import BlockingSource, HttpSource
 from tests.unit.dashboard import faulty_apis
 from tests.unit.dashboard.faulty_apis import Apis
@@ -30,13 +30,15 @@ def source(apis: Apis, path: str, **more: Any) -> HttpSource[Any]:
     )
 
 
-async def _board(*sources: HttpSource[Any], deadline_seconds: float = 20.0) -> dict[str, Tile[Any]]:
-    async with fetcher.Gathering(processes=1) as gathering:
-        return await gathering.gather(sources, deadline_seconds=deadline_seconds)
+async def _board(
+    *sources: HttpSource[Any], deadline_seconds: float = 20.0
+) -> dict[str, FetchResult[Any]]:
+    async with fetcher.Fetcher(processes=1) as gathering:
+        return await gathering.fetch_all(sources, deadline_seconds=deadline_seconds)
 
 
-def board(*paths: str, **more: Any) -> dict[str, Tile[Any]]:
-    async def main() -> dict[str, Tile[Any]]:
+def board(*paths: str, **more: Any) -> dict[str, FetchResult[Any]]:
+    async def main() -> dict[str, FetchResult[Any]]:
         async with faulty_apis.serving() as apis:
             return await _board(*[source(apis, path, **more) for path in paths])
 
@@ -66,18 +68,20 @@ ENDLESS = {"/hangs", "/dripping"}
 def test_each_fault_is_its_own_tiles_and_all_others_are_there() -> None:
     good = [f"/ok?{number}" for number in range(20)]
 
-    async def main() -> dict[str, Tile[Any]]:
+    async def main() -> dict[str, FetchResult[Any]]:
         async with faulty_apis.serving() as apis:
             sources = [
-                source(apis, path, at_once=50, attempt_seconds=0.3 if path in ENDLESS else 20)
+                source(
+                    apis, path, max_concurrency=50, attempt_seconds=0.3 if path in ENDLESS else 20
+                )
                 for path in (*FAULTS, *good)
             ]
             return await _board(*sources, deadline_seconds=20)
 
     tiles = asyncio.run(main())
     assert {key: tiles[key].reason for key in FAULTS} == FAULTS
-    assert {tiles[key].state for key in FAULTS} == {State.FAILED}
-    assert {tiles[key].state for key in good} == {State.OK}
+    assert {tiles[key].state for key in FAULTS} == {FetchStatus.FAILED}
+    assert {tiles[key].state for key in good} == {FetchStatus.OK}
     assert [tiles[key].value for key in good] == [{"value": 7}] * 20
 
 
@@ -87,7 +91,7 @@ def test_answers_of_unknown_length_are_read(path: str, value: object) -> None:
 
 
 def test_an_answer_may_be_as_long_as_the_limit_and_no_longer() -> None:
-    async def main() -> list[Tile[Any]]:
+    async def main() -> list[FetchResult[Any]]:
         async with faulty_apis.serving() as apis:
             sources = [
                 source(apis, path, key=f"{path} {most}", body_bytes_max=most)
@@ -97,10 +101,10 @@ def test_an_answer_may_be_as_long_as_the_limit_and_no_longer() -> None:
             return list((await _board(*sources)).values())
 
     assert [(tile.state, tile.reason) for tile in asyncio.run(main())] == [
-        (State.OK, ""),
-        (State.FAILED, "its answer is larger than 11 bytes"),
-        (State.OK, ""),
-        (State.FAILED, "its answer is larger than 2 bytes"),
+        (FetchStatus.OK, ""),
+        (FetchStatus.FAILED, "its answer is larger than 11 bytes"),
+        (FetchStatus.OK, ""),
+        (FetchStatus.FAILED, "its answer is larger than 2 bytes"),
     ]
 
 
@@ -117,14 +121,14 @@ def _refuse(_: bytes) -> None:
 )
 def test_an_answer_that_cannot_be_read_is_not_asked_for_again(read: Any, reason: str) -> None:
     tile = board("/ok", read=read, attempts_max=3)["/ok"]
-    assert (tile.state, tile.reason, tile.attempts) == (State.FAILED, reason, 1)
+    assert (tile.state, tile.reason, tile.attempts) == (FetchStatus.FAILED, reason, 1)
 
 
 def test_a_connection_serves_one_gathering_after_the_other() -> None:
     async def main() -> tuple[int, int]:
-        async with faulty_apis.serving() as apis, fetcher.Gathering() as gathering:
+        async with faulty_apis.serving() as apis, fetcher.Fetcher() as gathering:
             for _ in range(5):
-                await gathering.gather([source(apis, "/ok")], deadline_seconds=20)
+                await gathering.fetch_all([source(apis, "/ok")], deadline_seconds=20)
             return apis.connections, apis.asked["/ok"]
 
     assert asyncio.run(main()) == (1, 5)
@@ -133,11 +137,11 @@ def test_a_connection_serves_one_gathering_after_the_other() -> None:
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Basic dTpw"}])
 def test_every_gathering_sends_the_same_headers(headers: dict[str, str]) -> None:
     async def main() -> list[str]:
-        async with faulty_apis.serving() as apis, fetcher.Gathering() as gathering:
+        async with faulty_apis.serving() as apis, fetcher.Fetcher() as gathering:
             host = "127.0.0.1" if headers else "u:p@127.0.0.1"
             asked = source(apis, "/ok", url=apis.url("/ok", host=host), headers=headers)
             for _ in range(3):
-                await gathering.gather([asked], deadline_seconds=20)
+                await gathering.fetch_all([asked], deadline_seconds=20)
             return apis.heads
 
     first, *others = asyncio.run(main())
@@ -147,7 +151,7 @@ def test_every_gathering_sends_the_same_headers(headers: dict[str, str]) -> None
 
 
 def test_nobody_listens() -> None:
-    async def main() -> Tile[Any]:
+    async def main() -> FetchResult[Any]:
         async with faulty_apis.serving() as apis:
             url = apis.url("/ok")
         return (await _board(HttpSource(key="a", url=url, attempts_max=2)))["a"]
@@ -165,7 +169,7 @@ def test_nobody_listens() -> None:
 )
 def test_an_address_that_leads_nowhere(url: str, reason: str) -> None:
     tile = asyncio.run(_board(HttpSource(key="a", url=url, attempts_max=1)))["a"]
-    assert (tile.state, tile.reason) == (State.FAILED, reason)
+    assert (tile.state, tile.reason) == (FetchStatus.FAILED, reason)
 
 
 def test_a_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,20 +181,20 @@ def test_a_name_that_cannot_be_resolved(monkeypatch: pytest.MonkeyPatch) -> None
         key="a", url="http://no-such-name.invalid/", attempts_max=1
     )
     tile = asyncio.run(_board(unknown))["a"]
-    assert (tile.state, tile.reason) == (State.FAILED, "its host's name cannot be resolved")
+    assert (tile.state, tile.reason) == (FetchStatus.FAILED, "its host's name cannot be resolved")
 
 
 # --- Certificates -------------------------------------------------------------------------------
 
 
 def test_a_server_that_knows_no_tls() -> None:
-    async def main() -> dict[str, Tile[Any]]:
+    async def main() -> dict[str, FetchResult[Any]]:
         async with faulty_apis.serving() as apis:
             plain = source(apis, "/ok", key="tls", url=apis.url("/ok", scheme="https"))
             return await _board(plain, source(apis, "/ok"))
 
     tiles = asyncio.run(main())
-    assert (tiles["tls"].state, tiles["/ok"].state) == (State.FAILED, State.OK)
+    assert (tiles["tls"].state, tiles["/ok"].state) == (FetchStatus.FAILED, FetchStatus.OK)
     assert tiles["tls"].reason == "no secure connection could be made"
 
 
@@ -203,13 +207,13 @@ def test_a_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(certificate, key)
 
-    async def main() -> Tile[Any]:
+    async def main() -> FetchResult[Any]:
         async with faulty_apis.serving(tls=tls) as apis:
             secure = source(apis, "/ok", url=apis.url("/ok", scheme="https"), attempts_max=3)
             return (await _board(secure))["/ok"]
 
     tile = asyncio.run(main())
-    assert (tile.state, tile.attempts) == (State.FAILED, 1)
+    assert (tile.state, tile.attempts) == (FetchStatus.FAILED, 1)
     assert tile.reason.startswith("its certificate is refused: self")
 
 
@@ -224,7 +228,7 @@ def test_the_guard_is_asked_for_the_address_that_is_connected_to(host: str) -> N
         seen.append(address)
         return False
 
-    async def main() -> tuple[dict[str, Tile[Any]], int]:
+    async def main() -> tuple[dict[str, FetchResult[Any]], int]:
         async with faulty_apis.serving() as apis:
             guarded = source(
                 apis, "/ok", key="guarded", url=apis.url("/ok", host=host), allows=allows
@@ -236,13 +240,15 @@ def test_the_guard_is_asked_for_the_address_that_is_connected_to(host: str) -> N
     assert "127.0.0.1" in seen
     assert (tiles["guarded"].reason, tiles["/ok"].state, asked) == (
         "its address is not allowed",
-        State.OK,
+        FetchStatus.OK,
         1,
     )
 
 
 def test_what_the_guard_allows_is_asked() -> None:
-    assert board("/ok", allows=lambda address: address == "127.0.0.1")["/ok"].state is State.OK
+    assert (
+        board("/ok", allows=lambda address: address == "127.0.0.1")["/ok"].state is FetchStatus.OK
+    )
 
 
 # --- Threads ------------------------------------------------------------------------------------
@@ -256,22 +262,22 @@ def test_a_blocking_source_that_hangs_is_waited_for_and_not_started_twice() -> N
         release.wait(30)
         return "at last"
 
-    async def main() -> list[Tile[Any]]:
-        async with fetcher.Gathering() as gathering:
+    async def main() -> list[FetchResult[Any]]:
+        async with fetcher.Fetcher() as gathering:
             blocking = BlockingSource(key="blocks", function=block)
             other = BlockingSource(key="other", function=lambda: 1)
             told = []
             for _ in range(3):
-                board = await gathering.gather([blocking], deadline_seconds=0.05)
+                board = await gathering.fetch_all([blocking], deadline_seconds=0.05)
                 told.append(board["blocks"])
-            others = await gathering.gather([other], deadline_seconds=20)
-            assert others["other"].state is State.OK  # while the first still blocks
+            others = await gathering.fetch_all([other], deadline_seconds=20)
+            assert others["other"].state is FetchStatus.OK  # while the first still blocks
             release.set()
-            told.append((await gathering.gather([blocking], deadline_seconds=20))["blocks"])
+            told.append((await gathering.fetch_all([blocking], deadline_seconds=20))["blocks"])
             return told
 
     tiles = asyncio.run(main())
-    assert [tile.state for tile in tiles] == [State.FAILED] * 3 + [State.OK]
+    assert [tile.state for tile in tiles] == [FetchStatus.FAILED] * 3 + [FetchStatus.OK]
     assert tiles[-1].value == "at last"
     assert len(calls) == 1
 
@@ -303,10 +309,12 @@ def _no_more(there: tuple[int, int, int], before: tuple[int, int, int]) -> bool:
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts what Linux shows")  # noqa: PTH112
 def test_fifty_aborted_boards_leave_no_task_thread_or_descriptor() -> None:
     async def abort(apis: Apis, after_seconds: float) -> None:
-        async with fetcher.Gathering() as gathering:
-            sources = [source(apis, path, at_once=99) for path in (*FAULTS, "/ok")]
+        async with fetcher.Fetcher() as gathering:
+            sources = [source(apis, path, max_concurrency=99) for path in (*FAULTS, "/ok")]
             blocking = BlockingSource(key="blocks", function=threading.Event().is_set)
-            task = asyncio.create_task(gathering.gather([*sources, blocking], deadline_seconds=5))
+            task = asyncio.create_task(
+                gathering.fetch_all([*sources, blocking], deadline_seconds=5)
+            )
             await asyncio.sleep(after_seconds)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):

@@ -6,11 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bursar.dashboard.fetching.hedging_policy import EXTRA_SHARE_MAX, SEEN_MIN, Allowance, Habit
+from bursar.dashboard.fetching.hedging_policy import (
+    EXTRA_SHARE_MAX,
+    SEEN_MIN,
+    HedgeBudget,
+    LatencyEstimator,
+)
 
 
 def test_a_steady_source_is_late_soon_after_its_time() -> None:
-    habit = Habit()
+    habit = LatencyEstimator()
     known = []
     for _ in range(SEEN_MIN):
         known.append(habit.known)
@@ -18,34 +23,34 @@ def test_a_steady_source_is_late_soon_after_its_time() -> None:
     assert known == [False] * SEEN_MIN
     assert habit.known
     assert habit.mean == 0.2
-    assert 0.2 < habit.usual_seconds < 0.22
-    assert habit.usual_seconds < habit.late_seconds < 0.26
-    assert habit.hopeless_seconds == 1.5 * habit.late_seconds
+    assert 0.2 < habit.typical_seconds < 0.22
+    assert habit.typical_seconds < habit.hedge_after_seconds < 0.26
+    assert habit.abandon_after_seconds == 1.5 * habit.hedge_after_seconds
 
 
 def test_a_source_that_becomes_slow_is_soon_expected_to_be() -> None:
-    habit = Habit()
+    habit = LatencyEstimator()
     for _ in range(20):
         habit.observe(0.1)
     for _ in range(5):
         habit.observe(1.0)
-    assert habit.late_seconds > 1.0
+    assert habit.hedge_after_seconds > 1.0
 
 
 def test_nothing_is_late_within_twenty_milliseconds() -> None:
-    habit = Habit()
+    habit = LatencyEstimator()
     for _ in range(SEEN_MIN):
         habit.observe(0.001)
-    assert (habit.usual_seconds, habit.late_seconds) == (0.02, 0.02)
+    assert (habit.typical_seconds, habit.hedge_after_seconds) == (0.02, 0.02)
 
 
 @given(st.lists(st.booleans(), max_size=400))
 def test_extra_calls_never_exceed_their_share(asked_twice: list[bool]) -> None:
-    allowance = Allowance()
+    allowance = HedgeBudget()
     for twice in asked_twice:
         allowance.calls += 1
         if twice:
-            allowance.take()
+            allowance.try_acquire()
         assert allowance.extra <= EXTRA_SHARE_MAX * allowance.calls + 1e-9
 
 
@@ -53,10 +58,10 @@ def test_extra_calls_never_exceed_their_share(asked_twice: list[bool]) -> None:
     ("calls", "extra"), [(1, 1), (19, 1), (20, 1), (40, 2), (100, 5), (500, 25)]
 )
 def test_a_board_may_spend_its_share_or_one(calls: int, extra: int) -> None:
-    assert Allowance().of(calls) == extra
+    assert HedgeBudget().of(calls) == extra
 
 
 def test_without_a_share_nothing_is_asked_twice() -> None:
-    allowance = Allowance(share=0.0)
+    allowance = HedgeBudget(share=0.0)
     allowance.calls = 1_000
-    assert (allowance.of(100), allowance.take()) == (0, False)
+    assert (allowance.of(100), allowance.try_acquire()) == (0, False)

@@ -9,13 +9,15 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 from bursar.dashboard import live_state
-from bursar.dashboard.live_state import Board, Changes, View
+from bursar.dashboard.live_state import Changes, LiveState, SourceStatus
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-def view(key: str = "a", *, title: str = "", group: str = "g", seconds: float = 0.1) -> View:
-    return View(
+def view(
+    key: str = "a", *, title: str = "", group: str = "g", seconds: float = 0.1
+) -> SourceStatus:
+    return SourceStatus(
         key=key,
         title=title or key,
         group=group,
@@ -40,7 +42,7 @@ async def within(waiting: AsyncIterator[Changes]) -> Changes:
 
 
 def test_views_stand_by_group_then_title() -> None:
-    shown = Board()
+    shown = LiveState()
     for one in (view("1", group="h"), view("2", title="z"), view("3", title="c")):
         shown.put(one)
     assert [v.key for v in shown.views()] == ["3", "2", "1"]
@@ -50,7 +52,7 @@ def test_views_stand_by_group_then_title() -> None:
 
 
 def test_the_same_view_again_changes_nothing() -> None:
-    shown = Board()
+    shown = LiveState()
     shown.put(view())
     shown.put(view())
     shown.remove("nothing of that name")
@@ -59,7 +61,7 @@ def test_the_same_view_again_changes_nothing() -> None:
 
 def test_a_listener_is_told_the_whole_board_then_the_changes() -> None:
     async def listen() -> list[tuple[int, list[str], tuple[str, ...], bool]]:
-        shown = Board()
+        shown = LiveState()
         shown.put(view("a"))
         shown.put(view("b"))
         async with contextlib.aclosing(shown.changes()) as changes:
@@ -79,7 +81,7 @@ def test_a_listener_is_told_the_whole_board_then_the_changes() -> None:
 
 def test_a_slow_listener_is_told_the_newest_of_each_once() -> None:
     async def listen() -> Changes:
-        shown = Board()
+        shown = LiveState()
         shown.put(view("a"))
         async with contextlib.aclosing(shown.changes()) as changes:
             await within(changes)
@@ -93,7 +95,7 @@ def test_a_slow_listener_is_told_the_newest_of_each_once() -> None:
 
 def test_who_was_told_by_another_process_gets_the_whole_board() -> None:
     async def listen(after: int) -> tuple[int, list[str], tuple[str, ...], bool]:
-        shown = Board()
+        shown = LiveState()
         shown.put(view("a"))
         shown.put(view("b"))
         async with contextlib.aclosing(shown.changes(after)) as changes:
@@ -105,7 +107,7 @@ def test_who_was_told_by_another_process_gets_the_whole_board() -> None:
 
 def test_who_is_too_far_behind_to_know_what_is_gone_gets_the_whole_board() -> None:
     async def listen() -> tuple[int, list[str], tuple[str, ...], bool]:
-        shown = Board()
+        shown = LiveState()
         shown.put(view("stays"))
         for number in range(live_state._REMOVALS_MAX + 5):
             shown.put(view(str(number)))
@@ -118,7 +120,7 @@ def test_who_is_too_far_behind_to_know_what_is_gone_gets_the_whole_board() -> No
 
 def test_what_is_shown_again_is_not_gone() -> None:
     async def listen() -> tuple[int, list[str], tuple[str, ...], bool]:
-        shown = Board()
+        shown = LiveState()
         shown.put(view("a"))
         shown.remove("a")
         shown.put(view("a"))
@@ -129,7 +131,7 @@ def test_what_is_shown_again_is_not_gone() -> None:
 
 
 def test_listeners_in_other_loops_are_woken_from_any_thread() -> None:
-    shown = Board()
+    shown = LiveState()
     shown.put(view("a"))
     started, heard = threading.Barrier(4), []
 
@@ -159,7 +161,7 @@ def test_listeners_in_other_loops_are_woken_from_any_thread() -> None:
 
 def test_who_stops_listening_is_forgotten() -> None:
     async def listen() -> tuple[int, int]:
-        shown = Board()
+        shown = LiveState()
         shown.put(view("a"))
         async with contextlib.aclosing(shown.changes()) as changes:
             await within(changes)

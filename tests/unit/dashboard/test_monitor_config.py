@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from bursar.dashboard.config import config_file
-from bursar.dashboard.config.monitors import Api, BadSource, Value
-from bursar.dashboard.thresholds import Patience, Thresholds
+from bursar.dashboard.config.monitors import HttpMonitorConfig, InvalidMonitorConfig, Value
+from bursar.dashboard.thresholds import FlapDamping, Thresholds
 
 WHOLE = """
 [accounts.default]
@@ -42,7 +42,7 @@ warning_days = 30
 def test_a_file_is_read() -> None:
     found = config_file.parse(WHOLE, name="watch.toml")
     assert found.apis == {
-        "rates": Api(
+        "rates": HttpMonitorConfig(
             title="Exchange rates",
             group="Rates",
             url="https://api.example.com/v1/rates?base=EUR",
@@ -65,7 +65,7 @@ def test_a_file_is_read() -> None:
         )
     }
     rates = found.apis["rates"]
-    assert rates.patience == Patience(worse=1, better=3)
+    assert rates.patience == FlapDamping(worse=1, better=3)
     assert rates.silence_seconds == 300.0
     assert rates.values[0].thresholds == Thresholds(warning_below=1, critical_below=0.9)
     assert found.certificates["shop"].port == 443
@@ -141,7 +141,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("text", "told"), WRONG)
 def test_what_is_wrong_is_told_with_its_place(text: str, told: str) -> None:
-    with pytest.raises(BadSource) as caught:
+    with pytest.raises(InvalidMonitorConfig) as caught:
         config_file.parse(text, name="watch.toml")
     assert str(caught.value).startswith("watch.toml")
     assert told in str(caught.value)
@@ -167,7 +167,7 @@ def test_what_is_wrong_is_told_with_its_place(text: str, told: str) -> None:
     ],
 )
 def test_what_is_no_address_of_an_api_is_refused(url: str) -> None:
-    with pytest.raises(BadSource, match="url"):
+    with pytest.raises(InvalidMonitorConfig, match="url"):
         config_file.parse(f"[apis.a]\nurl = '{url}'", name="watch.toml")
 
 
@@ -181,13 +181,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         ),
     ):
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(BadSource, match=told):
+        with pytest.raises(InvalidMonitorConfig, match=told):
             config_file.load(tmp_path / name)
-    with pytest.raises(BadSource, match=r"none\.toml cannot be read: No such file or directory"):
+    with pytest.raises(
+        InvalidMonitorConfig, match=r"none\.toml cannot be read: No such file or directory"
+    ):
         config_file.load(tmp_path / "none.toml")
 
 
 def test_too_many_are_refused() -> None:
     text = "".join(f'[certificates.c{n}]\nhost = "a"\n' for n in range(config_file.SOURCES_MAX + 1))
-    with pytest.raises(BadSource, match="at most 1,000 APIs and certificates"):
+    with pytest.raises(InvalidMonitorConfig, match="at most 1,000 APIs and certificates"):
         config_file.parse(text, name="watch.toml")

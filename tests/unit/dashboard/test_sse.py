@@ -8,7 +8,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
-from bursar.dashboard.live_state import Board, Reading
+from bursar.dashboard.live_state import LiveState, Measurement
 from bursar.dashboard.views import serializers, sse
 from tests import dashboard_factory
 
@@ -20,7 +20,7 @@ async def _yes() -> bool:
 
 
 def follow(
-    shown: Board,
+    shown: LiveState,
     *,
     position: str = "",
     ended: asyncio.Event | None = None,
@@ -53,11 +53,14 @@ def keys(data: dict[str, Any]) -> list[str]:
 
 def test_a_view_as_json() -> None:
     shown = dashboard_factory.view(
-        readings=(Reading(name="a", value=None), Reading(name="b", value="up", level="warning")),
+        readings=(
+            Measurement(name="a", value=None),
+            Measurement(name="b", value="up", level="warning"),
+        ),
         spark=(1 / 3, 123_456.0),
         as_of=None,
     )
-    (one,) = json.loads(serializers.whole([shown], version=3, now=dashboard_factory.AT))["data"]
+    (one,) = json.loads(serializers.snapshot([shown], version=3, now=dashboard_factory.AT))["data"]
     assert one == {
         "key": "fx",
         "title": "Exchange rates",
@@ -90,7 +93,7 @@ def test_a_position_is_of_this_process_only() -> None:
 
 
 def test_a_line_break_in_a_text_begins_no_event() -> None:
-    shown = Board()
+    shown = LiveState()
     shown.put(dashboard_factory.view(reason="a\n\nevent: board\ndata: {}\n\n"))
 
     async def listen() -> None:
@@ -103,7 +106,7 @@ def test_a_line_break_in_a_text_begins_no_event() -> None:
 
 def test_a_listener_is_told_the_whole_board_and_then_what_changes() -> None:
     async def listen() -> None:
-        shown = Board()
+        shown = LiveState()
         shown.put(dashboard_factory.view("a"))
         shown.put(dashboard_factory.view("b"))
         async with follow(shown) as events:
@@ -126,7 +129,7 @@ def test_a_listener_is_told_the_whole_board_and_then_what_changes() -> None:
 
 def test_an_empty_board_is_told_too() -> None:
     async def listen() -> None:
-        shown = Board()
+        shown = LiveState()
         async with follow(shown) as events:
             await anext(events)
             assert (await told(events))[1]["data"] == []
@@ -138,7 +141,7 @@ def test_an_empty_board_is_told_too() -> None:
 
 def test_who_comes_back_is_told_what_was_missed() -> None:
     async def listen() -> None:
-        shown = Board()
+        shown = LiveState()
         for key in "abc":
             shown.put(dashboard_factory.view(key))
         position = serializers.position(shown.version)
@@ -158,7 +161,7 @@ def test_who_comes_back_is_told_what_was_missed() -> None:
 
 def test_a_slow_listener_is_told_the_newest_once() -> None:
     async def listen() -> None:
-        shown = Board()
+        shown = LiveState()
         shown.put(dashboard_factory.view("a"))
         async with follow(shown) as events:
             await anext(events)
@@ -178,7 +181,7 @@ def test_a_slow_listener_is_told_the_newest_once() -> None:
 
 def test_a_stream_ends_when_it_is_told_to() -> None:
     async def listen() -> None:
-        shown, ended = Board(), asyncio.Event()
+        shown, ended = LiveState(), asyncio.Event()
         async with follow(shown, ended=ended) as events:
             await anext(events)
             await anext(events)
@@ -192,7 +195,7 @@ def test_a_stream_ends_when_it_is_told_to() -> None:
 
 def test_signs_of_life_until_the_listener_may_look_no_longer() -> None:
     async def listen() -> None:
-        shown, answers = Board(), iter([True, True, False])
+        shown, answers = LiveState(), iter([True, True, False])
 
         async def allowed() -> bool:
             return next(answers)

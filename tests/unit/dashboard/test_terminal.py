@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from bursar.dashboard.live_state import Reading
+from bursar.dashboard.live_state import Measurement
 from bursar.dashboard.views import terminal
 from tests import dashboard_factory
 
@@ -22,7 +22,7 @@ def printed(shown: object, *, width: int = 200) -> list[str]:
 def test_a_board_worst_first() -> None:
     views = [
         dashboard_factory.view(
-            "a", title="A", readings=(Reading(name="n", value=1234.5, unit="EUR"),)
+            "a", title="A", readings=(Measurement(name="n", value=1234.5, unit="EUR"),)
         ),
         dashboard_factory.view(
             "b", title="B", state="failed", readings=(), as_of=None, reason="refused"
@@ -32,7 +32,7 @@ def test_a_board_worst_first() -> None:
             title="C",
             state="warning",
             spark=(),
-            readings=(Reading(name="n", value="slow", level="warning"),),
+            readings=(Measurement(name="n", value="slow", level="warning"),),
         ),
     ]
     found = terminal.chosen(views)

@@ -10,11 +10,19 @@ from hypothesis import strategies as st
 
 from bursar.dashboard import thresholds
 from bursar.dashboard.live_state import Level
-from bursar.dashboard.thresholds import LEVELS, RANKS, Patience, Standing, Thresholds, step, worst
+from bursar.dashboard.thresholds import (
+    LEVELS,
+    RANKS,
+    AlertState,
+    FlapDamping,
+    Thresholds,
+    advance,
+    worst,
+)
 
 HOT = Thresholds(warning_above=100.0, critical_above=200.0)
 NUMBERS = st.floats(-1e6, 1e6)
-PATIENCE = st.builds(Patience, worse=st.integers(1, 5), better=st.integers(1, 5))
+PATIENCE = st.builds(FlapDamping, worse=st.integers(1, 5), better=st.integers(1, 5))
 
 
 @pytest.mark.parametrize(
@@ -80,10 +88,10 @@ def test_a_value_that_trembles_at_its_threshold_changes_its_level_at_most_once(
     assert sum(a != b for a, b in itertools.pairwise(levels)) <= 1
 
 
-def run(observed: list[Level], patience: Patience, standing: Standing) -> list[Standing]:
+def run(observed: list[Level], patience: FlapDamping, standing: AlertState) -> list[AlertState]:
     stands = [standing]
     for level in observed:
-        stands.append(step(stands[-1], level, patience))
+        stands.append(advance(stands[-1], level, patience))
     return stands
 
 
@@ -91,8 +99,10 @@ OBSERVED = st.lists(st.sampled_from(LEVELS), max_size=40)
 
 
 @given(OBSERVED, PATIENCE)
-def test_an_alert_needs_its_run_of_observations(observed: list[Level], patience: Patience) -> None:
-    stands = run(observed, patience, Standing())
+def test_an_alert_needs_its_run_of_observations(
+    observed: list[Level], patience: FlapDamping
+) -> None:
+    stands = run(observed, patience, AlertState())
     for number, (before, after) in enumerate(itertools.pairwise(stands)):
         if before.told == after.told:
             continue
@@ -107,35 +117,37 @@ def test_an_alert_needs_its_run_of_observations(observed: list[Level], patience:
 
 
 @given(OBSERVED, PATIENCE)
-def test_alerts_are_no_more_than_runs(observed: list[Level], patience: Patience) -> None:
-    told = [stand.told for stand in run(observed, patience, Standing())]
+def test_alerts_are_no_more_than_runs(observed: list[Level], patience: FlapDamping) -> None:
+    told = [stand.told for stand in run(observed, patience, AlertState())]
     alerts = sum(a != b for a, b in itertools.pairwise(told))
     assert alerts <= len(observed) / min(patience.worse, patience.better)
 
 
 @given(OBSERVED, st.sampled_from(LEVELS), PATIENCE)
 def test_what_stays_is_told_in_the_end(
-    observed: list[Level], last: Level, patience: Patience
+    observed: list[Level], last: Level, patience: FlapDamping
 ) -> None:
     lasting = [last] * (2 * max(patience.worse, patience.better))
-    assert run(observed + lasting, patience, Standing())[-1] == Standing(told=last, candidate=last)
+    assert run(observed + lasting, patience, AlertState())[-1] == AlertState(
+        told=last, candidate=last
+    )
 
 
 @given(st.integers(1, 30))
 def test_what_comes_and_goes_is_not_told(times: int) -> None:
     flapping: list[Level] = ["critical", "ok"] * times
-    assert run(flapping, Patience(worse=2, better=3), Standing())[-1].told == "ok"
+    assert run(flapping, FlapDamping(worse=2, better=3), AlertState())[-1].told == "ok"
 
 
 def test_a_run_of_worse_ones_tells_the_mildest_of_them_first() -> None:
-    patience = Patience(worse=2, better=2)
-    stands = run(["warning", "critical", "critical", "critical"], patience, Standing())
+    patience = FlapDamping(worse=2, better=2)
+    stands = run(["warning", "critical", "critical", "critical"], patience, AlertState())
     assert [stand.told for stand in stands] == ["ok", "ok", "warning", "warning", "critical"]
     stands = run(["ok", "warning", "ok", "ok"], patience, stands[-1])
     assert [stand.told for stand in stands] == ["critical", "critical", "warning", "warning", "ok"]
 
 
 @given(st.sampled_from(LEVELS), st.sampled_from(LEVELS), PATIENCE)
-def test_what_is_sure_is_told_at_once(told: Level, observed: Level, patience: Patience) -> None:
-    found = step(Standing(told=told, candidate=told), observed, patience, sure=True)
-    assert found == Standing(told=observed, candidate=observed)
+def test_what_is_sure_is_told_at_once(told: Level, observed: Level, patience: FlapDamping) -> None:
+    found = advance(AlertState(told=told, candidate=told), observed, patience, sure=True)
+    assert found == AlertState(told=observed, candidate=observed)

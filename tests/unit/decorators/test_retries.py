@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar import errors, logs
-from bursar.decorators import Exponential, RetryBudget, exponential, retry, retry_budget
+from bursar.decorators import ExponentialBackoff, RetryBudget, exponential, retry, retry_budget
 from bursar.decorators.retries import FINAL, all_retry_statistics, retry_statistics
 
 
@@ -150,7 +150,7 @@ def test_the_schedule_is_the_formula(first, factor, cap, dice, attempts, failure
         *["fine"] * (13 - failures),
         max_attempts=attempts,
         work=work,
-        backoff=Exponential(first, factor, cap),
+        backoff=ExponentialBackoff(first, factor, cap),
         deadline_seconds=deadline,
         random=lambda: next(rolls),
     )
@@ -262,9 +262,9 @@ def test_what_would_go_wrong_later_is_refused_now(make, words):
         lambda: retry(0, idempotent=True),
         lambda: retry(idempotent=True, deadline_seconds=0),
         lambda: retry(idempotent=True, deadline_seconds=math.nan),
-        lambda: Exponential(-1),
-        lambda: Exponential(factor=0.5),
-        lambda: Exponential(cap_seconds=math.inf),
+        lambda: ExponentialBackoff(-1),
+        lambda: ExponentialBackoff(factor=0.5),
+        lambda: ExponentialBackoff(cap_seconds=math.inf),
         lambda: RetryBudget(0),
         lambda: RetryBudget(10, 1.5),
     ],

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from bursar.imports import csv_reader
-from bursar.imports.row_errors import ImportRefused, Problems
+from bursar.imports.row_errors import ImportRefused, RowErrors
 
 HEADER = b"invoice,item\n"
 
 
 def read(
     data: bytes, *, name: str = "a.csv", cut_off_allowed: bool = False
-) -> list[csv_reader.Row]:
-    file, problems = csv_reader.File(name, data, ""), Problems(name)
+) -> list[csv_reader.CsvRow]:
+    file, problems = csv_reader.CsvFile(name, data, ""), RowErrors(name)
     rows = csv_reader.rows(
         file,
         columns=["invoice", "item"],
@@ -26,8 +26,8 @@ def read(
     return read
 
 
-def row(line: int, invoice: str, item: str) -> csv_reader.Row:
-    return csv_reader.Row(line, {"invoice": invoice, "item": item})
+def row(line: int, invoice: str, item: str) -> csv_reader.CsvRow:
+    return csv_reader.CsvRow(line, {"invoice": invoice, "item": item})
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,9 @@ def row(line: int, invoice: str, item: str) -> csv_reader.Row:
     ],
     ids=["plain", "bom", "crlf", "line_end_in_quotes", "quotes", "empty_lines", "utf8", "no_rows"],
 )
-def test_rows_come_with_the_line_they_begin_on(data: bytes, expected: list[csv_reader.Row]) -> None:
+def test_rows_come_with_the_line_they_begin_on(
+    data: bytes, expected: list[csv_reader.CsvRow]
+) -> None:
     actual = read(data)
 
     assert actual == expected
@@ -54,7 +56,7 @@ def test_rows_come_with_the_line_they_begin_on(data: bytes, expected: list[csv_r
 def test_other_columns_are_read_and_order_is_free() -> None:
     actual = read(b"item,colour,invoice\nlamp,red,1\n")
 
-    assert actual == [csv_reader.Row(2, {"item": "lamp", "colour": "red", "invoice": "1"})]
+    assert actual == [csv_reader.CsvRow(2, {"item": "lamp", "colour": "red", "invoice": "1"})]
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,7 @@ def test_loading_names_the_bytes(tmp_path: Path) -> None:
 
     # FIPS 180-2, appendix B.1
     expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    assert csv_reader.load(path) == csv_reader.File("a.csv", b"abc", expected)
+    assert csv_reader.load(path) == csv_reader.CsvFile("a.csv", b"abc", expected)
 
 
 def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:

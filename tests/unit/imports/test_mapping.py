@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bursar.imports import mapping
-from bursar.imports.mapping import Action, Reason, Source
+from bursar.imports.mapping import Action, MappingSource, Reason
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 COLUMNS = """
@@ -35,19 +35,19 @@ def test_a_small_mapping_chooses_nothing() -> None:
 
     assert actual == mapping.InvoiceMapping(
         name="small",
-        columns=mapping.Columns(
+        columns=mapping.ColumnMapping(
             invoice="I", placed_at="T", sku="S", description="D", quantity="Q", unit_price="P"
         ),
-        format=mapping.Format(
+        format=mapping.FileFormat(
             delimiter=",",
             decimal_mark=".",
             time="%Y-%m-%d",
             time_zone="UTC",
             cut_off_allowed=False,
         ),
-        currency=Source(fixed="EUR"),
-        tax_rate=Source(fixed="19"),
-        method=Source(),
+        currency=MappingSource(fixed="EUR"),
+        tax_rate=MappingSource(fixed="19"),
+        method=MappingSource(),
         buyer=(),
         credit_notes=None,
         unsellable=mapping.Unsellable(action=Action.REFUSE, reasons=()),
@@ -183,7 +183,7 @@ def test_the_mapping_of_the_retail_data() -> None:
     ],
 )
 def test_a_wrong_key_is_named(before: str, after: str, param: str | None, message: str) -> None:
-    with pytest.raises(mapping.BadMapping) as refusal:
+    with pytest.raises(mapping.InvalidMapping) as refusal:
         mapping.parse(SMALL.replace(before, after))
 
     assert (refusal.value.param, refusal.value.message) == (param, message)
@@ -200,16 +200,16 @@ def test_comments_do_not_change_what_a_mapping_is() -> None:
 def test_what_is_no_text_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.toml"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(mapping.BadMapping, match="is not UTF-8"):
+    with pytest.raises(mapping.InvalidMapping, match="is not UTF-8"):
         mapping.load(path)
 
     path.write_bytes(b"#" * 70_000)
-    with pytest.raises(mapping.BadMapping, match="larger than"):
+    with pytest.raises(mapping.InvalidMapping, match="larger than"):
         mapping.load(path)
 
     path.write_bytes(b"a = " + b"[" * 50_000)
-    with pytest.raises(mapping.BadMapping, match="not TOML"):
+    with pytest.raises(mapping.InvalidMapping, match="not TOML"):
         mapping.load(path)
 
-    with pytest.raises(mapping.BadMapping, match="cannot be read"):
+    with pytest.raises(mapping.InvalidMapping, match="cannot be read"):
         mapping.load(tmp_path)

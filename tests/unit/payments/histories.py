@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bursar.money import Money
 from bursar.payments import accounting, payment_state
-from bursar.providers.interface import Kind, Snapshot
+from bursar.providers.interface import ObjectKind, Snapshot
 
 ACCOUNT = "bank-eu"
 TRUE_START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -65,12 +65,12 @@ class Provider:
         return {currency: amount for currency, amount in self.owed.items() if amount}
 
     def charge(self, status: str, *, captured_minor: int = 0, reference: str = "ch_1") -> Snapshot:
-        known = self.now.get((Kind.CHARGE, reference))
+        known = self.now.get((ObjectKind.CHARGE, reference))
         before = known.captured_minor if known else 0
         settled = self.settled(captured_minor) if captured_minor else None
         told = self.tell(
             Snapshot(
-                kind=Kind.CHARGE,
+                kind=ObjectKind.CHARGE,
                 reference=reference,
                 status=status,
                 amount=Money(self.amount_minor, self.currency),
@@ -93,11 +93,11 @@ class Provider:
         of: str = "ch_1",
         ours: str = "",
     ) -> None:
-        before = self.now.get((Kind.REFUND, reference))
+        before = self.now.get((ObjectKind.REFUND, reference))
         settled = self.settled(amount_minor)
         told = self.tell(
             Snapshot(
-                kind=Kind.REFUND,
+                kind=ObjectKind.REFUND,
                 reference=reference,
                 status=status,
                 amount=Money(amount_minor, self.currency),
@@ -112,12 +112,12 @@ class Provider:
         sign = int(was) - int(is_now)
         self.balance(told, sign * amount_minor, sign * settled.amount_minor if settled else None)
         if self.counts and is_now and not was:
-            charge = self.now[Kind.CHARGE, of]
+            charge = self.now[ObjectKind.CHARGE, of]
             self.tell(replace(charge, refunded_minor=charge.refunded_minor + amount_minor))
 
     def refund_elsewhere(self, amount_minor: int, *, of: str = "ch_1") -> None:
         """Given back by hand in the provider's own pages; only the running total tells."""
-        charge = self.now[Kind.CHARGE, of]
+        charge = self.now[ObjectKind.CHARGE, of]
         total = charge.refunded_minor + amount_minor
         told = self.tell(replace(charge, refunded_minor=total))
         self.balance(told, -amount_minor)
@@ -131,10 +131,10 @@ class Provider:
         number: int = 1,
         currency: str = "",
     ) -> None:
-        before = self.now.get((Kind.DISPUTE, "dp_1"))
+        before = self.now.get((ObjectKind.DISPUTE, "dp_1"))
         told = self.tell(
             Snapshot(
-                kind=Kind.DISPUTE,
+                kind=ObjectKind.DISPUTE,
                 reference="dp_1",
                 status=status,
                 amount=Money(self.amount_minor, currency or self.settles_in or self.currency),
@@ -149,11 +149,11 @@ class Provider:
         self.owed[told.amount.currency] -= held
 
     def fee(self, amount_minor: int, *, reference: str = "ch_1") -> None:
-        before = self.now.get((Kind.FEE, reference))
+        before = self.now.get((ObjectKind.FEE, reference))
         currency = self.settles_in or self.currency
         self.tell(
             Snapshot(
-                kind=Kind.FEE,
+                kind=ObjectKind.FEE,
                 reference=reference,
                 status="posted",
                 amount=Money(amount_minor, currency),
@@ -163,7 +163,9 @@ class Provider:
         self.owed[currency] -= amount_minor - (before.amount.amount_minor if before else 0)
 
     def commands(self, *, tax_minor: int = 160, closed: str = "") -> payment_state.Commands:
-        amounts = {name: self.now[Kind.REFUND, refs[0]].amount for name, refs in self.ours.items()}
+        amounts = {
+            name: self.now[ObjectKind.REFUND, refs[0]].amount for name, refs in self.ours.items()
+        }
         return payment_state.Commands(
             amount_minor=self.amount_minor,
             tax_minor=tax_minor,
@@ -173,7 +175,7 @@ class Provider:
                 payment_state.RefundCommand(
                     refund_id=name,
                     amount_minor=amounts[name].amount_minor,
-                    tax_minor=accounting.half_even(
+                    tax_minor=accounting.round_half_even(
                         tax_minor * amounts[name].amount_minor, self.amount_minor
                     ),
                     references=tuple(sorted(set(refs))),
@@ -212,7 +214,7 @@ class Books:
 def state_of(
     commands: payment_state.Commands,
     news: Sequence[Snapshot],
-    attempts: Sequence[payment_state.Asked] = (),
+    attempts: Sequence[payment_state.AttemptSummary] = (),
 ) -> payment_state.PaymentState:
     return payment_state.fold(commands, attempts, news)
 
@@ -220,12 +222,12 @@ def state_of(
 def balances_of(
     commands: payment_state.Commands,
     news: Sequence[Snapshot],
-    attempts: Sequence[payment_state.Asked] = (),
+    attempts: Sequence[payment_state.AttemptSummary] = (),
 ) -> dict[str, int]:
     """The balance of every account when all of *news* is folded at once."""
     books = Books()
     state = state_of(commands, news, attempts)
-    books.post(accounting.book(commands=commands, state=state, provider_account=ACCOUNT))
+    books.post(accounting.target_balances(commands=commands, state=state, provider_account=ACCOUNT))
     return books.balances()
 
 
@@ -352,7 +354,7 @@ def providers(draw: st.DrawFn) -> Provider:
             provider.refund_elsewhere(part)
             left -= part
         elif action == "fee":
-            provider.fee(provider.now[Kind.CHARGE, "ch_1"].captured_minor // 50 + step)
+            provider.fee(provider.now[ObjectKind.CHARGE, "ch_1"].captured_minor // 50 + step)
         elif action == "take" and not held and captured:
             held += captured
             provider.dispute(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bursar.money import Money
 from bursar.payments import accounting, payment_state
 from bursar.payments.payment_state import Commands, RefundCommand
-from bursar.providers.interface import Kind, Snapshot
+from bursar.providers.interface import ObjectKind, Snapshot
 from tests import thoroughness
 from tests.unit.payments import histories
 from tests.unit.payments.histories import balances_of
@@ -33,23 +33,23 @@ def owed(news: Sequence[Snapshot]) -> dict[str, int]:
 
     for snapshot in latest.values():
         currency = snapshot.amount.currency
-        if snapshot.kind is Kind.CHARGE and snapshot.captured_minor:
+        if snapshot.kind is ObjectKind.CHARGE and snapshot.captured_minor:
             add(snapshot.settled or Money(snapshot.captured_minor, currency), 1)
-            refunds = [s for s in latest.values() if s.kind is Kind.REFUND]
+            refunds = [s for s in latest.values() if s.kind is ObjectKind.REFUND]
             told = sum(s.amount.amount_minor for s in refunds if s.parent_reference == "ch_1")
             if snapshot.reference == "ch_1" and snapshot.refunded_minor > told:
                 gone = snapshot.refunded_minor - told
                 settled = snapshot.settled
                 if settled:  # told without what it cost: at the charge's own rate
-                    gone = accounting.half_even(
+                    gone = accounting.round_half_even(
                         settled.amount_minor * gone, snapshot.captured_minor
                     )
                 add(Money(gone, settled.currency if settled else currency), -1)
-        elif snapshot.kind is Kind.REFUND and snapshot.status == "succeeded":
+        elif snapshot.kind is ObjectKind.REFUND and snapshot.status == "succeeded":
             add(snapshot.settled or snapshot.amount, -1)
-        elif snapshot.kind is Kind.FEE:
+        elif snapshot.kind is ObjectKind.FEE:
             add(snapshot.amount, -1)
-        elif snapshot.kind is Kind.DISPUTE:
+        elif snapshot.kind is ObjectKind.DISPUTE:
             add(Money(snapshot.withdrawn_minor - snapshot.reinstated_minor, currency), -1)
     return {currency: amount for currency, amount in balance.items() if amount}
 
@@ -65,7 +65,9 @@ def test_every_way_to_hear_of_a_payment_ends_in_the_same_books(course: str) -> N
             assert histories.receivables(at_once) == owed(subset)
             for order in itertools.permutations(subset):
                 state = payment_state.fold(commands, (), order)
-                target = accounting.book(commands=commands, state=state, provider_account="bank-eu")
+                target = accounting.target_balances(
+                    commands=commands, state=state, provider_account="bank-eu"
+                )
                 books = histories.Books()
                 books.post(target)
                 assert books.balances() == at_once
@@ -84,7 +86,7 @@ def test_every_order_posted_step_by_step_ends_in_the_same_books(course: str) -> 
             known = frozenset(order[:heard])
             if known not in targets:
                 state = payment_state.fold(commands, (), [provider.news[i] for i in order[:heard]])
-                targets[known] = accounting.book(
+                targets[known] = accounting.target_balances(
                     commands=commands, state=state, provider_account="bank-eu"
                 )
             books.post(targets[known])
@@ -105,7 +107,9 @@ def test_random_histories_with_drops_and_repeats_agree_with_the_provider(
     books = histories.Books()
     for heard in range(1, len(order) + 1):
         state = payment_state.fold(commands, (), order[:heard])
-        books.post(accounting.book(commands=commands, state=state, provider_account="bank-eu"))
+        books.post(
+            accounting.target_balances(commands=commands, state=state, provider_account="bank-eu")
+        )
     assert books.balances() == balances_of(commands, kept)
     assert histories.receivables(books.balances()) == owed(kept)
 
@@ -134,7 +138,7 @@ def charge(status: str = "captured", **told: object) -> Snapshot:
         "captured_minor": 1000,
         **told,
     }
-    return Snapshot(kind=Kind.CHARGE, status=status, **made)  # type: ignore[arg-type]
+    return Snapshot(kind=ObjectKind.CHARGE, status=status, **made)  # type: ignore[arg-type]
 
 
 def refund(amount_minor: int, status: str = "succeeded", **told: object) -> Snapshot:
@@ -144,13 +148,13 @@ def refund(amount_minor: int, status: str = "succeeded", **told: object) -> Snap
         "amount": Money(amount_minor, "EUR"),
         **told,
     }
-    return Snapshot(kind=Kind.REFUND, status=status, **made)  # type: ignore[arg-type]
+    return Snapshot(kind=ObjectKind.REFUND, status=status, **made)  # type: ignore[arg-type]
 
 
 def fee(amount_minor: int, **told: object) -> Snapshot:
     made: dict[str, object] = {"reference": "ch_1", "parent_reference": "ch_1", **told}
     amount = Money(amount_minor, "EUR")
-    return Snapshot(kind=Kind.FEE, status="posted", amount=amount, **made)  # type: ignore[arg-type]
+    return Snapshot(kind=ObjectKind.FEE, status="posted", amount=amount, **made)  # type: ignore[arg-type]
 
 
 def test_a_captured_payment_is_sales_and_tax() -> None:
@@ -188,7 +192,9 @@ def test_a_refund_that_failed_is_taken_back_and_the_second_one_booked() -> None:
     for news in [charge(), refund(1000), refund(1000, "failed"), refund(1000, reference="re_2")]:
         told.append(news)
         state = payment_state.fold(commands, (), told)
-        books.post(accounting.book(commands=commands, state=state, provider_account="bank-eu"))
+        books.post(
+            accounting.target_balances(commands=commands, state=state, provider_account="bank-eu")
+        )
         seen.append(books.balances().get(RECEIVABLE, 0))
     assert seen == [1000, 0, 1000, 0]
     assert books.balances() == {"sales:EUR": -840, "sales_returns:EUR": 840}
@@ -227,7 +233,7 @@ def test_a_dispute_of_two_rounds(steps: int, expected: dict[str, int]) -> None:
 
 def test_a_dispute_after_a_refund_may_leave_us_owing() -> None:
     dispute = Snapshot(
-        kind=Kind.DISPUTE,
+        kind=ObjectKind.DISPUTE,
         reference="dp_1",
         status="lost",
         amount=Money(1000, "EUR"),
@@ -244,7 +250,7 @@ def test_a_dispute_after_a_refund_may_leave_us_owing() -> None:
 
 def test_a_dispute_in_another_currency_is_held_in_that_currency() -> None:
     dispute = Snapshot(
-        kind=Kind.DISPUTE,
+        kind=ObjectKind.DISPUTE,
         reference="dp_1",
         status="needs_response",
         amount=Money(1100, "USD"),
@@ -279,32 +285,34 @@ def test_a_fee_that_failed_is_not_owed() -> None:
 
 
 def test_a_fee_without_a_payment_is_booked_all_the_same() -> None:
-    assert accounting.book_unmatched(objects=[fee(30), fee(30)], provider_account="bank-eu") == {
-        ("fees/bank-eu:EUR", RECEIVABLE): 30
-    }
+    assert accounting.target_balances_unmatched(
+        objects=[fee(30), fee(30)], provider_account="bank-eu"
+    ) == {("fees/bank-eu:EUR", RECEIVABLE): 30}
 
 
 def test_a_charge_of_nobodys_is_in_suspense_less_what_it_gave_back() -> None:
     told = charge(refunded_minor=400)
     refunds = [refund(300)]
-    assert accounting.book_unmatched(
+    assert accounting.target_balances_unmatched(
         objects=[told], refunds=refunds, provider_account="bank-eu"
     ) == {
         (RECEIVABLE, "suspense:EUR"): 1000,
         ("suspense:EUR", RECEIVABLE): 100,
     }
-    assert accounting.book_unmatched(objects=refunds, provider_account="bank-eu") == {
+    assert accounting.target_balances_unmatched(objects=refunds, provider_account="bank-eu") == {
         ("suspense:EUR", RECEIVABLE): 300
     }
 
 
 def test_a_payout_is_on_its_way_until_it_fails() -> None:
-    payout = Snapshot(kind=Kind.PAYOUT, reference="po_1", status="posted", amount=Money(970, "EUR"))
-    assert accounting.book_unmatched(objects=[payout], provider_account="bank-eu") == {
+    payout = Snapshot(
+        kind=ObjectKind.PAYOUT, reference="po_1", status="posted", amount=Money(970, "EUR")
+    )
+    assert accounting.target_balances_unmatched(objects=[payout], provider_account="bank-eu") == {
         ("cash_in_transit/bank-eu:EUR", RECEIVABLE): 970
     }
     returned = [payout, replace(payout, status="failed")]
-    assert accounting.book_unmatched(objects=returned, provider_account="bank-eu") == {}
+    assert accounting.target_balances_unmatched(objects=returned, provider_account="bank-eu") == {}
 
 
 def test_what_is_settled_in_another_currency_passes_through_clearing() -> None:

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from bursar.money import Money
 from bursar.payments import payment_state, statuses
-from bursar.payments.payment_state import Asked, Commands, RefundCommand
+from bursar.payments.payment_state import AttemptSummary, Commands, RefundCommand
 from bursar.payments.statuses import PaymentStatus
-from bursar.providers.interface import Kind, RefundStatus, Snapshot
+from bursar.providers.interface import ObjectKind, RefundStatus, Snapshot
 from tests import thoroughness
 from tests.unit.payments import histories
 
@@ -27,7 +27,7 @@ times = st.none() | st.sampled_from([datetime(2026, day, 1, tzinfo=UTC) for day 
 
 
 @st.composite
-def snapshots(draw: st.DrawFn, kind: Kind) -> Snapshot:
+def snapshots(draw: st.DrawFn, kind: ObjectKind) -> Snapshot:
     """Any snapshot of the one object of its kind, sensible or not."""
     return Snapshot(
         kind=kind,
@@ -52,7 +52,7 @@ def snapshots(draw: st.DrawFn, kind: Kind) -> Snapshot:
 
 
 def of_one_object(count: int) -> st.SearchStrategy[tuple[Snapshot, ...]]:
-    return st.sampled_from(Kind).flatmap(lambda kind: st.tuples(*[snapshots(kind)] * count))
+    return st.sampled_from(ObjectKind).flatmap(lambda kind: st.tuples(*[snapshots(kind)] * count))
 
 
 @given(of_one_object(2))
@@ -78,15 +78,17 @@ def test_merge_is_idempotent(pair: tuple[Snapshot, ...]) -> None:
 
 
 def test_merge_refuses_two_objects() -> None:
-    charge = Snapshot(kind=Kind.CHARGE, reference="a", status="captured", amount=Money(1, "EUR"))
+    charge = Snapshot(
+        kind=ObjectKind.CHARGE, reference="a", status="captured", amount=Money(1, "EUR")
+    )
     with pytest.raises(ValueError, match="charge a and charge b are two objects"):
         payment_state.merge(charge, replace(charge, reference="b"))
 
 
 def test_a_status_of_no_kind_is_refused() -> None:
     with pytest.raises(KeyError):
-        payment_state.rank(
-            Snapshot(kind=Kind.FEE, reference="a", status="captured", amount=Money(1, "EUR"))
+        payment_state.status_rank(
+            Snapshot(kind=ObjectKind.FEE, reference="a", status="captured", amount=Money(1, "EUR"))
         )
 
 
@@ -94,11 +96,11 @@ def test_every_status_has_a_rank() -> None:
     from bursar.providers import interface
 
     statuses_by_kind = {
-        Kind.CHARGE: interface.ChargeStatus,
-        Kind.REFUND: interface.RefundStatus,
-        Kind.DISPUTE: interface.DisputeStatus,
-        Kind.FEE: interface.MovementStatus,
-        Kind.PAYOUT: interface.MovementStatus,
+        ObjectKind.CHARGE: interface.ChargeStatus,
+        ObjectKind.REFUND: interface.RefundStatus,
+        ObjectKind.DISPUTE: interface.DisputeStatus,
+        ObjectKind.FEE: interface.MovementStatus,
+        ObjectKind.PAYOUT: interface.MovementStatus,
     }
     assert {kind: set(ranks) for kind, ranks in statuses.RANKS.items()} == {
         kind: set(known) for kind, known in statuses_by_kind.items()
@@ -155,13 +157,13 @@ def _timeless(snapshot: Snapshot) -> Snapshot:
 
 def charge(status: str = "captured", **told: object) -> Snapshot:
     made: dict[str, object] = {"reference": "ch_1", "amount": Money(1000, "EUR"), **told}
-    return Snapshot(kind=Kind.CHARGE, status=status, **made)  # type: ignore[arg-type]
+    return Snapshot(kind=ObjectKind.CHARGE, status=status, **made)  # type: ignore[arg-type]
 
 
 def refund(amount_minor: int, status: str = "succeeded", **told: object) -> Snapshot:
     made: dict[str, object] = {"reference": "re_1", "parent_reference": "ch_1", **told}
     amount = Money(amount_minor, "EUR")
-    return Snapshot(kind=Kind.REFUND, status=status, amount=amount, **made)  # type: ignore[arg-type]
+    return Snapshot(kind=ObjectKind.REFUND, status=status, amount=amount, **made)  # type: ignore[arg-type]
 
 
 def test_amounts_are_totals_and_never_added() -> None:
@@ -187,7 +189,11 @@ def test_clocks_of_different_sources_are_not_compared() -> None:
 
 def test_of_two_statuses_of_one_rank_the_providers_version_decides() -> None:
     won = Snapshot(
-        kind=Kind.DISPUTE, reference="dp_1", status="won", amount=Money(1000, "EUR"), version=7
+        kind=ObjectKind.DISPUTE,
+        reference="dp_1",
+        status="won",
+        amount=Money(1000, "EUR"),
+        version=7,
     )
     lost = replace(won, status="lost", version=8)
     assert payment_state.merge(lost, won).status == "lost"
@@ -254,7 +260,7 @@ def test_a_refund_of_several_tries_is_done_when_one_succeeds() -> None:
 def test_a_refund_is_what_its_tries_came_to(asked: list[str], told: list[str], status: str) -> None:
     command = RefundCommand(refund_id="a", amount_minor=300, tax_minor=0, references=("re_1",))
     commands = replace(EUR_1000, refunds=(command,))
-    attempts = [Asked(operation="refund", status=one, refund_id="a") for one in asked]
+    attempts = [AttemptSummary(operation="refund", status=one, refund_id="a") for one in asked]
     state = payment_state.fold(commands, attempts, [charge(), *(refund(300, one) for one in told)])
     assert state.refund_statuses == {"a": status}
 
@@ -299,7 +305,7 @@ def test_a_dispute_in_the_balances_currency_is_held_at_the_charges_own_rate() ->
 
 def test_a_second_round_outranks_the_end_of_the_first() -> None:
     first = Snapshot(
-        kind=Kind.DISPUTE, reference="dp_1", status="lost", amount=Money(1, "EUR"), version=99
+        kind=ObjectKind.DISPUTE, reference="dp_1", status="lost", amount=Money(1, "EUR"), version=99
     )
     assert payment_state.merge(
         first, replace(first, status="needs_response", round=2, version=1)
@@ -330,14 +336,16 @@ def test_money_that_comes_after_we_gave_up_is_a_review() -> None:
 
 
 def test_a_payment_given_up_is_closed_whatever_its_charge_still_waits_for() -> None:
-    asked = [Asked(operation="charge", status="declined")]
+    asked = [AttemptSummary(operation="charge", status="declined")]
     commands = replace(EUR_1000, closed="expired")
     assert payment_state.fold(commands, asked, [charge("requires_action")]).status == "expired"
 
 
 def test_a_decline_without_a_reference_is_a_decline() -> None:
     declined = charge("declined", reference="att_1", key="att_1", code="do_not_honor")
-    state = payment_state.fold(EUR_1000, [Asked(operation="charge", status="declined")], [declined])
+    state = payment_state.fold(
+        EUR_1000, [AttemptSummary(operation="charge", status="declined")], [declined]
+    )
     assert state.status is PaymentStatus.DECLINED
     assert payment_state.fold(EUR_1000, (), [declined, charge()]).status is PaymentStatus.CAPTURED
 
@@ -362,7 +370,9 @@ def test_a_wrong_amount_is_a_review() -> None:
 
 def test_a_wrong_currency_pays_nothing_and_is_a_review() -> None:
     told = [charge(amount=Money(1000, "USD"), captured_minor=1000)]
-    state = payment_state.fold(EUR_1000, [Asked(operation="charge", status="succeeded")], told)
+    state = payment_state.fold(
+        EUR_1000, [AttemptSummary(operation="charge", status="succeeded")], told
+    )
     assert (state.status, state.captured_minor) == (PaymentStatus.PROCESSING, 0)
     assert [(issue.code, dict(issue.detail)) for issue in state.issues] == [
         ("currency_mismatch", {"charge": "ch_1", "got": "10.00 USD"})
@@ -396,6 +406,6 @@ def test_more_refunded_than_captured_is_a_review() -> None:
     ],
 )
 def test_the_status_before_money_came(asked: list[str], told: list[str], status: str) -> None:
-    attempts = [Asked(operation="charge", status=one) for one in asked]
+    attempts = [AttemptSummary(operation="charge", status=one) for one in asked]
     state = payment_state.fold(EUR_1000, attempts, [charge(one) for one in told])
     assert state.status == status

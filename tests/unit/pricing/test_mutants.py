@@ -13,8 +13,8 @@ from bursar.pricing import calculator, quotes, rounding, rules, taxes
 from bursar.pricing.baskets import COUPONS_MAX, LINES_MAX, read
 from bursar.pricing.discounts import CouponRefused
 from bursar.pricing.pricelists import Item
-from bursar.pricing.rounding import Half
-from bursar.pricing.taxes import Part, Rate, Supply, Tax
+from bursar.pricing.rounding import HalfRounding
+from bursar.pricing.taxes import Rate, Supply, Tax, TaxComponent
 from tests.unit.pricing.baskets import basket, line, mode, quote, totals
 
 UP = '[rounding]\nhalf = "half_up"\n'
@@ -39,7 +39,7 @@ def half_up(name: str) -> str:
 )
 def test_halves_are_symmetric(numerator: int, even: int, up: int) -> None:
     assert rounding.divide(numerator, 2) == even
-    assert rounding.divide(numerator, 2, Half.UP) == up
+    assert rounding.divide(numerator, 2, HalfRounding.UP) == up
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_share_as_percent(share: str, text: str) -> None:
 def test_taxes_made_anew() -> None:
     fresh = taxes.make.__wrapped__
     assert fresh("19") == Tax(taxes.TaxCode.STANDARD, "19", (("", "19"),), "", (19,), 100)
-    parts = (Part(name="a", rate="10"), Part(name="b", rate="10", compound=True))
+    parts = (TaxComponent(name="a", rate="10"), TaxComponent(name="b", rate="10", compound=True))
     assert fresh("", "", "", parts).rate == "21"
     assert fresh("", "AE").parts == (("", "0"),)
     assert fresh("0", "E", "because").reason == "because"
@@ -247,7 +247,9 @@ def test_the_json_of_a_quote_to_the_last_field() -> None:
     ]
     assert told["lines"][0]["unit_price"] == "0.03"
     assert (told["half"], told["rules"]) == ("half_up", rules.parse(text, name="x").digest)
-    parts = taxes.make("", parts=(Part(name="a", rate="1"), Part(name="b", rate="2")))
+    parts = taxes.make(
+        "", parts=(TaxComponent(name="a", rate="1"), TaxComponent(name="b", rate="2"))
+    )
     assert quotes.parts(parts, (1, 2), "EUR") == [
         {"name": "a", "rate": "1", "tax": {"amount": 1, "currency": "EUR"}},
         {"name": "b", "rate": "2", "tax": {"amount": 2, "currency": "EUR"}},
@@ -272,7 +274,7 @@ def test_limits_are_included() -> None:
         good.replace("units = 2", "units = 1"): "rise",
         good.replace("units = 1,", "units = 0,"): "rise",
     }.items():
-        with pytest.raises(rules.BadRules, match=reason):
+        with pytest.raises(rules.InvalidRules, match=reason):
             rules.parse(bad, name="r")
 
 
@@ -282,10 +284,10 @@ def test_a_file_of_the_largest_size_is_read(tmp_path, monkeypatch) -> None:
     assert rules.load(tmp_path / "r.toml").discounts == ()
     for size in (11, 12):
         (tmp_path / "r.toml").write_bytes(b"#" * size)
-        with pytest.raises(rules.BadRules, match="larger than 10 bytes"):
+        with pytest.raises(rules.InvalidRules, match="larger than 10 bytes"):
             rules.load(tmp_path / "r.toml")
     (tmp_path / "r.toml").write_bytes(b"x = 1\n")
-    with pytest.raises(rules.BadRules, match=r"^r\.toml, line 1: "):
+    with pytest.raises(rules.InvalidRules, match=r"^r\.toml, line 1: "):
         rules.load(tmp_path / "r.toml")
 
 
@@ -318,7 +320,7 @@ def test_a_file_of_the_largest_size_is_read(tmp_path, monkeypatch) -> None:
     ],
 )
 def test_bad_rules_name_the_field(text: str, param: str) -> None:
-    with pytest.raises(rules.BadRules) as caught:
+    with pytest.raises(rules.InvalidRules) as caught:
         rules.parse(text, name="r")
     assert caught.value.param == param
 
@@ -335,7 +337,7 @@ def test_a_long_category_is_told_by_its_first_40_letters() -> None:
     text = (
         f'[[rates]]\ncountry = "DE"\ncategory = "{50 * "A"}"\nrate = "1"\nvalid_from = 2020-01-01\n'
     )
-    with pytest.raises(rules.BadRules, match=f"'{40 * 'A'}' is no category"):
+    with pytest.raises(rules.InvalidRules, match=f"'{40 * 'A'}' is no category"):
         rules.parse(text, name="r")
 
 
@@ -343,15 +345,15 @@ def test_lists_that_always_hold_overlap_those_that_begin() -> None:
     one = '[[price_lists]]\ncurrency = "EUR"\nitems = []\n'
     later = one + "valid_from = 2026-01-01\n"
     assert len(rules.parse(later + one, name="r").lists.listed) == 2
-    with pytest.raises(rules.BadRules, match="line 4: EUR overlaps entry 1"):
+    with pytest.raises(rules.InvalidRules, match="line 4: EUR overlaps entry 1"):
         rules.parse(one + one, name="r")
     ending = one + "valid_until = 2026-01-01\n"
-    with pytest.raises(rules.BadRules, match="overlaps"):
+    with pytest.raises(rules.InvalidRules, match="overlaps"):
         rules.parse(ending + later, name="r")
 
 
 def test_an_unknown_key_at_the_top_is_found() -> None:
-    with pytest.raises(rules.BadRules, match=r"^r, line 2: .*`colour`"):
+    with pytest.raises(rules.InvalidRules, match=r"^r, line 2: .*`colour`"):
         rules.parse('\ncolour = "red"\n', name="r")
 
 

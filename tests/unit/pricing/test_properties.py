@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from bursar.pricing import calculator, rules
 from bursar.pricing.baskets import Basket, Line
-from bursar.pricing.quotes import Mode, Quote
+from bursar.pricing.quotes import Quote, TaxRounding
 from tests.unit.pricing.baskets import DAY, EXAMPLES, mode
 
 prices = st.integers(0, 10**7).map(lambda tenths: f"{tenths // 1000}.{tenths % 1000:03}")
 rates = st.sampled_from(["0", "5", "7", "19", "20", "25.5", "8.1", "2.6", "100"])
-modes = st.sampled_from([mode.value for mode in Mode])
+modes = st.sampled_from([mode.value for mode in TaxRounding])
 lines = st.builds(
     Line,
     sku=st.sampled_from("abc"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bursar.pricing import rules
-from bursar.pricing.rules import BadRules
+from bursar.pricing.rules import InvalidRules
 from tests.unit.pricing.baskets import basket, line, quote, totals
 
 RATE = '[[rates]]\ncountry = "DE"\ncategory = "standard"\nrate = "19"\nvalid_from = 2020-01-01\n'
@@ -106,7 +106,7 @@ BAD = {
 
 @pytest.mark.parametrize(("text", "at", "reason"), BAD.values(), ids=BAD)
 def test_bad_rules_are_refused_with_file_line_and_reason(text, at, reason):
-    with pytest.raises(BadRules) as caught:
+    with pytest.raises(InvalidRules) as caught:
         rules.parse(text, name="prices.toml")
     told = caught.value.message
     assert reason in told
@@ -116,13 +116,13 @@ def test_bad_rules_are_refused_with_file_line_and_reason(text, at, reason):
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
-    with pytest.raises(BadRules, match="cannot be read"):
+    with pytest.raises(InvalidRules, match="cannot be read"):
         rules.load(tmp_path / "none.toml")
     (tmp_path / "latin.toml").write_bytes(b"# \xe4\n")
-    with pytest.raises(BadRules, match="not UTF-8"):
+    with pytest.raises(InvalidRules, match="not UTF-8"):
         rules.load(tmp_path / "latin.toml")
     (tmp_path / "large.toml").write_bytes(b"#" * (rules.RULES_BYTES_MAX + 1))
-    with pytest.raises(BadRules, match="larger than"):
+    with pytest.raises(InvalidRules, match="larger than"):
         rules.load(tmp_path / "large.toml")
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from bursar import errors
 from bursar.pricing import rules, taxes
-from bursar.pricing.rounding import Half
-from bursar.pricing.taxes import BadVatId, Part, Supply, TaxCode, UnknownTax
+from bursar.pricing.rounding import HalfRounding
+from bursar.pricing.taxes import BadVatId, Supply, TaxCode, TaxComponent, UnknownTax
 from tests.unit.pricing.baskets import DAY, basket, line, mode, quote, totals
 
 GERMAN = '[seller]\ncountry = "DE"\nregistered_in = ["GB"]\n'
@@ -138,10 +138,13 @@ def test_northern_ireland_is_told_by_its_prefix():
 
 
 def test_compound_taxes_are_charged_on_those_before():
-    parts = (Part(name="GST", rate="5"), Part(name="QST", rate="9.5", compound=True))
+    parts = (
+        TaxComponent(name="GST", rate="5"),
+        TaxComponent(name="QST", rate="9.5", compound=True),
+    )
     tax = taxes.make("", parts=parts)
-    assert (tax.rate, tax.on(10_000, Half.EVEN)) == ("14.975", [500, 998])
-    assert tax.net_of(11_498, Half.EVEN) == 10_000
+    assert (tax.rate, tax.on(10_000, HalfRounding.EVEN)) == ("14.975", [500, 998])
+    assert tax.net_of(11_498, HalfRounding.EVEN) == 10_000
 
 
 COMPOUND = """
@@ -180,7 +183,7 @@ def test_codes_and_rates_go_together():
         else:
             assert taxes.make("0", code).code is code
     with pytest.raises(errors.ValidationError, match="a rate or parts"):
-        taxes.make("19", parts=(Part(name="a", rate="1"),))
+        taxes.make("19", parts=(TaxComponent(name="a", rate="1"),))
 
 
 def test_the_shipped_rates_cover_what_they_say():
@@ -189,7 +192,7 @@ def test_the_shipped_rates_cover_what_they_say():
         tax = taxes.rate_on(rates, country, "standard", DAY)
         assert tax.code is TaxCode.STANDARD
         if country != "DK":
-            assert taxes.rate_on(rates, country, "reduced", DAY).on(10**6, Half.UP) < tax.on(
-                10**6, Half.UP
-            )
+            assert taxes.rate_on(rates, country, "reduced", DAY).on(
+                10**6, HalfRounding.UP
+            ) < tax.on(10**6, HalfRounding.UP)
     assert taxes.rate_on(rates, "GB", "zero", DAY).code is TaxCode.ZERO

@@ -7,7 +7,7 @@ import pytest
 
 from bursar import errors
 from bursar.providers import circuit_breaker
-from bursar.providers.circuit_breaker import Circuit, State
+from bursar.providers.circuit_breaker import CircuitBreaker, CircuitState
 
 
 class Clock:
@@ -24,50 +24,54 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def circuit(clock: Clock) -> Circuit:
-    return Circuit("acme", monotonic=clock)
+def circuit(clock: Clock) -> CircuitBreaker:
+    return CircuitBreaker("acme", monotonic=clock)
 
 
-def fail(circuit: Circuit, times: int = circuit_breaker.FAILURES_MAX) -> None:
+def fail(circuit: CircuitBreaker, times: int = circuit_breaker.FAILURES_MAX) -> None:
     for _ in range(times):
-        circuit.enter()
-        circuit.failed("no answer")
+        circuit.before_call()
+        circuit.record_failure("no answer")
 
 
-def test_it_opens_after_so_many_failures_in_a_row(circuit: Circuit) -> None:
+def test_it_opens_after_so_many_failures_in_a_row(circuit: CircuitBreaker) -> None:
     fail(circuit, circuit_breaker.FAILURES_MAX - 1)
     before = circuit.state
     fail(circuit, 1)
-    assert (before, circuit.state) == (State.CLOSED, State.OPEN)
+    assert (before, circuit.state) == (CircuitState.CLOSED, CircuitState.OPEN)
     with pytest.raises(errors.ExternalAPIError, match=r"acme is not asked for 5 s more: no answer"):
-        circuit.enter()
+        circuit.before_call()
 
 
-def test_a_clear_answer_between_counts_anew(circuit: Circuit) -> None:
+def test_a_clear_answer_between_counts_anew(circuit: CircuitBreaker) -> None:
     fail(circuit, circuit_breaker.FAILURES_MAX - 1)
-    circuit.enter()
-    circuit.succeeded()
+    circuit.before_call()
+    circuit.record_success()
     fail(circuit, circuit_breaker.FAILURES_MAX - 1)
-    assert circuit.state is State.CLOSED
+    assert circuit.state is CircuitState.CLOSED
 
 
-def test_after_its_time_one_call_probes_and_all_others_wait(circuit: Circuit, clock: Clock) -> None:
+def test_after_its_time_one_call_probes_and_all_others_wait(
+    circuit: CircuitBreaker, clock: Clock
+) -> None:
     fail(circuit)
     clock.seconds += 5
-    assert circuit.state is State.HALF_OPEN
-    circuit.enter()
+    assert circuit.state is CircuitState.HALF_OPEN
+    circuit.before_call()
     with pytest.raises(errors.ExternalAPIError):
-        circuit.enter()
-    circuit.succeeded()
-    assert (circuit.state, circuit.why) == (State.CLOSED, "")
+        circuit.before_call()
+    circuit.record_success()
+    assert (circuit.state, circuit.why) == (CircuitState.CLOSED, "")
 
 
-def test_a_probe_that_fails_doubles_the_time_up_to_a_minute(circuit: Circuit, clock: Clock) -> None:
+def test_a_probe_that_fails_doubles_the_time_up_to_a_minute(
+    circuit: CircuitBreaker, clock: Clock
+) -> None:
     fail(circuit)
     waited = []
     for _ in range(6):
         with pytest.raises(errors.ExternalAPIError) as caught:
-            circuit.enter()
+            circuit.before_call()
         waited.append(caught.value.after_seconds)
         clock.seconds += caught.value.after_seconds or 0
         fail(circuit, 1)
@@ -75,37 +79,39 @@ def test_a_probe_that_fails_doubles_the_time_up_to_a_minute(circuit: Circuit, cl
 
 
 def test_calls_that_were_under_way_when_it_opened_do_not_keep_it_open(
-    circuit: Circuit, clock: Clock
+    circuit: CircuitBreaker, clock: Clock
 ) -> None:
     at_once = 3 * circuit_breaker.FAILURES_MAX
     for _ in range(at_once):
-        circuit.enter()
+        circuit.before_call()
     for _ in range(at_once):
-        circuit.failed("no answer")
+        circuit.record_failure("no answer")
         clock.seconds += 0.01
     clock.seconds += 5
-    assert circuit.state is State.HALF_OPEN
+    assert circuit.state is CircuitState.HALF_OPEN
 
 
-def test_a_probe_that_was_given_up_lets_another_one_in(circuit: Circuit, clock: Clock) -> None:
+def test_a_probe_that_was_given_up_lets_another_one_in(
+    circuit: CircuitBreaker, clock: Clock
+) -> None:
     fail(circuit)
     clock.seconds += 5
-    circuit.enter()
-    circuit.left()
-    circuit.enter()
+    circuit.before_call()
+    circuit.record_cancelled()
+    circuit.before_call()
 
 
-def test_a_refused_key_opens_it_at_once_for_a_minute(circuit: Circuit, clock: Clock) -> None:
-    circuit.enter()
-    circuit.failed("401", at_once=True)
+def test_a_refused_key_opens_it_at_once_for_a_minute(circuit: CircuitBreaker, clock: Clock) -> None:
+    circuit.before_call()
+    circuit.record_failure("401", at_once=True)
     seen = []
     for seconds in (59, 1):
         clock.seconds += seconds
         seen.append(circuit.state)
-    assert seen == [State.OPEN, State.HALF_OPEN]
+    assert seen == [CircuitState.OPEN, CircuitState.HALF_OPEN]
 
 
-def test_every_circuit_is_known_to_the_metrics(circuit: Circuit) -> None:
+def test_every_circuit_is_known_to_the_metrics(circuit: CircuitBreaker) -> None:
     assert circuit in circuit_breaker.circuits
 
 
@@ -113,7 +119,7 @@ def test_the_log_names_what_the_circuit_is_of(
     clock: Clock, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     for kind in ("provider", "host"):
-        fail(Circuit("there", kind=kind, monotonic=clock))
+        fail(CircuitBreaker("there", kind=kind, monotonic=clock))
     told = [orjson.loads(line) for line in capsysbinary.readouterr().err.splitlines()]
     assert [(line.get("provider"), line.get("host")) for line in told] == [
         ("there", None),

@@ -18,7 +18,7 @@ from bursar import errors, logs
 from bursar.decorators import retry_budget
 from bursar.money import Money
 from bursar.providers import http_provider
-from bursar.providers.http_provider import HttpConfig, JsonOverHttp, KeyRefused
+from bursar.providers.http_provider import CredentialsRejected, HttpConfig, HttpProvider
 from bursar.providers.interface import (
     ChargeRequest,
     Operation,
@@ -36,7 +36,7 @@ ANSWER_SECONDS = 30.0
 REQUEST = ChargeRequest(key="att_1", amount=Money(100, "EUR"), method="tok_visa")
 
 
-class Shop(JsonOverHttp):
+class Shop(HttpProvider):
     __slots__ = ()
     name = "shop"
 
@@ -117,8 +117,8 @@ def test_clear_answers_are_the_callers_to_read(status):
     [
         (400, errors.Invalid),
         (422, errors.Invalid),
-        (401, KeyRefused),
-        (403, KeyRefused),
+        (401, CredentialsRejected),
+        (403, CredentialsRejected),
         (409, errors.Conflict),
         (408, errors.OutcomeUnknown),
         (500, errors.OutcomeUnknown),
@@ -433,7 +433,7 @@ def test_a_form_is_flattened():
         "no": {},
         "l": [],
     }
-    assert list(http_provider.flattened(form)) == [
+    assert list(http_provider.form_encode(form)) == [
         ("a", "1"),
         ("b[c]", "d"),
         ("b[e][f]", "true"),
@@ -448,9 +448,9 @@ def test_an_answer_of_another_form_is_unknown_and_does_not_tell_what_was_in_it()
     class Wanted(msgspec.Struct):
         amount: int
 
-    assert http_provider.typed({"amount": 1, "more": 2}, Wanted, "it") == Wanted(1)
+    assert http_provider.decode({"amount": 1, "more": 2}, Wanted, "it") == Wanted(1)
     with pytest.raises(errors.OutcomeUnknown, match="it is told in another form") as caught:
-        http_provider.typed({"amount": "who paid"}, Wanted, "it")
+        http_provider.decode({"amount": "who paid"}, Wanted, "it")
     assert "who paid" not in str(caught.value)
 
 
@@ -518,7 +518,7 @@ def ask_twice(handler):
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         shop = Shop(HttpConfig(url=url, api_key=Secret("s3cret")))
         try:
-            with pytest.raises(KeyRefused):
+            with pytest.raises(CredentialsRejected):
                 await shop.charge(REQUEST)
             await shop.charge(REQUEST)
         finally:

@@ -9,9 +9,13 @@ import pytest
 from bursar import errors
 from bursar.providers import registry
 from bursar.providers.interface import Secret
-from bursar.providers.registry import BrokenProvider, UnknownProvider
+from bursar.providers.registry import ProviderLoadError, UnknownProvider
 from bursar.providers.sandbox import SandboxProvider
-from bursar.providers.sandbox.provider import BlindSandbox, KeylessSandbox, LookuplessSandbox
+from bursar.providers.sandbox.provider import (
+    SandboxWithoutIdempotency,
+    SandboxWithoutIdempotencyOrLookup,
+    SandboxWithoutLookup,
+)
 
 MODULE = """
 from dataclasses import dataclass
@@ -34,7 +38,7 @@ class Good(mixins.LoggingMixin, mixins.RetryMixin, interface.PaymentProvider):
     __slots__ = ()
     name, Config = "good", Config
 
-class Half(http_provider.JsonOverHttp):
+class Half(http_provider.HttpProvider):
     __slots__ = ()
     name = "half"
     async def charge(self, request, /): ...
@@ -48,7 +52,7 @@ class Complete(mixins.LoggingMixin, Half):
 class Open(Half):
     Config = Loose
 
-class Nameless(http_provider.JsonOverHttp):
+class Nameless(http_provider.HttpProvider):
     async def charge(self, request, /): ...
     async def refund(self, request, /): ...
     async def get_status(self, request, /): ...
@@ -119,7 +123,7 @@ def test_an_unknown_name_tells_the_known_ones():
     ],
 )
 def test_a_broken_plug_in_is_named(plugged, name, says):
-    with pytest.raises(BrokenProvider, match=says) as caught:
+    with pytest.raises(ProviderLoadError, match=says) as caught:
         registry.get_class(name)
     assert POINTS[name] in str(caught.value)
 
@@ -140,13 +144,13 @@ def test_a_broken_plug_in_is_named(plugged, name, says):
 )
 def test_a_config_that_does_not_fit_names_the_field(plugged, config, param, says):
     with pytest.raises(errors.ValidationError, match=says) as caught:
-        registry.build("complete", "main", config)
+        registry.create_provider("complete", "main", config)
     assert caught.value.param == param
 
 
 def test_plain_values_become_a_frozen_config_with_secrets(plugged):
     config = {"url": "u", "api_key": "hush", "share": 1, "note": None}
-    built = registry.build("complete", "main", config).config
+    built = registry.create_provider("complete", "main", config).config
     assert (built.url, built.api_key, built.share, built.note) == ("u", Secret("hush"), 1.0, None)
     assert type(built.share) is float
     assert "hush" not in repr(built)
@@ -154,14 +158,16 @@ def test_plain_values_become_a_frozen_config_with_secrets(plugged):
 
 def test_one_account_with_one_config_is_one_instance(plugged):
     config = {"url": "u", "api_key": "k"}
-    first = registry.build("complete", "main", config)
-    assert registry.build("complete", "main", dict(config)) is first
-    assert registry.build("complete", "other", config) is not first
-    assert registry.build("complete", "main", config | {"api_key": "rotated"}) is not first
+    first = registry.create_provider("complete", "main", config)
+    assert registry.create_provider("complete", "main", dict(config)) is first
+    assert registry.create_provider("complete", "other", config) is not first
+    assert (
+        registry.create_provider("complete", "main", config | {"api_key": "rotated"}) is not first
+    )
 
 
 def test_an_instance_nobody_uses_is_let_go(plugged):
-    registry.build("complete", "main", {"url": "u", "api_key": "gone"})
+    registry.create_provider("complete", "main", {"url": "u", "api_key": "gone"})
     gc.collect()
     assert [key for key in registry._instances if key[0] == "complete"] == []
 
@@ -170,13 +176,13 @@ def test_an_instance_nobody_uses_is_let_go(plugged):
     ("config", "kind"),
     [
         ({}, SandboxProvider),
-        ({"honours_keys": False}, KeylessSandbox),
-        ({"lookup": False}, LookuplessSandbox),
-        ({"honours_keys": False, "lookup": False}, BlindSandbox),
+        ({"honours_keys": False}, SandboxWithoutIdempotency),
+        ({"lookup": False}, SandboxWithoutLookup),
+        ({"honours_keys": False, "lookup": False}, SandboxWithoutIdempotencyOrLookup),
     ],
 )
 def test_the_config_of_a_sandbox_picks_what_it_declares(config, kind):
-    provider = registry.build("sandbox", "main", config)
+    provider = registry.create_provider("sandbox", "main", config)
     assert type(provider) is kind
     assert (provider.idempotency_key_ttl is not None) == config.get("honours_keys", True)
     assert provider.lookup_by_key == config.get("lookup", True)

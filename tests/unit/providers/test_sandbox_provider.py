@@ -15,7 +15,7 @@ from bursar.money import Money
 from bursar.providers import registry
 from bursar.providers.interface import (
     ChargeRequest,
-    Kind,
+    ObjectKind,
     Operation,
     Outcome,
     RefundRequest,
@@ -108,7 +108,12 @@ async def tried(provider):
     return seen, again.outcome, sorted(kinds), balances
 
 
-EXPECTED = (TROUBLES, Outcome.SUCCEEDED, [Kind.CHARGE] * 6 + [Kind.REFUND], {"EUR": 5_600})
+EXPECTED = (
+    TROUBLES,
+    Outcome.SUCCEEDED,
+    [ObjectKind.CHARGE] * 6 + [ObjectKind.REFUND],
+    {"EUR": 5_600},
+)
 
 
 def test_in_this_process_trouble_is_raised():
@@ -162,7 +167,7 @@ def test_a_tester_controls_it_over_http(tmp_path):
 
     async def controlled(url):
         config = {"url": url, "webhook_secret": "hush"}
-        provider = registry.build("sandbox", "main", config)
+        provider = registry.create_provider("sandbox", "main", config)
         assert isinstance(provider, SandboxProvider)
         waits = await provider.charge(request("tok_requires_action"))
         approve = {"approve": True}

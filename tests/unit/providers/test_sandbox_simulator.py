@@ -12,7 +12,7 @@ from bursar.money import Money
 from bursar.providers.interface import (
     CaptureRequest,
     ChargeRequest,
-    Kind,
+    ObjectKind,
     Operation,
     Outcome,
     RefundRequest,
@@ -21,10 +21,10 @@ from bursar.providers.interface import (
 )
 from bursar.providers.sandbox import SandboxConfig, SandboxProvider, scenarios
 from bursar.providers.sandbox.fault_injection import Faults
-from bursar.providers.sandbox.fees import Terms
-from bursar.providers.sandbox.scenarios import Trouble
+from bursar.providers.sandbox.fees import FeeSchedule
+from bursar.providers.sandbox.scenarios import Fault
 from bursar.providers.sandbox.simulator import SandboxSimulator
-from bursar.providers.sandbox.webhook_delivery import Disorder
+from bursar.providers.sandbox.webhook_delivery import DeliveryFaults
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 DAY = 86_400
@@ -39,7 +39,7 @@ def simulator():
 
 
 def made(path=":memory:", **terms):
-    return SandboxSimulator(path, terms=Terms(**terms), durable=False, now=lambda: NOW)
+    return SandboxSimulator(path, terms=FeeSchedule(**terms), durable=False, now=lambda: NOW)
 
 
 def charged(simulator, method="tok_visa", minor=1_000, currency="EUR", key="k1", **more):
@@ -65,7 +65,9 @@ def objects(simulator, kind):
 
 
 def dispute_states(simulator):
-    found = [one for _, told in simulator.snapshots() for one in told if one.kind is Kind.DISPUTE]
+    found = [
+        one for _, told in simulator.snapshots() for one in told if one.kind is ObjectKind.DISPUTE
+    ]
     return [(d.status, d.round, d.withdrawn_minor, d.reinstated_minor) for d in found]
 
 
@@ -109,7 +111,7 @@ def test_a_used_key_gets_the_first_answer_again(simulator):
     first = charged(simulator)
     refunded(simulator, first.reference, 400)
     assert charged(simulator) == first
-    assert objects(simulator, Kind.CHARGE) == [("captured", 1_000, 2)]
+    assert objects(simulator, ObjectKind.CHARGE) == [("captured", 1_000, 2)]
 
 
 @pytest.mark.parametrize("change", [{"minor": 999}, {"currency": "USD"}, {"method": "tok_amex"}])
@@ -162,12 +164,12 @@ def test_fees_are_taken_and_told_twice_under_one_reference():
     charge, fee = result.snapshots
     assert charge.fee == fee.amount == Money(60, "EUR")  # 30.45 goes down, and 30
     assert (fee.kind, fee.reference, fee.parent_reference) == (
-        Kind.FEE,
+        ObjectKind.FEE,
         charge.reference,
         charge.reference,
     )
     refunded(simulator, charge.reference, 50)
-    assert objects(simulator, Kind.FEE) == [("posted", 60, 1_050)]
+    assert objects(simulator, ObjectKind.FEE) == [("posted", 60, 1_050)]
     assert simulator.balances() == {"EUR": 1_050 - 60 - 50}
     simulator.close()
 
@@ -215,7 +217,7 @@ def test_a_refund_can_succeed_late(simulator):
     assert simulator.balances() == {"EUR": 1_000}
     assert refunded(simulator, reference, 500, key="r2").code == "refund_exceeds_charge"
     assert simulator.advance(DAY) == 1
-    assert objects(simulator, Kind.REFUND) == [("succeeded", 600, 2)]
+    assert objects(simulator, ObjectKind.REFUND) == [("succeeded", 600, 2)]
     assert simulator.balances() == {"EUR": 400}
 
 
@@ -224,7 +226,7 @@ def test_a_refund_can_fail_after_it_succeeded_and_be_made_again(simulator):
     assert refunded(simulator, reference, 1_000).outcome is Outcome.SUCCEEDED
     assert simulator.balances() == {}
     simulator.advance(DAY)
-    assert objects(simulator, Kind.REFUND) == [("failed", 1_000, 3)]
+    assert objects(simulator, ObjectKind.REFUND) == [("failed", 1_000, 3)]
     assert simulator.balances() == {"EUR": 1_000}
     assert refunded(simulator, reference, 1_000, key="r2").outcome is Outcome.SUCCEEDED
     asked = StatusRequest(operation=Operation.CHARGE, key="k1")
@@ -261,7 +263,7 @@ def test_an_authorization_expires_after_a_week(simulator):
     held = charged(simulator, capture=False)
     assert simulator.advance(7 * DAY - 1) == 0
     assert simulator.advance(1) == 1
-    assert objects(simulator, Kind.CHARGE) == [("expired", 1_000, 2)]
+    assert objects(simulator, ObjectKind.CHARGE) == [("expired", 1_000, 2)]
     assert captured(simulator, held.reference, 1_000, "c1").code == "authorization_expired"
 
 
@@ -293,7 +295,7 @@ def test_the_buyer_decides(simulator, approve, status, balances):
 def test_a_pending_charge_ends_a_day_later(simulator, method, ended):
     charged(simulator, method)
     simulator.advance(DAY)
-    assert objects(simulator, Kind.CHARGE) == [ended]
+    assert objects(simulator, ObjectKind.CHARGE) == [ended]
 
 
 @pytest.mark.parametrize(
@@ -353,8 +355,8 @@ def test_a_payout_empties_the_balance(simulator):
     charged(simulator, currency="JPY", key="k2")
     paid = [(one.kind, one.status, one.amount) for one in simulator.create_payouts()]
     assert paid == [
-        (Kind.PAYOUT, "posted", Money(1_000, "EUR")),
-        (Kind.PAYOUT, "posted", Money(1_000, "JPY")),
+        (ObjectKind.PAYOUT, "posted", Money(1_000, "EUR")),
+        (ObjectKind.PAYOUT, "posted", Money(1_000, "JPY")),
     ]
     assert simulator.balances() == {}
     assert simulator.create_payouts() == []
@@ -384,7 +386,7 @@ def test_what_is_answered_twice_is_told_twice(simulator):
 def test_disorder_is_the_same_for_the_same_seed(simulator):
     for number in range(200):
         charged(simulator, key=f"k{number}")
-    disorder = Disorder(dropped=0.1, late=0.1, reordered=0.2, duplicate=0.1, forged=0.1)
+    disorder = DeliveryFaults(dropped=0.1, late=0.1, reordered=0.2, duplicate=0.1, forged=0.1)
     first = simulator.deliveries(KEY, disorder=disorder)
     assert first == simulator.deliveries(KEY, disorder=disorder)
     positions = [one.position for one in first if not one.forged]
@@ -398,7 +400,7 @@ def test_deliveries_verify_and_forged_ones_do_not():
     provider = SandboxProvider(SandboxConfig(durable=False))
     charged(provider.simulator)
     key = b"sandbox-is-not-a-secret"
-    told = provider.simulator.deliveries(key, disorder=Disorder(forged=1.0))
+    told = provider.simulator.deliveries(key, disorder=DeliveryFaults(forged=1.0))
     at = provider.simulator.now()
     forged, real = told
     event = provider.verify(real.headers, real.body, now=at)
@@ -426,10 +428,10 @@ def test_trouble_follows_from_seed_key_and_call_number():
     assert first == seen(7, keys[::-1])
     assert first != seen(8, keys)
     assert {one for told in first.values() for one in told} == {
-        Trouble.NONE,
-        Trouble.TIMEOUT_AFTER,
-        Trouble.LOST,
-        Trouble.GARBAGE,
+        Fault.NONE,
+        Fault.TIMEOUT_AFTER,
+        Fault.LOST,
+        Fault.GARBAGE,
     }
 
 

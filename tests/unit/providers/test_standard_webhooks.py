@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from bursar.providers import standard_webhooks
-from bursar.providers.interface import BadSignature, Secret
+from bursar.providers.interface import InvalidSignature, Secret
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEY = standard_webhooks.keys_of(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))[0]
@@ -55,7 +55,7 @@ def test_five_minutes_are_tolerated_both_ways(seconds):
 def test_more_is_not_tolerated(seconds):
     at = NOW + timedelta(seconds=seconds)
     given = standard_webhooks.headers(KEY, event_id="evt_1", at=at, body=BODY)
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         standard_webhooks.verify([KEY], given, BODY, now=NOW)
 
 
@@ -77,15 +77,15 @@ def test_more_is_not_tolerated(seconds):
 )
 def test_a_bad_header_is_a_bad_signature(name, value):
     given = standard_webhooks.headers(KEY, event_id="evt_1", at=NOW, body=BODY) | {name: value}
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         standard_webhooks.verify([KEY], given, BODY, now=NOW)
 
 
 def test_another_body_or_key_is_refused():
     given = standard_webhooks.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         standard_webhooks.verify([KEY], given, BODY + b" ", now=NOW)
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         standard_webhooks.verify([b"other"], given, BODY, now=NOW)
-    with pytest.raises(BadSignature):
+    with pytest.raises(InvalidSignature):
         standard_webhooks.verify([], given, BODY, now=NOW)

@@ -25,8 +25,8 @@ from bursar.providers.stripe import currencies
     ],
 )
 def test_units_are_stripes(amount: Money, told: int) -> None:
-    assert currencies.units_of(amount) == told
-    assert currencies.money_of(told, amount.currency.lower()) == amount
+    assert currencies.to_stripe_amount(amount) == told
+    assert currencies.from_stripe_amount(told, amount.currency.lower()) == amount
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,13 @@ def test_units_are_stripes(amount: Money, told: int) -> None:
     ],
 )
 def test_what_stripe_cannot_move_is_refused_before_it_is_sent(amount: Money, said: str) -> None:
-    with pytest.raises(currencies.NotChargeable, match=said):
-        currencies.units_of(amount)
+    with pytest.raises(currencies.UnsupportedAmount, match=said):
+        currencies.to_stripe_amount(amount)
 
 
 def test_a_part_of_a_crown_is_no_money() -> None:
     with pytest.raises(money.BadAmount, match="no whole minor unit"):
-        currencies.money_of(550, "isk")
+        currencies.from_stripe_amount(550, "isk")
 
 
 @given(
@@ -56,10 +56,10 @@ def test_a_part_of_a_crown_is_no_money() -> None:
 def test_every_currency_goes_there_and_back_or_is_refused(minor: int, currency: str) -> None:
     amount = Money(minor, currency)
     try:
-        told = currencies.units_of(amount)
-    except currencies.NotChargeable:
+        told = currencies.to_stripe_amount(amount)
+    except currencies.UnsupportedAmount:
         return
-    assert currencies.money_of(told, currency.lower()) == amount
+    assert currencies.from_stripe_amount(told, currency.lower()) == amount
 
 
 def test_every_currency_that_stripe_takes_is_known_here() -> None:

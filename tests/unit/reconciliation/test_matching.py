@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 from bursar.money import Money
 from bursar.providers.interface import Category, SettlementLine
 from bursar.reconciliation import matching
-from bursar.reconciliation.matching import Entry, Judged, Verdict
+from bursar.reconciliation.matching import ExpectedEntry, MatchResult, MatchStatus
 from tests import thoroughness
 
 NOW = datetime(2026, 5, 20, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def entry(source: str = "pi_1", gross: int = 1000, **told) -> Entry:
-    return Entry(
+def entry(source: str = "pi_1", gross: int = 1000, **told) -> ExpectedEntry:
+    return ExpectedEntry(
         **{
             "category": Category.CHARGE,
             "source": source,
@@ -51,7 +51,7 @@ def line(reference: str = "txn_1", gross: int = 1000, **told) -> SettlementLine:
     )
 
 
-def judged(entries, lines, **told) -> list[Judged]:
+def judged(entries, lines, **told) -> list[MatchResult]:
     return matching.reconcile(entries, lines, **{"until": NOW, "late_after": 3 * DAY, **told})
 
 
@@ -175,13 +175,13 @@ def test_a_payout_counts_the_lines_of_earlier_reports():
 def test_two_that_look_alike_are_not_guessed():
     entries = [entry("pi_1"), entry("pi_2")]
     [one] = judged(entries, [line(source="x"), line("txn_2", source="y")])
-    assert (one.verdict, len(one.lines), len(one.entries)) == (Verdict.AMBIGUOUS, 2, 2)
+    assert (one.verdict, len(one.lines), len(one.entries)) == (MatchStatus.AMBIGUOUS, 2, 2)
 
 
 def test_what_happened_long_apart_does_not_look_alike():
     entries = [entry("pi_1", occurred_at=NOW - 60 * DAY)]
     told = {one.verdict for one in judged(entries, [line(source="x")])}
-    assert told == {Verdict.MISSING_IN_BOOKS, Verdict.MISSING_AT_PROVIDER}
+    assert told == {MatchStatus.MISSING_IN_BOOKS, MatchStatus.MISSING_AT_PROVIDER}
 
 
 def test_two_entries_of_one_name_are_a_mistake_of_ours():
@@ -277,7 +277,7 @@ def test_a_report_of_our_own_books_matches_whole(entries):
         )
         for n, one in enumerate(entries)
     ]
-    assert {one.verdict for one in judged(entries, lines)} <= {Verdict.MATCHED}
+    assert {one.verdict for one in judged(entries, lines)} <= {MatchStatus.MATCHED}
 
 
 @given(entries=ENTRIES, lines=LINES)
@@ -292,6 +292,6 @@ def test_the_order_of_the_entries_does_not_matter(entries, lines):
     assert named(forward) == named(backward)
 
 
-def replace_reason(one: Judged) -> Judged:
+def replace_reason(one: MatchResult) -> MatchResult:
     names = sorted(f"{e.category}/{e.source}" for e in one.entries)
     return replace(one, reason=" ".join([*names, *sorted(s.reference for s in one.lines)]))

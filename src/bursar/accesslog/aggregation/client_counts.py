@@ -14,8 +14,8 @@ import numpy as np
 
 from bursar.accesslog.aggregation import hash_aggregate
 from bursar.accesslog.aggregation import rows as rowsets
-from bursar.accesslog.aggregation.hash_aggregate import Measure, Shape, Table
-from bursar.accesslog.aggregation.request_counter import Holding, Tally
+from bursar.accesslog.aggregation.hash_aggregate import HashAggregate, Measure, Shape
+from bursar.accesslog.aggregation.request_counter import RequestCounter, SlotCounter
 from bursar.accesslog.aggregation.rows import Rows, Spellings
 from bursar.accesslog.aggregation.spill import Spill
 from bursar.accesslog.parsing import byte_search, ip_addresses
@@ -89,17 +89,19 @@ def counting(
     """
     if measures == 1:
         bits = min(rows_max.bit_length() - 1, _HELD_SLOT_BITS_MAX)
-        v4 = Holding(V4, spill, slot_bits=bits, rows_max=rows_max // 2)
-        v6 = Holding(V6, spill, slot_bits=bits - 1, rows_max=rows_max // 4, text_bytes=TEXT_BYTES)
+        v4 = SlotCounter(V4, spill, slot_bits=bits, rows_max=rows_max // 2)
+        v6 = SlotCounter(
+            V6, spill, slot_bits=bits - 1, rows_max=rows_max // 4, text_bytes=TEXT_BYTES
+        )
         return Clients(
-            Tally(v4, room=rows_max),
-            Tally(v6, room=rows_max // 2, text_bytes=TEXT_BYTES, checked=True),
+            RequestCounter(v4, room=rows_max),
+            RequestCounter(v6, room=rows_max // 2, text_bytes=TEXT_BYTES, checked=True),
         )
     plain = Shape(measures, maxima)
     texts = Shape(measures, maxima, checked=True, text=f"V{TEXT_BYTES}")
     return Clients(
-        Table(V4, plain, spill, slot_bits=slot_bits, rows_max=rows_max),
-        Table(V6, texts, spill, slot_bits=slot_bits - 1, rows_max=rows_max // 2),
+        HashAggregate(V4, plain, spill, slot_bits=slot_bits, rows_max=rows_max),
+        HashAggregate(V6, texts, spill, slot_bits=slot_bits - 1, rows_max=rows_max // 2),
     )
 
 

@@ -37,7 +37,7 @@ class Shape:
     """The type of its texts: "" for none, "V40" for one width, "O" for any."""
 
 
-class Table:
+class HashAggregate:
     """
     Counts by key.
 

@@ -27,7 +27,7 @@ Columns = Callable[[Rows], Sequence[Words]]
 """From rows to numbers that sort as what they stand for, the first counting most."""
 
 
-class Leader(NamedTuple):
+class TopRow(NamedTuple):
     """A row that leads. They sort as they are shown: by rank, then by text."""
 
     behind: int
@@ -45,7 +45,7 @@ class Finished:
 
     distinct: int = 0
     totals: list[int] = field(default_factory=list)
-    leaders: dict[str, list[Leader]] = field(default_factory=dict)
+    leaders: dict[str, list[TopRow]] = field(default_factory=dict)
 
 
 def merged(
@@ -71,7 +71,7 @@ def merged(
             yield rowsets.grouped(rowsets.joined(parts), maxima=maxima)
 
 
-class Podium:
+class TopK:
     """
     Keeps the first *count* rows by each ranking; of equal ones those whose text comes first.
 
@@ -82,27 +82,27 @@ class Podium:
         self, rankings: Mapping[str, Ranking], *, count: int, columns: Columns | None = None
     ) -> None:
         self._rankings, self._count, self._columns = rankings, count, columns
-        self.leaders: dict[str, list[Leader]] = {name: [] for name in rankings}
+        self.leaders: dict[str, list[TopRow]] = {name: [] for name in rankings}
 
     def see(self, rows: Rows) -> None:
         """Let *rows*, each key once, compete."""
         for name, ranking in self._rankings.items():
             rank, kept = ranking(rows.values).astype(np.int64), self.leaders[name]
-            last = kept[-1] if len(kept) == self._count else Leader(0, b"", [])
+            last = kept[-1] if len(kept) == self._count else TopRow(0, b"", [])
             index = np.flatnonzero(rank >= max(1, -last.behind))
             if len(index) > self._count:
                 bar = np.partition(rank[index], -self._count)[-self._count]
                 index = index[rank[index] >= bar]
             texts = self._texts(rows, rank, index, last)
             told = [
-                Leader(-int(rank[at]), text, rows.values[at].tolist())
+                TopRow(-int(rank[at]), text, rows.values[at].tolist())
                 for at, text in texts
                 if not last.behind or (-int(rank[at]), text) < last[:2]
             ]
             self.leaders[name] = heapq.nsmallest(self._count, [*kept, *told])
 
     def _texts(
-        self, rows: Rows, rank: Ints, index: Ints, last: Leader
+        self, rows: Rows, rank: Ints, index: Ints, last: TopRow
     ) -> Iterator[tuple[int, bytes]]:
         """Yield the rows that may come before *last*, with their texts."""
         if self._columns is None:
@@ -132,7 +132,7 @@ def _before(columns: Words, limit: NDArray[Any]) -> Mask:
 
 def finish(
     rows: Iterator[Rows],
-    podium: Podium,
+    podium: TopK,
     *,
     measures: int,
     maxima: int,

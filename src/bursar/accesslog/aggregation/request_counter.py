@@ -39,7 +39,7 @@ class Taker(Protocol):
         """Write out all that is held."""
 
 
-class Tally:
+class RequestCounter:
     """
     Requests by key, with a text of *text_bytes* (none by default), and a check word if *checked*.
 
@@ -104,7 +104,7 @@ class Tally:
         )
 
 
-class Holding:
+class SlotCounter:
     """
     Takes what a `Tally` has counted, exactly: adds up what there is room for, and writes the rest as runs.
 

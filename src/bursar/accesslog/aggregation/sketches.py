@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bursar.accesslog.aggregation import client_counts
 from bursar.accesslog.aggregation import rows as rowsets
 from bursar.accesslog.aggregation.client_counts import Clients
-from bursar.accesslog.aggregation.request_counter import Tally
+from bursar.accesslog.aggregation.request_counter import RequestCounter
 from bursar.accesslog.aggregation.rows import Asked, Rows
 from bursar.accesslog.parsing import byte_search, ip_addresses
 from bursar.accesslog.parsing.byte_search import SECRETS, Ints, U, Words
@@ -77,7 +77,7 @@ def _most(requests: Words) -> tuple[Ints, int]:
     return np.flatnonzero(requests > least), int(least)
 
 
-class Sketch:
+class AddressSketch:
     """Keeps the estimate alone of the rows that it is given."""
 
     def __init__(self) -> None:
@@ -126,7 +126,7 @@ class Sketch:
             higher = higher[ip_addresses.v4_is_valid(key[higher])]
         np.maximum.at(self._registers, register[higher], rank[higher])
 
-    def merge(self, other: Sketch) -> None:
+    def merge(self, other: AddressSketch) -> None:
         """Take in what a sketch of a process of the same secrets has seen."""
         np.maximum(self._registers, other._registers, out=self._registers)
         self.requests += other.requests
@@ -162,7 +162,7 @@ class Sketch:
 class _Sketched:
     """Takes what a `Tally` has counted for one table of a sketch."""
 
-    sketch: Sketch
+    sketch: AddressSketch
     table: str
 
     def take(self, key: Words, _: Words | None, requests: Words, texts: Asked | None) -> None:
@@ -175,13 +175,13 @@ class _Sketched:
         pass
 
 
-def counting(sketch: Sketch, *, rows_max: int) -> Clients:
+def counting(sketch: AddressSketch, *, rows_max: int) -> Clients:
     """Return what counts for *sketch*; *rows_max* is how many keys wait in memory for each table."""
     v4, v6 = _Sketched(sketch, client_counts.V4), _Sketched(sketch, client_counts.V6)
     # No check words: that two texts have one key is nothing beside the error of the estimate.
     return Clients(
-        Tally(v4, room=rows_max),
-        Tally(v6, room=rows_max // 2, text_bytes=client_counts.TEXT_BYTES),
+        RequestCounter(v4, room=rows_max),
+        RequestCounter(v6, room=rows_max // 2, text_bytes=client_counts.TEXT_BYTES),
         checked=False,
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bursar.accesslog.inputs import sources
-from bursar.accesslog.inputs.sources import Source
+from bursar.accesslog.inputs.sources import LogSource
 from bursar.accesslog.partial_aggregates import Position
 
 _HEAD_BYTES, _TAIL_BYTES = 1024, 256
@@ -19,7 +19,7 @@ _HEAD_BYTES, _TAIL_BYTES = 1024, 256
 POSITIONS_MAX = 256
 
 
-def resume(inputs: Sequence[Source], positions: Sequence[Position]) -> None:
+def resume(inputs: Sequence[LogSource], positions: Sequence[Position]) -> None:
     """Set where each of *inputs* is read from. The last line of a log that may still grow is left."""
     for source in inputs:
         source.tail = source.path is None or bool(source.compression)
@@ -32,7 +32,7 @@ def resume(inputs: Sequence[Source], positions: Sequence[Position]) -> None:
                 break
 
 
-def _is_same(source: Source, head: bytes, position: Position) -> bool:
+def _is_same(source: LogSource, head: bytes, position: Position) -> bool:
     if not position.offset or _digest(head[: position.head_bytes]) != position.head:
         return False
     if source.compression:
@@ -42,7 +42,7 @@ def _is_same(source: Source, head: bytes, position: Position) -> bool:
 
 
 def reached(
-    inputs: Sequence[Source], offsets: Mapping[int, int], before: Sequence[Position]
+    inputs: Sequence[LogSource], offsets: Mapping[int, int], before: Sequence[Position]
 ) -> list[Position]:
     """Return how far each of *inputs* was read, and what is remembered of others."""
     now = [
@@ -54,7 +54,7 @@ def reached(
     return [*(one for one in before if one.head not in known), *now][-POSITIONS_MAX:]
 
 
-def _position(source: Source, offset: int) -> Position:
+def _position(source: LogSource, offset: int) -> Position:
     head_bytes = min(offset, _HEAD_BYTES)
     tail = (
         b"" if source.compression else sources.between(source, max(offset - _TAIL_BYTES, 0), offset)

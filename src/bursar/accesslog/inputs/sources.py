@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 from bursar.accesslog.parsing import blocks, decompression, format_detection, formats
 from bursar.accesslog.parsing.blocks import Blocks
-from bursar.accesslog.parsing.decompression import LogCut, LogUnreadable, Stream
-from bursar.accesslog.parsing.formats import Format
+from bursar.accesslog.parsing.decompression import ByteStream, LogTruncated, LogUnreadable
+from bursar.accesslog.parsing.formats import LogFormat
 
 #: What one process takes at a time of a plain file.
 PIECE_BYTES = 1 << 25
@@ -23,7 +23,7 @@ STANDARD_INPUT = "-"
 
 
 @dataclass(slots=True, kw_only=True)
-class Source:
+class LogSource:
     """
     One input. *size* is what the file has on the disk, 0 for a stream.
 
@@ -35,8 +35,8 @@ class Source:
     path: Path | None
     compression: str
     size: int
-    format: Format
-    stream: Stream | None = None
+    format: LogFormat
+    stream: ByteStream | None = None
     """Of what can be read once only."""
 
     begin: int = 0
@@ -57,7 +57,7 @@ class Piece:
     end: int | None
 
 
-def pieces(sources: Sequence[Source]) -> Iterator[Piece]:
+def pieces(sources: Sequence[LogSource]) -> Iterator[Piece]:
     """Cut *sources* into what one process takes at a time."""
     for number, source in enumerate(sources):
         if source.in_one_piece:
@@ -68,7 +68,7 @@ def pieces(sources: Sequence[Source]) -> Iterator[Piece]:
             yield Piece(number, begin, min(begin + PIECE_BYTES, source.size))
 
 
-def opened(source: Source, piece: Piece, *, own_process: bool = False) -> Blocks:
+def opened(source: LogSource, piece: Piece, *, own_process: bool = False) -> Blocks:
     """
     Open a piece of *source*; *own_process* inflates a compressed file on another core.
 
@@ -89,18 +89,18 @@ def opened(source: Source, piece: Piece, *, own_process: bool = False) -> Blocks
     return Blocks(stream, begin=piece.begin, end=piece.end, tail=source.tail)
 
 
-def _named(source: Source) -> Path:
+def _named(source: LogSource) -> Path:
     assert source.path is not None
     return source.path
 
 
-def _skip(stream: Stream, count: int) -> None:
+def _skip(stream: ByteStream, count: int) -> None:
     buffer = memoryview(bytearray(min(count, blocks.BLOCK_BYTES)))
     while count and (took := stream.readinto(buffer[:count])):
         count -= took
 
 
-def found(paths: Iterable[Path], *, format_name: str | None = None) -> list[Source]:
+def found(paths: Iterable[Path], *, format_name: str | None = None) -> list[LogSource]:
     """
     Open *paths*, in their order; "-" is the standard input.
 
@@ -113,7 +113,7 @@ def found(paths: Iterable[Path], *, format_name: str | None = None) -> list[Sour
     return [_source(None if str(path) == STANDARD_INPUT else path, format_name) for path in paths]
 
 
-def _source(path: Path | None, chosen: str | None) -> Source:
+def _source(path: Path | None, chosen: str | None) -> LogSource:
     name = STANDARD_INPUT if path is None else str(path)
     if path is None or not _is_regular(path):
         # Of our own, as the standard input of a forked process is closed.
@@ -121,7 +121,7 @@ def _source(path: Path | None, chosen: str | None) -> Source:
         stream, kind = decompression.known(file, name)
         head = _head(stream)
         log_format = _format(head, chosen, name)
-        return Source(
+        return LogSource(
             name=name,
             path=path,
             compression="",
@@ -134,7 +134,7 @@ def _source(path: Path | None, chosen: str | None) -> Source:
         decompression.opened(path, kind) if kind else decompression.PlainFile(path)
     ) as stream:
         head = _head(stream)
-    return Source(
+    return LogSource(
         name=name,
         path=path,
         compression=kind,
@@ -143,16 +143,16 @@ def _source(path: Path | None, chosen: str | None) -> Source:
     )
 
 
-def _format(head: bytes, chosen: str | None, name: str) -> Format:
+def _format(head: bytes, chosen: str | None, name: str) -> LogFormat:
     return (
         formats.named(chosen, head=head) if chosen else format_detection.detected(head, name=name)
     )
 
 
-def _head(stream: Stream) -> bytes:
+def _head(stream: ByteStream) -> bytes:
     buffer = bytearray(HEAD_BYTES)
     filled = 0
-    with memoryview(buffer) as view, contextlib.suppress(LogCut):  # it will be met again
+    with memoryview(buffer) as view, contextlib.suppress(LogTruncated):  # it will be met again
         while filled < HEAD_BYTES and (count := stream.readinto(view[filled:])):
             filled += count
     return bytes(buffer[:filled])
@@ -161,7 +161,7 @@ def _head(stream: Stream) -> bytes:
 class _Headed:
     """A stream of which the first bytes were taken already."""
 
-    def __init__(self, head: bytes, stream: Stream) -> None:
+    def __init__(self, head: bytes, stream: ByteStream) -> None:
         self._head, self._stream = head, stream
 
     def readinto(self, buffer: memoryview) -> int:
@@ -189,17 +189,17 @@ def _readable(path: Path) -> BinaryIO:
         raise LogUnreadable(f"{path} cannot be read: {error.strerror}") from error
 
 
-def between(source: Source, begin: int, end: int) -> bytes:
+def between(source: LogSource, begin: int, end: int) -> bytes:
     """Return the plain bytes of a file from *begin* to *end*, or to its own end."""
     buffer = memoryview(bytearray(end - begin))
     filled = 0
-    with contextlib.suppress(LogCut), contextlib.closing(_from(source, begin)) as stream:
+    with contextlib.suppress(LogTruncated), contextlib.closing(_from(source, begin)) as stream:
         while filled < len(buffer) and (count := stream.readinto(buffer[filled:])):
             filled += count
     return bytes(buffer[:filled])
 
 
-def _from(source: Source, begin: int) -> Stream:
+def _from(source: LogSource, begin: int) -> ByteStream:
     if not source.compression:
         return decompression.PlainFile(_named(source), begin=begin)
     stream = decompression.opened(_named(source), source.compression)

@@ -14,7 +14,7 @@ HEADER = ["table", "key", *formatting.COLUMNS, "says"]
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
-def render(report: reports.Report) -> bytes:
+def render(report: reports.AccessLogReport) -> bytes:
     """Write *report* as UTF-8 with CRLF (RFC 4180); no text of the log begins a formula."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
@@ -29,7 +29,7 @@ def cell(text: object) -> str:
     return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
 
 
-def _rows(report: reports.Report) -> Iterator[list[object]]:
+def _rows(report: reports.AccessLogReport) -> Iterator[list[object]]:
     blank = [""] * len(formatting.COLUMNS)
     for mark in formatting.marks(report):
         kind, _, says = mark.partition(": ")
@@ -51,5 +51,5 @@ def _rows(report: reports.Report) -> Iterator[list[object]]:
         yield ["signals", cell(signal["subject"]), *blank, cell(says)]
 
 
-def _row(name: str, key: object, row: reports.Row) -> list[object]:
+def _row(name: str, key: object, row: reports.ReportRow) -> list[object]:
     return [name, cell(key), *(row.get(column, "") for column in formatting.COLUMNS), ""]

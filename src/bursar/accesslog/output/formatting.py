@@ -67,7 +67,7 @@ def size(count: float) -> str:
     return f"{count:,.1f} TB"
 
 
-def tables(report: reports.Report) -> Iterator[tuple[str, str, reports.Table]]:
+def tables(report: reports.AccessLogReport) -> Iterator[tuple[str, str, reports.ReportTable]]:
     """Give the name, the key's name and the rows of each table that *report* has."""
     for name, key in reports.KEYS.items():
         table = report.get(name)
@@ -75,12 +75,12 @@ def tables(report: reports.Report) -> Iterator[tuple[str, str, reports.Table]]:
             yield name, key, table  # type: ignore[misc]  # `get` by a variable has no type
 
 
-def columns(table: reports.Table) -> list[str]:
+def columns(table: reports.ReportTable) -> list[str]:
     """Name the columns of which at least one row has a value, in their order."""
     return [name for name in COLUMNS if any(name in row for row in table["top"])]
 
 
-def marks(report: reports.Report) -> list[str]:
+def marks(report: reports.AccessLogReport) -> list[str]:
     """Say what keeps *report* from being whole and exact; nothing if it is both."""
     said = []
     if not report.get("complete", False):
@@ -97,7 +97,7 @@ def marks(report: reports.Report) -> list[str]:
     return said
 
 
-def facts(report: reports.Report) -> list[tuple[str, str]]:
+def facts(report: reports.AccessLogReport) -> list[tuple[str, str]]:
     """Tell what was read, when the requests came, and what was left out."""
     lines, totals = report.get("lines"), report.get("totals", {})
     told = []
@@ -122,7 +122,7 @@ def facts(report: reports.Report) -> list[tuple[str, str]]:
     return told
 
 
-def source(given: reports.Source) -> str:
+def source(given: reports.ReportSource) -> str:
     """Tell of one input in a line."""
     cut = f", cut at byte {given['cut_at']:,}" if "cut_at" in given else ""
     return (

@@ -32,12 +32,12 @@ CLASSES = {
 }
 
 
-def render(report: reports.Report) -> bytes:
+def render(report: reports.AccessLogReport) -> bytes:
     """Write *report* as a whole page in UTF-8."""
     return "\n".join(_page(report)).encode("utf-8")
 
 
-def _page(report: reports.Report) -> Iterator[str]:
+def _page(report: reports.AccessLogReport) -> Iterator[str]:
     yield '<!doctype html>\n<html lang="en-GB"><head><meta charset="utf-8">'
     yield f'<meta http-equiv="Content-Security-Policy" content="{_escaped(POLICY)}">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -61,7 +61,7 @@ def _escaped(text: object) -> str:
     return html.escape(formatting.visible(text), quote=True)
 
 
-def _head(report: reports.Report) -> Iterator[str]:
+def _head(report: reports.AccessLogReport) -> Iterator[str]:
     totals = report.get("totals", {})
     period = " to ".join(
         _moment(moment) for moment in (report.get("first_at"), report.get("last_at")) if moment
@@ -98,7 +98,7 @@ def _signals(signals: list[reports.Signal]) -> Iterator[str]:
         yield "</ul></section>"
 
 
-def _hours(table: reports.Table) -> Iterator[str]:
+def _hours(table: reports.ReportTable) -> Iterator[str]:
     each, rows = _drawn(table["top"])
     if not rows:
         return
@@ -119,7 +119,7 @@ def _hours(table: reports.Table) -> Iterator[str]:
     yield f"<details><summary>As a table</summary>{_table('hour', table)}</details></section>"
 
 
-def _drawn(rows: list[reports.Row]) -> tuple[str, list[tuple[str, int, int]]]:
+def _drawn(rows: list[reports.ReportRow]) -> tuple[str, list[tuple[str, int, int]]]:
     """Give what one bar stands for, and for each its beginning, requests and errors."""
     length, each = (13, "hour") if len(rows) <= BARS_MAX else (10, "day")
     sums: dict[str, tuple[str, int, int]] = {}
@@ -131,7 +131,7 @@ def _drawn(rows: list[reports.Row]) -> tuple[str, list[tuple[str, int, int]]]:
     return each, list(sums.values())[-BARS_MAX:]
 
 
-def _classes(report: reports.Report) -> Iterator[str]:
+def _classes(report: reports.AccessLogReport) -> Iterator[str]:
     counts = dict.fromkeys(CLASSES, 0)
     for row in report["statuses"]["top"]:
         kind = row.get("status", 0) // 100
@@ -167,7 +167,7 @@ def _dot(kind: str) -> str:
     return f'<svg viewBox="0 0 1 1" aria-hidden="true">{_rect(kind, 0, 0, 1, 1)}</svg>'
 
 
-def _card(name: str, key: str, table: reports.Table) -> Iterator[str]:
+def _card(name: str, key: str, table: reports.ReportTable) -> Iterator[str]:
     yield f'<section class="card"><h2>{formatting.TITLES[name]}</h2>'
     listed, distinct = len(table["top"]), table["distinct"]
     first = (
@@ -179,7 +179,7 @@ def _card(name: str, key: str, table: reports.Table) -> Iterator[str]:
     yield f'<p class="soft">{first}</p>{_table(key, table, by=by) if listed else ""}</section>'
 
 
-def _table(key: str, table: reports.Table, *, by: str = "requests") -> str:
+def _table(key: str, table: reports.ReportTable, *, by: str = "requests") -> str:
     columns = formatting.columns(table)
     values = [_value(row, by) for row in table["top"]]
     most = max(values, default=0.0) or 1.0
@@ -200,11 +200,11 @@ def _table(key: str, table: reports.Table, *, by: str = "requests") -> str:
     )
 
 
-def _value(row: reports.Row, name: str) -> float:
+def _value(row: reports.ReportRow, name: str) -> float:
     return row.get("mean_ms", 0.0) if name == "mean_ms" else float(row.get("requests", 0))
 
 
-def _sources(report: reports.Report) -> Iterator[str]:
+def _sources(report: reports.AccessLogReport) -> Iterator[str]:
     yield '<section class="card"><details><summary>What was read</summary>'
     for given in report.get("sources", []):
         yield f"<p>{_escaped(given['name'])}: {_escaped(formatting.source(given))}</p>"

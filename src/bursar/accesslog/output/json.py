@@ -7,7 +7,7 @@ import json
 from bursar.accesslog import report as reports
 
 
-def render(report: reports.Report) -> bytes:
+def render(report: reports.AccessLogReport) -> bytes:
     """Write *report* in ASCII alone, so that a terminal obeys nothing of it."""
     text = json.dumps(report, indent=2, ensure_ascii=True, allow_nan=False)
     return text.replace("\x7f", "\\u007f").encode("ascii") + b"\n"

@@ -22,13 +22,13 @@ class BadName(errors.ValidationError):
     code = "bad_report_name"
 
 
-class NoReport(errors.NotFound):
+class ReportNotFound(errors.NotFound):
     """No whole report is kept under that name."""
 
     code = "no_report"
 
 
-def keep(report: reports.Report, *, name: str, folder: Path) -> Path:
+def save(report: reports.AccessLogReport, *, name: str, folder: Path) -> Path:
     """
     Keep *report* under *name* in *folder*, in the place of an earlier one, and return its file.
 
@@ -45,7 +45,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.stem for path in folder.glob("*.json") if _NAME.fullmatch(path.stem))
 
 
-def load(name: str, *, folder: Path) -> reports.Report:
+def load(name: str, *, folder: Path) -> reports.AccessLogReport:
     """
     Give the report kept under *name*.
 
@@ -59,8 +59,8 @@ def load(name: str, *, folder: Path) -> reports.Report:
     except (OSError, ValueError):
         found = None
     if not isinstance(found, dict):
-        raise NoReport(f"no report is kept as {name}")
-    return cast(reports.Report, found)
+        raise ReportNotFound(f"no report is kept as {name}")
+    return cast(reports.AccessLogReport, found)
 
 
 def path_of(name: str, *, folder: Path) -> Path:

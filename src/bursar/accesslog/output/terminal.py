@@ -11,7 +11,7 @@ from bursar.accesslog import report as reports
 from bursar.accesslog.output import formatting
 
 
-def show(report: reports.Report, console: Console) -> None:
+def show(report: reports.AccessLogReport, console: Console) -> None:
     """Print *report*: marks first and last, so that they are seen however long it is."""
     _marks(report, console)
     for source in report.get("sources", []):
@@ -31,7 +31,7 @@ def show(report: reports.Report, console: Console) -> None:
     _marks(report, console)
 
 
-def _marks(report: reports.Report, console: Console) -> None:
+def _marks(report: reports.AccessLogReport, console: Console) -> None:
     for mark in formatting.marks(report):
         _say(console, mark, style="bold red")
 
@@ -40,7 +40,7 @@ def _say(console: Console, text: str, *, style: str = "") -> None:
     console.print(Text(text, style=style), soft_wrap=True)
 
 
-def _table(title: str, key: str, table: reports.Table) -> Table:
+def _table(title: str, key: str, table: reports.ReportTable) -> Table:
     shown = Table(
         title=Text(f"{title}: {formatting.number(table['distinct'])} in all", style="bold"),
         box=box.SIMPLE_HEAD,

@@ -10,7 +10,7 @@ import numpy as np
 
 from bursar.accesslog.parsing import byte_search
 from bursar.accesslog.parsing.byte_search import SLACK, Bytes, Ints
-from bursar.accesslog.parsing.decompression import Stream
+from bursar.accesslog.parsing.decompression import ByteStream
 
 #: What one read takes; the speed hardly depends on it.
 BLOCK_BYTES = 1 << 20
@@ -61,7 +61,7 @@ class Blocks(Iterator[Block]):
 
     def __init__(
         self,
-        stream: Stream,
+        stream: ByteStream,
         *,
         begin: int = 0,
         end: int | None = None,

@@ -15,7 +15,7 @@ from bursar.accesslog.filters import Network
 from bursar.accesslog.parsing import ip_addresses
 
 
-def caller(trusted: Sequence[Network], client: bytes, forwarded: bytes) -> bytes | None:
+def client_ip(trusted: Sequence[Network], client: bytes, forwarded: bytes) -> bytes | None:
     """Return the canonical address of who called; None if there is none."""
     address = _canonical(client)
     if address is None or not within(address, trusted):

@@ -10,7 +10,7 @@ import numpy as np
 from bursar.accesslog.parsing import byte_search
 from bursar.accesslog.parsing.blocks import Block
 from bursar.accesslog.parsing.byte_search import Bytes, Ints, Mask
-from bursar.accesslog.parsing.formats import Format
+from bursar.accesslog.parsing.formats import LogFormat
 
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 _LISTED = frozenset(b'"?')
@@ -22,7 +22,7 @@ Span = tuple[Ints, Ints]
 """Where texts begin and end in the block's buffer."""
 
 
-class Columns(NamedTuple):
+class FieldColumns(NamedTuple):
     """
     The fields of a block's lines; of those that are not *good* they mean nothing.
 
@@ -110,7 +110,7 @@ def _unescaped(data: Bytes, quotes: Ints) -> Ints:
     return np.delete(quotes, escaped) if escaped else quotes
 
 
-def of(block: Block, log_format: Format, finder: Finder) -> Columns:
+def of(block: Block, log_format: LogFormat, finder: Finder) -> FieldColumns:
     """Find the fields of *log_format* in the lines of *block*."""
     cursor, ends = block.starts, block.ends
     good = _matches(block.bytes, cursor, log_format.prefix) & (
@@ -132,7 +132,7 @@ def of(block: Block, log_format: Format, finder: Finder) -> Columns:
     good = good & (cursor == ends)
     if (blank := log_format.not_in_last) is not None:
         good &= finder.first(begin, blank) >= ends
-    return Columns(good, has_client, spans)
+    return FieldColumns(good, has_client, spans)
 
 
 def _matches(data: Bytes, at: Ints, literal: bytes) -> Mask:

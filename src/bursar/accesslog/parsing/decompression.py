@@ -43,7 +43,7 @@ class LogUnreadable(errors.NotFound):
     status = None
 
 
-class LogCut(errors.Invalid):
+class LogTruncated(errors.Invalid):
     """A log ended early or is damaged; what came before was read. *offset* is in plain bytes."""
 
     code = "log_cut"
@@ -54,7 +54,7 @@ class LogCut(errors.Invalid):
         self.offset = offset
 
 
-class Stream(Protocol):
+class ByteStream(Protocol):
     """Bytes, one after another; `readinto` returns 0 at the end and only there."""
 
     def readinto(self, buffer: memoryview, /) -> int:
@@ -94,7 +94,7 @@ class PlainFile:
         """:raises LogCut: at an end that comes too early."""
         count = os.preadv(self._file, [buffer], self._at)
         if not count and self._at < self._size:
-            raise LogCut(
+            raise LogTruncated(
                 f"{self._path} was cut to {self._at:,} bytes while it was read; it had {self._size:,}",
                 offset=self._at,
             )
@@ -121,7 +121,7 @@ class Decompressed:
         except (EOFError, OSError, zlib.error, lzma.LZMAError, zstd.ZstdError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
-            raise LogCut(
+            raise LogTruncated(
                 f"{self._name}: the {self._kind} stream is cut or damaged after {self._given:,} plain"
                 f" bytes ({error})",
                 offset=self._given,
@@ -222,13 +222,13 @@ _OPENERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def known(file: BinaryIO, name: str) -> tuple[Stream, str]:
+def known(file: BinaryIO, name: str) -> tuple[ByteStream, str]:
     """Return an open file that can be read once only as plain bytes, and how it was compressed."""
     kind = by_magic(file.peek(8)[:8]) if isinstance(file, io.BufferedReader) else ""
     return (Decompressed(name, kind, file), kind) if kind else (file, "")  # type: ignore[arg-type,return-value]
 
 
-def opened(path: Path, kind: str) -> Stream:
+def opened(path: Path, kind: str) -> ByteStream:
     """Open a compressed file."""
     return Decompressed(str(path), kind, path.open("rb"))
 
@@ -256,7 +256,7 @@ class OwnProcess:
         count = os.readv(self._plain, [buffer])
         if not count and (told := os.read(self._told, 4096)):
             offset, _, message = told.decode("utf-8", "replace").partition(" ")
-            raise LogCut(message, offset=int(offset))
+            raise LogTruncated(message, offset=int(offset))
         return count
 
     def close(self) -> None:
@@ -278,7 +278,7 @@ def _inflate(path: Path, kind: str, plain: int, told: int) -> None:
             while left:
                 left = left[os.write(plain, left) :]
         status = 0
-    except LogCut as error:
+    except LogTruncated as error:
         os.write(told, f"{error.offset} {error.message}"[:2000].encode("utf-8", "replace"))
     except BrokenPipeError:
         pass  # the reader has had enough

@@ -7,7 +7,7 @@ import numpy as np
 from bursar.accesslog.parsing import columns, formats, json_lines
 from bursar.accesslog.parsing.blocks import Block, Blocks
 from bursar.accesslog.parsing.columns import Finder
-from bursar.accesslog.parsing.formats import PRESETS, Format, FormatUnknown
+from bursar.accesslog.parsing.formats import PRESETS, FormatUnknown, LogFormat
 
 #: So many lines are looked at; half of them must be of the format.
 _LINES_MAX = 100
@@ -27,7 +27,7 @@ class _Head:
         pass
 
 
-def detected(head: bytes, *, name: str) -> Format:
+def detected(head: bytes, *, name: str) -> LogFormat:
     """
     Tell which of `formats.PRESETS` or W3C *head*, the beginning of the log *name*, is.
 

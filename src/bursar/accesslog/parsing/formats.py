@@ -71,7 +71,7 @@ class FormatInvalid(errors.Invalid):
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class LogFormat:
     """
     What a line consists of: *prefix*, then each field and what follows it.
 
@@ -204,7 +204,7 @@ def _nginx(text: str) -> list[str]:
     return parts
 
 
-def custom(text: str) -> Format:
+def custom(text: str) -> LogFormat:
     r"""
     Read an Apache `LogFormat` or an nginx `log_format` (`\"` and `\t` may be written as there).
 
@@ -236,7 +236,7 @@ def custom(text: str) -> Format:
                 " nobody can tell where one ends",
                 param="format",
             )
-    return Format("custom", tuple(steps), parts[0].encode())
+    return LogFormat("custom", tuple(steps), parts[0].encode())
 
 
 # --- W3C ------------------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ _W3C_FIELDS = {
 _FIELDS_LINE = re.compile(rb"#fields:[ \t]*(?P<names>[^\r\n]*)", re.IGNORECASE)
 
 
-def w3c(line: bytes) -> Format | None:
+def w3c(line: bytes) -> LogFormat | None:
     """Return the format that a `#Fields:` line declares; None of another line."""
     found = _FIELDS_LINE.match(line)
     if found is None:
@@ -276,7 +276,7 @@ def w3c(line: bytes) -> Format | None:
     if not steps:
         return None
     steps[-1] = steps[-1][0], b""
-    return Format("cloudfront" if cloudfront else "w3c", tuple(steps), headed=True)
+    return LogFormat("cloudfront" if cloudfront else "w3c", tuple(steps), headed=True)
 
 
 # --- Presets --------------------------------------------------------------------------------------
@@ -285,7 +285,7 @@ _COMMON = '%h %l %u %t "%r" %>s %b'
 _COMBINED = _COMMON + ' "%{Referer}i" "%{User-Agent}i"'
 
 
-def _alb() -> Format:
+def _alb() -> LogFormat:
     blank = b" "
     fields = [
         "",
@@ -301,7 +301,7 @@ def _alb() -> Format:
         "",
     ]
     steps = [*((field, blank) for field in fields), ("bytes", b' "'), ("request", b'" "')]
-    return Format("alb", (*steps, ("agent", b'" '), ("", b"")), client_has_port=True)
+    return LogFormat("alb", (*steps, ("agent", b'" '), ("", b"")), client_has_port=True)
 
 
 #: How JSON lines are told: what `json_lines` makes of them.
@@ -320,14 +320,14 @@ JSON_FIELDS = (
 )
 
 
-def _json() -> Format:
+def _json() -> LogFormat:
     steps = [(field, b"\t") for field in JSON_FIELDS]
     steps[-1] = JSON_FIELDS[-1], b""
-    return Format("json", tuple(steps), is_json=True)
+    return LogFormat("json", tuple(steps), is_json=True)
 
 
 #: In the order in which they are tried; one that says more stands before one that says less.
-PRESETS: Mapping[str, Format] = {
+PRESETS: Mapping[str, LogFormat] = {
     "vhost": replace(custom(f"%v:%p {_COMBINED}"), name="vhost"),
     "combined": replace(custom(_COMBINED), name="combined"),
     "combined_extra": replace(custom(f"{_COMBINED} %q"), name="combined_extra"),
@@ -335,10 +335,10 @@ PRESETS: Mapping[str, Format] = {
     "alb": _alb(),
     "json": _json(),
 }
-_BY_HEADER: Mapping[str, Callable[[bytes], Format | None]] = {"w3c": w3c, "cloudfront": w3c}
+_BY_HEADER: Mapping[str, Callable[[bytes], LogFormat | None]] = {"w3c": w3c, "cloudfront": w3c}
 
 
-def named(text: str, *, head: bytes = b"") -> Format:
+def named(text: str, *, head: bytes = b"") -> LogFormat:
     """
     Return a preset by its name, or the format that a text describes.
 
@@ -359,7 +359,7 @@ def named(text: str, *, head: bytes = b"") -> Format:
     )
 
 
-def headed(head: bytes) -> Format | None:
+def headed(head: bytes) -> LogFormat | None:
     """Return what the first `#Fields:` line in *head* declares, if its comments begin the log."""
     for line in head.splitlines():
         if not line.startswith(b"#"):
@@ -369,7 +369,7 @@ def headed(head: bytes) -> Format | None:
     return None
 
 
-def _w3c_missing(text: str) -> Format:
+def _w3c_missing(text: str) -> LogFormat:
     raise FormatInvalid(
         f"a log of format {text!r} begins with a #Fields: line; this has none", param="format"
     )

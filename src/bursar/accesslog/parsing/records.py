@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bursar.accesslog.parsing import byte_search, field_parsers
 from bursar.accesslog.parsing.blocks import Block
 from bursar.accesslog.parsing.byte_search import Ints, Mask, U, Words
-from bursar.accesslog.parsing.columns import Columns, Finder, Span
+from bursar.accesslog.parsing.columns import FieldColumns, Finder, Span
 
 Texts = NDArray[Any]
 Hashes = tuple[Words, Words]
@@ -29,7 +29,7 @@ _FOUR_BYTES = U(0xFFFFFFFF)
 class Records:
     """A block's lines and what they say, worked out as it is asked for."""
 
-    def __init__(self, block: Block, found: Columns, finder: Finder) -> None:
+    def __init__(self, block: Block, found: FieldColumns, finder: Finder) -> None:
         self.block, self.finder = block, finder
         self.good, self.has_client, self.spans = found
 

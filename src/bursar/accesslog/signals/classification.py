@@ -33,7 +33,7 @@ FAR = 1 << 40
 _SLOT_BITS = 16
 
 
-class About(IntEnum):
+class PathCategory(IntEnum):
     """What a path is about."""
 
     NOTHING = 0
@@ -62,16 +62,20 @@ _PAYMENT = re.compile(
 )
 
 
-def about(path: bytes) -> About:
+def about(path: bytes) -> PathCategory:
     """Say what *path*, without its query, is about."""
     lower = path.lower()
     if _PROBE.search(lower):
-        return About.PROBE
+        return PathCategory.PROBE
     if _SIGN_IN.search(lower):
-        return About.SIGN_IN if b"api" in lower or b"token" in lower else About.SIGN_IN_FORM
+        return (
+            PathCategory.SIGN_IN
+            if b"api" in lower or b"token" in lower
+            else PathCategory.SIGN_IN_FORM
+        )
     if _WEBHOOK.search(lower):
-        return About.WEBHOOK
-    return About.PAYMENT if _PAYMENT.search(lower) else About.NOTHING
+        return PathCategory.WEBHOOK
+    return PathCategory.PAYMENT if _PAYMENT.search(lower) else PathCategory.NOTHING
 
 
 class Abouts:
@@ -97,15 +101,15 @@ class Abouts:
 def measured(abouts: Ints, status: Ints, is_post: Mask, epochs: Ints) -> tuple[Mask, list[Ints]]:
     """Return which of some requests are worth keeping, and their `MEASURES` (each of all requests)."""
     refused = np.isin(status, (400, 402, 403, 409, 422, 429))
-    tried = (abouts == About.PAYMENT) & is_post
+    tried = (abouts == PathCategory.PAYMENT) & is_post
     declined = tried & refused
-    signatures = (abouts == About.WEBHOOK) & np.isin(status, (400, 401, 403))
-    by_form = (abouts == About.SIGN_IN_FORM) & (status == 200)
-    sign_ins = ((abouts == About.SIGN_IN) | (abouts == About.SIGN_IN_FORM)) & (
+    signatures = (abouts == PathCategory.WEBHOOK) & np.isin(status, (400, 401, 403))
+    by_form = (abouts == PathCategory.SIGN_IN_FORM) & (status == 200)
+    sign_ins = ((abouts == PathCategory.SIGN_IN) | (abouts == PathCategory.SIGN_IN_FORM)) & (
         refused | (status == 401) | by_form
     )
     sign_ins &= is_post
-    probes = (abouts == About.PROBE) & (status >= 300)
+    probes = (abouts == PathCategory.PROBE) & (status >= 300)
     missing = status == 404
     kept = tried | signatures | sign_ins | probes | missing
     flags = [np.ones_like(kept), tried, declined, signatures, sign_ins, probes, missing]

@@ -10,7 +10,7 @@ import numpy as np
 
 from bursar.accesslog.aggregation.rows import Rows
 from bursar.accesslog.parsing import ip_addresses
-from bursar.accesslog.report import Row, Signal
+from bursar.accesslog.report import ReportRow, Signal
 from bursar.accesslog.signals import classification
 
 #: From how many on an address is told of.
@@ -81,7 +81,7 @@ def heaviest(found: Iterable[Suspect]) -> list[Suspect]:
     return heapq.nlargest(SIGNALS_MAX * 10, found)
 
 
-def of_suspects(found: Iterable[Suspect]) -> list[Signal]:
+def detect(found: Iterable[Suspect]) -> list[Signal]:
     """Say what each address looks like; one may look like several things."""
     told: dict[str, list[Signal]] = {}
     for one in sorted(found, reverse=True):
@@ -159,7 +159,7 @@ def changes(
 _COMPARED = ("requests", "client_errors", "server_errors")
 
 
-def within(hours: Sequence[Row]) -> list[Signal]:
+def within(hours: Sequence[ReportRow]) -> list[Signal]:
     """Compare the last hour but one, the last that is whole, with those of the day before it."""
     if len(hours) < _HOURS_MIN + 2:
         return []

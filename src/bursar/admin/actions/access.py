@@ -13,9 +13,17 @@ from unfold import widgets
 
 from bursar import clock, ids
 from bursar.access import api_keys, roles, totp, users
-from bursar.access.models import ApiKey, Person
-from bursar.admin.actions.base import Asked, Change, Outcome, form_of, number_of, page_of, text
-from bursar.admin.middleware import commit
+from bursar.access.models import ApiKey, User
+from bursar.admin.actions.base import (
+    ActionForm,
+    ActionResult,
+    Change,
+    form_of,
+    number_of,
+    page_of,
+    text,
+)
+from bursar.admin.middleware import run_in_transaction
 from bursar.decorators import current_principal, require_auth
 
 _LOST_API_KEY = (
@@ -25,7 +33,7 @@ _LOST_BY_PERSON = "If nobody copied the password, make a new one on the page of 
 
 
 @require_auth(roles.KEYS_WRITE)
-def key(request: HttpRequest, _: str) -> Asked:
+def key(request: HttpRequest, _: str) -> ActionForm:
     """Make an API key."""
     form = form_of(
         request,
@@ -46,11 +54,11 @@ def key(request: HttpRequest, _: str) -> Asked:
 
     def decide(values: dict[str, Any]) -> Change:
         token, key_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
-        outcome = Outcome(
+        outcome = ActionResult(
             f"API key {values['name']}", page_of("apikey", key_id), token, _LOST_API_KEY
         )
 
-        def change() -> Outcome:
+        def change() -> ActionResult:
             api_keys.create(
                 key_id=key_id,
                 token=token,
@@ -68,11 +76,11 @@ def key(request: HttpRequest, _: str) -> Asked:
         "The key is shown once, on the next page, and kept nowhere. It belongs to you: it never does "
         "more than your role allows, and stops when you may no longer sign in."
     )
-    return Asked("New API key", says, back, form, "Make the key", decide)
+    return ActionForm("New API key", says, back, form, "Make the key", decide)
 
 
 @require_auth(roles.KEYS_WRITE)
-def rotate(request: HttpRequest, key: str) -> Asked:
+def rotate(request: HttpRequest, key: str) -> ActionForm:
     """Replace an API key, with an overlap."""
     old = get_object_or_404(ApiKey, pk=key)
     form = form_of(
@@ -89,9 +97,11 @@ def rotate(request: HttpRequest, key: str) -> Asked:
     def decide(values: dict[str, Any]) -> Change:
         token, new_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
         overlap = timedelta(hours=values["hours"])
-        outcome = Outcome(f"API key {old.name}", page_of("apikey", new_id), token, _LOST_API_KEY)
+        outcome = ActionResult(
+            f"API key {old.name}", page_of("apikey", new_id), token, _LOST_API_KEY
+        )
 
-        def change() -> Outcome:
+        def change() -> ActionResult:
             api_keys.rotate(key_id=key, new_id=new_id, token=token, overlap=overlap, now=now)
             return outcome
 
@@ -101,25 +111,25 @@ def rotate(request: HttpRequest, key: str) -> Asked:
         "The new key is shown once, on the next page, and kept nowhere. It belongs to you from then "
         "on: your role must allow all that the old key may do."
     )
-    return Asked(f"Rotate {old.name}", says, page_of("apikey", key), form, "Rotate", decide)
+    return ActionForm(f"Rotate {old.name}", says, page_of("apikey", key), form, "Rotate", decide)
 
 
 @require_auth(roles.KEYS_WRITE)
-def revoke(request: HttpRequest, key: str) -> Asked:
+def revoke(request: HttpRequest, key: str) -> ActionForm:
     """End an API key."""
     old = get_object_or_404(ApiKey, pk=key)
 
     def decide(_: dict[str, Any]) -> Change:
         now = clock.now()
 
-        def change() -> Outcome:
+        def change() -> ActionResult:
             api_keys.revoke(key_id=key, now=now)
-            return Outcome(f"{old.name} works no more.")
+            return ActionResult(f"{old.name} works no more.")
 
         return change
 
     says = "Whoever calls with it is refused from now on. This cannot be undone."
-    return Asked(
+    return ActionForm(
         f"Revoke {old.name}",
         says,
         page_of("apikey", key),
@@ -140,7 +150,7 @@ def _role(initial: str = "") -> forms.ChoiceField:
 
 
 @require_auth(roles.PEOPLE_WRITE)
-def add_person(request: HttpRequest, _: str) -> Asked:
+def add_person(request: HttpRequest, _: str) -> ActionForm:
     """Let somebody in."""
     form = form_of(
         request,
@@ -151,26 +161,26 @@ def add_person(request: HttpRequest, _: str) -> Asked:
 
     def decide(values: dict[str, Any]) -> Change:
         password, now = users.make_password(), clock.now()
-        hashed = users.hashed(password)
-        outcome = Outcome(f"Password of {values['email']}", back, password, _LOST_BY_PERSON)
+        hashed = users.hash_password(password)
+        outcome = ActionResult(f"Password of {values['email']}", back, password, _LOST_BY_PERSON)
 
-        def change() -> Outcome:
-            users.add(**values, password_hash=hashed, now=now)
+        def change() -> ActionResult:
+            users.create_user(**values, password_hash=hashed, now=now)
             return outcome
 
         return change
 
-    back = reverse("admin:bursar_person_changelist")
+    back = reverse("admin:bursar_user_changelist")
     says = "A password is made and shown once, on the next page."
-    return Asked("Add a person", says, back, form, "Add", decide)
+    return ActionForm("Add a person", says, back, form, "Add", decide)
 
 
-def _person(key: str) -> Person:
-    return get_object_or_404(Person, pk=number_of(key))
+def _person(key: str) -> User:
+    return get_object_or_404(User, pk=number_of(key))
 
 
 @require_auth(roles.PEOPLE_WRITE)
-def person(request: HttpRequest, key: str) -> Asked:
+def person(request: HttpRequest, key: str) -> ActionForm:
     """Change somebody's role, or whether they may sign in."""
     found = _person(key)
     form = form_of(
@@ -187,11 +197,11 @@ def person(request: HttpRequest, key: str) -> Asked:
     def decide(values: dict[str, Any]) -> Change:
         now = clock.now()
 
-        def change() -> Outcome:
+        def change() -> ActionResult:
             users.change(
                 email=found.email, role=values["role"], is_active=values["active"], now=now
             )
-            return Outcome(f"{found.name} is changed.")
+            return ActionResult(f"{found.name} is changed.")
 
         return change
 
@@ -201,29 +211,29 @@ def person(request: HttpRequest, key: str) -> Asked:
             f" API keys of theirs: {count}. They lose what the new role does not allow, and are "
             "refused while the person may not sign in; rotate them first to take them over."
         )
-    return Asked(f"Change {found.name}", says, page_of("person", key), form, "Change", decide)
+    return ActionForm(f"Change {found.name}", says, page_of("user", key), form, "Change", decide)
 
 
 @require_auth(roles.PEOPLE_WRITE)
-def password(request: HttpRequest, key: str) -> Asked:
+def password(request: HttpRequest, key: str) -> ActionForm:
     """Make a new password for somebody."""
     found = _person(key)
 
     def decide(_: dict[str, Any]) -> Change:
         new_password, now = users.make_password(), clock.now()
-        hashed = users.hashed(new_password)
-        outcome = Outcome(f"Password of {found.email}", back, new_password, _LOST_BY_PERSON)
+        hashed = users.hash_password(new_password)
+        outcome = ActionResult(f"Password of {found.email}", back, new_password, _LOST_BY_PERSON)
 
-        def change() -> Outcome:
+        def change() -> ActionResult:
             users.change(email=found.email, password_hash=hashed, now=now)
-            totp.forget(email=found.email, now=now)
+            totp.disable(email=found.email, now=now)
             return outcome
 
         return change
 
-    back = page_of("person", key)
+    back = page_of("user", key)
     says = "It is shown once, on the next page. Their second factor is forgotten too."
-    return Asked(
+    return ActionForm(
         f"New password for {found.name}",
         says,
         back,
@@ -234,25 +244,25 @@ def password(request: HttpRequest, key: str) -> Asked:
     )
 
 
-def own_second_factor(request: HttpRequest, _: str) -> Asked:
+def own_second_factor(request: HttpRequest, _: str) -> ActionForm:
     """Set up one-time codes for oneself."""
     me = request.user
-    assert isinstance(me, Person)
+    assert isinstance(me, User)
     form = form_of(request, code=text("The code the app shows now", max_length=8))
 
     def picture() -> str:
-        return totp.picture(commit(lambda: totp.propose(email=me.email)))
+        return totp.qr_code_svg(run_in_transaction(lambda: totp.begin_enrollment(email=me.email)))
 
     def decide(values: dict[str, Any]) -> Change:
         now = clock.now()
 
-        def change() -> Outcome:
-            totp.confirm(email=me.email, token=values["code"].strip(), now=now)
-            return Outcome("From now on you sign in with a code too.")
+        def change() -> ActionResult:
+            totp.confirm_enrollment(email=me.email, token=values["code"].strip(), now=now)
+            return ActionResult("From now on you sign in with a code too.")
 
         return change
 
-    return Asked(
+    return ActionForm(
         "Second factor",
         "Scan this with an authenticator app, then enter the code it shows.",
         reverse("admin:index"),

@@ -14,7 +14,7 @@ from unfold import widgets
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ActionResult:
     """
     What a change did: *message* tells it to the person who sent the form.
 
@@ -29,11 +29,11 @@ class Outcome:
 
 
 #: A member of a grouped commit: it may be run again, and is committed once.
-Change = Callable[[], Outcome]
+Change = Callable[[], ActionResult]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ActionForm:
     """
     One decision before it is taken: *title* and *says* tell what will happen, *back* is where it
     leads.
@@ -53,7 +53,7 @@ class Asked:
     picture: Callable[[], str] | None = None
 
 
-Ask = Callable[[HttpRequest, str], Asked]
+Ask = Callable[[HttpRequest, str], ActionForm]
 
 
 def text(label: str, *, required: bool = True, rows: int = 0, **more: Any) -> forms.CharField:

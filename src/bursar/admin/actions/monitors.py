@@ -13,11 +13,11 @@ from unfold import widgets
 
 from bursar import clock
 from bursar.access import roles
-from bursar.admin.actions.base import Asked, Change, Outcome, form_of, page_of, text
+from bursar.admin.actions.base import ActionForm, ActionResult, Change, form_of, page_of, text
 from bursar.dashboard.checks import http_api
 from bursar.dashboard.config import user_monitors
-from bursar.dashboard.config.monitors import BadSource
-from bursar.dashboard.models import INTERVAL_SECONDS_MAX, INTERVAL_SECONDS_MIN, WatchedApi
+from bursar.dashboard.config.monitors import InvalidMonitorConfig
+from bursar.dashboard.models import INTERVAL_SECONDS_MAX, INTERVAL_SECONDS_MIN, Monitor
 from bursar.decorators import require_auth
 
 _SAYS = (
@@ -128,30 +128,34 @@ def _value(line: str, number: int) -> dict[str, Any]:
     try:
         told = tomllib.loads(f"value = {{ {line.strip().rstrip(',')} }}")
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadSource(f"line {number} of the values: {error}", param="values") from None
+        raise InvalidMonitorConfig(
+            f"line {number} of the values: {error}", param="values"
+        ) from None
     value = told.pop("value")
     if told or not isinstance(value, dict):
-        raise BadSource(f"line {number} of the values is more than one", param="values")
+        raise InvalidMonitorConfig(f"line {number} of the values is more than one", param="values")
     return value
 
 
 def _save(name: str, form: dict[str, Any], *, is_new: bool) -> Change:
     told, now = _declared(form), clock.now()
 
-    def change() -> Outcome:
-        if is_new and WatchedApi.objects.filter(name=name).exists():
-            raise BadSource(f"{name} is there already: change it", param="name")
+    def change() -> ActionResult:
+        if is_new and Monitor.objects.filter(name=name).exists():
+            raise InvalidMonitorConfig(f"{name} is there already: change it", param="name")
         user_monitors.save(name=name, told=told, active=form["active"], now=now)
         if told.get("auth") and form["active"]:
             secret = http_api.secret_of_host(told["url"])
-            return Outcome(f"{name} is watched; its secret is {secret}.")
-        return Outcome(f"{name} is {'watched' if form['active'] else 'kept, and not watched'}.")
+            return ActionResult(f"{name} is watched; its secret is {secret}.")
+        return ActionResult(
+            f"{name} is {'watched' if form['active'] else 'kept, and not watched'}."
+        )
 
     return change
 
 
 @require_auth(roles.SOURCES_WRITE)
-def add(request: HttpRequest, _: str) -> Asked:
+def add(request: HttpRequest, _: str) -> ActionForm:
     """Watch an API."""
     name = text("Name", max_length=60, help_text="Small letters, digits, - and _.")
     form = form_of(request, name=name, **_fields({}, active=True))
@@ -159,19 +163,19 @@ def add(request: HttpRequest, _: str) -> Asked:
     def decide(values: dict[str, Any]) -> Change:
         return _save(values["name"], values, is_new=True)
 
-    back = reverse("admin:bursar_watchedapi_changelist")
-    return Asked("Watch an API", _SAYS, back, form, "Watch it", decide)
+    back = reverse("admin:bursar_monitor_changelist")
+    return ActionForm("Watch an API", _SAYS, back, form, "Watch it", decide)
 
 
 @require_auth(roles.SOURCES_WRITE)
-def change(request: HttpRequest, key: str) -> Asked:
+def change(request: HttpRequest, key: str) -> ActionForm:
     """Change how an API is watched."""
-    row = get_object_or_404(WatchedApi, pk=key)
+    row = get_object_or_404(Monitor, pk=key)
     form = form_of(request, **_fields(row.declaration, active=row.active))
-    return Asked(
+    return ActionForm(
         f"Change {row.name}",
         _SAYS,
-        page_of("watchedapi", key),
+        page_of("monitor", key),
         form,
         "Change",
         lambda values: _save(key, values, is_new=False),
@@ -179,19 +183,21 @@ def change(request: HttpRequest, key: str) -> Asked:
 
 
 @require_auth(roles.SOURCES_WRITE)
-def remove(request: HttpRequest, key: str) -> Asked:
+def remove(request: HttpRequest, key: str) -> ActionForm:
     """Watch an API no more."""
-    row = get_object_or_404(WatchedApi, pk=key)
+    row = get_object_or_404(Monitor, pk=key)
 
     def decide(_: dict[str, Any]) -> Change:
         now = clock.now()
 
-        def change() -> Outcome:
+        def change() -> ActionResult:
             user_monitors.remove(name=key, now=now)
-            return Outcome(f"{row.name} is watched no more.")
+            return ActionResult(f"{row.name} is watched no more.")
 
         return change
 
     says = "It leaves the board within seconds. Its history goes with its age; alerts stay."
-    back = reverse("admin:bursar_watchedapi_changelist")
-    return Asked(f"Remove {row.name}", says, back, form_of(request), "Remove", decide, danger=True)
+    back = reverse("admin:bursar_monitor_changelist")
+    return ActionForm(
+        f"Remove {row.name}", says, back, form_of(request), "Remove", decide, danger=True
+    )

@@ -12,7 +12,15 @@ from unfold import widgets
 
 from bursar import clock, errors, ids
 from bursar.access import audit_log, roles, users
-from bursar.admin.actions.base import Asked, Change, Outcome, form_of, number_of, page_of, text
+from bursar.admin.actions.base import (
+    ActionForm,
+    ActionResult,
+    Change,
+    form_of,
+    number_of,
+    page_of,
+    text,
+)
 from bursar.decorators import require_auth
 from bursar.money import Money
 from bursar.orders import refunds as order_refunding
@@ -27,7 +35,7 @@ def _payment(key: str) -> Payment:
 
 
 @require_auth(roles.REFUNDS_WRITE)
-def refund(request: HttpRequest, key: str) -> Asked:
+def refund(request: HttpRequest, key: str) -> ActionForm:
     """Give money back: an amount, or units of lines, or all that is left."""
     payment = _payment(key)
     left = Money(max(0, queries.get_payment(key).refundable_minor), payment.currency)
@@ -58,7 +66,7 @@ def refund(request: HttpRequest, key: str) -> Asked:
         amount = Money.parse(values["amount"], payment.currency) if values["amount"] else None
         chosen = {line.position: values[f"line_{line.position}"] for line in lines}
 
-        def change() -> Outcome:
+        def change() -> ActionResult:
             order_refunding.refund(
                 payment_id=key,
                 amount=amount,
@@ -70,30 +78,32 @@ def refund(request: HttpRequest, key: str) -> Asked:
             made = Refund.objects.get(pk=refund_id)
             waits = hasattr(made, "approval")
             tail = "it waits for a second person" if waits else "the provider is being asked"
-            return Outcome(f"{Money(made.amount_minor, made.currency)} will be given back; {tail}.")
+            return ActionResult(
+                f"{Money(made.amount_minor, made.currency)} will be given back; {tail}."
+            )
 
         return change
 
     says = f"{left} can be given back. "
-    if refund_approvals.is_needed(left):
-        limit = refund_approvals.limit_of(payment.currency)
+    if refund_approvals.requires_approval(left):
+        limit = refund_approvals.approval_threshold(payment.currency)
         says += f"Above {limit} a second person has to approve."
-    return Asked(
+    return ActionForm(
         f"Refund {payment.order.reference}", says, page_of("payment", key), form, "Refund", decide
     )
 
 
 @require_auth(roles.REFUNDS_APPROVE)
-def approve(request: HttpRequest, key: str) -> Asked:
+def approve(request: HttpRequest, key: str) -> ActionForm:
     """Agree to a refund."""
     made = _refund(key)
 
     def decide(_: dict[str, Any]) -> Change:
         now = clock.now()
 
-        def change() -> Outcome:
+        def change() -> ActionResult:
             refund_approvals.approve(refund_id=key, now=now)
-            return Outcome("Approved; the provider is being asked.")
+            return ActionResult("Approved; the provider is being asked.")
 
         return change
 
@@ -101,27 +111,27 @@ def approve(request: HttpRequest, key: str) -> Asked:
     asked = made.approval
     owner = users.describe_owner(asked.requested_owner)
     says = f"{amount} will be given back. Asked for by {asked.requested_by} (owner: {owner})."
-    return Asked(
+    return ActionForm(
         "Approve a refund", says, page_of("refund", key), form_of(request), "Approve", decide
     )
 
 
 @require_auth(roles.REFUNDS_WRITE)
-def reject(request: HttpRequest, key: str) -> Asked:
+def reject(request: HttpRequest, key: str) -> ActionForm:
     """Refuse a refund, or take it back."""
     made = _refund(key)
 
     def decide(_: dict[str, Any]) -> Change:
         now = clock.now()
 
-        def change() -> Outcome:
+        def change() -> ActionResult:
             refund_approvals.reject(refund_id=key, now=now)
-            return Outcome("Rejected; nothing is given back.")
+            return ActionResult("Rejected; nothing is given back.")
 
         return change
 
     says = f"{Money(made.amount_minor, made.currency)} will not be given back."
-    return Asked(
+    return ActionForm(
         "Reject a refund",
         says,
         page_of("refund", key),
@@ -138,7 +148,7 @@ def _refund(key: str) -> Refund:
 
 
 @require_auth(roles.PAYMENTS_WRITE)
-def capture(request: HttpRequest, key: str) -> Asked:
+def capture(request: HttpRequest, key: str) -> ActionForm:
     """Capture what is held."""
     payment = _payment(key)
     held = Money(payment.authorized_minor, payment.currency)
@@ -153,13 +163,13 @@ def capture(request: HttpRequest, key: str) -> Asked:
         attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
         amount = Money.parse(values["amount"], payment.currency) if values["amount"] else held
 
-        def change() -> Outcome:
+        def change() -> ActionResult:
             charges.request_capture(payment_id=key, amount=amount, attempt_id=attempt_id, now=now)
-            return Outcome(f"{amount} is being captured.")
+            return ActionResult(f"{amount} is being captured.")
 
         return change
 
-    return Asked(
+    return ActionForm(
         f"Capture {payment.order.reference}",
         f"{held} is held.",
         page_of("payment", key),
@@ -170,7 +180,7 @@ def capture(request: HttpRequest, key: str) -> Asked:
 
 
 @require_auth(roles.PAYMENTS_WRITE)
-def cancel(request: HttpRequest, key: str) -> Asked:
+def cancel(request: HttpRequest, key: str) -> ActionForm:
     """Give a payment up, or release what is held."""
     payment = _payment(key)
     held = payment.authorized_minor
@@ -178,9 +188,9 @@ def cancel(request: HttpRequest, key: str) -> Asked:
     def decide(_: dict[str, Any]) -> Change:
         attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
 
-        def change() -> Outcome:
-            charges.give_up(payment_id=key, attempt_id=attempt_id, now=now)
-            return Outcome("It is being released." if held else "The payment is canceled.")
+        def change() -> ActionResult:
+            charges.abandon_attempt(payment_id=key, attempt_id=attempt_id, now=now)
+            return ActionResult("It is being released." if held else "The payment is canceled.")
 
         return change
 
@@ -190,7 +200,7 @@ def cancel(request: HttpRequest, key: str) -> Asked:
         else "Nothing is collected for this payment any more."
     )
     label = "Release" if held else "Cancel the payment"
-    return Asked(
+    return ActionForm(
         f"{label}: {payment.order.reference}",
         says,
         page_of("payment", key),
@@ -202,7 +212,7 @@ def cancel(request: HttpRequest, key: str) -> Asked:
 
 
 @require_auth(roles.REVIEWS_WRITE)
-def resolve(request: HttpRequest, key: str) -> Asked:
+def resolve(request: HttpRequest, key: str) -> ActionForm:
     """Answer a review."""
     review = get_object_or_404(Review, pk=key)
     form = form_of(
@@ -215,35 +225,35 @@ def resolve(request: HttpRequest, key: str) -> Asked:
     def decide(values: dict[str, Any]) -> Change:
         now = clock.now()
 
-        def change() -> Outcome:
+        def change() -> ActionResult:
             reviews.resolve(review_id=key, resolution=values["resolution"], now=now)
-            return Outcome("Resolved.")
+            return ActionResult("Resolved.")
 
         return change
 
     says = "The answer is kept as it is written; it changes no fact and no amount by itself."
     title = f"Resolve: {review.code.replace('_', ' ')}"
-    return Asked(title, says, page_of("review", key), form, "Resolve", decide)
+    return ActionForm(title, says, page_of("review", key), form, "Resolve", decide)
 
 
 @require_auth(roles.JOBS_WRITE)
-def retry(request: HttpRequest, key: str) -> Asked:
+def retry(request: HttpRequest, key: str) -> ActionForm:
     """Try a dead letter again."""
     job = get_object_or_404(Job, pk=number_of(key))
 
     def decide(_: dict[str, Any]) -> Change:
         now = clock.now()
 
-        def change() -> Outcome:
-            if not jobs.revive(job.pk):
+        def change() -> ActionResult:
+            if not jobs.redrive(job.pk):
                 raise NotDead(f"job {job.pk} is not dead, or another one does its work")
-            audit_log.write(action="job.retry", subject=f"job {job.pk}", now=now)
-            return Outcome(f"Job {job.pk} is tried again.")
+            audit_log.record(action="job.retry", subject=f"job {job.pk}", now=now)
+            return ActionResult(f"Job {job.pk} is tried again.")
 
         return change
 
     back = reverse("admin:bursar_job_changelist")
-    return Asked(f"Retry job {key}", job.last_error, back, form_of(request), "Retry", decide)
+    return ActionForm(f"Retry job {key}", job.last_error, back, form_of(request), "Retry", decide)
 
 
 class NotDead(errors.Conflict):

@@ -19,11 +19,11 @@ from django.urls import URLPattern, path
 
 from bursar import clock, errors, ids
 from bursar.access import idempotency
-from bursar.access.idempotency import Answer
-from bursar.access.models import Person
+from bursar.access.idempotency import StoredResponse
+from bursar.access.models import User
 from bursar.admin.actions import access, form_tokens, monitors, payments
-from bursar.admin.actions.base import Ask, Asked, Outcome
-from bursar.admin.middleware import commit
+from bursar.admin.actions.base import ActionForm, ActionResult, Ask
+from bursar.admin.middleware import run_in_transaction
 
 #: By the name in the address. Those without a key make something new.
 DECISIONS: dict[str, Ask] = {
@@ -53,7 +53,7 @@ def urls(site: Any) -> list[URLPattern]:
     """The addresses of all decisions, on *site*."""
 
     def view(name: str, ask: Ask) -> Any:
-        return site.admin_view(lambda request, key="": answer(site, request, name, ask, key))
+        return site.admin_view(lambda request, key="": action_view(site, request, name, ask, key))
 
     with_key = [
         path(f"decide/{name}/<path:key>/", view(name, ask), name=f"decide_{name}")
@@ -78,7 +78,7 @@ class FormRequest:
     def person_id(self) -> int:
         """The person of the session."""
         person = self.request.user
-        assert isinstance(person, Person)
+        assert isinstance(person, User)
         return person.pk
 
     @property
@@ -111,7 +111,7 @@ class FormRequest:
         )
 
 
-def answer(site: Any, request: HttpRequest, action: str, ask: Ask, key: str) -> HttpResponse:
+def action_view(site: Any, request: HttpRequest, action: str, ask: Ask, key: str) -> HttpResponse:
     """Show the form, or take the decision: once per form, however often it is sent."""
     sent = FormRequest(site, request, action, key, clock.now())
     try:
@@ -140,16 +140,16 @@ def answer(site: Any, request: HttpRequest, action: str, ask: Ask, key: str) -> 
         return _show_form(sent, asked, token, error)
 
 
-def _decide(sent: FormRequest, asked: Asked, idempotency_key: str) -> HttpResponse:
+def _decide(sent: FormRequest, asked: ActionForm, idempotency_key: str) -> HttpResponse:
     change = asked.decide(asked.form.cleaned_data)
-    fingerprint, outcomes = sent.fingerprint, list[Outcome]()
+    fingerprint, outcomes = sent.fingerprint, list[ActionResult]()
 
-    def make() -> Answer:
+    def make() -> StoredResponse:
         outcomes.append(change())
         return _stored(outcomes[-1], asked.back)
 
-    stored = commit(
-        lambda: idempotency.once(
+    stored = run_in_transaction(
+        lambda: idempotency.run_once(
             caller=sent.caller,
             key=idempotency_key,
             fingerprint=fingerprint,
@@ -167,17 +167,17 @@ def _decide(sent: FormRequest, asked: Asked, idempotency_key: str) -> HttpRespon
     return HttpResponseRedirect(back)
 
 
-def _stored(outcome: Outcome, form_back: str) -> Answer:
+def _stored(outcome: ActionResult, form_back: str) -> StoredResponse:
     """What is kept of an outcome: never its secret."""
     body = {
         "message": outcome.message,
         "back": outcome.back or form_back,
         "lost_secret": outcome.lost_secret,
     }
-    return Answer(200 if outcome.secret else 302, json.dumps(body).encode("ascii"))
+    return StoredResponse(200 if outcome.secret else 302, json.dumps(body).encode("ascii"))
 
 
-def _find_repeated(sent: FormRequest) -> Answer | None:
+def _find_repeated(sent: FormRequest) -> StoredResponse | None:
     """The answer to the same form, sent before; None without one."""
     if sent.request.method != "POST":
         return None
@@ -199,7 +199,7 @@ def _already_sent(sent: FormRequest, idempotency_key: str) -> errors.BursarError
     )
 
 
-def _show_repeated(sent: FormRequest, stored: Answer) -> HttpResponse:
+def _show_repeated(sent: FormRequest, stored: StoredResponse) -> HttpResponse:
     """The first result again, told apart so that nobody takes it for a second one."""
     first = json.loads(stored.body)
     message, back = first["message"], first["back"]
@@ -223,7 +223,7 @@ def _show_secret(
 
 
 def _show_form(
-    sent: FormRequest, asked: Asked, token: str, refused: errors.BursarError | None = None
+    sent: FormRequest, asked: ActionForm, token: str, refused: errors.BursarError | None = None
 ) -> HttpResponse:
     context = {
         **sent.site.each_context(sent.request),

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from bursar import clock
 from bursar.access import roles
-from bursar.access.models import ApiKey, AuditEntry, Person
+from bursar.access.models import ApiKey, AuditEntry, User
 from bursar.admin import formatting
 from bursar.admin.filters import buttons, key_owner, key_state, person_state
-from bursar.admin.formatting import Page, at
+from bursar.admin.formatting import DetailPage, format_datetime
 
 
-def person(row: Person) -> Page:
+def person(row: User) -> DetailPage:
     """A person and what they may do."""
-    return Page(
+    return DetailPage(
         title=row.name,
         state=person_state(row),
         facts=[
             ("signs in as", row.email),
             ("role", row.role),
             ("may", ", ".join(sorted(row.scopes)) or "nothing"),
-            ("signed in", at(row.signed_in_at)),
-            ("since", at(row.created_at)),
+            ("signed in", format_datetime(row.signed_in_at)),
+            ("since", format_datetime(row.created_at)),
         ],
         buttons=buttons(
             (True, roles.PEOPLE_WRITE, "Change role", "person", "primary", row.pk),
@@ -29,10 +29,10 @@ def person(row: Person) -> Page:
     )
 
 
-def key(row: ApiKey) -> Page:
+def key(row: ApiKey) -> DetailPage:
     """An API key and what it may do."""
     lives = row.revoked_at is None and (row.expires_at is None or row.expires_at > clock.now())
-    return Page(
+    return DetailPage(
         title=f"API row {row.name}",
         state=key_state(row),
         facts=[
@@ -41,10 +41,10 @@ def key(row: ApiKey) -> Page:
             ("may", ", ".join(row.allowed_scopes) or "nothing"),
             ("was given", ", ".join(row.scopes)),
             ("mode", row.mode),
-            ("made", at(row.created_at)),
+            ("made", format_datetime(row.created_at)),
             ("by", row.created_by),
-            ("ends", at(row.expires_at)),
-            ("last used", at(row.last_used_at)),
+            ("ends", format_datetime(row.expires_at)),
+            ("last used", format_datetime(row.last_used_at)),
             ("id", row.pk),
         ],
         buttons=buttons(
@@ -54,13 +54,13 @@ def key(row: ApiKey) -> Page:
     )
 
 
-def audit(row: AuditEntry) -> Page:
+def audit(row: AuditEntry) -> DetailPage:
     """One thing that was changed."""
-    return Page(
+    return DetailPage(
         title=f"{row.action} {row.subject}",
         facts=[
             ("who", row.actor),
-            ("when", at(row.at)),
+            ("when", format_datetime(row.at)),
             ("before", formatting.pairs(row.before)),
             ("after", formatting.pairs(row.after)),
             ("request", row.request_id or "-"),

@@ -10,14 +10,23 @@ from typing import Any
 from bursar import clock, settings
 from bursar.access import roles
 from bursar.admin.filters import ROWS_MAX, buttons
-from bursar.admin.formatting import Page, Shown, Table, age, at, link, link_to, state
+from bursar.admin.formatting import (
+    DetailPage,
+    DetailTable,
+    Shown,
+    format_age,
+    format_datetime,
+    link,
+    link_to,
+    state,
+)
 from bursar.dashboard import history
 from bursar.dashboard.alerts import creation
 from bursar.dashboard.checks import http_api
-from bursar.dashboard.models import Alert, SourceState, WatchedApi
+from bursar.dashboard.models import Alert, Monitor, SourceState
 
 
-def api_state(row: WatchedApi) -> Shown:
+def api_state(row: Monitor) -> Shown:
     """How it is, as the board has it."""
     if not row.active:
         return state("off")
@@ -25,33 +34,35 @@ def api_state(row: WatchedApi) -> Shown:
     return state("waiting" if found is None else found.state)
 
 
-def watched_api(row: WatchedApi) -> Page:
+def watched_api(row: Monitor) -> DetailPage:
     """An API: how it is asked, what it told, and what people were told of it."""
     key, told = f"api:{row.name}", row.declaration
     found = SourceState.objects.filter(key=key).first()
     auth = str(told.get("auth", "none"))
-    return Page(
+    return DetailPage(
         title=str(told.get("title") or row.name),
         state=api_state(row),
         reason=found.reason if found is not None else "",
         facts=[
             ("name", row.name),
             ("address", row.url),
-            ("every", age(row.interval_seconds)),
+            ("every", format_age(row.interval_seconds)),
             ("asked with", auth if auth == "none" else f"{auth}: {_secret(row.url)}"),
-            ("told last", at(found.as_of) if found is not None else "never"),
-            ("entered", at(row.created_at)),
+            ("told last", format_datetime(found.as_of) if found is not None else "never"),
+            ("entered", format_datetime(row.created_at)),
             ("by", row.created_by),
-            ("changed", at(row.changed_at)),
+            ("changed", format_datetime(row.changed_at)),
         ],
         tables=[
-            Table(
+            DetailTable(
                 "What it told",
                 ["value", "is", "level"],
                 _readings(found.readings if found is not None else []),
             ),
-            Table("Its days", ["day", "value", "lowest", "mean", "highest", "read"], _days(key)),
-            Table("What people were told", ["when", "was", "became", "why"], _alerts(key)),
+            DetailTable(
+                "Its days", ["day", "value", "lowest", "mean", "highest", "read"], _days(key)
+            ),
+            DetailTable("What people were told", ["when", "was", "became", "why"], _alerts(key)),
         ],
         buttons=buttons(
             (True, roles.SOURCES_WRITE, "Change", "change_watch", "primary", row.pk),
@@ -99,16 +110,21 @@ def _days(key: str) -> list[tuple[Shown, ...]]:
 def _alerts(key: str) -> list[tuple[Shown, ...]]:
     rows = Alert.objects.filter(source_key=key).order_by("-number")[:ROWS_MAX]
     return [
-        (link(row, at(row.raised_at)), state(row.before), state(row.after), row.reason or "-")
+        (
+            link(row, format_datetime(row.raised_at)),
+            state(row.before),
+            state(row.after),
+            row.reason or "-",
+        )
         for row in rows
     ]
 
 
-def alert(row: Alert) -> Page:
+def alert(row: Alert) -> DetailPage:
     """What people were told, and by which channels."""
-    entered = WatchedApi.objects.filter(name=row.source_key.removeprefix("api:")).exists()
-    source = link_to("watchedapi", row.source_key.removeprefix("api:")) if entered else ""
-    return Page(
+    entered = Monitor.objects.filter(name=row.source_key.removeprefix("api:")).exists()
+    source = link_to("monitor", row.source_key.removeprefix("api:")) if entered else ""
+    return DetailPage(
         title=f"{row.title}: {row.before} to {row.after}",
         state=state(row.after),
         reason=row.reason,
@@ -116,14 +132,14 @@ def alert(row: Alert) -> Page:
             ("source", source or row.source_key),
             ("number", str(row.number)),
             ("it was", state(row.state)),
-            ("raised", at(row.raised_at)),
+            ("raised", format_datetime(row.raised_at)),
             *(
                 (channel, _delivery(getattr(row, channel)))
                 for channel in (creation.WEBHOOK, creation.EMAIL)
             ),
             ("id", row.pk),
         ],
-        tables=[Table("What it told", ["value", "is", "level"], _readings(row.readings))],
+        tables=[DetailTable("What it told", ["value", "is", "level"], _readings(row.readings))],
     )
 
 

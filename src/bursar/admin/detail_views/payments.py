@@ -5,14 +5,23 @@ from __future__ import annotations
 from bursar.access import roles, users
 from bursar.admin import formatting, timeline
 from bursar.admin.filters import ROWS_MAX, buttons, refund_state, side
-from bursar.admin.formatting import Page, Table, at, link, link_to, money, state, words
+from bursar.admin.formatting import (
+    DetailPage,
+    DetailTable,
+    format_datetime,
+    humanize,
+    link,
+    link_to,
+    money,
+    state,
+)
 from bursar.money import Money
 from bursar.orders.models import Order, OrderLine
 from bursar.payments.models import Payment, Refund, RefundApproval, Review
 from bursar.payments.statuses import PaymentStatus
 
 
-def order(row: Order) -> Page:
+def order(row: Order) -> DetailPage:
     """An order, its lines and payments."""
     payments = list(row.payments.order_by("id")[:ROWS_MAX])
     lines = [
@@ -37,7 +46,7 @@ def order(row: Order) -> Page:
         )
         for payment in payments
     ]
-    return Page(
+    return DetailPage(
         title=f"Order {row.reference}",
         state=side(row),
         facts=[
@@ -45,12 +54,14 @@ def order(row: Order) -> Page:
             ("of it tax", money(row.tax_minor, row.currency)),
             ("buyer", formatting.pairs(row.buyer)),
             ("metadata", formatting.pairs(row.metadata)),
-            ("placed", at(row.placed_at)),
+            ("placed", format_datetime(row.placed_at)),
             ("id", row.pk),
         ],
         tables=[
-            Table("Lines", ["#", "what", "units", "price", "discounts", "tax", "gross"], lines),
-            Table(
+            DetailTable(
+                "Lines", ["#", "what", "units", "price", "discounts", "tax", "gross"], lines
+            ),
+            DetailTable(
                 "Payments",
                 ["payment", "state", "collected", "refunded", "at"],
                 paid,
@@ -84,11 +95,11 @@ def _reason(payment: Payment) -> str:
     last = payment.attempts.filter(refund__isnull=True).order_by("-id").first()
     if payment.status == PaymentStatus.DECLINED and last is not None:
         softly = "It may succeed later or elsewhere." if last.soft else "It is final."
-        return f"Declined: {words(last.code)}. {softly}"
+        return f"Declined: {humanize(last.code)}. {softly}"
     return _WHY.get(PaymentStatus(payment.status), "")
 
 
-def payment(row: Payment) -> Page:
+def payment(row: Payment) -> DetailPage:
     """A payment with its time line."""
     left = row.captured_minor - row.refunded_minor - row.reserved_minor
     left -= max(0, row.disputed_minor)
@@ -98,13 +109,13 @@ def payment(row: Payment) -> Page:
             refund_state(refund),
             money(refund.amount_minor, refund.currency),
             refund.reason or "-",
-            at(refund.created_at),
+            format_datetime(refund.created_at),
         )
         for refund in row.refunds.select_related("approval").order_by("id")[:ROWS_MAX]
     ]
     open_payment = row.status in {PaymentStatus.PENDING, PaymentStatus.DECLINED}
     held = row.authorized_minor > 0
-    return Page(
+    return DetailPage(
         title=f"Payment for {row.order.reference}",
         state=state(row.status),
         reason=_reason(row),
@@ -134,7 +145,7 @@ def payment(row: Payment) -> Page:
             ),
         ),
         tables=[
-            Table(
+            DetailTable(
                 "Refunds",
                 ["refund", "state", "amount", "why", "decided"],
                 refunds,
@@ -145,7 +156,7 @@ def payment(row: Payment) -> Page:
     )
 
 
-def refund(row: Refund) -> Page:
+def refund(row: Refund) -> DetailPage:
     """A refund and its approval."""
     approval = RefundApproval.objects.filter(refund=row).first()
     waits = approval is not None and approval.decided_at is None
@@ -164,10 +175,10 @@ def refund(row: Refund) -> Page:
             ("asked for by", approval.requested_by),
             ("owner", users.describe_owner(approval.requested_owner)),
             ("decided by", approval.decided_by or "-"),
-            ("decided", at(approval.decided_at)),
+            ("decided", format_datetime(approval.decided_at)),
         ]
     )
-    return Page(
+    return DetailPage(
         title=f"Refund {row.pk}",
         state=refund_state(row),
         reason="Above the limit: somebody else than who asked for it has to approve."
@@ -178,37 +189,39 @@ def refund(row: Refund) -> Page:
             ("of it tax", money(row.tax_minor, row.currency)),
             ("why", row.reason or "-"),
             ("payment", link_to("payment", row.payment_id)),
-            ("decided", at(row.created_at)),
+            ("decided", format_datetime(row.created_at)),
             *told,
         ],
         buttons=buttons(
             (waits, roles.REFUNDS_APPROVE, "Approve", "approve", "primary", row.pk),
             (waits, roles.REFUNDS_WRITE, "Reject", "reject", "danger", row.pk),
         ),
-        tables=[Table("Lines", ["what", "units", "amount"], lines, "An amount, without lines.")],
+        tables=[
+            DetailTable("Lines", ["what", "units", "amount"], lines, "An amount, without lines.")
+        ],
     )
 
 
-def approval(row: RefundApproval) -> Page:
+def approval(row: RefundApproval) -> DetailPage:
     """The refund that is to be approved."""
     return refund(row.refund)
 
 
-def review(row: Review) -> Page:
+def review(row: Review) -> DetailPage:
     """A question and its answer."""
     waits = row.resolved_at is None
     subject = link_to("payment", row.payment_id) if row.payment_id else row.subject
-    return Page(
-        title=words(row.code).capitalize(),
+    return DetailPage(
+        title=humanize(row.code).capitalize(),
         state=state("open" if waits else "resolved"),
         reason="Only a person can decide this. Look into it, then write down what was found."
         if waits
         else row.resolution,
         facts=[
             ("about", subject),
-            *((words(key), str(value)) for key, value in row.detail.items()),
-            ("opened", at(row.opened_at)),
-            ("answered", at(row.resolved_at)),
+            *((humanize(key), str(value)) for key, value in row.detail.items()),
+            ("opened", format_datetime(row.opened_at)),
+            ("answered", format_datetime(row.resolved_at)),
             ("by", row.resolved_by or "-"),
             ("id", row.pk),
         ],

@@ -10,18 +10,18 @@ from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from bursar.access.models import ApiKey, AuditEntry, Person
+from bursar.access.models import ApiKey, AuditEntry, User
 from bursar.admin.detail_views import access, ledger, monitors, payments, reconciliations
-from bursar.admin.formatting import Page
-from bursar.dashboard.models import Alert, WatchedApi
+from bursar.admin.formatting import DetailPage
+from bursar.dashboard.models import Alert, Monitor
 from bursar.ledger.models import Account, Transfer
 from bursar.orders.models import Order
 from bursar.payments.models import Fact, Payment, ProviderAccount, Refund, RefundApproval, Review
 from bursar.queue.models import Job, PeriodicJobStatus
 from bursar.reconciliation.models import Reconciliation
-from bursar.webhooks.models import InboxEvent
+from bursar.webhooks.models import WebhookEvent
 
-PAGES: Mapping[type[Model], Callable[[Any], Page]] = {
+PAGES: Mapping[type[Model], Callable[[Any], DetailPage]] = {
     Order: payments.order,
     Payment: payments.payment,
     Refund: payments.refund,
@@ -30,15 +30,15 @@ PAGES: Mapping[type[Model], Callable[[Any], Page]] = {
     Account: ledger.account,
     Transfer: ledger.transfer,
     Fact: ledger.fact,
-    InboxEvent: ledger.event,
+    WebhookEvent: ledger.event,
     Job: ledger.job,
     PeriodicJobStatus: ledger.periodic_job,
     Reconciliation: reconciliations.reconciliation,
     ProviderAccount: ledger.provider_account,
-    Person: access.person,
+    User: access.person,
     ApiKey: access.key,
     AuditEntry: access.audit,
-    WatchedApi: monitors.watched_api,
+    Monitor: monitors.watched_api,
     Alert: monitors.alert,
 }
 

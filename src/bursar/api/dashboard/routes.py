@@ -18,7 +18,7 @@ from bursar.api import responses
 from bursar.api.dashboard import schemas
 from bursar.api.dashboard.event_stream import EventStream, Streams, TooManyStreams
 from bursar.api.middleware import session_auth
-from bursar.api.middleware.auth import Needs, needs
+from bursar.api.middleware.auth import RequireScope, requires
 from bursar.api.routes.parameters import StrictRoute
 from bursar.dashboard import evaluation, history, live_state
 from bursar.dashboard.config.user_monitors import UnknownSource
@@ -35,7 +35,7 @@ page = APIRouter(include_in_schema=False)
 router = APIRouter(prefix=session_auth.BOARD, tags=["dashboard"], route_class=StrictRoute)
 status = APIRouter(include_in_schema=False)
 
-_needs = Needs(SCOPE)
+_needs = RequireScope(SCOPE)
 
 After = Annotated[
     str | None, Query(max_length=40, description="A stream goes on from this `position`.")
@@ -79,7 +79,7 @@ async def show_page() -> Response:
     return _html(html.board(mode=settings.current.mode))
 
 
-@router.get("", **needs(SCOPE, schemas.Dashboard, TooManyStreams))
+@router.get("", **requires(SCOPE, schemas.DashboardResponse, TooManyStreams))
 async def read_dashboard(
     request: Request,
     after: After = None,
@@ -90,7 +90,7 @@ async def read_dashboard(
         return _stream(request, last_event_id or after or "")
     shown = live_state.current()
     version = shown.version  # before the views: what comes between is told again, and not missed
-    body = serializers.whole(shown.views(), version=version, now=clock.now())
+    body = serializers.snapshot(shown.views(), version=version, now=clock.now())
     headers = {"Vary": "Accept, Accept-Encoding"}
     if "gzip" in request.headers.get("accept-encoding", ""):
         body = gzip.compress(body, GZIP_LEVEL, mtime=0)
@@ -122,7 +122,7 @@ def _stream(request: Request, position: str) -> Response:
     )
 
 
-@router.get("/history", **needs(SCOPE, schemas.History, UnknownSource))
+@router.get("/history", **requires(SCOPE, schemas.HistoryResponse, UnknownSource))
 async def read_history(key: Key, series: Series = None, back: Range = "day") -> Response:
     """Read how a source was: its first number, or the series asked for, in spans as wide as fits."""
     view = live_state.current().get(key)
@@ -135,7 +135,7 @@ async def read_history(key: Key, series: Series = None, back: Range = "day") -> 
     spans = await readers.run(
         lambda: history.read(source_key=key, series=wanted, step_seconds=step_seconds, since=since)
     )
-    body = responses.body_of(
+    body = responses.dump_json(
         {
             "object": "history",
             "key": key,

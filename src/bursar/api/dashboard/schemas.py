@@ -7,11 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from bursar.api.pricing_schemas import Told
+from bursar.api.pricing_schemas import ResponseModel
 from bursar.dashboard import live_state
 
 
-class Reading(Told):
+class MeasurementResponse(ResponseModel):
     """One value of a source."""
 
     name: str
@@ -20,7 +20,7 @@ class Reading(Told):
     level: live_state.Level
 
 
-class Tile(Told):
+class TileResponse(ResponseModel):
     """One source: what it told last, and how that is."""
 
     key: str
@@ -28,7 +28,7 @@ class Tile(Told):
     group: str
     kind: live_state.Kind
     state: live_state.State
-    readings: list[Reading]
+    readings: list[MeasurementResponse]
     as_of: datetime | None = Field(description="When the readings were obtained.")
     since: datetime = Field(description="Since when it is in this state.")
     reason: str
@@ -40,7 +40,7 @@ class Tile(Told):
     )
 
 
-class Span(Told):
+class BucketResponse(ResponseModel):
     """What a series was from *at* on, for one step."""
 
     at: datetime
@@ -51,20 +51,20 @@ class Span(Told):
     last: float
 
 
-class History(Told):
+class HistoryResponse(ResponseModel):
     """How one series of a source was: spans of *step_seconds*, oldest first, none where nothing came."""
 
     object: Literal["history"]
     key: str
     series: str
     step_seconds: int
-    data: list[Span]
+    data: list[BucketResponse]
 
 
-class Dashboard(Told):
+class DashboardResponse(ResponseModel):
     """The board, or with `Accept: text/event-stream` a stream of it: `board`, `changes`, `beat`."""
 
     object: Literal["dashboard"]
     position: str = Field(description="Give it as `after` or `Last-Event-ID` to go on from here.")
     at: datetime = Field(description="The time here, to tell ages by.")
-    data: list[Tile]
+    data: list[TileResponse]

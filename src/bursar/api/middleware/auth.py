@@ -44,12 +44,12 @@ _limiter = new_limiter()
 @cache(maxsize=10_000, ttl_seconds=TRUSTED_SECONDS)
 async def _find(token: str) -> Principal | None:
     now = clock.now()
-    known = await readers.run(lambda: api_keys.find(token, now=now))
+    known = await readers.run(lambda: api_keys.authenticate(token, now=now))
     if known is None:
         return None
     if known.stale:
         key_id = known.principal.id
-        await group_commit.commits.run(lambda: api_keys.used(key_id, now=now))
+        await group_commit.commits.run(lambda: api_keys.record_use(key_id, now=now))
     return known.principal
 
 
@@ -77,7 +77,7 @@ async def identify(scope: Scope, headers: Headers) -> Principal:
     return principal
 
 
-def count(principal: Principal) -> dict[str, str]:
+def check_rate_limit(principal: Principal) -> dict[str, str]:
     """
     Count a call; returns the RateLimit headers (draft-ietf-httpapi-ratelimit-headers-10).
 
@@ -111,7 +111,7 @@ def query_texts(scope: Scope) -> Iterator[str]:
 # --- What a route declares ----------------------------------------------------------------------
 
 
-class Needs:
+class RequireScope:
     """That a route needs a scope; the tests find it on every route."""
 
     def __init__(self, scope: str) -> None:
@@ -125,7 +125,7 @@ class Needs:
         self.check: Callable[[], Any] = check
 
 
-def needs(
+def requires(
     scope: str,
     answer: type[Any],
     *refusals: type[errors.BursarError],
@@ -138,7 +138,7 @@ def needs(
     *refusals* are what it may raise besides what every route may; a *keyed* one takes an
     `Idempotency-Key`.
     """
-    declared = Needs(scope)
+    declared = RequireScope(scope)
     told = {
         400: "bad_json",
         401: "unauthenticated",

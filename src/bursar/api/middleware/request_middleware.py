@@ -43,7 +43,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 log = logs.get(__name__)
 
 
-class Border:
+class RequestMiddleware:
     """The outermost ASGI application."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -57,16 +57,20 @@ class Border:
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if _is_id(given) else ids.new("req")
         answering = _Answering(scope, send, request_id)
-        with logs.bound(request_id=request_id):
+        with logs.bound_contextvars(request_id=request_id):
             try:
                 await self._admit(scope, receive, answering)
             except errors.BursarError as error:
                 await answering.with_problem(error)
             except TimeoutError:
-                await answering.with_problem(problem_details.Crashed("this took too long"))
+                await answering.with_problem(
+                    problem_details.InternalServerError("this took too long")
+                )
             except Exception:
                 log.exception("request_crashed", path=scope["path"])
-                await answering.with_problem(problem_details.Crashed("something broke on our side"))
+                await answering.with_problem(
+                    problem_details.InternalServerError("something broke on our side")
+                )
             finally:
                 seconds = time.monotonic() - answering.started
                 # A stream lasts as long as its listener likes; how fast it began is what counts.
@@ -87,12 +91,12 @@ class Border:
         limit = next((most for root, most in BODY_BYTES_MAX.items() if path.startswith(root)), 0)
         principal = await session_auth.identify(scope, headers)
         if principal is not None and path != session_auth.PAGE:
-            answering.more_headers = auth.count(principal)
+            answering.more_headers = auth.check_rate_limit(principal)
         body = await _read_body(headers, receive, limit)
         if body and path.startswith("/v1/"):
             scope.setdefault("state", {})["json"] = strict_json.read(body)
         who = None if principal is None else principal.id
-        with acting_as(principal), logs.bound(actor=who or "nobody"):
+        with acting_as(principal), logs.bound_contextvars(actor=who or "nobody"):
             async with asyncio.timeout(ANSWER_SECONDS_MAX) as patience:
                 scope.setdefault("state", {})["answer_limit"] = patience
                 await self.app(scope, _replay(body, receive), answering.send)
@@ -140,19 +144,21 @@ def _check_head(scope: Scope, headers: Headers) -> None:
     raw: Iterable[tuple[bytes, bytes]] = scope["headers"]
     sizes = [len(name) + len(value) for name, value in raw]
     if len(sizes) > HEADERS_MAX or sum(sizes) > HEADER_BYTES_MAX:
-        raise problem_details.HeadersTooLarge(
+        raise problem_details.RequestHeaderFieldsTooLarge(
             f"at most {HEADERS_MAX} headers of {HEADER_BYTES_MAX} bytes together"
         )
     if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > PATH_BYTES_MAX:
         raise problem_details.UriTooLong(f"an address of at most {PATH_BYTES_MAX} bytes")
     host = re.sub(r":\d*$", "", headers.get("host", "").lower())
     if host not in settings.current.hosts.lower().split(","):
-        raise problem_details.WrongHost(
+        raise problem_details.MisdirectedRequest(
             "this installation does not answer to that host; see BURSAR_HOSTS"
         )
     for text in (scope["path"], *auth.query_texts(scope)):
         if card_numbers.contains_card_number(text):
-            raise fields.CardNumber("an address holds what looks like a card number", param="url")
+            raise fields.CardNumberDetected(
+                "an address holds what looks like a card number", param="url"
+            )
 
 
 async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
@@ -167,7 +173,7 @@ async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise problem_details.TooSlow("the caller went away")
+                    raise problem_details.RequestTimeout("the caller went away")
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > limit:
@@ -175,7 +181,7 @@ async def _read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        raise problem_details.TooSlow(
+        raise problem_details.RequestTimeout(
             f"the body did not come within {BODY_SECONDS_MAX:.0f} s"
         ) from None
 

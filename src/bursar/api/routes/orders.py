@@ -10,10 +10,10 @@ from starlette.responses import Response
 
 from bursar import clock, errors, ids
 from bursar.access import idempotency, roles
-from bursar.access.idempotency import Answer
+from bursar.access.idempotency import StoredResponse
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import needs
-from bursar.api.problem_details import Changed
+from bursar.api.middleware.auth import requires
+from bursar.api.problem_details import PreconditionFailed
 from bursar.api.routes.parameters import (
     LIMIT,
     Cursor,
@@ -41,9 +41,9 @@ UNSETTLED = frozenset({PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStat
 
 @router.post(
     "",
-    **needs(
+    **requires(
         roles.ORDERS_WRITE,
-        schemas.Order,
+        schemas.OrderResponse,
         errors.IdempotencyKeyReused,
         provider_accounts.UnknownAccount,
         status=201,
@@ -51,7 +51,7 @@ UNSETTLED = frozenset({PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStat
     ),
 )
 async def place_order(
-    request: Request, order: schemas.NewOrder, _: IdempotencyKey = None, __: Prefer = None
+    request: Request, order: schemas.OrderCreate, _: IdempotencyKey = None, __: Prefer = None
 ) -> Response:
     """Place an order and, where it says how, start to collect it."""
     order_id, payment_id, now = ids.new(ids.ORDER), ids.new(ids.PAYMENT), clock.now()
@@ -76,15 +76,19 @@ async def place_order(
         prices_include_tax=basket.prices_include_tax,
     )
 
-    def place() -> Answer:
+    def place() -> StoredResponse:
         # The order of an earlier request with the key, where its kept answer has been pruned.
-        placed = operations.place(
-            new, order_id=order_id, payment_id=payment_id, now=now, rules=quotes.installed()
+        placed = operations.place_order(
+            new, order_id=order_id, payment_id=payment_id, now=now, rules=quotes.configured_rules()
         )
-        return responses.made(_shown(placed), status=201, location=f"/v1/orders/{placed}")
+        return responses.created_response(
+            _shown(placed), status=201, location=f"/v1/orders/{placed}"
+        )
 
-    answer = await responses.change(request, place)
-    return await responses.settled(request, answer, lambda: _settled(responses.id_of(answer)))
+    answer = await responses.run_idempotent(request, place)
+    return await responses.respond_when_settled(
+        request, answer, lambda: _settled(responses.id_of(answer))
+    )
 
 
 def _shown(order_id: str) -> serializers.Json:
@@ -104,7 +108,7 @@ def _settled(order_id: str) -> tuple[bool, serializers.Json]:
     return not states & UNSETTLED, serializers.serialize_orders([order])[0]
 
 
-@router.get("", **needs(roles.ORDERS_READ, schemas.Orders, responses.BadCursor))
+@router.get("", **requires(roles.ORDERS_READ, schemas.OrderList, responses.InvalidCursor))
 async def list_orders(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -121,8 +125,8 @@ async def list_orders(
         rows = rows.filter(reference=reference)
     for pair in metadata:
         name, _, value = pair.partition(":")
-        rows = operations.with_metadata(rows, name, value)
-    return await responses.page(
+        rows = operations.filter_by_metadata(rows, name, value)
+    return await responses.paginate(
         rows,
         serializers.serialize_orders,
         limit=limit,
@@ -132,7 +136,9 @@ async def list_orders(
     )
 
 
-@router.get("/{order_id}", **needs(roles.ORDERS_READ, schemas.Order, operations.UnknownOrder))
+@router.get(
+    "/{order_id}", **requires(roles.ORDERS_READ, schemas.OrderResponse, operations.UnknownOrder)
+)
 async def read_order(
     request: Request,
     order_id: Id,
@@ -140,7 +146,7 @@ async def read_order(
     _: IfNoneMatch = None,
 ) -> Response:
     """Read an order."""
-    return await responses.one(
+    return await responses.retrieve(
         request,
         lambda: _order(order_id),
         serializers.serialize_orders,
@@ -150,24 +156,30 @@ async def read_order(
 
 @router.patch(
     "/{order_id}",
-    **needs(roles.ORDERS_WRITE, schemas.Order, operations.UnknownOrder, Changed, keyed=True),
+    **requires(
+        roles.ORDERS_WRITE,
+        schemas.OrderResponse,
+        operations.UnknownOrder,
+        PreconditionFailed,
+        keyed=True,
+    ),
 )
 async def change_order(
     request: Request,
     order_id: Id,
-    changes: schemas.OrderChanges,
+    changes: schemas.OrderUpdate,
     _: IdempotencyKey = None,
     __: IfMatch = None,
 ) -> Response:
     """Change an order's metadata, or replace or erase the snapshot of its buyer."""
     now = clock.now()
 
-    def update() -> Answer:
-        with_lock = operations.lock(order_id)
-        responses.check_unchanged(request, serializers.serialize_orders([with_lock])[0])
-        operations.describe(
+    def update() -> StoredResponse:
+        with_lock = operations.lock_order(order_id)
+        responses.check_if_match(request, serializers.serialize_orders([with_lock])[0])
+        operations.update_order(
             order_id=order_id, metadata=changes.metadata, buyer=changes.buyer, now=now
         )
-        return responses.made(_shown(order_id))
+        return responses.created_response(_shown(order_id))
 
-    return responses.respond(await responses.change(request, update))
+    return responses.to_response(await responses.run_idempotent(request, update))

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from bursar import clock, ids
 from bursar.access import roles
-from bursar.access.idempotency import Answer
+from bursar.access.idempotency import StoredResponse
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import needs
+from bursar.api.middleware.auth import requires
 from bursar.api.routes.orders import UNSETTLED
 from bursar.api.routes.parameters import (
     LIMIT,
@@ -40,24 +40,24 @@ Expand = Annotated[list[Literal["order", "refunds", "attempts"]], Query(max_leng
 
 @router.post(
     "",
-    **needs(
+    **requires(
         roles.ORDERS_WRITE,
-        schemas.Payment,
+        schemas.PaymentResponse,
         operations.UnknownOrder,
-        operations.CollectedAlready,
+        operations.OrderAlreadyPaid,
         provider_accounts.UnknownAccount,
         status=201,
         keyed=True,
     ),
 )
 async def open_payment(
-    request: Request, asked: schemas.NewPayment, _: IdempotencyKey = None, __: Prefer = None
+    request: Request, asked: schemas.PaymentCreate, _: IdempotencyKey = None, __: Prefer = None
 ) -> Response:
     """Try again to collect an order: after a decline, at another account, or for the first time."""
     payment_id, now = ids.new(ids.PAYMENT), clock.now()
 
-    def collect() -> Answer:
-        operations.collect(
+    def collect() -> StoredResponse:
+        operations.create_payment(
             order_id=asked.order,
             payment_id=payment_id,
             provider_account=asked.provider_account,
@@ -65,13 +65,17 @@ async def open_payment(
             capture_method=asked.capture_method,
             now=now,
         )
-        return responses.made(_shown(payment_id), status=201, location=f"/v1/payments/{payment_id}")
+        return responses.created_response(
+            _shown(payment_id), status=201, location=f"/v1/payments/{payment_id}"
+        )
 
-    answer = await responses.change(request, collect)
-    return await responses.settled(request, answer, lambda: _settled(responses.id_of(answer)))
+    answer = await responses.run_idempotent(request, collect)
+    return await responses.respond_when_settled(
+        request, answer, lambda: _settled(responses.id_of(answer))
+    )
 
 
-@router.get("", **needs(roles.PAYMENTS_READ, schemas.Payments, responses.BadCursor))
+@router.get("", **requires(roles.PAYMENTS_READ, schemas.PaymentList, responses.InvalidCursor))
 async def list_payments(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -83,7 +87,7 @@ async def list_payments(
     rows = Payment.objects.all()
     rows = rows if order is None else rows.filter(order_id=order)
     rows = rows if status is None else rows.filter(status=status)
-    return await responses.page(
+    return await responses.paginate(
         rows,
         serializers.serialize_payments,
         limit=limit,
@@ -93,7 +97,10 @@ async def list_payments(
     )
 
 
-@router.get("/{payment_id}", **needs(roles.PAYMENTS_READ, schemas.Payment, queries.UnknownPayment))
+@router.get(
+    "/{payment_id}",
+    **requires(roles.PAYMENTS_READ, schemas.PaymentResponse, queries.UnknownPayment),
+)
 async def read_payment(
     request: Request,
     payment_id: Id,
@@ -102,16 +109,16 @@ async def read_payment(
 ) -> Response:
     """Read a payment."""
     wanted = expanded(expand, "order", "refunds", "attempts")
-    return await responses.one(
+    return await responses.retrieve(
         request, lambda: _payment(payment_id), serializers.serialize_payments, wanted
     )
 
 
 @router.post(
     "/{payment_id}/capture",
-    **needs(
+    **requires(
         roles.PAYMENTS_WRITE,
-        schemas.Payment,
+        schemas.PaymentResponse,
         queries.UnknownPayment,
         charges.NotCapturable,
         capabilities.OperationNotSupported,
@@ -122,31 +129,31 @@ async def read_payment(
 async def capture_payment(
     request: Request,
     payment_id: Id,
-    asked: schemas.NewCapture,
+    asked: schemas.CaptureCreate,
     _: IdempotencyKey = None,
     __: Prefer = None,
 ) -> Response:
     """Capture what is authorized, or a part of it; the rest is released."""
     attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
 
-    def capture() -> Answer:
+    def capture() -> StoredResponse:
         payment = queries.lock_payment(payment_id)
         whole = Money(payment.authorized_minor, payment.currency)
         amount = Money(asked.amount.amount, asked.amount.currency) if asked.amount else whole
         charges.request_capture(
             payment_id=payment_id, amount=amount, attempt_id=attempt_id, now=now
         )
-        return responses.made(_shown(payment_id), status=202)
+        return responses.created_response(_shown(payment_id), status=202)
 
-    answer = await responses.change(request, capture)
-    return await responses.settled(request, answer, lambda: _changed(payment_id))
+    answer = await responses.run_idempotent(request, capture)
+    return await responses.respond_when_settled(request, answer, lambda: _changed(payment_id))
 
 
 @router.post(
     "/{payment_id}/cancel",
-    **needs(
+    **requires(
         roles.PAYMENTS_WRITE,
-        schemas.Payment,
+        schemas.PaymentResponse,
         queries.UnknownPayment,
         charges.NotCancelable,
         capabilities.OperationNotSupported,
@@ -157,28 +164,28 @@ async def capture_payment(
 async def cancel_payment(
     request: Request,
     payment_id: Id,
-    _: schemas.NewCancel,
+    _: schemas.PaymentCancel,
     __: IdempotencyKey = None,
     ___: Prefer = None,
 ) -> Response:
     """Give up a payment that holds no money, or release what is authorized of it."""
     attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
 
-    def cancel() -> Answer:
-        charges.give_up(payment_id=payment_id, attempt_id=attempt_id, now=now)
-        return responses.made(_shown(payment_id), status=202)
+    def cancel() -> StoredResponse:
+        charges.abandon_attempt(payment_id=payment_id, attempt_id=attempt_id, now=now)
+        return responses.created_response(_shown(payment_id), status=202)
 
-    answer = await responses.change(request, cancel)
-    return await responses.settled(request, answer, lambda: _changed(payment_id))
+    answer = await responses.run_idempotent(request, cancel)
+    return await responses.respond_when_settled(request, answer, lambda: _changed(payment_id))
 
 
 @router.post(
     "/{payment_id}/refunds",
-    **needs(
+    **requires(
         roles.REFUNDS_WRITE,
-        schemas.Refund,
+        schemas.RefundResponse,
         queries.UnknownPayment,
-        refunds.RefundTooHigh,
+        refunds.RefundExceedsBalance,
         order_refunding.TooManyUnits,
         status=201,
         keyed=True,
@@ -187,7 +194,7 @@ async def cancel_payment(
 async def refund_payment(
     request: Request,
     payment_id: Id,
-    asked: schemas.NewRefund,
+    asked: schemas.RefundCreate,
     _: IdempotencyKey = None,
     __: Prefer = None,
 ) -> Response:
@@ -195,11 +202,11 @@ async def refund_payment(
     refund_id, now = ids.new(ids.REFUND), clock.now()
     amount = Money(asked.amount.amount, asked.amount.currency) if asked.amount else None
 
-    def refund() -> Answer:
+    def refund() -> StoredResponse:
         order_refunding.refund(
             payment_id=payment_id,
             amount=amount,
-            quantities=order_refunding.units(
+            quantities=order_refunding.parse_quantities(
                 (line.position, line.quantity) for line in asked.lines
             ),
             refund_id=refund_id,
@@ -207,10 +214,12 @@ async def refund_payment(
             now=now,
         )
         shown = serializers.serialize_refunds([Refund.objects.get(id=refund_id)])[0]
-        return responses.made(shown, status=201, location=f"/v1/refunds/{refund_id}")
+        return responses.created_response(shown, status=201, location=f"/v1/refunds/{refund_id}")
 
-    answer = await responses.change(request, refund)
-    return await responses.settled(request, answer, lambda: refund_settled(responses.id_of(answer)))
+    answer = await responses.run_idempotent(request, refund)
+    return await responses.respond_when_settled(
+        request, answer, lambda: refund_settled(responses.id_of(answer))
+    )
 
 
 def refund_settled(refund_id: str) -> tuple[bool, serializers.Json]:
@@ -237,4 +246,4 @@ def _settled(payment_id: str) -> tuple[bool, serializers.Json]:
 
 def _changed(payment_id: str) -> tuple[bool, serializers.Json]:
     """Whether what was decided about an authorization has been done."""
-    return not charges.is_under_way(payment_id), _shown(payment_id)
+    return not charges.is_in_progress(payment_id), _shown(payment_id)

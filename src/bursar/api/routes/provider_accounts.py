@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from bursar.access import roles
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import needs
+from bursar.api.middleware.auth import requires
 from bursar.api.routes.parameters import Id, IfNoneMatch, StrictRoute
 from bursar.db_reader import readers
 from bursar.payments import provider_accounts
@@ -22,21 +22,23 @@ router = APIRouter(
 ACCOUNTS_MAX = 200
 
 
-@router.get("", **needs(roles.ACCOUNTS_READ, schemas.ProviderAccounts))
+@router.get("", **requires(roles.ACCOUNTS_READ, schemas.ProviderAccountList))
 async def list_accounts() -> Response:
     """List the provider accounts, by name."""
 
     def read() -> bytes:
         rows = list(ProviderAccount.objects.order_by("name")[:ACCOUNTS_MAX])
         shown = serializers.serialize_provider_accounts(rows)
-        return responses.body_of({"object": "list", "data": shown, "next_cursor": None})
+        return responses.dump_json({"object": "list", "data": shown, "next_cursor": None})
 
     return Response(await readers.run(read), media_type="application/json")
 
 
 @router.get(
     "/{name}",
-    **needs(roles.ACCOUNTS_READ, schemas.ProviderAccount, provider_accounts.UnknownAccount),
+    **requires(
+        roles.ACCOUNTS_READ, schemas.ProviderAccountResponse, provider_accounts.UnknownAccount
+    ),
 )
 async def read_account(request: Request, name: Id, _: IfNoneMatch = None) -> Response:
     """Read a provider account."""
@@ -47,4 +49,4 @@ async def read_account(request: Request, name: Id, _: IfNoneMatch = None) -> Res
             raise provider_accounts.UnknownAccount(f"there is no provider account {name!r}")
         return account
 
-    return await responses.one(request, find, serializers.serialize_provider_accounts)
+    return await responses.retrieve(request, find, serializers.serialize_provider_accounts)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from bursar import clock
 from bursar.access import roles
 from bursar.api import pricing_schemas, responses
-from bursar.api.middleware.auth import needs
+from bursar.api.middleware.auth import requires
 from bursar.api.routes.parameters import StrictRoute
 from bursar.db_reader import readers
 from bursar.orders import quotes
@@ -19,9 +19,9 @@ router = APIRouter(prefix="/v1/quotes", tags=["quotes"], route_class=StrictRoute
 
 @router.post(
     "",
-    **needs(
+    **requires(
         roles.ORDERS_READ,
-        pricing_schemas.Quote,
+        pricing_schemas.QuoteResponse,
         baskets.EmptyBasket,
         calculator.NoPrice,
         taxes.UnknownTax,
@@ -29,12 +29,12 @@ router = APIRouter(prefix="/v1/quotes", tags=["quotes"], route_class=StrictRoute
         discounts.CouponRefused,
     ),
 )
-async def quote_basket(basket: pricing_schemas.NewQuote) -> Response:
+async def quote_basket(basket: pricing_schemas.QuoteCreate) -> Response:
     """Price a basket as an order would be priced now."""
     now, wanted = clock.now(), basket.basket(basket.payment_method)
 
     def read() -> bytes:
-        quote = quotes.quote(wanted, at=now, rules=quotes.installed())
-        return responses.body_of(quote.to_json())
+        quote = quotes.quote(wanted, at=now, rules=quotes.configured_rules())
+        return responses.dump_json(quote.to_json())
 
     return Response(await readers.run(read), media_type="application/json")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from bursar import errors, ids
 from bursar.access import roles
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import needs
+from bursar.api.middleware.auth import requires
 from bursar.api.routes.parameters import LIMIT, Cursor, Id, IfNoneMatch, Limit, StrictRoute
 from bursar.payments.models import Refund
 
@@ -26,7 +26,7 @@ class UnknownRefund(errors.NotFound):
     code = "unknown_refund"
 
 
-@router.get("", **needs(roles.REFUNDS_READ, schemas.Refunds, responses.BadCursor))
+@router.get("", **requires(roles.REFUNDS_READ, schemas.RefundList, responses.InvalidCursor))
 async def list_refunds(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -35,7 +35,7 @@ async def list_refunds(
 ) -> Response:
     """List refunds, newest first."""
     rows = Refund.objects.all() if payment is None else Refund.objects.filter(payment_id=payment)
-    return await responses.page(
+    return await responses.paginate(
         rows,
         serializers.serialize_refunds,
         limit=limit,
@@ -45,7 +45,7 @@ async def list_refunds(
     )
 
 
-@router.get("/{refund_id}", **needs(roles.REFUNDS_READ, schemas.Refund, UnknownRefund))
+@router.get("/{refund_id}", **requires(roles.REFUNDS_READ, schemas.RefundResponse, UnknownRefund))
 async def read_refund(
     request: Request,
     refund_id: Id,
@@ -60,4 +60,4 @@ async def read_refund(
             raise UnknownRefund(f"there is no refund {refund_id!r}")
         return refund
 
-    return await responses.one(request, find, serializers.serialize_refunds, frozenset(expand))
+    return await responses.retrieve(request, find, serializers.serialize_refunds, frozenset(expand))

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from bursar import clock, ids
 from bursar.access import roles
-from bursar.access.idempotency import Answer
+from bursar.access.idempotency import StoredResponse
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import needs
+from bursar.api.middleware.auth import requires
 from bursar.api.routes.parameters import (
     LIMIT,
     Cursor,
@@ -30,7 +30,7 @@ router = APIRouter(prefix="/v1/reviews", tags=["reviews"], route_class=StrictRou
 Expand = Annotated[list[Literal["payment"]], Query(max_length=1)]
 
 
-@router.get("", **needs(roles.REVIEWS_READ, schemas.Reviews, responses.BadCursor))
+@router.get("", **requires(roles.REVIEWS_READ, schemas.ReviewList, responses.InvalidCursor))
 async def list_reviews(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -42,7 +42,7 @@ async def list_reviews(
     rows = Review.objects.all() if payment is None else Review.objects.filter(payment_id=payment)
     if resolved is not None:
         rows = rows.filter(resolved_at__isnull=not resolved)
-    return await responses.page(
+    return await responses.paginate(
         rows,
         serializers.serialize_reviews,
         limit=limit,
@@ -52,7 +52,9 @@ async def list_reviews(
     )
 
 
-@router.get("/{review_id}", **needs(roles.REVIEWS_READ, schemas.Review, reviews.UnknownReview))
+@router.get(
+    "/{review_id}", **requires(roles.REVIEWS_READ, schemas.ReviewResponse, reviews.UnknownReview)
+)
 async def read_review(
     request: Request,
     review_id: Id,
@@ -60,32 +62,32 @@ async def read_review(
     _: IfNoneMatch = None,
 ) -> Response:
     """Read a review."""
-    return await responses.one(
+    return await responses.retrieve(
         request, lambda: _review(review_id), serializers.serialize_reviews, frozenset(expand)
     )
 
 
 @router.post(
     "/{review_id}/resolve",
-    **needs(
+    **requires(
         roles.REVIEWS_WRITE,
-        schemas.Review,
+        schemas.ReviewResponse,
         reviews.UnknownReview,
         reviews.AlreadyResolved,
         keyed=True,
     ),
 )
 async def resolve_review(
-    request: Request, review_id: Id, asked: schemas.Resolution, _: IdempotencyKey = None
+    request: Request, review_id: Id, asked: schemas.ReviewResolve, _: IdempotencyKey = None
 ) -> Response:
     """Write down what was found and decided."""
     now = clock.now()
 
-    def resolve() -> Answer:
+    def resolve() -> StoredResponse:
         reviews.resolve(review_id=review_id, resolution=asked.resolution, now=now)
-        return responses.made(serializers.serialize_reviews([_review(review_id)])[0])
+        return responses.created_response(serializers.serialize_reviews([_review(review_id)])[0])
 
-    return responses.respond(await responses.change(request, resolve))
+    return responses.to_response(await responses.run_idempotent(request, resolve))
 
 
 def _review(review_id: str) -> Review:

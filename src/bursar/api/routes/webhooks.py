@@ -13,7 +13,7 @@ from bursar.api import problem_details, responses, schemas
 from bursar.api.routes.parameters import Id
 from bursar.db_reader import readers
 from bursar.payments import provider_accounts
-from bursar.providers.interface import BadSignature
+from bursar.providers.interface import InvalidSignature
 from bursar.webhooks import inbox
 
 router = APIRouter(tags=["hooks"])
@@ -28,10 +28,10 @@ _RAW = {"requestBody": {"content": {"application/octet-stream": {"schema": {"typ
     "/hooks/{provider_account}",
     response_model=None,
     responses={
-        200: {"model": schemas.Received, "description": "It is kept."},
+        200: {"model": schemas.WebhookReceipt, "description": "It is kept."},
         400: {"description": "bad_json", **_PROBLEM},
-        401: {"description": BadSignature.code, **_PROBLEM},
-        404: {"description": inbox.NoWebhooks.code, **_PROBLEM},
+        401: {"description": InvalidSignature.code, **_PROBLEM},
+        404: {"description": inbox.WebhooksNotSupported.code, **_PROBLEM},
         413: {"description": errors.ContentTooLarge.code, **_PROBLEM},
         422: {"description": "validation_error", **_PROBLEM},
         503: {"description": "unavailable: deliver again", **_PROBLEM},
@@ -41,7 +41,7 @@ _RAW = {"requestBody": {"content": {"application/octet-stream": {"schema": {"typ
 async def receive_webhook(request: Request, provider_account: Id) -> Response:
     """Take a delivery of a provider, who proves it by its signature over the raw bytes."""
     body, now, raw_id = await request.body(), clock.now(), ids.new(ids.BODY)
-    if not provider_accounts.is_made(provider_account):
+    if not provider_accounts.is_cached(provider_account):
         await readers.run(lambda: _make(provider_account))
     event = inbox.verify(
         provider_account=provider_account, headers=request.headers, body=body, now=now
@@ -51,7 +51,7 @@ async def receive_webhook(request: Request, provider_account: Id) -> Response:
             provider_account=provider_account, event=event, body=body, raw_id=raw_id, now=now
         )
     )
-    told = responses.body_of({"received": True, "new": new})
+    told = responses.dump_json({"received": True, "new": new})
     return Response(told, media_type="application/json")
 
 
@@ -60,6 +60,6 @@ def _make(name: str) -> None:
         provider_accounts.get(name)
     except provider_accounts.UnknownAccount:
         # Nobody learns from outside which accounts there are.
-        raise inbox.NoWebhooks("no webhooks are taken here") from None
+        raise inbox.WebhooksNotSupported("no webhooks are taken here") from None
     except errors.Invalid as error:
         raise errors.Unavailable("this provider account cannot be used now") from error

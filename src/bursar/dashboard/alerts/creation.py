@@ -10,7 +10,7 @@ from typing import Final
 from django.db.models import Max
 
 from bursar import group_commit, retention, settings
-from bursar.dashboard.live_state import Level, View
+from bursar.dashboard.live_state import Level, SourceStatus
 from bursar.dashboard.models import Alert
 from bursar.queue import jobs
 
@@ -24,12 +24,12 @@ class Change:
     """That people are told *after* of a source, having been told *before*; *alert_id* names it."""
 
     alert_id: str
-    view: View
+    view: SourceStatus
     before: Level
     after: Level
 
 
-def raise_all(changes: Sequence[Change], *, readings: Sequence[object], now: datetime) -> None:
+def create_alerts(changes: Sequence[Change], *, readings: Sequence[object], now: datetime) -> None:
     """
     Write alerts down and enqueue their delivery by every channel that is set up.
 

@@ -19,7 +19,7 @@ TIMEOUT_SECONDS: Final = 20.0
 log = logs.get(__name__)
 
 
-class MailNotTaken(errors.ExternalAPIError):
+class EmailDeliveryFailed(errors.ExternalAPIError):
     """The mail server was not reached, or took the message for nobody."""
 
     code = "alert_mail_not_taken"
@@ -95,7 +95,9 @@ def send(made: EmailMessage, server: Server) -> None:
                 connection.login(server.username, server.password)
             refused = connection.send_message(made)
     except (smtplib.SMTPException, OSError) as error:
-        raise MailNotTaken(f"the mail server did not take it ({type(error).__name__})") from error
+        raise EmailDeliveryFailed(
+            f"the mail server did not take it ({type(error).__name__})"
+        ) from error
     if refused:
         log.warning("mail_refused", count=len(refused))
 

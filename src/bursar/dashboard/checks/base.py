@@ -9,14 +9,14 @@ from typing import Final
 from bursar import errors
 from bursar.dashboard.fetching.sources import CoroutineSource, Source
 from bursar.dashboard.live_state import Kind, Level
-from bursar.dashboard.thresholds import Patience, Thresholds
+from bursar.dashboard.thresholds import FlapDamping, Thresholds
 
 #: The longest text that is shown of a source.
 TEXT_LETTERS_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Raw:
+class RawMeasurement:
     """One value as it came; *level* is the least it is worth, whatever the thresholds say."""
 
     name: str
@@ -26,11 +26,11 @@ class Raw:
 
 
 #: What every source gives.
-Answer = tuple[Raw, ...]
+Answer = tuple[RawMeasurement, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watch:
+class MonitorCheck:
     """A source on the board."""
 
     key: str
@@ -41,7 +41,7 @@ class Watch:
     interval_seconds: float
     silence_seconds: float
     stale_level: Level
-    patience: Patience
+    patience: FlapDamping
     limits: Mapping[str, Thresholds] = field(default_factory=dict)
 
 

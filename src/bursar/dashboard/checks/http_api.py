@@ -15,9 +15,15 @@ import jmespath.exceptions
 import orjson
 
 from bursar import card_numbers, errors, logs, settings
-from bursar.dashboard.checks.base import TEXT_LETTERS_MAX, Answer, Raw, Watch, unable
+from bursar.dashboard.checks.base import (
+    TEXT_LETTERS_MAX,
+    Answer,
+    MonitorCheck,
+    RawMeasurement,
+    unable,
+)
 from bursar.dashboard.config import ssrf
-from bursar.dashboard.config.monitors import Api, Value
+from bursar.dashboard.config.monitors import HttpMonitorConfig, Value
 from bursar.dashboard.fetching.sources import HttpSource, Source
 from bursar.dashboard.live_state import Level
 
@@ -26,14 +32,14 @@ VARIABLE_PREFIX: Final = "BURSAR_WATCH_"
 _PRINTABLE = re.compile(r"[ -~]+")
 
 
-def watch(*, name: str, api: Api, entered: bool) -> Watch:
+def watch(*, name: str, api: HttpMonitorConfig, entered: bool) -> MonitorCheck:
     """
     Make an API ready to be asked; *entered* by a person it is guarded, and its host names its secret.
 
     The secret is read now, from the environment or the secrets directory.
     """
     key = f"api:{name}"
-    return Watch(
+    return MonitorCheck(
         key=key,
         title=api.title or name,
         group=api.group or "APIs",
@@ -47,7 +53,7 @@ def watch(*, name: str, api: Api, entered: bool) -> Watch:
     )
 
 
-def _source(key: str, api: Api, *, entered: bool) -> Source:
+def _source(key: str, api: HttpMonitorConfig, *, entered: bool) -> Source:
     headers = {"Accept": "application/json"}
     if api.auth != "none":
         variable = secret_of_host(api.url) if entered else api.secret
@@ -86,7 +92,7 @@ def _secret(variable: str) -> str:
     return ""
 
 
-def _authorization(api: Api, secret: str) -> dict[str, str]:
+def _authorization(api: HttpMonitorConfig, secret: str) -> dict[str, str]:
     if api.auth == "header":
         return {api.header: secret}
     if api.auth == "bearer":
@@ -117,7 +123,7 @@ def _found(value: Value, told: Any) -> Any:
         ) from None
 
 
-def _raw(value: Value, found: Any) -> Raw:
+def _raw(value: Value, found: Any) -> RawMeasurement:
     shown: float | str | None = None
     if isinstance(found, bool):
         shown = "true" if found else "false"
@@ -128,7 +134,7 @@ def _raw(value: Value, found: Any) -> Raw:
     level: Level = "warning" if shown is None else "ok"
     if value.expected and shown != value.expected:
         level = "critical"
-    return Raw(name=value.name, value=shown, unit=value.unit, level=level)
+    return RawMeasurement(name=value.name, value=shown, unit=value.unit, level=level)
 
 
 def _text(found: str) -> str | None:

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from bursar import clock, errors
-from bursar.dashboard.checks.base import Answer, Raw, Watch, unable
-from bursar.dashboard.config.monitors import Account
+from bursar.dashboard.checks.base import Answer, MonitorCheck, RawMeasurement, unable
+from bursar.dashboard.config.monitors import ProviderAccountMonitorConfig
 from bursar.dashboard.fetching.sources import CoroutineSource, Source
 from bursar.dashboard.live_state import Level
 from bursar.dashboard.thresholds import Thresholds
@@ -22,8 +22,8 @@ from bursar.payments import disputes, provider_accounts
 from bursar.payments.models import Attempt, Fact
 from bursar.payments.statuses import AttemptStatus
 from bursar.providers import circuit_breaker, http_provider
-from bursar.providers.capabilities import TellsBalance
-from bursar.providers.interface import Kind, MovementStatus, PaymentProvider
+from bursar.providers.capabilities import SupportsBalance
+from bursar.providers.interface import MovementStatus, ObjectKind, PaymentProvider
 from bursar.queue.models import Job
 
 GROUP: Final = "Provider accounts"
@@ -44,8 +44,12 @@ Reading = Callable[[Callable[[], Answer]], Awaitable[Answer]]
 
 
 def watches(
-    *, name: str, told: Account, reading: Reading, now: Callable[[], datetime] = clock.now
-) -> list[Watch]:
+    *,
+    name: str,
+    told: ProviderAccountMonitorConfig,
+    reading: Reading,
+    now: Callable[[], datetime] = clock.now,
+) -> list[MonitorCheck]:
     """
     Make an account ready to be watched; reads the database.
 
@@ -64,9 +68,11 @@ def watches(
     return made
 
 
-def _watch(key: str, title: str, told: Account, source: Source) -> Watch:
+def _watch(
+    key: str, title: str, told: ProviderAccountMonitorConfig, source: Source
+) -> MonitorCheck:
     limits = {name: each.thresholds for name, each in told.readings.items()}
-    return Watch(
+    return MonitorCheck(
         key=key,
         title=title,
         group=told.group or GROUP,
@@ -85,11 +91,11 @@ def _api(key: str, name: str) -> Source | None:
         provider = provider_accounts.get(name)
     except errors.BursarError as error:
         return unable(key, error.message)
-    if not isinstance(provider, TellsBalance):
+    if not isinstance(provider, SupportsBalance):
         return None
 
     async def ask() -> Answer:
-        async with provider_accounts.gate(name):
+        async with provider_accounts.concurrency_limit(name):
             return await of_provider(provider)
 
     return CoroutineSource(key=key, function=ask, attempts_max=2, repeatable=True)
@@ -101,20 +107,20 @@ async def of_provider(provider: PaymentProvider) -> Answer:
 
     :raises errors.Unavailable: if it cannot be asked.
     """
-    assert isinstance(provider, TellsBalance)
+    assert isinstance(provider, SupportsBalance)
     told = await provider.balances()
     owed = tuple(_amount("owes", currency, minor) for currency, minor in sorted(told.items()))
-    if not isinstance(provider, http_provider.JsonOverHttp):
+    if not isinstance(provider, http_provider.HttpProvider):
         return owed
     words, level = _CIRCUITS[http_provider.circuit_of(provider).state]
-    return (*owed, Raw(name="API", value=words, level=level))
+    return (*owed, RawMeasurement(name="API", value=words, level=level))
 
 
 #: What the state of a provider's circuit means to people; while it is open the API is not asked at all.
-_CIRCUITS: Final[Mapping[circuit_breaker.State, tuple[str, Level]]] = {
-    circuit_breaker.State.CLOSED: ("answers", "ok"),
-    circuit_breaker.State.HALF_OPEN: ("is tried again", "warning"),
-    circuit_breaker.State.OPEN: ("is not asked", "critical"),
+_CIRCUITS: Final[Mapping[circuit_breaker.CircuitState, tuple[str, Level]]] = {
+    circuit_breaker.CircuitState.CLOSED: ("answers", "ok"),
+    circuit_breaker.CircuitState.HALF_OPEN: ("is tried again", "warning"),
+    circuit_breaker.CircuitState.OPEN: ("is not asked", "critical"),
 }
 
 
@@ -122,33 +128,35 @@ def of_books(name: str, *, now: datetime) -> Answer:
     """What our books know of an account; every query is over few rows, by index."""
     owed = [
         _amount("balance", currency, minor)
-        for currency, minor in sorted(provider_accounts.receivable(name).items())
+        for currency, minor in sorted(provider_accounts.receivable_balances(name).items())
     ]
-    unanswered_disputes = disputes.unanswered(account=name)
+    unanswered_disputes = disputes.list_needing_response(account=name)
     readings = [
         *owed,
-        Raw(name=PAYOUTS, value=float(_payouts(name, now))),
-        Raw(name=DISPUTES, value=float(len(unanswered_disputes))),
+        RawMeasurement(name=PAYOUTS, value=float(_payouts(name, now))),
+        RawMeasurement(name=DISPUTES, value=float(len(unanswered_disputes))),
     ]
     soonest = min((one.respond_by for one in unanswered_disputes if one.respond_by), default=None)
     if soonest is not None:
         days = round((soonest - now).total_seconds() / 86_400, 2)
-        readings.append(Raw(name=DAYS_TO_ANSWER, value=days, unit="d"))
+        readings.append(RawMeasurement(name=DAYS_TO_ANSWER, value=days, unit="d"))
     return (
         *readings,
-        Raw(name=UNKNOWN, value=float(_unknown(name))),
-        Raw(name=LAG, value=_lag(name, now), unit="s"),
+        RawMeasurement(name=UNKNOWN, value=float(_unknown(name))),
+        RawMeasurement(name=LAG, value=_lag(name, now), unit="s"),
     )
 
 
-def _amount(what: str, currency: str, minor: int) -> Raw:
+def _amount(what: str, currency: str, minor: int) -> RawMeasurement:
     """An amount to look at, in major units: never to count with."""
-    return Raw(name=f"{what} {currency}", value=minor / 10 ** exponent_of(currency), unit=currency)
+    return RawMeasurement(
+        name=f"{what} {currency}", value=minor / 10 ** exponent_of(currency), unit=currency
+    )
 
 
 def _payouts(name: str, now: datetime) -> int:
     told = Fact.objects.filter(
-        provider_account_id=name, kind=Kind.PAYOUT, received_at__gte=now - _PAYOUT_AGE
+        provider_account_id=name, kind=ObjectKind.PAYOUT, received_at__gte=now - _PAYOUT_AGE
     )
     ended = told.exclude(status=MovementStatus.PENDING).values("reference")
     begun = told.filter(status=MovementStatus.PENDING).exclude(reference__in=ended)

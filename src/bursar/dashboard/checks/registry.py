@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import Final
 
 from bursar.dashboard.checks import http_api, provider_accounts, tls_certificate
-from bursar.dashboard.checks.base import Watch
+from bursar.dashboard.checks.base import MonitorCheck
 from bursar.dashboard.checks.provider_accounts import Reading
 from bursar.dashboard.config import user_monitors
-from bursar.dashboard.config.config_file import File
+from bursar.dashboard.config.config_file import DashboardConfig
 from bursar.payments.models import ProviderAccount
 
 ACCOUNTS_MAX: Final = 200
 
 
-def found(file: File, *, reading: Reading) -> dict[str, Watch]:
+def all_monitors(file: DashboardConfig, *, reading: Reading) -> dict[str, MonitorCheck]:
     """
     What is to be watched now, by key; reads the database.
 
     Where the file and a person give one name to an API, the file's holds.
     """
-    watches: list[Watch] = []
+    watches: list[MonitorCheck] = []
     for name in ProviderAccount.objects.order_by("name").values_list("name", flat=True)[
         :ACCOUNTS_MAX
     ]:

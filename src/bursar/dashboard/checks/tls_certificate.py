@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Final
 
 from bursar import clock, errors
-from bursar.dashboard.checks.base import Answer, Raw, Watch
-from bursar.dashboard.config.monitors import Certificate
+from bursar.dashboard.checks.base import Answer, MonitorCheck, RawMeasurement
+from bursar.dashboard.config.monitors import CertificateMonitorConfig
 from bursar.dashboard.fetching.sources import CoroutineSource
 from bursar.dashboard.thresholds import Thresholds
 
@@ -21,11 +21,13 @@ _EXPIRED: Final = 10
 _DAY_SECONDS: Final = 86_400.0
 
 
-def watch(*, name: str, certificate: Certificate, now: Callable[[], datetime] = clock.now) -> Watch:
+def watch(
+    *, name: str, certificate: CertificateMonitorConfig, now: Callable[[], datetime] = clock.now
+) -> MonitorCheck:
     """Make a certificate ready to be looked at."""
     key = f"certificate:{name}"
     seconds = certificate.timeout_seconds
-    return Watch(
+    return MonitorCheck(
         key=key,
         title=certificate.title or certificate.host[:120],
         group=certificate.group or "Certificates",
@@ -52,7 +54,7 @@ def watch(*, name: str, certificate: Certificate, now: Callable[[], datetime] = 
     )
 
 
-async def look(certificate: Certificate, *, now: Callable[[], datetime]) -> Answer:
+async def look(certificate: CertificateMonitorConfig, *, now: Callable[[], datetime]) -> Answer:
     """
     Connect, and read until when the certificate holds.
 
@@ -66,7 +68,7 @@ async def look(certificate: Certificate, *, now: Callable[[], datetime]) -> Answ
         )
     except ssl.SSLCertVerificationError as error:
         if error.verify_code == _EXPIRED:
-            return (Raw(name=DAYS_LEFT, value=0.0, unit="d", level="critical"),)
+            return (RawMeasurement(name=DAYS_LEFT, value=0.0, unit="d", level="critical"),)
         raise errors.ValidationError(
             f"its certificate is not to be trusted: {error.verify_message[:160]}"
         ) from None
@@ -75,7 +77,7 @@ async def look(certificate: Certificate, *, now: Callable[[], datetime]) -> Answ
     finally:
         writer.transport.abort()
     left = ssl.cert_time_to_seconds(str(shown["notAfter"])) - now().timestamp()
-    return (Raw(name=DAYS_LEFT, value=round(left / _DAY_SECONDS, 2), unit="d"),)
+    return (RawMeasurement(name=DAYS_LEFT, value=round(left / _DAY_SECONDS, 2), unit="d"),)
 
 
 @functools.lru_cache(maxsize=32)

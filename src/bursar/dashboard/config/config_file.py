@@ -16,7 +16,13 @@ from typing import Any, Final, TypeVar
 
 from bursar import text_files
 from bursar.dashboard.config import monitors
-from bursar.dashboard.config.monitors import Account, Api, BadSource, Certificate, Wrong
+from bursar.dashboard.config.monitors import (
+    CertificateMonitorConfig,
+    HttpMonitorConfig,
+    InvalidMonitorConfig,
+    InvalidValue,
+    ProviderAccountMonitorConfig,
+)
 
 T = TypeVar("T")
 
@@ -27,22 +33,24 @@ DEFAULT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class DashboardConfig:
     """What a file tells to watch, by name."""
 
-    accounts: Mapping[str, Account] = field(default_factory=dict)
-    apis: Mapping[str, Api] = field(default_factory=dict)
-    certificates: Mapping[str, Certificate] = field(default_factory=dict)
+    accounts: Mapping[str, ProviderAccountMonitorConfig] = field(default_factory=dict)
+    apis: Mapping[str, HttpMonitorConfig] = field(default_factory=dict)
+    certificates: Mapping[str, CertificateMonitorConfig] = field(default_factory=dict)
 
-    def account(self, name: str) -> Account:
+    def account(self, name: str) -> ProviderAccountMonitorConfig:
         """What holds for the account *name*."""
-        return self.accounts.get(name) or self.accounts.get(DEFAULT) or Account()
+        return (
+            self.accounts.get(name) or self.accounts.get(DEFAULT) or ProviderAccountMonitorConfig()
+        )
 
 
-NOTHING: Final = File()
+NOTHING: Final = DashboardConfig()
 
 
-def load(path: Path | None) -> File:
+def load(path: Path | None) -> DashboardConfig:
     """
     Read *path*; without one there is nothing but the provider accounts.
 
@@ -50,11 +58,11 @@ def load(path: Path | None) -> File:
     """
     if path is None:
         return NOTHING
-    text = text_files.read(path, bytes_max=FILE_BYTES_MAX, refusal=BadSource)
+    text = text_files.read(path, bytes_max=FILE_BYTES_MAX, refusal=InvalidMonitorConfig)
     return parse(text, name=path.name)
 
 
-def parse(text: str, *, name: str) -> File:
+def parse(text: str, *, name: str) -> DashboardConfig:
     """
     Read TOML; *name* is the file's, for messages.
 
@@ -63,19 +71,19 @@ def parse(text: str, *, name: str) -> File:
     try:
         told = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadSource(f"{name} is no TOML: {error}") from None
+        raise InvalidMonitorConfig(f"{name} is no TOML: {error}") from None
     unknown = sorted(set(told) - {"accounts", "apis", "certificates"})
     if unknown:
-        raise BadSource(
+        raise InvalidMonitorConfig(
             f"{name}: [{unknown[0]}] is unknown; there are accounts, apis, certificates"
         )
-    made = File(
+    made = DashboardConfig(
         accounts=_tables(told, "accounts", monitors.account, name),
         apis=_tables(told, "apis", monitors.api, name),
         certificates=_tables(told, "certificates", monitors.certificate, name),
     )
     if len(made.apis) + len(made.certificates) > SOURCES_MAX:
-        raise BadSource(f"{name}: at most {SOURCES_MAX:,} APIs and certificates")
+        raise InvalidMonitorConfig(f"{name}: at most {SOURCES_MAX:,} APIs and certificates")
     return made
 
 
@@ -84,18 +92,18 @@ def _tables(
 ) -> dict[str, T]:
     tables = told.get(kind, {})
     if not isinstance(tables, dict):
-        raise BadSource(f"{name}: {kind} is written as tables: [{kind}.NAME]")
+        raise InvalidMonitorConfig(f"{name}: {kind} is written as tables: [{kind}.NAME]")
     made = {}
     for key, table in tables.items():
         if not monitors.NAME.fullmatch(key):
-            raise BadSource(
+            raise InvalidMonitorConfig(
                 f"{name}: [{kind}.{key[:60]}]: a name has small letters, digits, - and _, at most 60"
             )
         if not isinstance(table, dict):
-            raise BadSource(f"{name}: {kind}.{key} is no table: write [{kind}.{key}]")
+            raise InvalidMonitorConfig(f"{name}: {kind}.{key} is no table: write [{kind}.{key}]")
         try:
             made[key] = check(table)
-        except Wrong as wrong:
+        except InvalidValue as wrong:
             where = f"[{kind}.{key}]" + (f" {wrong.field}" if wrong.field else "")
-            raise BadSource(f"{name}: {where}: {wrong.reason}") from None
+            raise InvalidMonitorConfig(f"{name}: {where}: {wrong.reason}") from None
     return made

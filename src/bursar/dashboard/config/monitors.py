@@ -19,7 +19,7 @@ import msgspec
 
 from bursar import errors, fields
 from bursar.dashboard.models import INTERVAL_SECONDS_MAX, INTERVAL_SECONDS_MIN
-from bursar.dashboard.thresholds import Patience, Thresholds
+from bursar.dashboard.thresholds import FlapDamping, Thresholds
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
 VALUES_MAX: Final = 20
@@ -29,7 +29,7 @@ _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9a-fA-F:.]
 _URL_LETTERS_MAX, _PATH_LETTERS_MAX = 2000, 300
 
 
-class BadSource(errors.ValidationError):
+class InvalidMonitorConfig(errors.ValidationError):
     """What is to be watched is declared wrongly; the message tells where, and why."""
 
     code = "bad_source"
@@ -61,7 +61,7 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         )
 
 
-class Watched(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What all sources have: where they stand on the board, and how patient one is with them."""
 
     title: str = ""
@@ -76,9 +76,9 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     better_after: int = 3
 
     @property
-    def patience(self) -> Patience:
+    def patience(self) -> FlapDamping:
         """How many observations begin and end an alert."""
-        return Patience(worse=self.worse_after, better=self.better_after)
+        return FlapDamping(worse=self.worse_after, better=self.better_after)
 
     @property
     def silence_seconds(self) -> float:
@@ -86,7 +86,7 @@ class Watched(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return float(self.stale_after_seconds or 3 * self.interval_seconds)
 
 
-class Api(Watched, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HttpMonitorConfig(MonitorConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An API: GET *url* answers JSON, of which *values* are shown."""
 
     url: str
@@ -99,7 +99,9 @@ class Api(Watched, frozen=True, kw_only=True, forbid_unknown_fields=True):
     values: tuple[Value, ...] = ()
 
 
-class Certificate(Watched, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class CertificateMonitorConfig(
+    MonitorConfig, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
     """The certificate that *host* shows: how many days it is still good for."""
 
     host: str
@@ -110,7 +112,9 @@ class Certificate(Watched, frozen=True, kw_only=True, forbid_unknown_fields=True
     interval_seconds: int = 3600
 
 
-class Account(Watched, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ProviderAccountMonitorConfig(
+    MonitorConfig, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
     """A provider account; thresholds for what its tile shows, by the reading's name."""
 
     watch: bool = True
@@ -132,7 +136,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return Thresholds(**msgspec.structs.asdict(self))
 
 
-class Wrong(Exception):
+class InvalidValue(Exception):
     """What is wrong, and in which field, such as `values[0].path`."""
 
     def __init__(self, field: str, reason: str) -> None:
@@ -140,43 +144,43 @@ class Wrong(Exception):
         self.field, self.reason = field, reason
 
 
-def api(told: Mapping[str, Any], *, entered: bool = False) -> Api:
+def api(told: Mapping[str, Any], *, entered: bool = False) -> HttpMonitorConfig:
     """
     Check an API; *entered* by a person it may name no secret.
 
     :raises Wrong: at the first thing that is not right.
     """
-    made = _converted(told, Api)
+    made = _converted(told, HttpMonitorConfig)
     _check_watched(made)
     _check_url(made.url)
     _check_auth(made, entered=entered)
     if len(made.values) > VALUES_MAX:
-        raise Wrong("values", f"at most {VALUES_MAX}")
+        raise InvalidValue("values", f"at most {VALUES_MAX}")
     names = set()
     for number, value in enumerate(made.values):
         _check_value(value, f"values[{number}]")
         if value.name in names:
-            raise Wrong(f"values[{number}].name", f"{value.name!r} is there twice")
+            raise InvalidValue(f"values[{number}].name", f"{value.name!r} is there twice")
         names.add(value.name)
     return made
 
 
-def certificate(told: Mapping[str, Any]) -> Certificate:
+def certificate(told: Mapping[str, Any]) -> CertificateMonitorConfig:
     """:raises Wrong: at the first thing that is not right."""
-    made = _converted(told, Certificate)
+    made = _converted(told, CertificateMonitorConfig)
     _check_watched(made)
     if not _HOST.fullmatch(made.host):
-        raise Wrong("host", "a host's name or address, without scheme and path")
+        raise InvalidValue("host", "a host's name or address, without scheme and path")
     if not 1 <= made.port <= 65_535:
-        raise Wrong("port", "a number from 1 to 65535")
+        raise InvalidValue("port", "a number from 1 to 65535")
     if not 0 <= made.critical_days <= made.warning_days:
-        raise Wrong("critical_days", "0 or more, and not more than warning_days")
+        raise InvalidValue("critical_days", "0 or more, and not more than warning_days")
     return made
 
 
-def account(told: Mapping[str, Any]) -> Account:
+def account(told: Mapping[str, Any]) -> ProviderAccountMonitorConfig:
     """:raises Wrong: at the first thing that is not right."""
-    made = _converted(told, Account)
+    made = _converted(told, ProviderAccountMonitorConfig)
     _check_watched(made)
     for name, limits in made.readings.items():
         _check_limits(limits.thresholds, f"readings.{name}")
@@ -191,32 +195,34 @@ def _converted(told: Mapping[str, Any], kind: type[_Kind]) -> _Kind:
         return msgspec.convert(told, kind)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
-        raise Wrong(
+        raise InvalidValue(
             path.removesuffix("`").removeprefix("."), reason[:1].lower() + reason[1:]
         ) from None
 
 
 def _text(field: str, text: str, letters_max: int, *, required: bool = False) -> None:
     try:
-        fields.check_text(field, text, letters_max, required=required)
+        fields.validate_text(field, text, letters_max, required=required)
     except errors.ValidationError as error:
-        raise Wrong(field, error.message) from None
+        raise InvalidValue(field, error.message) from None
     if not text.isprintable():
-        raise Wrong(field, "a text without control letters")
+        raise InvalidValue(field, "a text without control letters")
 
 
-def _check_watched(made: Watched) -> None:
+def _check_watched(made: MonitorConfig) -> None:
     _text("title", made.title, 120)
     _text("group", made.group, 80)
     if not INTERVAL_SECONDS_MIN <= made.interval_seconds <= INTERVAL_SECONDS_MAX:
-        raise Wrong("interval_seconds", f"from {INTERVAL_SECONDS_MIN} to {INTERVAL_SECONDS_MAX}")
+        raise InvalidValue(
+            "interval_seconds", f"from {INTERVAL_SECONDS_MIN} to {INTERVAL_SECONDS_MAX}"
+        )
     if not 0.1 <= made.timeout_seconds <= 60:
-        raise Wrong("timeout_seconds", "from 0.1 to 60")
+        raise InvalidValue("timeout_seconds", "from 0.1 to 60")
     if made.stale_after_seconds and made.stale_after_seconds < made.interval_seconds:
-        raise Wrong("stale_after_seconds", "not less than the interval")
+        raise InvalidValue("stale_after_seconds", "not less than the interval")
     for field in ("worse_after", "better_after"):
         if not 1 <= getattr(made, field) <= 100:
-            raise Wrong(field, "from 1 to 100")
+            raise InvalidValue(field, "from 1 to 100")
 
 
 def _check_url(url: str) -> None:
@@ -225,35 +231,37 @@ def _check_url(url: str) -> None:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise Wrong("url", "an address such as https://api.example.com/rates") from None
+        raise InvalidValue("url", "an address such as https://api.example.com/rates") from None
     if parts.scheme not in {"http", "https"} or not host or port == 0 or not url.isascii():
-        raise Wrong("url", "an address such as https://api.example.com/rates")
+        raise InvalidValue("url", "an address such as https://api.example.com/rates")
     if parts.username is not None or parts.password is not None:
-        raise Wrong("url", "no user or password in it: use auth")
+        raise InvalidValue("url", "no user or password in it: use auth")
     if parts.fragment or "\\" in url or " " in url:
-        raise Wrong("url", "no fragment, blank or backslash in it")
+        raise InvalidValue("url", "no fragment, blank or backslash in it")
     if not _HOST.fullmatch(host):
-        raise Wrong("url", "its host is no name and no address")
+        raise InvalidValue("url", "its host is no name and no address")
 
 
-def _check_auth(made: Api, *, entered: bool) -> None:
+def _check_auth(made: HttpMonitorConfig, *, entered: bool) -> None:
     if (made.auth == "header") != bool(made.header):
-        raise Wrong("header", 'with auth = "header", and only then')
+        raise InvalidValue("header", 'with auth = "header", and only then')
     if made.header and not _HEADER.fullmatch(made.header):
-        raise Wrong("header", "the name of a header, such as X-Api-Key")
+        raise InvalidValue("header", "the name of a header, such as X-Api-Key")
     if made.header.lower() in {"host", "content-length", "transfer-encoding", "connection"}:
-        raise Wrong("header", "this header is not one to authenticate with")
+        raise InvalidValue("header", "this header is not one to authenticate with")
     if (made.auth == "basic") != bool(made.username):
-        raise Wrong("username", 'with auth = "basic", and only then')
+        raise InvalidValue("username", 'with auth = "basic", and only then')
     _text("username", made.username, 100)
     if entered and made.secret:
-        raise Wrong("secret", "the host decides which secret is sent")
+        raise InvalidValue("secret", "the host decides which secret is sent")
     if made.auth == "none" and made.secret:
-        raise Wrong("secret", "only with an auth that sends it")
+        raise InvalidValue("secret", "only with an auth that sends it")
     if made.auth != "none" and not entered and not _VARIABLE.fullmatch(made.secret):
-        raise Wrong("secret", "the name of a variable, such as RATES_TOKEN, never the secret")
+        raise InvalidValue(
+            "secret", "the name of a variable, such as RATES_TOKEN, never the secret"
+        )
     if made.auth != "none" and entered and not made.url.startswith("https://"):
-        raise Wrong("url", "a secret is sent by https only")
+        raise InvalidValue("url", "a secret is sent by https only")
 
 
 def _check_value(value: Value, where: str) -> None:
@@ -265,11 +273,11 @@ def _check_value(value: Value, where: str) -> None:
         made = jmespath.compile(value.path)
     except (jmespath.exceptions.JMESPathError, RecursionError, ValueError) as error:
         why = str(error).split("\n", 1)[0]
-        raise Wrong(f"{where}.path", f"no JMESPath expression: {why[:120]}") from None
+        raise InvalidValue(f"{where}.path", f"no JMESPath expression: {why[:120]}") from None
     # Several of them, one after the other, double what there is each time: 300 letters would
     # make more of a small answer than memory holds.
     if _multiples(made.parsed) > 1:
-        raise Wrong(f"{where}.path", "at most one [a, b] or {a: b} in an expression")
+        raise InvalidValue(f"{where}.path", "at most one [a, b] or {a: b} in an expression")
     _check_limits(value.thresholds, where)
 
 
@@ -285,12 +293,12 @@ def _check_limits(limits: Thresholds, where: str) -> None:
     for field in ("warning_above", "warning_below", "critical_above", "critical_below", "margin"):
         number = getattr(limits, field)
         if number is not None and not math.isfinite(number):
-            raise Wrong(f"{where}.{field}", "a number that is finite")
+            raise InvalidValue(f"{where}.{field}", "a number that is finite")
     if limits.margin is not None and limits.margin < 0:
-        raise Wrong(f"{where}.margin", "0 or more")
+        raise InvalidValue(f"{where}.margin", "0 or more")
     high, low = limits.warning_above, limits.critical_above
     if high is not None and low is not None and low < high:
-        raise Wrong(f"{where}.critical_above", "not below warning_above")
+        raise InvalidValue(f"{where}.critical_above", "not below warning_above")
     high, low = limits.warning_below, limits.critical_below
     if high is not None and low is not None and low > high:
-        raise Wrong(f"{where}.critical_below", "not above warning_below")
+        raise InvalidValue(f"{where}.critical_below", "not above warning_below")

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from bursar import errors, group_commit, logs
 from bursar.access import audit_log
 from bursar.dashboard.config import monitors, ssrf
-from bursar.dashboard.config.monitors import Api, BadSource, Wrong
-from bursar.dashboard.models import WatchedApi
+from bursar.dashboard.config.monitors import HttpMonitorConfig, InvalidMonitorConfig, InvalidValue
+from bursar.dashboard.models import Monitor
 
 ENTERED_MAX: Final = 500
 
@@ -25,13 +25,13 @@ class UnknownSource(errors.NotFound):
     code = "unknown_source"
 
 
-class AddressRefused(errors.ValidationError):
+class AddressNotPublic(errors.ValidationError):
     """The address is not one of the public internet; private ones are for the file only."""
 
     code = "address_refused"
 
 
-def checked(told: Mapping[str, Any]) -> Api:
+def checked(told: Mapping[str, Any]) -> HttpMonitorConfig:
     """
     Check what somebody entered.
 
@@ -40,15 +40,15 @@ def checked(told: Mapping[str, Any]) -> Api:
     """
     try:
         api = monitors.api(told, entered=True)
-    except Wrong as wrong:
-        raise BadSource(wrong.reason, param=wrong.field) from None
+    except InvalidValue as wrong:
+        raise InvalidMonitorConfig(wrong.reason, param=wrong.field) from None
     host = urlsplit(api.url).hostname or ""
     if _is_address(host) and not ssrf.is_public(host):
-        raise AddressRefused(f"{host} is not a public address", param="url")
+        raise AddressNotPublic(f"{host} is not a public address", param="url")
     return api
 
 
-def save(*, name: str, told: Mapping[str, Any], active: bool, now: datetime) -> WatchedApi:
+def save(*, name: str, told: Mapping[str, Any], active: bool, now: datetime) -> Monitor:
     """
     Enter an API, or change the one of that name; the same again changes nothing.
 
@@ -56,15 +56,15 @@ def save(*, name: str, told: Mapping[str, Any], active: bool, now: datetime) -> 
     """
     group_commit.require_transaction()
     if not monitors.NAME.fullmatch(name):
-        raise BadSource("small letters, digits, - and _, at most 60", param="name")
+        raise InvalidMonitorConfig("small letters, digits, - and _, at most 60", param="name")
     api = checked(told)
-    before = WatchedApi.objects.filter(name=name).first()
-    if before is None and WatchedApi.objects.count() >= ENTERED_MAX:
-        raise BadSource(f"at most {ENTERED_MAX} APIs", param="name")
+    before = Monitor.objects.filter(name=name).first()
+    if before is None and Monitor.objects.count() >= ENTERED_MAX:
+        raise InvalidMonitorConfig(f"at most {ENTERED_MAX} APIs", param="name")
     after = {"declaration": dict(told), "active": active}
     if before is not None and _told(before) == after:
         return before
-    audit_log.write(
+    audit_log.record(
         action="source.save",
         subject=name,
         now=now,
@@ -78,7 +78,7 @@ def save(*, name: str, told: Mapping[str, Any], active: bool, now: datetime) -> 
         "active": active,
         "changed_at": now,
     }
-    saved, _ = WatchedApi.objects.update_or_create(
+    saved, _ = Monitor.objects.update_or_create(
         name=name,
         defaults=values,
         create_defaults={**values, "created_at": now, "created_by": audit_log.actor()},
@@ -93,17 +93,17 @@ def remove(*, name: str, now: datetime) -> None:
     :raises UnknownSource: if there is none.
     """
     group_commit.require_transaction()
-    before = WatchedApi.objects.filter(name=name).first()
+    before = Monitor.objects.filter(name=name).first()
     if before is None:
         raise UnknownSource(f"no API {name!r} was entered")
-    audit_log.write(action="source.remove", subject=name, now=now, before=_told(before))
+    audit_log.record(action="source.remove", subject=name, now=now, before=_told(before))
     before.delete()
 
 
-def active() -> dict[str, Api]:
+def active() -> dict[str, HttpMonitorConfig]:
     """The APIs that were entered and are active; one that is right no longer is left out."""
     found = {}
-    for row in WatchedApi.objects.filter(active=True).order_by("name"):
+    for row in Monitor.objects.filter(active=True).order_by("name"):
         try:
             found[row.name] = checked(row.declaration)
         except errors.ValidationError as error:  # by the rules of a newer version
@@ -111,7 +111,7 @@ def active() -> dict[str, Api]:
     return found
 
 
-def _told(row: WatchedApi) -> dict[str, object]:
+def _told(row: Monitor) -> dict[str, object]:
     return {"declaration": row.declaration, "active": row.active}
 
 

@@ -15,28 +15,33 @@ from datetime import datetime
 from typing import Any
 
 from bursar import errors
-from bursar.dashboard.fetching.hedging_policy import BOARD_MIN, FEW_SHARE, Allowance, Habit
-from bursar.dashboard.fetching.host_limits import Host, Ticket
-from bursar.dashboard.fetching.results import State, Tile
-from bursar.dashboard.fetching.sources import NotAnswered, Source, failure_of
+from bursar.dashboard.fetching.hedging_policy import (
+    BOARD_MIN,
+    FEW_SHARE,
+    HedgeBudget,
+    LatencyEstimator,
+)
+from bursar.dashboard.fetching.host_limits import Host, Permit
+from bursar.dashboard.fetching.results import FetchResult, FetchStatus
+from bursar.dashboard.fetching.sources import FetchFailed, Source, failure_of
 
 #: The wait after the first attempt that failed; it doubles. With hedging, the first is not waited for.
 PAUSE_SECONDS = 0.05
 #: How long tasks that were cancelled are waited for; those that go on hold up no board.
 SWEEP_SECONDS = 0.1
 
-OnTile = Callable[[Tile[Any]], None]
+OnTile = Callable[[FetchResult[Any]], None]
 
 
 @dataclass(slots=True, kw_only=True)
-class Memory:
+class FetchState:
     """What outlives a round."""
 
     now: Callable[[], datetime]
     random: Callable[[], float]
-    allowance: Allowance
+    allowance: HedgeBudget
     hosts: dict[str, Host] = field(default_factory=dict)
-    habits: dict[str, Habit] = field(default_factory=dict)
+    habits: dict[str, LatencyEstimator] = field(default_factory=dict)
     kept: dict[str, tuple[Any, datetime]] = field(default_factory=dict)
     """The last good value of each source."""
 
@@ -45,7 +50,7 @@ class Memory:
 
 
 @dataclass(slots=True, kw_only=True)
-class Means:
+class Executors:
     """How sources are asked, and their values transformed."""
 
     ask: Callable[[Source], Awaitable[Any]]
@@ -69,27 +74,27 @@ class _Asked:
 
     source: Source
     host: Host
-    habit: Habit
+    habit: LatencyEstimator
     attempts: int = 0
     failures: int = 0
     running: list[_Attempt] = field(default_factory=list)
     hedged: bool = False
     reason: str = ""
     as_of: datetime | None = None
-    ticket: Ticket | None = None
+    ticket: Permit | None = None
     calculation: asyncio.Task[Any] | None = None
     timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
 
 
-class Round:
+class FetchBatch:
     """Asks *sources* once and is then used up."""
 
     def __init__(
         self,
         sources: Sequence[Source],
         *,
-        memory: Memory,
-        means: Means,
+        memory: FetchState,
+        means: Executors,
         deadline_seconds: float,
         on_tile: OnTile | None,
         hedging: bool,
@@ -99,7 +104,7 @@ class Round:
         self._deadline_seconds, self._on_tile, self._hedging = deadline_seconds, on_tile, hedging
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[None] = self._loop.create_future()
-        self._tiles: dict[str, Tile[Any]] = {}
+        self._tiles: dict[str, FetchResult[Any]] = {}
         self._open: dict[str, _Asked] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._began = self._loop.time()
@@ -110,7 +115,7 @@ class Round:
         self._few = max(int(FEW_SHARE * self._extra_left), 1)
         self._few_left = False
 
-    async def run(self) -> dict[str, Tile[Any]]:
+    async def run(self) -> dict[str, FetchResult[Any]]:
         """Ask all; their tiles, in the order of the sources."""
         timer = self._loop.call_later(self._deadline_seconds, self._too_late)
         try:
@@ -133,7 +138,7 @@ class Round:
             host = memory.hosts[name] = Host(name, monotonic=self._loop.time)
         habit = memory.habits.get(source.key)
         if habit is None:
-            habit = memory.habits[source.key] = Habit()
+            habit = memory.habits[source.key] = LatencyEstimator()
         asked = self._open[source.key] = _Asked(source, host, habit)
         if source.timeout_seconds < self._deadline_seconds:
             self._after(asked, "source", source.timeout_seconds, self._out_of_time)
@@ -144,15 +149,15 @@ class Round:
     def _call(self, asked: _Asked) -> None:
         """Start an attempt, or wait for a place at its host."""
         start = functools.partial(self._attempt, asked)
-        asked.ticket = asked.host.enter(asked.source.at_once, start)
+        asked.ticket = asked.host.acquire(asked.source.max_concurrency, start)
 
     def _attempt(self, asked: _Asked) -> None:
         """Start an attempt; there is a place for it at its host."""
         asked.ticket = None
         try:
-            asked.host.circuit.enter()
+            asked.host.circuit.before_call()
         except errors.Unavailable as error:
-            asked.host.leave()
+            asked.host.release()
             if not asked.running:
                 self._miss(asked, error.message)
             return
@@ -179,7 +184,7 @@ class Round:
         last = asked.attempts >= source.attempts_max
         if not self._hedging or last or not habit.known or not source.repeatable:
             return source.attempt_seconds
-        return min(source.attempt_seconds, habit.hopeless_seconds)
+        return min(source.attempt_seconds, habit.abandon_after_seconds)
 
     def _landed(self, attempt: _Attempt, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
@@ -189,20 +194,20 @@ class Round:
         asked = attempt.asked
         self._close(attempt)
         if task.cancelled():
-            self._went_wrong(asked, NotAnswered("it was cancelled", again=False))
+            self._went_wrong(asked, FetchFailed("it was cancelled", again=False))
         elif error is None:
-            asked.host.circuit.succeeded()
+            asked.host.circuit.record_success()
             self._answered(attempt, task.result())
         else:
             self._went_wrong(asked, failure_of(error, asked.source.key))
-        asked.host.leave()  # not before its circuit knows: the next one asks it
+        asked.host.release()  # not before its circuit knows: the next one asks it
 
     def _too_long(self, attempt: _Attempt) -> None:
         asked = attempt.asked
         self._close(attempt)
         reason = f"no answer within {attempt.seconds_max:.3g} s"
-        self._went_wrong(asked, NotAnswered(reason, again=True))
-        asked.host.leave()
+        self._went_wrong(asked, FetchFailed(reason, again=True))
+        asked.host.release()
 
     def _close(self, attempt: _Attempt) -> None:
         """It no longer counts, however it ends."""
@@ -215,7 +220,7 @@ class Round:
         if attempt.timer is not None:
             attempt.timer.cancel()
 
-    def _went_wrong(self, asked: _Asked, failure: NotAnswered) -> None:
+    def _went_wrong(self, asked: _Asked, failure: FetchFailed) -> None:
         """Try again, if that may help; or leave it to the attempt that still runs."""
         if asked.source.key not in self._open:
             return
@@ -224,7 +229,7 @@ class Round:
         circuit = asked.host.circuit
         self._look_who_is_left()
         if asked.running:
-            circuit.left()
+            circuit.record_cancelled()
             if failure.again and asked.attempts < asked.source.attempts_max:
                 self._call(asked)  # the other one is late: this is a retry, no extra call
             return
@@ -232,12 +237,12 @@ class Round:
         left = self._began + self._deadline_seconds - self._loop.time()
         if not failure.again or asked.attempts >= asked.source.attempts_max or pause >= left:
             if failure.well:
-                circuit.succeeded()
+                circuit.record_success()
             else:
-                circuit.failed(failure.message)
+                circuit.record_failure(failure.message)
             self._miss(asked, failure.message)
             return
-        circuit.left()  # only a source that is given up counts against its host
+        circuit.record_cancelled()  # only a source that is given up counts against its host
         if pause:
             self._after(asked, "again", pause, self._call)
         else:
@@ -260,7 +265,7 @@ class Round:
         left = asked.running[-1].began + late - self._loop.time()
         if left > 0:
             self._after(asked, "late", left, self._watch)
-        elif asked.host.has_room(source.at_once) and self._memory.allowance.take():
+        elif asked.host.has_room(source.max_concurrency) and self._memory.allowance.try_acquire():
             self._extra_left -= 1
             asked.hedged = True
             self._call(asked)
@@ -274,9 +279,9 @@ class Round:
             # Nearly all others have answered. Not before it is late for itself, too.
             if not habit.known:
                 return self._slowest
-            return max(habit.usual_seconds, min(habit.late_seconds, self._slowest))
+            return max(habit.typical_seconds, min(habit.hedge_after_seconds, self._slowest))
         if len(self._sources) < BOARD_MIN and habit.known:
-            return habit.late_seconds
+            return habit.hedge_after_seconds
         return None
 
     def _look_who_is_left(self) -> None:
@@ -296,7 +301,7 @@ class Round:
         asked.as_of = self._memory.now()
         self._leave_attempts(asked)
         if asked.source.transform is None:
-            self._tell(asked, State.OK, value)
+            self._tell(asked, FetchStatus.OK, value)
             return
         task = asked.calculation = self._loop.create_task(
             self._calculate(asked.source.transform, value)
@@ -316,20 +321,22 @@ class Round:
             why = error.message if isinstance(error, errors.BursarError) else type(error).__name__
             self._miss(asked, f"its value could not be calculated: {why}")
         else:
-            self._tell(asked, State.OK, task.result())
+            self._tell(asked, FetchStatus.OK, task.result())
 
     def _miss(self, asked: _Asked, reason: str) -> None:
         """There is no value of now: show that of before, if there is one."""
         value, asked.as_of = self._memory.kept.get(asked.source.key, (None, None))
-        self._tell(asked, State.FAILED if asked.as_of is None else State.STALE, value, reason)
+        self._tell(
+            asked, FetchStatus.FAILED if asked.as_of is None else FetchStatus.STALE, value, reason
+        )
 
-    def _tell(self, asked: _Asked, state: State, value: Any, reason: str = "") -> None:
+    def _tell(self, asked: _Asked, state: FetchStatus, value: Any, reason: str = "") -> None:
         self._leave(asked)
         key = asked.source.key
-        if state is State.OK:
+        if state is FetchStatus.OK:
             assert asked.as_of is not None
             self._memory.kept[key] = value, asked.as_of
-        tile = self._tiles[key] = Tile(
+        tile = self._tiles[key] = FetchResult(
             key=key,
             state=state,
             value=value,
@@ -373,7 +380,7 @@ class Round:
             reason = f"{reason}; before that: {asked.reason}"
         for attempt in asked.running:
             if self._loop.time() - attempt.began >= seconds / 2:
-                asked.host.circuit.failed(reason)
+                asked.host.circuit.record_failure(reason)
         self._miss(asked, reason)
 
     def _leave(self, asked: _Asked) -> None:
@@ -384,7 +391,7 @@ class Round:
         for timer in asked.timers.values():
             timer.cancel()
         if asked.ticket is not None:
-            asked.ticket.give_back()
+            asked.ticket.release()
         if asked.calculation is not None:
             asked.calculation.cancel()
         self._leave_attempts(asked)
@@ -392,8 +399,8 @@ class Round:
     def _leave_attempts(self, asked: _Asked) -> None:
         for attempt in list(asked.running):
             self._close(attempt)
-            asked.host.circuit.left()
-            asked.host.leave()
+            asked.host.circuit.record_cancelled()
+            asked.host.release()
 
     async def _sweep(self) -> None:
         """Wait a moment until all tasks have ended; remember those that do not."""

@@ -28,7 +28,7 @@ THREADS_MAX = 64
 TRIES_MAX = 2
 
 
-class Threads:
+class ThreadExecutor:
     """
     A daemon thread for each call, at most *threads_max* at once, and one call of a key.
 
@@ -109,7 +109,7 @@ def _harmless(error: BaseException) -> BaseException:
     return RuntimeError(f"it ended with {type(error).__name__}")
 
 
-class Processes:
+class ProcessExecutor:
     """
     A pool of processes, one calculation each at a time, started when first needed.
 

@@ -1,7 +1,7 @@
 """
 The fan-out: any number of sources asked at once, in the time of the slowest.
 
-    async with fetcher.Gathering() as gathering:
+    async with fetcher.Fetcher() as gathering:
         tiles = await gathering.gather(sources, deadline_seconds=3.0)
 
 A source's failure is its own tile's: late, broken or gone, it holds up no other.
@@ -18,15 +18,15 @@ from typing import Any, Self
 
 from bursar import clock
 from bursar.dashboard.fetching import executors, hedging_policy, http_fetcher
-from bursar.dashboard.fetching.batch import Means, Memory, OnTile, Round
-from bursar.dashboard.fetching.results import Tile
+from bursar.dashboard.fetching.batch import Executors, FetchBatch, FetchState, OnTile
+from bursar.dashboard.fetching.results import FetchResult
 from bursar.dashboard.fetching.sources import BlockingSource, HttpSource, Source
 
 #: How long `close` waits for tasks that were cancelled and went on.
 CLOSE_SECONDS = 1.0
 
 
-class Gathering:
+class Fetcher:
     """
     Gathers in one event loop, for the process's life; an async context manager.
 
@@ -47,13 +47,13 @@ class Gathering:
         random: Callable[[], float] = draw,
     ) -> None:
         self._hedging = hedging
-        self._memory = Memory(
-            now=now, random=random, allowance=hedging_policy.Allowance(share=extra_share_max)
+        self._memory = FetchState(
+            now=now, random=random, allowance=hedging_policy.HedgeBudget(share=extra_share_max)
         )
-        self._connections = http_fetcher.Connections(now=now)
-        self._threads = executors.Threads(threads_max=threads_max)
-        self.processes = executors.Processes(processes=processes or os.cpu_count() or 1)
-        self._means = Means(ask=self._ask, transform=self.processes.run)
+        self._connections = http_fetcher.HttpFetcher(now=now)
+        self._threads = executors.ThreadExecutor(threads_max=threads_max)
+        self.processes = executors.ProcessExecutor(processes=processes or os.cpu_count() or 1)
+        self._means = Executors(ask=self._ask, transform=self.processes.run)
 
     async def __aenter__(self) -> Self:
         return self
@@ -61,9 +61,9 @@ class Gathering:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def gather(
+    async def fetch_all(
         self, sources: Sequence[Source], *, deadline_seconds: float, on_tile: OnTile | None = None
-    ) -> dict[str, Tile[Any]]:
+    ) -> dict[str, FetchResult[Any]]:
         """
         Ask all *sources* now; a tile for each, by its key, at the latest after *deadline_seconds*.
 
@@ -74,7 +74,7 @@ class Gathering:
         """
         if len({source.key for source in sources}) < len(sources):
             raise ValueError("two sources have one key")
-        return await Round(
+        return await FetchBatch(
             sources,
             memory=self._memory,
             means=self._means,
@@ -104,7 +104,7 @@ class Gathering:
 
     async def _ask(self, source: Source) -> Any:
         if isinstance(source, HttpSource):
-            return await self._connections.ask(source)
+            return await self._connections.fetch(source)
         if isinstance(source, BlockingSource):
             return await self._threads.run(source.key, source.function)
         return await source.function()

@@ -21,7 +21,7 @@ FEW_SHARE = 7 / 8
 LATE_SECONDS_MIN = 0.02
 
 
-class Habit:
+class LatencyEstimator:
     """How long a source took to answer, so far."""
 
     __slots__ = ("deviation", "mean", "seen")
@@ -45,22 +45,22 @@ class Habit:
         return self.seen >= SEEN_MIN
 
     @property
-    def usual_seconds(self) -> float:
+    def typical_seconds(self) -> float:
         """What most answers do not exceed."""
         return max(self.mean + self.deviation, LATE_SECONDS_MIN)
 
     @property
-    def late_seconds(self) -> float:
+    def hedge_after_seconds(self) -> float:
         """What hardly any answer exceeds."""
         return max(self.mean + 4 * self.deviation, LATE_SECONDS_MIN)
 
     @property
-    def hopeless_seconds(self) -> float:
+    def abandon_after_seconds(self) -> float:
         """When an attempt is given up, if another one may follow."""
-        return 1.5 * self.late_seconds
+        return 1.5 * self.hedge_after_seconds
 
 
-class Allowance:
+class HedgeBudget:
     """The extra calls that may be sent: never more than a share of the calls so far."""
 
     __slots__ = ("_share", "calls", "extra")
@@ -73,7 +73,7 @@ class Allowance:
         """How many a board of *calls* may send: its share of them, but at least one."""
         return max(int(self._share * calls + 1e-9), 1) if self._share else 0
 
-    def take(self) -> bool:
+    def try_acquire(self) -> bool:
         """Send one more, if that is allowed."""
         if self.extra + 1 > self._share * self.calls + 1e-9:
             return False

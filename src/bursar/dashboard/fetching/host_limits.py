@@ -12,13 +12,13 @@ Start = Callable[[], None]
 
 
 @dataclass(eq=False, slots=True)
-class Ticket:
+class Permit:
     """A place in the queue of a host; *start* is called once, when its turn comes."""
 
     at_once: int
     start: Start | None
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Leave the queue."""
         self.start = None
 
@@ -29,27 +29,27 @@ class Host:
     __slots__ = ("_admitting", "_queue", "circuit", "running")
 
     def __init__(self, name: str, *, monotonic: Callable[[], float]) -> None:
-        self.circuit = circuit_breaker.Circuit(name, kind="host", monotonic=monotonic)
+        self.circuit = circuit_breaker.CircuitBreaker(name, kind="host", monotonic=monotonic)
         self.running = 0
-        self._queue: deque[Ticket] = deque()
+        self._queue: deque[Permit] = deque()
         self._admitting = False
 
     def has_room(self, at_once: int) -> bool:
         """Whether `enter` would start at once."""
         return self.running < at_once and not self._queue
 
-    def enter(self, at_once: int, start: Start) -> Ticket | None:
+    def acquire(self, at_once: int, start: Start) -> Permit | None:
         """Call *start* now if less than *at_once* calls run here, else in its turn; then `leave`."""
         if self.has_room(at_once):
             self.running += 1
             start()
             return None
-        ticket = Ticket(at_once, start)
+        ticket = Permit(at_once, start)
         self._queue.append(ticket)
         self._admit()
         return ticket
 
-    def leave(self) -> None:
+    def release(self) -> None:
         """Make room for the next."""
         self.running -= 1
         if self._queue:

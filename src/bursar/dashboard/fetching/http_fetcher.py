@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from bursar import errors
-from bursar.dashboard.fetching.sources import HttpSource, NotAnswered
+from bursar.dashboard.fetching.sources import FetchFailed, HttpSource
 from bursar.http_client import (
     HttpClient,
     HttpFailure,
@@ -25,7 +25,7 @@ KEPT_SECONDS, NAMES_KEPT_SECONDS = 75.0, 300
 URLS_MAX = 5_000
 
 
-class Connections:
+class HttpFetcher:
     """Open connections of one event loop; sources with different guards share none."""
 
     def __init__(self, *, now: Callable[[], Any]) -> None:
@@ -34,7 +34,7 @@ class Connections:
         # Addresses as the client reads them: reading each anew takes a tenth of a call's time.
         self._urls: dict[str, Any] = {}
 
-    async def ask(self, source: HttpSource[Any]) -> Any:
+    async def fetch(self, source: HttpSource[Any]) -> Any:
         """
         Send one GET and read its answer with `source.read`; the caller bounds the time.
 
@@ -50,7 +50,7 @@ class Connections:
                 body_statuses=(HTTPStatus.OK,),
             )
         except HttpFailure as failure:
-            raise NotAnswered(
+            raise FetchFailed(
                 str(failure), again=not failure.is_permanent, well=failure.is_answered
             ) from failure
         self._remember(source.url, response)
@@ -59,9 +59,9 @@ class Connections:
         try:
             return source.read(response.body)
         except errors.BursarError as error:
-            raise NotAnswered(error.message, again=False, well=True) from error
+            raise FetchFailed(error.message, again=False, well=True) from error
         except Exception as error:
-            raise NotAnswered(
+            raise FetchFailed(
                 f"its answer could not be read ({type(error).__name__})", again=False, well=True
             ) from error
 
@@ -80,13 +80,13 @@ class Connections:
         )
         return client
 
-    def _refused(self, response: HttpResponse) -> NotAnswered:
+    def _refused(self, response: HttpResponse) -> FetchFailed:
         status = response.status
         if 300 <= status < 400:
-            return NotAnswered(
+            return FetchFailed(
                 f"it redirects ({status}), which is not followed", again=False, well=True
             )
-        return NotAnswered(
+        return FetchFailed(
             f"it answered {status}",
             again=status in PASSING,
             well=status not in PASSING,

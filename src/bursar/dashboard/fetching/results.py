@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class State(enum.StrEnum):
+class FetchStatus(enum.StrEnum):
     """Whether a tile shows a value of now, one of before, or none."""
 
     OK = "ok"
@@ -19,7 +19,7 @@ class State(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tile(Generic[T]):
+class FetchResult(Generic[T]):
     """
     One source's part of a board.
 
@@ -30,7 +30,7 @@ class Tile(Generic[T]):
     """
 
     key: str
-    state: State
+    state: FetchStatus
     value: T | None
     as_of: datetime | None
     seconds: float

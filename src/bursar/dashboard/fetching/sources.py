@@ -19,7 +19,7 @@ BODY_BYTES_MAX = 1_048_576
 AT_ONCE = 16
 
 
-class NotAnswered(errors.Unavailable):
+class FetchFailed(errors.Unavailable):
     """
     A source gave no value; the message says why, for people and without secrets.
 
@@ -50,7 +50,7 @@ class HttpSource(Generic[T]):
 
     *timeout_seconds* bounds the source with all its attempts, *attempt_seconds* each of the at most
     *attempts_max*: connections that fail, time-outs, and statuses 429 and 5xx are tried again. It
-    waits while *at_once* calls to its host are running. *allows* is asked with every address (an IP
+    waits while *max_concurrency* calls to its host are running. *allows* is asked with every address (an IP
     address as text) before it is connected to: the guard of sources that users enter.
     """
 
@@ -63,7 +63,7 @@ class HttpSource(Generic[T]):
     attempt_seconds: float = 5.0
     attempts_max: int = 3
     body_bytes_max: int = BODY_BYTES_MAX
-    at_once: int = AT_ONCE
+    max_concurrency: int = AT_ONCE
     allows: Callable[[str], bool] | None = None
     host: str = field(init=False)
     """Whom a circuit and a limit are for: host and port, as the address has them."""
@@ -94,7 +94,7 @@ class CoroutineSource(Generic[T]):
     timeout_seconds: float = 10.0
     attempt_seconds: float = 5.0
     attempts_max: int = 1
-    at_once: int = AT_ONCE
+    max_concurrency: int = AT_ONCE
     host: str = ""
     repeatable: bool = False
 
@@ -114,7 +114,7 @@ class BlockingSource(Generic[T]):
     timeout_seconds: float = 10.0
     attempt_seconds: float = 10.0
     attempts_max: int = 1
-    at_once: int = AT_ONCE
+    max_concurrency: int = AT_ONCE
     host: str = ""
 
     @property
@@ -126,17 +126,17 @@ class BlockingSource(Generic[T]):
 Source = HttpSource[Any] | CoroutineSource[Any] | BlockingSource[Any]
 
 
-def failure_of(error: BaseException, key: str) -> NotAnswered:
+def failure_of(error: BaseException, key: str) -> FetchFailed:
     """What a failed attempt means; what an error says itself may hold secrets."""
     match error:
-        case NotAnswered():
+        case FetchFailed():
             return error
         case errors.Unavailable():
-            return NotAnswered(error.message, again=True, after_seconds=error.after_seconds)
+            return FetchFailed(error.message, again=True, after_seconds=error.after_seconds)
         case errors.BursarError():
-            return NotAnswered(error.message, again=False, well=True)
+            return FetchFailed(error.message, again=False, well=True)
         case OSError():  # a TimeoutError is one
-            return NotAnswered(f"it was not reached ({type(error).__name__})", again=True)
+            return FetchFailed(f"it was not reached ({type(error).__name__})", again=True)
         case _:
             log.error("source_raised", source=key, exc_info=error)
-            return NotAnswered(f"it failed ({type(error).__name__})", again=False)
+            return FetchFailed(f"it failed ({type(error).__name__})", again=False)

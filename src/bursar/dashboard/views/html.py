@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from bursar.accesslog.output import formatting
-from bursar.dashboard.live_state import State, View
+from bursar.dashboard.live_state import SourceStatus, State
 
 #: What the pages load: scripts and styles of their own, and nothing from anywhere else.
 STATIC: Final = Path(__file__).parent / "static"
@@ -38,9 +38,9 @@ def board(*, mode: str) -> str:
     return _BOARD.replace("{mode}", html.escape(mode))
 
 
-def status(views: Iterable[View], *, groups: Collection[str], now: datetime) -> str:
+def status(views: Iterable[SourceStatus], *, groups: Collection[str], now: datetime) -> str:
     """The public page: of each source in *groups* its title and a word, and not one number."""
-    shown: dict[str, list[View]] = {group: [] for group in groups}
+    shown: dict[str, list[SourceStatus]] = {group: [] for group in groups}
     for view in views:
         if view.group in shown:
             shown[view.group].append(view)
@@ -55,7 +55,7 @@ def status(views: Iterable[View], *, groups: Collection[str], now: datetime) -> 
     )
 
 
-def _overall(worst: View | None) -> str:
+def _overall(worst: SourceStatus | None) -> str:
     if worst is None:
         return "Nothing is known yet"
     told = _PUBLIC[worst.state]
@@ -64,7 +64,7 @@ def _overall(worst: View | None) -> str:
     )
 
 
-def _group(name: str, views: list[View]) -> str:
+def _group(name: str, views: list[SourceStatus]) -> str:
     rows = "".join(
         f'<li class="s-{_class(view)}"><span dir="auto">{_text(view.title)}</span>'
         f"<strong>{_PUBLIC[view.state]}</strong></li>"
@@ -73,7 +73,7 @@ def _group(name: str, views: list[View]) -> str:
     return f'<section><h2 dir="auto">{_text(name)}</h2><ul role="list">{rows}</ul></section>'
 
 
-def _class(view: View) -> State:
+def _class(view: SourceStatus) -> State:
     """The state that the page's source tells, no more than its words do."""
     return "ok" if view.state == "warning" else view.state
 

@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from bursar.dashboard.live_state import Changes, View
+from bursar.dashboard.live_state import Changes, SourceStatus
 
 #: So long a listener whose connection ended waits before it comes back.
 RETRY_MILLISECONDS: Final = 1_000
@@ -38,7 +38,7 @@ def version(position: str) -> int:
     return int(found[1]) if found else 0
 
 
-def whole(views: Iterable[View], *, version: int, now: datetime) -> bytes:
+def snapshot(views: Iterable[SourceStatus], *, version: int, now: datetime) -> bytes:
     """The whole board as one JSON object."""
     return _object(views, version=version, now=now, more=b"")
 
@@ -51,7 +51,7 @@ def event(changes: Changes, *, now: datetime) -> bytes:
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (position(changes.version).encode(), name, data)
 
 
-def beat(*, now: datetime) -> bytes:
+def heartbeat(*, now: datetime) -> bytes:
     """A sign of life; it moves no position."""
     return b'event: beat\ndata: {"at":%s}\n\n' % _moment(now)
 
@@ -61,7 +61,7 @@ def retry() -> bytes:
     return b"retry: %d\n\n" % RETRY_MILLISECONDS
 
 
-def _object(views: Iterable[View], *, version: int, now: datetime, more: bytes) -> bytes:
+def _object(views: Iterable[SourceStatus], *, version: int, now: datetime, more: bytes) -> bytes:
     return b'{"object":"dashboard","position":"%s","at":%s,"data":[%s]%s}' % (
         position(version).encode(),
         _moment(now),
@@ -75,7 +75,7 @@ def _moment(moment: datetime) -> bytes:
 
 
 @functools.lru_cache(maxsize=4_096)
-def _view(view: View) -> bytes:
+def _view(view: SourceStatus) -> bytes:
     """One view; many listeners are told the same ones."""
     told = {
         "key": view.key,

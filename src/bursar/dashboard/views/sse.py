@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from datetime import datetime
 from typing import Final
 
-from bursar.dashboard.live_state import Board, Changes
+from bursar.dashboard.live_state import Changes, LiveState
 from bursar.dashboard.views import serializers
 
 #: So often a listener is told something, even that nothing changed.
@@ -18,7 +18,7 @@ PAUSE_SECONDS: Final = 0.05
 
 
 async def events(
-    board: Board,
+    board: LiveState,
     *,
     position: str,
     now: Callable[[], datetime],
@@ -53,7 +53,7 @@ async def events(
                     if not await allowed():
                         return
                     beat_at = clock() + beat_seconds
-                    yield serializers.beat(now=now())
+                    yield serializers.heartbeat(now=now())
                 elif following.done():
                     yield serializers.event(following.result(), now=now())
                     await asyncio.wait({ending}, timeout=pause_seconds)

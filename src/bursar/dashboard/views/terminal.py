@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bursar.accesslog.output import formatting
-from bursar.dashboard.live_state import Reading, State, View
+from bursar.dashboard.live_state import Measurement, SourceStatus, State
 
 #: Worst first, each with its colour; the word says it too.
 STYLES: Final[dict[State, str]] = {
@@ -34,7 +34,9 @@ _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _SILENT: Final = 3
 
 
-def chosen(views: Iterable[View], *, trouble: bool = False, group: str = "") -> list[View]:
+def chosen(
+    views: Iterable[SourceStatus], *, trouble: bool = False, group: str = ""
+) -> list[SourceStatus]:
     """The views of *group*, or all, worst first; with *trouble* only what is not `ok`."""
     found = [
         view for view in views if group in ("", view.group) and not (trouble and view.state == "ok")
@@ -43,7 +45,7 @@ def chosen(views: Iterable[View], *, trouble: bool = False, group: str = "") -> 
 
 
 def follow(
-    read: Callable[[], Sequence[View]],
+    read: Callable[[], Sequence[SourceStatus]],
     *,
     console: Console,
     now: Callable[[], datetime],
@@ -60,7 +62,7 @@ def follow(
             sleep()
 
 
-def board(views: Sequence[View], *, now: datetime, rows_max: int | None = None) -> Group:
+def board(views: Sequence[SourceStatus], *, now: datetime, rows_max: int | None = None) -> Group:
     """The board as a table of at most *rows_max* rows; what is left out is counted."""
     counts = Counter(view.state for view in views)
     told = ", ".join(f"{counts[state]} {state}" for state in STYLES if counts[state])
@@ -84,7 +86,7 @@ def board(views: Sequence[View], *, now: datetime, rows_max: int | None = None) 
     return Group(*lines)
 
 
-def _row(view: View, now: datetime) -> list[Text]:
+def _row(view: SourceStatus, now: datetime) -> list[Text]:
     first = next(iter(view.readings), None)
     beyond = [each for each in view.readings if each.level != "ok"]
     why = view.reason or ", ".join(f"{each.name} {_value(each)}: {each.level}" for each in beyond)
@@ -99,7 +101,7 @@ def _row(view: View, now: datetime) -> list[Text]:
     ]
 
 
-def _value(reading: Reading) -> str:
+def _value(reading: Measurement) -> str:
     value = reading.value
     if value is None:
         told = "none"
@@ -130,6 +132,6 @@ def age(since: timedelta) -> str:
     return f"{seconds} s"
 
 
-def _is_silent(view: View, now: datetime) -> bool:
+def _is_silent(view: SourceStatus, now: datetime) -> bool:
     newest = view.as_of or view.since
     return (now - newest).total_seconds() > _SILENT * view.interval_seconds

@@ -14,10 +14,10 @@ from bursar.providers.conformance.suite import (
     case,
     check,
     equal,
+    failure_message,
     new_key,
-    told,
 )
-from bursar.providers.interface import Kind, Operation, Outcome, Result
+from bursar.providers.interface import ObjectKind, Operation, Outcome, Result
 
 #: What each fault does to an answer of a charge that was carried out.
 UNREADABLE = {
@@ -68,7 +68,7 @@ async def _an_answer_with_another_amount_is_told_as_it_is(trial: Trial) -> None:
         result = await trial.charge(1_337, method=trial.methods.faults["wrong_amount"])
     except errors.OutcomeUnknown:
         return
-    got = told(result, Kind.CHARGE).amount.amount_minor
+    got = failure_message(result, ObjectKind.CHARGE).amount.amount_minor
     check(got != 1_337, "it was told as if the amount had been right")
 
 
@@ -136,7 +136,11 @@ async def _every_currency_is_exact_or_refused(trial: Trial) -> None:
         except errors.BursarError:
             return  # refused before anything was charged
         if result.outcome is Outcome.SUCCEEDED:
-            equal(told(result, Kind.CHARGE).amount, amount, f"the amount in {currency}")
+            equal(
+                failure_message(result, ObjectKind.CHARGE).amount,
+                amount,
+                f"the amount in {currency}",
+            )
         else:
             equal(result.outcome, Outcome.DECLINED, f"the outcome in {currency}")
 

@@ -7,8 +7,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from bursar.providers import interface
-from bursar.providers.conformance.suite import NotConforming, Trial, case, check, equal, told
-from bursar.providers.interface import Kind
+from bursar.providers.conformance.suite import (
+    NotConforming,
+    Trial,
+    case,
+    check,
+    equal,
+    failure_message,
+)
+from bursar.providers.interface import ObjectKind
 
 # --- the object itself --------------------------------------------------------------------------
 
@@ -47,14 +54,14 @@ async def _what_was_charged_is_listed(trial: Trial) -> None:
     charge = await trial.charge(1_000)
     refund = await trial.refund(charge.reference, 400)
     listed = {(one.kind, one.reference) async for one in trial.provider.list_objects()}
-    wanted = {(Kind.CHARGE, charge.reference), (Kind.REFUND, refund.reference)}
+    wanted = {(ObjectKind.CHARGE, charge.reference), (ObjectKind.REFUND, refund.reference)}
     check(wanted <= listed, "a charge or refund just made is not listed")
 
 
 @case("tells balance")
 async def _a_charge_raises_the_balance_by_its_net(trial: Trial) -> None:
     before = await trial.provider.balances()
-    charge = told(await trial.charge(1_000), Kind.CHARGE)
+    charge = failure_message(await trial.charge(1_000), ObjectKind.CHARGE)
     after = await trial.provider.balances()
     gross = charge.settled or charge.amount
     fee_minor = charge.fee.amount_minor if charge.fee else 0
@@ -77,7 +84,7 @@ def _delivery(trial: Trial, at: datetime) -> tuple[dict[str, str], bytes]:
 def _rejected(trial: Trial, headers: Mapping[str, str], body: bytes, what: str) -> None:
     try:
         trial.provider.verify(headers, body, now=NOW)
-    except interface.BadSignature:
+    except interface.InvalidSignature:
         return
     raise NotConforming(f"{what} was accepted")
 

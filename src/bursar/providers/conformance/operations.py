@@ -12,13 +12,13 @@ from bursar.providers.conformance.suite import (
     case,
     check,
     equal,
+    failure_message,
     new_key,
     refused,
-    told,
     unknown,
     well_formed,
 )
-from bursar.providers.interface import Kind, Operation, Outcome, Result
+from bursar.providers.interface import ObjectKind, Operation, Outcome, Result
 
 # --- charging -----------------------------------------------------------------------------------
 
@@ -27,13 +27,13 @@ from bursar.providers.interface import Kind, Operation, Outcome, Result
 async def _an_approved_charge_is_told_exactly(trial: Trial) -> None:
     result = await trial.charge(1_234)
     equal(result.outcome, Outcome.SUCCEEDED, "the outcome")
-    charge = told(result, Kind.CHARGE)
+    charge = failure_message(result, ObjectKind.CHARGE)
     equal(charge.amount, Money(1_234, trial.currency), "the amount")
     equal(charge.status, interface.ChargeStatus.CAPTURED, "the status")
     equal(result.reference, charge.reference, "the reference")
     found = await trial.status(Operation.CHARGE, reference=result.reference)
     equal(found.outcome, Outcome.SUCCEEDED, "the outcome looked up by reference")
-    equal(told(found, Kind.CHARGE).amount, charge.amount, "the amount looked up")
+    equal(failure_message(found, ObjectKind.CHARGE).amount, charge.amount, "the amount looked up")
 
 
 @case("test method: declined")
@@ -41,7 +41,11 @@ async def _a_decline_is_a_result_with_a_code(trial: Trial) -> None:
     result = await trial.charge(method=trial.methods.declined)
     equal(result.outcome, Outcome.DECLINED, "the outcome")
     check(bool(result.code), "the decline has no code")
-    equal(told(result, Kind.CHARGE).status, interface.ChargeStatus.DECLINED, "the status")
+    equal(
+        failure_message(result, ObjectKind.CHARGE).status,
+        interface.ChargeStatus.DECLINED,
+        "the status",
+    )
 
 
 def _currency_case(exponent: int) -> None:
@@ -49,7 +53,7 @@ def _currency_case(exponent: int) -> None:
         for currency in trial.methods.currencies:
             if money.exponent_of(currency) == exponent:
                 result = await trial.charge(100_001, currency=currency)
-                amount = told(result, Kind.CHARGE).amount
+                amount = failure_message(result, ObjectKind.CHARGE).amount
                 equal(amount, Money(100_001, currency), "the amount")
 
     exact.__name__ = f"amounts_with_{exponent}_decimals_are_exact"
@@ -137,7 +141,7 @@ async def _a_charge_is_refunded_whole(trial: Trial) -> None:
     charge = await trial.charge(1_000)
     result = await trial.refund(charge.reference, 1_000)
     check(result.outcome in {Outcome.SUCCEEDED, Outcome.PENDING}, f"it was {result.outcome}")
-    refund = told(result, Kind.REFUND)
+    refund = failure_message(result, ObjectKind.REFUND)
     equal(refund.amount, Money(1_000, trial.currency), "the amount")
     equal(refund.parent_reference, charge.reference, "the charge it belongs to")
     check(refund.reference != charge.reference, "the refund has its charge's reference")
@@ -174,7 +178,11 @@ async def _a_refund_is_found_by_its_key(trial: Trial) -> None:
     made = await trial.refund(charge.reference, 600, key=key)
     found = await trial.status(Operation.REFUND, key=key)
     equal(found.reference, made.reference, "the reference looked up")
-    equal(told(found, Kind.REFUND).amount, Money(600, trial.currency), "the amount looked up")
+    equal(
+        failure_message(found, ObjectKind.REFUND).amount,
+        Money(600, trial.currency),
+        "the amount looked up",
+    )
 
 
 # --- authorized first ---------------------------------------------------------------------------
@@ -183,10 +191,14 @@ async def _a_refund_is_found_by_its_key(trial: Trial) -> None:
 @case("captures", "several captures")
 async def _an_authorization_is_captured_in_parts(trial: Trial) -> None:
     held = await trial.charge(1_000, capture=False)
-    equal(told(held, Kind.CHARGE).status, interface.ChargeStatus.AUTHORIZED, "the status")
+    equal(
+        failure_message(held, ObjectKind.CHARGE).status,
+        interface.ChargeStatus.AUTHORIZED,
+        "the status",
+    )
     await _capture(trial, held.reference, 300, final=False)
     last = await _capture(trial, held.reference, 500, final=True)
-    charge = told(last, Kind.CHARGE)
+    charge = failure_message(last, ObjectKind.CHARGE)
     equal(charge.captured_minor, 800, "what was captured in all")
     equal(charge.status, interface.ChargeStatus.CAPTURED, "the status")
 
@@ -212,6 +224,8 @@ async def _a_voided_authorization_is_gone(trial: Trial) -> None:
     held = await trial.charge(1_000, capture=False)
     request = interface.VoidRequest(key=new_key(), reference=held.reference)
     gone = well_formed(await trial.provider.void(request))
-    equal(told(gone, Kind.CHARGE).status, interface.ChargeStatus.VOIDED, "the status")
+    equal(
+        failure_message(gone, ObjectKind.CHARGE).status, interface.ChargeStatus.VOIDED, "the status"
+    )
     again = interface.VoidRequest(key=new_key(), reference=held.reference)
     await refused(trial.provider.void(again), "a second void")

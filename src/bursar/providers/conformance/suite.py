@@ -14,7 +14,7 @@ from bursar.money import Money
 from bursar.providers import capabilities, interface
 from bursar.providers.interface import (
     ChargeRequest,
-    Kind,
+    ObjectKind,
     Operation,
     Outcome,
     PaymentProvider,
@@ -24,12 +24,12 @@ from bursar.providers.interface import (
 #: "Not found" is only waited for where it is final soon.
 SETTLING_MAX = timedelta(seconds=5)
 
-_STATUSES: Mapping[Kind, frozenset[str]] = {
-    Kind.CHARGE: frozenset(interface.ChargeStatus),
-    Kind.REFUND: frozenset(interface.RefundStatus),
-    Kind.DISPUTE: frozenset(interface.DisputeStatus),
-    Kind.FEE: frozenset(interface.MovementStatus),
-    Kind.PAYOUT: frozenset(interface.MovementStatus),
+_STATUSES: Mapping[ObjectKind, frozenset[str]] = {
+    ObjectKind.CHARGE: frozenset(interface.ChargeStatus),
+    ObjectKind.REFUND: frozenset(interface.RefundStatus),
+    ObjectKind.DISPUTE: frozenset(interface.DisputeStatus),
+    ObjectKind.FEE: frozenset(interface.MovementStatus),
+    ObjectKind.PAYOUT: frozenset(interface.MovementStatus),
 }
 
 
@@ -235,7 +235,7 @@ def well_formed(result: Result) -> Result:
     return result
 
 
-def told(result: Result, kind: Kind) -> interface.Snapshot:
+def failure_message(result: Result, kind: ObjectKind) -> interface.Snapshot:
     """The first object of *kind* that an answer tells of."""
     found = [one for one in result.snapshots if one.kind is kind]
     check(bool(found), f"the answer tells of no {kind}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from bursar.providers.sandbox.scenarios import Trouble
+from bursar.providers.sandbox.scenarios import Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,15 +27,15 @@ def draw(seed: int, *parts: object) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def trouble(faults: Faults, *, seed: int, operation: str, key: str, call: int) -> Trouble:
+def trouble(faults: Faults, *, seed: int, operation: str, key: str, call: int) -> Fault:
     """The trouble that call number *call* (from 1) of *operation* with *key* meets."""
     number = draw(seed, operation, key, call)
     for probability, kind in (
-        (faults.timeouts, Trouble.TIMEOUT_AFTER),
-        (faults.lost, Trouble.LOST),
-        (faults.garbage, Trouble.GARBAGE),
+        (faults.timeouts, Fault.TIMEOUT_AFTER),
+        (faults.lost, Fault.LOST),
+        (faults.garbage, Fault.GARBAGE),
     ):
         if number < probability:
             return kind
         number -= probability
-    return Trouble.NONE
+    return Fault.NONE

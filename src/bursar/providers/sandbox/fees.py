@@ -12,7 +12,7 @@ from bursar.providers.sandbox.fault_injection import Faults
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class FeeSchedule:
     """
     *fee_basis_points* (1/100 of a percent) of what was captured plus *fee_fixed_minor*, in the
     currency of the balance. With a *settlement_currency*, a charge in another currency found in
@@ -41,7 +41,7 @@ class Terms:
         return (settled_minor * self.fee_basis_points + 5_000) // 10_000 + self.fee_fixed_minor
 
 
-def converted(amount_minor: int, currency: str, rate: str, into: str) -> int:
+def convert(amount_minor: int, currency: str, rate: str, into: str) -> int:
     """*amount_minor* of *currency* in minor units of *into* at *rate*; half units go up."""
     if not rate:
         return amount_minor

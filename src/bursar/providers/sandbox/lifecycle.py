@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from bursar.providers.interface import ChargeStatus, Kind, RefundStatus
+from bursar.providers.interface import ChargeStatus, ObjectKind, RefundStatus
 from bursar.providers.sandbox import scenarios
 from bursar.providers.sandbox.disputes import COURSES
-from bursar.providers.sandbox.fees import converted
+from bursar.providers.sandbox.fees import convert
 from bursar.providers.sandbox.state import SandboxState
 from bursar.providers.sandbox.store import SandboxObject
 
@@ -69,7 +69,7 @@ def capture(
     """Set the captured total of *charge*, take the fee, and schedule a dispute."""
     first = charge.captured_minor == 0
     charge.captured_minor = captured_minor
-    charge.settled_minor = converted(
+    charge.settled_minor = convert(
         captured_minor, charge.currency, charge.rate, charge.balance_currency
     )
     charge.fee_minor = state.terms.fee_minor(charge.settled_minor)
@@ -101,9 +101,9 @@ def _open_dispute(state: SandboxState, charge: SandboxObject, step: int) -> None
     # is withdrawn from.
     claimed_minor = charge.captured_minor - state.refunded_minor(charge)
     currency = charge.balance_currency
-    amount_minor = converted(claimed_minor, charge.currency, charge.rate, currency)
+    amount_minor = convert(claimed_minor, charge.currency, charge.rate, currency)
     if amount_minor > 0:
-        dispute = state.new_object(Kind.DISPUTE, "", currency, amount_minor)
+        dispute = state.new_object(ObjectKind.DISPUTE, "", currency, amount_minor)
         dispute.parent_reference, dispute.outcome = charge.reference, charge.outcome
         _advance_dispute(state, dispute, step, new=True)
 
@@ -129,7 +129,7 @@ def _run(state: SandboxState, action: str, item: SandboxObject, step: int) -> No
     elif action == "dispute_goes_on":
         _advance_dispute(state, item, step)
     elif action == "refund_succeeds" and item.status == RefundStatus.PENDING:
-        charge = state.store.find(Kind.CHARGE, item.parent_reference)
+        charge = state.store.find(ObjectKind.CHARGE, item.parent_reference)
         assert charge is not None, "a refund without its charge"
         succeed_refund(state, item, charge)
     elif action == "refund_fails":

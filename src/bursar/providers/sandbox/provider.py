@@ -14,14 +14,14 @@ import orjson
 from bursar import clock, errors
 from bursar.money import Money
 from bursar.providers import standard_webhooks
-from bursar.providers.capabilities import WebhookEvent
+from bursar.providers.capabilities import VerifiedWebhook
 from bursar.providers.conformance.suite import Conformance
-from bursar.providers.http_provider import Answer, JsonOverHttp
+from bursar.providers.http_provider import HttpProvider, JsonResponse
 from bursar.providers.interface import (
-    BadSignature,
     CaptureRequest,
     ChargeRequest,
-    Kind,
+    InvalidSignature,
+    ObjectKind,
     Operation,
     PaymentProvider,
     RefundRequest,
@@ -34,8 +34,8 @@ from bursar.providers.interface import (
 from bursar.providers.mixins import LoggingMixin, RetryMixin
 from bursar.providers.sandbox import scenarios, serializers, webhook_delivery
 from bursar.providers.sandbox.fault_injection import Faults
-from bursar.providers.sandbox.fees import Terms
-from bursar.providers.sandbox.scenarios import Trouble
+from bursar.providers.sandbox.fees import FeeSchedule
+from bursar.providers.sandbox.scenarios import Fault
 from bursar.providers.sandbox.simulator import SandboxSimulator
 
 #: The header with the time (seconds since 1970) after which the caller no longer waits. With it
@@ -50,7 +50,7 @@ class SandboxConfig:
 
     *book* is the path of the file with its objects, "" for one in memory that is gone with the provider.
     A file that is not *durable* survives a killed process but no power cut. *timeouts*, *lost* and
-    *garbage* are probabilities; see `Faults`, and `Terms` for fees, settlement and rates.
+    *garbage* are probabilities; see `Faults`, and `FeeSchedule` for fees, settlement and rates.
     *honours_keys* and *lookup* say what may be relied on; over HTTP the server must be started
     with the same. *webhook_secret* may hold several secrets, separated by spaces.
     """
@@ -74,9 +74,9 @@ class SandboxConfig:
     lost: float = 0.0
     garbage: float = 0.0
 
-    def terms(self) -> Terms:
+    def terms(self) -> FeeSchedule:
         """The part that the simulator itself keeps to."""
-        return Terms(
+        return FeeSchedule(
             seed=self.seed,
             honours_keys=self.honours_keys,
             fee_basis_points=self.fee_basis_points,
@@ -87,17 +87,17 @@ class SandboxConfig:
         )
 
 
-def _sample_delivery(provider: SandboxBank, at: datetime) -> tuple[dict[str, str], bytes]:
+def _sample_delivery(provider: SandboxBase, at: datetime) -> tuple[dict[str, str], bytes]:
     """A webhook as a sandbox with this config would sign it at that time."""
     snapshot = Snapshot(
-        kind=Kind.CHARGE, reference="ch_sample", status="captured", amount=Money(1_000, "EUR")
+        kind=ObjectKind.CHARGE, reference="ch_sample", status="captured", amount=Money(1_000, "EUR")
     )
     body = serializers.event_out("evt_sample", snapshot)
     key = standard_webhooks.keys_of(provider.config.webhook_secret)[0]
     return standard_webhooks.headers(key, event_id="evt_sample", at=at, body=body), body
 
 
-def _foreign_delivery(provider: SandboxBank, at: datetime) -> tuple[dict[str, str], bytes]:
+def _foreign_delivery(provider: SandboxBase, at: datetime) -> tuple[dict[str, str], bytes]:
     """A webhook of another account, signed with our secret."""
     _, body = _sample_delivery(provider, at)
     delivery = webhook_delivery.Delivery(position=1, event_id="evt_sample", headers={}, body=body)
@@ -106,7 +106,7 @@ def _foreign_delivery(provider: SandboxBank, at: datetime) -> tuple[dict[str, st
     return foreign.headers, foreign.body
 
 
-class SandboxBank(JsonOverHttp, PaymentProvider):
+class SandboxBase(HttpProvider, PaymentProvider):
     """Every operation of the sandbox, without logging and retrying."""
 
     __slots__ = ("_simulator",)
@@ -213,16 +213,18 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
             asked["key"] = request.key
         return _result(await self.call("GET", "/v1/status", params=asked))
 
-    def verify(self, headers: Mapping[str, str], body: bytes, /, *, now: datetime) -> WebhookEvent:
+    def verify(
+        self, headers: Mapping[str, str], body: bytes, /, *, now: datetime
+    ) -> VerifiedWebhook:
         """:raises BadSignature: if it was not signed with our secret within five minutes."""
         keys = standard_webhooks.keys_of(self.config.webhook_secret)
         event_id = standard_webhooks.verify(keys, headers, body, now=now)
         try:
             told = orjson.loads(body)
             foreign = "" if told.get("account") is None else str(told["account"]) or "unnamed"
-            return WebhookEvent(event_id=event_id, type=told["type"], foreign_account=foreign)
+            return VerifiedWebhook(event_id=event_id, type=told["type"], foreign_account=foreign)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise BadSignature("a signed delivery whose body is no event of ours") from error
+            raise InvalidSignature("a signed delivery whose body is no event of ours") from error
 
     def facts(self, body: bytes, /) -> list[Snapshot]:
         """:raises Invalid: if *body* is no event of the sandbox."""
@@ -273,31 +275,31 @@ class SandboxBank(JsonOverHttp, PaymentProvider):
         self,
         operation: Operation,
         key: str,
-        script: scenarios.Script,
+        script: scenarios.Scenario,
         carry_out: Callable[[], Result],
     ) -> Result:
         """Carry out in this process, with the trouble that HTTP would have brought."""
         trouble = self.simulator.fault_for(operation, key, script)
-        if trouble is Trouble.UNAVAILABLE:
+        if trouble is Fault.UNAVAILABLE:
             raise errors.Unavailable("the sandbox turns calls away", after_seconds=0.0)
-        if trouble is Trouble.LOST:
+        if trouble is Fault.LOST:
             raise errors.OutcomeUnknown("the request was lost on its way to the sandbox")
-        if trouble is Trouble.SLOW:
+        if trouble is Fault.SLOW:
             await asyncio.sleep(self.config.slow_seconds)
         result = carry_out()
-        if trouble in {Trouble.TIMEOUT_AFTER, Trouble.RESET, Trouble.GARBAGE}:
+        if trouble in {Fault.TIMEOUT_AFTER, Fault.RESET, Fault.GARBAGE}:
             raise errors.OutcomeUnknown(f"the sandbox did it; its answer did not come ({trouble})")
         return result
 
 
-def _result(answer: Answer) -> Result:
+def _result(answer: JsonResponse) -> Result:
     try:
         return serializers.result_in(answer.body)
     except (KeyError, TypeError, ValueError, errors.Invalid) as error:
         raise errors.OutcomeUnknown("the sandbox answered something else") from error
 
 
-class SandboxProvider(LoggingMixin, RetryMixin, SandboxBank):
+class SandboxProvider(LoggingMixin, RetryMixin, SandboxBase):
     """
     The sandbox provider.
 
@@ -312,21 +314,21 @@ class SandboxProvider(LoggingMixin, RetryMixin, SandboxBank):
         return object.__new__(_BY_POWERS[config.honours_keys, config.lookup])
 
 
-class KeylessSandbox(SandboxProvider):
+class SandboxWithoutIdempotency(SandboxProvider):
     """A sandbox that takes a repeated key for a new operation."""
 
     __slots__ = ()
     idempotency_key_ttl = None
 
 
-class LookuplessSandbox(SandboxProvider):
+class SandboxWithoutLookup(SandboxProvider):
     """A sandbox that finds nothing by our key; only repeating it tells."""
 
     __slots__ = ()
     lookup_by_key = False
 
 
-class BlindSandbox(SandboxProvider):
+class SandboxWithoutIdempotencyOrLookup(SandboxProvider):
     """A sandbox with neither; after a lost answer only its webhooks and files tell."""
 
     __slots__ = ()
@@ -336,7 +338,7 @@ class BlindSandbox(SandboxProvider):
 
 _BY_POWERS = {
     (True, True): SandboxProvider,
-    (False, True): KeylessSandbox,
-    (True, False): LookuplessSandbox,
-    (False, False): BlindSandbox,
+    (False, True): SandboxWithoutIdempotency,
+    (True, False): SandboxWithoutLookup,
+    (False, False): SandboxWithoutIdempotencyOrLookup,
 }

@@ -16,7 +16,7 @@ from enum import StrEnum
 METADATA_KEY = "sandbox_outcome"
 
 
-class Trouble(StrEnum):
+class Fault(StrEnum):
     """What goes wrong between us and the sandbox in one call."""
 
     NONE = "none"
@@ -28,7 +28,7 @@ class Trouble(StrEnum):
     SLOW = "slow"  # carried out and answered, late
 
 
-class Wrong(StrEnum):
+class ResponseCorruption(StrEnum):
     """What the sandbox really charges instead of what it was asked."""
 
     NOTHING = "nothing"
@@ -36,7 +36,7 @@ class Wrong(StrEnum):
     CURRENCY = "currency"  # USD (EUR where USD was asked), the same number of minor units
 
 
-class RefundCourse(StrEnum):
+class RefundScenario(StrEnum):
     """How refunds of a charge go."""
 
     AT_ONCE = "at_once"
@@ -45,7 +45,7 @@ class RefundCourse(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Script:
+class Scenario:
     """
     One outcome. *decline* is the code of a refusal, "" for none; *every_call* tells that the
     trouble never ends (otherwise only an operation's first call meets it, so that the outcome can
@@ -59,60 +59,60 @@ class Script:
     requires_action: bool = False
     pending: bool = False
     pending_decline: str = ""
-    trouble: Trouble = Trouble.NONE
+    trouble: Fault = Fault.NONE
     every_call: bool = False
-    wrong: Wrong = Wrong.NOTHING
-    refunds: RefundCourse = RefundCourse.AT_ONCE
+    wrong: ResponseCorruption = ResponseCorruption.NOTHING
+    refunds: RefundScenario = RefundScenario.AT_ONCE
     dispute: str = ""
     copies: int = 1
     about: str = ""
 
 
-APPROVED = Script()
-UNKNOWN_METHOD = Script(decline="unknown_method")
+APPROVED = Scenario()
+UNKNOWN_METHOD = Scenario(decline="unknown_method")
 
-OUTCOMES: Mapping[str, Script] = {
+OUTCOMES: Mapping[str, Scenario] = {
     "tok_approved": APPROVED,
     "tok_visa": APPROVED,
     "tok_mastercard": APPROVED,
     "tok_amex": APPROVED,
-    "tok_declined_hard": Script(decline="do_not_honor"),
-    "tok_declined_soft": Script(decline="try_again_later", soft=True),
-    "tok_chargeDeclined": Script(decline="card_declined"),
-    "tok_chargeDeclinedInsufficientFunds": Script(decline="insufficient_funds", soft=True),
-    "tok_chargeDeclinedLostCard": Script(decline="lost_card"),
-    "tok_chargeDeclinedStolenCard": Script(decline="stolen_card"),
-    "tok_chargeDeclinedExpiredCard": Script(decline="expired_card"),
-    "tok_chargeDeclinedIncorrectCvc": Script(decline="incorrect_cvc", soft=True),
-    "tok_chargeDeclinedProcessingError": Script(decline="processing_error", soft=True),
-    "tok_chargeDeclinedFraudulent": Script(decline="fraudulent"),
-    "tok_requires_action": Script(requires_action=True),
-    "tok_pending": Script(pending=True),
-    "tok_pending_declined": Script(pending=True, pending_decline="bank_refused"),
-    "tok_slow": Script(trouble=Trouble.SLOW, every_call=True),
-    "tok_timeout_after_charge": Script(trouble=Trouble.TIMEOUT_AFTER),
-    "tok_timeout_before": Script(trouble=Trouble.LOST),
-    "tok_reset_mid_answer": Script(trouble=Trouble.RESET),
-    "tok_garbage_answer": Script(trouble=Trouble.GARBAGE),
-    "tok_unavailable": Script(trouble=Trouble.UNAVAILABLE, every_call=True),
-    "tok_unavailable_once": Script(trouble=Trouble.UNAVAILABLE),
-    "tok_answered_twice": Script(copies=2),
-    "tok_wrong_amount": Script(wrong=Wrong.AMOUNT),
-    "tok_wrong_currency": Script(wrong=Wrong.CURRENCY),
-    "tok_refund_pending": Script(refunds=RefundCourse.PENDING),
-    "tok_refund_fails_later": Script(refunds=RefundCourse.FAILS_LATER),
-    "tok_createDispute": Script(dispute="at_once"),
-    "tok_createDisputeInquiry": Script(dispute="inquiry_at_once"),
-    "tok_dispute_inquiry": Script(dispute="inquiry"),
-    "tok_dispute_lost": Script(dispute="lost"),
-    "tok_dispute_won": Script(dispute="won"),
-    "tok_dispute_second_round": Script(dispute="second_round"),
+    "tok_declined_hard": Scenario(decline="do_not_honor"),
+    "tok_declined_soft": Scenario(decline="try_again_later", soft=True),
+    "tok_chargeDeclined": Scenario(decline="card_declined"),
+    "tok_chargeDeclinedInsufficientFunds": Scenario(decline="insufficient_funds", soft=True),
+    "tok_chargeDeclinedLostCard": Scenario(decline="lost_card"),
+    "tok_chargeDeclinedStolenCard": Scenario(decline="stolen_card"),
+    "tok_chargeDeclinedExpiredCard": Scenario(decline="expired_card"),
+    "tok_chargeDeclinedIncorrectCvc": Scenario(decline="incorrect_cvc", soft=True),
+    "tok_chargeDeclinedProcessingError": Scenario(decline="processing_error", soft=True),
+    "tok_chargeDeclinedFraudulent": Scenario(decline="fraudulent"),
+    "tok_requires_action": Scenario(requires_action=True),
+    "tok_pending": Scenario(pending=True),
+    "tok_pending_declined": Scenario(pending=True, pending_decline="bank_refused"),
+    "tok_slow": Scenario(trouble=Fault.SLOW, every_call=True),
+    "tok_timeout_after_charge": Scenario(trouble=Fault.TIMEOUT_AFTER),
+    "tok_timeout_before": Scenario(trouble=Fault.LOST),
+    "tok_reset_mid_answer": Scenario(trouble=Fault.RESET),
+    "tok_garbage_answer": Scenario(trouble=Fault.GARBAGE),
+    "tok_unavailable": Scenario(trouble=Fault.UNAVAILABLE, every_call=True),
+    "tok_unavailable_once": Scenario(trouble=Fault.UNAVAILABLE),
+    "tok_answered_twice": Scenario(copies=2),
+    "tok_wrong_amount": Scenario(wrong=ResponseCorruption.AMOUNT),
+    "tok_wrong_currency": Scenario(wrong=ResponseCorruption.CURRENCY),
+    "tok_refund_pending": Scenario(refunds=RefundScenario.PENDING),
+    "tok_refund_fails_later": Scenario(refunds=RefundScenario.FAILS_LATER),
+    "tok_createDispute": Scenario(dispute="at_once"),
+    "tok_createDisputeInquiry": Scenario(dispute="inquiry_at_once"),
+    "tok_dispute_inquiry": Scenario(dispute="inquiry"),
+    "tok_dispute_lost": Scenario(dispute="lost"),
+    "tok_dispute_won": Scenario(dispute="won"),
+    "tok_dispute_second_round": Scenario(dispute="second_round"),
 }
 
 
-def script_of(method: str, metadata: Mapping[str, str]) -> Script:
+def script_of(method: str, metadata: Mapping[str, str]) -> Scenario:
     """The script that *metadata* or else *method* names; an unknown name is declined."""
     script = OUTCOMES.get(metadata.get(METADATA_KEY) or method, UNKNOWN_METHOD)
-    if script.trouble is Trouble.NONE:
+    if script.trouble is Fault.NONE:
         return script
     return replace(script, about=metadata.get("refund") or metadata.get("payment", ""))

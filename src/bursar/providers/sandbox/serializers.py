@@ -9,7 +9,14 @@ from typing import Any
 import orjson
 
 from bursar.money import Money
-from bursar.providers.interface import ChargeRequest, Kind, Outcome, RefundRequest, Result, Snapshot
+from bursar.providers.interface import (
+    ChargeRequest,
+    ObjectKind,
+    Outcome,
+    RefundRequest,
+    Result,
+    Snapshot,
+)
 
 _PLAIN = (
     "reference",
@@ -62,7 +69,7 @@ def snapshot_in(told: Mapping[str, Any]) -> Snapshot:
     """
     fee, settled, at = told["fee"], told["settled"], told["occurred_at"]
     return Snapshot(
-        kind=Kind(told["kind"]),
+        kind=ObjectKind(told["kind"]),
         amount=money_in(told["amount"]),
         fee=money_in(fee) if fee else None,
         settled=money_in(settled) if settled else None,

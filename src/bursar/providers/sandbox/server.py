@@ -29,7 +29,7 @@ from bursar.providers.interface import (
 )
 from bursar.providers.sandbox import scenarios, serializers, webhook_delivery
 from bursar.providers.sandbox.provider import DEADLINE, SandboxConfig
-from bursar.providers.sandbox.scenarios import Script, Trouble
+from bursar.providers.sandbox.scenarios import Fault, Scenario
 from bursar.providers.sandbox.simulator import SandboxSimulator
 
 #: A call that is to time out is held this long, then dropped without an answer.
@@ -127,7 +127,7 @@ async def _perform(
     request: web.Request,
     operation: Operation,
     key: str,
-    script: Script,
+    script: Scenario,
     carry_out: Callable[[], Result],
 ) -> web.StreamResponse:
     """Carry out and answer, or not, as the trouble of this call has it."""
@@ -135,18 +135,18 @@ async def _perform(
     if clock.now().timestamp() > deadline:
         return await _hang(request)
     trouble = request.app[SIMULATOR].fault_for(operation, key, script)
-    if trouble is Trouble.UNAVAILABLE:
+    if trouble is Fault.UNAVAILABLE:
         return web.Response(status=503, headers={"Retry-After": "0"})
-    if trouble is Trouble.LOST:
+    if trouble is Fault.LOST:
         return await _hang(request)
-    if trouble is Trouble.SLOW:
+    if trouble is Fault.SLOW:
         await asyncio.sleep(request.app[CONFIG].slow_seconds)
     body = serializers.result_out(carry_out())
-    if trouble is Trouble.TIMEOUT_AFTER:
+    if trouble is Fault.TIMEOUT_AFTER:
         return await _hang(request)
-    if trouble is Trouble.RESET:
+    if trouble is Fault.RESET:
         return await _reset(request, body)
-    if trouble is Trouble.GARBAGE:
+    if trouble is Fault.GARBAGE:
         body = b'{"outcome": "succe' + bytes(range(0x80, 0xA0))
     return web.Response(body=body, content_type="application/json")
 
@@ -218,10 +218,12 @@ async def _complete_action(request: web.Request) -> web.StreamResponse:
 
 
 async def _deliveries(request: web.Request) -> web.StreamResponse:
-    """Webhooks to deliver; query: after, limit, and the probabilities of `Disorder`."""
+    """Webhooks to deliver; query: after, limit, and the probabilities of `DeliveryFaults`."""
     asked = dict(request.query)
     after, limit = int(asked.pop("after", "0")), int(asked.pop("limit", "500"))
-    disorder = webhook_delivery.Disorder(**{name: float(text) for name, text in asked.items()})
+    disorder = webhook_delivery.DeliveryFaults(
+        **{name: float(text) for name, text in asked.items()}
+    )
     key = standard_webhooks.keys_of(request.app[CONFIG].webhook_secret)[0]
     found = request.app[SIMULATOR].deliveries(key, after=after, limit=limit, disorder=disorder)
     return _json(

@@ -19,8 +19,8 @@ from bursar.providers.interface import (
     CaptureRequest,
     ChargeRequest,
     ChargeStatus,
-    Kind,
     MovementStatus,
+    ObjectKind,
     Operation,
     Outcome,
     RefundRequest,
@@ -37,11 +37,11 @@ from bursar.providers.sandbox import (
     serializers,
     webhook_delivery,
 )
-from bursar.providers.sandbox.fees import Terms, converted
-from bursar.providers.sandbox.scenarios import RefundCourse, Script, Trouble, Wrong
+from bursar.providers.sandbox.fees import FeeSchedule, convert
+from bursar.providers.sandbox.scenarios import Fault, RefundScenario, ResponseCorruption, Scenario
 from bursar.providers.sandbox.state import SandboxState
 from bursar.providers.sandbox.store import SandboxObject, SandboxStore
-from bursar.providers.sandbox.webhook_delivery import Delivery, Disorder
+from bursar.providers.sandbox.webhook_delivery import Delivery, DeliveryFaults
 
 #: Fields of a request that do not make it another request under its key, and why.
 NOT_IN_FINGERPRINT: Final = {"key": "it is what the content is found by"}
@@ -64,12 +64,12 @@ class SandboxSimulator:
         self,
         path: str = ":memory:",
         *,
-        terms: Terms | None = None,
+        terms: FeeSchedule | None = None,
         durable: bool = True,
         now: Callable[[], datetime] = clock.now,
     ) -> None:
         store = SandboxStore(path, durable=durable)
-        self._state = SandboxState(store, terms or Terms(), now=now)
+        self._state = SandboxState(store, terms or FeeSchedule(), now=now)
 
     @property
     def store(self) -> SandboxStore:
@@ -105,7 +105,7 @@ class SandboxSimulator:
     def status(self, request: StatusRequest, *, by_key: bool = True) -> Result:
         """The outcome of an operation, by its object's reference or (*by_key*) by our key."""
         changing = request.operation in {Operation.CAPTURE, Operation.VOID}
-        kind = Kind.REFUND if request.operation is Operation.REFUND else Kind.CHARGE
+        kind = ObjectKind.REFUND if request.operation is Operation.REFUND else ObjectKind.CHARGE
         item = self.store.find(kind, request.reference) if request.reference else None
         if item is None and by_key and not changing:
             with_key = self.store.items("key = ? AND kind = ?", request.key, kind)
@@ -133,7 +133,7 @@ class SandboxSimulator:
 
     # --- the hand of a tester ---------------------------------------------------------------------
 
-    def fault_for(self, operation: Operation, key: str, script: Script) -> Trouble:
+    def fault_for(self, operation: Operation, key: str, script: Scenario) -> Fault:
         """
         The fault to inject into this call; calls of a key are counted where it matters.
 
@@ -142,12 +142,12 @@ class SandboxSimulator:
         terms = self._state.terms
         if script.every_call:
             return script.trouble
-        if script.trouble is Trouble.NONE and not terms.faults:
-            return Trouble.NONE
+        if script.trouble is Fault.NONE and not terms.faults:
+            return Fault.NONE
         # A merchant who tries anew has a new key; what was to fail once must not fail again.
         call = self._count_call(f"{operation}:{script.about or key}")
-        if script.trouble is not Trouble.NONE:
-            return script.trouble if call == 1 else Trouble.NONE
+        if script.trouble is not Fault.NONE:
+            return script.trouble if call == 1 else Fault.NONE
         return fault_injection.trouble(
             terms.faults, seed=terms.seed, operation=operation, key=key, call=call
         )
@@ -160,7 +160,7 @@ class SandboxSimulator:
     def complete_action(self, reference: str, *, approve: bool) -> Snapshot:
         """Let the buyer approve or refuse. :raises NotFound: if no such charge waits for them."""
         with self.store.transaction():
-            item = self.store.find(Kind.CHARGE, reference)
+            item = self.store.find(ObjectKind.CHARGE, reference)
             if item is None or item.status != ChargeStatus.REQUIRES_ACTION:
                 raise errors.NotFound(f"no charge {reference!r} waits for its buyer")
             if approve:
@@ -177,7 +177,7 @@ class SandboxSimulator:
             for currency, amount_minor in sorted(self.balances().items()):
                 if amount_minor > 0:
                     item = self._state.new_object(
-                        Kind.PAYOUT, MovementStatus.POSTED, currency, amount_minor
+                        ObjectKind.PAYOUT, MovementStatus.POSTED, currency, amount_minor
                     )
                     item.net_minor = -amount_minor
                     self._state.save_object(item, new=True)
@@ -190,7 +190,7 @@ class SandboxSimulator:
         *,
         after: int = 0,
         limit: int = 500,
-        disorder: Disorder | None = None,
+        disorder: DeliveryFaults | None = None,
         at: datetime | None = None,
     ) -> list[Delivery]:
         """
@@ -209,7 +209,7 @@ class SandboxSimulator:
             key=key,
             at=at or self.now(),
             seed=self._state.terms.seed,
-            disorder=disorder or Disorder(),
+            disorder=disorder or DeliveryFaults(),
         )
 
     # --- inside one transaction -------------------------------------------------------------------
@@ -270,14 +270,14 @@ class SandboxSimulator:
             lifecycle.authorize(self._state, item, new=True)
         return _result(item, copies=script.copies)
 
-    def _new_charge(self, request: ChargeRequest, script: Script) -> SandboxObject:
+    def _new_charge(self, request: ChargeRequest, script: Scenario) -> SandboxObject:
         amount_minor, currency = request.amount.amount_minor, request.amount.currency
-        if script.wrong is Wrong.AMOUNT:
+        if script.wrong is ResponseCorruption.AMOUNT:
             amount_minor += 1
-        if script.wrong is Wrong.CURRENCY:
+        if script.wrong is ResponseCorruption.CURRENCY:
             currency = "EUR" if currency == "USD" else "USD"
         item = self._state.new_object(
-            Kind.CHARGE, ChargeStatus.PENDING, currency, amount_minor, request.key
+            ObjectKind.CHARGE, ChargeStatus.PENDING, currency, amount_minor, request.key
         )
         terms = self._state.terms
         item.rate = terms.rate_of(currency)
@@ -287,7 +287,7 @@ class SandboxSimulator:
         return item
 
     def _capture(self, request: CaptureRequest) -> Result:
-        item = self.store.find(Kind.CHARGE, request.reference)
+        item = self.store.find(ObjectKind.CHARGE, request.reference)
         refusal = _refuse_capture(item, request)
         if item is None or refusal:
             return _refused(refusal, item)
@@ -299,7 +299,7 @@ class SandboxSimulator:
         return _result(item)
 
     def _void(self, request: VoidRequest) -> Result:
-        item = self.store.find(Kind.CHARGE, request.reference)
+        item = self.store.find(ObjectKind.CHARGE, request.reference)
         if item is None or item.status not in _OPEN:
             return _refused("not_voidable" if item else "no_such_charge", item)
         captured = item.captured_minor > 0
@@ -308,18 +308,18 @@ class SandboxSimulator:
         return _result(item)
 
     def _refund(self, request: RefundRequest) -> Result:
-        charge = self.store.find(Kind.CHARGE, request.reference)
+        charge = self.store.find(ObjectKind.CHARGE, request.reference)
         refusal = self._refuse_refund(charge, request)
         if charge is None or refusal:
             return _refused(refusal)
         item = self._new_refund(charge, request)
         script = _refund_script(charge, request)
         self._state.save_object(item, new=True)
-        if script.refunds is RefundCourse.PENDING:
+        if script.refunds is RefundScenario.PENDING:
             lifecycle.schedule(self._state, item, "refund_succeeds", _DAY)
         else:
             lifecycle.succeed_refund(self._state, item, charge)
-        if script.refunds is RefundCourse.FAILS_LATER:
+        if script.refunds is RefundScenario.FAILS_LATER:
             lifecycle.schedule(self._state, item, "refund_fails", _DAY)
         return _result(item, charge, copies=script.copies)
 
@@ -339,7 +339,7 @@ class SandboxSimulator:
     def _new_refund(self, charge: SandboxObject, request: RefundRequest) -> SandboxObject:
         amount_minor, currency = request.amount.amount_minor, request.amount.currency
         item = self._state.new_object(
-            Kind.REFUND, RefundStatus.PENDING, currency, amount_minor, request.key
+            ObjectKind.REFUND, RefundStatus.PENDING, currency, amount_minor, request.key
         )
         item.parent_reference = charge.reference
         item.rate, item.balance_currency = charge.rate, charge.balance_currency
@@ -364,13 +364,13 @@ def _refuse_capture(item: SandboxObject | None, request: CaptureRequest) -> str:
     return "" if fits else "capture_exceeds_authorization"
 
 
-def _refund_script(charge: SandboxObject, request: RefundRequest) -> Script:
+def _refund_script(charge: SandboxObject, request: RefundRequest) -> Scenario:
     named = request.metadata.get(scenarios.METADATA_KEY)
     return scenarios.script_of(named or charge.outcome, {})
 
 
 def _in_balance_currency(charge: SandboxObject, amount_minor: int) -> int:
-    return converted(amount_minor, charge.currency, charge.rate, charge.balance_currency)
+    return convert(amount_minor, charge.currency, charge.rate, charge.balance_currency)
 
 
 def _was_done(operation: Operation, item: SandboxObject) -> bool:

@@ -10,12 +10,17 @@ import hashlib
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from bursar.providers.interface import Kind, Snapshot
+from bursar.providers.interface import ObjectKind, Snapshot
 from bursar.providers.sandbox import scenarios, serializers
-from bursar.providers.sandbox.fees import Terms
+from bursar.providers.sandbox.fees import FeeSchedule
 from bursar.providers.sandbox.store import SandboxObject, SandboxStore
 
-_PREFIX = {Kind.CHARGE: "ch", Kind.REFUND: "re", Kind.DISPUTE: "dp", Kind.PAYOUT: "po"}
+_PREFIX = {
+    ObjectKind.CHARGE: "ch",
+    ObjectKind.REFUND: "re",
+    ObjectKind.DISPUTE: "dp",
+    ObjectKind.PAYOUT: "po",
+}
 
 
 class SandboxState:
@@ -28,7 +33,9 @@ class SandboxState:
 
     __slots__ = ("_ahead", "_now", "store", "terms")
 
-    def __init__(self, store: SandboxStore, terms: Terms, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, store: SandboxStore, terms: FeeSchedule, *, now: Callable[[], datetime]
+    ) -> None:
         self.store = store
         self.terms = terms
         self._now = now
@@ -50,7 +57,7 @@ class SandboxState:
         return float(found or 0)
 
     def new_object(
-        self, kind: Kind, status: str, currency: str, amount_minor: int, key: str = ""
+        self, kind: ObjectKind, status: str, currency: str, amount_minor: int, key: str = ""
     ) -> SandboxObject:
         """
         An object that is not stored yet.

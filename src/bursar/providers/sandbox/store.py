@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bursar.money import Money
-from bursar.providers.interface import Kind, MovementStatus, Snapshot
+from bursar.providers.interface import MovementStatus, ObjectKind, Snapshot
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class SandboxObject:
         """The object as it is told to the outside."""
         abroad = bool(self.rate and self.settled_minor)
         return Snapshot(
-            kind=Kind(self.kind),
+            kind=ObjectKind(self.kind),
             reference=self.reference,
             status=str(self.status),
             amount=Money(self.amount_minor, self.currency),
@@ -81,7 +81,7 @@ class SandboxObject:
         It changes when more is captured and at no other time, so that it is its version.
         """
         return Snapshot(
-            kind=Kind.FEE,
+            kind=ObjectKind.FEE,
             reference=self.reference,
             status=MovementStatus.POSTED.value,
             amount=Money(self.fee_minor, self.balance_currency),

@@ -14,7 +14,7 @@ _FORGER = b"not the secret of this account"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Disorder:
+class DeliveryFaults:
     """
     Probabilities (0 to 1) for each webhook: *dropped* never comes, *late* comes after all others,
     *reordered* comes before its predecessor, *duplicate* comes twice, and *forged* is preceded by
@@ -44,7 +44,7 @@ def deliver(
     key: bytes,
     at: datetime,
     seed: int,
-    disorder: Disorder,
+    disorder: DeliveryFaults,
 ) -> list[Delivery]:
     """Sign *rows* (position, event id, body) with *key* at *at*, in the order they arrive."""
     coming: list[Delivery] = []

@@ -35,7 +35,7 @@ CATEGORIES = {
 }
 
 
-class StripeSettlements(client.StripeApi):
+class StripeSettlements(client.StripeClient):
     """Reads settlement lines from the report's rows, or asks for them by API."""
 
     __slots__ = ()
@@ -86,23 +86,25 @@ class StripeSettlements(client.StripeApi):
         """Every balance transaction since then; which payout paid it out is not told here."""
         after = {"created[gte]": str(int(since.timestamp()))}
         async for one in self.pages("/v1/balance_transactions", expand="source", **after):
-            told = http_provider.typed(one, schemas.BalanceTransaction, "the balance transaction")
+            told = http_provider.decode(one, schemas.BalanceTransaction, "the balance transaction")
             source = told.source if isinstance(told.source, dict) else {"id": told.source or ""}
             intent = source.get("payment_intent") or ""
             category = _category(told.reporting_category)
             paid = None
             if told.exchange_rate is not None and source.get("currency"):
                 sign = -1 if told.amount < 0 else 1
-                paid = currencies.money_of(sign * int(source["amount"]), source["currency"])
+                paid = currencies.from_stripe_amount(
+                    sign * int(source["amount"]), source["currency"]
+                )
             yield SettlementLine(
                 reference=told.id,
                 category=category,
                 source=_source(category, source["id"], intent) or told.id,
                 parent_reference=intent if category is not Category.CHARGE else "",
                 currency=told.currency.upper(),
-                gross_minor=currencies.money_of(told.amount, told.currency).amount_minor,
-                fee_minor=currencies.money_of(told.fee, told.currency).amount_minor,
-                net_minor=currencies.money_of(told.net, told.currency).amount_minor,
+                gross_minor=currencies.from_stripe_amount(told.amount, told.currency).amount_minor,
+                fee_minor=currencies.from_stripe_amount(told.fee, told.currency).amount_minor,
+                net_minor=currencies.from_stripe_amount(told.net, told.currency).amount_minor,
                 occurred_at=datetime.fromtimestamp(told.created, UTC),
                 paid=paid,
                 rate="" if told.exchange_rate is None else str(told.exchange_rate),

@@ -13,7 +13,7 @@ from bursar.providers.stripe import schemas
 API_VERSION = "2026-10-28.endive"
 
 
-class StripeApi(http_provider.JsonOverHttp):
+class StripeClient(http_provider.HttpProvider):
     """Reads objects and lists; what changes something is `StripeBank`'s."""
 
     __slots__ = ()
@@ -44,7 +44,7 @@ class StripeApi(http_provider.JsonOverHttp):
         asked = {**params, "limit": "100"}
         while True:
             body = await self.get(path, expand=f"data.{expand}" if expand else "", **asked)
-            page = http_provider.typed(body, schemas.Page, "the list")
+            page = http_provider.decode(body, schemas.StripeList, "the list")
             for one in page.data:
                 yield one
             if not page.has_more or not page.data:

@@ -27,7 +27,7 @@ CURRENCIES = frozenset(
 )
 
 
-class NotChargeable(errors.Declined):
+class UnsupportedAmount(errors.Declined):
     """The provider cannot move this amount in this currency; nothing was sent."""
 
     code = "not_chargeable"
@@ -39,7 +39,7 @@ def exponent_of(currency: str) -> int:
     return EXPONENTS.get(currency, money.exponent_of(currency))
 
 
-def units_of(amount: Money) -> int:
+def to_stripe_amount(amount: Money) -> int:
     """
     *amount* in Stripe's units, exact.
 
@@ -47,18 +47,18 @@ def units_of(amount: Money) -> int:
     """
     currency = amount.currency
     if currency not in CURRENCIES:
-        raise NotChargeable(f"Stripe takes no {currency}")
+        raise UnsupportedAmount(f"Stripe takes no {currency}")
     shift = exponent_of(currency) - money.exponent_of(currency)
     # At most one of the two is not 1.
     more, fewer = 10 ** max(shift, 0), 10 ** max(-shift, 0)
     units, rest = divmod(amount.amount_minor * int(more), int(fewer))
     step = MULTIPLES.get(currency, 1)
     if rest or units % step:
-        raise NotChargeable(f"Stripe cannot move {amount} to the last digit")
+        raise UnsupportedAmount(f"Stripe cannot move {amount} to the last digit")
     return units
 
 
-def money_of(units: int, currency: str) -> Money:
+def from_stripe_amount(units: int, currency: str) -> Money:
     """
     Stripe's *units* of a currency in lower case as money, exact.
 

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 from bursar import errors
 from bursar.providers import http_provider, interface, results
-from bursar.providers.capabilities import WebhookEvent
+from bursar.providers.capabilities import VerifiedWebhook
 from bursar.providers.conformance.suite import Conformance
 from bursar.providers.interface import (
-    BadSignature,
-    Kind,
+    InvalidSignature,
+    ObjectKind,
     Operation,
     Outcome,
     Result,
@@ -34,10 +34,10 @@ from bursar.providers.stripe import (
 CHECKOUT = "checkout"
 _MOVE = ["latest_charge.balance_transaction"]
 _PATHS = {
-    Kind.CHARGE: "payment_intents",
-    Kind.REFUND: "refunds",
-    Kind.DISPUTE: "disputes",
-    Kind.PAYOUT: "payouts",
+    ObjectKind.CHARGE: "payment_intents",
+    ObjectKind.REFUND: "refunds",
+    ObjectKind.DISPUTE: "disputes",
+    ObjectKind.PAYOUT: "payouts",
 }
 
 
@@ -68,7 +68,7 @@ class StripeConfig:
             raise ValueError("url must begin with https://")
 
 
-def _sample_delivery(provider: StripeBank, at: datetime) -> tuple[dict[str, str], bytes]:
+def _sample_delivery(provider: StripeBase, at: datetime) -> tuple[dict[str, str], bytes]:
     """A webhook signed as Stripe would at that time."""
     body = (
         b'{"id":"evt_1","type":"payment_intent.succeeded","livemode":false,"data":{"object":{"id":'
@@ -79,7 +79,7 @@ def _sample_delivery(provider: StripeBank, at: datetime) -> tuple[dict[str, str]
     return {"Stripe-Signature": webhook_signature.sign(secrets, body, at=at)}, body
 
 
-def _foreign_delivery(provider: StripeBank, at: datetime) -> tuple[dict[str, str], bytes]:
+def _foreign_delivery(provider: StripeBase, at: datetime) -> tuple[dict[str, str], bytes]:
     """A webhook of a connected account of the platform that the merchant's account is."""
     _, body = _sample_delivery(provider, at)
     body = body.replace(b'"type"', b'"account":"acct_conformance","type"', 1)
@@ -87,7 +87,7 @@ def _foreign_delivery(provider: StripeBank, at: datetime) -> tuple[dict[str, str
     return {"Stripe-Signature": webhook_signature.sign(secrets, body, at=at)}, body
 
 
-class StripeBank(balance_transactions.StripeSettlements, setup_check.StripeSetup):
+class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup):
     """Every operation at Stripe, without logging and retrying."""
 
     __slots__ = ()
@@ -143,7 +143,7 @@ class StripeBank(balance_transactions.StripeSettlements, setup_check.StripeSetup
 
     async def _open_page(self, request: interface.ChargeRequest) -> Result:
         if not self.config.return_url:
-            raise currencies.NotChargeable("Checkout needs the account's return_url")
+            raise currencies.UnsupportedAmount("Checkout needs the account's return_url")
         metadata = {**request.metadata, snapshots.KEY: request.key}
         amount = self._amount(request)
         price = {
@@ -169,7 +169,7 @@ class StripeBank(balance_transactions.StripeSettlements, setup_check.StripeSetup
 
     async def capture(self, request: interface.CaptureRequest, /) -> Result:
         """Capture a part or all; what is left stays open only with `multicapture`."""
-        form = {"amount_to_capture": currencies.units_of(request.amount), "expand": _MOVE}
+        form = {"amount_to_capture": currencies.to_stripe_amount(request.amount), "expand": _MOVE}
         if self.config.multicapture and not request.final:
             form["final_capture"] = False
         path = f"/v1/payment_intents/{request.reference}/capture"
@@ -185,7 +185,7 @@ class StripeBank(balance_transactions.StripeSettlements, setup_check.StripeSetup
         kind = "charge" if request.reference.startswith("ch_") else "payment_intent"
         form = {
             kind: request.reference,
-            "amount": currencies.units_of(request.amount),
+            "amount": currencies.to_stripe_amount(request.amount),
             "metadata": {**request.metadata, snapshots.KEY: request.key},
             "expand": ["balance_transaction"],
         }
@@ -198,11 +198,11 @@ class StripeBank(balance_transactions.StripeSettlements, setup_check.StripeSetup
 
     async def get_status(self, request: interface.StatusRequest, /) -> Result:
         """By reference; a refund by its charge's list, a charge by search, which lags."""
-        kind = Kind.REFUND if request.operation is Operation.REFUND else Kind.CHARGE
+        kind = ObjectKind.REFUND if request.operation is Operation.REFUND else ObjectKind.CHARGE
         try:
             if request.reference:
                 return self._told(await self._get(kind, request.reference))
-            if kind is Kind.CHARGE:
+            if kind is ObjectKind.CHARGE:
                 query = f"metadata['{snapshots.KEY}']:'{request.key}'"
                 pages = self.pages("/v1/payment_intents/search", query=query, expand=_MOVE[0])
             else:
@@ -218,37 +218,45 @@ class StripeBank(balance_transactions.StripeSettlements, setup_check.StripeSetup
             pass
         return Result(outcome=Outcome.NOT_FOUND)
 
-    async def fetch(self, kind: Kind, reference: str, /) -> Iterable[Snapshot]:
+    async def fetch(self, kind: ObjectKind, reference: str, /) -> Iterable[Snapshot]:
         """:raises errors.NotFound: if there is no such object."""
         return snapshots.read(await self._get(kind, reference))
 
     async def balances(self) -> Mapping[str, int]:
         """What Stripe owes, cleared or not, in minor units by currency."""
-        told = http_provider.typed(await self.get("/v1/balance"), schemas.Balance, "the balance")
+        told = http_provider.decode(
+            await self.get("/v1/balance"), schemas.StripeBalance, "the balance"
+        )
         owed: dict[str, int] = {}
         for part in [*told.available, *told.pending]:
-            amount = currencies.money_of(part.amount, part.currency)
+            amount = currencies.from_stripe_amount(part.amount, part.currency)
             owed[amount.currency] = owed.get(amount.currency, 0) + amount.amount_minor
         return {currency: minor for currency, minor in owed.items() if minor}
 
-    def verify(self, headers: Mapping[str, str], body: bytes, /, *, now: datetime) -> WebhookEvent:
+    def verify(
+        self, headers: Mapping[str, str], body: bytes, /, *, now: datetime
+    ) -> VerifiedWebhook:
         """:raises BadSignature: if it was not signed with our secret just now, for our mode."""
         webhook_signature.verify(
             self.config.webhook_secret.reveal().split(), headers, body, now=now
         )
         try:
-            told = http_provider.typed(http_provider.read_json(body), schemas.Envelope, "the event")
+            told = http_provider.decode(
+                http_provider.read_json(body), schemas.Envelope, "the event"
+            )
         except (ValueError, errors.OutcomeUnknown) as error:
-            raise BadSignature("a signed delivery whose body is no event of Stripe's") from error
+            raise InvalidSignature(
+                "a signed delivery whose body is no event of Stripe's"
+            ) from error
         foreign = self._foreign_account(told)
         # A platform's live endpoint gets events of both modes of its connected accounts.
         if not foreign and told.livemode != (self.mode == "live"):
-            raise BadSignature("a signed delivery for the other mode, test or live")
-        return WebhookEvent(event_id=told.id, type=told.type, foreign_account=foreign)
+            raise InvalidSignature("a signed delivery for the other mode, test or live")
+        return VerifiedWebhook(event_id=told.id, type=told.type, foreign_account=foreign)
 
     def facts(self, body: bytes, /) -> Iterable[Snapshot]:
         """What an event tells; nothing for those that move no money. See `fetch` for the fees."""
-        told = http_provider.typed(http_provider.read_json(body), schemas.Event, "the event")
+        told = http_provider.decode(http_provider.read_json(body), schemas.StripeEvent, "the event")
         made = told.data.object
         of_intent = made.get("object") == "charge" and made.get("payment_intent")
         return [] if of_intent else snapshots.read(made)
@@ -267,7 +275,7 @@ class StripeBank(balance_transactions.StripeSettlements, setup_check.StripeSetup
 
     def _amount(self, request: interface.ChargeRequest) -> dict[str, Any]:
         return {
-            "amount": currencies.units_of(request.amount),
+            "amount": currencies.to_stripe_amount(request.amount),
             "currency": request.amount.currency.lower(),
         }
 
@@ -279,7 +287,7 @@ class StripeBank(balance_transactions.StripeSettlements, setup_check.StripeSetup
         answer = await self.call("POST", path, form=form, key=key)
         if 200 <= answer.status < 300:
             return self._told(answer.body)
-        problem = http_provider.typed(answer.body, schemas.Failure, "the refusal").error
+        problem = http_provider.decode(answer.body, schemas.Failure, "the refusal").error
         # Another request has this key, now or with other content: what became of it is not said.
         if problem.type == "idempotency_error" or answer.status == 409:
             raise errors.OutcomeUnknown(f"{path} answered {answer.status}: {problem.code}")
@@ -301,17 +309,19 @@ class StripeBank(balance_transactions.StripeSettlements, setup_check.StripeSetup
         action = (body.get("next_action") or {}).get("redirect_to_url") or {}
         return results.result_of(made, action_url=action.get("url") or body.get("url") or "")
 
-    async def _get(self, kind: Kind, reference: str) -> Any:
+    async def _get(self, kind: ObjectKind, reference: str) -> Any:
         if reference.startswith("cs_"):
             expand = f"payment_intent.{_MOVE[0]}"
             return await self.get(f"/v1/checkout/sessions/{reference}", expand=expand)
-        if kind is Kind.CHARGE and reference.startswith("ch_"):
+        if kind is ObjectKind.CHARGE and reference.startswith("ch_"):
             return await self.get(f"/v1/charges/{reference}", expand="balance_transaction")
-        expand = {Kind.CHARGE: _MOVE[0], Kind.REFUND: "balance_transaction"}.get(kind, "")
+        expand = {ObjectKind.CHARGE: _MOVE[0], ObjectKind.REFUND: "balance_transaction"}.get(
+            kind, ""
+        )
         return await self.get(f"/v1/{_PATHS[kind]}/{reference}", expand=expand)
 
 
-class StripeProvider(LoggingMixin, RetryMixin, StripeBank):
+class StripeProvider(LoggingMixin, RetryMixin, StripeBase):
     """The Stripe provider."""
 
     __slots__ = ()

@@ -32,7 +32,7 @@ class Multicapture(Message):
     status: str = "unavailable"
 
 
-class Charge(Message):
+class StripeCharge(Message):
     """A charge; for those of payment intents the intent is what we know them by."""
 
     id: str
@@ -48,7 +48,7 @@ class Charge(Message):
     balance_transaction: str | BalanceTransaction | None = None
 
 
-class Problem(Message):
+class StripeError(Message):
     """Why something was refused; a declined charge comes with its intent."""
 
     type: str = ""
@@ -81,14 +81,14 @@ class PaymentIntent(Message):
     created: int
     amount_received: int = 0
     amount_capturable: int = 0
-    latest_charge: str | Charge | None = None
+    latest_charge: str | StripeCharge | None = None
     metadata: dict[str, str] | None = None
-    last_payment_error: Problem | None = None
+    last_payment_error: StripeError | None = None
     next_action: NextAction | None = None
     cancellation_reason: str | None = None
 
 
-class Refund(Message):
+class StripeRefund(Message):
     """Money given back; *status* may be null for some kinds of payment."""
 
     id: str
@@ -110,7 +110,7 @@ class EvidenceDetails(Message):
     submission_count: int = 0
 
 
-class Dispute(Message):
+class StripeDispute(Message):
     """A dispute, with the movements of the balance that it caused."""
 
     id: str
@@ -125,7 +125,7 @@ class Dispute(Message):
     evidence_details: EvidenceDetails | None = None
 
 
-class Payout(Message):
+class StripePayout(Message):
     """Money on its way from the balance to the merchant's bank."""
 
     id: str
@@ -136,7 +136,7 @@ class Payout(Message):
     failure_code: str | None = None
 
 
-class Session(Message):
+class CheckoutSession(Message):
     """A page of Stripe's on which a buyer pays; its intent is made when the buyer does."""
 
     id: str
@@ -149,21 +149,21 @@ class Session(Message):
     payment_intent: str | PaymentIntent | None = None
 
 
-class Money(Message):
+class StripeMoney(Message):
     """A part of the balance."""
 
     amount: int
     currency: str
 
 
-class Balance(Message):
+class StripeBalance(Message):
     """What Stripe owes now, and what it will when it has cleared."""
 
-    available: list[Money]
-    pending: list[Money]
+    available: list[StripeMoney]
+    pending: list[StripeMoney]
 
 
-class Page(Message):
+class StripeList(Message):
     """A page of a list or of search results."""
 
     data: list[Any]
@@ -192,7 +192,7 @@ class EventData(Message):
     object: dict[str, Any]
 
 
-class Event(Envelope, kw_only=True):
+class StripeEvent(Envelope, kw_only=True):
     """A delivered event."""
 
     data: EventData
@@ -201,10 +201,10 @@ class Event(Envelope, kw_only=True):
 class Failure(Message):
     """The body of an answer that is no object."""
 
-    error: Problem
+    error: StripeError
 
 
-class Endpoint(Message):
+class WebhookEndpoint(Message):
     """A webhook endpoint set up at Stripe."""
 
     id: str
@@ -214,7 +214,7 @@ class Endpoint(Message):
     api_version: str | None = None
 
 
-class Account(Message):
+class StripeAccount(Message):
     """The merchant's account at Stripe."""
 
     id: str

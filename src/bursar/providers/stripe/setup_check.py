@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from bursar import clock, errors
 from bursar.providers import http_provider
-from bursar.providers.capabilities import SetupFinding
+from bursar.providers.capabilities import SetupCheck
 from bursar.providers.stripe import client, currencies, schemas
 
 #: The events without which the books would learn of something only by the settlement report.
@@ -38,44 +38,44 @@ EVENTS = (
 CLOCK_SECONDS_MAX = 60.0
 
 
-class StripeSetup(client.StripeApi):
+class StripeSetup(client.StripeClient):
     """Looks whether keys, webhooks, currencies and clock are in order."""
 
     __slots__ = ()
     events: ClassVar[tuple[str, ...]] = EVENTS
 
-    async def check_setup(self, *, hook_url: str) -> AsyncIterator[SetupFinding]:
+    async def check_setup(self, *, hook_url: str) -> AsyncIterator[SetupCheck]:
         """Say what is in order and what is missing; it changes nothing at Stripe."""
         config = self.config
         test = self.mode == "test"
         told = "a test key: no real money moves" if test else "a live key: real money moves"
-        yield SetupFinding(subject="key", good=True, told=told)
+        yield SetupCheck(subject="key", good=True, told=told)
         try:
             answer = await self.call("GET", "/v1/account")
-            account = http_provider.typed(answer.body, schemas.Account, "the account")
+            account = http_provider.decode(answer.body, schemas.StripeAccount, "the account")
         except (errors.Unavailable, errors.OutcomeUnknown) as error:
-            yield SetupFinding(subject="connection", good=False, told=str(error))
+            yield SetupCheck(subject="connection", good=False, told=str(error))
             return
-        yield SetupFinding(subject="connection", good=True, told=f"account {account.id} answers")
+        yield SetupCheck(subject="connection", good=True, told=f"account {account.id} answers")
         yield _account(config.account_id, account.id)
-        yield SetupFinding(
+        yield SetupCheck(
             subject="charges",
             good=account.charges_enabled or test,
             told="enabled" if account.charges_enabled else "not enabled: finish onboarding",
         )
-        yield SetupFinding(
+        yield SetupCheck(
             subject="payouts",
             good=account.payouts_enabled or test,
             told="enabled" if account.payouts_enabled else "not enabled: add a bank account",
         )
         yield _currency(account.default_currency)
-        yield SetupFinding(
+        yield SetupCheck(
             subject="return_url",
             good=bool(config.return_url),
             told=config.return_url or "not set: no 3-D Secure redirect and no Checkout",
         )
         has_secret = bool(config.webhook_secret.reveal())
-        yield SetupFinding(
+        yield SetupCheck(
             subject="webhook secret",
             good=has_secret,
             told="set" if has_secret else "not set: no delivery will be believed",
@@ -84,50 +84,48 @@ class StripeSetup(client.StripeApi):
             yield finding
         yield _clock(answer.date)
 
-    async def _check_hooks(self, hook_url: str) -> AsyncIterator[SetupFinding]:
+    async def _check_hooks(self, hook_url: str) -> AsyncIterator[SetupCheck]:
         found = [
-            http_provider.typed(one, schemas.Endpoint, "the endpoint")
+            http_provider.decode(one, schemas.WebhookEndpoint, "the endpoint")
             async for one in self.pages("/v1/webhook_endpoints")
         ]
         ours = [one for one in found if one.url == hook_url]
         if not ours:
             others = ", ".join(one.url for one in found) or "none"
             told = f"no endpoint {hook_url} (there: {others}); add it in the dashboard"
-            yield SetupFinding(subject="webhook endpoint", good=False, told=told)
+            yield SetupCheck(subject="webhook endpoint", good=False, told=told)
             return
         endpoint = ours[0]
         on = endpoint.status == "enabled"
-        yield SetupFinding(
-            subject="webhook endpoint", good=on, told=f"{hook_url} {endpoint.status}"
-        )
+        yield SetupCheck(subject="webhook endpoint", good=on, told=f"{hook_url} {endpoint.status}")
         every = "*" in endpoint.enabled_events
         lacking = [one for one in self.events if not every and one not in endpoint.enabled_events]
-        yield SetupFinding(
+        yield SetupCheck(
             subject="webhook events",
             good=not lacking,
             told=f"lacks {', '.join(lacking)}" if lacking else "all that the books need",
         )
 
 
-def _account(configured: str, found: str) -> SetupFinding:
+def _account(configured: str, found: str) -> SetupCheck:
     if configured and configured != found:
         told = f"account_id is {configured}, but the key is of {found}"
-        return SetupFinding(subject="account_id", good=False, told=told)
+        return SetupCheck(subject="account_id", good=False, told=told)
     advice = f"not set: with --set account_id={found}, events that name it are taken for its own"
-    return SetupFinding(subject="account_id", good=True, told=configured or advice)
+    return SetupCheck(subject="account_id", good=True, told=configured or advice)
 
 
-def _clock(date: str) -> SetupFinding:
+def _clock(date: str) -> SetupCheck:
     at = parsedate_to_datetime(date) if date else clock.now()
     off = (clock.now() - at.replace(tzinfo=at.tzinfo or UTC)).total_seconds()
     good = abs(off) <= CLOCK_SECONDS_MAX
     told = f"{off:+.0f} s from Stripe's" + ("" if good else ": set it, or no webhook is believed")
-    return SetupFinding(subject="clock", good=good, told=told)
+    return SetupCheck(subject="clock", good=good, told=told)
 
 
-def _currency(told: str) -> SetupFinding:
+def _currency(told: str) -> SetupCheck:
     code = told.upper()
     differs = ", ".join(f"{one} {digits}" for one, digits in sorted(currencies.EXPONENTS.items()))
     known = not code or code in currencies.CURRENCIES
     words = f"settles in {code or 'no currency'}; digits that differ from ISO 4217: {differs}"
-    return SetupFinding(subject="currencies", good=known, told=words)
+    return SetupCheck(subject="currencies", good=known, told=words)

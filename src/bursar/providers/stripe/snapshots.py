@@ -13,8 +13,8 @@ from bursar.providers import http_provider
 from bursar.providers.interface import (
     ChargeStatus,
     DisputeStatus,
-    Kind,
     MovementStatus,
+    ObjectKind,
     RefundStatus,
     Snapshot,
 )
@@ -87,11 +87,11 @@ def intent(told: schemas.PaymentIntent) -> Snapshot:
         elif code == "automatic":
             status = ChargeStatus.EXPIRED
     made = Snapshot(
-        kind=Kind.CHARGE,
+        kind=ObjectKind.CHARGE,
         reference=told.id,
         status=status,
-        amount=currencies.money_of(told.amount, told.currency),
-        captured_minor=currencies.money_of(received, told.currency).amount_minor,
+        amount=currencies.from_stripe_amount(told.amount, told.currency),
+        captured_minor=currencies.from_stripe_amount(received, told.currency).amount_minor,
         key=(told.metadata or {}).get(KEY, ""),
         code=code,
         soft=bool(code) and status is ChargeStatus.DECLINED and code not in HARD,
@@ -99,22 +99,22 @@ def intent(told: schemas.PaymentIntent) -> Snapshot:
     )
     charge = told.latest_charge
     # A charge that was captured in parts has a movement for each and names none.
-    whole = isinstance(charge, schemas.Charge) and charge.amount_captured == received
+    whole = isinstance(charge, schemas.StripeCharge) and charge.amount_captured == received
     return _settled(made, charge.balance_transaction) if received and whole else made  # type: ignore[union-attr]
 
 
-def charge(told: schemas.Charge) -> Snapshot:
+def charge(told: schemas.StripeCharge) -> Snapshot:
     """A charge that has no payment intent; of others the intent tells all."""
     captured = told.amount_captured
     status = {"failed": ChargeStatus.DECLINED, "pending": ChargeStatus.PENDING}.get(told.status)
     if status is None:
         status = ChargeStatus.CAPTURED if told.captured else ChargeStatus.AUTHORIZED
     made = Snapshot(
-        kind=Kind.CHARGE,
+        kind=ObjectKind.CHARGE,
         reference=told.payment_intent or told.id,
         status=status,
-        amount=currencies.money_of(told.amount, told.currency),
-        captured_minor=currencies.money_of(captured, told.currency).amount_minor,
+        amount=currencies.from_stripe_amount(told.amount, told.currency),
+        captured_minor=currencies.from_stripe_amount(captured, told.currency).amount_minor,
         key=(told.metadata or {}).get(KEY, ""),
         code=told.failure_code or "",
         occurred_at=_time(told.created),
@@ -122,14 +122,14 @@ def charge(told: schemas.Charge) -> Snapshot:
     return _settled(made, told.balance_transaction) if captured else made
 
 
-def refund(told: schemas.Refund) -> Snapshot:
+def refund(told: schemas.StripeRefund) -> Snapshot:
     """A refund; its movement tells what left the balance."""
     status = _REFUNDS[told.status or "pending"]
     made = Snapshot(
-        kind=Kind.REFUND,
+        kind=ObjectKind.REFUND,
         reference=told.id,
         status=status,
-        amount=currencies.money_of(told.amount, told.currency),
+        amount=currencies.from_stripe_amount(told.amount, told.currency),
         key=(told.metadata or {}).get(KEY, ""),
         parent_reference=told.payment_intent or told.charge or "",
         code=told.failure_reason or "",
@@ -138,7 +138,7 @@ def refund(told: schemas.Refund) -> Snapshot:
     return _settled(made, told.balance_transaction, sign=-1)
 
 
-def dispute(told: schemas.Dispute) -> Snapshot:
+def dispute(told: schemas.StripeDispute) -> Snapshot:
     """A dispute, in the currency of the balance it was withdrawn from."""
     moves = told.balance_transactions
     withdrawn = sum(-move.amount for move in moves if move.amount < 0)
@@ -147,13 +147,13 @@ def dispute(told: schemas.Dispute) -> Snapshot:
     fee = sum(move.fee for move in moves)
     due = told.evidence_details.due_by if told.evidence_details else None
     return Snapshot(
-        kind=Kind.DISPUTE,
+        kind=ObjectKind.DISPUTE,
         reference=told.id,
         status=_DISPUTES[told.status],
-        amount=currencies.money_of(withdrawn or told.amount, currency),
-        withdrawn_minor=currencies.money_of(withdrawn, currency).amount_minor,
-        reinstated_minor=currencies.money_of(reinstated, currency).amount_minor,
-        fee=currencies.money_of(fee, currency) if fee else None,
+        amount=currencies.from_stripe_amount(withdrawn or told.amount, currency),
+        withdrawn_minor=currencies.from_stripe_amount(withdrawn, currency).amount_minor,
+        reinstated_minor=currencies.from_stripe_amount(reinstated, currency).amount_minor,
+        fee=currencies.from_stripe_amount(fee, currency) if fee else None,
         parent_reference=told.payment_intent or told.charge or "",
         code=told.reason,
         occurred_at=_time(told.created),
@@ -161,19 +161,19 @@ def dispute(told: schemas.Dispute) -> Snapshot:
     )
 
 
-def payout(told: schemas.Payout) -> Snapshot:
+def payout(told: schemas.StripePayout) -> Snapshot:
     """A payout, which leaves the balance when it is made, not when it arrives."""
     return Snapshot(
-        kind=Kind.PAYOUT,
+        kind=ObjectKind.PAYOUT,
         reference=told.id,
         status=_PAYOUTS[told.status],
-        amount=currencies.money_of(told.amount, told.currency),
+        amount=currencies.from_stripe_amount(told.amount, told.currency),
         code=told.failure_code or "",
         occurred_at=_time(told.created),
     )
 
 
-def session(told: schemas.Session) -> Snapshot | None:
+def session(told: schemas.CheckoutSession) -> Snapshot | None:
     """A page on which nobody has paid yet; None once its intent tells the rest."""
     if isinstance(told.payment_intent, schemas.PaymentIntent):
         return intent(told.payment_intent)
@@ -181,10 +181,10 @@ def session(told: schemas.Session) -> Snapshot | None:
         return None
     expired = told.status == "expired"
     return Snapshot(
-        kind=Kind.CHARGE,
+        kind=ObjectKind.CHARGE,
         reference=told.id,
         status=ChargeStatus.EXPIRED if expired else ChargeStatus.REQUIRES_ACTION,
-        amount=currencies.money_of(told.amount_total, told.currency),
+        amount=currencies.from_stripe_amount(told.amount_total, told.currency),
         key=(told.metadata or {}).get(KEY, ""),
         code="expired" if expired else "",
         occurred_at=_time(told.created),
@@ -193,11 +193,11 @@ def session(told: schemas.Session) -> Snapshot | None:
 
 _READERS: Mapping[str, tuple[type[Any], Callable[[Any], Snapshot | None]]] = {
     "payment_intent": (schemas.PaymentIntent, intent),
-    "charge": (schemas.Charge, charge),
-    "refund": (schemas.Refund, refund),
-    "dispute": (schemas.Dispute, dispute),
-    "payout": (schemas.Payout, payout),
-    "checkout.session": (schemas.Session, session),
+    "charge": (schemas.StripeCharge, charge),
+    "refund": (schemas.StripeRefund, refund),
+    "dispute": (schemas.StripeDispute, dispute),
+    "payout": (schemas.StripePayout, payout),
+    "checkout.session": (schemas.CheckoutSession, session),
 }
 
 
@@ -211,7 +211,7 @@ def read(told: Mapping[str, Any]) -> Iterable[Snapshot]:
     if kind is None or reader is None:
         return []
     try:
-        made = reader(http_provider.typed(told, kind, f"Stripe's {told['object']}"))
+        made = reader(http_provider.decode(told, kind, f"Stripe's {told['object']}"))
     except KeyError as error:
         raise errors.OutcomeUnknown(
             f"Stripe's {told['object']} has a new status {error}"
@@ -219,7 +219,7 @@ def read(told: Mapping[str, Any]) -> Iterable[Snapshot]:
     return [] if made is None else [made]
 
 
-def reason_of(problem: schemas.Problem | None) -> str:
+def reason_of(problem: schemas.StripeError | None) -> str:
     """The most exact code of a refusal."""
     if problem is None:
         return ""
@@ -231,8 +231,8 @@ def _settled(
 ) -> Snapshot:
     if not isinstance(move, schemas.BalanceTransaction):
         return made
-    settled = currencies.money_of(sign * move.amount, move.currency)
-    fee: Money | None = currencies.money_of(move.fee, move.currency) if move.fee else None
+    settled = currencies.from_stripe_amount(sign * move.amount, move.currency)
+    fee: Money | None = currencies.from_stripe_amount(move.fee, move.currency) if move.fee else None
     rate = "" if move.exchange_rate is None else str(move.exchange_rate)
     return replace(made, settled=settled, fee=fee, rate=rate)
 

@@ -12,7 +12,7 @@ import hmac
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from bursar.providers.interface import BadSignature
+from bursar.providers.interface import InvalidSignature
 
 TOLERANCE_SECONDS = 300
 #: A header with more parts than any rotation needs is refused unread.
@@ -32,18 +32,18 @@ def verify(
     header = next((v for n, v in headers.items() if n.lower() == "stripe-signature"), "")
     pairs = [part.strip().partition("=")[::2] for part in header.split(",")]
     if len(pairs) > PARTS_MAX:
-        raise BadSignature("the signature header has too many parts")
+        raise InvalidSignature("the signature header has too many parts")
     times = [value for name, value in pairs if name == "t"]
     if len(times) != 1 or not (times[0].isascii() and times[0].isdigit() and len(times[0]) < 13):
-        raise BadSignature("the signature header has no time")
+        raise InvalidSignature("the signature header has no time")
     if abs(now.timestamp() - int(times[0])) > TOLERANCE_SECONDS:
-        raise BadSignature("the delivery was not signed just now")
+        raise InvalidSignature("the delivery was not signed just now")
     # Bytes: comparing texts raises for letters that are not ASCII.
     given = [value.encode("utf-8", "replace") for name, value in pairs if name == "v1"]
     wanted = [_mac(secret, times[0], body).encode() for secret in secrets]
     matches = [hmac.compare_digest(one, other) for one in given for other in wanted]
     if not any(matches):
-        raise BadSignature("the delivery was not signed with our secret")
+        raise InvalidSignature("the delivery was not signed with our secret")
 
 
 def _mac(secret: str, seconds: str, body: bytes) -> str:
