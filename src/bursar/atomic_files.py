@@ -15,7 +15,7 @@ from bursar import errors
 class OutputFailed(errors.Unavailable):
     """A report cannot be written: no such folder, no right to it, or no room; nothing is left of it."""
 
-    code = "output_failed"
+    code = "output_not_writable"
     status = None
 
 

@@ -30,21 +30,21 @@ DUMP = "bursar.pgdump"
 class InvalidBackup(errors.Invalid):
     """The file is not a whole, unaltered archive of `bursar backup` for this kind of database."""
 
-    code = "bad_backup"
+    code = "invalid_backup"
     status = None
 
 
 class NotEmpty(errors.Conflict):
     """There is something already where the backup should go."""
 
-    code = "not_empty"
+    code = "backup_target_not_empty"
     status = None
 
 
 class PostgresToolFailed(errors.Conflict):
     """PostgreSQL's own tool is not there or refused."""
 
-    code = "tool_failed"
+    code = "postgres_tool_failed"
     status = None
 
 

@@ -57,7 +57,7 @@ class NestedTransaction(RuntimeError):
 class WriteQueueFull(errors.RetryableError):
     """Too many members wait already; this one was not queued."""
 
-    code = "busy"
+    code = "write_queue_full"
 
 
 class _Verdict(NamedTuple):

@@ -51,13 +51,13 @@ _DECIMAL = re.compile(r"(-?)([0-9]{1,40})(?:\.([0-9]{1,40}))?")
 class UnknownCurrency(errors.ValidationError):
     """The code is neither an active ISO 4217 currency nor a known asset."""
 
-    code = "unknown_currency"
+    code = "unsupported_currency"
 
 
 class BadAmount(errors.ValidationError):
     """The amount is not written plainly, has too many digits, or is out of range."""
 
-    code = "bad_amount"
+    code = "invalid_amount"
 
 
 class CurrencyMismatch(errors.ValidationError):

@@ -41,7 +41,7 @@ class Mode(StrEnum):
 class BadSettings(errors.Invalid):
     """The installation cannot start with these settings."""
 
-    code = "bad_settings"
+    code = "invalid_settings"
     status = None
 
 

@@ -18,7 +18,7 @@ from bursar import errors
 class TriggersMissing(errors.Conflict):
     """The database lacks guards: it was altered by other means than `bursar manage migrate`."""
 
-    code = "guards_missing"
+    code = "triggers_missing"
     status = None
 
 
@@ -298,7 +298,7 @@ def unsafe_settings() -> list[str]:
 class UnsafeDurability(errors.Conflict):
     """The database may lose what it has acknowledged."""
 
-    code = "lax_durability"
+    code = "unsafe_durability_settings"
     status = None
 
 

@@ -35,13 +35,13 @@ def test_from_invoices_to_proven_books_and_back_from_a_backup(
     assert "is decided" in terminal.run(*one_line)
     assert "Nothing more is given back" in terminal.run(*one_line)
     terminal.run("worker", "--until-empty")
-    assert "refund_too_high" in terminal.run("refund", "TL-1001", "--amount", "1", code=1)
+    assert "refund_exceeds_balance" in terminal.run("refund", "TL-1001", "--amount", "1", code=1)
     terminal.until_proven()
 
     saved = tmp_path / "saved.tar.gz"
     terminal.run("backup", str(saved))
-    assert "not_empty" in terminal.run("backup", str(saved), code=1)
-    assert "not_empty" in terminal.run("restore", str(saved), code=1)
+    assert "backup_target_not_empty" in terminal.run("backup", str(saved), code=1)
+    assert "backup_target_not_empty" in terminal.run("restore", str(saved), code=1)
     if database.name == "sqlite":
         elsewhere = tmp_path / "elsewhere"
         process(elsewhere, "restore", str(saved))
@@ -66,7 +66,7 @@ def test_the_main_job_closes_its_books_and_tampering_with_them_is_found(
     again = terminal.run("demo", "--once")
     assert again.count("imported before; nothing changed") == 2
     assert "the books close" in again
-    assert "captured_too_much" in terminal.run("reviews")
+    assert "over_captured" in terminal.run("reviews")
     books = sqlite3.connect(home / "bursar.sqlite3")
     books.execute("DROP TRIGGER guard_transfer_update_transfers_are_never_changed")
     (tampered,) = books.execute(
@@ -83,6 +83,6 @@ def test_the_main_job_closes_its_books_and_tampering_with_them_is_found(
     assert "3 BROKEN" in printed  # the receivable is a cent off as well
     assert "missing guard: guard_transfer_update_transfers_are_never_changed" in printed
     assert f"payment: {tampered}, " in printed
-    assert "guards_missing" in terminal.run("worker", "--until-empty", code=1)
+    assert "triggers_missing" in terminal.run("worker", "--until-empty", code=1)
     terminal.run("manage", "migrate")
     assert "2 BROKEN" in terminal.run("verify", code=1)

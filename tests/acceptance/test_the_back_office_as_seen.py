@@ -48,7 +48,7 @@ def address(database: Database, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
     shop.deliver(shop.deliveries()[:3])
     commit(
         lambda: reviews.create_review(
-            code="captured_too_much", subject="s", payment_id=None, detail={"more": "1.00"}, now=now
+            code="over_captured", subject="s", payment_id=None, detail={"more": "1.00"}, now=now
         )
     )
     shop.run_jobs()
@@ -105,7 +105,7 @@ def _refund_with_approval(address: str, fin: Any, eve: Any) -> Refund:
     # Who asked cannot approve; somebody else can.
     fin.goto(f"{address}/admin/decide/approve/{refund.id}/")
     fin.click("button.b-button:has-text('Approve')")
-    fin.wait_for_selector("text=second_person_needed")
+    fin.wait_for_selector("text=self_approval_forbidden")
     sign_in(eve, address, "eve")
     eve.goto(f"{address}/admin/bursar/refund/{quote(refund.id)}/change/")
     eve.click("a.b-button:has-text('Approve')")
@@ -116,7 +116,7 @@ def _refund_with_approval(address: str, fin: Any, eve: Any) -> Refund:
 
 def _answer_a_review(address: str, eve: Any) -> None:
     # A review is answered.
-    review = Review.objects.get(code="captured_too_much")
+    review = Review.objects.get(code="over_captured")
     eve.goto(f"{address}/admin/bursar/review/{quote(review.id)}/change/")
     eve.click("a.b-button:has-text('Resolve')")
     eve.fill("[name=resolution]", "a test of ours")

@@ -78,22 +78,22 @@ def test_a_damaged_backup_is_refused_and_changes_nothing(
     whole, before = saved.read_bytes(), (home / "bursar.sqlite3").read_bytes()
     for damaged in (whole[: len(whole) // 2], whole[:-100], b"not an archive", b""):
         saved.write_bytes(damaged)
-        assert "bad_backup" in terminal.run("restore", str(saved), "--force", code=1)
+        assert "invalid_backup" in terminal.run("restore", str(saved), "--force", code=1)
     assert (home / "bursar.sqlite3").read_bytes() == before
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_mistakes_are_one_clear_line(terminal: Terminal, tmp_path: Path) -> None:
     cases = {
-        ("refund", "nothing"): "unknown_order: no order has the reference 'nothing'",
-        ("refund", "pay_0"): "unknown_payment: there is no payment 'pay_0'",
-        ("refund", "ord_0"): "unknown_order: there is no order 'ord_0'",
+        ("refund", "nothing"): "order_not_found: no order has the reference 'nothing'",
+        ("refund", "pay_0"): "payment_not_found: there is no payment 'pay_0'",
+        ("refund", "ord_0"): "order_not_found: there is no order 'ord_0'",
         ("refund", "x", "--amount", "1", "--line", "1=1"): "give an amount or lines, not both",
         ("refund", "x", "--key", "1", "--again"): "give --key or --again, not both",
-        ("providers", "add", "x", "--provider", "nowhere"): "unknown_provider: ",
+        ("providers", "add", "x", "--provider", "nowhere"): "provider_not_found: ",
         ("providers", "add", "x", "--provider", "sandbox", "--set", "speed=9"): "speed: ",
-        ("reviews", "resolve", "rev_0", "--resolution", "x", "--by", "me"): "unknown_review: ",
-        ("restore", str(tmp_path / "none")): "not_empty: ",
+        ("reviews", "resolve", "rev_0", "--resolution", "x", "--by", "me"): "review_not_found: ",
+        ("restore", str(tmp_path / "none")): "backup_target_not_empty: ",
         ("queue", "retry", "1"): "job 1 is not dead",
     }
     for arguments, line in cases.items():
@@ -105,8 +105,8 @@ def test_a_key_made_for_a_person_is_bounded_by_their_role(terminal: Terminal) ->
     terminal.run("users", "add", "ann@example.com", "--name", "Ann", "--role", "viewer")
     own = ("--owner", "ann@example.com")
     refused = terminal.run("keys", "add", "shop", *own, "--scope", "refunds:write", code=1)
-    assert "scope_beyond_role: refunds:write: more than the role viewer" in refused
-    assert "unknown_person: " in terminal.run("keys", "add", "x", "--owner", "bob@b", code=1)
+    assert "scope_exceeds_role: refunds:write: more than the role viewer" in refused
+    assert "user_not_found: " in terminal.run("keys", "add", "x", "--owner", "bob@b", code=1)
     key_id = terminal.run("keys", "add", "shop", *own).split()[0]
     terminal.run("keys", "rotate", key_id)
     terminal.run("keys", "add", "till", "--scope", "refunds:write")
@@ -123,7 +123,7 @@ def test_a_command_leaves_its_log_closed(terminal: Terminal, home: Path) -> None
     with sqlite3.connect(home / "bursar.sqlite3") as books:
         books.execute("DELETE FROM django_migrations WHERE app = 'bursar'")
     books.close()
-    assert "not_migrated: " in terminal.run("verify", code=1)
+    assert "migrations_pending: " in terminal.run("verify", code=1)
     assert times_open(home / "bursar.log") == 0
 
 
@@ -143,4 +143,4 @@ def test_a_provider_is_tested_from_the_command_line(terminal: Terminal) -> None:
 def test_a_second_worker_is_kept_off_sqlite_books(terminal: Terminal, home: Path) -> None:
     with (home / "worker.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "worker_running" in terminal.run("worker", "--until-empty", code=1)
+        assert "worker_already_running" in terminal.run("worker", "--until-empty", code=1)

@@ -88,7 +88,7 @@ def test_eight_recorders_end_where_one_would(shop: Shop, seed: int) -> None:
             name = account.replace(histories.ACCOUNT, ACCOUNT)
             expected[name] = expected.get(name, 0) + amount
     assert shop.balances() == {name: amount for name, amount in expected.items() if amount}
-    assert [code for code in shop.reviews() if code == "unmatched_object"] == []
+    assert [code for code in shop.reviews() if code == "unmatched_provider_object"] == []
 
 
 def _is_postgres() -> bool:

@@ -184,7 +184,7 @@ def test_authorized_and_captured_in_parts(shop: Shop) -> None:
     )
     assert shop.balances() == {RECEIVABLE: 400, "sales:EUR": -336, "tax_payable:EUR": -64}
 
-    with pytest.raises(charges.NotCapturable, match=r"7.00 EUR is more than the 6.00 EUR still"):
+    with pytest.raises(charges.NotCapturable, match=r"7.00 EUR exceeds the 6.00 EUR still"):
         shop.capture(payment, 700)
     shop.capture(payment, 600)
     shop.run_jobs()
@@ -241,7 +241,7 @@ def test_a_payment_is_canceled_only_while_nothing_is_under_way(shop: Shop) -> No
 def test_a_wrong_amount_is_booked_apart_and_reviewed(shop: Shop) -> None:
     payment = shop.paid("tok_wrong_amount")
     assert (payment.status, payment.captured_minor) == ("captured", 1001)
-    assert shop.reviews() == ["captured_too_much"]
+    assert shop.reviews() == ["over_captured"]
     assert shop.balances() == {**SOLD, RECEIVABLE: 1001, "suspense:EUR": -1}
     assert shop.agrees()
 

@@ -136,7 +136,7 @@ def test_a_charge_of_nobodys_waits_in_suspense_for_a_person(shop: Shop) -> None:
     strangers_charge(shop)
     shop.deliver(shop.deliveries())
     assert shop.balances() == {"receivable/sandbox-eu:EUR": 500, "suspense:EUR": -500}
-    assert shop.reviews() == ["unmatched_object"]
+    assert shop.reviews() == ["unmatched_provider_object"]
     assert shop.agrees()
 
 
@@ -169,7 +169,7 @@ def test_what_came_before_its_charge_was_known_finds_its_payment(shop: Shop) -> 
         )
 
     tell(early)
-    assert shop.reviews() == ["unmatched_object"]
+    assert shop.reviews() == ["unmatched_provider_object"]
     tell(replace(early, key=payment.attempts.get().id))
     assert shop.reviews() == []
     assert stored_facts.filter(reference="ch_early").count() == 2

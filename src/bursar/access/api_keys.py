@@ -42,19 +42,19 @@ _TOKEN = re.compile(r"bk_(test|live)_[A-Za-z0-9_-]{43}")
 class UnknownKey(errors.NotFound):
     """There is no API key of that id."""
 
-    code = "unknown_key"
+    code = "api_key_not_found"
 
 
 class ApiKeyExpired(errors.Conflict):
     """The key has been revoked or has expired."""
 
-    code = "key_ended"
+    code = "api_key_expired"
 
 
 class ScopeBeyondRole(errors.Denied):
     """The key would do more than the role of whoever makes it, or of its owner, allows."""
 
-    code = "scope_beyond_role"
+    code = "scope_exceeds_role"
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,13 +95,13 @@ KEY_SCOPES: Final = (
 class UnknownScope(errors.ValidationError):
     """No such scope can be given to a key."""
 
-    code = "unknown_scope"
+    code = "invalid_scope"
 
 
 class UnknownRole(errors.ValidationError):
     """There is no such role."""
 
-    code = "unknown_role"
+    code = "invalid_role"
 
 
 def check_scopes(scopes: Iterable[str]) -> list[str]:

@@ -16,7 +16,7 @@ from bursar.access.models import User
 class InvalidOneTimeCode(errors.ValidationError):
     """The code is not the one the app shows now."""
 
-    code = "wrong_code"
+    code = "invalid_one_time_code"
 
 
 def device_of(person: User) -> TOTPDevice | None:

@@ -30,13 +30,13 @@ log = logs.get(__name__)
 class UserNotFound(errors.NotFound):
     """Nobody signs in with that e-mail address."""
 
-    code = "unknown_person"
+    code = "user_not_found"
 
 
 class UserAlreadyExists(errors.Conflict):
     """Somebody signs in with that e-mail address already."""
 
-    code = "person_exists"
+    code = "user_already_exists"
 
 
 class WeakPassword(errors.ValidationError):

@@ -24,7 +24,7 @@ MEMORY_BYTES_MIN = 48 * 10**6
 class InvalidOption(errors.ValidationError):
     """An option of `bursar traffic` has a value that means nothing; the message names both."""
 
-    code = "bad_question"
+    code = "invalid_option"
     status = None
 
 

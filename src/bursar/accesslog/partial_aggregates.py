@@ -42,14 +42,14 @@ _V6_BYTES = 8 * ip_addresses.V6_WORDS
 class PartialDamaged(errors.Invalid):
     """A partial result or a state file is cut, damaged, or no such file."""
 
-    code = "partial_damaged"
+    code = "partial_aggregate_corrupt"
     status = None
 
 
 class PartialMismatch(errors.Conflict):
     """Partial results answer different questions, or with different filters: they cannot be added up."""
 
-    code = "partial_mismatch"
+    code = "partial_aggregate_mismatch"
     status = None
 
 

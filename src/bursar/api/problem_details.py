@@ -48,7 +48,7 @@ class MethodNotAllowed(errors.Invalid):
 class RequestHeaderFieldsTooLarge(errors.Invalid):
     """The request has too many headers, or too long ones."""
 
-    code = "headers_too_large"
+    code = "request_header_fields_too_large"
     status = 431
 
 
@@ -62,21 +62,21 @@ class RequestTimeout(errors.Invalid):
 class InvalidJson(errors.Invalid):
     """The body is not JSON as we take it: no duplicate keys, NaN, lone surrogates, deep nesting."""
 
-    code = "bad_json"
+    code = "invalid_json"
     status = 400
 
 
 class MisdirectedRequest(errors.Invalid):
     """The request is for a host this installation does not answer to."""
 
-    code = "wrong_host"
+    code = "misdirected_request"
     status = 421
 
 
 class PreconditionFailed(errors.Conflict):
     """The thing was changed since you read it (`If-Match`)."""
 
-    code = "changed_meanwhile"
+    code = "precondition_failed"
     status = 412
 
 

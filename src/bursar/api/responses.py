@@ -43,7 +43,7 @@ HEADERS_NOT_IN_FINGERPRINT: Final = {
 class InvalidCursor(errors.ValidationError):
     """The cursor is none that a page of this list ended with."""
 
-    code = "bad_cursor"
+    code = "invalid_cursor"
 
 
 def etag(body: bytes) -> str:

@@ -17,14 +17,14 @@ _begun = contextlib.ExitStack()
 class NotMigrated(errors.Conflict):
     """The database is of another version than the program."""
 
-    code = "not_migrated"
+    code = "migrations_pending"
     status = None
 
 
 class WorkerRunning(errors.Conflict):
     """Another worker works on these SQLite books."""
 
-    code = "worker_running"
+    code = "worker_already_running"
     status = None
 
 

@@ -34,7 +34,7 @@ log = logs.get(__name__)
 class AddressInUse(errors.Conflict):
     """Another process listens on that port."""
 
-    code = "port_taken"
+    code = "address_in_use"
     status = None
 
 

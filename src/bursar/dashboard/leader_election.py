@@ -30,7 +30,7 @@ GIVE_BACK = "UPDATE bursar_leaderlease SET held_until = %s WHERE name = %s AND t
 class LeaseLost(errors.Conflict):
     """Another process watches by now; what this one found is not written."""
 
-    code = "watch_lease_lost"
+    code = "leader_lease_lost"
     status = None
 
 

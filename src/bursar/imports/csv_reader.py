@@ -35,7 +35,7 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 class Unreadable(errors.ValidationError):
     """The file breaks off, or is not such a file at all; nothing after *line* can be trusted."""
 
-    code = "unreadable_file"
+    code = "import_file_unreadable"
     status = None
 
 

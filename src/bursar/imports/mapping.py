@@ -31,7 +31,7 @@ _TRIED = datetime(2010, 12, 31, 23, 59, 58, tzinfo=UTC)
 class InvalidMapping(errors.ValidationError):
     """The mapping itself is wrong; *param* names the key."""
 
-    code = "bad_mapping"
+    code = "invalid_mapping"
     status = None
 
 

@@ -76,13 +76,13 @@ _GIVEN_UP = (PaymentStatus.DECLINED, PaymentStatus.CANCELED, PaymentStatus.EXPIR
 class UnknownOrder(errors.NotFound):
     """No order has that id or reference, or more than one has."""
 
-    code = "unknown_order"
+    code = "order_not_found"
 
 
 class OrderAlreadyPaid(errors.Conflict):
     """A payment collects the order, or has collected it."""
 
-    code = "collected_already"
+    code = "order_already_paid"
 
 
 #: Fields of a new order that do not make it another order, and why. Every other field does.

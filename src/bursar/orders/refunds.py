@@ -19,13 +19,13 @@ from bursar.providers.interface import RefundStatus
 class TooManyUnits(errors.Conflict):
     """More units of a line than are left to give back."""
 
-    code = "too_many_units"
+    code = "quantity_exceeds_refundable"
 
 
 class NothingPaid(errors.Conflict):
     """The order has no payment with that much collected."""
 
-    code = "nothing_paid"
+    code = "order_not_paid"
 
 
 def refund(

@@ -240,7 +240,7 @@ def _told(intent: PreparedAttempt, result: Result) -> tuple[Snapshot, ...]:
 def mark_unknown(intent: PreparedAttempt, *, reason: str, now: datetime) -> None:
     """Write that nobody knows what became of an attempt, and have it looked up."""
     log.warning("outcome_unknown", attempt=intent.attempt_id, reason=reason)
-    finalize(intent, status=AttemptStatus.UNKNOWN, code="no_answer", now=now)
+    finalize(intent, status=AttemptStatus.UNKNOWN, code="provider_no_response", now=now)
     enqueue_status_check(intent.attempt_id, delay=LOOKUP_FIRST, now=now)
 
 

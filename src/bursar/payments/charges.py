@@ -28,13 +28,13 @@ CLOSE = "UPDATE bursar_payment SET closed = %s WHERE id = %s"
 class NotCapturable(errors.Conflict):
     """There is no open authorization, or not as much of it."""
 
-    code = "not_capturable"
+    code = "payment_not_capturable"
 
 
 class NotCancelable(errors.Conflict):
     """Money was collected, or an operation is under way whose outcome must be known first."""
 
-    code = "not_cancelable"
+    code = "payment_not_cancelable"
 
 
 def create_payment(
@@ -126,18 +126,24 @@ def request_capture(*, payment_id: str, amount: Money, attempt_id: str, now: dat
     Needs an open transaction. What is authorized and never captured is released by
     `request_void`, or expires.
 
-    :raises NotCapturable: if less than that is authorized, or another capture is under way.
+    :raises NotCapturable: if it is captured already, nothing or less than that is authorized, or
+        another capture is in progress.
     """
     payment = queries.lock_payment(payment_id)
+    if payment.authorized_minor <= 0:
+        captured = payment.captured_minor > 0
+        raise NotCapturable(
+            "the payment is already captured" if captured else "the payment is not authorized"
+        )
     if amount.currency != payment.currency:
         raise CurrencyMismatch(
             f"{payment.id} is in {payment.currency}, not {amount.currency}", param="currency"
         )
     if amount.amount_minor <= 0:
-        raise errors.ValidationError("a capture is a positive amount", param="amount")
+        raise errors.ValidationError("amount must be greater than zero", param="amount")
     if amount.amount_minor > payment.authorized_minor:
         left = Money(payment.authorized_minor, payment.currency)
-        raise NotCapturable(f"{amount} is more than the {left} still authorized")
+        raise NotCapturable(f"{amount} exceeds the {left} still authorized")
     _decide(payment, Operation.CAPTURE, amount.amount_minor, attempt_id, now)
 
 

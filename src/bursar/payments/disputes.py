@@ -23,7 +23,7 @@ _WANTS_ANSWER = (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.INQUIRY)
 class EvidenceRefused(errors.Declined):
     """The provider did not take the evidence."""
 
-    code = "evidence_refused"
+    code = "evidence_rejected"
     status = None
 
 

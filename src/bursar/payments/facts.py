@@ -264,7 +264,10 @@ def _release(provider_account: str, keys: Iterable[ObjectKey], now: datetime) ->
     for subject in queries.unmatched_subjects(subjects):
         posting.post(subject=subject, target={}, now=now)
         reviews.close(
-            code="unmatched_object", subject=subject, resolution="its payment was found", now=now
+            code="unmatched_provider_object",
+            subject=subject,
+            resolution="its payment was found",
+            now=now,
         )
 
 
@@ -292,9 +295,7 @@ def recompute_payment(*, payment: queries.PaymentRow, now: datetime) -> payment_
         state.refunded_minor <= state.captured_minor
     ):
         # A refund was told before its capture, or has failed since.
-        reviews.close(
-            code="refunded_too_much", subject=payment.id, resolution="no longer so", now=now
-        )
+        reviews.close(code="over_refunded", subject=payment.id, resolution="no longer so", now=now)
     for issue in state.issues:
         reviews.create_review(
             code=issue.code,
@@ -417,7 +418,7 @@ def _keep_unmatched(provider_account: str, keys: set[ObjectKey], now: datetime) 
         posting.post(subject=subject, target=target, now=now)
         if objects and key[0] in {ObjectKind.CHARGE, ObjectKind.REFUND, ObjectKind.DISPUTE}:
             reviews.create_review(
-                code="unmatched_object",
+                code="unmatched_provider_object",
                 subject=subject,
                 payment_id=None,
                 detail={"kind": key[0], "reference": key[1]},

@@ -356,15 +356,15 @@ def _issues(
         issues.append(_issue("currency_mismatch", charge=share.charge.reference, got=str(got)))
     if captured > commands.amount_minor:
         got = Money(captured, commands.currency)
-        issues.append(_issue("captured_too_much", asked=asked, got=str(got)))
+        issues.append(_issue("over_captured", asked=asked, got=str(got)))
     if len(paid) > 1:
         references = " ".join(share.charge.reference for share in paid)
-        issues.append(_issue("charged_twice", charges=references))
+        issues.append(_issue("duplicate_charge", charges=references))
     if commands.closed and captured > 0:
         issues.append(_issue("captured_after_close", closed=commands.closed))
     if refunded > captured:
         got = Money(refunded, commands.currency)
-        issues.append(_issue("refunded_too_much", refunded=str(got)))
+        issues.append(_issue("over_refunded", refunded=str(got)))
     return tuple(issues)
 
 

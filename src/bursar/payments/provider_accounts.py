@@ -32,19 +32,19 @@ _gates: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.S
 class UnknownAccount(errors.NotFound):
     """There is no provider account of that name."""
 
-    code = "unknown_provider_account"
+    code = "provider_account_not_found"
 
 
 class TestCredentialsInLiveMode(errors.Invalid):
     """The provider, or its key, is for trying things out; a live installation refuses it."""
 
-    code = "not_in_live"
+    code = "test_credentials_in_live_mode"
 
 
 class LiveCredentialsInTestMode(errors.Invalid):
     """The key moves real money; a test installation refuses it."""
 
-    code = "not_in_test"
+    code = "live_credentials_in_test_mode"
 
 
 def create_account(

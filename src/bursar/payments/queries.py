@@ -110,7 +110,7 @@ FIND_UNMATCHED = (
 class UnknownPayment(errors.NotFound):
     """There is no payment of that id."""
 
-    code = "unknown_payment"
+    code = "payment_not_found"
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from bursar.queue import jobs
 class NoPendingApproval(errors.NotFound):
     """The refund waits for nobody's approval."""
 
-    code = "nothing_to_approve"
+    code = "no_pending_approval"
 
 
 class AlreadyDecided(errors.Conflict):
@@ -29,7 +29,7 @@ class AlreadyDecided(errors.Conflict):
 class SelfApprovalForbidden(Forbidden):
     """Who asked for a refund cannot approve it, with another key or session of theirs either."""
 
-    code = "second_person_needed"
+    code = "self_approval_forbidden"
 
 
 def requires_approval(amount: Money) -> bool:

@@ -31,7 +31,7 @@ REASON_LETTERS_MAX = 200
 class RefundExceedsBalance(errors.Conflict):
     """More than is left of the payment; refunds under way count."""
 
-    code = "refund_too_high"
+    code = "refund_exceeds_balance"
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ RESOLUTION_LETTERS_MAX = 2_000
 class UnknownReview(errors.NotFound):
     """There is no review of that id."""
 
-    code = "unknown_review"
+    code = "review_not_found"
 
 
 class AlreadyResolved(errors.Conflict):

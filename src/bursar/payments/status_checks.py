@@ -214,7 +214,10 @@ def _expire(case: _Case, result: Result, now: datetime) -> None:
     """The buyer never did what was asked: give up. Money that comes all the same is a review."""
     attempts.record_response(case.intent, result, source="lookup", now=now)
     facts.update_attempt(
-        attempt_id=case.attempt.id, status=AttemptStatus.DECLINED, code="expired", now=now
+        attempt_id=case.attempt.id,
+        status=AttemptStatus.DECLINED,
+        code="authorization_expired",
+        now=now,
     )
     charges.cancel(payment_id=case.intent.payment_id, closed="expired", now=now)
 

@@ -29,7 +29,7 @@ _FINEST = 10**12
 class NoPrice(errors.ValidationError):
     """No unit price was given, and no price list that holds has one."""
 
-    code = "no_price"
+    code = "price_not_found"
 
 
 class _Row:

@@ -25,7 +25,7 @@ from bursar.pricing.rounding import WHOLE, HalfRounding
 class CouponRefused(errors.ValidationError):
     """The coupon is unknown, not valid now, used up, or not for this basket."""
 
-    code = "coupon_refused"
+    code = "coupon_not_applicable"
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

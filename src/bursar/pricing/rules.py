@@ -43,7 +43,7 @@ _KEY = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=")
 class InvalidRules(errors.ValidationError):
     """The rules are wrong; the message tells file, line and reason."""
 
-    code = "bad_rules"
+    code = "invalid_pricing_rules"
 
 
 class Rounding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

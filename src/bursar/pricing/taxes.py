@@ -32,13 +32,13 @@ from bursar.pricing.rounding import HalfRounding
 class UnknownTax(errors.ValidationError):
     """The rules have no tax for that place, category and day."""
 
-    code = "unknown_tax"
+    code = "tax_rate_not_found"
 
 
 class BadVatId(errors.ValidationError):
     """The number is no VAT identification number of its country."""
 
-    code = "bad_vat_id"
+    code = "invalid_vat_id"
 
 
 class TaxCode(StrEnum):

@@ -43,7 +43,7 @@ class JsonResponse(NamedTuple):
 class CredentialsRejected(errors.Unavailable):
     """The provider refused our API key (401, 403): nothing happened, and nothing will."""
 
-    code = "provider_refused_key"
+    code = "provider_credentials_rejected"
     status = None
 
 

@@ -292,7 +292,7 @@ class Secret:
 class InvalidSignature(errors.Denied):
     """The webhook was not signed with our secret, or not now."""
 
-    code = "bad_signature"
+    code = "invalid_signature"
     status = 401
 
 

@@ -31,13 +31,13 @@ _instances: WeakValueDictionary[tuple[str, str, str], PaymentProvider] = WeakVal
 class UnknownProvider(errors.NotFound):
     """No installed package offers a provider of this name."""
 
-    code = "unknown_provider"
+    code = "provider_not_found"
 
 
 class ProviderLoadError(errors.Invalid):
     """An installed package offers the provider, and it cannot be used."""
 
-    code = "broken_provider"
+    code = "provider_load_failed"
 
 
 def names() -> list[str]:

@@ -36,7 +36,7 @@ log = logs.get(__name__)
 class UnknownJob(errors.NotFound):
     """A job's name has no handler: it was enqueued by a newer version, or its handler is gone."""
 
-    code = "unknown_job"
+    code = "job_handler_not_found"
     status = None
 
 

@@ -43,7 +43,7 @@ log = logs.get(__name__)
 class WebhooksNotSupported(errors.NotFound):
     """The provider account takes no webhooks."""
 
-    code = "no_webhooks"
+    code = "webhooks_not_supported"
 
 
 def verify(

@@ -65,7 +65,7 @@ def _open_review(_: Shop) -> Form:
     now = clock.now()
     commit(
         lambda: reviews.create_review(
-            code="captured_too_much", subject="s", payment_id=None, detail={}, now=now
+            code="over_captured", subject="s", payment_id=None, detail={}, now=now
         )
     )
     return Form(Review.objects.get().id, {"resolution": "paid twice"})
@@ -206,11 +206,11 @@ def test_a_form_without_a_token_of_its_own_is_refused_with_a_fresh_one(
     stranger = User.objects.get(email=add(Role.ADMIN, "other@example.com")).pk
     late = own["now"] - form_tokens.AGE_MAX - timedelta(seconds=1)
     cases = {
-        "missing": ("", "form_token_refused"),
-        "forged": (_changed_signature(opened["form_token"]), "form_token_refused"),
-        "other person": (form_tokens.issue(**{**own, "person_id": stranger}), "form_token_refused"),
-        "other action": (form_tokens.issue(**{**own, "action": "other"}), "form_token_refused"),
-        "other object": (form_tokens.issue(**{**own, "subject": "other"}), "form_token_refused"),
+        "missing": ("", "invalid_form_token"),
+        "forged": (_changed_signature(opened["form_token"]), "invalid_form_token"),
+        "other person": (form_tokens.issue(**{**own, "person_id": stranger}), "invalid_form_token"),
+        "other action": (form_tokens.issue(**{**own, "action": "other"}), "invalid_form_token"),
+        "other object": (form_tokens.issue(**{**own, "subject": "other"}), "invalid_form_token"),
         "expired": (form_tokens.issue(**{**own, "now": late}), "form_expired"),
     }
     before, tokens = _books(), {opened["form_token"]}
@@ -219,7 +219,7 @@ def test_a_form_without_a_token_of_its_own_is_refused_with_a_fresh_one(
         if case == "missing":
             del values["form_token"]
         refused = me.post(path, values)
-        status = 403 if code == "form_token_refused" else 409
+        status = 403 if code == "invalid_form_token" else 409
         assert (case, refused.status_code, code in refused.text) == (case, status, True)
         tokens.add(hidden_fields(refused)["form_token"])
     assert _books() == before
@@ -299,7 +299,7 @@ def test_a_refused_decision_is_corrected_on_the_same_form(shop: Shop) -> None:
     me = office(Role.FINANCE)
     opened = me.open(path)
     much = me.post(path, {**opened, "amount": "99.00"})
-    assert (much.status_code, "not_capturable" in much.text) == (409, True)
+    assert (much.status_code, "payment_not_capturable" in much.text) == (409, True)
     assert hidden_fields(much)["form_token"] == opened["form_token"]
     assert me.post(path, {**opened, "amount": "4.00"}).status_code == 302
     shop.run_jobs()

@@ -101,7 +101,7 @@ def test_a_second_factor_is_set_up_and_then_needed(database: Database) -> None:
     assert "<svg" in page.text
     device = TOTPDevice.objects.get()
     wrong = me.send("/decide/second_factor/", code="000000")
-    assert (wrong.status_code, "wrong_code" in wrong.text) == (422, True)
+    assert (wrong.status_code, "invalid_one_time_code" in wrong.text) == (422, True)
     commit(lambda: TOTPDevice.objects.update(throttling_failure_count=0))
     assert me.send("/decide/second_factor/", code=_code(device)).status_code == 302
     commit(lambda: TOTPDevice.objects.update(last_t=-1))
@@ -211,7 +211,7 @@ def test_a_refund_above_the_limit_waits_for_somebody_else(shop: Shop, limited: N
     page = fin.get(f"/bursar/payment/{quote(payment.id)}/change/").text
     assert "waits for a second person" in page
     own = fin.send(f"/decide/approve/{refund.id}/")
-    assert (own.status_code, "second_person_needed" in own.text) == (403, True)
+    assert (own.status_code, "self_approval_forbidden" in own.text) == (403, True)
     assert other.send(f"/decide/approve/{refund.id}/").status_code == 302
     assert other.send(f"/decide/approve/{refund.id}/").status_code == 409
     shop.run_jobs()
@@ -260,9 +260,9 @@ def test_a_part_is_captured_and_what_is_refused_is_told_on_the_form(shop: Shop) 
     payment = shop.authorized()
     fin = office(Role.FINANCE)
     much = fin.send(f"/decide/capture/{payment.id}/", amount="99.00")
-    assert (much.status_code, "not_capturable" in much.text) == (409, True)
+    assert (much.status_code, "payment_not_capturable" in much.text) == (409, True)
     odd = fin.send(f"/decide/capture/{payment.id}/", amount="1.234")
-    assert (odd.status_code, "bad_amount" in odd.text) == (422, True)
+    assert (odd.status_code, "invalid_amount" in odd.text) == (422, True)
     assert fin.send(f"/decide/capture/{payment.id}/", amount="4.00").status_code == 302
     shop.run_jobs()
     assert shop.fresh(payment).captured_minor == 400
@@ -273,7 +273,7 @@ def test_a_review_is_answered_and_a_dead_letter_tried_again(shop: Shop) -> None:
 
     def make() -> None:
         reviews.create_review(
-            code="captured_too_much", subject="s", payment_id=None, detail={}, now=now
+            code="over_captured", subject="s", payment_id=None, detail={}, now=now
         )
         jobs.enqueue("charge", {"payment_id": "pay_gone"}, now=now)
 

@@ -61,14 +61,14 @@ def test_a_quote_is_explained_and_the_order_costs_it(
 @pytest.mark.parametrize(
     ("change", "code", "param"),
     [
-        ({"coupons": ["SUMMER"]}, "coupon_refused", "coupons"),
-        ({"lines": [{"sku": "lamp"}]}, "no_price", "lines[1].unit_price"),
+        ({"coupons": ["SUMMER"]}, "coupon_not_applicable", "coupons"),
+        ({"lines": [{"sku": "lamp"}]}, "price_not_found", "lines[1].unit_price"),
         (
             {"lines": [{"sku": "a", "unit_price": "1", "tax_category": "x"}], "coupons": []},
-            "unknown_tax",
+            "tax_rate_not_found",
             "lines[1].tax_category",
         ),
-        ({"country": "FR", "vat_id": "DE136695976"}, "bad_vat_id", "vat_id"),
+        ({"country": "FR", "vat_id": "DE136695976"}, "invalid_vat_id", "vat_id"),
         ({"lines": []}, "validation_error", "lines"),
         ({"colour": "red"}, "validation_error", "colour"),
     ],

@@ -59,7 +59,7 @@ def test_who_asks_by_key_does_not_approve_as_a_person(shop: Shop, api: TestClien
     page = admin.get(f"/decide/approve/{refund.id}/").text
     assert f"(owner: {ADMIN})" in page
     refused = admin.send(f"/decide/approve/{refund.id}/")
-    assert (refused.status_code, "second_person_needed" in refused.text) == (403, True)
+    assert (refused.status_code, "self_approval_forbidden" in refused.text) == (403, True)
     shop.run_jobs()
     assert (Job.objects.count(), shop.fresh(payment).refunded_minor) == (0, 0)
     assert approve(other, refund) == 302

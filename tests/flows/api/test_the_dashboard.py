@@ -152,7 +152,7 @@ def test_how_a_source_was(api: TestClient, key: KeyMaker, shown: LiveState) -> N
     asked = {"key": "fx", "series": "seconds"}
     assert api.get(address, params=asked, headers=header).json()["data"] == []
     gone = api.get(address, params={"key": "gone"}, headers=header)
-    assert (gone.status_code, gone.json()["code"]) == (404, "unknown_source")
+    assert (gone.status_code, gone.json()["code"]) == (404, "monitor_not_found")
 
 
 # --- The stream ---------------------------------------------------------------------------------
@@ -329,7 +329,7 @@ def test_a_stream_ends_once_its_key_is_revoked(
 
 def test_there_is_no_public_page_unless_it_is_asked_for(api: TestClient) -> None:
     answer = api.get("/status")
-    assert (answer.status_code, answer.json()["code"]) == (404, "no_status_page")
+    assert (answer.status_code, answer.json()["code"]) == (404, "status_page_disabled")
 
 
 def test_the_public_is_told_words_and_neither_numbers_nor_reasons(

@@ -11,7 +11,7 @@ from bursar import cli, settings
 from bursar.dashboard.models import LeaderLease
 from tests.conftest import Database
 
-TOLD = "bad_source: watch.toml: [apis.rates] interval_seconds: from 10 to 86400"
+TOLD = "invalid_monitor_config: watch.toml: [apis.rates] interval_seconds: from 10 to 86400"
 API = '[apis.rates]\nurl = "https://a.example"\n'
 
 

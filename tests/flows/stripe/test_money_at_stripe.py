@@ -232,7 +232,7 @@ def test_a_request_in_another_currency_than_stripe_takes_is_not_sent(stripe):
     shop = stripe()
     payment = shop.paid(currency="KPW")
     assert payment.status == "declined"
-    assert [a.code for a in models.Attempt.objects.all()] == ["not_chargeable"]
+    assert [a.code for a in models.Attempt.objects.all()] == ["unsupported_amount_or_currency"]
     assert shop.listening.seen == []
 
 

@@ -292,7 +292,7 @@ def test_a_charge_whose_webhook_and_answer_were_lost_is_booked_from_the_report(s
     assert provider_accounts.receivable_balances(ACCOUNT) == (
         provider_accounts.fetch_balance(ACCOUNT) or {}
     )
-    assert "unmatched_object" in shop.reviews()
+    assert "unmatched_provider_object" in shop.reviews()
 
 
 def test_the_api_tells_the_same_as_the_report(stripe):

@@ -356,8 +356,8 @@ def test_charged_twice_is_one_order_and_a_review() -> None:
     assert [share.earned_minor for share in state.shares] == [1000, 0]
     assert state.captured_minor == 2000
     assert {issue.code: dict(issue.detail) for issue in state.issues} == {
-        "captured_too_much": {"asked": "10.00 EUR", "got": "20.00 EUR"},
-        "charged_twice": {"charges": "ch_1 ch_2"},
+        "over_captured": {"asked": "10.00 EUR", "got": "20.00 EUR"},
+        "duplicate_charge": {"charges": "ch_1 ch_2"},
     }
 
 
@@ -365,7 +365,7 @@ def test_a_wrong_amount_is_a_review() -> None:
     told = [charge(amount=Money(1001, "EUR"), captured_minor=1001)]
     state = payment_state.fold(EUR_1000, (), told)
     assert (state.status, state.shares[0].earned_minor) == (PaymentStatus.CAPTURED, 1000)
-    assert [issue.code for issue in state.issues] == ["captured_too_much"]
+    assert [issue.code for issue in state.issues] == ["over_captured"]
 
 
 def test_a_wrong_currency_pays_nothing_and_is_a_review() -> None:
@@ -383,7 +383,7 @@ def test_more_refunded_than_captured_is_a_review() -> None:
     state = payment_state.fold(EUR_1000, (), [charge(captured_minor=1000), refund(1100)])
     assert state.status is PaymentStatus.REFUNDED
     assert [(i.code, dict(i.detail)) for i in state.issues] == [
-        ("refunded_too_much", {"refunded": "11.00 EUR"})
+        ("over_refunded", {"refunded": "11.00 EUR"})
     ]
 
 

@@ -29,7 +29,7 @@ _BOUNDS = np.arange(1, CELLS, dtype=np.uint64) << U(64 - CELL_BITS)
 class SpillFailed(errors.Unavailable):
     """The temporary folder is full or cannot be written; set TMPDIR, or give more `--memory`."""
 
-    code = "spill_failed"
+    code = "temporary_storage_full"
     status = None
 
 

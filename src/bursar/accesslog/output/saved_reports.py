@@ -19,13 +19,13 @@ REPORT_BYTES_MAX = 16_000_000
 class BadName(errors.ValidationError):
     """A kept report's name is 1 to 64 letters of ASCII, digits, dashes and underscores."""
 
-    code = "bad_report_name"
+    code = "invalid_report_name"
 
 
 class ReportNotFound(errors.NotFound):
     """No whole report is kept under that name."""
 
-    code = "no_report"
+    code = "report_not_found"
 
 
 def save(report: reports.AccessLogReport, *, name: str, folder: Path) -> Path:

@@ -46,7 +46,7 @@ class LogUnreadable(errors.NotFound):
 class LogTruncated(errors.Invalid):
     """A log ended early or is damaged; what came before was read. *offset* is in plain bytes."""
 
-    code = "log_cut"
+    code = "log_truncated"
     status = None
 
     def __init__(self, message: str, *, offset: int) -> None:

@@ -59,14 +59,14 @@ LITERAL_BYTES_MAX = 32
 class FormatUnknown(errors.Invalid):
     """The first lines of a log are of no known format; `--format` says which it is."""
 
-    code = "format_unknown"
+    code = "unknown_log_format"
     status = None
 
 
 class FormatInvalid(errors.Invalid):
     """A format's text cannot be understood, or its fields cannot be told apart."""
 
-    code = "format_invalid"
+    code = "invalid_log_format"
     status = None
 
 

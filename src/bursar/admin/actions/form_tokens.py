@@ -33,7 +33,7 @@ _SIGNER_SALT = "bursar.admin.form_token"
 class FormTokenRefused(errors.Denied):
     """The form has no valid one-time token of this person, action and object."""
 
-    code = "form_token_refused"
+    code = "invalid_form_token"
 
 
 class FormExpired(errors.Conflict):

@@ -259,4 +259,4 @@ def retry(request: HttpRequest, key: str) -> ActionForm:
 class NotDead(errors.Conflict):
     """The job is not among the dead letters any more."""
 
-    code = "not_dead"
+    code = "job_not_dead"

@@ -66,7 +66,7 @@ Series = Annotated[
 class NoStatusPage(errors.NotFound):
     """There is no public status page here."""
 
-    code = "no_status_page"
+    code = "status_page_disabled"
 
 
 @page.get(session_auth.PAGE)

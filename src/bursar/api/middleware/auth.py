@@ -140,7 +140,7 @@ def requires(
     """
     declared = RequireScope(scope)
     told = {
-        400: "bad_json",
+        400: "invalid_json",
         401: "unauthenticated",
         403: "forbidden",
         422: "validation_error",

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/events", tags=["events"], route_class=StrictRoute
 class UnknownEvent(errors.NotFound):
     """There is no event of that id."""
 
-    code = "unknown_event"
+    code = "fact_not_found"
 
 
 @router.get("", **requires(roles.EVENTS_READ, schemas.FactList, responses.InvalidCursor))

@@ -23,7 +23,7 @@ Expand = Annotated[list[Literal["payment"]], Query(max_length=1)]
 class UnknownRefund(errors.NotFound):
     """There is no refund of that id."""
 
-    code = "unknown_refund"
+    code = "refund_not_found"
 
 
 @router.get("", **requires(roles.REFUNDS_READ, schemas.RefundList, responses.InvalidCursor))

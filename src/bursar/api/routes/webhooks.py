@@ -29,7 +29,7 @@ _RAW = {"requestBody": {"content": {"application/octet-stream": {"schema": {"typ
     response_model=None,
     responses={
         200: {"model": schemas.WebhookReceipt, "description": "It is kept."},
-        400: {"description": "bad_json", **_PROBLEM},
+        400: {"description": "invalid_json", **_PROBLEM},
         401: {"description": InvalidSignature.code, **_PROBLEM},
         404: {"description": inbox.WebhooksNotSupported.code, **_PROBLEM},
         413: {"description": errors.ContentTooLarge.code, **_PROBLEM},

@@ -21,7 +21,7 @@ log = logs.get(__name__)
 class AlertGone(errors.NotFound):
     """The alert that a job is to deliver is not there."""
 
-    code = "alert_gone"
+    code = "alert_not_found"
     status = None
 
 

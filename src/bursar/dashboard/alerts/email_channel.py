@@ -22,7 +22,7 @@ log = logs.get(__name__)
 class EmailDeliveryFailed(errors.ExternalAPIError):
     """The mail server was not reached, or took the message for nobody."""
 
-    code = "alert_mail_not_taken"
+    code = "alert_email_failed"
     status = None
 
 

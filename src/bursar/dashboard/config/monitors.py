@@ -32,7 +32,7 @@ _URL_LETTERS_MAX, _PATH_LETTERS_MAX = 2000, 300
 class InvalidMonitorConfig(errors.ValidationError):
     """What is to be watched is declared wrongly; the message tells where, and why."""
 
-    code = "bad_source"
+    code = "invalid_monitor_config"
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

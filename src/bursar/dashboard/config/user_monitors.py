@@ -22,13 +22,13 @@ log = logs.get(__name__)
 class UnknownSource(errors.NotFound):
     """No API of that name was entered."""
 
-    code = "unknown_source"
+    code = "monitor_not_found"
 
 
 class AddressNotPublic(errors.ValidationError):
     """The address is not one of the public internet; private ones are for the file only."""
 
-    code = "address_refused"
+    code = "address_not_public"
 
 
 def checked(told: Mapping[str, Any]) -> HttpMonitorConfig:

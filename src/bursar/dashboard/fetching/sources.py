@@ -26,7 +26,7 @@ class FetchFailed(errors.Unavailable):
     *again*: another attempt may fare better. *well*: its host did answer.
     """
 
-    code = "source_not_answered"
+    code = "source_unavailable"
     status = None
 
     def __init__(

@@ -30,7 +30,7 @@ CURRENCIES = frozenset(
 class UnsupportedAmount(errors.Declined):
     """The provider cannot move this amount in this currency; nothing was sent."""
 
-    code = "not_chargeable"
+    code = "unsupported_amount_or_currency"
     status = None
 
 
