@@ -82,9 +82,10 @@ class Told:
 def request(text: bytes) -> tuple[bytes, bytes]:
     """Return method and path."""
     method, blank, rest = text.partition(b" ")
+    path = rest.partition(b" ")[0]
     if not blank or len(method) > 20 or not re.match(rb"[A-Z]", method):
-        return b"", text.partition(b"?")[0]
-    path = rest.partition(b" ")[0].partition(b"?")[0]
+        method, path = b"", text
+    path = path.partition(b"?")[0]
     if re.match(rb"https?://", path, re.IGNORECASE) and len(path) > 7:
         at = path.find(b"/", 8)
         path = path[at:] if at >= 0 else b""

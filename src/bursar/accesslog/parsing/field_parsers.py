@@ -22,7 +22,10 @@ _BLANK, _QUESTION, _SLASH, _DOT, _COLON, _OPEN, _CLOSE = b" ?/.:[]"
 _MONTHS = tuple(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _BETWEEN, _POINTS = np.frombuffer(b"T ", np.uint8), np.frombuffer(b".,", np.uint8)
-_TWO_BYTES = U(0xFFFF)
+_TWO_BYTES, _SEVEN_BYTES = U(0xFFFF), U(0x00FFFFFFFFFFFFFF)
+_HTTP, _HTTPS = (U(int.from_bytes(text, "little")) for text in (b"http://", b"https://"))
+#: The bit that tells upper case from lower, in the letters of `http` and of `https`.
+_FOUR_CASES, _FIVE_CASES = U(0x20202020), U(0x2020202020)
 #: Longest method that is believed; RFC 9110 sets no bound, what is registered has up to 17 letters.
 _METHOD_BYTES_MAX = 20
 
@@ -51,9 +54,10 @@ def paths(block: Block, span: Span, finder: Finder) -> Span:
     ends = np.maximum(np.minimum(ends, finder.first(starts, _QUESTION)), starts)
     absolute = np.flatnonzero((block.bytes[starts] != _SLASH) & (ends - starts > len("http://")))
     if len(absolute):
-        words = byte_search.words_at(block.raw, starts[absolute], 1)[:, 0] | repeated(0x20)
-        is_http = (words & U(0x00FFFFFFFFFFFFFF)) == U(int.from_bytes(b"http://"[:7], "little"))
-        is_http |= words == U(int.from_bytes(b"https://", "little"))
+        words = byte_search.words_at(block.raw, starts[absolute], 1)[:, 0]
+        # Letters in lower case; the same bit in other bytes would make a colon of 0x1a.
+        is_http = (words | _FOUR_CASES) & _SEVEN_BYTES == _HTTP
+        is_http |= words | _FIVE_CASES == _HTTPS
         absolute = absolute[is_http]
         root = finder.first(starts[absolute] + len("https://"), _SLASH)
         starts = starts.copy()
