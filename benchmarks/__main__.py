@@ -74,11 +74,7 @@ def main() -> None:
     console = Console()
     records = [r for name in told.names or BENCHMARKS for r in BENCHMARKS[name](plan, console)]
     if told.json:
-        where = {
-            "machine": machine.hardware(),
-            "versions": machine.versions(),
-            "commit": machine.commit(),
-        }
+        where = machine.run()
         lines = [json.dumps({**record.as_dict(), **where}) for record in records]
         told.json.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

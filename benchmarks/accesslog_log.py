@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import accesslog_texts
+from benchmarks import accesslog_texts, machine
 from benchmarks.accesslog_texts import Ints
 
 ZIPF = 1.15
@@ -61,7 +61,7 @@ class Truth:
     broken: int
 
 
-def write(path: Path, *, size: int, distinct: int, seed: int = 2026) -> Truth:
+def write(path: Path, *, size: int, distinct: int, seed: int = machine.SEED) -> Truth:
     """
     Write a log of about *size* bytes and *distinct* addresses; the same for the same seed.
 
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--megabytes", type=float, default=100)
     parser.add_argument("--distinct", type=int, default=20_000)
-    parser.add_argument("--seed", type=int, default=2026)
+    parser.add_argument("--seed", type=int, default=machine.SEED)
     told = parser.parse_args()
     truth = write(
         told.file, size=round(told.megabytes * 1e6), distinct=told.distinct, seed=told.seed

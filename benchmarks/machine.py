@@ -1,4 +1,4 @@
-"""Where it was measured: hardware, versions and commit."""
+"""Where and when it was measured: hardware, versions, commit, seed and date."""
 
 from __future__ import annotations
 
@@ -8,12 +8,26 @@ import platform
 import re
 import sqlite3
 import subprocess
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 #: Peers that are no Python packages.
 PROGRAMS = ("gawk", "goaccess")
 ROOT = Path(__file__).parents[1]
+#: What benchmarks draw, they draw from this seed; boards of the dashboard have seeds by their number.
+SEED = 2026
+
+
+def run() -> dict[str, object]:
+    """What every record of a run has beside its figures; the date is ISO 8601 in UTC."""
+    return {
+        "machine": hardware(),
+        "versions": versions(),
+        "commit": commit(),
+        "seed": SEED,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
 
 def hardware() -> dict[str, object]:
@@ -72,6 +86,7 @@ def _postgresql() -> str:
 
 
 def commit() -> str:
-    asked = ["git", "rev-parse", "--verify", "--quiet", "HEAD"]
+    """The commit that was measured, with a + where the checkout differs from it."""
+    asked = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
     told = subprocess.run(asked, check=False, cwd=ROOT, capture_output=True, text=True)
     return told.stdout.strip() or "none"

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,7 @@ def summary(outcomes: Sequence[Outcome], *, seed: int, size: str, seconds: float
         "size": size,
         "seed": seed,
         "commit": commit(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
@@ -180,7 +182,7 @@ def commit() -> str:
     """The commit under test, with a + where the checkout differs from it."""
     try:
         asked = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+"],
+            ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],
             capture_output=True,
             text=True,
             check=True,

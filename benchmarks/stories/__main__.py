@@ -37,11 +37,7 @@ def main() -> None:
         except runner.WrongAnswer as error:
             sys.exit(str(error))
     if wanted.json:
-        where = {
-            "machine": machine.hardware(),
-            "versions": machine.versions(),
-            "commit": machine.commit(),
-        }
+        where = machine.run()
         lines = [json.dumps({**record, **where}) for record in records]
         wanted.json.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

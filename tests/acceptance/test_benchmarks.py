@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ FIELDS = {
     "machine",
     "versions",
     "commit",
+    "seed",
+    "date",
 }
 
 
@@ -81,7 +84,9 @@ def test_orders_writes_records_of_the_agreed_shape(tmp_path: Path) -> None:
     assert {"python", "sqlite", "postgresql", "django", "bursar", "django-payments"} <= set(
         first["versions"]
     )
-    assert re.fullmatch(r"[0-9a-f]{40}|none", first["commit"])
+    assert re.fullmatch(r"[0-9a-f]{40}\+?|none", first["commit"])
+    assert first["seed"] == 2026
+    assert datetime.fromisoformat(first["date"]).tzinfo is not None
 
 
 def test_decorators_writes_a_record_for_every_bar(tmp_path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -28,4 +30,6 @@ def test_a_few_real_kills_leave_both_books_equal(tmp_path):
     (scenario,) = told["scenarios"]
     assert (told["passed"], scenario["findings"], scenario["missed"]) == (True, [], [])
     assert told["kills"] >= 3
+    assert re.fullmatch(r"[0-9a-f]{40}\+?|unknown", told["commit"])
+    assert (told["seed"], datetime.fromisoformat(told["date"]).utcoffset()) == (7, timedelta(0))
     assert scenario["counts"]["orders"] == scenario["counts"]["acknowledged"]
