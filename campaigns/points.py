@@ -57,23 +57,26 @@ def name_of(member: Callable[..., Any]) -> str:
     lease = held["lease"].cell_contents if "lease" in held else None
     job = getattr(lease, "name", "")
     words = f"{module}.{member.__qualname__}"
-    if code and words == "lookup.look_up.<locals>.<lambda>" and "_open" not in code.co_names:
+    if code and words == LOOK_UP and OPEN not in code.co_names:
         return "tell look_up"
-    return _NAMES.get(words, words).replace("JOB", job)
+    return NAMES.get(words, words).replace("JOB", job)
 
 
-_NAMES = {
+#: Two members of one function: the one that calls `OPEN` is "open look_up".
+LOOK_UP, OPEN = "status_checks.check_status.<locals>.<lambda>", "_open"
+#: Module, qualified name, and the words; tests/contracts/test_campaign.py finds each in the code.
+NAMES = {
     "child._place.<locals>.place": "place",
     "child._open_refund.<locals>.open_refund": "open refund",
     "worker.Worker._claim.<locals>.claim": "claim",
     "worker.Worker._work.<locals>.<lambda>": "finish JOB",
     "worker.Worker._retry.<locals>.retry": "postpone JOB",
     "worker.Worker._keep_leases.<locals>.extend": "extend leases",
-    "charging.charge.<locals>.<lambda>": "intend charge",
-    "refunding.refund.<locals>.<lambda>": "intend refund",
-    "lookup.look_up.<locals>.<lambda>": "open look_up",
-    "attempting.carry_out.<locals>.<lambda>": "not sent",
-    "inbox.take.<locals>.<lambda>": "receive webhook",
+    "charges.charge.<locals>.<lambda>": "intend charge",
+    "refunds.refund.<locals>.<lambda>": "intend refund",
+    LOOK_UP: "open look_up",
+    "attempts.execute.<locals>.<lambda>": "not sent",
+    "inbox.receive_sync.<locals>.<lambda>": "receive webhook",
 }
 
 

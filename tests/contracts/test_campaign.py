@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pytest
 
+import bursar
+from bursar import job_handlers
 from campaigns import judge, mutants, plan, points
 
 PLANNED = plan.order(7, 1)
@@ -293,3 +298,29 @@ def test_every_mutant_and_point_has_its_name():
     assert len(mutants.ALL) == 4
     assert len(points.all_points(lookup=True)) == 42
     assert len(set(points.all_points(lookup=False))) == 37
+
+
+def _code_in(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _code_in(constant)
+
+
+def test_every_named_member_is_in_the_code() -> None:
+    files = [
+        *Path(bursar.__file__).parent.rglob("*.py"),
+        Path(points.__file__).with_name("child.py"),
+    ]
+    found: dict[str, list[CodeType]] = {}
+    for file in files:
+        for code in _code_in(compile(file.read_text("utf-8"), file, "exec")):
+            found.setdefault(f"{file.stem}.{code.co_qualname}", []).append(code)
+    assert sorted(points.NAMES.keys() - found) == []
+    assert {points.OPEN in code.co_names for code in found[points.LOOK_UP]} == {True, False}
+
+
+def test_every_point_of_a_job_names_one_that_there_is() -> None:
+    members = {member for member in points.MEMBERS if member.startswith("finish ")}
+    assert {member.partition(" ")[2] for member in members} <= set(job_handlers.HANDLERS)
+    assert {"place", "claim", *points.NAMES.values()} >= set(points.MEMBERS) - members
