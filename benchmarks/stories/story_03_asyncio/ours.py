@@ -16,7 +16,7 @@ sources = [HttpSource(key=url, url=url, read=orjson.loads) for url in urls]
 
 async def board():
     async with fetcher.Fetcher() as gathering:
-        return await gathering.gather(sources, deadline_seconds=3)
+        return await gathering.fetch_all(sources, deadline_seconds=3)
 
 
 began = time.perf_counter()

@@ -27,7 +27,7 @@ async def board(urls, blocking, rounds):
         for url in urls[:blocking]
     ] + [HttpSource(key=u, url=u, read=value_of, transform=scored) for u in urls[blocking:]]
     async with fetcher.Fetcher() as gathering:
-        return await gathering.gather(sources, deadline_seconds=30)
+        return await gathering.fetch_all(sources, deadline_seconds=30)
 
 
 if __name__ == "__main__":

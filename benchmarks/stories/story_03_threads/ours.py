@@ -17,7 +17,7 @@ sources = [HttpSource(key=url, url=url, read=orjson.loads) for url in urls]
 async def board():
     async with fetcher.Fetcher() as gathering:
         began = time.perf_counter()
-        tiles = await gathering.gather(sources, deadline_seconds=3)
+        tiles = await gathering.fetch_all(sources, deadline_seconds=3)
         return tiles, time.perf_counter() - began
 
 

@@ -14,7 +14,7 @@ from bursar import group_commit
 from bursar.queue import jobs
 
 task = json.loads(sys.argv[1])
-wait, now = group_commit.commits.wait, jobs.database_time()
+wait, now = group_commit.commits.run_blocking, jobs.database_time()
 for first in range(0, task["length"], 10_000):
     numbers = range(first, min(first + 10_000, task["length"]))
     wait(lambda: [jobs.enqueue("pack", {"id": f"order-{n:07}"}, now=now) for n in numbers])

@@ -17,7 +17,7 @@ from bursar.cli import server
 from bursar.payments import provider_accounts
 from bursar.webhooks.models import WebhookEvent
 
-group_commit.commits.wait(
+group_commit.commits.run_blocking(
     lambda: provider_accounts.create_account(
         name="shop", provider="sandbox", config={}, now=clock.now()
     )
