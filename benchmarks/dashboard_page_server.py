@@ -88,7 +88,7 @@ def main() -> None:
     for number in range(TASK["sources"]):
         shown.put(view(number, None))
     server = uvicorn.Server(
-        uvicorn.Config(app.make(), http="httptools", lifespan="off", log_config=None)
+        uvicorn.Config(app.create_app(), http="httptools", lifespan="off", log_config=None)
     )
     with socket.create_server(("127.0.0.1", 0)) as listener:
         for run in (move, probe):

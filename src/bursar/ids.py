@@ -25,7 +25,7 @@ _LETTERS = 26
 
 ORDER, PAYMENT, ATTEMPT, REFUND, REVIEW = "ord", "pay", "att", "re", "rev"
 BODY, API_KEY, RECONCILIATION = "raw", "key", "rec"
-EVENT = "evt"  # and a fact's number
+FACT = "fct"  # followed by the fact's number
 ALERT = "alr"
 
 

@@ -58,7 +58,7 @@ def address(database: Database, shown: LiveState, monkeypatch: pytest.MonkeyPatc
         update={"status_page": f"Mail,{dashboard_factory.GROUPS[0]}"}
     )
     monkeypatch.setattr(settings, "current", public)
-    with driving.served_here(app.make()) as served:
+    with driving.served_here(app.create_app()) as served:
         yield served
 
 

@@ -72,7 +72,7 @@ def test_what_no_request_can_meet_has_no_http_status() -> None:
 
 def test_the_api_describes_only_errors_with_that_status() -> None:
     by_code = {error.code: error.status for error in every_error()}
-    paths = app.make().openapi()["paths"]
+    paths = app.create_app().openapi()["paths"]
     described = [
         (int(status), code)
         for operation in (one for path in paths.values() for one in path.values())

@@ -166,7 +166,7 @@ def test_requests_are_told_apart_by_method_path_query_and_body() -> None:
 
 
 def test_every_header_of_a_change_is_left_out_by_name() -> None:
-    paths = app.make(admin=False).openapi()["paths"]
+    paths = app.create_app(admin=False).openapi()["paths"]
     operations = [operation for path in paths.values() for operation in path.values()]
     headers = [
         {one["name"].lower() for one in operation.get("parameters", ()) if one["in"] == "header"}

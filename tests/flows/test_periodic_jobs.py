@@ -322,7 +322,7 @@ def test_the_metrics_tell_the_age_of_the_last_success(database: Database) -> Non
     _late_by_an_hour()
     values = {
         line.split()[0]: float(line.split()[1])
-        for line in metrics.page().decode().splitlines()
+        for line in metrics.render().decode().splitlines()
         if line.startswith("bursar_periodic_job")
     }
     age, overdue = (

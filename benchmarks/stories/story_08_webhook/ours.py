@@ -22,7 +22,7 @@ group_commit.commits.run_blocking(
         name="shop", provider="sandbox", config={}, now=clock.now()
     )
 )
-served = app.make(api=False, admin=False)
+served = app.create_app(api=False, admin=False)
 server.freeze_gc()
 figures = put_under_load(served, json.loads(sys.argv[1]), "/hooks/shop")
 answer = [figures.pop("answered"), WebhookEvent.objects.count()]

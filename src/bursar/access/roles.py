@@ -30,7 +30,7 @@ PAYMENTS_READ, PAYMENTS_WRITE = "payments:read", "payments:write"
 REFUNDS_READ, REFUNDS_WRITE, REFUNDS_APPROVE = "refunds:read", "refunds:write", "refunds:approve"
 REVIEWS_READ, REVIEWS_WRITE = "reviews:read", "reviews:write"
 ACCOUNTS_READ, ACCOUNTS_WRITE = "accounts:read", "accounts:write"
-EVENTS_READ = "events:read"
+FACTS_READ = "facts:read"
 LEDGER_READ = "ledger:read"
 JOBS_READ, JOBS_WRITE = "jobs:read", "jobs:write"
 KEYS_READ, KEYS_WRITE = "keys:read", "keys:write"
@@ -47,7 +47,7 @@ _SEE: Final = frozenset(
         REFUNDS_READ,
         REVIEWS_READ,
         ACCOUNTS_READ,
-        EVENTS_READ,
+        FACTS_READ,
         LEDGER_READ,
         JOBS_READ,
         DASHBOARD_READ,
@@ -86,7 +86,7 @@ KEY_SCOPES: Final = (
     REVIEWS_READ,
     REVIEWS_WRITE,
     ACCOUNTS_READ,
-    EVENTS_READ,
+    FACTS_READ,
     METRICS_READ,
     DASHBOARD_READ,
 )

@@ -221,7 +221,7 @@ class TransferAdmin(ReadOnlyModelAdmin):
 class FactAdmin(ReadOnlyModelAdmin):
     """Facts: what providers told us."""
 
-    scope = roles.EVENTS_READ
+    scope = roles.FACTS_READ
     list_display = ("pk", "kind", "reference", "shown_status", "amount", "source", "received")
     list_filter = ("kind", filters.SourceFilter)
     found_by = ("pk",)
@@ -245,7 +245,7 @@ class FactAdmin(ReadOnlyModelAdmin):
 class WebhookEventAdmin(ReadOnlyModelAdmin):
     """Events of the inbox."""
 
-    scope = roles.EVENTS_READ
+    scope = roles.FACTS_READ
     list_display = ("type", "event_id", "provider_account_id", "received", "processed")
     found_by = ("pk", "event_id")
 

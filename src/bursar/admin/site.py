@@ -172,8 +172,8 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             [
                 item("Jobs", "manufacturing", "job", roles.JOBS_READ),
                 item("Periodic jobs", "schedule", "periodicjobstatus", roles.JOBS_READ),
-                item("Events", "receipt_long", "fact", roles.EVENTS_READ),
-                item("Inbox", "inbox", "webhookevent", roles.EVENTS_READ),
+                item("Events", "receipt_long", "fact", roles.FACTS_READ),
+                item("Inbox", "inbox", "webhookevent", roles.FACTS_READ),
                 item("Provider accounts", "hub", "provideraccount", roles.ACCOUNTS_READ),
                 item("Watched APIs", "sensors", "monitor", roles.DASHBOARD_READ),
                 item("Alerts", "notifications", "alert", roles.DASHBOARD_READ),

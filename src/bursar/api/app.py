@@ -57,7 +57,7 @@ _DOCS = """<!doctype html>
 </body></html>"""
 
 
-def make(*, admin: bool = True, api: bool = True, hooks_too: bool = True) -> FastAPI:
+def create_app(*, admin: bool = True, api: bool = True, hooks_too: bool = True) -> FastAPI:
     """
     Make the application; a process on PostgreSQL may serve only a part of it.
 
@@ -74,8 +74,8 @@ def make(*, admin: bool = True, api: bool = True, hooks_too: bool = True) -> Fas
         middleware=[Middleware(RequestMiddleware)],
     )
     app.state.streams = Streams()
-    app.add_exception_handler(errors.BursarError, problem_details.on_error)
-    app.add_exception_handler(RequestValidationError, problem_details.on_invalid)
+    app.add_exception_handler(errors.BursarError, problem_details.handle_bursar_error)
+    app.add_exception_handler(RequestValidationError, problem_details.handle_validation_error)
     app.add_exception_handler(HTTPException, _on_http)
     if api:
         for routes in (quotes, orders, payments, refunds, reviews, provider_accounts, facts):
@@ -104,7 +104,7 @@ def make(*, admin: bool = True, api: bool = True, hooks_too: bool = True) -> Fas
     return app
 
 
-def routes_of(app: FastAPI) -> list[APIRoute]:
+def all_routes(app: FastAPI) -> list[APIRoute]:
     """Every route of the API and beside it, those of included routers too; no mounts."""
     found: list[Any] = []
     for route in app.routes:
@@ -115,9 +115,9 @@ def routes_of(app: FastAPI) -> list[APIRoute]:
 
 async def _on_http(request: Request, error: Exception) -> Response:
     """What the router refuses; with 405 all the methods of the path, not the first route's."""
-    answer = await problem_details.on_http(request, error)
+    answer = await problem_details.handle_http_exception(request, error)
     if answer.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        matching = [r for r in routes_of(request.app) if r.path_regex.match(request.url.path)]
+        matching = [r for r in all_routes(request.app) if r.path_regex.match(request.url.path)]
         methods = {method for route in matching for method in route.methods or ()}
         answer.headers["Allow"] = ", ".join(sorted(methods))
     return answer

@@ -48,8 +48,8 @@ _needs = RequireScope(roles.METRICS_READ)
 
 
 @router.get("/metrics")
-async def show_metrics() -> Response:
+async def metrics_text() -> Response:
     """Prometheus' text format, for a key with the scope `metrics:read`."""
     await _needs.check()
-    text = await readers.run(metrics.page)
+    text = await readers.run(metrics.render)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -29,12 +29,14 @@ _SECONDS = Histogram(
     registry=registry,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-UP = Gauge("bursar_worker_running", "1 while a worker runs in this process.", registry=registry)
+WORKER_UP = Gauge(
+    "bursar_worker_running", "1 while a worker runs in this process.", registry=registry
+)
 #: The paths that are counted by their first part; what nobody serves is counted as one.
 _ROOTS = ("/v1/", "/hooks/", "/admin/", "/static/")
 
 
-def seen(scope: Scope, status: int, seconds: float) -> None:
+def record_request(scope: Scope, status: int, seconds: float) -> None:
     """Count one answered request, by its route's template and never by what callers wrote."""
     route = getattr(scope.get("route"), "path", "")
     if not route:
@@ -158,6 +160,6 @@ registry.register(_Circuits())
 registry.register(_Decorators())
 
 
-def page() -> bytes:
+def render() -> bytes:
     """The metrics in Prometheus' text format; reads the database."""
     return generate_latest(registry)

@@ -77,7 +77,7 @@ class BasketCreate(RequestModel):
         default=None, description="Whether the unit prices given here do."
     )
 
-    def basket(self, payment_method: str = "") -> Basket:
+    def to_basket(self, payment_method: str = "") -> Basket:
         """What is to be priced."""
         return Basket(
             currency=self.currency,

@@ -17,7 +17,7 @@ from bursar import errors, logs
 
 MEDIA_TYPE = "application/problem+json"
 #: Each code has a heading in docs/reference/errors.md.
-TYPE = "urn:bursar:problem:"
+TYPE_PREFIX = "urn:bursar:problem:"
 
 _FALLBACK_AFTER_SECONDS = 1
 
@@ -95,7 +95,7 @@ _BY_ROUTER: Mapping[int, type[errors.BursarError]] = {
 }
 
 
-def body_of(
+def to_json(
     *,
     status: int,
     code: str,
@@ -105,7 +105,7 @@ def body_of(
 ) -> bytes:
     """The JSON of one problem."""
     told: dict[str, Any] = {
-        "type": TYPE + code,
+        "type": TYPE_PREFIX + code,
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
@@ -119,7 +119,7 @@ def body_of(
     return orjson.dumps(told)
 
 
-def answer(error: errors.BursarError) -> Response:
+def to_response(error: errors.BursarError) -> Response:
     """
     The answer to a request that ended in *error*.
 
@@ -129,7 +129,7 @@ def answer(error: errors.BursarError) -> Response:
     headers = {}
     if error.status is None:
         log.error("request_failed", error=error)
-        return answer(InternalServerError("something broke on our side"))
+        return to_response(InternalServerError("something broke on our side"))
     if isinstance(error, errors.Unavailable):
         seconds = error.after_seconds or _FALLBACK_AFTER_SECONDS
         headers["Retry-After"] = str(math.ceil(seconds))
@@ -139,7 +139,7 @@ def answer(error: errors.BursarError) -> Response:
         error, InternalServerError
     ):
         log.error("request_failed", error=error)
-    body = body_of(
+    body = to_json(
         status=error.status,
         code=error.code,
         detail=error.message,
@@ -148,18 +148,18 @@ def answer(error: errors.BursarError) -> Response:
     return Response(body, error.status, headers, MEDIA_TYPE)
 
 
-async def on_error(_: Request, error: Exception) -> Response:
+async def handle_bursar_error(_: Request, error: Exception) -> Response:
     """FastAPI's handler of our own errors."""
     assert isinstance(error, errors.BursarError)
-    return answer(error)
+    return to_response(error)
 
 
-async def on_invalid(_: Request, error: Exception) -> Response:
+async def handle_validation_error(_: Request, error: Exception) -> Response:
     """FastAPI's handler of what does not fit a shape: all of it at once, the input not shown."""
     assert isinstance(error, RequestValidationError)
     found = [{"param": _param(one["loc"]), "detail": str(one["msg"])} for one in error.errors()]
     first = found[0]
-    body = body_of(
+    body = to_json(
         status=422,
         code="validation_error",
         detail=f"{first['param']}: {first['detail']}",
@@ -177,10 +177,10 @@ def _param(where: Sequence[str | int]) -> str:
     return path
 
 
-async def on_http(_: Request, error: Exception) -> Response:
+async def handle_http_exception(_: Request, error: Exception) -> Response:
     """FastAPI's handler of what the router itself refuses: no such path, no such method."""
     assert isinstance(error, HTTPException)
     code = _BY_ROUTER.get(error.status_code, errors.Invalid).code
-    body = body_of(status=error.status_code, code=code, detail=str(error.detail))
+    body = to_json(status=error.status_code, code=code, detail=str(error.detail))
     headers = dict(error.headers or {})
     return Response(body, error.status_code, headers, MEDIA_TYPE)

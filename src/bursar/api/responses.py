@@ -96,7 +96,7 @@ async def paginate(
     Answer with *limit* of *rows*, newest first, after the one *cursor* names.
 
     Ids begin with the time, so the order of ids is that of age; a cursor costs an index look-up
-    however far back it is. *prefix* is that of the ids; `evt` is a number.
+    however far back it is. *prefix* is that of the ids; `fct` is followed by a number.
 
     :raises BadCursor: if it is of another list.
     """
@@ -117,16 +117,16 @@ def _after(cursor: str | None, prefix: str) -> str | int | None:
         return None
     if not _CURSOR.fullmatch(cursor) or not cursor.startswith(f"{prefix}_"):
         raise InvalidCursor("take the next_cursor of a page of this list", param="cursor")
-    if prefix != ids.EVENT:
+    if prefix != ids.FACT:
         return cursor
-    return event_number(cursor)
+    return parse_fact_id(cursor)
 
 
-def event_number(event_id: str) -> int:
-    """The number in `evt_17`. :raises BadCursor: if there is none."""
-    number = event_id.removeprefix(f"{ids.EVENT}_")
+def parse_fact_id(fact_id: str) -> int:
+    """The number in `fct_17`. :raises BadCursor: if there is none."""
+    number = fact_id.removeprefix(f"{ids.FACT}_")
     if not re.fullmatch(r"[1-9][0-9]{0,17}", number):
-        raise InvalidCursor("an event's id is evt_ and a number", param="cursor")
+        raise InvalidCursor("the id of a fact is fct_ and a number", param="cursor")
     return int(number)
 
 
@@ -156,14 +156,14 @@ async def run_idempotent(request: Request, make: Callable[[], StoredResponse]) -
     )
 
 
-def created_response(shown: Json, *, status: int = 200, location: str = "") -> StoredResponse:
+def stored_response(shown: Json, *, status: int = 200, location: str = "") -> StoredResponse:
     """The answer to a change that ended well."""
     body = dump_json(shown)
     headers = {"ETag": etag(body)} | ({"Location": location} if location else {})
     return StoredResponse(status, body, headers)
 
 
-def id_of(answer: StoredResponse) -> str:
+def object_id(answer: StoredResponse) -> str:
     """The id of the thing an answer shows, which for a replayed one is the first's."""
     return str(orjson.loads(answer.body)["id"])
 

@@ -49,7 +49,7 @@ class PaymentInput(RequestModel):
     """How an order is collected: at which provider account, with which token of its."""
 
     provider_account: str = Field(min_length=1, max_length=40, examples=["europe"])
-    method: str = Field(min_length=1, max_length=120, examples=["tok_visa"])
+    payment_method_token: str = Field(min_length=1, max_length=120, examples=["tok_visa"])
     capture_method: Annotated[CaptureMethod, Field(strict=False)] = CaptureMethod.AUTOMATIC
 
 
@@ -131,7 +131,7 @@ class DeclineResponse(ResponseModel):
     """Why the last attempt was declined; a soft decline may succeed later or elsewhere."""
 
     code: str
-    soft: bool
+    soft_decline: bool
 
 
 class AttemptResponse(ResponseModel):
@@ -143,9 +143,9 @@ class AttemptResponse(ResponseModel):
     amount: MoneyResponse
     status: AttemptStatus
     reference: str
-    code: str
-    soft: bool
-    action_url: str
+    failure_code: str
+    soft_decline: bool
+    redirect_url: str
     created_at: datetime
     answered_at: datetime | None
 
@@ -164,11 +164,11 @@ class PaymentResponse(ResponseModel):
     authorized: MoneyResponse
     captured: MoneyResponse
     refunded: MoneyResponse
-    refunding: MoneyResponse
+    pending_refund: MoneyResponse
     disputed: MoneyResponse
-    refundable: MoneyResponse
+    refundable_amount: MoneyResponse
     decline: DeclineResponse | None
-    action_url: str
+    redirect_url: str
     refunds: list[str] | list[RefundResponse]
     attempts: list[str] | list[AttemptResponse]
     created_at: datetime
@@ -210,7 +210,7 @@ class RefundResponse(ResponseModel):
     object: Literal["refund"]
     payment: str | PaymentResponse
     status: RefundStatus
-    approval: Literal["not_needed", "waiting", "approved", "rejected"]
+    approval: Literal["not_required", "pending", "approved", "rejected"]
     amount: MoneyResponse
     tax: MoneyResponse
     reason: str
@@ -240,7 +240,7 @@ class ProviderAccountResponse(ResponseModel):
     object: Literal["provider_account"]
     provider: str
     capabilities: list[str]
-    takes_webhooks_at: str | None
+    webhook_url: str | None
     created_at: datetime
 
 
@@ -248,7 +248,7 @@ class FactResponse(ResponseModel):
     """A fact: what we were told of one provider object, once. Not in order of time."""
 
     id: str
-    object: Literal["event"]
+    object: Literal["fact"]
     provider_account: str
     kind: ObjectKind
     reference: str
@@ -256,7 +256,7 @@ class FactResponse(ResponseModel):
     amount: MoneyResponse
     source: str
     payment: str | None
-    code: str
+    failure_code: str
     occurred_at: datetime | None
     received_at: datetime
 
@@ -305,10 +305,10 @@ class FactList(ListResponse):
 
 
 class WebhookReceipt(ResponseModel):
-    """That a delivery is kept; *new* is false where it came before."""
+    """A stored webhook; *duplicate* is true if it was delivered before."""
 
     received: Literal[True]
-    new: bool
+    duplicate: bool
 
 
 class FieldError(ResponseModel):

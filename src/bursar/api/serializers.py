@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from bursar import errors
+from bursar import errors, ids
 from bursar.orders import queries
 from bursar.orders.models import Order, OrderLine
 from bursar.payments import provider_accounts
@@ -144,9 +144,9 @@ def _payment(row: Payment) -> Json:
         "authorized": _money(row.authorized_minor, row.currency),
         "captured": _money(row.captured_minor, row.currency),
         "refunded": _money(row.refunded_minor, row.currency),
-        "refunding": _money(row.reserved_minor, row.currency),
+        "pending_refund": _money(row.reserved_minor, row.currency),
         "disputed": _money(row.disputed_minor, row.currency),
-        "refundable": _money(max(0, kept - max(0, row.disputed_minor)), row.currency),
+        "refundable_amount": _money(max(0, kept - max(0, row.disputed_minor)), row.currency),
         "created_at": _at(row.created_at),
         "updated_at": _at(row.updated_at),
         "expires_at": _at(row.expires_at),
@@ -159,8 +159,8 @@ def _last(tried: Sequence[Attempt]) -> Json:
     declined = last is not None and last.status == AttemptStatus.DECLINED
     acting = last is not None and last.status == AttemptStatus.REQUIRES_ACTION
     return {
-        "decline": {"code": last.code, "soft": last.soft} if last and declined else None,
-        "action_url": last.action_url if last and acting else "",
+        "decline": {"code": last.code, "soft_decline": last.soft} if last and declined else None,
+        "redirect_url": last.action_url if last and acting else "",
     }
 
 
@@ -172,9 +172,9 @@ def _attempt(row: Attempt, payment: Payment) -> Json:
         "amount": _money(row.amount_minor, payment.currency),
         "status": row.status,
         "reference": row.reference,
-        "code": row.code,
-        "soft": row.soft,
-        "action_url": row.action_url,
+        "failure_code": row.code,
+        "soft_decline": row.soft,
+        "redirect_url": row.action_url,
         "created_at": _at(row.created_at),
         "answered_at": _at(row.answered_at),
     }
@@ -194,14 +194,14 @@ def serialize_refunds(rows: Sequence[Refund], expand: Collection[str] = ()) -> l
     if "payment" in expand:
         wanted = {row.payment_id for row in rows}
         shown = _named(serialize_payments(list(Payment.objects.filter(id__in=wanted))))
-    words = {None: "waiting", True: "approved", False: "rejected"}
+    words = {None: "pending", True: "approved", False: "rejected"}
     return [
         {
             "id": row.id,
             "object": "refund",
             "payment": shown.get(row.payment_id, row.payment_id),
             "status": row.status,
-            "approval": words[approvals[row.id]] if row.id in approvals else "not_needed",
+            "approval": words[approvals[row.id]] if row.id in approvals else "not_required",
             "amount": _money(row.amount_minor, row.currency),
             "tax": _money(row.tax_minor, row.currency),
             "reason": row.reason,
@@ -264,7 +264,7 @@ def serialize_provider_accounts(
                 "object": "provider_account",
                 "provider": row.provider,
                 "capabilities": offered,
-                "takes_webhooks_at": f"/hooks/{row.name}" if hooks else None,
+                "webhook_url": f"/hooks/{row.name}" if hooks else None,
                 "created_at": _at(row.created_at),
             }
         )
@@ -286,8 +286,8 @@ def serialize_facts(
     }
     return [
         {
-            "id": f"evt_{row.pk}",
-            "object": "event",
+            "id": f"{ids.FACT}_{row.pk}",
+            "object": "fact",
             "provider_account": row.provider_account_id,
             "kind": row.kind,
             "reference": row.reference,
@@ -295,7 +295,7 @@ def serialize_facts(
             "amount": _money(row.amount_minor, row.currency),
             "source": row.source,
             "payment": links.get((row.provider_account_id, row.kind, row.reference)),
-            "code": row.code,
+            "failure_code": row.code,
             "occurred_at": _at(row.occurred_at),
             "received_at": _at(row.received_at),
         }

@@ -12,7 +12,7 @@ from bursar.api import problem_details
 DEPTH_MAX = 12
 
 
-def read(body: bytes) -> Any:
+def parse(body: bytes) -> Any:
     """
     Read JSON (RFC 8259, narrowed as RFC 7493 advises).
 

@@ -186,7 +186,7 @@ async def _serve(
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    made = app.make(api=parts.api, admin=parts.admin, hooks_too=parts.hooks)
+    made = app.create_app(api=parts.api, admin=parts.admin, hooks_too=parts.hooks)
     server = _server_of(made)
     freeze_gc()
     name, port = listener.getsockname()[:2]
@@ -194,7 +194,7 @@ async def _serve(
     tasks = [asyncio.create_task(server.serve(sockets=[listener]), name="server")]
     if parts.worker:
         tasks.append(asyncio.create_task(worker.run(drain_seconds=DRAIN_SECONDS), name="worker"))
-        metrics.UP.set(1)
+        metrics.WORKER_UP.set(1)
     if watched is not None:
         tasks.append(asyncio.create_task(monitor_scheduler.watch(watched), name="watcher"))
     if beside is not None:

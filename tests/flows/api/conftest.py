@@ -22,7 +22,7 @@ from tests.shop import commit
 @functools.cache
 def _made() -> FastAPI:
     """One for all tests: its routes are worked out at the first request, which takes a while."""
-    return app.make(admin=False)
+    return app.create_app(admin=False)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def api(
     readers = DatabaseThreadPool(threads=4, name="read")
     monkeypatch.setattr(db_reader.readers, "run", readers.run)
     monkeypatch.setattr(auth, "_limiter", auth.new_limiter())
-    auth.forget()
+    auth.clear_key_cache()
     with TestClient(served, base_url="http://localhost", raise_server_exceptions=False) as client:
         yield client
     readers.close()

@@ -88,7 +88,7 @@ def deliver(configure: Callable[..., None], api: TestClient) -> Deliver:
 
 
 def received(answer: httpx2.Response, *, new: bool = True) -> bool:
-    return (answer.status_code, answer.json()) == (200, {"received": True, "new": new})
+    return (answer.status_code, answer.json()) == (200, {"received": True, "duplicate": not new})
 
 
 def is_ignored(event_id: str, account: str) -> bool:

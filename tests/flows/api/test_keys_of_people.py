@@ -51,7 +51,7 @@ def headers(token: str, key: str = "k") -> dict[str, str]:
 
 def change(email: str, **to: object) -> None:
     commit(lambda: users.change(email=email, now=clock.now(), **to))  # type: ignore[arg-type]
-    auth.forget()
+    auth.clear_key_cache()
 
 
 def newest() -> ApiKey:

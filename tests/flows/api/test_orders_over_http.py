@@ -29,7 +29,7 @@ ORDER: dict[str, Any] = {
             "tax_rate": "19",
         }
     ],
-    "payment": {"provider_account": ACCOUNT, "method": "tok_visa"},
+    "payment": {"provider_account": ACCOUNT, "payment_method_token": "tok_visa"},
     "metadata": {"basket": "b-7"},
 }
 
@@ -70,9 +70,9 @@ def test_an_order_is_placed_collected_and_read(shop: Shop, api: TestClient, key:
     )
     [payment] = api.get("/v1/payments?expand=attempts&expand=order", headers=me).json()["data"]
     assert (payment["order"]["id"], payment["attempts"][0]["status"]) == (placed["id"], "succeeded")
-    events = api.get(f"/v1/events?payment={payment['id']}", headers=me).json()["data"]
+    events = api.get(f"/v1/facts?payment={payment['id']}", headers=me).json()["data"]
     assert {event["payment"] for event in events} == {payment["id"]}
-    assert api.get(f"/v1/events/{events[0]['id']}", headers=me).json() == events[0]
+    assert api.get(f"/v1/facts/{events[0]['id']}", headers=me).json() == events[0]
 
 
 def test_the_same_request_again_is_the_same_bytes(
@@ -220,12 +220,14 @@ def test_a_declined_order_is_tried_again_and_an_open_one_canceled(
     shop: Shop, api: TestClient, key: KeyMaker
 ) -> None:
     me = key()
-    order = place(api, me, payment={"provider_account": ACCOUNT, "method": "tok_declined_hard"})
-    again = {"order": order["id"], "provider_account": ACCOUNT, "method": "tok_visa"}
+    order = place(
+        api, me, payment={"provider_account": ACCOUNT, "payment_method_token": "tok_declined_hard"}
+    )
+    again = {"order": order["id"], "provider_account": ACCOUNT, "payment_method_token": "tok_visa"}
     assert post(api, me, "/v1/payments", "a", again).json()["code"] == "order_already_paid"
     shop.run_jobs()
     [declined] = api.get(f"/v1/payments?order={order['id']}", headers=me).json()["data"]
-    assert declined["decline"] == {"code": "do_not_honor", "soft": False}
+    assert declined["decline"] == {"code": "do_not_honor", "soft_decline": False}
     second = post(api, me, "/v1/payments", "b", again)
     assert second.status_code == 201
     canceled = post(api, me, f"/v1/payments/{second.json()['id']}/cancel", "c", {})

@@ -50,7 +50,10 @@ def test_a_quote_is_explained_and_the_order_costs_it(
         "/v1/orders",
         headers=key() | {"Idempotency-Key": "k"},
         json=BASKET
-        | {"reference": "w", "payment": {"provider_account": ACCOUNT, "method": "tok_visa"}},
+        | {
+            "reference": "w",
+            "payment": {"provider_account": ACCOUNT, "payment_method_token": "tok_visa"},
+        },
     )
     assert placed.status_code == 201, placed.text
     assert (placed.json()["total"], placed.json()["tax"]) == (quote["total"], quote["tax"])

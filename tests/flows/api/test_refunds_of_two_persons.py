@@ -45,7 +45,7 @@ def ask(api: TestClient, payment: Payment, token: str) -> Refund:
         headers={"Authorization": f"Bearer {token}", "Idempotency-Key": ids.new("k")},
         json={"amount": {"amount": 600, "currency": "EUR"}},
     )
-    assert (answer.status_code, answer.json()["approval"]) == (201, "waiting")
+    assert (answer.status_code, answer.json()["approval"]) == (201, "pending")
     return Refund.objects.get(id=answer.json()["id"])
 
 

@@ -47,18 +47,18 @@ def database(sqlite_only: Database) -> Database:
 )
 def test_json_that_two_could_read_differently_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidJson):
-        strict_json.read(body)
+        strict_json.parse(body)
 
 
 def test_json_in_plain_order_is_read() -> None:
-    assert strict_json.read('{"a": [1, 2.5, "ü", null, true]}'.encode()) == {
+    assert strict_json.parse('{"a": [1, 2.5, "ü", null, true]}'.encode()) == {
         "a": [1, 2.5, "ü", None, True]
     }
 
 
 def test_a_card_number_is_named_by_its_place_only() -> None:
     with pytest.raises(CardNumberDetected) as caught:
-        strict_json.read(b'{"lines": [{"sku": "4111 1111 1111 1111"}]}')
+        strict_json.parse(b'{"lines": [{"sku": "4111 1111 1111 1111"}]}')
     assert caught.value.param == "lines[0].sku"
     assert "4111" not in str(caught.value)
 
@@ -91,7 +91,7 @@ def test_many_headers_and_a_long_address_are_turned_away(api: TestClient, key: K
 
 
 def test_an_error_that_no_request_can_meet_is_an_internal_error() -> None:
-    answer = problem_details.answer(triggers.TriggersMissing("/var/lib/bursar lacks 3"))
+    answer = problem_details.to_response(triggers.TriggersMissing("/var/lib/bursar lacks 3"))
     told = json.loads(bytes(answer.body))
     assert (answer.status_code, told["code"]) == (500, "internal_error")
     assert "lacks" not in told["detail"]
@@ -161,8 +161,8 @@ FIELDS: list[Callable[[str], dict[str, object]]] = [
     lambda card: {"metadata": {"note": card}},
     lambda card: {"metadata": {card: "note"}},
     lambda card: {"buyer": {"name": card}},
-    lambda card: {"payment": {"provider_account": "sandbox-eu", "method": card}},
-    lambda card: {"payment": {"provider_account": card, "method": "tok_visa"}},
+    lambda card: {"payment": {"provider_account": "sandbox-eu", "payment_method_token": card}},
+    lambda card: {"payment": {"provider_account": card, "payment_method_token": "tok_visa"}},
     lambda card: {"lines": [{"quantity": 1, "unit_price": "1", "sku": card}]},
     lambda card: {"lines": [{"quantity": 1, "unit_price": "1", "description": f"x {card} x"}]},
     lambda card: {"lines": [{"quantity": 1, "unit_price": card}]},

@@ -28,7 +28,7 @@ ORDER: dict[str, Any] = {
     "reference": "web-1",
     "currency": "EUR",
     "lines": [{"description": "A book", "quantity": 1, "unit_price": "10.00"}],
-    "payment": {"provider_account": ACCOUNT, "method": "tok_visa"},
+    "payment": {"provider_account": ACCOUNT, "payment_method_token": "tok_visa"},
 }
 
 
@@ -39,7 +39,7 @@ def rotate(key_id: str, *, hours: float = 1.0) -> Headers:
     commit(
         lambda: api_keys.rotate(key_id=key_id, new_id=new_id, token=token, overlap=overlap, now=now)
     )
-    auth.forget()
+    auth.clear_key_cache()
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -123,7 +123,9 @@ def test_what_is_kept_is_given_to_no_key_that_lacks_the_scope(
 def test_a_refusal_is_decided_anew_by_the_new_key(
     shop: Shop, api: TestClient, key: KeyMaker
 ) -> None:
-    odd: dict[str, Any] = {"payment": {"provider_account": "later", "method": "tok_visa"}}
+    odd: dict[str, Any] = {
+        "payment": {"provider_account": "later", "payment_method_token": "tok_visa"}
+    }
     assert place(api, key(), **odd).status_code == 404
     assert place(api, rotate(newest().id)).status_code == 201
     assert Order.objects.count() == 1

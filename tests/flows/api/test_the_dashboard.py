@@ -43,7 +43,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveState]:
     made = LiveState()
     monkeypatch.setattr(live_state, "_current", made)
     yield made
-    cache_of(session_auth._find).clear()
+    cache_of(session_auth._find_by_session).clear()
 
 
 def signed_in() -> TestClient:
@@ -317,7 +317,7 @@ def test_a_stream_ends_once_its_key_is_revoked(
             await listener.began()
             assert b"event: beat" in (await listener.told())["body"]
             commit(lambda: api_keys.revoke(key_id=key_id, now=clock.now()))
-            auth.forget()
+            auth.clear_key_cache()
             while (told := await listener.told())["more_body"]:
                 assert b"event: beat" in told["body"]
 

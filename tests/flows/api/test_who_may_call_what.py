@@ -42,7 +42,7 @@ OPEN = {
 
 
 def routes() -> list[APIRoute]:
-    return app.routes_of(app.make(admin=False))
+    return app.all_routes(app.create_app(admin=False))
 
 
 def scopes_of(dependant: Dependant) -> Iterator[str]:
@@ -139,7 +139,7 @@ def test_a_rotated_key_works_on_for_its_overlap(api: TestClient, key: KeyMaker) 
     assert [api.get("/v1/orders", headers=each).status_code for each in (old, new)] == [200, 200]
     ended = now - timedelta(seconds=1)
     commit(lambda: ApiKey.objects.filter(id=made.id).update(expires_at=ended))
-    auth.forget()
+    auth.clear_key_cache()
     assert [api.get("/v1/orders", headers=each).status_code for each in (old, new)] == [401, 200]
     assert ApiKey.objects.get(id=new_id).last_used_at is not None
 
@@ -162,5 +162,7 @@ def test_who_calls_too_often_is_told_when_to_come_back(
     assert answers[0].headers["RateLimit-Policy"] == '"default";q=3;w=60'
     assert answers[0].headers["RateLimit"].startswith('"default";r=2;t=')
     assert 1 <= int(answers[3].headers["Retry-After"]) <= 60
-    strangers = [api.get("/v1/orders").status_code for _ in range(auth.STRANGERS_PER_MINUTE + 1)]
+    strangers = [
+        api.get("/v1/orders").status_code for _ in range(auth.UNAUTHENTICATED_PER_MINUTE + 1)
+    ]
     assert (strangers[0], strangers[-1]) == (401, 429)

@@ -18,7 +18,7 @@ from bursar.api import responses
 from bursar.api.dashboard import schemas
 from bursar.api.dashboard.event_stream import EventStream, Streams, TooManyStreams
 from bursar.api.middleware import session_auth
-from bursar.api.middleware.auth import RequireScope, requires
+from bursar.api.middleware.auth import RequireScope, operation
 from bursar.api.routes.parameters import StrictRoute
 from bursar.dashboard import evaluation, history, live_state
 from bursar.dashboard.config.user_monitors import UnknownSource
@@ -27,12 +27,14 @@ from bursar.db_reader import readers
 from bursar.decorators import Unauthenticated, current_principal
 
 SCOPE: Final = roles.DASHBOARD_READ
-SIGN_IN: Final = f"/admin/login/?next={session_auth.PAGE}"
+SIGN_IN: Final = f"/admin/login/?next={session_auth.DASHBOARD_PATH}"
 #: Five hundred tiles take half as long over a slow line for two milliseconds of work.
 GZIP_LEVEL: Final = 1
 
 page = APIRouter(include_in_schema=False)
-router = APIRouter(prefix=session_auth.BOARD, tags=["dashboard"], route_class=StrictRoute)
+router = APIRouter(
+    prefix=session_auth.DASHBOARD_API_PREFIX, tags=["dashboard"], route_class=StrictRoute
+)
 status = APIRouter(include_in_schema=False)
 
 _needs = RequireScope(SCOPE)
@@ -69,7 +71,7 @@ class NoStatusPage(errors.NotFound):
     code = "status_page_disabled"
 
 
-@page.get(session_auth.PAGE)
+@page.get(session_auth.DASHBOARD_PATH)
 async def show_page() -> Response:
     """Show the dashboard; strangers are led to the sign-in of the back office."""
     try:
@@ -79,7 +81,7 @@ async def show_page() -> Response:
     return _html(html.board(mode=settings.current.mode))
 
 
-@router.get("", **requires(SCOPE, schemas.DashboardResponse, TooManyStreams))
+@router.get("", **operation(SCOPE, schemas.DashboardResponse, TooManyStreams))
 async def read_dashboard(
     request: Request,
     after: After = None,
@@ -101,7 +103,7 @@ async def read_dashboard(
 def _stream(request: Request, position: str) -> Response:
     async def allowed() -> bool:
         try:
-            principal = await session_auth.identify(request.scope, request.headers)
+            principal = await session_auth.authenticate(request.scope, request.headers)
         except errors.BursarError:
             return False
         return principal is not None and SCOPE in principal.scopes
@@ -122,7 +124,7 @@ def _stream(request: Request, position: str) -> Response:
     )
 
 
-@router.get("/history", **requires(SCOPE, schemas.HistoryResponse, UnknownSource))
+@router.get("/history", **operation(SCOPE, schemas.HistoryResponse, UnknownSource))
 async def read_history(key: Key, series: Series = None, back: Range = "day") -> Response:
     """Read how a source was: its first number, or the series asked for, in spans as wide as fits."""
     view = live_state.current().get(key)

@@ -28,9 +28,9 @@ from bursar.decorators import (
 )
 
 #: A key that was revoked elsewhere may work for so long: it spares a query on every call.
-TRUSTED_SECONDS: Final = 2.0
+KEY_CACHE_SECONDS: Final = 2.0
 #: Calls without a valid key that one address may make in a minute.
-STRANGERS_PER_MINUTE: Final = 60
+UNAUTHENTICATED_PER_MINUTE: Final = 60
 
 
 def new_limiter() -> FixedWindowRateLimiter:
@@ -41,8 +41,8 @@ def new_limiter() -> FixedWindowRateLimiter:
 _limiter = new_limiter()
 
 
-@cache(maxsize=10_000, ttl_seconds=TRUSTED_SECONDS)
-async def _find(token: str) -> Principal | None:
+@cache(maxsize=10_000, ttl_seconds=KEY_CACHE_SECONDS)
+async def _find_by_token(token: str) -> Principal | None:
     now = clock.now()
     known = await readers.run(lambda: api_keys.authenticate(token, now=now))
     if known is None:
@@ -53,12 +53,12 @@ async def _find(token: str) -> Principal | None:
     return known.principal
 
 
-def forget() -> None:
+def clear_key_cache() -> None:
     """Ask the database again for every key: one was made, changed or revoked here."""
-    cache_of(_find).clear()
+    cache_of(_find_by_token).clear()
 
 
-async def identify(scope: Scope, headers: Headers) -> Principal:
+async def authenticate_api_key(scope: Scope, headers: Headers) -> Principal:
     """
     Whose API key a request carries.
 
@@ -66,13 +66,15 @@ async def identify(scope: Scope, headers: Headers) -> Principal:
     :raises problem_details.TooManyRequests: if one address tries that too often.
     """
     try:
-        principal = await _find(bearer_token(headers))
+        principal = await _find_by_token(bearer_token(headers))
         if principal is None:
             mode = settings.current.mode
             raise Unauthenticated(f"this API key is not valid here; this is a {mode} installation")
     except Unauthenticated:
         address = (scope.get("client") or ("unknown",))[0]
-        _hit(limits.RateLimitItemPerMinute(STRANGERS_PER_MINUTE, namespace="address"), address)
+        _hit(
+            limits.RateLimitItemPerMinute(UNAUTHENTICATED_PER_MINUTE, namespace="address"), address
+        )
         raise
     return principal
 
@@ -125,7 +127,7 @@ class RequireScope:
         self.check: Callable[[], Any] = check
 
 
-def requires(
+def operation(
     scope: str,
     answer: type[Any],
     *refusals: type[errors.BursarError],

@@ -74,7 +74,7 @@ class RequestMiddleware:
             finally:
                 seconds = time.monotonic() - answering.started
                 # A stream lasts as long as its listener likes; how fast it began is what counts.
-                metrics.seen(scope, answering.status, answering.streamed_after or seconds)
+                metrics.record_request(scope, answering.status, answering.streamed_after or seconds)
                 log.info(
                     "request",
                     client=(scope.get("client") or ("-",))[0],
@@ -89,12 +89,12 @@ class RequestMiddleware:
         _check_head(scope, headers)
         path = scope["path"]
         limit = next((most for root, most in BODY_BYTES_MAX.items() if path.startswith(root)), 0)
-        principal = await session_auth.identify(scope, headers)
-        if principal is not None and path != session_auth.PAGE:
+        principal = await session_auth.authenticate(scope, headers)
+        if principal is not None and path != session_auth.DASHBOARD_PATH:
             answering.more_headers = auth.check_rate_limit(principal)
         body = await _read_body(headers, receive, limit)
         if body and path.startswith("/v1/"):
-            scope.setdefault("state", {})["json"] = strict_json.read(body)
+            scope.setdefault("state", {})["json"] = strict_json.parse(body)
         who = None if principal is None else principal.id
         with acting_as(principal), logs.bound_contextvars(actor=who or "nobody"):
             async with asyncio.timeout(ANSWER_SECONDS_MAX) as patience:
@@ -133,7 +133,7 @@ class _Answering:
     async def with_problem(self, error: errors.BursarError) -> None:
         if self.status:
             return  # it is under way: the connection ends in the middle, which the caller sees
-        await problem_details.answer(error)(self._scope, _replay(b""), self.send)
+        await problem_details.to_response(error)(self._scope, _replay(b""), self.send)
 
 
 def _is_id(text: str) -> bool:

@@ -12,7 +12,7 @@ from bursar import clock, errors, ids
 from bursar.access import idempotency, roles
 from bursar.access.idempotency import StoredResponse
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import requires
+from bursar.api.middleware.auth import operation
 from bursar.api.problem_details import PreconditionFailed
 from bursar.api.routes.parameters import (
     LIMIT,
@@ -24,7 +24,7 @@ from bursar.api.routes.parameters import (
     Limit,
     Prefer,
     StrictRoute,
-    expanded,
+    parse_expand,
 )
 from bursar.decorators import current_principal
 from bursar.orders import operations, quotes
@@ -41,7 +41,7 @@ UNSETTLED = frozenset({PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStat
 
 @router.post(
     "",
-    **requires(
+    **operation(
         roles.ORDERS_WRITE,
         schemas.OrderResponse,
         errors.IdempotencyKeyReused,
@@ -57,7 +57,7 @@ async def place_order(
     order_id, payment_id, now = ids.new(ids.ORDER), ids.new(ids.PAYMENT), clock.now()
     caller = idempotency.caller_of(current_principal())
     key = request.headers.get("idempotency-key", "")
-    asked, basket = order.payment, order.basket()
+    asked, basket = order.payment, order.to_basket()
     new = operations.NewOrder(
         reference=order.reference,
         currency=order.currency,
@@ -65,7 +65,7 @@ async def place_order(
         idempotency_key=f"{caller}/{key}",
         placed_at=now,
         provider_account=asked.provider_account if asked else "",
-        method=asked.method if asked else "",
+        method=asked.payment_method_token if asked else "",
         capture_method=asked.capture_method if asked else CaptureMethod.AUTOMATIC,
         buyer=order.buyer,
         metadata=order.metadata,
@@ -81,17 +81,17 @@ async def place_order(
         placed = operations.place_order(
             new, order_id=order_id, payment_id=payment_id, now=now, rules=quotes.configured_rules()
         )
-        return responses.created_response(
-            _shown(placed), status=201, location=f"/v1/orders/{placed}"
+        return responses.stored_response(
+            _serialize(placed), status=201, location=f"/v1/orders/{placed}"
         )
 
     answer = await responses.run_idempotent(request, place)
     return await responses.respond_when_settled(
-        request, answer, lambda: _settled(responses.id_of(answer))
+        request, answer, lambda: _settled(responses.object_id(answer))
     )
 
 
-def _shown(order_id: str) -> serializers.Json:
+def _serialize(order_id: str) -> serializers.Json:
     return serializers.serialize_orders([_order(order_id)])[0]
 
 
@@ -108,7 +108,7 @@ def _settled(order_id: str) -> tuple[bool, serializers.Json]:
     return not states & UNSETTLED, serializers.serialize_orders([order])[0]
 
 
-@router.get("", **requires(roles.ORDERS_READ, schemas.OrderList, responses.InvalidCursor))
+@router.get("", **operation(roles.ORDERS_READ, schemas.OrderList, responses.InvalidCursor))
 async def list_orders(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -132,12 +132,12 @@ async def list_orders(
         limit=limit,
         cursor=cursor,
         prefix=ids.ORDER,
-        expand=expanded(expand, "payments"),
+        expand=parse_expand(expand, "payments"),
     )
 
 
 @router.get(
-    "/{order_id}", **requires(roles.ORDERS_READ, schemas.OrderResponse, operations.UnknownOrder)
+    "/{order_id}", **operation(roles.ORDERS_READ, schemas.OrderResponse, operations.UnknownOrder)
 )
 async def read_order(
     request: Request,
@@ -150,13 +150,13 @@ async def read_order(
         request,
         lambda: _order(order_id),
         serializers.serialize_orders,
-        expanded(expand, "payments"),
+        parse_expand(expand, "payments"),
     )
 
 
 @router.patch(
     "/{order_id}",
-    **requires(
+    **operation(
         roles.ORDERS_WRITE,
         schemas.OrderResponse,
         operations.UnknownOrder,
@@ -164,7 +164,7 @@ async def read_order(
         keyed=True,
     ),
 )
-async def change_order(
+async def update_order(
     request: Request,
     order_id: Id,
     changes: schemas.OrderUpdate,
@@ -180,6 +180,6 @@ async def change_order(
         operations.update_order(
             order_id=order_id, metadata=changes.metadata, buyer=changes.buyer, now=now
         )
-        return responses.created_response(_shown(order_id))
+        return responses.stored_response(_serialize(order_id))
 
     return responses.to_response(await responses.run_idempotent(request, update))

@@ -66,7 +66,7 @@ class NotExpandable(errors.ValidationError):
     code = "not_expandable"
 
 
-def expanded(wanted: Iterable[str], *known: str) -> frozenset[str]:
+def parse_expand(wanted: Iterable[str], *known: str) -> frozenset[str]:
     """:raises NotExpandable: if one of *wanted* is none of *known*."""
     for name in wanted:
         if name not in known:

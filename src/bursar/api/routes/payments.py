@@ -12,7 +12,7 @@ from bursar import clock, ids
 from bursar.access import roles
 from bursar.access.idempotency import StoredResponse
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import requires
+from bursar.api.middleware.auth import operation
 from bursar.api.routes.orders import UNSETTLED
 from bursar.api.routes.parameters import (
     LIMIT,
@@ -23,7 +23,7 @@ from bursar.api.routes.parameters import (
     Limit,
     Prefer,
     StrictRoute,
-    expanded,
+    parse_expand,
 )
 from bursar.money import Money
 from bursar.orders import operations
@@ -40,7 +40,7 @@ Expand = Annotated[list[Literal["order", "refunds", "attempts"]], Query(max_leng
 
 @router.post(
     "",
-    **requires(
+    **operation(
         roles.ORDERS_WRITE,
         schemas.PaymentResponse,
         operations.UnknownOrder,
@@ -50,7 +50,7 @@ Expand = Annotated[list[Literal["order", "refunds", "attempts"]], Query(max_leng
         keyed=True,
     ),
 )
-async def open_payment(
+async def create_payment(
     request: Request, asked: schemas.PaymentCreate, _: IdempotencyKey = None, __: Prefer = None
 ) -> Response:
     """Try again to collect an order: after a decline, at another account, or for the first time."""
@@ -61,21 +61,21 @@ async def open_payment(
             order_id=asked.order,
             payment_id=payment_id,
             provider_account=asked.provider_account,
-            method=asked.method,
+            method=asked.payment_method_token,
             capture_method=asked.capture_method,
             now=now,
         )
-        return responses.created_response(
-            _shown(payment_id), status=201, location=f"/v1/payments/{payment_id}"
+        return responses.stored_response(
+            _serialize(payment_id), status=201, location=f"/v1/payments/{payment_id}"
         )
 
     answer = await responses.run_idempotent(request, collect)
     return await responses.respond_when_settled(
-        request, answer, lambda: _settled(responses.id_of(answer))
+        request, answer, lambda: _settled(responses.object_id(answer))
     )
 
 
-@router.get("", **requires(roles.PAYMENTS_READ, schemas.PaymentList, responses.InvalidCursor))
+@router.get("", **operation(roles.PAYMENTS_READ, schemas.PaymentList, responses.InvalidCursor))
 async def list_payments(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -93,13 +93,13 @@ async def list_payments(
         limit=limit,
         cursor=cursor,
         prefix=ids.PAYMENT,
-        expand=expanded(expand, "order", "refunds", "attempts"),
+        expand=parse_expand(expand, "order", "refunds", "attempts"),
     )
 
 
 @router.get(
     "/{payment_id}",
-    **requires(roles.PAYMENTS_READ, schemas.PaymentResponse, queries.UnknownPayment),
+    **operation(roles.PAYMENTS_READ, schemas.PaymentResponse, queries.UnknownPayment),
 )
 async def read_payment(
     request: Request,
@@ -108,7 +108,7 @@ async def read_payment(
     _: IfNoneMatch = None,
 ) -> Response:
     """Read a payment."""
-    wanted = expanded(expand, "order", "refunds", "attempts")
+    wanted = parse_expand(expand, "order", "refunds", "attempts")
     return await responses.retrieve(
         request, lambda: _payment(payment_id), serializers.serialize_payments, wanted
     )
@@ -116,7 +116,7 @@ async def read_payment(
 
 @router.post(
     "/{payment_id}/capture",
-    **requires(
+    **operation(
         roles.PAYMENTS_WRITE,
         schemas.PaymentResponse,
         queries.UnknownPayment,
@@ -143,7 +143,7 @@ async def capture_payment(
         charges.request_capture(
             payment_id=payment_id, amount=amount, attempt_id=attempt_id, now=now
         )
-        return responses.created_response(_shown(payment_id), status=202)
+        return responses.stored_response(_serialize(payment_id), status=202)
 
     answer = await responses.run_idempotent(request, capture)
     return await responses.respond_when_settled(request, answer, lambda: _changed(payment_id))
@@ -151,7 +151,7 @@ async def capture_payment(
 
 @router.post(
     "/{payment_id}/cancel",
-    **requires(
+    **operation(
         roles.PAYMENTS_WRITE,
         schemas.PaymentResponse,
         queries.UnknownPayment,
@@ -173,7 +173,7 @@ async def cancel_payment(
 
     def cancel() -> StoredResponse:
         charges.abandon_attempt(payment_id=payment_id, attempt_id=attempt_id, now=now)
-        return responses.created_response(_shown(payment_id), status=202)
+        return responses.stored_response(_serialize(payment_id), status=202)
 
     answer = await responses.run_idempotent(request, cancel)
     return await responses.respond_when_settled(request, answer, lambda: _changed(payment_id))
@@ -181,7 +181,7 @@ async def cancel_payment(
 
 @router.post(
     "/{payment_id}/refunds",
-    **requires(
+    **operation(
         roles.REFUNDS_WRITE,
         schemas.RefundResponse,
         queries.UnknownPayment,
@@ -214,18 +214,18 @@ async def refund_payment(
             now=now,
         )
         shown = serializers.serialize_refunds([Refund.objects.get(id=refund_id)])[0]
-        return responses.created_response(shown, status=201, location=f"/v1/refunds/{refund_id}")
+        return responses.stored_response(shown, status=201, location=f"/v1/refunds/{refund_id}")
 
     answer = await responses.run_idempotent(request, refund)
     return await responses.respond_when_settled(
-        request, answer, lambda: refund_settled(responses.id_of(answer))
+        request, answer, lambda: refund_settled(responses.object_id(answer))
     )
 
 
 def refund_settled(refund_id: str) -> tuple[bool, serializers.Json]:
     """Whether a refund needs no more waiting for, and the refund."""
     shown = serializers.serialize_refunds([Refund.objects.get(id=refund_id)])[0]
-    return shown["status"] != "pending" or shown["approval"] == "waiting", shown
+    return shown["status"] != "pending" or shown["approval"] == "pending", shown
 
 
 def _payment(payment_id: str) -> Payment:
@@ -235,15 +235,15 @@ def _payment(payment_id: str) -> Payment:
     return payment
 
 
-def _shown(payment_id: str) -> serializers.Json:
+def _serialize(payment_id: str) -> serializers.Json:
     return serializers.serialize_payments([_payment(payment_id)])[0]
 
 
 def _settled(payment_id: str) -> tuple[bool, serializers.Json]:
-    shown = _shown(payment_id)
+    shown = _serialize(payment_id)
     return shown["status"] not in UNSETTLED, shown
 
 
 def _changed(payment_id: str) -> tuple[bool, serializers.Json]:
     """Whether what was decided about an authorization has been done."""
-    return not charges.is_in_progress(payment_id), _shown(payment_id)
+    return not charges.is_in_progress(payment_id), _serialize(payment_id)

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from bursar.access import roles
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import requires
+from bursar.api.middleware.auth import operation
 from bursar.api.routes.parameters import Id, IfNoneMatch, StrictRoute
 from bursar.db_reader import readers
 from bursar.payments import provider_accounts
@@ -22,7 +22,7 @@ router = APIRouter(
 ACCOUNTS_MAX = 200
 
 
-@router.get("", **requires(roles.ACCOUNTS_READ, schemas.ProviderAccountList))
+@router.get("", **operation(roles.ACCOUNTS_READ, schemas.ProviderAccountList))
 async def list_accounts() -> Response:
     """List the provider accounts, by name."""
 
@@ -36,7 +36,7 @@ async def list_accounts() -> Response:
 
 @router.get(
     "/{name}",
-    **requires(
+    **operation(
         roles.ACCOUNTS_READ, schemas.ProviderAccountResponse, provider_accounts.UnknownAccount
     ),
 )

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from bursar import clock
 from bursar.access import roles
 from bursar.api import pricing_schemas, responses
-from bursar.api.middleware.auth import requires
+from bursar.api.middleware.auth import operation
 from bursar.api.routes.parameters import StrictRoute
 from bursar.db_reader import readers
 from bursar.orders import quotes
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/v1/quotes", tags=["quotes"], route_class=StrictRoute
 
 @router.post(
     "",
-    **requires(
+    **operation(
         roles.ORDERS_READ,
         pricing_schemas.QuoteResponse,
         baskets.EmptyBasket,
@@ -29,9 +29,9 @@ router = APIRouter(prefix="/v1/quotes", tags=["quotes"], route_class=StrictRoute
         discounts.CouponRefused,
     ),
 )
-async def quote_basket(basket: pricing_schemas.QuoteCreate) -> Response:
+async def create_quote(basket: pricing_schemas.QuoteCreate) -> Response:
     """Price a basket as an order would be priced now."""
-    now, wanted = clock.now(), basket.basket(basket.payment_method)
+    now, wanted = clock.now(), basket.to_basket(basket.payment_method)
 
     def read() -> bytes:
         quote = quotes.quote(wanted, at=now, rules=quotes.configured_rules())

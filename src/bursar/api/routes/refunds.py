@@ -11,7 +11,7 @@ from starlette.responses import Response
 from bursar import errors, ids
 from bursar.access import roles
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import requires
+from bursar.api.middleware.auth import operation
 from bursar.api.routes.parameters import LIMIT, Cursor, Id, IfNoneMatch, Limit, StrictRoute
 from bursar.payments.models import Refund
 
@@ -20,13 +20,13 @@ router = APIRouter(prefix="/v1/refunds", tags=["refunds"], route_class=StrictRou
 Expand = Annotated[list[Literal["payment"]], Query(max_length=1)]
 
 
-class UnknownRefund(errors.NotFound):
+class RefundNotFound(errors.NotFound):
     """There is no refund of that id."""
 
     code = "refund_not_found"
 
 
-@router.get("", **requires(roles.REFUNDS_READ, schemas.RefundList, responses.InvalidCursor))
+@router.get("", **operation(roles.REFUNDS_READ, schemas.RefundList, responses.InvalidCursor))
 async def list_refunds(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -45,7 +45,7 @@ async def list_refunds(
     )
 
 
-@router.get("/{refund_id}", **requires(roles.REFUNDS_READ, schemas.RefundResponse, UnknownRefund))
+@router.get("/{refund_id}", **operation(roles.REFUNDS_READ, schemas.RefundResponse, RefundNotFound))
 async def read_refund(
     request: Request,
     refund_id: Id,
@@ -57,7 +57,7 @@ async def read_refund(
     def find() -> Refund:
         refund = Refund.objects.filter(id=refund_id).first()
         if refund is None:
-            raise UnknownRefund(f"there is no refund {refund_id!r}")
+            raise RefundNotFound(f"there is no refund {refund_id!r}")
         return refund
 
     return await responses.retrieve(request, find, serializers.serialize_refunds, frozenset(expand))

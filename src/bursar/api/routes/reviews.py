@@ -12,7 +12,7 @@ from bursar import clock, ids
 from bursar.access import roles
 from bursar.access.idempotency import StoredResponse
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import requires
+from bursar.api.middleware.auth import operation
 from bursar.api.routes.parameters import (
     LIMIT,
     Cursor,
@@ -30,7 +30,7 @@ router = APIRouter(prefix="/v1/reviews", tags=["reviews"], route_class=StrictRou
 Expand = Annotated[list[Literal["payment"]], Query(max_length=1)]
 
 
-@router.get("", **requires(roles.REVIEWS_READ, schemas.ReviewList, responses.InvalidCursor))
+@router.get("", **operation(roles.REVIEWS_READ, schemas.ReviewList, responses.InvalidCursor))
 async def list_reviews(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
@@ -53,7 +53,7 @@ async def list_reviews(
 
 
 @router.get(
-    "/{review_id}", **requires(roles.REVIEWS_READ, schemas.ReviewResponse, reviews.UnknownReview)
+    "/{review_id}", **operation(roles.REVIEWS_READ, schemas.ReviewResponse, reviews.UnknownReview)
 )
 async def read_review(
     request: Request,
@@ -69,7 +69,7 @@ async def read_review(
 
 @router.post(
     "/{review_id}/resolve",
-    **requires(
+    **operation(
         roles.REVIEWS_WRITE,
         schemas.ReviewResponse,
         reviews.UnknownReview,
@@ -85,7 +85,7 @@ async def resolve_review(
 
     def resolve() -> StoredResponse:
         reviews.resolve(review_id=review_id, resolution=asked.resolution, now=now)
-        return responses.created_response(serializers.serialize_reviews([_review(review_id)])[0])
+        return responses.stored_response(serializers.serialize_reviews([_review(review_id)])[0])
 
     return responses.to_response(await responses.run_idempotent(request, resolve))
 

@@ -51,7 +51,7 @@ async def receive_webhook(request: Request, provider_account: Id) -> Response:
             provider_account=provider_account, event=event, body=body, raw_id=raw_id, now=now
         )
     )
-    told = responses.dump_json({"received": True, "new": new})
+    told = responses.dump_json({"received": True, "duplicate": not new})
     return Response(told, media_type="application/json")
 
 
