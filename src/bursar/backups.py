@@ -21,7 +21,7 @@ from pathlib import Path
 
 from django.db import connection, connections
 
-from bursar import __version__, clock, errors, settings
+from bursar import __version__, clock, errors, schema, settings
 
 MANIFEST = "manifest.json"
 DUMP = "bursar.pgdump"
@@ -64,6 +64,7 @@ def create(file: Path) -> int:
         manifest = {
             "version": __version__,
             "database": connection.vendor,
+            "schema": schema.digest(),
             "made_at": clock.now().isoformat(),
             "files": {part.name: _digest(part) for part in parts},
         }
@@ -98,7 +99,8 @@ def restore(file: Path, *, force: bool = False) -> None:
     anything is replaced.
 
     :raises NotEmpty: if there are books already and not *force*;
-    :raises BadBackup: if the archive is damaged or of another kind of database.
+    :raises InvalidBackup: if the archive is damaged or of another kind of database;
+    :raises schema.SchemaOutdated: if it was made by another schema.
     """
     home = settings.current.home
     if not force and _has_books(home):
@@ -144,6 +146,8 @@ def _unpack(file: Path, folder: Path) -> Mapping[str, str]:
         raise InvalidBackup(f"{file} is damaged: {', '.join(damaged)}")
     if manifest["database"] != connection.vendor:
         raise InvalidBackup(f"{file} is of {manifest['database']}, not {connection.vendor}")
+    if manifest.get("schema") != schema.digest():
+        raise schema.SchemaOutdated(schema.message(str(file), "its tables are others"))
     return files
 
 

@@ -63,6 +63,7 @@ def application(*, log_to_file: bool = True, refuse: bool = True) -> Iterator[No
     and everything is left as it was before. Without *refuse* a database that lacks guards or
     durability is taken as it is, for `verify` to tell.
 
+    :raises schema.SchemaOutdated: if the database was made by another schema;
     :raises NotMigrated: if the database needs `bursar manage migrate` first;
     :raises triggers.TriggersMissing: if it was altered by other means;
     :raises triggers.UnsafeDurability: if it may lose what it acknowledged.
@@ -93,8 +94,9 @@ def _look_at_database(*, refuse: bool) -> None:
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
 
-    from bursar import triggers
+    from bursar import schema, triggers
 
+    schema.check()
     executor = MigrationExecutor(connection)
     plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
     if plan and not connection.introspection.table_names():

@@ -276,6 +276,10 @@ def manage(context: typer.Context) -> None:
     with bootstrap.configure():
         from django.core.management import execute_from_command_line
 
+        from bursar import schema
+
+        if context.args[:1] == ["migrate"]:  # it would find nothing to do, or half of it
+            schema.check()
         execute_from_command_line(["bursar manage", *context.args])
 
 

@@ -1,0 +1,93 @@
+"""
+Compare the database's tables and columns with the program's models.
+
+Until version 0.2.0 the one initial migration changes freely, so a database made by an earlier
+schema has the same migration name recorded and other tables. It is recognised before anything is
+read or written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Final
+
+from django.apps import apps
+from django.db import connection
+
+from bursar import errors, settings, sql
+
+Columns = Mapping[str, frozenset[str]]
+"""Column names by table."""
+
+_SQLITE: Final = """
+SELECT tables.name, columns.name FROM sqlite_master tables, pragma_table_info(tables.name) columns
+WHERE tables.type = 'table'
+"""
+_POSTGRESQL: Final = """
+SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()
+"""
+
+
+class SchemaOutdated(errors.Conflict):
+    """The database or backup was made by another schema than this program's."""
+
+    code = "schema_outdated"
+    status = None
+
+
+def expected_columns() -> Columns:
+    """Return the columns of every table of the program's models."""
+    tables: dict[str, frozenset[str]] = {}
+    for model in apps.get_models(include_auto_created=True):
+        meta = model._meta  # noqa: SLF001  (Django's public interface, whatever its name)
+        tables[meta.db_table] = frozenset(f.column for f in meta.local_concrete_fields if f.column)
+    return tables
+
+
+def existing_columns() -> Columns:
+    """Return the columns of every table of the database, in one query."""
+    tables: dict[str, set[str]] = {}
+    for table, column in sql.rows(_SQLITE if connection.vendor == "sqlite" else _POSTGRESQL):
+        tables.setdefault(table, set()).add(column)
+    return {table: frozenset(columns) for table, columns in tables.items()}
+
+
+def digest() -> str:
+    """Return a digest of the program's tables and columns; a backup carries it."""
+    lines = (
+        f"{table} {' '.join(sorted(row))}" for table, row in sorted(expected_columns().items())
+    )
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def check() -> None:
+    """
+    Check that the database has the tables and columns of the program's models.
+
+    A database without any of Bursar's tables passes: it is new.
+
+    :raises SchemaOutdated: if a table or column is missing.
+    """
+    existing = existing_columns()
+    if not any(table.startswith("bursar_") for table in existing):
+        return
+    for table, columns in sorted(expected_columns().items()):
+        missing = columns - existing.get(table, frozenset())
+        if missing:
+            lacks = f"column {min(missing)} of {table}" if table in existing else table
+            raise SchemaOutdated(message(_installation(), f"{lacks} is missing"))
+
+
+def _installation() -> str:
+    if connection.vendor == "sqlite":
+        return str(settings.current.home)
+    return f"the database {connection.settings_dict['NAME']}"
+
+
+def message(what: str, reason: str) -> str:
+    """Return the one line that says what was found and what to do."""
+    return (
+        f"{what} was made by another schema ({reason}); schemas before version 0.2.0 are not"
+        " migrated: move it away, or set BURSAR_HOME (or BURSAR_DATABASE_URL) to a new one"
+    )
