@@ -16,8 +16,8 @@ TABLES = {
     "orders": ("order", "id currency total_minor idempotency_key"),
     "payments": (
         "payment",
-        """id order_id amount_minor tax_minor currency status closed authorized_minor
-        captured_minor refunded_minor reserved_minor disputed_minor""",
+        """id order_id amount_minor tax_minor currency status closed_status authorized_minor
+        captured_minor refunded_minor pending_refund_minor disputed_minor""",
     ),
     "attempts": ("attempt", "id payment_id refund_id operation amount_minor status was_unknown"),
     "refunds": ("refund", "id payment_id amount_minor tax_minor status idempotency_key"),
@@ -25,7 +25,7 @@ TABLES = {
         "fact",
         """kind reference status amount_minor currency captured_minor refunded_minor
         withdrawn_minor reinstated_minor settled_minor settled_currency rate key
-        parent_reference code soft version round""",
+        parent_reference failure_code soft_decline provider_version dispute_stage""",
     ),
     "links": ("factlink", "kind reference payment_id refund_id"),
     "transfers": ("transfer", "subject debit_account_id credit_account_id amount_minor currency"),

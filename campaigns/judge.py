@@ -195,7 +195,7 @@ def _facts(case: Case) -> Iterator[str]:
             one["captured_minor"],
         )
         # What came after the last we heard of a thing in doubt cannot be known.
-        in_doubt = one["key"] in case.in_review and row["version"] < one["version"]
+        in_doubt = one["key"] in case.in_review and row["provider_version"] < one["version"]
         if told != is_now and not in_doubt:
             yield f"booked_wrong: {name} is {is_now}, we have {told}"
 
@@ -204,7 +204,7 @@ def _latest(case: Case) -> dict[tuple[str, str], Row]:
     found: dict[tuple[str, str], Row] = {}
     for row in case.ours["facts"]:
         name = (row["kind"], row["reference"])
-        if name not in found or found[name]["version"] <= row["version"]:
+        if name not in found or found[name]["provider_version"] <= row["provider_version"]:
             found[name] = row
     return found
 

@@ -24,8 +24,8 @@ MEMBERS = (
     "open refund",
     "intend refund",
     "finish refund",
-    "open look_up",
-    "finish look_up",
+    "open check_attempt_status",
+    "finish check_attempt_status",
     "receive webhook",
     "finish webhook",
 )
@@ -34,7 +34,7 @@ CALLS = ("charge", "refund")
 LOOKING = (
     "before get_status",
     "after get_status",
-    *(f"{event} postpone look_up" for event in EVENTS),
+    *(f"{event} postpone check_attempt_status" for event in EVENTS),
 )
 
 
@@ -57,13 +57,13 @@ def name_of(member: Callable[..., Any]) -> str:
     lease = held["lease"].cell_contents if "lease" in held else None
     job = getattr(lease, "name", "")
     words = f"{module}.{member.__qualname__}"
-    if code and words == LOOK_UP and OPEN not in code.co_names:
-        return "tell look_up"
+    if code and words == CHECK and OPEN not in code.co_names:
+        return "tell check_attempt_status"
     return NAMES.get(words, words).replace("JOB", job)
 
 
-#: Two members of one function: the one that calls `OPEN` is "open look_up".
-LOOK_UP, OPEN = "status_checks.check_status.<locals>.<lambda>", "_open"
+#: Two members of one function: the one that calls `OPEN` is "open check_attempt_status".
+CHECK, OPEN = "status_checks.check_attempt_status.<locals>.<lambda>", "_open"
 #: Module, qualified name, and the words; tests/contracts/test_campaign.py finds each in the code.
 NAMES = {
     "child._place.<locals>.place": "place",
@@ -74,7 +74,7 @@ NAMES = {
     "worker.Worker._keep_leases.<locals>.extend": "extend leases",
     "charges.charge.<locals>.<lambda>": "intend charge",
     "refunds.refund.<locals>.<lambda>": "intend refund",
-    LOOK_UP: "open look_up",
+    CHECK: "open check_attempt_status",
     "attempts.execute.<locals>.<lambda>": "not sent",
     "inbox.receive_sync.<locals>.<lambda>": "receive webhook",
 }

@@ -64,7 +64,7 @@ def _differs(row: Row, state: payment_state.PaymentState, refunds: list[Row]) ->
         row["captured_minor"],
         row["refunded_minor"],
         row["disputed_minor"],
-        row["reserved_minor"],
+        row["pending_refund_minor"],
     )
     if folded != cached:
         yield f"cache_differs_from_fold: {row['id']} folds to {folded}, we have {cached}"
@@ -83,7 +83,7 @@ def _commands(
         amount_minor=row["amount_minor"],
         tax_minor=row["tax_minor"],
         currency=row["currency"],
-        closed=row["closed"],
+        closed_status=row["closed_status"],
         refunds=tuple(
             payment_state.RefundCommand(
                 refund_id=one["id"],
@@ -107,15 +107,15 @@ def _snapshot(row: Row) -> Snapshot:
         "rate",
         "key",
         "parent_reference",
-        "code",
-        "version",
-        "round",
     )
     settled = row["settled_minor"]
     return Snapshot(
         kind=ObjectKind(row["kind"]),
         amount=Money(row["amount_minor"], row["currency"]),
         settled=None if settled is None else Money(settled, row["settled_currency"]),
-        soft=bool(row["soft"]),
+        code=row["failure_code"],
+        soft=bool(row["soft_decline"]),
+        version=row["provider_version"],
+        round=row["dispute_stage"],
         **{name: row[name] for name in same},
     )

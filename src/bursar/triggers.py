@@ -93,7 +93,7 @@ GUARDS: list[Trigger] = [
         "payment_id",
         "operation",
         "amount_minor",
-        "target",
+        "target_reference",
     ),
     Trigger(
         "bursar_attempt",
@@ -157,19 +157,19 @@ GUARDS: list[Trigger] = [
         "UPDATE",
         "OLD.decided_at IS NOT NULL AND (NEW.decided_at IS NULL OR NEW.decided_by <> OLD.decided_by"
         " OR NEW.decided_owner <> OLD.decided_owner"
-        " OR COALESCE(NEW.approved, FALSE) <> COALESCE(OLD.approved, FALSE))",
+        " OR NEW.decision <> OLD.decision)",
         "a decided approval never changes",
     ),
     Trigger("bursar_refundapproval", "DELETE", "", "approvals are never deleted"),
     *_append_only("bursar_reconciliation", "reconciliations"),
-    *_append_only("bursar_matchedentry", "settled entries"),
+    *_append_only("bursar_matchedentry", "matched entries"),
     *_append_only("bursar_settlementbreak", "settlement breaks"),
     _frozen(
         "bursar_settlementreportline",
         "what a settlement line tells",
         "provider_account_id",
         "reference",
-        "occurrence",
+        "duplicate_index",
         "category",
         "source",
         "currency",

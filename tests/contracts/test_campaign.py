@@ -35,10 +35,10 @@ def _books() -> dict[str, Any]:
         "rate": "",
         "key": "",
         "parent_reference": "",
-        "code": "",
-        "soft": False,
-        "version": 1,
-        "round": 1,
+        "failure_code": "",
+        "soft_decline": False,
+        "provider_version": 1,
+        "dispute_stage": 1,
         "currency": currency,
     }
     ours: dict[str, list[dict[str, Any]]] = {
@@ -53,11 +53,11 @@ def _books() -> dict[str, Any]:
                 "tax_minor": 0,
                 "currency": currency,
                 "status": "partially_refunded",
-                "closed": "",
+                "closed_status": "",
                 "authorized_minor": 0,
                 "captured_minor": total,
                 "refunded_minor": THIRD,
-                "reserved_minor": 0,
+                "pending_refund_minor": 0,
                 "disputed_minor": 0,
             }
         ],
@@ -221,7 +221,7 @@ def test_the_judge_sees_what_was_booked_and_never_moved():
     [
         ("payments", 0, "status", "captured", ["cache_differs_from_fold", "state_wrong"]),
         ("payments", 0, "refunded_minor", 0, ["cache_differs_from_fold", "state_wrong"]),
-        ("payments", 0, "reserved_minor", 5, ["cache_differs_from_fold"]),
+        ("payments", 0, "pending_refund_minor", 5, ["cache_differs_from_fold"]),
         ("attempts", 0, "status", "created", ["attempt_left_open"]),
         ("refunds", 0, "status", "failed", ["refund_differs_from_fold", "refund_not_made"]),
         ("events", 0, "processed_at", None, ["event_unprocessed"]),
@@ -252,7 +252,7 @@ def _in_doubt() -> dict[str, Any]:
     ours = copy.deepcopy(_books())
     ours["attempts"][1]["status"] = "unknown"
     ours["refunds"][0]["status"] = "pending"
-    ours["payments"][0].update(status="captured", refunded_minor=0, reserved_minor=THIRD)
+    ours["payments"][0].update(status="captured", refunded_minor=0, pending_refund_minor=THIRD)
     del ours["facts"][2], ours["links"][2], ours["transfers"][2]
     ours["reviews"] = [
         {
@@ -317,7 +317,7 @@ def test_every_named_member_is_in_the_code() -> None:
         for code in _code_in(compile(file.read_text("utf-8"), file, "exec")):
             found.setdefault(f"{file.stem}.{code.co_qualname}", []).append(code)
     assert sorted(points.NAMES.keys() - found) == []
-    assert {points.OPEN in code.co_names for code in found[points.LOOK_UP]} == {True, False}
+    assert {points.OPEN in code.co_names for code in found[points.CHECK]} == {True, False}
 
 
 def test_every_point_of_a_job_names_one_that_there_is() -> None:

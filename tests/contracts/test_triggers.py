@@ -76,7 +76,7 @@ def _extras() -> None:
         make=lambda: idempotency.StoredResponse(200, b""),
     )
     run = Reconciliation.objects.create(
-        id="rec_1", provider_account_id=ACCOUNT, until=now, totals=[], created_at=now
+        id="rec_1", provider_account_id=ACCOUNT, period_end=now, totals=[], created_at=now
     )
     amounts = {"gross_minor": 100, "fee_minor": 10}
     moved = {"category": "charge", "source": "ch_1"}
@@ -90,13 +90,13 @@ def _extras() -> None:
         occurred_at=now,
         loaded_at=now,
         reconciliation=run,
-        verdict="matched",
+        match_status="matched",
         **moved,
         **amounts,
     )
     MatchedEntry.objects.create(reconciliation=run, provider_account_id=ACCOUNT, **moved, **amounts)
     SettlementBreak.objects.create(
-        reconciliation=run, verdict="late", currency="EUR", reason="new", **moved
+        reconciliation=run, match_status="late", currency="EUR", reason="new", **moved
     )
     CouponUse.objects.create(code="SPRING", used=2)
     _watched(now)
@@ -105,7 +105,7 @@ def _extras() -> None:
         requested_by="a",
         requested_owner="a",
         requested_at=now,
-        approved=True,
+        decision="approved",
         decided_by="b",
         decided_owner="b",
         decided_at=now,
@@ -179,7 +179,7 @@ _CHANGES = {
     "currency": "'USD'",
     "provider_account_id": "'another'",
     "operation": "'void'",
-    "target": "'another'",
+    "target_reference": "'another'",
 }
 
 
@@ -224,7 +224,7 @@ _SPECIAL = {
     ],
     "a coupon is never unused": ["UPDATE bursar_couponuse SET used = 1"],
     "a decided approval never changes": [
-        "UPDATE bursar_refundapproval SET approved = NULL",
+        "UPDATE bursar_refundapproval SET decision = ''",
         "UPDATE bursar_refundapproval SET decided_owner = 'c'",
     ],
     "what is to be approved never changes": [
@@ -253,7 +253,7 @@ _SPECIAL = {
         for change in (
             "provider_account_id = 'another'",
             "reference = 'x'",
-            "occurrence = 1",
+            "duplicate_index = 1",
             "category = 'x'",
             "source = 'x'",
             "currency = 'USD'",
@@ -369,9 +369,9 @@ VIOLATIONS: dict[str, list[str]] = {
         copy("Payment", tax_minor="amount_minor + 1"),
         copy("Payment", tax_minor="-1"),
     ],
-    "payment_reserved_not_negative": [copy("Payment", reserved_minor="-1")],
-    "payment_status_known": [copy("Payment", status="'paid'")],
-    "payment_closed_known": [copy("Payment", closed="'done'")],
+    "payment_pending_refund_not_negative": [copy("Payment", pending_refund_minor="-1")],
+    "payment_status_valid": [copy("Payment", status="'paid'")],
+    "payment_closed_status_valid": [copy("Payment", closed_status="'done'")],
     "refund_amount_is_positive": [
         copy("Refund", amount_minor="0", tax_minor="0", idempotency_key="NULL")
     ],
@@ -379,7 +379,7 @@ VIOLATIONS: dict[str, list[str]] = {
         copy("Refund", tax_minor="amount_minor + 1", idempotency_key="NULL"),
         copy("Refund", tax_minor="-1", idempotency_key="NULL"),
     ],
-    "refund_status_known": [copy("Refund", status="'done'", idempotency_key="NULL")],
+    "refund_status_valid": [copy("Refund", status="'done'", idempotency_key="NULL")],
     "refund_line_once": [copy("RefundLine")],
     "refund_line_quantity": [copy("RefundLine", quantity="0")],
     "attempt_one_live_per_operation": [
@@ -392,12 +392,12 @@ VIOLATIONS: dict[str, list[str]] = {
         copy("Attempt", "refund_id IS NULL", operation="'authorize'", **LIVE),
         copy("Attempt", "refund_id IS NULL", operation="'authorize'", status="'succeeded'"),
     ],
-    "attempt_status_known": [copy("Attempt", status="'done'")],
+    "attempt_status_valid": [copy("Attempt", status="'done'")],
     "attempt_amount_not_negative": [copy("Attempt", amount_minor="-1", status="'declined'")],
     "fact_once": [copy("Fact")],
     "fact_has_reference": [copy("Fact", reference="''")],
     "fact_link_once": [copy("FactLink")],
-    "review_asked_once": [copy("Review")],
+    "review_once": [copy("Review")],
     "account_name_ends_in_currency": [copy("Account", name="'sales:USD'")],
     "transfer_amount_is_positive": [
         copy("Transfer", amount_minor="0"),
@@ -420,9 +420,9 @@ VIOLATIONS: dict[str, list[str]] = {
     "person_role_known": [copy("User", email="'x'", role="'king'")],
     "api_key_mode_known": [copy("ApiKey", digest="'x'", mode="'both'")],
     "idempotent_answer_once": [copy("IdempotencyRecord")],
-    "settled_line_once": [copy("SettlementReportLine")],
-    "settled_net_is_gross_less_fee": [
-        copy("SettlementReportLine", net_minor="100", occurrence="1")
+    "settlement_line_once": [copy("SettlementReportLine")],
+    "settlement_line_net_is_gross_less_fee": [
+        copy("SettlementReportLine", net_minor="100", duplicate_index="1")
     ],
     "watched_api_interval": [
         copy("Monitor", interval_seconds="9"),

@@ -67,6 +67,6 @@ def test_the_example_invoices(database: Database) -> None:
         "price_not_positive": 2,
         "quantity_not_positive": 2,
     }
-    methods = set(Payment.objects.values_list("method", flat=True))
+    methods = set(Payment.objects.values_list("payment_method_token", flat=True))
     # That one is turned away whenever it is tried, so it would never come to an end.
     assert methods == set(scenarios.OUTCOMES) - {"tok_unavailable"}

@@ -54,7 +54,7 @@ def told(reference: str, parent_reference: str = "") -> Snapshot:
 def tell(snapshot: Snapshot) -> list[str]:
     return commit(
         lambda: facts.append_facts(
-            provider_account=ACCOUNT, snapshots=[snapshot], source="file", now=clock.now()
+            provider_account=ACCOUNT, snapshots=[snapshot], source="settlement", now=clock.now()
         )
     )
 

@@ -47,7 +47,10 @@ def test_one_refund(shop: Shop) -> None:
     assert len({answer.headers["Location"] for answer in answers}) == 1
     assert [refund.amount_minor for refund in Refund.objects.all()] == [392]
     shop.run_jobs()
-    assert (shop.fresh(payment).refunded_minor, shop.fresh(payment).reserved_minor) == (392, 0)
+    assert (shop.fresh(payment).refunded_minor, shop.fresh(payment).pending_refund_minor) == (
+        392,
+        0,
+    )
     assert AuditEntry.objects.filter(action="refund.open").count() == 1
 
 

@@ -122,7 +122,7 @@ def test_a_decline_keeps_its_code_and_whether_it_is_soft(shop: Shop) -> None:
     payments = {token: shop.payment(order_id) for token, order_id in orders.items()}
     assert {p.status for p in payments.values()} == {"declined"}
     told = {token: payment.attempts.get() for token, payment in payments.items()}
-    assert {token: (a.status, a.code, a.soft) for token, a in told.items()} == {
+    assert {token: (a.status, a.failure_code, a.soft_decline) for token, a in told.items()} == {
         token: ("declined", code, soft) for token, (code, soft) in DECLINES.items()
     }
     assert shop.balances() == {}
@@ -140,7 +140,7 @@ def test_the_buyer_completes_what_was_asked_of_them(shop: Shop) -> None:
     payment = shop.paid("tok_requires_action")
     attempt = payment.attempts.get()
     assert (payment.status, attempt.status) == ("requires_action", "requires_action")
-    assert attempt.action_url == f"https://sandbox.invalid/actions/{attempt.reference}"
+    assert attempt.redirect_url == f"https://sandbox.invalid/actions/{attempt.reference}"
 
     shop.provider.simulator.complete_action(attempt.reference, approve=True)
     shop.run_jobs()
@@ -155,14 +155,14 @@ def test_the_buyer_refuses_what_was_asked_of_them(shop: Shop) -> None:
     shop.provider.simulator.complete_action(payment.attempts.get().reference, approve=False)
     shop.run_jobs()
     assert shop.fresh(payment).status == "declined"
-    assert payment.attempts.get().code == "authentication_failed"
+    assert payment.attempts.get().failure_code == "authentication_failed"
 
 
 def test_a_buyer_who_never_comes_back_is_given_up(shop: Shop) -> None:
     payment = shop.paid("tok_requires_action")
     commit(lambda: models.Payment.objects.update(expires_at=clock.now()))
     shop.run_jobs()
-    assert (shop.fresh(payment).status, shop.fresh(payment).closed) == ("expired", "expired")
+    assert (shop.fresh(payment).status, shop.fresh(payment).closed_status) == ("expired", "expired")
     assert shop.attempts(payment) == [("charge", "declined")]
     assert depth() == {}
 

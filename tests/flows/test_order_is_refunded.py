@@ -37,12 +37,16 @@ def refund_lines(shop: Shop, order_id: str, quantities: dict[int, int], key: str
 def test_a_full_refund_takes_sales_and_tax_back(shop: Shop) -> None:
     payment = shop.paid()
     refund_id = shop.refund(payment, 1000)
-    assert shop.fresh(payment).reserved_minor == 1000
+    assert shop.fresh(payment).pending_refund_minor == 1000
 
     shop.run_jobs()
 
     payment = shop.fresh(payment)
-    assert (payment.status, payment.refunded_minor, payment.reserved_minor) == ("refunded", 1000, 0)
+    assert (payment.status, payment.refunded_minor, payment.pending_refund_minor) == (
+        "refunded",
+        1000,
+        0,
+    )
     assert shop.refund_of(refund_id).status == "succeeded"
     assert queries.annotate_payment_status(Order.objects.get()) == "refunded"
     assert shop.balances() == RETURNED
@@ -162,7 +166,7 @@ def test_one_key_is_one_refund(shop: Shop) -> None:
         shop.refund(payment, 400, idempotency_key="k")
     with pytest.raises(errors.IdempotencyKeyReused):
         shop.refund(payment, 300, idempotency_key="k", reason="damaged")
-    assert shop.fresh(payment).reserved_minor == 300
+    assert shop.fresh(payment).pending_refund_minor == 300
 
 
 def test_refunds_made_at_once_never_exceed_what_is_left(shop: Shop) -> None:
@@ -192,10 +196,10 @@ def test_refunds_made_at_once_never_exceed_what_is_left(shop: Shop) -> None:
         group.close()
 
     assert sum(done) == 3
-    assert shop.fresh(payment).reserved_minor == 900
+    assert shop.fresh(payment).pending_refund_minor == 900
     shop.run_jobs()
     payment = shop.fresh(payment)
-    assert (payment.refunded_minor, payment.reserved_minor) == (900, 0)
+    assert (payment.refunded_minor, payment.pending_refund_minor) == (900, 0)
     assert shop.agrees()
 
 
@@ -246,7 +250,11 @@ def test_a_refund_that_comes_back_can_be_made_again(shop: Shop) -> None:
     shop.deliver(shop.deliveries())
 
     payment = shop.fresh(payment)
-    assert (payment.status, payment.refunded_minor, payment.reserved_minor) == ("captured", 0, 0)
+    assert (payment.status, payment.refunded_minor, payment.pending_refund_minor) == (
+        "captured",
+        0,
+        0,
+    )
     assert shop.refund_of(first).status == "failed"
     assert shop.balances()[RECEIVABLE] == 1000
     assert shop.agrees()
@@ -263,13 +271,17 @@ def test_a_pending_refund_stays_reserved_until_it_succeeds(shop: Shop) -> None:
     refund_id = shop.refund(payment, 400)
     shop.run_jobs(rounds=2)
     payment = shop.fresh(payment)
-    assert (payment.status, payment.refunded_minor, payment.reserved_minor) == ("captured", 0, 400)
+    assert (payment.status, payment.refunded_minor, payment.pending_refund_minor) == (
+        "captured",
+        0,
+        400,
+    )
     assert shop.agrees()
 
     shop.provider.simulator.advance(86_400)
     shop.run_jobs()
     payment = shop.fresh(payment)
-    assert (payment.status, payment.refunded_minor, payment.reserved_minor) == (
+    assert (payment.status, payment.refunded_minor, payment.pending_refund_minor) == (
         "partially_refunded",
         400,
         0,
@@ -324,10 +336,10 @@ def test_a_refund_the_provider_turns_down_is_released(shop: Shop) -> None:
     refund_id = shop.refund(payment, 500)
     shop.run_jobs()
     assert shop.refund_of(refund_id).status == "failed"
-    assert shop.fresh(payment).reserved_minor == 0
+    assert shop.fresh(payment).pending_refund_minor == 0
     shop.deliver(shop.deliveries())
     payment = shop.fresh(payment)
-    assert (payment.refunded_minor, payment.reserved_minor) == (700, 0)
+    assert (payment.refunded_minor, payment.pending_refund_minor) == (700, 0)
     assert shop.agrees()
 
 

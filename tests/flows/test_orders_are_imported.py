@@ -138,7 +138,11 @@ def test_with_an_account_every_order_is_to_be_charged(database: Database, tmp_pa
     take_in(tmp_path, GOOD, account="sandbox")
 
     payment = Payment.objects.get()
-    assert (payment.amount_minor, payment.method, payment.status) == (2380, "tok_visa", "pending")
+    assert (payment.amount_minor, payment.payment_method_token, payment.status) == (
+        2380,
+        "tok_visa",
+        "pending",
+    )
     assert count_rows()["bursar_job"] == 1
 
 
@@ -150,7 +154,7 @@ def test_a_method_may_be_given_where_the_mapping_has_none(
 
     take_in(tmp_path, GOOD, text=text, account="sandbox", method="tok_amex")
 
-    assert Payment.objects.get().method == "tok_amex"
+    assert Payment.objects.get().payment_method_token == "tok_amex"
 
 
 @pytest.mark.parametrize(

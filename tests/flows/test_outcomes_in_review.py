@@ -58,8 +58,8 @@ def test_news_of_one_refund_leaves_the_question_about_another_open(shop: Shop) -
 def test_nobody_is_asked_about_what_was_told_meanwhile(shop: Shop) -> None:
     payment = shop.paid()
     sent = in_doubt(shop, payment, 300)
-    lease = jobs.Lease(0, "look_up", {"attempt_id": sent.key}, 1, 100, "no lease")
-    finish = asyncio.run(status_checks.check_status(lease))
+    lease = jobs.Lease(0, "check_attempt_status", {"attempt_id": sent.key}, 1, 100, "no lease")
+    finish = asyncio.run(status_checks.check_attempt_status(lease))
     assert finish is not None
 
     shop.provider.simulator.refund(sent)

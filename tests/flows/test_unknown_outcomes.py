@@ -110,7 +110,7 @@ def test_a_worker_that_died_before_the_call_is_not_found_twice_and_tried_anew(sh
     shop.run_jobs()
 
     assert shop.attempts(payment) == [("charge", "not_sent"), ("charge", "succeeded")]
-    assert models.Attempt.objects.get(id="att_1").lookups == status_checks.LOOKS_MIN
+    assert models.Attempt.objects.get(id="att_1").status_check_count == status_checks.LOOKS_MIN
     assert (shop.charges(), shop.balances()) == (1, SOLD)
 
 
@@ -167,11 +167,11 @@ def test_a_look_up_that_cannot_be_asked_comes_back_and_at_last_asks_a_person(
     payment = shop.payment(order_id)
     monkeypatch.setattr(type(shop.provider), "get_status", _Away.get_status)
 
-    assert shop.run_jobs(rounds=20) == {("look_up", "again"): 20}
-    assert depth() == {("look_up", "delayed"): 1}
+    assert shop.run_jobs(rounds=20) == {("check_attempt_status", "again"): 20}
+    assert depth() == {("check_attempt_status", "delayed"): 1}
 
     shop.age(payment, timedelta(hours=25))
-    assert shop.run_jobs() == {("look_up", "done"): 1}
+    assert shop.run_jobs() == {("check_attempt_status", "done"): 1}
     assert shop.reviews() == ["outcome_unresolved"]
     assert shop.fresh(payment).status == "unknown"
 

@@ -61,7 +61,7 @@ def _fill() -> None:
             tax_minor=0,
             captured_minor=100 + n,
             status="captured",
-            method="m",
+            payment_method_token="m",
             created_at=now,
             updated_at=now,
         )

@@ -95,7 +95,7 @@ class SourceFilter(SimpleListFilter):
 
     def lookups(self, request: Any, model_admin: Any) -> list[tuple[str, str]]:
         """The roads there are."""
-        return [(road, humanize(road)) for road in ("answer", "webhook", "lookup")]
+        return [(road, humanize(road)) for road in ("response", "webhook", "lookup", "settlement")]
 
     def queryset(self, request: Any, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """The facts of that road."""
@@ -111,7 +111,7 @@ def approval_state(row: RefundApproval) -> Shown:
     """Whether a refund was approved."""
     if row.decided_at is None:
         return state("waiting", "waits for a second person")
-    return state("approved" if row.approved else "rejected")
+    return state(row.decision)
 
 
 def refund_state(row: Refund) -> Shown:

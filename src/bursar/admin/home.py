@@ -189,15 +189,15 @@ def _success(since: Any) -> DetailTable:
 def _declines(since: Any) -> DetailTable:
     found = (
         Attempt.objects.filter(created_at__gte=since, status=AttemptStatus.DECLINED)
-        .values("code", "soft")
+        .values("failure_code", "soft_decline")
         .annotate(n=Count("id"))
         .order_by("-n")[:8]
     )
     back = Refund.objects.filter(created_at__gte=since, status="failed").count()
     rows: list[tuple[Shown, ...]] = [
         (
-            humanize(row["code"]) or "no reason",
-            "may succeed later" if row["soft"] else "final",
+            humanize(row["failure_code"]) or "no reason",
+            "may succeed later" if row["soft_decline"] else "final",
             f"{row['n']:,}",
         )
         for row in found

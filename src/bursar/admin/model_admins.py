@@ -420,7 +420,7 @@ class ReconciliationAdmin(ReadOnlyModelAdmin):
     @display(description="does not match")
     def open(self, row: Reconciliation) -> formatting.Shown:
         """How many lines and entries of ours do not match."""
-        broken = (each for each in row.totals if each["verdict"] != "matched")
+        broken = (each for each in row.totals if each["match_status"] != "matched")
         count = sum(each["lines"] + each["entries"] for each in broken)
         return f"{count:,}" if count else "-"
 

@@ -36,10 +36,10 @@ _ANSWERED = {
     AttemptStatus.NOT_SENT: ("nothing was sent; it is tried again", ""),
 }
 _ROADS = {
-    "answer": "in its answer",
+    "response": "in its answer",
     "webhook": "by webhook",
     "lookup": "when we asked",
-    "file": "in its settlement report",
+    "settlement": "in its settlement report",
 }
 
 
@@ -87,9 +87,9 @@ def _attempt(payment: Payment, attempt: Attempt) -> Iterator[TimelineEntry]:
     if attempt.answered_at is None or attempt.status not in _ANSWERED:
         return
     said, tone = _ANSWERED[AttemptStatus(attempt.status)]
-    why = humanize(attempt.code)
+    why = humanize(attempt.failure_code)
     if attempt.status == AttemptStatus.DECLINED:
-        why += "; it may succeed later or elsewhere" if attempt.soft else "; final"
+        why += "; it may succeed later or elsewhere" if attempt.soft_decline else "; final"
     if attempt.was_unknown and attempt.status != AttemptStatus.UNKNOWN:
         why = f"{why} (the first answer was unclear)".strip()
     yield TimelineEntry(
@@ -113,7 +113,7 @@ def _fact(fact: Fact) -> TimelineEntry:
     )
     tone = formatting.TONES.get(fact.status, "")
     return TimelineEntry(
-        fact.received_at, title, f"{fact.reference} {humanize(fact.code)}".strip(), tone, 4
+        fact.received_at, title, f"{fact.reference} {humanize(fact.failure_code)}".strip(), tone, 4
     )
 
 
@@ -139,8 +139,8 @@ def _settlement(payment: Payment) -> Iterator[TimelineEntry]:
             money(row.fee_minor, row.currency),
             money(row.net_minor, row.currency),
         )
-        told = f"{row.reference}: {humanize(row.verdict)}"
-        tone = "good" if row.verdict == "matched" else "care"
+        told = f"{row.reference}: {humanize(row.match_status)}"
+        tone = "good" if row.match_status == "matched" else "care"
         yield TimelineEntry(row.loaded_at, title, told, tone, 8)
         payouts |= {row.payout} - {""}
     for payout in sorted(payouts):

@@ -132,7 +132,7 @@ def serialize_payments(rows: Sequence[Payment], expand: Collection[str] = ()) ->
 
 
 def _payment(row: Payment) -> Json:
-    kept = row.captured_minor - row.refunded_minor - row.reserved_minor
+    kept = row.captured_minor - row.refunded_minor - row.pending_refund_minor
     return {
         "id": row.id,
         "object": "payment",
@@ -144,7 +144,7 @@ def _payment(row: Payment) -> Json:
         "authorized": _money(row.authorized_minor, row.currency),
         "captured": _money(row.captured_minor, row.currency),
         "refunded": _money(row.refunded_minor, row.currency),
-        "pending_refund": _money(row.reserved_minor, row.currency),
+        "pending_refund": _money(row.pending_refund_minor, row.currency),
         "disputed": _money(row.disputed_minor, row.currency),
         "refundable_amount": _money(max(0, kept - max(0, row.disputed_minor)), row.currency),
         "created_at": _at(row.created_at),
@@ -159,8 +159,10 @@ def _last(tried: Sequence[Attempt]) -> Json:
     declined = last is not None and last.status == AttemptStatus.DECLINED
     acting = last is not None and last.status == AttemptStatus.REQUIRES_ACTION
     return {
-        "decline": {"code": last.code, "soft_decline": last.soft} if last and declined else None,
-        "redirect_url": last.action_url if last and acting else "",
+        "decline": {"code": last.failure_code, "soft_decline": last.soft_decline}
+        if last and declined
+        else None,
+        "redirect_url": last.redirect_url if last and acting else "",
     }
 
 
@@ -172,9 +174,9 @@ def _attempt(row: Attempt, payment: Payment) -> Json:
         "amount": _money(row.amount_minor, payment.currency),
         "status": row.status,
         "reference": row.reference,
-        "failure_code": row.code,
-        "soft_decline": row.soft,
-        "redirect_url": row.action_url,
+        "failure_code": row.failure_code,
+        "soft_decline": row.soft_decline,
+        "redirect_url": row.redirect_url,
         "created_at": _at(row.created_at),
         "answered_at": _at(row.answered_at),
     }
@@ -184,7 +186,7 @@ def serialize_refunds(rows: Sequence[Refund], expand: Collection[str] = ()) -> l
     """Refunds; expands `payment`."""
     ids = [row.id for row in rows]
     approvals = {
-        one.refund_id: one.approved for one in RefundApproval.objects.filter(refund_id__in=ids)
+        one.refund_id: one.decision for one in RefundApproval.objects.filter(refund_id__in=ids)
     }
     parts = _grouped(
         RefundLine.objects.filter(refund_id__in=ids).select_related("order_line").order_by("id"),
@@ -194,14 +196,13 @@ def serialize_refunds(rows: Sequence[Refund], expand: Collection[str] = ()) -> l
     if "payment" in expand:
         wanted = {row.payment_id for row in rows}
         shown = _named(serialize_payments(list(Payment.objects.filter(id__in=wanted))))
-    words = {None: "pending", True: "approved", False: "rejected"}
     return [
         {
             "id": row.id,
             "object": "refund",
             "payment": shown.get(row.payment_id, row.payment_id),
             "status": row.status,
-            "approval": words[approvals[row.id]] if row.id in approvals else "not_required",
+            "approval": (approvals[row.id] or "pending") if row.id in approvals else "not_required",
             "amount": _money(row.amount_minor, row.currency),
             "tax": _money(row.tax_minor, row.currency),
             "reason": row.reason,
@@ -295,7 +296,7 @@ def serialize_facts(
             "amount": _money(row.amount_minor, row.currency),
             "source": row.source,
             "payment": links.get((row.provider_account_id, row.kind, row.reference)),
-            "failure_code": row.code,
+            "failure_code": row.failure_code,
             "occurred_at": _at(row.occurred_at),
             "received_at": _at(row.received_at),
         }

@@ -67,7 +67,7 @@ def _payments() -> Table:
 
 
 def _declines() -> Table:
-    declined = Attempt.objects.filter(status="declined").values_list("code", "soft")
+    declined = Attempt.objects.filter(status="declined").values_list("failure_code", "soft_decline")
     counts = Counter(f"{code} ({'soft' if soft else 'hard'})" for code, soft in declined)
     return output.counts_table("Declines by reason", "reason", counts)
 

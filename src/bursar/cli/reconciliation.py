@@ -52,7 +52,7 @@ def reconcile(
         else:
             raise errors.ValidationError("a FILE is needed, or --since", param="FILE")
         end = until.replace(tzinfo=UTC) if until else None
-        report = run.reconcile(loaded, provider_account=account, now=clock.now(), until=end)
+        report = run.reconcile(loaded, provider_account=account, now=clock.now(), period_end=end)
         level = _show(report, account)
     if not report.clean or not level:
         raise typer.Exit(1)
@@ -84,7 +84,7 @@ def _show(report: ReconciliationReport, account: str) -> bool:
         theirs = Money(total.lines_minor, total.currency).amount
         ours = Money(total.entries_minor, total.currency).amount
         sums.add_row(
-            total.verdict.value,
+            total.match_status.value,
             total.currency,
             str(total.lines),
             f"{theirs:,f}",
@@ -98,7 +98,7 @@ def _show(report: ReconciliationReport, account: str) -> bool:
             first = (one.entries or one.lines)[0]
             source = run.source_of(one)
             shown.add_row(
-                one.verdict.value, first.category.value, escape(source), escape(one.reason)
+                one.match_status.value, first.category.value, escape(source), escape(one.reason)
             )
         output.console.print(shown)
         if len(breaks) > ROWS_SHOWN:
@@ -140,7 +140,7 @@ def show_disputes(context: typer.Context) -> None:
 
             shown = output.table("Disputes", "account", "dispute", "of", "amount", "respond by")
             for one in disputes.list_needing_response():
-                by = f"{one.respond_by:%Y-%m-%d %H:%M}" if one.respond_by else "-"
+                by = f"{one.evidence_due_by:%Y-%m-%d %H:%M}" if one.evidence_due_by else "-"
                 amount = Money(one.amount_minor, one.currency)
                 shown.add_row(one.account, one.reference, one.parent_reference, str(amount), by)
             output.console.print(shown if shown.row_count else "no dispute wants an answer")

@@ -182,7 +182,7 @@ def place_order(
             provider_account=order.provider_account,
             amount=quote.total,
             tax_minor=quote.tax.amount_minor,
-            method=order.method,
+            payment_method_token=order.method,
             capture_method=order.capture_method,
             now=now,
         )
@@ -247,7 +247,7 @@ def create_payment(
         provider_account=provider_account,
         amount=Money(order.total_minor, order.currency),
         tax_minor=order.tax_minor,
-        method=method,
+        payment_method_token=method,
         capture_method=capture_method,
         now=now,
     )

@@ -75,12 +75,12 @@ def create_attempt(
     amount_minor: int,
     now: datetime,
     refund_id: str | None = None,
-    target: str = "",
+    target_reference: str = "",
 ) -> queries.AttemptRow:
     """
     Write the intent; the database refuses it while another live one stands in its place.
 
-    *target* is the provider's reference of the charge that a capture, void or refund is asked of.
+    *target_reference* is the provider's reference of the charge that a capture, void or refund is asked of.
     """
     group_commit.require_transaction()
     row = [
@@ -89,14 +89,22 @@ def create_attempt(
         refund_id,
         operation.value,
         amount_minor,
-        target,
+        target_reference,
         False,
         False,
         fields.to_db_datetime(now),
     ]
     sql.run(queries.INSERT_ATTEMPT, row)
     return queries.AttemptRow(
-        attempt_id, operation, refund_id, amount_minor, AttemptStatus.CREATED, target, "", 0, now
+        attempt_id,
+        operation,
+        refund_id,
+        amount_minor,
+        AttemptStatus.CREATED,
+        target_reference,
+        "",
+        0,
+        now,
     )
 
 
@@ -131,14 +139,14 @@ async def execute(intent: PreparedAttempt) -> Callable[[], None]:
     except errors.Unavailable:
         await group_commit.commits.run(
             lambda: finalize(
-                intent, status=AttemptStatus.NOT_SENT, code="unavailable", now=clock.now()
+                intent, status=AttemptStatus.NOT_SENT, failure_code="unavailable", now=clock.now()
             )
         )
         raise
     except errors.OutcomeUnknown as error:
         reason = str(error)
         return lambda: mark_unknown(intent, reason=reason, now=clock.now())
-    return lambda: record_response(intent, result, source="answer", now=clock.now())
+    return lambda: record_response(intent, result, source="response", now=clock.now())
 
 
 async def send(intent: PreparedAttempt) -> Result:
@@ -185,14 +193,14 @@ def record_response(intent: PreparedAttempt, result: Result, *, source: str, now
         snapshots=result.snapshots or _told(intent, result),
         source=source,
         now=now,
-        answer=facts.ProviderResponse(
+        response=facts.ProviderResponse(
             attempt_id=intent.attempt_id,
             link=facts.Link(intent.payment_id, intent.refund_id),
             status=status,
             reference=result.reference,
-            code=result.code,
-            soft=result.soft,
-            action_url=result.action_url,
+            failure_code=result.code,
+            soft_decline=result.soft,
+            redirect_url=result.action_url,
         ),
     )
     if status in {AttemptStatus.PENDING, AttemptStatus.REQUIRES_ACTION}:
@@ -240,24 +248,28 @@ def _told(intent: PreparedAttempt, result: Result) -> tuple[Snapshot, ...]:
 def mark_unknown(intent: PreparedAttempt, *, reason: str, now: datetime) -> None:
     """Write that nobody knows what became of an attempt, and have it looked up."""
     log.warning("outcome_unknown", attempt=intent.attempt_id, reason=reason)
-    finalize(intent, status=AttemptStatus.UNKNOWN, code="provider_no_response", now=now)
+    finalize(intent, status=AttemptStatus.UNKNOWN, failure_code="provider_no_response", now=now)
     enqueue_status_check(intent.attempt_id, delay=LOOKUP_FIRST, now=now)
 
 
-def finalize(intent: PreparedAttempt, *, status: AttemptStatus, code: str, now: datetime) -> None:
+def finalize(
+    intent: PreparedAttempt, *, status: AttemptStatus, failure_code: str, now: datetime
+) -> None:
     """Write what became of an attempt of which the provider told nothing."""
     payment = queries.lock_payment(intent.payment_id)
-    facts.update_attempt(attempt_id=intent.attempt_id, status=status, code=code, now=now)
+    facts.update_attempt(
+        attempt_id=intent.attempt_id, status=status, failure_code=failure_code, now=now
+    )
     facts.recompute_payment(payment=payment, now=now)
 
 
 def enqueue_status_check(attempt_id: str, *, delay: timedelta, now: datetime) -> None:
     """Have an attempt looked up later; one look-up at a time."""
     jobs.enqueue(
-        "look_up",
+        "check_attempt_status",
         {"attempt_id": attempt_id},
         delay=delay,
-        unique_key=f"look_up/{attempt_id}",
+        unique_key=f"check_attempt_status/{attempt_id}",
         now=now,
     )
 
@@ -269,19 +281,19 @@ def build_request(*, attempt: queries.AttemptRow, payment: queries.PaymentRow) -
         case Operation.REFUND:
             metadata = {"refund": attempt.refund_id or ""}
             return interface.RefundRequest(
-                key=attempt.id, reference=attempt.target, amount=amount, metadata=metadata
+                key=attempt.id, reference=attempt.target_reference, amount=amount, metadata=metadata
             )
         case Operation.CAPTURE:
             return interface.CaptureRequest(
-                key=attempt.id, reference=attempt.target, amount=amount, final=False
+                key=attempt.id, reference=attempt.target_reference, amount=amount, final=False
             )
         case Operation.VOID:
-            return interface.VoidRequest(key=attempt.id, reference=attempt.target)
+            return interface.VoidRequest(key=attempt.id, reference=attempt.target_reference)
         case operation:
             return interface.ChargeRequest(
                 key=attempt.id,
                 amount=amount,
-                method=payment.method,
+                method=payment.payment_method_token,
                 capture=operation is Operation.CHARGE,
                 metadata={"payment": payment.id, "order": payment.order_id},
             )

@@ -22,7 +22,7 @@ EXPIRES_AFTER = timedelta(days=7)
 #: States in which a payment may (still) be collected.
 _COLLECTABLE = {PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStatus.PROCESSING}
 
-CLOSE = "UPDATE bursar_payment SET closed = %s WHERE id = %s"
+CLOSE = "UPDATE bursar_payment SET closed_status = %s WHERE id = %s"
 
 
 class NotCapturable(errors.Conflict):
@@ -44,14 +44,14 @@ def create_payment(
     provider_account: str,
     amount: Money,
     tax_minor: int,
-    method: str,
+    payment_method_token: str,
     now: datetime,
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC,
 ) -> None:
     """
     Write the wish to collect *amount* and the job that will do so.
 
-    Needs an open transaction. *method* is a token of the provider, never a card number.
+    Needs an open transaction. *payment_method_token* is a token of the provider, never a card number.
 
     :raises provider_accounts.UnknownAccount: if there is no such provider account.
     """
@@ -71,7 +71,7 @@ def create_payment(
         tax_minor,
         amount.currency,
         capture_method.value,
-        method,
+        payment_method_token,
         fields.to_db_datetime(now),
         fields.to_db_datetime(now),
         fields.to_db_datetime(now + EXPIRES_AFTER),
@@ -102,7 +102,7 @@ def prepare_charge(
     live = next((a for a in previous_attempts if a.status in LIVE), None)
     if live is not None and live.status != AttemptStatus.CREATED:
         return None  # a look-up, the buyer or a webhook will settle it
-    if live is None and (payment.closed or payment.status not in _COLLECTABLE):
+    if live is None and (payment.closed_status or payment.status not in _COLLECTABLE):
         return None
     if any(attempt.status == AttemptStatus.SUCCEEDED for attempt in previous_attempts):
         return None  # paid, though not as asked: a person has to decide
@@ -233,7 +233,7 @@ def _intend_capture(
             payment_id=payment.id,
             operation=operation,
             amount_minor=amount_minor,
-            target=charge_reference(payment),
+            target_reference=charge_reference(payment),
             now=now,
         )
         return attempts.prepare(attempt=attempt, payment=payment, fresh=fresh)
@@ -291,22 +291,22 @@ def is_in_progress(payment_id: str) -> bool:
     return any(a.operation in changing and a.status in LIVE for a in attempts)
 
 
-def cancel(*, payment_id: str, now: datetime, closed: str = "canceled") -> None:
+def cancel(*, payment_id: str, now: datetime, closed_status: str = "canceled") -> None:
     """
-    Give up collecting a payment. *closed* is "canceled" or, when its time ran out, "expired".
+    Give up collecting a payment. *closed_status* is "canceled" or, when its time ran out, "expired".
 
     Needs an open transaction. Repeating it changes nothing.
 
     :raises NotCancelable: if money was collected or authorized, or an outcome is not known yet.
     """
     payment = queries.lock_payment(payment_id)
-    if payment.closed:
+    if payment.closed_status:
         return
     if payment.captured_minor or payment.authorized_minor:
         raise NotCancelable(f"{payment_id} holds money: refund it, or void its authorization")
     for attempt in queries.attempts_of(payment_id):
         if attempt.operation in COLLECTING and attempt.status in LIVE:
             raise NotCancelable(f"{payment_id} is being collected ({attempt.status})")
-    sql.run(CLOSE, [closed, payment_id])
-    audit_log.record(action=f"payment.{closed}", subject=payment_id, now=now)
+    sql.run(CLOSE, [closed_status, payment_id])
+    audit_log.record(action=f"payment.{closed_status}", subject=payment_id, now=now)
     facts.recompute_payment(payment=queries.lock_payment(payment_id), now=now)

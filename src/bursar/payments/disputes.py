@@ -29,14 +29,14 @@ class EvidenceRefused(errors.Declined):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeNeedingResponse:
-    """A dispute that wants an answer, in minor units; *respond_by* where the provider says when."""
+    """A dispute that wants an answer, in minor units; *evidence_due_by* where the provider says when."""
 
     account: str
     reference: str
     parent_reference: str
     amount_minor: int
     currency: str
-    respond_by: datetime | None
+    evidence_due_by: datetime | None
 
 
 def list_needing_response(*, account: str = "") -> list[DisputeNeedingResponse]:
@@ -46,7 +46,7 @@ def list_needing_response(*, account: str = "") -> list[DisputeNeedingResponse]:
     At all provider accounts, or at one.
     """
     found = _unanswered(account)
-    return sorted(found, key=lambda one: (one.respond_by is None, str(one.respond_by)))
+    return sorted(found, key=lambda one: (one.evidence_due_by is None, str(one.evidence_due_by)))
 
 
 def _unanswered(at: str) -> Iterator[DisputeNeedingResponse]:
@@ -65,7 +65,7 @@ def _unanswered(at: str) -> Iterator[DisputeNeedingResponse]:
                 parent_reference=dispute.parent_reference,
                 amount_minor=dispute.amount.amount_minor,
                 currency=dispute.amount.currency,
-                respond_by=dispute.respond_by,
+                evidence_due_by=dispute.respond_by,
             )
 
 
@@ -106,7 +106,10 @@ def submit_evidence(
             after={"evidence": sorted(texts)},
         )
         facts.append_facts(
-            provider_account=provider_account, snapshots=result.snapshots, source="answer", now=now
+            provider_account=provider_account,
+            snapshots=result.snapshots,
+            source="response",
+            now=now,
         )
 
     group_commit.commits.run_blocking(record)

@@ -50,9 +50,9 @@ class ProviderResponse:
     link: Link
     status: AttemptStatus
     reference: str = ""
-    code: str = ""
-    soft: bool = False
-    action_url: str = ""
+    failure_code: str = ""
+    soft_decline: bool = False
+    redirect_url: str = ""
 
 
 def append_facts(
@@ -62,12 +62,12 @@ def append_facts(
     source: str,
     now: datetime,
     raw: str = "",
-    answer: ProviderResponse | None = None,
+    response: ProviderResponse | None = None,
 ) -> list[str]:
     """
     Store what *provider_account* told us and bring the payments and books concerned up to date.
 
-    *source* names the road: `answer`, `webhook`, `lookup`, `file`; with an *answer* its attempt is
+    *source* names the road: `response`, `webhook`, `lookup`, `settlement`; with an *response* its attempt is
     settled too. The same news by any road is stored once. Needs an open transaction; a repeat
     changes nothing. Returns the payments' ids.
     """
@@ -76,19 +76,19 @@ def append_facts(
     # Locks are always taken in this order: families, payments, attempts. Else two transactions
     # could wait for each other.
     _lock_families(provider_account, told)
-    links, new = _links(provider_account, told, answer, now)
+    links, new = _links(provider_account, told, response, now)
     # The payments are locked before the facts are read, so that whoever comes second sees both.
     concerned = {link.payment_id for link in links.values()}
-    payments = sorted(concerned | {answer.link.payment_id} if answer else concerned)
+    payments = sorted(concerned | {response.link.payment_id} if response else concerned)
     locked = [queries.lock_payment(payment_id) for payment_id in payments]
-    if answer:
+    if response:
         update_attempt(
-            attempt_id=answer.attempt_id,
-            status=answer.status,
-            reference=answer.reference,
-            code=answer.code,
-            soft=answer.soft,
-            action_url=answer.action_url,
+            attempt_id=response.attempt_id,
+            status=response.status,
+            reference=response.reference,
+            failure_code=response.failure_code,
+            soft_decline=response.soft_decline,
+            redirect_url=response.redirect_url,
             now=now,
         )
     _insert_facts(provider_account, told, source=source, now=now, raw=raw)
@@ -183,7 +183,10 @@ def _insert_facts(
 
 
 def _links(
-    provider_account: str, told: Sequence[Snapshot], answer: ProviderResponse | None, now: datetime
+    provider_account: str,
+    told: Sequence[Snapshot],
+    response: ProviderResponse | None,
+    now: datetime,
 ) -> tuple[dict[ObjectKey, Link], list[ObjectKey]]:
     """Find which payments the objects told of belong to; write down, and name, the new ones."""
     links: dict[ObjectKey, Link] = {}
@@ -193,8 +196,8 @@ def _links(
         key = (snapshot.kind.value, snapshot.reference)
         if key in links:
             continue
-        if answer and snapshot.key == answer.attempt_id:
-            found: tuple[Link, str] | None = (answer.link, "key")
+        if response and snapshot.key == response.attempt_id:
+            found: tuple[Link, str] | None = (response.link, "key")
         else:
             found = _find_link(provider_account, snapshot, links)
         if found is not None:
@@ -290,7 +293,7 @@ def recompute_payment(*, payment: queries.PaymentRow, now: datetime) -> payment_
     )
     posting.post(subject=payment.id, target=target, now=now)
     reserved = _settle_refunds(refunds, state)
-    queries.update_payment(payment, state, reserved_minor=reserved, now=now)
+    queries.update_payment(payment, state, pending_refund_minor=reserved, now=now)
     if payment.refunded_minor > payment.captured_minor and (
         state.refunded_minor <= state.captured_minor
     ):
@@ -344,8 +347,8 @@ def _settle_by_facts(
                 attempt_id=attempt.id,
                 status=status,
                 reference=told.reference,
-                code=told.code,
-                soft=told.soft,
+                failure_code=told.code,
+                soft_decline=told.soft,
                 now=now,
             )
             for code in OUTCOME_REVIEWS:
@@ -369,7 +372,7 @@ def load_commands(
         amount_minor=payment.amount_minor,
         tax_minor=payment.tax_minor,
         currency=payment.currency,
-        closed=payment.closed,
+        closed_status=payment.closed_status,
         refunds=tuple(
             payment_state.RefundCommand(
                 refund_id=r.id,
@@ -432,9 +435,9 @@ def update_attempt(
     status: AttemptStatus,
     now: datetime,
     reference: str = "",
-    code: str = "",
-    soft: bool = False,
-    action_url: str = "",
+    failure_code: str = "",
+    soft_decline: bool = False,
+    redirect_url: str = "",
 ) -> None:
     """
     Write what became of an attempt; once final it stays.
@@ -445,12 +448,12 @@ def update_attempt(
     row = [
         status.value,
         reference,
-        code,
-        soft,
-        action_url,
+        failure_code,
+        soft_decline,
+        redirect_url,
         fields.to_db_datetime(now),
         status is AttemptStatus.UNKNOWN,
         attempt_id,
         *[s.value for s in LIVE],
     ]
-    sql.run(queries.SETTLE_ATTEMPT, row)
+    sql.run(queries.UPDATE_ATTEMPT, row)

@@ -89,8 +89,8 @@ def _nobody_at_it() -> Iterator[Mapping[str, object]]:
     waiting = (
         "SELECT p.id, p.status, a.id FROM bursar_payment p LEFT JOIN bursar_attempt a "
         "ON a.payment_id = p.id AND a.status IN ('created', 'unknown', 'pending', "
-        "'requires_action') WHERE (p.status IN (%s, %s, %s, %s) OR p.reserved_minor > 0) "
-        "AND p.closed = '' AND NOT EXISTS (SELECT 1 FROM bursar_review r "
+        "'requires_action') WHERE (p.status IN (%s, %s, %s, %s) OR p.pending_refund_minor > 0) "
+        "AND p.closed_status = '' AND NOT EXISTS (SELECT 1 FROM bursar_review r "
         "WHERE r.payment_id = p.id AND r.resolved_at IS NULL) AND NOT EXISTS (SELECT 1 FROM "
         "bursar_refundapproval d JOIN bursar_refund f ON f.id = d.refund_id "
         "WHERE f.payment_id = p.id AND d.decided_at IS NULL)"
@@ -103,14 +103,14 @@ def _nobody_at_it() -> Iterator[Mapping[str, object]]:
 INVARIANTS: Mapping[str, str | Callable[[], Iterable[Mapping[str, object]]]] = {
     "every payment and its books are what its facts make of them": _wrong_states,
     "refunds under way are reserved, and nothing else is": (
-        "SELECT p.id, p.reserved_minor, COALESCE(SUM(r.amount_minor), 0) AS pending_minor "
+        "SELECT p.id, p.pending_refund_minor, COALESCE(SUM(r.amount_minor), 0) AS pending_minor "
         "FROM bursar_payment p LEFT JOIN bursar_refund r "
         "ON r.payment_id = p.id AND r.status = 'pending' "
-        "GROUP BY p.id, p.reserved_minor HAVING p.reserved_minor <> COALESCE(SUM(r.amount_minor), 0)"
+        "GROUP BY p.id, p.pending_refund_minor HAVING p.pending_refund_minor <> COALESCE(SUM(r.amount_minor), 0)"
     ),
     "no refund exceeds what was captured, or a person is asked": (
-        "SELECT p.id, p.captured_minor, p.refunded_minor, p.reserved_minor FROM bursar_payment p "
-        "WHERE p.refunded_minor + p.reserved_minor > p.captured_minor AND NOT EXISTS "
+        "SELECT p.id, p.captured_minor, p.refunded_minor, p.pending_refund_minor FROM bursar_payment p "
+        "WHERE p.refunded_minor + p.pending_refund_minor > p.captured_minor AND NOT EXISTS "
         "(SELECT 1 FROM bursar_review v WHERE v.payment_id = p.id)"
     ),
     "a payment is collected by one attempt": (

@@ -9,7 +9,14 @@ from django.db.models import F, Q
 
 from bursar import ids
 from bursar.fields import CurrencyField, IdField, MinorField
-from bursar.payments.statuses import COLLECTING, LIVE, AttemptStatus, CaptureMethod, PaymentStatus
+from bursar.payments.statuses import (
+    COLLECTING,
+    LIVE,
+    AttemptStatus,
+    CaptureMethod,
+    Decision,
+    PaymentStatus,
+)
 from bursar.providers.interface import ObjectKind, Operation, RefundStatus
 
 
@@ -37,7 +44,7 @@ class Payment(models.Model):
     """
     The wish to collect an amount for an order through one provider account.
 
-    Guarantees: order, amount, tax and currency never change; *reserved_minor* is the sum of its
+    Guarantees: order, amount, tax and currency never change; *pending_refund_minor* is the sum of its
     open refunds. Status and the other amounts cache the fold (`bursar verify` recomputes them).
     """
 
@@ -50,19 +57,21 @@ class Payment(models.Model):
     capture_method = models.CharField(
         max_length=10, choices=_choices(CaptureMethod), default=CaptureMethod.AUTOMATIC
     )
-    method = models.CharField(max_length=120)
+    payment_method_token = models.CharField(max_length=120)
     status = models.CharField(
         max_length=20, choices=_choices(PaymentStatus), default=PaymentStatus.PENDING
     )
     authorized_minor = MinorField(default=0)
     captured_minor = MinorField(default=0)
     refunded_minor = MinorField(default=0)
-    reserved_minor = MinorField(default=0)
+    pending_refund_minor = MinorField(default=0)
     disputed_minor = MinorField(default=0)
     created_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True)
-    closed = models.CharField(max_length=10, default="")  # "", "canceled" or "expired", by us
+    closed_status = models.CharField(
+        max_length=10, default=""
+    )  # "", "canceled" or "expired", by us
 
     class Meta:
         constraints = (
@@ -74,13 +83,14 @@ class Payment(models.Model):
                 condition=Q(tax_minor__gte=0, tax_minor__lte=F("amount_minor")),
             ),
             models.CheckConstraint(
-                name="payment_reserved_not_negative", condition=Q(reserved_minor__gte=0)
+                name="payment_pending_refund_not_negative", condition=Q(pending_refund_minor__gte=0)
             ),
             models.CheckConstraint(
-                name="payment_status_known", condition=Q(status__in=[*PaymentStatus])
+                name="payment_status_valid", condition=Q(status__in=[*PaymentStatus])
             ),
             models.CheckConstraint(
-                name="payment_closed_known", condition=Q(closed__in=["", "canceled", "expired"])
+                name="payment_closed_status_valid",
+                condition=Q(closed_status__in=["", "canceled", "expired"]),
             ),
         )
         indexes = (models.Index(name="payment_status", fields=["status", "created_at"]),)
@@ -119,7 +129,7 @@ class Refund(models.Model):
                 condition=Q(tax_minor__gte=0, tax_minor__lte=F("amount_minor")),
             ),
             models.CheckConstraint(
-                name="refund_status_known",
+                name="refund_status_valid",
                 condition=Q(status__in=[*RefundStatus]),
             ),
         )
@@ -141,7 +151,7 @@ class RefundApproval(models.Model):
     requested_by = models.CharField(max_length=200)
     requested_owner = models.CharField(max_length=200)
     requested_at = models.DateTimeField()
-    approved = models.BooleanField(null=True)
+    decision = models.CharField(max_length=10, choices=_choices(Decision), default="", blank=True)
     decided_by = models.CharField(max_length=200, default="")
     decided_owner = models.CharField(max_length=200, default="")
     decided_at = models.DateTimeField(null=True)
@@ -150,8 +160,7 @@ class RefundApproval(models.Model):
         constraints = (
             models.CheckConstraint(
                 name="refund_approval_by_another",
-                condition=Q(approved__isnull=True)
-                | Q(approved=False)
+                condition=Q(decision__in=["", Decision.REJECTED])
                 | ~Q(decided_owner__in=["", F("requested_owner")]),
             ),
         )
@@ -203,12 +212,12 @@ class Attempt(models.Model):
     status = models.CharField(
         max_length=16, choices=_choices(AttemptStatus), default=AttemptStatus.CREATED
     )
-    target = models.CharField(max_length=160, default="")  # the charge it is asked of
+    target_reference = models.CharField(max_length=160, default="")  # the charge it is asked of
     reference = models.CharField(max_length=160, default="")
-    code = models.CharField(max_length=80, default="")
-    soft = models.BooleanField(default=False)
-    action_url = models.TextField(default="")
-    lookups = models.IntegerField(default=0)
+    failure_code = models.CharField(max_length=80, default="")
+    soft_decline = models.BooleanField(default=False)
+    redirect_url = models.TextField(default="")
+    status_check_count = models.IntegerField(default=0)
     was_unknown = models.BooleanField(default=False)
     created_at = models.DateTimeField()
     answered_at = models.DateTimeField(null=True)
@@ -231,7 +240,7 @@ class Attempt(models.Model):
                 condition=Q(operation__in=COLLECTING, status__in=[*LIVE, AttemptStatus.SUCCEEDED]),
             ),
             models.CheckConstraint(
-                name="attempt_status_known", condition=Q(status__in=[*AttemptStatus])
+                name="attempt_status_valid", condition=Q(status__in=[*AttemptStatus])
             ),
             models.CheckConstraint(
                 name="attempt_amount_not_negative", condition=Q(amount_minor__gte=0)
@@ -287,12 +296,12 @@ class Fact(models.Model):
     rate = models.CharField(max_length=40, default="")
     key = models.CharField(max_length=160, default="")
     parent_reference = models.CharField(max_length=160, default="")
-    code = models.CharField(max_length=80, default="")
-    soft = models.BooleanField(default=False)
-    version = models.BigIntegerField(default=0)
-    round = models.IntegerField(default=1)
+    failure_code = models.CharField(max_length=80, default="")
+    soft_decline = models.BooleanField(default=False)
+    provider_version = models.BigIntegerField(default=0)
+    dispute_stage = models.IntegerField(default=1)
     occurred_at = models.DateTimeField(null=True)
-    respond_by = models.DateTimeField(null=True)
+    evidence_due_by = models.DateTimeField(null=True)
     received_at = models.DateTimeField()
     raw = models.CharField(max_length=40, default="")  # a RawBody's id, which may be pruned
 
@@ -364,9 +373,7 @@ class Review(models.Model):
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(
-                name="review_asked_once", fields=["subject", "code", "fingerprint"]
-            ),
+            models.UniqueConstraint(name="review_once", fields=["subject", "code", "fingerprint"]),
         )
         indexes = (
             models.Index(

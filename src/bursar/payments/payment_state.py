@@ -109,12 +109,12 @@ class AttemptSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commands:
-    """What we decided about a payment. *closed* is "", "canceled" or "expired"."""
+    """What we decided about a payment. *closed_status* is "", "canceled" or "expired"."""
 
     amount_minor: int
     tax_minor: int
     currency: str
-    closed: str = ""
+    closed_status: str = ""
     refunds: tuple[RefundCommand, ...] = ()
 
 
@@ -289,8 +289,10 @@ def _status(  # noqa: C901, PLR0911  (one status a line, the strongest first)
         return PaymentStatus.PROCESSING  # paid in another currency: a person has to decide
     if AttemptStatus.UNKNOWN in collecting:
         return PaymentStatus.UNKNOWN
-    if commands.closed:
-        return PaymentStatus(commands.closed)  # whatever a charge that we gave up still waits for
+    if commands.closed_status:
+        return PaymentStatus(
+            commands.closed_status
+        )  # whatever a charge that we gave up still waits for
     if ChargeStatus.REQUIRES_ACTION in statuses:
         return PaymentStatus.REQUIRES_ACTION
     if ChargeStatus.PENDING in statuses or AttemptStatus.CREATED in collecting:
@@ -350,21 +352,23 @@ def _issues(
     issues = []
     paid = [share for share in shares if share.captured_minor > 0]
     foreign = [share for share in paid if not _is_in(commands, share.charge.amount)]
-    asked = str(Money(commands.amount_minor, commands.currency))
+    expected = str(Money(commands.amount_minor, commands.currency))
     for share in foreign:
-        got = Money(share.captured_minor, share.charge.amount.currency)
-        issues.append(_issue("currency_mismatch", charge=share.charge.reference, got=str(got)))
+        received = Money(share.captured_minor, share.charge.amount.currency)
+        issues.append(
+            _issue("currency_mismatch", charge=share.charge.reference, received=str(received))
+        )
     if captured > commands.amount_minor:
-        got = Money(captured, commands.currency)
-        issues.append(_issue("over_captured", asked=asked, got=str(got)))
+        received = Money(captured, commands.currency)
+        issues.append(_issue("over_captured", expected=expected, received=str(received)))
     if len(paid) > 1:
         references = " ".join(share.charge.reference for share in paid)
         issues.append(_issue("duplicate_charge", charges=references))
-    if commands.closed and captured > 0:
-        issues.append(_issue("captured_after_close", closed=commands.closed))
+    if commands.closed_status and captured > 0:
+        issues.append(_issue("captured_after_close", closed=commands.closed_status))
     if refunded > captured:
-        got = Money(refunded, commands.currency)
-        issues.append(_issue("over_refunded", refunded=str(got)))
+        received = Money(refunded, commands.currency)
+        issues.append(_issue("over_refunded", refunded=str(received)))
     return tuple(issues)
 
 

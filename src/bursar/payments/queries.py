@@ -25,34 +25,36 @@ LOCK_FAMILY = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
 _PAYMENT = (
     "id, order_id, provider_account_id, amount_minor, tax_minor, currency, capture_method, "
-    "method, status, closed, reserved_minor, captured_minor, refunded_minor, authorized_minor, "
+    "payment_method_token, status, closed_status, pending_refund_minor, captured_minor, refunded_minor, authorized_minor, "
     "disputed_minor"
 )
 # FOR UPDATE is added on PostgreSQL: SQLite's one writer has the whole database.
 GET_PAYMENT = f"SELECT {_PAYMENT} FROM bursar_payment WHERE id = %s"  # noqa: S608  (a constant)
 INSERT_PAYMENT = (
     "INSERT INTO bursar_payment (id, order_id, provider_account_id, amount_minor, tax_minor, "
-    "currency, capture_method, method, status, authorized_minor, captured_minor, refunded_minor, "
-    "reserved_minor, disputed_minor, created_at, updated_at, expires_at, closed) "
+    "currency, capture_method, payment_method_token, status, authorized_minor, captured_minor, refunded_minor, "
+    "pending_refund_minor, disputed_minor, created_at, updated_at, expires_at, closed_status) "
     "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'pending', 0, 0, 0, 0, 0, %s, %s, %s, '')"
 )
 UPDATE_PAYMENT = (
     "UPDATE bursar_payment SET status = %s, authorized_minor = %s, captured_minor = %s, "
-    "refunded_minor = %s, disputed_minor = %s, reserved_minor = %s, updated_at = %s WHERE id = %s"
+    "refunded_minor = %s, disputed_minor = %s, pending_refund_minor = %s, updated_at = %s WHERE id = %s"
 )
-_ATTEMPT = "id, operation, refund_id, amount_minor, status, target, reference, lookups, created_at"
+_ATTEMPT = "id, operation, refund_id, amount_minor, status, target_reference, reference, status_check_count, created_at"
 ATTEMPTS = f"SELECT {_ATTEMPT} FROM bursar_attempt WHERE payment_id = %s ORDER BY id"  # noqa: S608
 INSERT_ATTEMPT = (
-    "INSERT INTO bursar_attempt (id, payment_id, refund_id, operation, amount_minor, target, "
-    "status, reference, code, soft, action_url, lookups, was_unknown, created_at, answered_at) "
+    "INSERT INTO bursar_attempt (id, payment_id, refund_id, operation, amount_minor, target_reference, "
+    "status, reference, failure_code, soft_decline, redirect_url, status_check_count, was_unknown, created_at, answered_at) "
     "VALUES (%s, %s, %s, %s, %s, %s, 'created', '', '', %s, '', 0, %s, %s, NULL)"
 )
-SETTLE_ATTEMPT = (
-    "UPDATE bursar_attempt SET status = %s, reference = %s, code = %s, soft = %s, "
-    "action_url = %s, answered_at = %s, was_unknown = (was_unknown OR %s) "
+UPDATE_ATTEMPT = (
+    "UPDATE bursar_attempt SET status = %s, reference = %s, failure_code = %s, soft_decline = %s, "
+    "redirect_url = %s, answered_at = %s, was_unknown = (was_unknown OR %s) "
     "WHERE id = %s AND status IN (%s, %s, %s, %s)"
 )
-COUNT_LOOKUP = "UPDATE bursar_attempt SET lookups = lookups + 1 WHERE id = %s"
+COUNT_STATUS_CHECK = (
+    "UPDATE bursar_attempt SET status_check_count = status_check_count + 1 WHERE id = %s"
+)
 REFUNDS = (
     "SELECT id, amount_minor, tax_minor, status FROM bursar_refund WHERE payment_id = %s "
     "ORDER BY id"
@@ -61,20 +63,20 @@ UPDATE_REFUND = "UPDATE bursar_refund SET status = %s WHERE id = %s"
 _FACT = (
     "kind, reference, status, amount_minor, currency, captured_minor, refunded_minor, "
     "withdrawn_minor, reinstated_minor, settled_minor, settled_currency, rate, key, "
-    "parent_reference, code, soft, version, round, respond_by"
+    "parent_reference, failure_code, soft_decline, provider_version, dispute_stage, evidence_due_by"
 )
 INSERT_FACT = (
     "INSERT INTO bursar_fact (provider_account_id, kind, reference, digest, source, status, "
     "amount_minor, currency, captured_minor, refunded_minor, withdrawn_minor, reinstated_minor, "
-    "settled_minor, settled_currency, rate, key, parent_reference, code, soft, version, round, "
-    "occurred_at, respond_by, received_at, raw) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, "
+    "settled_minor, settled_currency, rate, key, parent_reference, failure_code, soft_decline, provider_version, dispute_stage, "
+    "occurred_at, evidence_due_by, received_at, raw) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, "
     "%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) "
     "ON CONFLICT (provider_account_id, kind, reference, digest) DO NOTHING"
 )
 FACTS_OF_PAYMENT = (
     "SELECT l.refund_id, f.kind, f.reference, f.status, f.amount_minor, f.currency, "
     "f.captured_minor, f.refunded_minor, f.withdrawn_minor, f.reinstated_minor, f.settled_minor, "
-    "f.settled_currency, f.rate, f.key, f.parent_reference, f.code, f.soft, f.version, f.round, f.respond_by "
+    "f.settled_currency, f.rate, f.key, f.parent_reference, f.failure_code, f.soft_decline, f.provider_version, f.dispute_stage, f.evidence_due_by "
     "FROM bursar_factlink l JOIN bursar_fact f ON f.provider_account_id = l.provider_account_id "
     "AND f.kind = l.kind AND f.reference = l.reference WHERE l.payment_id = %s ORDER BY f.id"
 )
@@ -124,10 +126,10 @@ class PaymentRow:
     tax_minor: int
     currency: str
     capture_method: str
-    method: str
+    payment_method_token: str
     status: str
-    closed: str
-    reserved_minor: int
+    closed_status: str
+    pending_refund_minor: int
     captured_minor: int
     refunded_minor: int
     authorized_minor: int
@@ -136,12 +138,12 @@ class PaymentRow:
     @property
     def refundable_minor(self) -> int:
         """What is left to refund: refunds under way count, disputed money does too."""
-        return self.kept_minor - max(0, self.disputed_minor)
+        return self.not_refunded_minor - max(0, self.disputed_minor)
 
     @property
-    def kept_minor(self) -> int:
+    def not_refunded_minor(self) -> int:
         """What no refund, made or under way, has given back."""
-        return self.captured_minor - self.refunded_minor - self.reserved_minor
+        return self.captured_minor - self.refunded_minor - self.pending_refund_minor
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +155,9 @@ class AttemptRow:
     refund_id: str | None
     amount_minor: int
     status: str
-    target: str
+    target_reference: str
     reference: str
-    lookups: int
+    status_check_count: int
     created_at: datetime
 
 
@@ -222,7 +224,7 @@ def load_payment_inputs(
             references.setdefault(refund_id, set()).add(facts[-1].reference)
     refunds = []
     # A payment is refunded by way of attempts, so without one there is nothing to read.
-    if any(attempt.refund_id for attempt in attempts) or payment.reserved_minor:
+    if any(attempt.refund_id for attempt in attempts) or payment.pending_refund_minor:
         refunds = [
             RefundRow(key, amount, tax, status, tuple(sorted(references.get(key, ()))))
             for key, amount, tax, status in sql.rows(REFUNDS, [payment.id])
@@ -328,7 +330,7 @@ def unmatched_subjects(subjects: Sequence[str]) -> list[str]:
 
 
 def update_payment(
-    payment: PaymentRow, state: PaymentState, *, reserved_minor: int, now: datetime
+    payment: PaymentRow, state: PaymentState, *, pending_refund_minor: int, now: datetime
 ) -> None:
     """Bring the cached state on the row up to date, where it changed."""
     amounts = (
@@ -336,14 +338,14 @@ def update_payment(
         state.captured_minor,
         state.refunded_minor,
         state.disputed_minor,
-        reserved_minor,
+        pending_refund_minor,
     )
     cached = (
         payment.authorized_minor,
         payment.captured_minor,
         payment.refunded_minor,
         payment.disputed_minor,
-        payment.reserved_minor,
+        payment.pending_refund_minor,
     )
     if (payment.status, cached) == (state.status, amounts):
         return

@@ -10,6 +10,7 @@ from bursar.decorators import Forbidden
 from bursar.money import Money
 from bursar.payments import facts, queries
 from bursar.payments.models import Refund, RefundApproval
+from bursar.payments.statuses import Decision
 from bursar.providers.interface import RefundStatus
 from bursar.queue import jobs
 
@@ -57,7 +58,7 @@ def approve(*, refund_id: str, now: datetime) -> None:
     :raises NotBySame: if they asked for it; :raises AlreadyDecided: if it has been decided;
     :raises NothingToApprove: if it waits for nobody.
     """
-    refund = _decide(refund_id, approved=True, now=now)
+    refund = _decide(refund_id, decision=Decision.APPROVED, now=now)
     jobs.enqueue("refund", {"refund_id": refund_id, "payment_id": refund.payment_id}, now=now)
 
 
@@ -67,13 +68,13 @@ def reject(*, refund_id: str, now: datetime) -> None:
 
     Whoever asked for it may take it back like this. Raises what `approve` does, but `SelfApprovalForbidden`.
     """
-    refund = _decide(refund_id, approved=False, now=now)
+    refund = _decide(refund_id, decision=Decision.REJECTED, now=now)
     payment = queries.lock_payment(refund.payment_id)
     queries.update_refund(refund_id, RefundStatus.CANCELED)
     facts.recompute_payment(payment=payment, now=now)
 
 
-def _decide(refund_id: str, *, approved: bool, now: datetime) -> Refund:
+def _decide(refund_id: str, *, decision: Decision, now: datetime) -> Refund:
     group_commit.require_transaction()
     refund = Refund.objects.filter(id=refund_id).select_related("approval").first()
     if refund is None or not hasattr(refund, "approval"):
@@ -82,12 +83,12 @@ def _decide(refund_id: str, *, approved: bool, now: datetime) -> Refund:
     queries.lock_payment(refund.payment_id)
     by, owner = audit_log.actor(), owners.current_owner()
     is_own = owner == refund.approval.requested_owner
-    if approved and is_own:
+    if decision is Decision.APPROVED and is_own:
         raise SelfApprovalForbidden(
             "somebody else than who asked for this refund has to approve it"
         )
     changed = RefundApproval.objects.filter(refund_id=refund_id, decided_at__isnull=True).update(
-        approved=approved,
+        decision=decision.value,
         # Taken back by who asked for it, it was decided by nobody else.
         decided_by=f"{by} (taken back)" if is_own else by,
         decided_owner=owner,
@@ -96,7 +97,7 @@ def _decide(refund_id: str, *, approved: bool, now: datetime) -> Refund:
     if not changed:
         raise AlreadyDecided(f"{refund_id} has been decided already")
     audit_log.record(
-        action="refund.approve" if approved else "refund.reject",
+        action="refund.approve" if decision is Decision.APPROVED else "refund.reject",
         subject=refund_id,
         now=now,
         after={"payment": refund.payment_id},

@@ -14,13 +14,13 @@ from bursar.access import audit_log
 from bursar.money import CurrencyMismatch, Money
 from bursar.payments import accounting, attempts, charges, queries, refund_approvals
 from bursar.payments.models import Refund, RefundApproval, RefundLine
-from bursar.payments.statuses import LIVE, AttemptStatus
+from bursar.payments.statuses import LIVE, AttemptStatus, Decision
 from bursar.providers.interface import Operation, RefundStatus
 from bursar.queue import jobs
 
 RESERVE = (
-    "UPDATE bursar_payment SET reserved_minor = reserved_minor + %s, updated_at = %s "
-    "WHERE id = %s AND captured_minor - refunded_minor - reserved_minor"
+    "UPDATE bursar_payment SET pending_refund_minor = pending_refund_minor + %s, updated_at = %s "
+    "WHERE id = %s AND captured_minor - refunded_minor - pending_refund_minor"
     " - CASE WHEN disputed_minor > 0 THEN disputed_minor ELSE 0 END >= %s"
 )
 
@@ -183,13 +183,13 @@ def _tax_in(payment: queries.PaymentRow, amount: Money) -> int:
     counted = [RefundStatus.PENDING, RefundStatus.SUCCEEDED]
     ours = Refund.objects.filter(payment_id=payment.id, status__in=counted)
     told = ours.aggregate(amount=Sum("amount_minor"), tax=Sum("tax_minor"))
-    elsewhere = payment.refunded_minor + payment.reserved_minor - int(told["amount"] or 0)
+    elsewhere = payment.refunded_minor + payment.pending_refund_minor - int(told["amount"] or 0)
     given = int(told["tax"] or 0)
     given += accounting.round_half_even(payment.tax_minor * max(0, elsewhere), payment.amount_minor)
     total = accounting.round_half_even(
         payment.tax_minor * payment.captured_minor, payment.amount_minor
     )
-    if amount.amount_minor == payment.kept_minor:
+    if amount.amount_minor == payment.not_refunded_minor:
         return min(max(0, total - given), amount.amount_minor)
     share = accounting.round_half_even(
         payment.tax_minor * amount.amount_minor, payment.amount_minor
@@ -221,7 +221,11 @@ def prepare_refund(
     """
     payment = queries.lock_payment(payment_id)
     refund = Refund.objects.get(id=refund_id)
-    if RefundApproval.objects.filter(refund_id=refund_id).exclude(approved=True).exists():
+    if (
+        RefundApproval.objects.filter(refund_id=refund_id)
+        .exclude(decision=Decision.APPROVED)
+        .exists()
+    ):
         return None
     refund_attempts = [a for a in queries.attempts_of(payment_id) if a.refund_id == refund_id]
     live = next((a for a in refund_attempts if a.status in LIVE), None)
@@ -238,6 +242,6 @@ def prepare_refund(
         amount_minor=refund.amount_minor,
         refund_id=refund_id,
         now=now,
-        target=charges.charge_reference(payment, refund_minor=refund.amount_minor),
+        target_reference=charges.charge_reference(payment, refund_minor=refund.amount_minor),
     )
     return attempts.prepare(attempt=attempt, payment=payment, fresh=live is None)

@@ -58,8 +58,8 @@ class _Case:
         return now - self.attempt.created_at
 
 
-async def check_status(lease: jobs.Lease) -> Callable[[], None] | None:
-    """Job `check_status`: settle one live attempt, or come back later."""
+async def check_attempt_status(lease: jobs.Lease) -> Callable[[], None] | None:
+    """Job `check_attempt_status`: settle one live attempt, or come back later."""
     attempt_id = lease.payload["attempt_id"]
     case = await group_commit.commits.run(lambda: _open(attempt_id))
     if case is None:
@@ -95,7 +95,7 @@ def _open(attempt_id: str) -> _Case | None:
     attempt = next(a for a in payment_attempts if a.id == attempt_id)
     if attempt.status not in LIVE:
         return None
-    sql.run(queries.COUNT_LOOKUP, [attempt_id])
+    sql.run(queries.COUNT_STATUS_CHECK, [attempt_id])
     return _Case(
         intent=attempts.prepare(attempt=attempt, payment=payment, fresh=False),
         attempt=attempt,
@@ -117,12 +117,12 @@ async def _ask(case: _Case, now: datetime) -> Result | None:
     """
     provider, attempt = case.provider, case.attempt
     of_charge = case.intent.operation in {Operation.CAPTURE, Operation.VOID}
-    reference = attempt.target if of_charge else attempt.reference
+    reference = attempt.target_reference if of_charge else attempt.reference
     request = StatusRequest(
         operation=case.intent.operation,
         key=attempt.id,
         reference=reference,
-        parent_reference=attempt.target,
+        parent_reference=attempt.target_reference,
     )
     ttl = provider.idempotency_key_ttl
     lives = ttl is not None and case.age(now) < ttl - KEY_MARGIN
@@ -177,14 +177,14 @@ def poll_delay(case: _Case) -> timedelta:
 
     What is not found settles a set time after it was sent; a look soon after that is due.
     """
-    doubled = min(attempts.LOOKUP_FIRST * 2 ** min(case.attempt.lookups, 20), PAUSE_MAX)
+    doubled = min(attempts.LOOKUP_FIRST * 2 ** min(case.attempt.status_check_count, 20), PAUSE_MAX)
     settles = case.attempt.created_at + case.provider.not_found_settles_after - clock.now()
     return settles if timedelta(0) < settles < doubled else doubled
 
 
 def _is_settled(case: _Case, now: datetime) -> bool:
     old_enough = case.age(now) >= case.provider.not_found_settles_after
-    return old_enough and case.attempt.lookups + 1 >= LOOKS_MIN
+    return old_enough and case.attempt.status_check_count + 1 >= LOOKS_MIN
 
 
 def _tell(case: _Case, result: Result, now: datetime) -> None:
@@ -194,7 +194,7 @@ def _tell(case: _Case, result: Result, now: datetime) -> None:
 def _never_happened(case: _Case, now: datetime) -> None:
     """Close the attempt and have what it was for tried anew, under a new key."""
     intent = case.intent
-    attempts.finalize(intent, status=AttemptStatus.NOT_SENT, code="not_found", now=now)
+    attempts.finalize(intent, status=AttemptStatus.NOT_SENT, failure_code="not_found", now=now)
     if intent.operation is Operation.REFUND:
         payload = {"refund_id": case.attempt.refund_id, "payment_id": intent.payment_id}
         jobs.enqueue("refund", payload, now=now)
@@ -216,10 +216,10 @@ def _expire(case: _Case, result: Result, now: datetime) -> None:
     facts.update_attempt(
         attempt_id=case.attempt.id,
         status=AttemptStatus.DECLINED,
-        code="authorization_expired",
+        failure_code="payment_expired",
         now=now,
     )
-    charges.cancel(payment_id=case.intent.payment_id, closed="expired", now=now)
+    charges.cancel(payment_id=case.intent.payment_id, closed_status="expired", now=now)
 
 
 def _ask_a_person(case: _Case, code: str, now: datetime) -> None:
@@ -268,11 +268,11 @@ def _is_settled_in_books(
     """Whether another road told what of it reached the balance."""
     facts = Fact.objects.filter(provider_account_id=account, reference=reference)
     if kind is ObjectKind.CHARGE:
-        return facts.filter(kind=ObjectKind.FEE, version=captured_minor).exists()
+        return facts.filter(kind=ObjectKind.FEE, provider_version=captured_minor).exists()
     return facts.filter(kind=kind, settled_minor__isnull=False).exists()
 
 
-def enqueue_fetch(provider_account: str, snapshot: Snapshot, now: datetime) -> None:
+def enqueue_refresh(provider_account: str, snapshot: Snapshot, now: datetime) -> None:
     """Have an object fetched whole, once for each amount that it moved."""
     payload = {
         "provider_account": provider_account,
@@ -280,11 +280,16 @@ def enqueue_fetch(provider_account: str, snapshot: Snapshot, now: datetime) -> N
         "reference": snapshot.reference,
         "captured_minor": snapshot.captured_minor,
     }
-    jobs.enqueue("fetch", payload, unique_key=f"fetch/{ids.digest(*payload.values())}", now=now)
+    jobs.enqueue(
+        "refresh_provider_object",
+        payload,
+        unique_key=f"refresh_provider_object/{ids.digest(*payload.values())}",
+        now=now,
+    )
 
 
-async def fetch_object(lease: jobs.Lease) -> Callable[[], None] | None:
-    """Job `fetch`: ask the provider for an object whole, unless its fee is in the books by now."""
+async def refresh_provider_object(lease: jobs.Lease) -> Callable[[], None] | None:
+    """Job `refresh_provider_object`: ask the provider for an object whole, unless its fee is in the books by now."""
     told = lease.payload
     account, kind, reference = told["provider_account"], ObjectKind(told["kind"]), told["reference"]
 

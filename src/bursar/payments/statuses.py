@@ -55,6 +55,13 @@ LIVE = (
 COLLECTING = (Operation.CHARGE, Operation.AUTHORIZE)
 
 
+class Decision(StrEnum):
+    """What a second person decided about a refund."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
 class CaptureMethod(StrEnum):
     """Whether money is collected at once or authorized first."""
 

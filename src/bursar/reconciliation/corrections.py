@@ -90,7 +90,7 @@ def new_snapshots(judged: MatchResult, objects: Objects, done: Done) -> Iterator
 
     Facts are totals, so what earlier runs have settled of the movement (*done*) is added.
     """
-    if judged.verdict is not MatchStatus.MATCHED or len(judged.entries) != 1:
+    if judged.match_status is not MatchStatus.MATCHED or len(judged.entries) != 1:
         return
     (entry,) = judged.entries
     kind = _OWN.get(entry.category)

@@ -65,7 +65,7 @@ class ExpectedEntry:
 class MatchResult:
     """A group of lines and entries, what became of them, and why in words."""
 
-    verdict: MatchStatus
+    match_status: MatchStatus
     reason: str = ""
     lines: tuple[SettlementLine, ...] = ()
     entries: tuple[ExpectedEntry, ...] = ()
@@ -75,7 +75,7 @@ def reconcile(
     entries: Iterable[ExpectedEntry],
     lines: Iterable[SettlementLine],
     *,
-    until: datetime,
+    period_end: datetime,
     late_after: timedelta,
     seen: frozenset[str] = frozenset(),
     paid_out: Mapping[str, int] | None = None,
@@ -83,7 +83,7 @@ def reconcile(
     """
     Match *lines* with *entries*, one entry for each category and source.
 
-    *until* is when the report ends: what our books had less than *late_after* before it and the
+    *period_end* is when the report ends: what our books had less than *late_after* before it and the
     report has not is late, not missing. *seen* names lines of earlier reports; *paid_out* has the
     net sums that earlier lines gave each payout.
 
@@ -116,13 +116,13 @@ def reconcile(
         found += made
     found += [
         MatchResult(
-            verdict=MatchStatus.MISSING_IN_BOOKS,
+            match_status=MatchStatus.MISSING_IN_BOOKS,
             reason="our books have no such movement",
             lines=(line,),
         )
         for line in alone
     ]
-    found += [_lacking(entry, until, late_after) for entry in left]
+    found += [_lacking(entry, period_end, late_after) for entry in left]
     return found
 
 
@@ -137,7 +137,9 @@ def _without_duplicates(
     for line in lines:
         if line.reference in known:
             reason = f"{line.reference} was told before"
-            found.append(MatchResult(verdict=MatchStatus.DUPLICATE, reason=reason, lines=(line,)))
+            found.append(
+                MatchResult(match_status=MatchStatus.DUPLICATE, reason=reason, lines=(line,))
+            )
         else:
             known.add(line.reference)
             fresh.append(line)
@@ -153,18 +155,20 @@ def _compared(
         yield from _compared(entry, group[:1], sums)
         for line in group[1:]:
             reason = f"{entry.source} was settled by {group[0].reference}"
-            yield MatchResult(verdict=MatchStatus.DUPLICATE, reason=reason, lines=(line,))
+            yield MatchResult(match_status=MatchStatus.DUPLICATE, reason=reason, lines=(line,))
         return
-    verdict, reason = _difference(entry, group)
+    match_status, reason = _difference(entry, group)
     if (
-        verdict is MatchStatus.MATCHED
+        match_status is MatchStatus.MATCHED
         and entry.category is Category.PAYOUT
         and entry.source in sums
     ):
-        verdict, reason = _sum_of(entry, sums[entry.source])
-    if verdict is MatchStatus.MATCHED and len(group) > 1:
+        match_status, reason = _sum_of(entry, sums[entry.source])
+    if match_status is MatchStatus.MATCHED and len(group) > 1:
         reason = f"the sum of {len(group)} lines"
-    yield MatchResult(verdict=verdict, reason=reason, lines=tuple(group), entries=(entry,))
+    yield MatchResult(
+        match_status=match_status, reason=reason, lines=tuple(group), entries=(entry,)
+    )
 
 
 def _amounts(line: SettlementLine) -> tuple[object, ...]:
@@ -224,8 +228,8 @@ def _paid_out(left: Iterable[ExpectedEntry], sums: Mapping[str, int]) -> Iterato
     """A payout that has no line of its own is the sum of the lines that it paid out."""
     for entry in left:
         if entry.category is Category.PAYOUT and entry.source in sums:
-            verdict, reason = _sum_of(entry, sums[entry.source])
-            yield MatchResult(verdict=verdict, reason=reason, entries=(entry,))
+            match_status, reason = _sum_of(entry, sums[entry.source])
+            yield MatchResult(match_status=match_status, reason=reason, entries=(entry,))
 
 
 def _by_parent(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step:
@@ -245,7 +249,7 @@ def _by_parent(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step:
             reason = f"{len(lines)} lines are {len(entries)} of our movements on {name[1]}"
             made.append(
                 MatchResult(
-                    verdict=MatchStatus.MATCHED,
+                    match_status=MatchStatus.MATCHED,
                     reason=reason,
                     lines=tuple(lines),
                     entries=tuple(entries),
@@ -268,7 +272,7 @@ def _by_spelling(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Ste
             reason = f"{line.source!r} is {candidates[0].source} in another spelling"
             made.append(
                 MatchResult(
-                    verdict=MatchStatus.MATCHED,
+                    match_status=MatchStatus.MATCHED,
                     reason=reason,
                     lines=(line,),
                     entries=(candidates[0],),
@@ -301,7 +305,7 @@ def _look_alike(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step
             told = ", ".join(line.source for line in lines)
             made.append(
                 MatchResult(
-                    verdict=MatchStatus.AMBIGUOUS,
+                    match_status=MatchStatus.AMBIGUOUS,
                     reason=f"{told} may be {others}",
                     lines=tuple(lines),
                     entries=tuple(near),
@@ -320,12 +324,12 @@ def _rest(made: list[MatchResult], alone: list[SettlementLine], left: list[Expec
     )
 
 
-def _lacking(entry: ExpectedEntry, until: datetime, late_after: timedelta) -> MatchResult:
-    if entry.occurred_at > until - late_after:
+def _lacking(entry: ExpectedEntry, period_end: datetime, late_after: timedelta) -> MatchResult:
+    if entry.occurred_at > period_end - late_after:
         reason = "too new for this report; it should be in the next"
-        return MatchResult(verdict=MatchStatus.LATE, reason=reason, entries=(entry,))
+        return MatchResult(match_status=MatchStatus.LATE, reason=reason, entries=(entry,))
     return MatchResult(
-        verdict=MatchStatus.MISSING_AT_PROVIDER, reason="no report has it", entries=(entry,)
+        match_status=MatchStatus.MISSING_AT_PROVIDER, reason="no report has it", entries=(entry,)
     )
 
 
@@ -333,7 +337,7 @@ def _lacking(entry: ExpectedEntry, until: datetime, late_after: timedelta) -> Ma
 class Total:
     """How many lines and entries of one verdict and currency there are, and their gross sums."""
 
-    verdict: MatchStatus
+    match_status: MatchStatus
     currency: str
     lines: int = 0
     lines_minor: int = 0
@@ -345,18 +349,20 @@ def totals(judged: Iterable[MatchResult]) -> list[Total]:
     """Count and add up both sides by verdict and currency."""
     made: dict[tuple[MatchStatus, str], Total] = {}
 
-    def of(verdict: MatchStatus, currency: str) -> Total:
-        return made.get((verdict, currency), Total(verdict=verdict, currency=currency))
+    def of(match_status: MatchStatus, currency: str) -> Total:
+        return made.get(
+            (match_status, currency), Total(match_status=match_status, currency=currency)
+        )
 
     for one in judged:
         for line in one.lines:
-            total = of(one.verdict, line.currency)
-            made[one.verdict, line.currency] = replace(
+            total = of(one.match_status, line.currency)
+            made[one.match_status, line.currency] = replace(
                 total, lines=total.lines + 1, lines_minor=total.lines_minor + line.gross_minor
             )
         for entry in one.entries:
-            total = of(one.verdict, entry.currency)
-            made[one.verdict, entry.currency] = replace(
+            total = of(one.match_status, entry.currency)
+            made[one.match_status, entry.currency] = replace(
                 total,
                 entries=total.entries + 1,
                 entries_minor=total.entries_minor + entry.gross_minor,

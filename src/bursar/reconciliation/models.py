@@ -21,7 +21,7 @@ class Reconciliation(models.Model):
     id = IdField(ids.RECONCILIATION)
     provider_account = models.ForeignKey(ProviderAccount, models.PROTECT)
     file = models.CharField(max_length=255, default="")
-    until = models.DateTimeField()
+    period_end = models.DateTimeField()
     totals = models.JSONField()
     created_at = models.DateTimeField()
 
@@ -34,12 +34,12 @@ class SettlementReportLine(models.Model):
     A settlement line as it was loaded, and the run that settled it.
 
     Guarantees: what it tells never changes; net = gross - fee; the same line told twice is two
-    rows (*occurrence* 0, 1, ...), of which only the first can ever count.
+    rows (*duplicate_index* 0, 1, ...), of which only the first can ever count.
     """
 
     provider_account = models.ForeignKey(ProviderAccount, models.PROTECT, db_index=False)
     reference = models.CharField(max_length=160)
-    occurrence = models.IntegerField(default=0)
+    duplicate_index = models.IntegerField(default=0)
     category = models.CharField(max_length=20, choices=[(c.value, c.name) for c in Category])
     source = models.CharField(max_length=160)
     parent_reference = models.CharField(max_length=160, default="")
@@ -54,27 +54,28 @@ class SettlementReportLine(models.Model):
     occurred_at = models.DateTimeField()
     loaded_at = models.DateTimeField()
     reconciliation = models.ForeignKey(
-        Reconciliation, models.PROTECT, null=True, related_name="settled"
+        Reconciliation, models.PROTECT, null=True, related_name="settled_lines"
     )
-    verdict = models.CharField(
+    match_status = models.CharField(
         max_length=20, default="", choices=[(v.value, v.name) for v in MatchStatus]
     )
 
     class Meta:
         constraints = (
             models.UniqueConstraint(
-                name="settled_line_once", fields=["provider_account", "reference", "occurrence"]
+                name="settlement_line_once",
+                fields=["provider_account", "reference", "duplicate_index"],
             ),
             models.CheckConstraint(
-                name="settled_net_is_gross_less_fee",
+                name="settlement_line_net_is_gross_less_fee",
                 condition=models.Q(net_minor=models.F("gross_minor") - models.F("fee_minor")),
             ),
         )
         indexes = (
-            models.Index(name="settled_source", fields=["provider_account", "source"]),
-            models.Index(name="settled_payout", fields=["provider_account", "payout"]),
+            models.Index(name="settlement_line_source", fields=["provider_account", "source"]),
+            models.Index(name="settlement_line_payout", fields=["provider_account", "payout"]),
             models.Index(
-                name="settled_open",
+                name="settlement_line_open",
                 fields=["provider_account"],
                 condition=models.Q(reconciliation__isnull=True),
             ),
@@ -101,7 +102,9 @@ class MatchedEntry(models.Model):
 
     class Meta:
         indexes = (
-            models.Index(name="settled_entry", fields=["provider_account", "category", "source"]),
+            models.Index(
+                name="matched_entry_source", fields=["provider_account", "category", "source"]
+            ),
         )
 
     def __str__(self) -> str:
@@ -116,7 +119,7 @@ class SettlementBreak(models.Model):
     """
 
     reconciliation = models.ForeignKey(Reconciliation, models.PROTECT, related_name="breaks")
-    verdict = models.CharField(max_length=20, choices=[(v.value, v.name) for v in MatchStatus])
+    match_status = models.CharField(max_length=20, choices=[(v.value, v.name) for v in MatchStatus])
     category = models.CharField(max_length=20)
     source = models.CharField(max_length=160)
     currency = CurrencyField()
@@ -125,4 +128,4 @@ class SettlementBreak(models.Model):
     reason = models.CharField(max_length=400)
 
     def __str__(self) -> str:
-        return f"{self.verdict} {self.source}"
+        return f"{self.match_status} {self.source}"

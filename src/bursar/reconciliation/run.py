@@ -63,13 +63,15 @@ class ReconciliationReport:
     def breaks(self) -> list[MatchResult]:
         """What is not simply matched, the worst first."""
         order = {verdict: number for number, verdict in enumerate(_WORST_FIRST)}
-        found = [one for one in self.judged if one.verdict is not MatchStatus.MATCHED]
-        return sorted(found, key=lambda one: (order[one.verdict], source_of(one)))
+        found = [one for one in self.judged if one.match_status is not MatchStatus.MATCHED]
+        return sorted(found, key=lambda one: (order[one.match_status], source_of(one)))
 
     @property
     def clean(self) -> bool:
         """Whether everything matched, but for what is only late."""
-        return all(one.verdict in {MatchStatus.MATCHED, MatchStatus.LATE} for one in self.judged)
+        return all(
+            one.match_status in {MatchStatus.MATCHED, MatchStatus.LATE} for one in self.judged
+        )
 
 
 _WORST_FIRST = (
@@ -90,17 +92,17 @@ def reconcile(
     *,
     provider_account: str,
     now: datetime,
-    until: datetime | None = None,
+    period_end: datetime | None = None,
     late_after: timedelta = LATE_AFTER,
 ) -> ReconciliationReport:
     """
     Match *loaded* and whatever is open of the account with our books, in one commit; blocks.
 
-    *until* is when the report ends, by default with its last line.
+    *period_end* is when the report ends, by default with its last line.
     """
     run_id = ids.new(ids.RECONCILIATION)
     return group_commit.commits.run_blocking(
-        lambda: _run(run_id, loaded, provider_account, now, until, late_after)
+        lambda: _run(run_id, loaded, provider_account, now, period_end, late_after)
     )
 
 
@@ -109,22 +111,22 @@ def _run(
     loaded: LoadedReport,
     account: str,
     now: datetime,
-    until: datetime | None,
+    period_end: datetime | None,
     late_after: timedelta,
 ) -> ReconciliationReport:
     new, known = _load(loaded, account, now)
     rows = list(_open_rows(account))
     lines = [settlement_reports.line_of(row) for row in rows]
-    end = until or max((line.occurred_at for line in lines), default=now)
+    end = period_end or max((line.occurred_at for line in lines), default=now)
     objects = expected_entries.objects_of(account)
     if told := list(corrections.payouts(lines, objects)):
-        facts.append_facts(provider_account=account, snapshots=told, source="file", now=now)
+        facts.append_facts(provider_account=account, snapshots=told, source="settlement", now=now)
         objects = expected_entries.objects_of(account)
     done = expected_entries.matched_entries(account)
     judged = matching.reconcile(
         expected_entries.expected(objects, done),
         lines,
-        until=end,
+        period_end=end,
         late_after=late_after,
         seen=_seen(account, rows),
         paid_out=_paid_out(account),
@@ -134,7 +136,7 @@ def _run(
         id=run_id,
         provider_account_id=account,
         file=loaded.file,
-        until=end,
+        period_end=end,
         created_at=now,
         totals=[asdict(total) for total in totals],
     )
@@ -166,12 +168,12 @@ def _open_rows(account: str) -> Iterable[SettlementReportLine]:
     rows = SettlementReportLine.objects.filter(
         provider_account_id=account, reconciliation__isnull=True
     )
-    return rows.order_by("occurred_at", "reference", "occurrence")
+    return rows.order_by("occurred_at", "reference", "duplicate_index")
 
 
 def _seen(account: str, rows: Iterable[SettlementReportLine]) -> frozenset[str]:
     """The lines that an earlier run has settled and that are told again now."""
-    again = [row.reference for row in rows if row.occurrence]
+    again = [row.reference for row in rows if row.duplicate_index]
     done = SettlementReportLine.objects.filter(
         provider_account_id=account, reference__in=again, reconciliation__isnull=False
     )
@@ -183,7 +185,7 @@ def _paid_out(account: str) -> dict[str, int]:
         provider_account_id=account, reconciliation__isnull=False
     )
     counted = done.exclude(payout="").exclude(category__in=["payout", "payout_reversal"])
-    sums = counted.exclude(verdict=MatchStatus.DUPLICATE).values_list("payout")
+    sums = counted.exclude(match_status=MatchStatus.DUPLICATE).values_list("payout")
     return {payout: int(net) for payout, net in sums.annotate(Sum("net_minor"))}
 
 
@@ -198,14 +200,14 @@ def _book(
     told = []
     for one in judged:
         told += list(corrections.new_snapshots(one, objects, done))
-        if one.verdict is MatchStatus.MISSING_IN_BOOKS:
+        if one.match_status is MatchStatus.MISSING_IN_BOOKS:
             told += [
                 made
                 for line in one.lines
                 if (made := corrections.missing_snapshot(line)) is not None
             ]
     if told:
-        facts.append_facts(provider_account=account, snapshots=told, source="file", now=now)
+        facts.append_facts(provider_account=account, snapshots=told, source="settlement", now=now)
 
 
 def _settle(
@@ -218,25 +220,29 @@ def _settle(
     changed, done = [], []
     for one in judged:
         booked = [line for line in one.lines if corrections.missing_snapshot(line) is not None]
-        over = one.verdict in DONE and (one.verdict is not MatchStatus.MISSING_IN_BOOKS or booked)
+        over = one.match_status in DONE and (
+            one.match_status is not MatchStatus.MISSING_IN_BOOKS or booked
+        )
         for line in one.lines:
-            # The first occurrence counts; the same line again is the duplicate.
+            # The first line of a reference counts; the same line again is the duplicate.
             same = by_reference[line.reference]
-            row = same.pop(-1 if one.verdict is MatchStatus.DUPLICATE else 0)
-            row.verdict = one.verdict
+            row = same.pop(-1 if one.match_status is MatchStatus.DUPLICATE else 0)
+            row.match_status = one.match_status
             row.reconciliation_id = run_id if over else None
             changed.append(row)
-        if one.verdict is MatchStatus.MATCHED:
+        if one.match_status is MatchStatus.MATCHED:
             done += [
                 _entry(run_id, account, e.category, e.source, e.gross_minor, _fee(one, e))
                 for e in one.entries
             ]
-        elif over and one.verdict is MatchStatus.MISSING_IN_BOOKS:
+        elif over and one.match_status is MatchStatus.MISSING_IN_BOOKS:
             done += [
                 _entry(run_id, account, s.category, s.source, s.gross_minor, s.fee_minor)
                 for s in booked
             ]
-    SettlementReportLine.objects.bulk_update(changed, ["verdict", "reconciliation"], batch_size=500)
+    SettlementReportLine.objects.bulk_update(
+        changed, ["match_status", "reconciliation"], batch_size=500
+    )
     MatchedEntry.objects.bulk_create(done, batch_size=500)
 
 
@@ -268,24 +274,24 @@ def source_of(judged: MatchResult) -> str:
 
 def _tell(run_id: str, account: str, judged: Sequence[MatchResult], now: datetime) -> None:
     """Write the breaks, ask a person about them, and take back what has been answered."""
-    broken = [one for one in judged if one.verdict is not MatchStatus.MATCHED]
+    broken = [one for one in judged if one.match_status is not MatchStatus.MATCHED]
     SettlementBreak.objects.bulk_create([_break(run_id, one) for one in broken], batch_size=500)
     # First what is answered: a duplicate is asked about under the name of what it duplicates.
     for one in judged:
-        if one.verdict in {MatchStatus.MATCHED, MatchStatus.LATE}:
+        if one.match_status in {MatchStatus.MATCHED, MatchStatus.LATE}:
             resolution = (
-                "it matches now" if one.verdict is MatchStatus.MATCHED else "it is only late"
+                "it matches now" if one.match_status is MatchStatus.MATCHED else "it is only late"
             )
             reviews.close(
                 code=REVIEW, subject=_subject(account, one), resolution=resolution, now=now
             )
     for one in broken:
-        if one.verdict is not MatchStatus.LATE:
+        if one.match_status is not MatchStatus.LATE:
             reviews.create_review(
                 code=REVIEW,
                 subject=_subject(account, one),
                 payment_id=_payment(account, one),
-                detail={"verdict": one.verdict.value, "reason": one.reason},
+                detail={"match_status": one.match_status.value, "reason": one.reason},
                 now=now,
             )
 
@@ -298,7 +304,7 @@ def _break(run_id: str, one: MatchResult) -> SettlementBreak:
     currency = (one.entries or one.lines)[0].currency
     return SettlementBreak(
         reconciliation_id=run_id,
-        verdict=one.verdict,
+        match_status=one.match_status,
         category=_category(one).value,
         source=source_of(one),
         currency=currency,

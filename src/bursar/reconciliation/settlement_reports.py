@@ -120,12 +120,12 @@ def store(
 
 
 def _row(
-    line: SettlementLine, provider_account: str, occurrence: int, now: datetime
+    line: SettlementLine, provider_account: str, duplicate_index: int, now: datetime
 ) -> SettlementReportLine:
     return SettlementReportLine(
         provider_account_id=provider_account,
         reference=line.reference,
-        occurrence=occurrence,
+        duplicate_index=duplicate_index,
         category=line.category.value,
         source=line.source,
         parent_reference=line.parent_reference,

@@ -149,5 +149,5 @@ def _process(provider_account: str, event_id: str, now: datetime) -> None:
         now=now,
     )
     for snapshot in status_checks.needs_refresh(provider_account, told):
-        status_checks.enqueue_fetch(provider_account, snapshot, now)
+        status_checks.enqueue_refresh(provider_account, snapshot, now)
     WebhookEvent.objects.filter(pk=event.pk).update(processed_at=now)

@@ -226,9 +226,12 @@ def test_a_rejected_refund_frees_what_it_reserved(shop: Shop, limited: None) -> 
     fin = office(Role.FINANCE)
     fin.send(f"/decide/refund/{payment.id}/", amount="", reason="all of it")
     refund = Refund.objects.get()
-    assert shop.fresh(payment).reserved_minor == 1000
+    assert shop.fresh(payment).pending_refund_minor == 1000
     assert fin.send(f"/decide/reject/{refund.id}/").status_code == 302
-    assert (shop.fresh(payment).reserved_minor, Refund.objects.get().status) == (0, "canceled")
+    assert (shop.fresh(payment).pending_refund_minor, Refund.objects.get().status) == (
+        0,
+        "canceled",
+    )
     shop.run_jobs()
     assert shop.fresh(payment).refunded_minor == 0
     assert RefundApproval.objects.get().decided_by.endswith("(taken back)")

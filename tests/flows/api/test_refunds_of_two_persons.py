@@ -96,7 +96,7 @@ def test_two_keys_of_one_person_are_one_person(shop: Shop, api: TestClient) -> N
     with acting_as(principal("key_3", OTHER)):
         commit(lambda: refund_approvals.approve(refund_id=refund.id, now=clock.now()))
     decided = RefundApproval.objects.get()
-    assert (decided.approved, decided.decided_by) == (True, "key_3")
+    assert (decided.decision, decided.decided_by) == ("approved", "key_3")
 
 
 def test_who_rotates_a_key_of_another_is_who_asks_with_it(shop: Shop, api: TestClient) -> None:
@@ -142,7 +142,7 @@ def test_who_asked_by_key_takes_it_back_as_a_person(shop: Shop, api: TestClient)
     refund = ask(api, payment, key_of(admin))
     assert admin.send(f"/decide/reject/{refund.id}/").status_code == 302
     assert RefundApproval.objects.get().decided_by == f"person:{ADMIN} (taken back)"
-    assert shop.fresh(payment).reserved_minor == 0
+    assert shop.fresh(payment).pending_refund_minor == 0
 
 
 def test_the_database_refuses_an_approval_by_the_same_owner(shop: Shop, api: TestClient) -> None:
@@ -153,7 +153,7 @@ def test_the_database_refuses_an_approval_by_the_same_owner(shop: Shop, api: Tes
 
     def decide(by: str) -> Callable[[], int]:
         return lambda: approval.update(
-            approved=True, decided_by="somebody", decided_owner=by, decided_at=clock.now()
+            decision="approved", decided_by="somebody", decided_owner=by, decided_at=clock.now()
         )
 
     for by in (owner, ""):

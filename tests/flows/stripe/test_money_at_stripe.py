@@ -53,7 +53,9 @@ def test_a_decline_says_why_and_whether_a_later_try_may_do(stripe):
     soft = shop.paid("pm_card_chargeDeclinedInsufficientFunds")
     hard = shop.paid("pm_card_chargeDeclinedLostCard")
     told = [
-        (a.code, a.soft) for p in (soft, hard) for a in models.Attempt.objects.filter(payment=p)
+        (a.failure_code, a.soft_decline)
+        for p in (soft, hard)
+        for a in models.Attempt.objects.filter(payment=p)
     ]
     assert told == [("insufficient_funds", True), ("lost_card", False)]
     assert [soft.status, hard.status] == ["declined", "declined"]
@@ -64,7 +66,7 @@ def test_three_d_secure_sends_the_buyer_away_and_a_webhook_brings_the_rest(strip
     payment = shop.paid("pm_card_authenticationRequired")
     attempt = models.Attempt.objects.get(payment=payment)
     assert payment.status == "requires_action"
-    assert attempt.action_url.startswith("https://hooks.stripe.example/3ds/pi_")
+    assert attempt.redirect_url.startswith("https://hooks.stripe.example/3ds/pi_")
     shop.book.act(attempt.reference, approve=True)
     shop.hear()
     assert shop.fresh(payment).status == "captured"
@@ -79,7 +81,7 @@ def test_a_page_of_checkout_collects_without_a_card_ever_coming_here(stripe):
     payment = shop.paid("checkout")
     attempt = models.Attempt.objects.get(payment=payment)
     assert payment.status == "requires_action"
-    assert attempt.action_url.startswith("https://checkout.stripe.example/cs_")
+    assert attempt.redirect_url.startswith("https://checkout.stripe.example/cs_")
     shop.book.pay_page(attempt.reference, "pm_card_chargeDeclined")
     shop.hear()
     assert shop.fresh(payment).status == "requires_action"  # another card may do
@@ -174,8 +176,8 @@ def test_a_dispute_holds_its_money_has_a_deadline_and_is_answered(stripe):
     [waiting] = disputes.list_needing_response()
     [dispute] = shop.book.listed("dispute")
     due = dispute["evidence_details"]["due_by"]
-    assert waiting.respond_by is not None
-    assert (waiting.reference, int(waiting.respond_by.timestamp())) == (dispute["id"], due)
+    assert waiting.evidence_due_by is not None
+    assert (waiting.reference, int(waiting.evidence_due_by.timestamp())) == (dispute["id"], due)
     with pytest.raises(refunds.RefundExceedsBalance):
         shop.refund(payment, 100)
     assert shop.agrees()
@@ -232,7 +234,9 @@ def test_a_request_in_another_currency_than_stripe_takes_is_not_sent(stripe):
     shop = stripe()
     payment = shop.paid(currency="KPW")
     assert payment.status == "declined"
-    assert [a.code for a in models.Attempt.objects.all()] == ["unsupported_amount_or_currency"]
+    assert [a.failure_code for a in models.Attempt.objects.all()] == [
+        "unsupported_amount_or_currency"
+    ]
     assert shop.listening.seen == []
 
 

@@ -34,7 +34,7 @@ def reconcile(path, **told):
 
 
 def found(report) -> Counter[str]:
-    return Counter(one.verdict.value for one in report.judged)
+    return Counter(one.match_status.value for one in report.judged)
 
 
 def lines(cents: int):
@@ -247,7 +247,7 @@ def test_fourteen_kinds_of_trouble_are_each_classified_right(stripe, tmp_path):
     got: dict[str, set[str]] = {}
     for one in report.judged:
         for each in (*one.entries, *one.lines):
-            got.setdefault(each.source, set()).add(one.verdict.value)
+            got.setdefault(each.source, set()).add(one.match_status.value)
     for source, verdict in expected.items():
         assert verdict in got[source], (source, verdict, got[source])
     planted = set(expected)
@@ -257,13 +257,16 @@ def test_fourteen_kinds_of_trouble_are_each_classified_right(stripe, tmp_path):
         if verdicts != {"matched"} and source not in planted
     }
     assert others <= {
-        s.source for one in report.judged if one.verdict is MatchStatus.AMBIGUOUS for s in one.lines
+        s.source
+        for one in report.judged
+        if one.match_status is MatchStatus.AMBIGUOUS
+        for s in one.lines
     }
-    told = Counter(one.verdict.value for one in report.breaks)
+    told = Counter(one.match_status.value for one in report.breaks)
     assert told == Counter(v for v in TROUBLES.values() if v != "matched")
     assert SettlementBreak.objects.count() == len(report.breaks) == 12
     # What the books missed is booked now; what nobody can know is asked of a person.
-    assert models.Fact.objects.filter(source="file", reference="pi_extra").exists()
+    assert models.Fact.objects.filter(source="settlement", reference="pi_extra").exists()
     assert shop.reviews().count(run.REVIEW) == 11
 
 
@@ -284,11 +287,15 @@ def test_a_charge_whose_webhook_and_answer_were_lost_is_booked_from_the_report(s
 
     report = reconcile(write(tmp_path, reports.rows(shop.book)))
 
-    assert [(o.verdict, o.reason) for o in report.breaks] == [
+    assert [(o.match_status, o.reason) for o in report.breaks] == [
         (MatchStatus.MISSING_IN_BOOKS, "our books have no such movement")
     ] * 2
     charge = models.Fact.objects.get(kind="charge")
-    assert (charge.reference, charge.captured_minor, charge.source) == (made["id"], 1234, "file")
+    assert (charge.reference, charge.captured_minor, charge.source) == (
+        made["id"],
+        1234,
+        "settlement",
+    )
     assert provider_accounts.receivable_balances(ACCOUNT) == (
         provider_accounts.fetch_balance(ACCOUNT) or {}
     )

@@ -170,7 +170,7 @@ class Provider:
             amount_minor=self.amount_minor,
             tax_minor=tax_minor,
             currency=self.currency,
-            closed=closed,
+            closed_status=closed,
             refunds=tuple(
                 payment_state.RefundCommand(
                     refund_id=name,

@@ -329,7 +329,7 @@ def test_a_capture_after_expiry_is_a_capture() -> None:
 
 def test_money_that_comes_after_we_gave_up_is_a_review() -> None:
     state = payment_state.fold(
-        replace(EUR_1000, closed="expired"), (), [charge(captured_minor=1000)]
+        replace(EUR_1000, closed_status="expired"), (), [charge(captured_minor=1000)]
     )
     assert state.status is PaymentStatus.CAPTURED
     assert [issue.code for issue in state.issues] == ["captured_after_close"]
@@ -337,7 +337,7 @@ def test_money_that_comes_after_we_gave_up_is_a_review() -> None:
 
 def test_a_payment_given_up_is_closed_whatever_its_charge_still_waits_for() -> None:
     asked = [AttemptSummary(operation="charge", status="declined")]
-    commands = replace(EUR_1000, closed="expired")
+    commands = replace(EUR_1000, closed_status="expired")
     assert payment_state.fold(commands, asked, [charge("requires_action")]).status == "expired"
 
 
@@ -356,7 +356,7 @@ def test_charged_twice_is_one_order_and_a_review() -> None:
     assert [share.earned_minor for share in state.shares] == [1000, 0]
     assert state.captured_minor == 2000
     assert {issue.code: dict(issue.detail) for issue in state.issues} == {
-        "over_captured": {"asked": "10.00 EUR", "got": "20.00 EUR"},
+        "over_captured": {"expected": "10.00 EUR", "received": "20.00 EUR"},
         "duplicate_charge": {"charges": "ch_1 ch_2"},
     }
 
@@ -375,7 +375,7 @@ def test_a_wrong_currency_pays_nothing_and_is_a_review() -> None:
     )
     assert (state.status, state.captured_minor) == (PaymentStatus.PROCESSING, 0)
     assert [(issue.code, dict(issue.detail)) for issue in state.issues] == [
-        ("currency_mismatch", {"charge": "ch_1", "got": "10.00 USD"})
+        ("currency_mismatch", {"charge": "ch_1", "received": "10.00 USD"})
     ]
 
 

@@ -52,11 +52,11 @@ def line(reference: str = "txn_1", gross: int = 1000, **told) -> SettlementLine:
 
 
 def judged(entries, lines, **told) -> list[MatchResult]:
-    return matching.reconcile(entries, lines, **{"until": NOW, "late_after": 3 * DAY, **told})
+    return matching.reconcile(entries, lines, **{"period_end": NOW, "late_after": 3 * DAY, **told})
 
 
 def verdicts(entries, lines, **told) -> list[tuple[str, str]]:
-    return [(one.verdict.value, one.reason) for one in judged(entries, lines, **told)]
+    return [(one.match_status.value, one.reason) for one in judged(entries, lines, **told)]
 
 
 REFUND = {"category": Category.REFUND, "parent_reference": "pi_1", "fee_minor": 0}
@@ -175,12 +175,12 @@ def test_a_payout_counts_the_lines_of_earlier_reports():
 def test_two_that_look_alike_are_not_guessed():
     entries = [entry("pi_1"), entry("pi_2")]
     [one] = judged(entries, [line(source="x"), line("txn_2", source="y")])
-    assert (one.verdict, len(one.lines), len(one.entries)) == (MatchStatus.AMBIGUOUS, 2, 2)
+    assert (one.match_status, len(one.lines), len(one.entries)) == (MatchStatus.AMBIGUOUS, 2, 2)
 
 
 def test_what_happened_long_apart_does_not_look_alike():
     entries = [entry("pi_1", occurred_at=NOW - 60 * DAY)]
-    told = {one.verdict for one in judged(entries, [line(source="x")])}
+    told = {one.match_status for one in judged(entries, [line(source="x")])}
     assert told == {MatchStatus.MISSING_IN_BOOKS, MatchStatus.MISSING_AT_PROVIDER}
 
 
@@ -277,14 +277,14 @@ def test_a_report_of_our_own_books_matches_whole(entries):
         )
         for n, one in enumerate(entries)
     ]
-    assert {one.verdict for one in judged(entries, lines)} <= {MatchStatus.MATCHED}
+    assert {one.match_status for one in judged(entries, lines)} <= {MatchStatus.MATCHED}
 
 
 @given(entries=ENTRIES, lines=LINES)
 @settings(max_examples=thoroughness.examples(100), deadline=None)
 def test_the_order_of_the_entries_does_not_matter(entries, lines):
     def named(found):
-        return sorted((one.verdict, one.reason) for one in found)
+        return sorted((one.match_status, one.reason) for one in found)
 
     # Reasons name several entries in the order they come.
     forward = [replace_reason(one) for one in judged(entries, lines)]

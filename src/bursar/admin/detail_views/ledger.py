@@ -84,7 +84,15 @@ def fact(row: Fact) -> DetailPage:
     """What a provider told us once."""
     shown = [
         (humanize(name), str(getattr(row, name)))
-        for name in ("kind", "reference", "key", "parent_reference", "code", "version", "source")
+        for name in (
+            "kind",
+            "reference",
+            "key",
+            "parent_reference",
+            "failure_code",
+            "provider_version",
+            "source",
+        )
         if getattr(row, name) not in {"", 0}
     ]
     amounts = [

@@ -94,14 +94,14 @@ _WHY = {
 def _reason(payment: Payment) -> str:
     last = payment.attempts.filter(refund__isnull=True).order_by("-id").first()
     if payment.status == PaymentStatus.DECLINED and last is not None:
-        softly = "It may succeed later or elsewhere." if last.soft else "It is final."
-        return f"Declined: {humanize(last.code)}. {softly}"
+        softly = "It may succeed later or elsewhere." if last.soft_decline else "It is final."
+        return f"Declined: {humanize(last.failure_code)}. {softly}"
     return _WHY.get(PaymentStatus(payment.status), "")
 
 
 def payment(row: Payment) -> DetailPage:
     """A payment with its time line."""
-    left = row.captured_minor - row.refunded_minor - row.reserved_minor
+    left = row.captured_minor - row.refunded_minor - row.pending_refund_minor
     left -= max(0, row.disputed_minor)
     refunds = [
         (
@@ -124,11 +124,11 @@ def payment(row: Payment) -> DetailPage:
             ("collected", money(row.captured_minor, row.currency)),
             ("held", money(row.authorized_minor, row.currency)),
             ("refunded", money(row.refunded_minor, row.currency)),
-            ("being refunded", money(row.reserved_minor, row.currency)),
+            ("being refunded", money(row.pending_refund_minor, row.currency)),
             ("in dispute", money(row.disputed_minor, row.currency)),
             ("order", link(row.order, row.order.reference)),
             ("at", link_to("provideraccount", row.provider_account_id)),
-            ("method", row.method),
+            ("method", row.payment_method_token),
             ("id", row.pk),
         ],
         buttons=buttons(
@@ -136,7 +136,7 @@ def payment(row: Payment) -> DetailPage:
             (held, roles.PAYMENTS_WRITE, "Capture", "capture", "primary", row.pk),
             (held, roles.PAYMENTS_WRITE, "Release", "cancel", "danger", row.pk),
             (
-                open_payment and not row.closed,
+                open_payment and not row.closed_status,
                 roles.PAYMENTS_WRITE,
                 "Cancel",
                 "cancel",

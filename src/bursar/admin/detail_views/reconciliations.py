@@ -21,7 +21,7 @@ def reconciliation(row: Reconciliation) -> DetailPage:
     """A run: how both sides add up, and what does not match."""
     sums = [
         (
-            humanize(total["verdict"]),
+            humanize(total["match_status"]),
             str(total["lines"]),
             money(total["lines_minor"], total["currency"]),
             str(total["entries"]),
@@ -31,7 +31,7 @@ def reconciliation(row: Reconciliation) -> DetailPage:
     ]
     broken = [
         (
-            humanize(one.verdict),
+            humanize(one.match_status),
             humanize(one.category),
             one.source,
             "-" if one.theirs_minor is None else money(one.theirs_minor, one.currency),
@@ -48,16 +48,16 @@ def reconciliation(row: Reconciliation) -> DetailPage:
             money(one.fee_minor, one.currency),
             money(one.net_minor, one.currency),
             one.payout or "-",
-            humanize(one.verdict),
+            humanize(one.match_status),
         )
-        for one in row.settled.order_by("pk")[:ROWS_MAX]
+        for one in row.settled_lines.order_by("pk")[:ROWS_MAX]
     ]
     return DetailPage(
         title=format_html("Reconciliation of {}", row.provider_account_id),
         state=state("differs" if broken else "matched"),
         facts=[
             ("report", row.file or "asked of the provider"),
-            ("until", format_datetime(row.until)),
+            ("period end", format_datetime(row.period_end)),
             ("at", link_to("provideraccount", row.provider_account_id)),
             ("run", format_datetime(row.created_at)),
             ("id", row.pk),

@@ -136,7 +136,9 @@ def of_books(name: str, *, now: datetime) -> Answer:
         RawMeasurement(name=PAYOUTS, value=float(_payouts(name, now))),
         RawMeasurement(name=DISPUTES, value=float(len(unanswered_disputes))),
     ]
-    soonest = min((one.respond_by for one in unanswered_disputes if one.respond_by), default=None)
+    soonest = min(
+        (one.evidence_due_by for one in unanswered_disputes if one.evidence_due_by), default=None
+    )
     if soonest is not None:
         days = round((soonest - now).total_seconds() / 86_400, 2)
         readings.append(RawMeasurement(name=DAYS_TO_ANSWER, value=days, unit="d"))
