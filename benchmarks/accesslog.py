@@ -85,7 +85,7 @@ ESTIMATING = (
 class Row:
     """What is compared on one log. *timed* rows run in rounds; the others once, for their memory."""
 
-    who: tuple[Contestant, ...]
+    contestants: tuple[Contestant, ...]
     packed: str = ""
     timed: bool = True
     estimated: bool = False
@@ -106,39 +106,43 @@ LOGS = (
         megabytes=MEGABYTES,
         distinct=200_000,
         rows={
-            "unique-200k": Row(who=EVERYBODY),
-            "approximate-200k": Row(who=ESTIMATING, estimated=True),
+            "unique-200k": Row(contestants=EVERYBODY),
+            "approximate-200k": Row(contestants=ESTIMATING, estimated=True),
             "full": Row(
-                who=(
+                contestants=(
                     ours(processes=2, full=True),
                     ours(processes=1, full=True),
                     goaccess(full=True),
                 )
             ),
-            "gzip": Row(who=(*BOTH, DUCKDB), packed="gz"),
-            "zstd": Row(who=(*BOTH, DUCKDB), packed="zst"),
+            "gzip": Row(contestants=(*BOTH, DUCKDB), packed="gz"),
+            "zstd": Row(contestants=(*BOTH, DUCKDB), packed="zst"),
         },
     ),
     Log(
         megabytes=MEGABYTES,
         distinct=5_000_000,
         rows={
-            "unique-5m": Row(who=EVERYBODY),
-            "approximate-5m": Row(who=ESTIMATING, estimated=True),
+            "unique-5m": Row(contestants=EVERYBODY),
+            "approximate-5m": Row(contestants=ESTIMATING, estimated=True),
         },
     ),
     Log(
         megabytes=2_000,
         distinct=200_000,
-        rows={"memory-2gb": Row(who=(ours(processes=1, memory="50MB"),), timed=False)},
+        rows={"memory-2gb": Row(contestants=(ours(processes=1, memory="50MB"),), timed=False)},
     ),
-    Log(megabytes=9_600, distinct=50_000_000, rows={"memory-50m": Row(who=BOTH, timed=False)}),
+    Log(
+        megabytes=9_600,
+        distinct=50_000_000,
+        rows={"memory-50m": Row(contestants=BOTH, timed=False)},
+    ),
     Log(
         megabytes=12_000,
         distinct=5_000_000,
         rows={
             "long": Row(
-                who=(*BOTH, GENERATOR, EVERY_LINE), timed=False, address_space=ADDRESS_SPACE
+                contestants=(*BOTH, GENERATOR, EVERY_LINE), timed=False, address_space=ADDRESS_SPACE
             ),
         },
     ),
@@ -147,7 +151,7 @@ LONG = "long"
 
 
 @dataclass(slots=True)
-class Entered:
+class Entry:
     """A contestant in a row: its answer, its watched run, and its timed ones."""
 
     contestant: Contestant
@@ -172,9 +176,9 @@ def run(plan: Plan, console: Console) -> list[Record]:
         rows = {name: row for name, row in log.rows.items() if name in wanted}
         if rows:
             with tempfile.TemporaryDirectory(prefix="bursar-accesslog-", dir=plan.folder) as folder:
-                made = Made(log, scale=scale, folder=Path(folder), console=console)
+                generated = GeneratedLog(log, scale=scale, folder=Path(folder), console=console)
                 for name, row in rows.items():
-                    records += _row(name, row, made, plan, console)
+                    records += _row(name, row, generated, plan, console)
     return records
 
 
@@ -188,7 +192,7 @@ def _wanted(plan: Plan) -> set[str]:
     return {name for name in names if name.startswith(plan.only) or (plan.long and name == LONG)}
 
 
-class Made:
+class GeneratedLog:
     """A log that was made in a folder, also packed, and the truth about it."""
 
     def __init__(self, log: Log, *, scale: float, folder: Path, console: Console) -> None:
@@ -227,58 +231,60 @@ def _settle(path: Path) -> None:
             pass
 
 
-def _row(name: str, row: Row, made: Made, plan: Plan, console: Console) -> list[Record]:
-    who = [each for each in row.who if each.ours or plan.peers]
-    for each in who:
-        if not each.there():
+def _row(name: str, row: Row, log: GeneratedLog, plan: Plan, console: Console) -> list[Record]:
+    contestants = [each for each in row.contestants if each.ours or plan.peers]
+    for each in contestants:
+        if not each.is_installed():
             console.print(f"{name}: {each.name} is not installed, and is left out")
-    path = made.path(row.packed)
+    path = log.path(row.packed)
     entered = [
         one
-        for each in who
-        if each.there()
-        if (one := _enter(each, row, path, made, console)) is not None
+        for each in contestants
+        if each.is_installed()
+        if (one := _enter(each, row, path, log, console)) is not None
     ]
     rounds = (plan.rounds or (1 if plan.quick else 5)) if row.timed else 0
     for _ in range(rounds):
         for one in entered:
             if not one.contestant.once:
-                one.timed.append(_once(one.contestant, path, made, memory=False))
-    console.print(_table(f"accesslog: {name}", entered, made.truth))
-    return [*_about(name, made.truth), *_records(name, row, entered, made.truth)]
+                one.timed.append(_once(one.contestant, path, log, memory=False))
+    console.print(_table(f"accesslog: {name}", entered, log.truth))
+    return [*_log_records(name, log.truth), *_records(name, row, entered, log.truth)]
 
 
 def _enter(
-    contestant: Contestant, row: Row, path: Path, made: Made, console: Console
-) -> Entered | None:
+    contestant: Contestant, row: Row, path: Path, log: GeneratedLog, console: Console
+) -> Entry | None:
     """Run a contestant for its memory; a peer that fails is left out, ours may not fail."""
     gently = contestant.once or row.address_space is not None
-    watched = _watch(contestant, row, path, made, gently=gently)
+    watched = _watch(contestant, row, path, log, gently=gently)
     if watched.status == 0:
-        return Entered(contestant, _checked(contestant, watched, made.truth), watched)
+        return Entry(contestant, _checked(contestant, watched, log.truth), watched)
     if contestant.ours:
         raise RuntimeError(f"{contestant.name} failed:\n{watched.errors[-4_000:]}")
     console.print(f"{contestant.name} failed: {watched.errors.strip()[-300:]}")
-    lines = accesslog_contestants.lines_before_its_end(watched.errors)
+    lines = accesslog_contestants.lines_before_memory_error(watched.errors)
     if lines is None:
         return None
-    return Entered(contestant, Answer(lines=lines), watched, ended=True)
+    return Entry(contestant, Answer(lines=lines), watched, ended=True)
 
 
-def _watch(contestant: Contestant, row: Row, path: Path, made: Made, *, gently: bool) -> Watched:
+def _watch(
+    contestant: Contestant, row: Row, path: Path, log: GeneratedLog, *, gently: bool
+) -> Watched:
     return watching.run(
-        contestant.command(path, made.folder),
+        contestant.command(path, log.folder),
         memory=True,
         gently=gently,
         address_space=row.address_space,
     )
 
 
-def _once(contestant: Contestant, path: Path, made: Made, *, memory: bool) -> Watched:
-    run = watching.run(contestant.command(path, made.folder), memory=memory)
+def _once(contestant: Contestant, path: Path, log: GeneratedLog, *, memory: bool) -> Watched:
+    run = watching.run(contestant.command(path, log.folder), memory=memory)
     if run.status:
         raise RuntimeError(f"{contestant.name} failed:\n{run.errors[-4_000:]}")
-    _checked(contestant, run, made.truth)
+    _checked(contestant, run, log.truth)
     return run
 
 
@@ -292,16 +298,16 @@ def _checked(contestant: Contestant, run: Watched, truth: Truth) -> Answer:
     return answer
 
 
-def _about(name: str, truth: Truth) -> list[Record]:
-    tell = functools.partial(Record, benchmark=f"accesslog/{name}")
+def _log_records(name: str, truth: Truth) -> list[Record]:
+    record = functools.partial(Record, benchmark=f"accesslog/{name}")
     return [
-        tell(measure="log", unit="MB", value=truth.bytes / 1e6),
-        tell(measure="lines", unit="lines", value=truth.lines),
-        tell(measure="distinct addresses", unit="addresses", value=truth.distinct),
+        record(measure="log", unit="MB", value=truth.bytes / 1e6),
+        record(measure="lines", unit="lines", value=truth.lines),
+        record(measure="distinct addresses", unit="addresses", value=truth.distinct),
     ]
 
 
-def _records(name: str, row: Row, entered: list[Entered], truth: Truth) -> Iterable[Record]:
+def _records(name: str, row: Row, entered: list[Entry], truth: Truth) -> Iterable[Record]:
     peers = [one for one in entered if not one.contestant.ours]
     for one in entered:
         if one.contestant.ours:
@@ -318,7 +324,7 @@ def _records(name: str, row: Row, entered: list[Entered], truth: Truth) -> Itera
                     )
 
 
-def _figures(one: Entered, row: Row, truth: Truth) -> dict[tuple[str, str], float]:
+def _figures(one: Entry, row: Row, truth: Truth) -> dict[tuple[str, str], float]:
     """What was measured of a contestant, by measure and unit."""
     figures = {
         ("peak memory", "MB"): one.watched.peak_mb,
@@ -339,7 +345,7 @@ def _figures(one: Entered, row: Row, truth: Truth) -> dict[tuple[str, str], floa
     return figures
 
 
-def _table(title: str, entered: list[Entered], truth: Truth) -> Table:
+def _table(title: str, entered: list[Entry], truth: Truth) -> Table:
     table = Table(
         title=f"{title}: {truth.bytes / 1e9:,.3g} GB, {truth.distinct:,} addresses",
         title_justify="left",

@@ -85,7 +85,7 @@ class Contestant:
     needs: str = ""
     once: bool = False
 
-    def there(self) -> bool:
+    def is_installed(self) -> bool:
         return not self.needs or shutil.which(self.needs) is not None
 
 
@@ -98,7 +98,7 @@ def ours(
     name: str = "",
 ) -> Contestant:
     def command(log: Path, folder: Path) -> list[str]:
-        wanted = ["--html", str(folder / "ours.html")] if full else ["--only", "addresses"]
+        wanted = ["--html", str(folder / "ours.html")] if full else ["--tables", "addresses"]
         return [
             sys.executable,
             "-m",
@@ -128,13 +128,13 @@ def ours(
 
 
 def _report(output: str) -> Answer:
-    told = json.loads(output)
-    addresses = told["addresses"]
+    report = json.loads(output)
+    addresses = report["addresses"]
     return Answer(
         distinct=addresses["distinct"],
-        lines=told["lines"]["read"],
-        rejected=told["lines"]["rejected"],
-        error_bound=told.get("error_bound"),
+        lines=report["lines"]["read"],
+        rejected=report["lines"]["unparsed"],
+        error_bound=report.get("error_bound"),
         top={row["address"]: row["requests"] for row in addresses["top"]},
     )
 
@@ -178,9 +178,9 @@ def _same_top(answer: Answer, truth: Truth) -> None:
     _expect("top", {a: answer.top.get(a) for a, _ in truth.top}, dict(truth.top))
 
 
-def _expect(what: str, told: object, true: object) -> None:
-    if told != true:
-        raise WrongAnswer(f"{what}: {told} instead of {true}")
+def _expect(what: str, actual: object, expected: object) -> None:
+    if actual != expected:
+        raise WrongAnswer(f"{what}: {actual} instead of {expected}")
 
 
 def _any(_: Answer, __: Truth) -> None:
@@ -207,15 +207,15 @@ def _python() -> Path:
     return contestants.peers_python()
 
 
-def lines_before_its_end(errors: str) -> int | None:
+def lines_before_memory_error(errors: str) -> int | None:
     """Return how many lines the list of all lines held when its memory ended, if that it was."""
-    told = re.search(r"^MemoryError after (\d+) lines$", errors, re.MULTILINE)
-    return int(told[1]) if told else None
+    match = re.search(r"^MemoryError after (\d+) lines$", errors, re.MULTILINE)
+    return int(match[1]) if match else None
 
 
 def _printed(output: str) -> Answer:
-    told = json.loads(output)
-    return Answer(distinct=told["distinct"], top=dict(told["top"]))
+    printed = json.loads(output)
+    return Answer(distinct=printed["distinct"], top=dict(printed["top"]))
 
 
 def _wc(output: str) -> Answer:

@@ -67,14 +67,14 @@ def write(path: Path, *, size: int, distinct: int, seed: int = machine.SEED) -> 
 
     :raises TooManyAddresses: if there are too few lines for so many.
     """
-    making = Making(size=size, distinct=distinct, seed=seed)
+    generator = LogGenerator(size=size, distinct=distinct, seed=seed)
     with path.open("wb", buffering=0) as file:
-        for chunk in making.chunks():
+        for chunk in generator.chunks():
             file.write(chunk)
-    return making.truth()
+    return generator.truth()
 
 
-class Making:
+class LogGenerator:
     """The making of one log: take all of `chunks`, then ask for the `truth`."""
 
     def __init__(self, *, size: int, distinct: int, seed: int) -> None:
@@ -225,9 +225,12 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=100)
     parser.add_argument("--distinct", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=machine.SEED)
-    told = parser.parse_args()
+    options = parser.parse_args()
     truth = write(
-        told.file, size=round(told.megabytes * 1e6), distinct=told.distinct, seed=told.seed
+        options.file,
+        size=round(options.megabytes * 1e6),
+        distinct=options.distinct,
+        seed=options.seed,
     )
     print(json.dumps(asdict(truth)))
 

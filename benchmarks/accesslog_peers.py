@@ -77,13 +77,13 @@ def chdb(path: str) -> tuple[int, list[Any]]:
     import chdb
 
     name = path.replace("\\", "\\\\").replace("'", "\\'")
-    told = chdb.query(
+    result = chdb.query(
         "SELECT splitByChar(' ', line, 1)[1] AS address, count() AS n, count() OVER () "
         f"FROM file('{name}', 'LineAsString', 'line String') "
         f"GROUP BY address ORDER BY n DESC LIMIT {TOP}",
         "JSONCompact",
     )
-    rows = json.loads(told.bytes())["data"]
+    rows = json.loads(result.bytes())["data"]
     return int(rows[0][2]), [(address, int(n)) for address, n, _ in rows]
 
 

@@ -84,10 +84,10 @@ def _interface(dice: random.Random) -> str:
 
 
 def _different(draw: Callable[[], str]) -> list[str]:
-    found: dict[str, None] = {}
-    while len(found) < HALF:
-        found[draw()] = None
-    return list(found)
+    drawn: dict[str, None] = {}
+    while len(drawn) < HALF:
+        drawn[draw()] = None
+    return list(drawn)
 
 
 class Requests:

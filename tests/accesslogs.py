@@ -27,17 +27,17 @@ HOSTILE = (
 def usual(*, complete: bool = True, approximate: bool = False) -> reports.AccessLogReport:
     """A quiet day of a small shop; what is not *complete* was cut."""
     report: reports.AccessLogReport = {
-        "bursar": "0.1.0",
+        "bursar_version": "0.1.0",
         "complete": complete,
         "approximate": approximate,
         "sources": [
             {"name": "access.log", "format": "combined", "bytes": 1_234_567, "lines": 5_002}
         ],
-        "lines": {"read": 5_002, "counted": 5_000, "rejected": 2, "too_long": 1, "filtered": 0},
+        "lines": {"read": 5_002, "counted": 5_000, "unparsed": 2, "too_long": 1, "filtered": 0},
         "first_at": "2026-11-24T00:00:03Z",
         "last_at": "2026-11-25T23:59:58Z",
         "filters": [],
-        "seconds": 0.25,
+        "duration_seconds": 0.25,
         "totals": {
             "requests": 5_000,
             "bytes": 9_876_543,
@@ -102,13 +102,13 @@ def usual(*, complete: bool = True, approximate: bool = False) -> reports.Access
             {
                 "kind": "card_testing",
                 "subject": "192.0.2.7",
-                "figures": {"declined": 90},
-                "says": "90 declined payments with 88 different amounts in an hour",
+                "values": {"declined": 90},
+                "message": "90 declined payments with 88 different amounts in an hour",
             }
         ],
     }
     if not complete:
-        report["sources"][0]["cut_at"] = 1_234_000
+        report["sources"][0]["truncated_at"] = 1_234_000
     if approximate:
         report["error_bound"] = 0.02
     return report
@@ -122,10 +122,11 @@ def hostile() -> reports.AccessLogReport:
         if name not in {"statuses", "hours"}:
             report[name] = {"distinct": len(rows), "top": rows}  # type: ignore[literal-required]
     report["signals"] = [
-        {"kind": "scanner", "subject": text, "says": text, "figures": {}} for text in HOSTILE
+        {"kind": "scanner", "subject": text, "message": text, "values": {}} for text in HOSTILE
     ]
     report["filters"] = list(HOSTILE)
     report["sources"] = [
-        {"name": text, "format": text, "bytes": 1, "lines": 1, "cut_at": 1} for text in HOSTILE
+        {"name": text, "format": text, "bytes": 1, "lines": 1, "truncated_at": 1}
+        for text in HOSTILE
     ]
     return report

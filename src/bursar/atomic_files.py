@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic file writes: a file appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from bursar import errors
 
 
 class OutputFailed(errors.Unavailable):
-    """A report cannot be written: no such folder, no right to it, or no room; nothing is left of it."""
+    """A file cannot be written (missing folder, permission, disk full); no partial file is left."""
 
     code = "output_not_writable"
     status = None
 
 
 @contextlib.contextmanager
-def writing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
+def open_atomic(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     """
-    Write a file that appears under the name *path* when the block ends; what was there stays until then.
+    Open a temporary file that replaces *path* when the block ends without an error.
 
-    :raises OutputFailed: if that cannot be done.
+    :raises OutputFailed: if it cannot be written.
     """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
@@ -39,36 +39,36 @@ def writing(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
             with contextlib.suppress(OSError):
                 Path(name).unlink()
             raise
-        _keep_name(path.parent)
+        _sync_folder(path.parent)
     except OSError as error:
         raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
 
 
 def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """
-    Write *content* under the name *path* at once; what was there stays until then.
+    Write *content* to *path*, replacing an existing file atomically.
 
-    :raises OutputFailed: if that cannot be done.
+    :raises OutputFailed: if it cannot be written.
     """
-    with writing(path, mode=mode) as file:
+    with open_atomic(path, mode=mode) as file:
         file.write(content)
 
 
-def make_folder(folder: Path) -> None:
+def create_folder(folder: Path) -> None:
     """
-    Make *folder* for the owner alone, if it is not there.
+    Create *folder* with mode 0700 if it does not exist.
 
-    :raises OutputFailed: if that cannot be done.
+    :raises OutputFailed: if it cannot be created.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputFailed(f"{folder} cannot be made: {error.strerror}") from error
+        raise OutputFailed(f"{folder} cannot be created: {error.strerror}") from error
 
 
-def _keep_name(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(opened)
+        os.fsync(descriptor)
     finally:
-        os.close(opened)
+        os.close(descriptor)

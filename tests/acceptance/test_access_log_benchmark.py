@@ -62,7 +62,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
 def test_contestants_say_the_truth(
     contestant: Contestant, made: tuple[Path, Truth], tmp_path: Path
 ) -> None:
-    if not contestant.there():
+    if not contestant.is_installed():
         pytest.skip(f"{contestant.name} is not installed")
     path, truth = made
     run = watching.run(contestant.command(path, tmp_path), memory=False)
@@ -118,8 +118,8 @@ def test_peers_may_count_malformed_lines_and_no_more(distinct: int) -> None:
 
 
 def test_where_a_list_ended_is_read_from_what_it_said() -> None:
-    assert accesslog_contestants.lines_before_its_end("MemoryError after 12 lines\n") == 12
-    assert accesslog_contestants.lines_before_its_end("ModuleNotFoundError: polars") is None
+    assert accesslog_contestants.lines_before_memory_error("MemoryError after 12 lines\n") == 12
+    assert accesslog_contestants.lines_before_memory_error("ModuleNotFoundError: polars") is None
 
 
 def _records(tmp_path: Path, *only: str) -> list[Record]:
@@ -169,8 +169,8 @@ def test_a_row_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_a_failing_bursar_is_told(tmp_path: Path) -> None:
     ours, quiet = accesslog_contestants.ours(processes=1), Console(quiet=True)
-    row = accesslog.Row(who=(ours,), timed=False)
+    row = accesslog.Row(contestants=(ours,), timed=False)
     log = accesslog.Log(megabytes=1, distinct=500, rows={"row": row})
-    made = accesslog.Made(log, scale=1, folder=tmp_path, console=quiet)
+    made = accesslog.GeneratedLog(log, scale=1, folder=tmp_path, console=quiet)
     with pytest.raises(RuntimeError, match="bursar, 1 process failed"):
         accesslog._enter(ours, row, tmp_path / "gone.log", made, quiet)

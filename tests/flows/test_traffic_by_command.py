@@ -33,7 +33,7 @@ def test_it_takes_neither_django_nor_what_reads_the_options_of_other_commands(
         "except SystemExit as end: print(end.code, sys.modules.keys() & {'django', 'typer', 'pydantic'})",
         "traffic",
         str(log),
-        "--only",
+        "--tables",
         "addresses",
         "--json",
         str(tmp_path / "a.json"),
@@ -58,9 +58,9 @@ def test_it_is_among_the_commands_of_bursar(capfd: pytest.CaptureFixture[str]) -
         ([], "required: FILE"),
         (["merge"], "bursar traffic merge: error"),
         (["read"], "bursar traffic: error"),
-        (["--top", "0", "a"], "'0' is no number from 1 to 100,000"),
+        (["--top", "0", "a"], "'0' is not a number from 1 to 100,000"),
         (["--tpo", "3", "a"], "--tpo"),
-        (["--processes", "257", "a"], "'257' is no number from 1 to 256"),
+        (["--processes", "257", "a"], "'257' is not a number from 1 to 256"),
     ],
 )
 def test_words_that_mean_nothing_end_it_with_code_2(

@@ -35,7 +35,7 @@ from bursar.accesslog.parsing.records import MAXIMA, MEASURES, Hashes, Records, 
 from bursar.accesslog.signals import classification
 
 #: Tables of texts, by the field they count.
-TEXTS = {
+TEXT_TABLES = {
     "methods": "method",
     "paths": "path",
     "agents": "agent",
@@ -43,16 +43,16 @@ TEXTS = {
     "hosts": "host",
 }
 #: Tables of numbers.
-NUMBERS = ("statuses", "hours")
+NUMBER_TABLES = ("statuses", "hours")
 SUSPECTS = "suspects"
 _SLOT_BITS = {"paths": 15, "agents": 12, "referrers": 12}
 #: The inverse of ODD modulo 2^64.
-_UNDO = U(pow(int(ODD), -1, 2**64))
-_ONCE = (U(1),)
+_ODD_INVERSE = U(pow(int(ODD), -1, 2**64))
+_ONE_REQUEST = (U(1),)
 _HASH = ord("#")
 #: No text of an address is longer; what is, is none.
 _ADDRESS_BYTES_MAX = 45
-_CALLERS_MAX = 1 << 16
+_CACHE_SIZE = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,7 @@ class Plan:
     """
     What is to be counted.
 
-    *tables* are "addresses", `TEXTS`, `NUMBERS` and "suspects". *rows_max* is how many rows each table
+    *tables* are "addresses", `TEXT_TABLES`, `NUMBERS` and "suspects". *rows_max* is how many rows each table
     lets wait in memory. *approximate* estimates addresses, and needs them to be all that is asked.
     """
 
@@ -75,12 +75,12 @@ class Plan:
         """Whether nothing but the number of requests of an address is asked."""
         return self.tables == {"addresses"}
 
-    def with_rows(self, rows_max: int) -> Plan:
+    def with_rows_max(self, rows_max: int) -> Plan:
         """Return the plan with so many waiting rows."""
         return replace(self, rows_max=rows_max)
 
     @property
-    def is_choosy(self) -> bool:
+    def selects_lines(self) -> bool:
         """Whether only some lines count, or an address may stand elsewhere than where it should."""
         return bool(self.trusted) or self.filters != Filters()
 
@@ -102,25 +102,25 @@ class LineCounts:
         for name in ("read", "counted", "filtered", "too_long", "bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.first is not None and other.last is not None:
-            self.saw(np.array([other.first, other.last]))
+            self.add_times(np.array([other.first, other.last]))
 
-    def saw(self, epochs: Ints) -> None:
+    def add_times(self, epochs: Ints) -> None:
         """Widen the period."""
-        known = epochs[epochs >= 0]
-        if len(known):
-            low, high = int(known.min()), int(known.max())
+        valid = epochs[epochs >= 0]
+        if len(valid):
+            low, high = int(valid.min()), int(valid.max())
             self.first = low if self.first is None else min(self.first, low)
             self.last = high if self.last is None else max(self.last, high)
 
 
-def number_key(number: Any) -> Any:
+def number_keys(number: Any) -> Any:
     """Make numbers keys that spread evenly."""
     return number.astype(U) * ODD
 
 
-def numbers_of(keys: Words) -> Words:
+def numbers_from_keys(keys: Words) -> Words:
     """Return the numbers of keys."""
-    return keys * _UNDO
+    return keys * _ODD_INVERSE
 
 
 class Aggregator:
@@ -133,7 +133,7 @@ class Aggregator:
         texts = Shape(len(MEASURES), MAXIMA, checked=True, text="O")
         self._tables: dict[str, HashAggregate] = {}
         for name in sorted(plan.tables - {"addresses"}):
-            kind = texts if name in TEXTS else shape
+            kind = texts if name in TEXT_TABLES else shape
             if name == SUSPECTS:
                 kind = Shape(
                     len(classification.MEASURES), classification.MAXIMA, checked=True, text="O"
@@ -143,38 +143,42 @@ class Aggregator:
             )
         self._clients = None
         if self.sketch is not None:
-            self._clients = sketches.counting(self.sketch, rows_max=plan.rows_max)
+            self._clients = sketches.sketch_counter(self.sketch, rows_max=plan.rows_max)
         elif "addresses" in plan.tables:
             measures = 1 if plan.requests_only else len(MEASURES)
-            self._clients = client_counts.counting(
+            self._clients = client_counts.exact_counter(
                 spill, measures=measures, maxima=MAXIMA, rows_max=plan.rows_max
             )
         pattern = plan.filters.path_pattern()
         self._path_matches = (
-            functools.lru_cache(_CALLERS_MAX)(lambda path: pattern.match(path) is not None)
+            functools.lru_cache(_CACHE_SIZE)(lambda path: pattern.match(path) is not None)
             if pattern
             else None
         )
-        self._caller = functools.lru_cache(_CALLERS_MAX)(
+        self._client_ip = functools.lru_cache(_CACHE_SIZE)(
             functools.partial(client_ip.client_ip, plan.trusted)
         )
-        self._is_meant = functools.lru_cache(_CALLERS_MAX)(
-            lambda caller: client_ip.within(caller, plan.filters.networks)
+        self._is_selected = functools.lru_cache(_CACHE_SIZE)(
+            lambda caller: client_ip.in_networks(caller, plan.filters.networks)
         )
 
     @functools.cached_property
-    def _abouts(self) -> classification.Abouts:
-        return classification.Abouts()
+    def _path_categories(self) -> classification.PathCategoryCache:
+        return classification.PathCategoryCache()
 
-    def of(self, log_format: LogFormat) -> Callable[[Block], None]:
+    def block_counter(self, log_format: LogFormat) -> Callable[[Block], None]:
         """Return what counts the blocks of a log of this format."""
-        if self.plan.requests_only and not self.plan.is_choosy and log_format.client_leads:
+        if (
+            self.plan.requests_only
+            and not self.plan.selects_lines
+            and log_format.starts_with_client
+        ):
             return self._count_leading
-        if log_format.headed:
+        if log_format.has_fields_line:
             return self._count_headed(log_format)
         return functools.partial(self._count, log_format)
 
-    def skip(self, too_long: int) -> None:
+    def add_too_long(self, too_long: int) -> None:
         """Note lines that nobody looked at."""
         self.lines.read += too_long
         self.lines.too_long += too_long
@@ -191,7 +195,9 @@ class Aggregator:
         assert self._clients is not None
         self.lines.read += len(block.starts)
         if len(block.starts):
-            self._clients.add(ip_addresses.tokens(block.raw, block.starts, None), _ONCE)
+            self._clients.add(
+                ip_addresses.parse_tokens(block.raw, block.starts, None), _ONE_REQUEST
+            )
 
     def _count_headed(self, declared: LogFormat) -> Callable[[Block], None]:
         """Return what counts a log of which a `#Fields:` line may say at any point what follows."""
@@ -200,11 +206,11 @@ class Aggregator:
             nonlocal declared
             at = 0
             for comment in np.flatnonzero(block.bytes[block.starts] == _HASH).tolist():
-                self._count(declared, _part(block, at, comment))
+                self._count(declared, _block_part(block, at, comment))
                 line = bytes(block.raw[block.starts[comment] : block.breaks[comment]])
-                declared = formats.w3c(line) or declared
+                declared = formats.parse_fields_line(line) or declared
                 at = comment + 1
-            self._count(declared, _part(block, at, len(block.starts)))
+            self._count(declared, _block_part(block, at, len(block.starts)))
 
         return count
 
@@ -213,126 +219,139 @@ class Aggregator:
             return
         self.lines.read += len(block.starts)
         if log_format.is_json:
-            block = json_lines.rewritten(block)
+            block = json_lines.to_tab_separated(block)
         finder = Finder(block)
-        found = columns.of(block, log_format, finder)
-        seen = Records(block, found, finder)
-        client = _client(seen, log_format)
-        kept, who = self._chosen(seen, client)
-        self.lines.counted += int(kept.sum())
-        self.lines.filtered += int((found.good & ~kept).sum())
-        index = np.flatnonzero(kept)
-        if seen.epochs is not None:
-            self.lines.saw(seen.epochs[index])
-        self._count_clients(seen, who, client, kept)
+        field_columns = columns.find_columns(block, log_format, finder)
+        lines = Records(block, field_columns, finder)
+        client = _client_span(lines, log_format)
+        selected, clients = self._select(lines, client)
+        self.lines.counted += int(selected.sum())
+        self.lines.filtered += int((field_columns.good & ~selected).sum())
+        index = np.flatnonzero(selected)
+        if lines.epochs is not None:
+            self.lines.add_times(lines.epochs[index])
+        self._count_clients(lines, clients, client, selected)
         if not len(index):
             return
         paths = None
-        if not self._tables.keys().isdisjoint(("paths", SUSPECTS)) and seen.path is not None:
-            paths = seen.hashes(seen.path, index)
-        self._count_tables(seen, index, paths)
+        if not self._tables.keys().isdisjoint(("paths", SUSPECTS)) and lines.path is not None:
+            paths = lines.hashes(lines.path, index)
+        self._count_tables(lines, index, paths)
         if SUSPECTS in self._tables:
-            self._count_suspects(seen, who, client, index, paths)
+            self._count_suspects(lines, clients, client, index, paths)
 
-    def _chosen(
-        self, seen: Records, client: Span | None
+    def _select(
+        self, lines: Records, client: Span | None
     ) -> tuple[Mask, Sequence[bytes | None] | None]:
         """Return which lines count, and who is their client where that had to be found out."""
-        filters, kept = self.plan.filters, seen.good.copy()
+        filters, selected = self.plan.filters, lines.good.copy()
         if filters.since is not None or filters.until is not None:
-            times = seen.times
-            kept &= times != field_parsers.NO_TIME
-            kept &= times >= (filters.since or 0)
-            kept &= times < (filters.until if filters.until is not None else classification.FAR)
+            times = lines.times
+            selected &= times != field_parsers.NO_TIME
+            selected &= times >= (filters.since or 0)
+            selected &= times < (
+                filters.until if filters.until is not None else classification.FAR_FUTURE
+            )
         if filters.statuses:
-            kept &= np.isin(seen.statuses, [one for each in filters.statuses for one in each])
-        if self._path_matches is not None and seen.path is not None:
-            kept &= [self._path_matches(text) for text in seen.texts(seen.path)]
+            selected &= np.isin(lines.statuses, [one for each in filters.statuses for one in each])
+        if self._path_matches is not None and lines.path is not None:
+            selected &= [self._path_matches(text) for text in lines.texts(lines.path)]
         if client is None or not (filters.networks or self.plan.trusted):
-            return kept, None
-        forwarded = seen.spans.get("forwarded")
-        lists = seen.texts(forwarded) if forwarded else itertools.repeat(b"-")
-        who = [
-            self._caller(one, chain) for one, chain in zip(seen.texts(client), lists, strict=False)
+            return selected, None
+        forwarded = lines.spans.get("forwarded")
+        lists = lines.texts(forwarded) if forwarded else itertools.repeat(b"-")
+        clients = [
+            self._client_ip(one, chain)
+            for one, chain in zip(lines.texts(client), lists, strict=False)
         ]
         if filters.networks:
-            kept &= [caller is not None and self._is_meant(caller) for caller in who]
-        return kept, who
+            selected &= [caller is not None and self._is_selected(caller) for caller in clients]
+        return selected, clients
 
     def _count_clients(
-        self, seen: Records, who: Sequence[bytes | None] | None, client: Span | None, kept: Mask
+        self,
+        lines: Records,
+        clients: Sequence[bytes | None] | None,
+        client: Span | None,
+        selected: Mask,
     ) -> None:
         if self._clients is None or client is None:
             return
-        chosen = kept if self.plan.is_choosy else seen.has_client
+        chosen = selected if self.plan.selects_lines else lines.has_client
         index = np.flatnonzero(chosen)
-        if who is None:
-            taken = ip_addresses.tokens(seen.block.raw, client[0][index], client[1][index])
+        if clients is None:
+            client_tokens = ip_addresses.parse_tokens(
+                lines.block.raw, client[0][index], client[1][index]
+            )
         else:
-            taken = _tokens([who[at] or b"" for at in index.tolist()])
+            client_tokens = _parse_tokens([clients[at] or b"" for at in index.tolist()])
         if not len(index):
             return
-        once: Sequence[Any] = _ONCE
+        values: Sequence[Any] = _ONE_REQUEST
         if not self.plan.requests_only:
-            good = kept[index]  # of other lines nothing is known but that they came
-            once = [
-                _ONCE[0],
+            good = selected[index]  # of other lines nothing is known but that they came
+            values = [
+                _ONE_REQUEST[0],
                 *(
-                    np.where(good, value[index], records.NONE)
+                    np.where(good, value[index], records.ZERO)
                     if isinstance(value, np.ndarray)
                     else value
-                    for value in seen.measures[1:]
+                    for value in lines.measures[1:]
                 ),
             ]
-        self._clients.add(taken, once)
+        self._clients.add(client_tokens, values)
 
-    def _count_tables(self, seen: Records, index: Ints, paths: Hashes | None) -> None:
-        measures = [hash_aggregate.chosen(value, index) for value in seen.measures]
+    def _count_tables(self, lines: Records, index: Ints, paths: Hashes | None) -> None:
+        measures = [hash_aggregate.select(value, index) for value in lines.measures]
         for name, table in self._tables.items():
-            if name in NUMBERS:
-                numbers = (seen.statuses if name == "statuses" else seen.hours)[index]
-                known = np.flatnonzero(numbers >= 0)
-                counted = [hash_aggregate.chosen(value, known) for value in measures]
-                table.add(number_key(numbers[known]), None, counted)
-            elif name in TEXTS and (span := seen.field(TEXTS[name])) is not None:
-                key, check = (name == "paths" and paths) or seen.hashes(span, index)
-                table.add(key, check, measures, functools.partial(seen.texts_of, span, index))
+            if name in NUMBER_TABLES:
+                numbers = (lines.statuses if name == "statuses" else lines.hours)[index]
+                valid = np.flatnonzero(numbers >= 0)
+                counted = [hash_aggregate.select(value, valid) for value in measures]
+                table.add(number_keys(numbers[valid]), None, counted)
+            elif name in TEXT_TABLES and (span := lines.span_of(TEXT_TABLES[name])) is not None:
+                key, check = (name == "paths" and paths) or lines.hashes(span, index)
+                table.add(key, check, measures, functools.partial(lines.texts_of, span, index))
 
     def _count_suspects(
         self,
-        seen: Records,
-        who: Sequence[bytes | None] | None,
+        lines: Records,
+        clients: Sequence[bytes | None] | None,
         client: Span | None,
         index: Ints,
         paths: Hashes | None,
     ) -> None:
         """Keep what `suspects` finds worth keeping, by address and path."""
-        if client is None or seen.path is None or paths is None:
+        if client is None or lines.path is None or paths is None:
             return
-        path, is_post = seen.path, seen.is_post
-        near = np.flatnonzero((seen.statuses[index] >= 300) | is_post[index])
+        path, is_post = lines.path, lines.is_post
+        near = np.flatnonzero((lines.statuses[index] >= 300) | is_post[index])
         index, by_path = index[near], paths[0][near]
-        abouts = self._abouts.of(by_path, functools.partial(seen.texts_of, path, index))
-        kept, told = classification.measured(
-            abouts, seen.statuses[index], is_post[index], seen.times[index]
+        categories = self._path_categories.categories(
+            by_path, functools.partial(lines.texts_of, path, index)
         )
-        chosen = np.flatnonzero(kept)
+        relevant, measures = classification.measure(
+            categories, lines.statuses[index], is_post[index], lines.times[index]
+        )
+        chosen = np.flatnonzero(relevant)
         if not len(chosen):
             return
         index, by_path = index[chosen], by_path[chosen]
-        if who is None:
+        if clients is None:
             starts, ends = client[0][index], client[1][index]
-            raw, ends = seen.block.raw, np.minimum(ends, starts + _ADDRESS_BYTES_MAX)
+            raw, ends = lines.block.raw, np.minimum(ends, starts + _ADDRESS_BYTES_MAX)
         else:
-            raw, starts, ends = records.buffered([who[at] or b"" for at in index.tolist()])
-        by_address, _ = byte_search.hashes(raw, starts, ends)
+            raw, starts, ends = records.to_buffer([clients[at] or b"" for at in index.tolist()])
+        by_address, _ = byte_search.hash_texts(raw, starts, ends)
 
         def texts(positions: Ints) -> Texts:
-            asked = seen.texts_of(path, index, positions)
-            told_by = records.texts_at(raw, starts, ends, positions)
-            return records.objects([b"%b\t%b" % pair for pair in zip(told_by, asked, strict=True)])
+            paths_at = lines.texts_of(path, index, positions)
+            addresses_at = records.texts_at(raw, starts, ends, positions)
+            return records.object_array(
+                [b"%b\t%b" % pair for pair in zip(addresses_at, paths_at, strict=True)]
+            )
 
-        counts = [one[chosen].astype(U) for one in told]
+        counts = [one[chosen].astype(U) for one in measures]
         self._tables[SUSPECTS].add(by_address, by_path, counts, texts)
 
     def add_rows(self, table: str, rows: Rows) -> None:
@@ -344,26 +363,26 @@ class Aggregator:
             self._tables[table].add_rows(rows)
 
 
-def _part(block: Block, begin: int, end: int) -> Block:
+def _block_part(block: Block, begin: int, end: int) -> Block:
     return Block(
         block.raw, block.bytes, block.starts[begin:end], block.breaks[begin:end], block.extent
     )
 
 
-def _client(seen: Records, log_format: LogFormat) -> Span | None:
-    span = seen.spans.get("client")
+def _client_span(lines: Records, log_format: LogFormat) -> Span | None:
+    span = lines.spans.get("client")
     if span is None or not (log_format.client_has_port or log_format.is_json):
         return span
-    return field_parsers.without_port(seen.block, span, seen.finder)
+    return field_parsers.strip_ports(lines.block, span, lines.finder)
 
 
-def _tokens(texts: Sequence[bytes]) -> Tokens:
-    raw, starts, ends = records.buffered(texts)
-    return ip_addresses.tokens(raw, starts, ends)
+def _parse_tokens(texts: Sequence[bytes]) -> Tokens:
+    raw, starts, ends = records.to_buffer(texts)
+    return ip_addresses.parse_tokens(raw, starts, ends)
 
 
 def suspect_keys(rows: Sequence[tuple[bytes, bytes]]) -> tuple[Words, Words]:
     """Return a key from each address and a check from each path, so that an address stays together."""
-    by_address, _ = byte_search.hashes(*records.buffered([address for address, _ in rows]))
-    by_path, _ = byte_search.hashes(*records.buffered([path for _, path in rows]))
+    by_address, _ = byte_search.hash_texts(*records.to_buffer([address for address, _ in rows]))
+    by_path, _ = byte_search.hash_texts(*records.to_buffer([path for _, path in rows]))
     return by_address, by_path

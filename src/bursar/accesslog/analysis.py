@@ -20,10 +20,17 @@ from pathlib import Path
 import bursar
 from bursar.accesslog import partial_aggregates, report, report_builder, workers
 from bursar.accesslog.aggregation import sketches
-from bursar.accesslog.aggregation.merge import Finished
+from bursar.accesslog.aggregation.merge import TableResult
 from bursar.accesslog.aggregation.rows import Rows
 from bursar.accesslog.aggregation.sketches import AddressSketch
-from bursar.accesslog.aggregator import NUMBERS, SUSPECTS, TEXTS, Aggregator, LineCounts, Plan
+from bursar.accesslog.aggregator import (
+    NUMBER_TABLES,
+    SUSPECTS,
+    TEXT_TABLES,
+    Aggregator,
+    LineCounts,
+    Plan,
+)
 from bursar.accesslog.filters import Filters, InvalidOption, Network
 from bursar.accesslog.inputs import checkpoints, sources
 from bursar.accesslog.inputs.sources import LogSource
@@ -49,18 +56,18 @@ _WORTH_BYTES = 1 << 26
 
 Progress = Callable[[int | None], AbstractContextManager[Callable[[int], None]]]
 NO_FILTERS = Filters()
-EVERYTHING = frozenset({*report.KEYS, "signals"})
+ALL_TABLES = frozenset({*report.KEYS, "signals"})
 
 
 @contextlib.contextmanager
-def _untold(_total: int | None) -> Iterator[Callable[[int], None]]:
+def _no_progress(_total: int | None) -> Iterator[Callable[[int], None]]:
     yield lambda _done: None
 
 
 def analyze(  # noqa: PLR0913  (a question has as many sides as it has)
     paths: Iterable[Path],
     *,
-    only: Collection[str] = EVERYTHING,
+    tables: Collection[str] = ALL_TABLES,
     top: int = 10,
     log_format: str | None = None,
     filters: Filters = NO_FILTERS,
@@ -70,8 +77,8 @@ def analyze(  # noqa: PLR0913  (a question has as many sides as it has)
     approximate: bool = False,
     partial: Path | None = None,
     state: Path | None = None,
-    against: Path | None = None,
-    progress: Progress = _untold,
+    compare_to: Path | None = None,
+    progress: Progress = _no_progress,
 ) -> AccessLogReport:
     """
     Read logs and answer the questions that *only* names (`report.KEYS` and "signals").
@@ -87,43 +94,41 @@ def analyze(  # noqa: PLR0913  (a question has as many sides as it has)
     :raises SpillFailed: if the temporary folder is full.
     :raises PartialDamaged: for a damaged *state* or *against*.
     """
-    begun = time.monotonic()
-    asked = frozenset(only)
+    started_at = time.monotonic()
+    requested = frozenset(tables)
     if approximate:
-        _check_approximate(asked, kept=bool(partial or state))
-    inputs = sources.found(paths, format_name=log_format)
+        _check_approximate(requested, writes_partial=bool(partial or state))
+    inputs = sources.open_sources(paths, format_name=log_format)
     before = _previous(state)
     if state is not None:
         checkpoints.resume(inputs, before.positions if before else ())
-    plan = _plan(asked, filters, trusted_proxies, approximate=approximate)
-    compared = partial_aggregates.header(against) if against else None
+    plan = _plan(requested, filters, trusted_proxies, approximate=approximate)
+    compared = partial_aggregates.read_header(compare_to) if compare_to else None
     if before is not None and (before.tables, before.filters) != (
         sorted(plan.tables),
         filters.describe(),
     ):
-        raise PartialMismatch(
-            f"{state} was made with other questions or filters: name another file"
-        )
+        raise PartialMismatch(f"{state} was written with other tables or filters: use another file")
     count = processes or _processes(inputs, memory_bytes)
-    plan = plan.with_rows(_rows_max(plan, memory_bytes, count))
+    plan = plan.with_rows_max(_rows_max(plan, memory_bytes, count))
     parts = [state] if state is not None and before else []
-    run = _Run(plan, asked, top, parts, count)
+    run = _Run(plan, requested, top, parts, count)
     with contextlib.ExitStack() as stack:
-        tell = stack.enter_context(progress(_total(inputs)))
+        report_progress = stack.enter_context(progress(_total_bytes(inputs)))
         writers = [
-            stack.enter_context(partial_aggregates.writing(path))
+            stack.enter_context(partial_aggregates.open_writer(path))
             for path in (partial, state)
             if path
         ]
-        told = run.report(inputs, tell, writers, compared, before)
-    told["seconds"] = round(time.monotonic() - begun, 3)
-    return told
+        report_data = run.run(inputs, report_progress, writers, compared, before)
+    report_data["duration_seconds"] = round(time.monotonic() - started_at, 3)
+    return report_data
 
 
 def merge(
     paths: Iterable[Path],
     *,
-    only: Collection[str] = EVERYTHING,
+    tables: Collection[str] = ALL_TABLES,
     top: int = 10,
     partial: Path | None = None,
     memory_bytes: int = MEMORY_BYTES,
@@ -134,30 +139,30 @@ def merge(
     :raises PartialDamaged: for a file that is none, or not whole.
     :raises PartialMismatch: if they answer different questions, or none that *only* asks.
     """
-    begun = time.monotonic()
+    started_at = time.monotonic()
     parts = list(paths)
-    headers = [partial_aggregates.header(path) for path in parts]
+    headers = [partial_aggregates.read_header(path) for path in parts]
     first = headers[0]
     for path, header in zip(parts, headers, strict=True):
         if (header.tables, header.filters) != (first.tables, first.filters):
             raise PartialMismatch(
-                f"{path} was made with other questions or filters than {parts[0]}: give all parts the"
-                " same --only and filters"
+                f"{path} was written with other tables or filters than {parts[0]}: use the same"
+                " --tables and filters for all parts"
             )
-    asked = frozenset(only)
-    plan = replace(_plan(asked, NO_FILTERS, ()), tables=frozenset(first.tables))
-    if asked != EVERYTHING and not _tables(asked) <= plan.tables:
-        missing = ", ".join(sorted(_tables(asked) - plan.tables))
+    requested = frozenset(tables)
+    plan = replace(_plan(requested, NO_FILTERS, ()), tables=frozenset(first.tables))
+    if requested != ALL_TABLES and not _needed_tables(requested) <= plan.tables:
+        missing = ", ".join(sorted(_needed_tables(requested) - plan.tables))
         raise PartialMismatch(
-            f"the parts do not tell of {missing}: make them with --only {missing}"
+            f"the parts do not contain {missing}: write them with --tables {missing}"
         )
-    asked = frozenset(name for name in asked if _tables({name}) <= plan.tables)
-    run = _Run(plan.with_rows(_rows_max(plan, memory_bytes, 1)), asked, top, parts, 1)
+    requested = frozenset(name for name in requested if _needed_tables({name}) <= plan.tables)
+    run = _Run(plan.with_rows_max(_rows_max(plan, memory_bytes, 1)), requested, top, parts, 1)
     with contextlib.ExitStack() as stack:
-        writers = [stack.enter_context(partial_aggregates.writing(partial))] if partial else []
-        told = run.report([], lambda _: None, writers, None, _summed(headers))
-    told["seconds"] = round(time.monotonic() - begun, 3)
-    return told
+        writers = [stack.enter_context(partial_aggregates.open_writer(partial))] if partial else []
+        report_data = run.run([], lambda _: None, writers, None, _sum_headers(headers))
+    report_data["duration_seconds"] = round(time.monotonic() - started_at, 3)
+    return report_data
 
 
 @dataclass(slots=True)
@@ -165,72 +170,74 @@ class _Run:
     """One run: what was counted before is in *parts*."""
 
     plan: Plan
-    asked: frozenset[str]
+    tables: frozenset[str]
     top: int
     parts: Sequence[Path]
     processes: int
 
-    def report(
+    def run(
         self,
         inputs: Sequence[LogSource],
-        tell: workers.Tell,
+        report_progress: workers.ReportProgress,
         writers: Sequence[Writer],
         compared: Header | None,
         before: Header | None,
     ) -> AccessLogReport:
         """Count, finish, write what is to be written, and tell."""
 
-        def see(table: str, rows: Rows) -> None:
+        def observe(table: str, rows: Rows) -> None:
             for writer in writers:
-                writer.see(table, rows)
+                writer.write_rows(table, rows)
 
         # A partial result is written by one process, which then sees all shares.
-        apart = not writers
+        in_workers = not writers
         with workers.run_workers(
             self.plan,
             inputs,
             processes=self.processes,
-            tell=tell,
+            report_progress=report_progress,
             prepare=self._prepare,
-            finish=functools.partial(report_builder.finish, self.plan, self.top, see=see),
-            apart=apart,
+            finish=functools.partial(
+                report_builder.finish_share, self.plan, self.top, observe=observe
+            ),
+            in_workers=in_workers,
         ) as (counted, shares, spills):
-            done = report_builder.tables(self.plan, self.top, shares, spills)
-            sketch = _merged([one.sketch for one in counted if one.sketch is not None])
+            results = report_builder.combine_shares(self.plan, self.top, shares, spills)
+            sketch = _merge_sketches([one.sketch for one in counted if one.sketch is not None])
             if sketch is not None:
-                done["addresses"] = report_builder.sketched(sketch, self.top)
-        header = self._header(inputs, counted, before, done)
+                results["addresses"] = report_builder.sketch_result(sketch, self.top)
+        header = self._header(inputs, counted, before, results)
         if writers:
-            header.positions = checkpoints.reached(
+            header.positions = checkpoints.updated_positions(
                 inputs, _offsets(counted), before.positions if before else []
             )
         for writer in writers:
-            writer.end(header)
-        return self._told(header, shares, done, compared)
+            writer.finish(header)
+        return self._build_report(header, shares, results, compared)
 
-    def _prepare(self, counting: Aggregator) -> None:
+    def _prepare(self, aggregator: Aggregator) -> None:
         for path in self.parts:
-            for table, rows in partial_aggregates.rows(path):
-                counting.add_rows(table, rows)
+            for table, rows in partial_aggregates.read_rows(path):
+                aggregator.add_rows(table, rows)
 
     def _header(
         self,
         inputs: Sequence[LogSource],
         counted: Sequence[WorkerResult],
         before: Header | None,
-        done: Mapping[str, Finished],
+        results: Mapping[str, TableResult],
     ) -> Header:
         lines, offsets = LineCounts(), _offsets(counted)
         for one in counted:
             lines.add(one.lines)
-        cuts = {cut.source: cut.offset for one in counted for cut in one.cuts}
-        told = [
-            _source_told(number, source, offsets, cuts, counted)
+        cuts = {cut.source: cut.offset for one in counted for cut in one.truncated}
+        source_reports = [
+            _source_report(number, source, offsets, cuts, counted)
             for number, source in enumerate(inputs)
         ]
-        if self.plan.requests_only and not self.plan.is_choosy and "addresses" in done:
+        if self.plan.requests_only and not self.plan.selects_lines and "addresses" in results:
             addresses_before = before.totals.get("addresses", 0) if before else 0
-            lines.counted += _requests(done) - addresses_before - lines.counted
+            lines.counted += _requests(results) - addresses_before - lines.counted
         if before is not None:
             lines.add(LineCounts(**before.lines))  # type: ignore[arg-type]
         return Header(
@@ -238,21 +245,21 @@ class _Run:
             filters=before.filters if before else self.plan.filters.describe(),
             complete=not cuts and (before is None or before.complete),
             lines=dataclasses.asdict(lines),
-            sources=[*(before.sources if before else []), *told],
-            totals={**_totals(done), "addresses": _requests(done)},
+            sources=[*(before.sources if before else []), *source_reports],
+            totals={**_totals(results), "addresses": _requests(results)},
         )
 
-    def _told(
+    def _build_report(
         self,
         header: Header,
         shares: Sequence[Share],
-        done: Mapping[str, Finished],
+        results: Mapping[str, TableResult],
         compared: Header | None,
     ) -> AccessLogReport:
         """Make the report."""
         lines = LineCounts(**header.lines)  # type: ignore[arg-type]
-        told: AccessLogReport = {
-            "bursar": bursar.__version__,
+        report_data: AccessLogReport = {
+            "bursar_version": bursar.__version__,
             "complete": header.complete,
             "approximate": self.plan.approximate,
             "sources": header.sources,
@@ -260,41 +267,45 @@ class _Run:
                 "read": lines.read,
                 "counted": lines.counted,
                 "too_long": lines.too_long,
-                "rejected": lines.read - lines.counted - lines.filtered,
+                "unparsed": lines.read - lines.counted - lines.filtered,
                 "filtered": lines.filtered,
             },
-            "first_at": None if lines.first is None else report_builder.moment(lines.first),
-            "last_at": None if lines.last is None else report_builder.moment(lines.last),
+            "first_at": None if lines.first is None else report_builder.iso_time(lines.first),
+            "last_at": None if lines.last is None else report_builder.iso_time(lines.last),
             "filters": header.filters,
         }
         if self.plan.approximate:
-            told["error_bound"] = sketches.ERROR_BOUND
-        if (totals := report_builder.totals(done)) is not None:
-            told["totals"] = totals
-        report_builder.fill(told, self.asked, done)
-        if "signals" in self.asked:
-            told["signals"] = _signals(shares, told, header, compared)
-        return told
+            report_data["error_bound"] = sketches.ERROR_BOUND
+        if (totals := report_builder.totals(results)) is not None:
+            report_data["totals"] = totals
+        report_builder.add_tables(report_data, self.tables, results)
+        if "signals" in self.tables:
+            report_data["signals"] = _signals(shares, report_data, header, compared)
+        return report_data
 
 
-def _merged(parts: Sequence[AddressSketch]) -> AddressSketch | None:
+def _merge_sketches(parts: Sequence[AddressSketch]) -> AddressSketch | None:
     for other in parts[1:]:
         parts[0].merge(other)
     return parts[0] if parts else None
 
 
 def _signals(
-    shares: Sequence[Share], told: AccessLogReport, header: Header, compared: Header | None
+    shares: Sequence[Share], report_data: AccessLogReport, header: Header, compared: Header | None
 ) -> list[Signal]:
-    found = detection.detect(one for share in shares for one in share.suspects)
+    signals = detection.detect(one for share in shares for one in share.suspects)
     if compared is not None:
-        return found + detection.against(
-            compared.totals, _span(compared), header.totals, _span(header)
+        return signals + detection.compare_periods(
+            compared.totals, _seconds_covered(compared), header.totals, _seconds_covered(header)
         )
-    return found + detection.within(told["hours"]["top"]) if "hours" in told else found
+    return (
+        signals + detection.compare_last_hour(report_data["hours"]["top"])
+        if "hours" in report_data
+        else signals
+    )
 
 
-def _span(header: Header) -> int:
+def _seconds_covered(header: Header) -> int:
     first, last = header.lines["first"], header.lines["last"]
     return 0 if first is None or last is None else last - first + 1
 
@@ -308,34 +319,34 @@ def _offsets(counted: Sequence[WorkerResult]) -> dict[int, int]:
     return offsets
 
 
-def _requests(done: Mapping[str, Finished]) -> int:
-    return done["addresses"].totals[0] if "addresses" in done else 0
+def _requests(results: Mapping[str, TableResult]) -> int:
+    return results["addresses"].totals[0] if "addresses" in results else 0
 
 
-def _totals(done: Mapping[str, Finished]) -> dict[str, int]:
-    row = report_builder.totals(done) or {}
+def _totals(results: Mapping[str, TableResult]) -> dict[str, int]:
+    row = report_builder.totals(results) or {}
     return {name: value for name, value in row.items() if isinstance(value, int)}
 
 
-def _source_told(
+def _source_report(
     number: int,
     source: LogSource,
     offsets: Mapping[int, int],
     cuts: Mapping[int, int],
     counted: Sequence[WorkerResult],
 ) -> report.ReportSource:
-    told: report.ReportSource = {
+    source_report: report.ReportSource = {
         "name": source.name,
         "format": source.format.name,
         "bytes": offsets.get(number, source.begin) - source.begin,
         "lines": sum(one.read[number] for one in counted if number in one.read),
     }
     if number in cuts:
-        told["cut_at"] = cuts[number]
-    return told
+        source_report["truncated_at"] = cuts[number]
+    return source_report
 
 
-def _summed(headers: Sequence[Header]) -> Header:
+def _sum_headers(headers: Sequence[Header]) -> Header:
     """Add up what partial results are of."""
     lines = LineCounts()
     for header in headers:
@@ -352,45 +363,52 @@ def _summed(headers: Sequence[Header]) -> Header:
     )
 
 
-def _check_approximate(asked: Collection[str], *, kept: bool) -> None:
-    if set(asked) != {"addresses"}:
+def _check_approximate(requested: Collection[str], *, writes_partial: bool) -> None:
+    if set(requested) != {"addresses"}:
         raise InvalidOption(
-            "only addresses are estimated: add --only addresses", param="--approximate"
+            "only addresses can be estimated: add --tables addresses", param="--approximate"
         )
-    if kept:
+    if writes_partial:
         raise InvalidOption(
-            "an estimate does not merge exactly: leave --partial and --continue out",
+            "estimates do not merge exactly: remove --partial and --continue",
             param="--approximate",
         )
 
 
 def _previous(state: Path | None) -> Header | None:
-    return partial_aggregates.header(state) if state is not None and state.exists() else None
+    return partial_aggregates.read_header(state) if state is not None and state.exists() else None
 
 
-def _tables(asked: Collection[str]) -> frozenset[str]:
+def _needed_tables(requested: Collection[str]) -> frozenset[str]:
     """Return the tables that questions need."""
-    needed = {name for name in asked if name == "addresses" or name in TEXTS or name in NUMBERS}
-    if {"routes", "slowest"} & set(asked):
+    needed = {
+        name
+        for name in requested
+        if name == "addresses" or name in TEXT_TABLES or name in NUMBER_TABLES
+    }
+    if {"routes", "slowest"} & set(requested):
         needed.add("paths")
-    if "signals" in asked:
+    if "signals" in requested:
         needed |= {SUSPECTS, "hours"}
     return frozenset(needed)
 
 
 def _plan(
-    asked: frozenset[str],
+    requested: frozenset[str],
     filters: Filters,
     trusted: Sequence[Network],
     *,
     approximate: bool = False,
 ) -> Plan:
     return Plan(
-        tables=_tables(asked), filters=filters, trusted=tuple(trusted), approximate=approximate
+        tables=_needed_tables(requested),
+        filters=filters,
+        trusted=tuple(trusted),
+        approximate=approximate,
     )
 
 
-def _total(inputs: Sequence[LogSource]) -> int | None:
+def _total_bytes(inputs: Sequence[LogSource]) -> int | None:
     """Return how many bytes are to be read, if that is known beforehand."""
     if any(source.stream or source.compression for source in inputs):
         return None

@@ -22,7 +22,7 @@ from bursar import atomic_files, errors
 from bursar.accesslog import aggregator
 from bursar.accesslog.aggregation import client_counts, spill
 from bursar.accesslog.aggregation.rows import Rows
-from bursar.accesslog.aggregator import NUMBERS, SUSPECTS
+from bursar.accesslog.aggregator import NUMBER_TABLES, SUSPECTS
 from bursar.accesslog.parsing import byte_search, ip_addresses, records
 from bursar.accesslog.parsing.byte_search import U
 from bursar.accesslog.report import ReportSource
@@ -32,7 +32,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-FORMAT = "bursar-traffic-2"
+FORMAT = "bursar-traffic-3"
 #: A larger record is none of ours.
 _RECORD_BYTES_MAX = 1 << 28
 _DECOMPRESSION: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 25}
@@ -70,7 +70,6 @@ class Header(msgspec.Struct, kw_only=True):
     filters: list[str]
     complete: bool
     lines: dict[str, int | None]
-    rejected: int = 0
     sources: list[ReportSource]
     totals: dict[str, int] = {}
     positions: list[Position] = []
@@ -94,12 +93,12 @@ class Writer:
         self._file, self._compressor = file, zstd.ZstdCompressor(level=1)
         self._crc = 0
 
-    def see(self, table: str, rows: Rows) -> None:
+    def write_rows(self, table: str, rows: Rows) -> None:
         """Write some rows of a table."""
-        keys, lengths = _keys(table, rows)
+        keys, lengths = _encode_keys(table, rows)
         self._put(_Part(table, np.ascontiguousarray(rows.values).tobytes(), keys, lengths))
 
-    def end(self, header: Header) -> None:
+    def finish(self, header: Header) -> None:
         """Write what it all is, and that it is all."""
         self._put(header)
         self._put(_End(self._crc))
@@ -112,54 +111,56 @@ class Writer:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[Writer]:
+def open_writer(path: Path) -> Iterator[Writer]:
     """
     Write a partial result that appears when it is whole.
 
     :raises OutputFailed: if it cannot be written.
     """
-    with atomic_files.writing(path) as file:
+    with atomic_files.open_atomic(path) as file:
         yield Writer(file)
 
 
-def header(path: Path) -> Header:
+def read_header(path: Path) -> Header:
     """
     Return what a partial result is of, having read it through.
 
     :raises PartialDamaged: if it is none, or not whole.
     """
-    found = [record for record in _records(path, parts=False) if isinstance(record, Header)]
-    return found[0]
+    headers = [record for record in _read_records(path, parts=False) if isinstance(record, Header)]
+    return headers[0]
 
 
-def rows(path: Path) -> Iterator[tuple[str, Rows]]:
+def read_rows(path: Path) -> Iterator[tuple[str, Rows]]:
     """
     Yield the rows of a partial result.
 
     :raises PartialDamaged: where it is not whole.
     """
-    for record in _records(path, parts=True):
+    for record in _read_records(path, parts=True):
         if isinstance(record, _Part):
-            yield record.table, _rows(record)
+            yield record.table, _decode_rows(record)
 
 
-def _records(path: Path, *, parts: bool) -> Iterator[Header | _Part]:
+def _read_records(path: Path, *, parts: bool) -> Iterator[Header | _Part]:
     try:
         with path.open("rb") as file:
             reader = zstd.ZstdFile(file, options=_DECOMPRESSION)
             crc, headed = 0, False
-            while data := _exactly(reader, 4):
-                data = _exactly(reader, min(int.from_bytes(data, "little"), _RECORD_BYTES_MAX))
+            while data := _read_exactly(reader, 4):
+                data = _read_exactly(reader, min(int.from_bytes(data, "little"), _RECORD_BYTES_MAX))
                 if data[:1] >= b"\x90" and data[:1] < b"\xa0":
                     part = msgspec.msgpack.decode(data, type=_Part)
                     if parts:
                         yield part
                 elif not headed:
-                    told = msgspec.msgpack.decode(data, type=Header)
-                    if told.format != FORMAT:
-                        raise PartialDamaged(f"{path} is of format {told.format!r}, not {FORMAT!r}")
+                    header = msgspec.msgpack.decode(data, type=Header)
+                    if header.format != FORMAT:
+                        raise PartialDamaged(
+                            f"{path} is of format {header.format!r}, not {FORMAT!r}"
+                        )
                     headed = True
-                    yield told
+                    yield header
                 else:
                     if msgspec.msgpack.decode(data, type=_End).crc != crc:
                         raise ValueError("its checksum is wrong")
@@ -174,7 +175,7 @@ def _records(path: Path, *, parts: bool) -> Iterator[Header | _Part]:
     raise PartialDamaged(f"{path} is no whole partial result of bursar traffic (it ends early)")
 
 
-def _exactly(reader: Any, count: int) -> bytes:
+def _read_exactly(reader: Any, count: int) -> bytes:
     data = b""
     while len(data) < count:
         more = reader.read(count - len(data))
@@ -184,12 +185,12 @@ def _exactly(reader: Any, count: int) -> bytes:
     return data
 
 
-def _keys(table: str, rows: Rows) -> tuple[bytes, bytes]:
+def _encode_keys(table: str, rows: Rows) -> tuple[bytes, bytes]:
     """Return what stands for the keys of *rows* outside this process, and the lengths of texts."""
     if table == client_counts.V4:
         return ip_addresses.v4_halves(rows.key).tobytes(), b""
-    if table in NUMBERS:
-        return aggregator.numbers_of(rows.key).tobytes(), b""
+    if table in NUMBER_TABLES:
+        return aggregator.numbers_from_keys(rows.key).tobytes(), b""
     assert rows.texts is not None
     if table == client_counts.V6:
         return rows.texts.tobytes(), b""
@@ -197,21 +198,21 @@ def _keys(table: str, rows: Rows) -> tuple[bytes, bytes]:
     return b"".join(texts), np.fromiter(map(len, texts), np.uint32, len(texts)).tobytes()
 
 
-def _rows(part: _Part) -> Rows:
+def _decode_rows(part: _Part) -> Rows:
     """Make rows with the keys of this process."""
     if part.table == client_counts.V4:
         key, check, texts = ip_addresses.v4_keys(np.frombuffer(part.keys, U)), None, None
-    elif part.table in NUMBERS:
-        key, check, texts = aggregator.number_key(np.frombuffer(part.keys, U)), None, None
+    elif part.table in NUMBER_TABLES:
+        key, check, texts = aggregator.number_keys(np.frombuffer(part.keys, U)), None, None
     elif part.table == client_counts.V6:
         words = np.frombuffer(part.keys, U).reshape(-1, ip_addresses.V6_WORDS)
-        key, check = byte_search.words_hashes(words.T)
+        key, check = byte_search.hash_words(words.T)
         texts = np.frombuffer(part.keys, f"V{_V6_BYTES}")
     else:
-        texts = spill.cut(part.keys, np.frombuffer(part.lengths, np.uint32))
+        texts = spill.split_texts(part.keys, np.frombuffer(part.lengths, np.uint32))
         if part.table == SUSPECTS:
             pairs = [text.partition(b"\t") for text in texts]
             key, check = aggregator.suspect_keys([(pair[0], pair[2]) for pair in pairs])
         else:
-            key, check = byte_search.hashes(*records.buffered(texts.tolist()))
+            key, check = byte_search.hash_texts(*records.to_buffer(texts.tolist()))
     return Rows(key, check, np.frombuffer(part.values, U).reshape(len(key), -1), texts)

@@ -19,7 +19,7 @@ _ID = re.compile(
 )
 
 
-def folded(paths: Sequence[bytes]) -> list[bytes]:
+def to_routes(paths: Sequence[bytes]) -> list[bytes]:
     """Fold *paths*, without their queries, into routes: `/orders/42/pay` is `/orders/{id}/pay`."""
     if not paths:
         return []

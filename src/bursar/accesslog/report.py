@@ -1,15 +1,15 @@
 r"""
-What a report says: one JSON document, the same whether it comes from one file, many, or partial results.
+The fields of a report: one JSON document, the same for one file, many files or merged partial results.
 
-Every table lists its first rows by requests (the slowest paths by their time) and tells how many
-there are in all. A key that is not UTF-8 shows such bytes as `\xNN`.
+Every table has its first rows, ordered by requests (the slowest routes by mean time), and the number of
+distinct keys. Bytes of a key that are not UTF-8 are written as `\xNN`.
 """
 
 from __future__ import annotations
 
 from typing import NotRequired, TypedDict
 
-#: The tables of a report: the question asked with `--only`, and the name of the key in its rows.
+#: The tables of a report, by their name in `--tables`, and the field of a row that holds its key.
 KEYS = {
     "addresses": "address",
     "statuses": "status",
@@ -26,9 +26,9 @@ KEYS = {
 
 class ReportRow(TypedDict, total=False):
     """
-    One row of a table: its key under the name in `KEYS`, and what was counted for it.
+    One row of a table: its key, in the field named by `KEYS`, and its counts.
 
-    `--only addresses` counts requests alone; times are there where the log has them.
+    `--tables addresses` counts requests only; durations are present if the log has them.
     """
 
     address: str
@@ -37,7 +37,7 @@ class ReportRow(TypedDict, total=False):
     path: str
     route: str
     hour: str
-    """Its beginning, ISO 8601 in UTC."""
+    """Start of the hour, ISO 8601 in UTC."""
 
     agent: str
     referrer: str
@@ -45,50 +45,51 @@ class ReportRow(TypedDict, total=False):
     requests: int
     bytes: int
     client_errors: int
-    """Answers of status 400 to 499."""
+    """Responses with status 400 to 499."""
 
     server_errors: int
-    """Answers of status 500 to 599."""
+    """Responses with status 500 to 599."""
 
     mean_ms: float
     max_ms: float
 
 
 class ReportTable(TypedDict):
-    """The answer to one question."""
+    """The number of distinct keys of a table and its first rows."""
 
     distinct: int
     top: list[ReportRow]
 
 
 class Signal(TypedDict):
-    """Something a merchant should look at."""
+    """A suspicious client or a sudden change."""
 
     kind: str
     """card_testing, declined_payments, webhook_signatures, credential_stuffing, scanner or change."""
 
     subject: str
-    """The address, or what has changed."""
+    """The address, or the name of the changed count."""
 
-    says: str
-    """The finding in a sentence."""
+    message: str
+    """The finding as text."""
 
-    figures: dict[str, int | float]
+    values: dict[str, int | float]
+    """The numbers behind the message."""
 
 
 class LineTotals(TypedDict):
-    """What became of the lines."""
+    """Number of lines by outcome."""
 
     read: int
     counted: int
-    rejected: int
+    unparsed: int
     """Not of the format, or without a valid address."""
 
     too_long: int
-    """Above 64 KiB; among the rejected."""
+    """Above 64 KiB; included in *unparsed*."""
 
     filtered: int
-    """Left out by a filter."""
+    """Excluded by a filter."""
 
 
 class ReportSource(TypedDict):
@@ -97,25 +98,23 @@ class ReportSource(TypedDict):
     name: str
     format: str
     bytes: int
-    """As read, after decompression."""
+    """Bytes read, after decompression."""
 
     lines: int
-    cut_at: NotRequired[int]
-    """The offset where the input ended before its time; the report is partial."""
+    truncated_at: NotRequired[int]
+    """The offset where a truncated or damaged input ended; the report is incomplete."""
 
 
 class AccessLogReport(TypedDict, total=False):
-    """The whole document."""
+    """The report as a JSON document."""
 
-    bursar: str
-    """Bursar's version."""
-
+    bursar_version: str
     complete: bool
-    """False where an input was cut: exit code 4, and every output says so."""
+    """False if an input was truncated: exit code 4, and a warning in every output."""
 
     approximate: bool
     error_bound: float
-    """Of the number of distinct addresses, relative."""
+    """Relative error bound of the number of distinct addresses."""
 
     sources: list[ReportSource]
     lines: LineTotals
@@ -124,7 +123,7 @@ class AccessLogReport(TypedDict, total=False):
     """The earliest and latest request, ISO 8601 in UTC."""
 
     filters: list[str]
-    seconds: float
+    duration_seconds: float
     totals: ReportRow
     addresses: ReportTable
     statuses: ReportTable
@@ -133,7 +132,7 @@ class AccessLogReport(TypedDict, total=False):
     routes: ReportTable
     slowest: ReportTable
     hours: ReportTable
-    """All of them, in order of time."""
+    """All hours, in order of time."""
 
     agents: ReportTable
     referrers: ReportTable

@@ -13,11 +13,11 @@ from bursar.accesslog import aggregator, path_templates, report
 from bursar.accesslog.aggregation import client_counts, merge
 from bursar.accesslog.aggregation import rows as rowsets
 from bursar.accesslog.aggregation.hash_aggregate import HashAggregate, Shape
-from bursar.accesslog.aggregation.merge import Columns, Finished, TopK, TopRow
+from bursar.accesslog.aggregation.merge import SortColumns, TableResult, TopK, TopRow
 from bursar.accesslog.aggregation.rows import Rows
 from bursar.accesslog.aggregation.sketches import AddressSketch
 from bursar.accesslog.aggregation.spill import Run, Spill
-from bursar.accesslog.aggregator import NUMBERS, SUSPECTS, Plan
+from bursar.accesslog.aggregator import NUMBER_TABLES, SUSPECTS, Plan
 from bursar.accesslog.parsing import byte_search, ip_addresses, records
 from bursar.accesslog.parsing.byte_search import U, Words
 from bursar.accesslog.parsing.records import MAXIMA, MEASURES
@@ -35,11 +35,11 @@ _MOVED_SLOT_BITS = 8
 #: Which measures a ranking needs.
 _BY_REQUESTS, _BY_TIME = "requests", "micros"
 
-See = Callable[[str, Rows], None]
+RowObserver = Callable[[str, Rows], None]
 """Is shown all rows of a table, some at a time; those of one key perhaps not at once."""
 
 
-def _unseen(_table: str, _rows: Rows) -> None:
+def _ignore_rows(_table: str, _rows: Rows) -> None:
     pass
 
 
@@ -52,74 +52,76 @@ class Share:
     in all shares together they are counted only when these runs are among those that are finished.
     """
 
-    tables: dict[str, Finished] = field(default_factory=dict)
+    tables: dict[str, TableResult] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
     moved: list[Run] = field(default_factory=list)
     suspects: list[Suspect] = field(default_factory=list)
 
 
-def finish(
+def finish_share(
     plan: Plan,
     top: int,
     runs: Sequence[Run],
     spills: Mapping[int, Spill],
     share: tuple[int, int],
     *,
-    again: bool = False,
-    see: See = _unseen,
+    is_second_pass: bool = False,
+    observe: RowObserver = _ignore_rows,
 ) -> Share:
     """
     Bring share i of n of the keys of all tables together; *see* is shown every row.
 
     *again* if *runs* hold what was moved when this was done before.
     """
-    done, moving = Share(), _Moving(plan, spills[share[0]])
-    if again:
-        see = _unseen  # it has seen all, and what was moved
+    result, canonicalizer = Share(), _Canonicalizer(plan, spills[share[0]])
+    if is_second_pass:
+        observe = _ignore_rows  # it has seen all, and what was moved
     for name in sorted({run.table for run in runs}):
         maxima = _maxima(plan, name)
-        mine = [run for run in runs if run.table == name]
-        rows = merge.merged(mine, spills, maxima=maxima, share=share)
+        table_runs = [run for run in runs if run.table == name]
+        rows = merge.merge_runs(table_runs, spills, maxima=maxima, share=share)
         if name in (client_counts.V4, client_counts.V6):
-            rows = moving.left(rows, name, see)
-        rows = _shown(rows, name, see)
+            rows = canonicalizer.canonical_rows(rows, name, observe)
+        rows = _observed(rows, name, observe)
         if name == SUSPECTS:
-            done.suspects = detection.heaviest(
-                one for part in rows for one in detection.suspected(part)
+            result.suspects = detection.most_active(
+                one for part in rows for one in detection.find_suspects(part)
             )
         elif name == "paths":
-            folding = _Folding(spills[share[0]])
-            done.tables[name] = _finished(plan, name, rows, top, beside=folding.see)
-            done.runs = folding.runs()
+            route_counter = _RouteCounter(spills[share[0]])
+            result.tables[name] = _summarize(plan, name, rows, top, on_rows=route_counter.add_paths)
+            result.runs = route_counter.runs()
         else:
-            done.tables[name] = _finished(plan, name, rows, top)
-    if not again:
-        done.moved = moving.runs()
-    return done
+            result.tables[name] = _summarize(plan, name, rows, top)
+    if not is_second_pass:
+        result.moved = canonicalizer.runs()
+    return result
 
 
-def _shown(parts: Iterator[Rows], name: str, see: See) -> Iterator[Rows]:
+def _observed(parts: Iterator[Rows], name: str, observe: RowObserver) -> Iterator[Rows]:
     for rows in parts:
-        see(name, rows)
+        observe(name, rows)
         yield rows
 
 
-def _finished(
+def _summarize(
     plan: Plan,
     name: str,
     rows: Iterator[Rows],
     top: int,
-    beside: Callable[[Rows], None] = lambda _: None,
-) -> Finished:
+    on_rows: Callable[[Rows], None] = lambda _: None,
+) -> TableResult:
     measures = _measures(plan, name)
     rankings: dict[str, Any] = {_BY_REQUESTS: lambda values: values[:, 0]}
     if name == ROUTES:
         rankings[_BY_TIME] = lambda values: values[:, _MICROS] // np.maximum(values[:, 0], U(1))
-    podium = TopK(rankings, count=_count(name, top), columns=_COLUMNS.get(name))
-    return merge.finish(rows, podium, measures=measures, maxima=_maxima(plan, name), beside=beside)
+    top_k = TopK(rankings, count=_rows_max(name, top), columns=_COLUMNS.get(name))
+    return merge.summarize(
+        rows, top_k, measures=measures, maxima=_maxima(plan, name), on_rows=on_rows
+    )
 
 
-def _count(name: str, top: int) -> int:
+def _rows_max(name: str, top: int) -> int:
     """Return how many rows of a table are told: of what a chart shows, all."""
     return {"hours": HOURS_MAX, "statuses": STATUSES_MAX}.get(name, top)
 
@@ -140,16 +142,16 @@ def _maxima(plan: Plan, name: str) -> int:
 
 
 def _numbers(rows: Rows) -> Sequence[Words]:
-    return [aggregator.numbers_of(rows.key)]
+    return [aggregator.numbers_from_keys(rows.key)]
 
 
-_COLUMNS: Mapping[str, Columns] = {
-    **client_counts.COLUMNS,
-    **dict.fromkeys(NUMBERS, _numbers),
+_COLUMNS: Mapping[str, SortColumns] = {
+    **client_counts.SORT_COLUMNS,
+    **dict.fromkeys(NUMBER_TABLES, _numbers),
 }
 
 
-class _Folding:
+class _RouteCounter:
     """Counts routes while paths pass by."""
 
     def __init__(self, spill: Spill) -> None:
@@ -157,13 +159,15 @@ class _Folding:
         shape = Shape(len(MEASURES), MAXIMA, checked=True, text="O")
         self._table = HashAggregate(ROUTES, shape, spill, slot_bits=8, rows_max=_ROUTE_ROWS_MAX)
 
-    def see(self, rows: Rows) -> None:
+    def add_paths(self, rows: Rows) -> None:
         """Count the routes of some paths."""
         assert rows.texts is not None
-        folded = path_templates.folded(rows.texts.tolist())
-        key, check = byte_search.hashes(*records.buffered(folded))
+        folded = path_templates.to_routes(rows.texts.tolist())
+        key, check = byte_search.hash_texts(*records.to_buffer(folded))
         self._table.add_rows(
-            rowsets.grouped(Rows(key, check, rows.values, records.objects(folded)), maxima=MAXIMA)
+            rowsets.group_by_key(
+                Rows(key, check, rows.values, records.object_array(folded)), maxima=MAXIMA
+            )
         )
 
     def runs(self) -> list[Run]:
@@ -173,12 +177,12 @@ class _Folding:
         return self._spill.runs[before:]
 
 
-class _Moving:
+class _Canonicalizer:
     """Sorts out, while they pass by, addresses that were written in another way than the canonical one."""
 
     def __init__(self, plan: Plan, spill: Spill) -> None:
         self._spill = spill
-        self._clients = client_counts.counting(
+        self._clients = client_counts.exact_counter(
             spill,
             measures=_measures(plan, client_counts.V6),
             maxima=MAXIMA,
@@ -186,17 +190,19 @@ class _Moving:
             rows_max=_MOVED_ROWS_MAX,
         )
 
-    def left(self, parts: Iterator[Rows], name: str, see: See) -> Iterator[Rows]:
+    def canonical_rows(
+        self, parts: Iterator[Rows], name: str, observe: RowObserver
+    ) -> Iterator[Rows]:
         """Yield those of a table of addresses that stay where they are; *see* is shown the others."""
 
         def move(table: str, rows: Rows) -> None:
-            see(table, rows)
+            observe(table, rows)
             self._clients.add_rows(table, rows)
 
         for part in parts:
-            kept = client_counts.canonical(name, part, move)
-            if kept.any():
-                yield part if kept.all() else part.take(kept)
+            is_canonical = client_counts.split_canonical(name, part, move)
+            if is_canonical.any():
+                yield part if is_canonical.all() else part.take(is_canonical)
 
     def runs(self) -> list[Run]:
         """Write the others out."""
@@ -208,81 +214,85 @@ class _Moving:
 # --- The answers ----------------------------------------------------------------------------------
 
 
-def tables(
+def combine_shares(
     plan: Plan, top: int, shares: Sequence[Share], spills: Mapping[int, Spill]
-) -> dict[str, Finished]:
+) -> dict[str, TableResult]:
     """Combine the shares of all processes, and finish the routes that they found."""
-    together: dict[str, Finished] = {}
+    together: dict[str, TableResult] = {}
     for name in sorted({name for share in shares for name in share.tables}):
         parts = [share.tables[name] for share in shares if name in share.tables]
-        together[name] = merge.combined(parts, count=_count(name, top), maxima=_maxima(plan, name))
+        together[name] = merge.combine(
+            parts, count=_rows_max(name, top), maxima=_maxima(plan, name)
+        )
     runs = [run for share in shares for run in share.runs]
     if runs:
-        rows = merge.merged(runs, spills, maxima=MAXIMA)
-        together[ROUTES] = _finished(plan, ROUTES, rows, top)
+        rows = merge.merge_runs(runs, spills, maxima=MAXIMA)
+        together[ROUTES] = _summarize(plan, ROUTES, rows, top)
     v4, v6 = together.pop(client_counts.V4, None), together.pop(client_counts.V6, None)
     both = [one for one in (v4, v6) if one is not None]
     if both:
-        together["addresses"] = merge.combined(
+        together["addresses"] = merge.combine(
             both, count=top, maxima=_maxima(plan, client_counts.V4)
         )
     return together
 
 
-def sketched(sketch: AddressSketch, top: int) -> Finished:
+def sketch_result(sketch: AddressSketch, top: int) -> TableResult:
     """Tell of addresses what a sketch knows."""
-    leaders = [TopRow(-count, text, [count]) for text, count in sketch.leaders(top)]
-    return Finished(sketch.distinct(), [sketch.requests], {_BY_REQUESTS: leaders})
+    leaders = [TopRow(-count, text, [count]) for text, count in sketch.top(top)]
+    return TableResult(sketch.distinct(), [sketch.requests], {_BY_REQUESTS: leaders})
 
 
-def fill(told: AccessLogReport, asked: frozenset[str], done: Mapping[str, Finished]) -> None:
+def add_tables(
+    report_data: AccessLogReport, requested: frozenset[str], results: Mapping[str, TableResult]
+) -> None:
     """Write the tables that were asked for into a report."""
-    timed = any(one.totals[_MICROS] for one in done.values() if len(one.totals) > 1)
+    timed = any(one.totals[_MICROS] for one in results.values() if len(one.totals) > 1)
     for name, key in report.KEYS.items():
-        if name not in asked:
+        if name not in requested:
             continue
         slowest = name == "slowest"
-        finished = done.get(ROUTES if slowest else name) or Finished()
-        leaders = finished.leaders.get(_BY_TIME if slowest else _BY_REQUESTS, [])
-        shown = [_row(key, _key_text(name, one.text), one, timed=timed) for one in leaders]
+        finished = results.get(ROUTES if slowest else name) or TableResult()
+        leaders = finished.top_rows.get(_BY_TIME if slowest else _BY_REQUESTS, [])
+        rows = [_row(key, _key_text(name, one.text), one, timed=timed) for one in leaders]
         if name == "hours":
-            shown.sort(key=lambda row: row["hour"])
+            rows.sort(key=lambda row: row["hour"])
         distinct = 0 if slowest and not timed else finished.distinct
-        told[name] = {"distinct": distinct, "top": shown}  # type: ignore[literal-required]
+        report_data[name] = {"distinct": distinct, "top": rows}  # type: ignore[literal-required]
 
 
-def totals(done: Mapping[str, Finished]) -> ReportRow | None:
+def totals(results: Mapping[str, TableResult]) -> ReportRow | None:
     """Return what all requests come to, from a table that has every one of them."""
-    whole = done.get("methods") or done.get("paths") or done.get("statuses")
-    if whole is None or len(whole.totals) < len(MEASURES):
+    complete = results.get("methods") or results.get("paths") or results.get("statuses")
+    if complete is None or len(complete.totals) < len(MEASURES):
         return None
-    return _measured({}, whole.totals, timed=bool(whole.totals[_MICROS]))
+    return _add_measures({}, complete.totals, timed=bool(complete.totals[_MICROS]))
 
 
 def _row(key: str, text: str | int, leader: TopRow, *, timed: bool) -> ReportRow:
     row: Any = {key: text}
-    return _measured(row, leader.values, timed=timed)
+    return _add_measures(row, leader.values, timed=timed)
 
 
-def _measured(row: Any, values: Sequence[int], *, timed: bool) -> ReportRow:
+def _add_measures(row: Any, values: Sequence[int], *, timed: bool) -> ReportRow:
     row.update(zip(MEASURES[:4], values, strict=False))
     if timed and len(values) > _MICROS:
         row["mean_ms"] = round(values[_MICROS] / max(values[0], 1) / 1000, 3)
         row["max_ms"] = values[_MICROS + 1] / 1000
-    told: ReportRow = row
-    return told
+    measured: ReportRow = row
+    return measured
 
 
 def _key_text(name: str, text: bytes) -> str | int:
     if name == "addresses":
-        return ip_addresses.text_of(text)
-    if name in NUMBERS:
+        return ip_addresses.address_text(text)
+    if name in NUMBER_TABLES:
         number = int.from_bytes(text, "big")
-        return number if name == "statuses" else moment(number * 3600)
+        return number if name == "statuses" else iso_time(number * 3600)
     return text.decode("utf-8", "backslashreplace")
 
 
-def moment(epoch: int) -> str:
+def iso_time(epoch: int) -> str:
     """Write epoch seconds as ISO 8601 in UTC; years beyond 9999 as the last that can be written."""
     latest = int(datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp())
     return datetime.fromtimestamp(min(epoch, latest), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -28,7 +28,7 @@ from bursar.accesslog.parsing.decompression import LogTruncated
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 
-Tell = Callable[[int], None]
+ReportProgress = Callable[[int], None]
 """Called with the bytes read so far, now and then."""
 
 
@@ -48,7 +48,7 @@ class WorkerResult:
     runs: list[Run]
     sketch: AddressSketch | None
     lines: LineCounts
-    cuts: list[TruncatedInput] = field(default_factory=list)
+    truncated: list[TruncatedInput] = field(default_factory=list)
     offsets: dict[int, int] = field(default_factory=dict)
     """Where in each source the next line begins."""
 
@@ -56,7 +56,7 @@ class WorkerResult:
     """Lines of each source."""
 
 
-class Finish(Protocol):
+class FinishShare(Protocol):
     """Brings together a share (i of n) of the keys of all runs."""
 
     def __call__(
@@ -65,12 +65,12 @@ class Finish(Protocol):
         spills: Mapping[int, Spill],
         share: tuple[int, int],
         *,
-        again: bool,
-    ) -> Finishing:
+        is_second_pass: bool,
+    ) -> ShareResult:
         """Return the share; *again* if what the first round moved is now among the runs."""
 
 
-class Finishing(Protocol):
+class ShareResult(Protocol):
     """A share. If any share has *moved* rows to other keys, all are brought together again with them."""
 
     moved: list[Run]
@@ -102,10 +102,10 @@ def run_workers(
     inputs: Sequence[LogSource],
     *,
     processes: int,
-    finish: Finish,
-    tell: Tell,
+    finish: FinishShare,
+    report_progress: ReportProgress,
     prepare: Callable[[Aggregator], None],
-    apart: bool = True,
+    in_workers: bool = True,
 ) -> Iterator[tuple[list[WorkerResult], list[Any], Mapping[int, Spill]]]:
     """
     Count all lines of *inputs* and finish: what each process counted, its share of the end, the spills.
@@ -116,107 +116,109 @@ def run_workers(
     :raises errors.WorkerProcessDied: if a process ends before its time.
     :raises SpillFailed: if the temporary folder is full.
     """
-    todo = list(sources.pieces(inputs))
+    todo = list(sources.split_into_pieces(inputs))
     spills = {number: Spill(number=number) for number in range(processes)}
     try:
         if processes == 1:
-            alone = _alone(plan, inputs, todo, spills[0], tell, prepare)
-            yield [alone], _finished(finish, alone.runs, spills), spills
+            result = _count_in_process(plan, inputs, todo, spills[0], report_progress, prepare)
+            yield [result], _finish_in_process(finish, result.runs, spills), spills
             return
-        everyone, shares = _together(
-            plan, inputs, todo, spills, finish if apart else None, tell, prepare
+        results, shares = _count_in_workers(
+            plan, inputs, todo, spills, finish if in_workers else None, report_progress, prepare
         )
-        if not apart:
-            runs = [run for each in everyone for run in each.runs]
-            spills[0].catch_up()
-            shares = _finished(finish, runs, spills)
-        yield everyone, shares, spills
+        if not in_workers:
+            runs = [run for each in results for run in each.runs]
+            spills[0].seek_end()
+            shares = _finish_in_process(finish, runs, spills)
+        yield results, shares, spills
     finally:
         for spill in spills.values():
             spill.close()
 
 
-def _finished(finish: Finish, runs: Sequence[Run], spills: Mapping[int, Spill]) -> list[Any]:
+def _finish_in_process(
+    finish: FinishShare, runs: Sequence[Run], spills: Mapping[int, Spill]
+) -> list[Any]:
     trim_malloc()
-    share = finish(runs, spills, (0, 1), again=False)
+    share = finish(runs, spills, (0, 1), is_second_pass=False)
     if share.moved:
-        share = finish([*runs, *share.moved], spills, (0, 1), again=True)
+        share = finish([*runs, *share.moved], spills, (0, 1), is_second_pass=True)
     return [share]
 
 
-def _alone(
+def _count_in_process(
     plan: Plan,
     inputs: Sequence[LogSource],
     todo: Sequence[Piece],
     spill: Spill,
-    tell: Tell,
+    report_progress: ReportProgress,
     prepare: Callable[[Aggregator], None],
 ) -> WorkerResult:
-    counting = Aggregator(plan, spill)
-    prepare(counting)
+    aggregator = Aggregator(plan, spill)
+    prepare(aggregator)
     done = 0
-    reading = _Reading(counting, inputs)
+    reader = _PieceReader(aggregator, inputs)
     for piece in todo:
-        for read in reading.read(piece, own_process=False):
+        for read in reader.read(piece, own_process=False):
             done += read
-            tell(done)
-    return reading.counted(spill)
+            report_progress(done)
+    return reader.result(spill)
 
 
-class _Reading:
+class _PieceReader:
     """Feeds pieces to *counting*, and keeps what became of them."""
 
-    def __init__(self, counting: Aggregator, inputs: Sequence[LogSource]) -> None:
-        self._counting, self._inputs = counting, inputs
-        self._cuts: list[TruncatedInput] = []
+    def __init__(self, aggregator: Aggregator, inputs: Sequence[LogSource]) -> None:
+        self._aggregator, self._inputs = aggregator, inputs
+        self._truncated: list[TruncatedInput] = []
         self._offsets: dict[int, int] = {}
         self._read: Counter[int] = Counter()
 
     def read(self, piece: Piece, *, own_process: bool) -> Iterator[int]:
         """Count the lines of *piece*; yields how many bytes more were read, now and then."""
         source = self._inputs[piece.source]
-        at = told = piece.begin
-        before = self._counting.lines.read
+        at = reported_at = piece.begin
+        before = self._aggregator.lines.read
         try:
-            with sources.opened(source, piece, own_process=own_process) as lines:
-                count = self._counting.of(source.format)
+            with sources.open_piece(source, piece, own_process=own_process) as lines:
+                count = self._aggregator.block_counter(source.format)
                 try:
                     for block in lines:
                         count(block)
                         at = lines.offset
-                        if at - told >= sources.PIECE_BYTES:
-                            yield at - told
-                            told = at
+                        if at - reported_at >= sources.PIECE_BYTES:
+                            yield at - reported_at
+                            reported_at = at
                 finally:
                     at = lines.offset
-                    self._counting.skip(lines.too_long)
+                    self._aggregator.add_too_long(lines.too_long)
         except LogTruncated as error:
-            self._cuts.append(TruncatedInput(piece.source, error.offset, error.message))
+            self._truncated.append(TruncatedInput(piece.source, error.offset, error.message))
         self._offsets[piece.source] = max(at, self._offsets.get(piece.source, 0))
-        self._read[piece.source] += self._counting.lines.read - before
-        self._counting.lines.bytes += at - piece.begin
-        yield at - told
+        self._read[piece.source] += self._aggregator.lines.read - before
+        self._aggregator.lines.bytes += at - piece.begin
+        yield at - reported_at
 
-    def counted(self, spill: Spill) -> WorkerResult:
+    def result(self, spill: Spill) -> WorkerResult:
         """Write out the tables."""
-        self._counting.flush()
+        self._aggregator.flush()
         return WorkerResult(
             list(spill.runs),  # a copy: the end writes runs of its own
-            self._counting.sketch,
-            self._counting.lines,
-            self._cuts,
+            self._aggregator.sketch,
+            self._aggregator.lines,
+            self._truncated,
             self._offsets,
             dict(self._read),
         )
 
 
-def _together(
+def _count_in_workers(
     plan: Plan,
     inputs: Sequence[LogSource],
     todo: Sequence[Piece],
     spills: Mapping[int, Spill],
-    finish: Finish | None,
-    tell: Tell,
+    finish: FinishShare | None,
+    report_progress: ReportProgress,
     prepare: Callable[[Aggregator], None],
 ) -> tuple[list[WorkerResult], list[Any]]:
     """
@@ -228,16 +230,16 @@ def _together(
     """
     fork = multiprocessing.get_context("fork")
     inflate_apart = len(todo) < len(spills)
-    crew: list[_Hand] = []
+    workers: list[_Worker] = []
     try:
         for number in spills:
             ours, theirs = fork.Pipe()
             worker = fork.Process(
-                target=_work,
+                target=_worker_main,
                 daemon=True,
                 kwargs={"inflate_apart": inflate_apart},
                 args=(
-                    (theirs, [*(hand.pipe for hand in crew), ours]),
+                    (theirs, [*(hand.pipe for hand in workers), ours]),
                     plan,
                     inputs,
                     spills,
@@ -248,49 +250,49 @@ def _together(
             )
             worker.start()
             theirs.close()
-            crew.append(_Hand(worker, ours))
-        everyone = _hand_out(crew, iter(todo), tell)
+            workers.append(_Worker(worker, ours))
+        results = _distribute(workers, iter(todo), report_progress)
         if finish is None:
-            return everyone, []
-        runs = [run for each in everyone for run in each.runs]
-        shares = _ask(crew, runs)
+            return results, []
+        runs = [run for each in results for run in each.runs]
+        shares = _finish_shares(workers, runs)
         if moved := [run for share in shares for run in share.moved]:
-            shares = _ask(crew, [*runs, *moved])
-        return everyone, shares
+            shares = _finish_shares(workers, [*runs, *moved])
+        return results, shares
     finally:
-        for hand in crew:
-            hand.end()
+        for hand in workers:
+            hand.stop()
 
 
-def _ask(crew: Sequence[_Hand], runs: Sequence[Run]) -> list[Any]:
+def _finish_shares(workers: Sequence[_Worker], runs: Sequence[Run]) -> list[Any]:
     """Have everybody bring a share of the keys of *runs* together."""
-    for hand in crew:
-        hand.say(runs)
-    return [hand.hear() for hand in crew]
+    for worker in workers:
+        worker.send(runs)
+    return [worker.receive() for worker in workers]
 
 
 @dataclass(slots=True)
-class _Hand:
+class _Worker:
     """A worker as its parent sees it."""
 
     process: Any
     pipe: Connection
 
-    def say(self, words: object) -> None:
+    def send(self, message: object) -> None:
         try:
-            self.pipe.send(words)
+            self.pipe.send(message)
         except OSError as error:
             raise self._died() from error
 
-    def hear(self) -> Any:
+    def receive(self) -> Any:
         """:raises BaseException: what ended the worker."""
         try:
-            kind, words = self.pipe.recv()
+            kind, payload = self.pipe.recv()
         except (EOFError, OSError) as error:
             raise self._died() from error
         if kind == "error":
-            raise words
-        return words
+            raise payload
+        return payload
 
     def _died(self) -> errors.WorkerProcessDied:
         self.process.join(5)
@@ -299,7 +301,7 @@ class _Hand:
             " (killed, or out of memory); nothing was counted"
         )
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Make sure that it is gone."""
         self.pipe.close()
         self.process.join(0.5 if self.process.exitcode is None else None)
@@ -308,32 +310,34 @@ class _Hand:
             self.process.join()
 
 
-def _hand_out(crew: Sequence[_Hand], todo: Iterator[Piece], tell: Tell) -> list[WorkerResult]:
+def _distribute(
+    workers: Sequence[_Worker], todo: Iterator[Piece], report_progress: ReportProgress
+) -> list[WorkerResult]:
     """Give pieces to whoever asks until there are none; what each has counted, in order."""
-    counted: dict[int, WorkerResult] = {}
-    by_pipe = {hand.pipe: number for number, hand in enumerate(crew)}
+    results: dict[int, WorkerResult] = {}
+    by_pipe = {worker.pipe: number for number, worker in enumerate(workers)}
     done = 0
-    while len(counted) < len(crew):
-        for pipe in wait([pipe for pipe, number in by_pipe.items() if number not in counted]):
+    while len(results) < len(workers):
+        for pipe in wait([pipe for pipe, number in by_pipe.items() if number not in results]):
             number = by_pipe[pipe]  # type: ignore[index]
-            words = crew[number].hear()
-            if isinstance(words, WorkerResult):
-                counted[number] = words
-            elif words is None:
-                crew[number].say(next(todo, None))
+            message = workers[number].receive()
+            if isinstance(message, WorkerResult):
+                results[number] = message
+            elif message is None:
+                workers[number].send(next(todo, None))
             else:
-                done += words
-                tell(done)
-    return [counted[number] for number in range(len(crew))]
+                done += message
+                report_progress(done)
+    return [results[number] for number in range(len(workers))]
 
 
-def _work(
+def _worker_main(
     pipes: tuple[Connection, Iterable[Connection]],
     plan: Plan,
     inputs: Sequence[LogSource],
     spills: Mapping[int, Spill],
     number: int,
-    finish: Finish | None,
+    finish: FinishShare | None,
     prepare: Callable[[Aggregator], None],
     *,
     inflate_apart: bool,
@@ -343,20 +347,22 @@ def _work(
     for other in others:
         other.close()  # else nobody would notice that its owner is gone
     try:
-        counting = Aggregator(plan, spills[number])
-        prepare(counting)
-        reading = _Reading(counting, inputs)
-        while (piece := _next(pipe)) is not None:
-            for read in reading.read(piece, own_process=inflate_apart):
+        aggregator = Aggregator(plan, spills[number])
+        prepare(aggregator)
+        reader = _PieceReader(aggregator, inputs)
+        while (piece := _next_piece(pipe)) is not None:
+            for read in reader.read(piece, own_process=inflate_apart):
                 pipe.send(("", read))
-        pipe.send(("", reading.counted(spills[number])))
-        del counting, reading
+        pipe.send(("", reader.result(spills[number])))
+        del aggregator, reader
         if finish is None:
             return
         trim_malloc()
-        for again in (False, True):
+        for is_second_pass in (False, True):
             runs = pipe.recv()  # the second time only if there was something to move
-            pipe.send(("", finish(runs, spills, (number, len(spills)), again=again)))
+            pipe.send(
+                ("", finish(runs, spills, (number, len(spills)), is_second_pass=is_second_pass))
+            )
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
         pass  # the parent is gone, or going
     except errors.BursarError as error:
@@ -374,7 +380,7 @@ def _work(
         raise
 
 
-def _next(pipe: Connection) -> Piece | None:
+def _next_piece(pipe: Connection) -> Piece | None:
     pipe.send(("", None))
     piece: Piece | None = pipe.recv()
     return piece

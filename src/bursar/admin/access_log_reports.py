@@ -1,4 +1,4 @@
-"""The kept reports of access logs, Bursar's own first; a report is a page in a frame that may do nothing."""
+"""The back office pages of saved access log reports; a report is shown in a sandboxed frame."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bursar.access import roles
 from bursar.accesslog.output import html, saved_reports
 from bursar.admin.filters import scopes
 
-#: Addresses of people are in it, so it is for those who look after the machine.
+#: Reports contain IP addresses of clients, so they are for operators only.
 SCOPE = roles.METRICS_READ
-#: The name of the report of Bursar's own log.
+#: The report of Bursar's own log, which is listed first.
 OWN = "own"
 
 
 def urls(site: Any) -> list[URLPattern]:
-    """The addresses of the list and of each report, on *site*."""
+    """Return the URL patterns of the list and of each report on *site*."""
 
     def view(request: HttpRequest, name: str = "") -> HttpResponse:
-        return answer(site, request, name)
+        return report_view(site, request, name)
 
     return [
         path("traffic/", site.admin_view(view), name="traffic"),
@@ -32,11 +32,12 @@ def urls(site: Any) -> list[URLPattern]:
     ]
 
 
-def answer(site: Any, request: HttpRequest, name: str) -> HttpResponse:
+def report_view(site: Any, request: HttpRequest, name: str) -> HttpResponse:
     """
-    Show the report *name*, or list them all.
+    Return the page of report *name*, or the list of all reports.
 
-    :raises PermissionDenied: without `SCOPE`; :raises Http404: if there is no such report.
+    :raises PermissionDenied: without `SCOPE`.
+    :raises Http404: if there is no such report, or it cannot be rendered.
     """
     if SCOPE not in scopes(request):
         raise PermissionDenied
@@ -46,8 +47,8 @@ def answer(site: Any, request: HttpRequest, name: str) -> HttpResponse:
         try:
             page = html.render(saved_reports.load(name, folder=folder)).decode()
         except (errors.BursarError, AttributeError, KeyError, TypeError, ValueError) as error:
-            raise Http404(f"no whole report is kept as {name}") from error
-    names = sorted(saved_reports.names(folder), key=lambda each: (each != OWN, each))
+            raise Http404(f"no readable report is saved as {name}") from error
+    names = sorted(saved_reports.list_names(folder), key=lambda each: (each != OWN, each))
     context = {
         **site.each_context(request),
         "title": name or "Traffic",

@@ -1,8 +1,8 @@
 """
-`bursar traffic`: access logs read and shown; it needs no installation and no Django.
+`bursar traffic`: analyze access logs, without an installation and without Django.
 
-Its options are read by argparse, as Typer, which the other commands use, takes 12 MB to read one: a
-quarter of all that this command may take.
+Options are parsed by argparse: Typer, which the other commands use, takes 12 MB, a quarter of what this
+command may use.
 """
 
 from __future__ import annotations
@@ -21,33 +21,35 @@ if TYPE_CHECKING:
 
 #: The packages of the extra `bursar[logs]`, by the name that is imported.
 EXTRA = {"backports": "backports.zstd", "isal": "isal", "numpy": "numpy"}
-#: The report is whole / an input was cut, and the report says so.
+#: Exit code of a report that is incomplete because an input was truncated.
 INCOMPLETE_EXIT = 4
 _TOP_MAX, _PROCESSES_MAX = 100_000, 256
 
 
 class LogsExtraMissing(errors.Invalid):
-    """Reading access logs needs the extra `bursar[logs]`, which is not installed."""
+    """Analyzing access logs needs the extra `bursar[logs]`, which is not installed."""
 
     code = "logs_extra_missing"
     status = None
 
 
-def main(words: Sequence[str]) -> None:
+def main(arguments: Sequence[str]) -> None:
     """
-    Run `bursar traffic` with *words*: `read` unless they begin with `merge` (a file of that name is ./merge).
+    Run `bursar traffic` with *arguments*: `read` unless the first is `merge` (write a file of that name as ./merge).
 
     :raises LogsExtraMissing: if a package of `bursar[logs]` is not installed; `--help` needs none.
-    :raises SystemExit: 2 if an option means nothing, 4 if an input was cut, 130 if interrupted, 1 if
-        nobody reads what is written.
+    :raises SystemExit: 2 for an invalid option, 4 if an input was truncated, 130 if interrupted, 1 if
+        standard output was closed.
     """
-    # Nothing here multiplies matrices; NumPy's library for that would begin a thread for each core.
+    # Without this NumPy's BLAS starts a thread for each core; no matrix is multiplied here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
-        if words[:1] == ["merge"]:
-            _merge(_merge_parser().parse_args(words[1:]))
+        if arguments[:1] == ["merge"]:
+            _merge(_merge_parser().parse_args(arguments[1:]))
         else:
-            _read(_read_parser().parse_args(words[1:] if words[:1] == ["read"] else words))
+            _read(
+                _read_parser().parse_args(arguments[1:] if arguments[:1] == ["read"] else arguments)
+            )
     except ImportError as error:
         package = EXTRA.get((error.name or "").partition(".")[0])
         if package is None:
@@ -58,7 +60,7 @@ def main(words: Sequence[str]) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
-        # Else Python would complain of it once more when it closes the stream.
+        # Otherwise Python reports the error again when it closes the stream.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
@@ -67,49 +69,71 @@ def _read_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bursar traffic",
         allow_abbrev=False,
-        description="Tell who called what, how often, how slowly and what failed, of access logs of any size.",
-        epilog="`bursar traffic merge FILE...` joins partial results. The exit code is 4 if an input was cut.",
+        description="Report clients, paths, response times and errors from access logs of any size.",
+        epilog="`bursar traffic merge FILE...` merges partial results. The exit code is 4 if an input was truncated.",
     )
     option = parser.add_argument
     option(
         "files",
         nargs="+",
         metavar="FILE",
-        help="logs, plain or compressed; folders, globs, - for stdin",
+        help="logs, plain or compressed; folders, globs; - for standard input",
     )
-    _add_questions(parser)
-    option("--format", default="", help="a format's name or a LogFormat; else detected")
-    option("--since", default="", metavar="MOMENT", help="from this moment, or 2h or 7d ago")
-    option("--until", default="", metavar="MOMENT", help="before this moment")
-    option("--status", action="append", default=[], help="404 or 4xx; repeatable")
-    option("--path", default="", metavar="PATTERN", help="paths as this glob")
-    option("--ip", action="append", default=[], metavar="NETWORK", help="clients of it; repeatable")
+    _add_table_options(parser)
+    option(
+        "--format",
+        default="",
+        help="name of a log format, or a LogFormat or log_format text (default: detect)",
+    )
+    option(
+        "--since",
+        default="",
+        metavar="TIME",
+        help="requests from this time on: 2026-11-25T14:30Z, or 2h, 7d ago",
+    )
+    option("--until", default="", metavar="TIME", help="requests before this time")
+    option("--status", action="append", default=[], help="only this status: 404 or 4xx; repeatable")
+    option("--path", default="", metavar="PATTERN", help="only paths that match this glob")
+    option(
+        "--ip",
+        action="append",
+        default=[],
+        metavar="NETWORK",
+        help="only clients in this network; repeatable",
+    )
     option(
         "--trusted-proxy",
         action="append",
         default=[],
         metavar="NETWORK",
-        help="whose X-Forwarded-For is believed; repeatable",
+        help="your proxies, whose X-Forwarded-For is used; repeatable",
     )
     option(
-        "--memory", default="128MB", metavar="SIZE", help="what counting may take (default: 128MB)"
+        "--memory",
+        default="128MB",
+        metavar="SIZE",
+        help="memory limit for counting (default: 128MB)",
     )
-    option("--processes", type=_number(1, _PROCESSES_MAX), help="processes; else as many as pay")
-    option("--approximate", action="store_true", help="estimate addresses")
+    option(
+        "--processes",
+        type=_number(1, _PROCESSES_MAX),
+        help="number of processes (default: by size and cores)",
+    )
+    option("--approximate", action="store_true", help="estimate the number of addresses")
     option(
         "--continue",
         dest="state",
         type=Path,
         metavar="FILE",
-        help="read only what is new since; kept in this file",
+        help="read only new lines; totals and positions are stored in this file",
     )
     option(
-        "--against",
+        "--compare-to",
         type=Path,
         metavar="FILE",
-        help="a partial result of the period before, for changes",
+        help="partial result of an earlier period, to report changes",
     )
-    _add_outputs(parser)
+    _add_output_options(parser)
     return parser
 
 
@@ -117,46 +141,51 @@ def _merge_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bursar traffic merge",
         allow_abbrev=False,
-        description="Join partial results exactly, as if one run had read all their logs.",
+        description="Merge partial results exactly, as if one run had read all their logs.",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="partial results")
-    _add_questions(parser)
-    _add_outputs(parser)
+    _add_table_options(parser)
+    _add_output_options(parser)
     return parser
 
 
-def _add_questions(parser: argparse.ArgumentParser) -> None:
+def _add_table_options(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     option(
-        "--only",
+        "--tables",
         action="append",
         default=[],
         metavar="TABLES",
-        help="tables wanted, by comma; else all, with signals",
+        help="only these tables, separated by commas (default: all, and signals)",
     )
-    option("--top", type=_number(1, _TOP_MAX), default=10, help="rows of each table (default: 10)")
+    option("--top", type=_number(1, _TOP_MAX), default=10, help="rows per table (default: 10)")
 
 
-def _add_outputs(parser: argparse.ArgumentParser) -> None:
+def _add_output_options(parser: argparse.ArgumentParser) -> None:
     option = parser.add_argument
     option("--json", default="", metavar="FILE|-", help="write JSON")
     option("--csv", default="", metavar="FILE|-", help="write CSV")
-    option("--html", type=Path, metavar="FILE", help="write one page of HTML")
-    option("--keep", default="", metavar="NAME", help="keep it for the back office")
-    option("--partial", type=Path, metavar="FILE", help="write a partial result, to be merged")
-    option("--quiet", action="store_true", help="no progress, no remarks")
+    option("--html", type=Path, metavar="FILE", help="write an HTML page")
+    option("--save-as", default="", metavar="NAME", help="save the report for the back office")
+    option(
+        "--partial",
+        type=Path,
+        metavar="FILE",
+        help="write a partial result, for merge and --compare-to",
+    )
+    option("--quiet", action="store_true", help="no progress bar, no warnings")
 
 
 def _number(least: int, most: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         if not (text.isdecimal() and len(text) < 10 and least <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"{text!r} is no number from {least} to {most:,}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most:,}")
         return int(text)
 
     return number
 
 
-def _read(told: argparse.Namespace) -> None:
+def _read(options: argparse.Namespace) -> None:
     import functools
 
     from bursar import clock
@@ -164,63 +193,67 @@ def _read(told: argparse.Namespace) -> None:
     from bursar.accesslog.inputs import paths
     from bursar.accesslog.output import progress_bar
 
-    outputs = _Outputs(json=told.json, csv=told.csv, html=told.html, keep=told.keep)
+    outputs = _Outputs(
+        json=options.json, csv=options.csv, html=options.html, save_as=options.save_as
+    )
     workers.tune_malloc()
     report = analysis.analyze(
-        paths.expand(told.files),
-        only=filters.only(told.only),
-        top=told.top,
-        log_format=told.format or None,
-        filters=filters.filters(
-            since=told.since,
-            until=told.until,
-            statuses=told.status,
-            path=told.path,
-            networks=told.ip,
+        paths.expand(options.files),
+        tables=filters.parse_tables(options.tables),
+        top=options.top,
+        log_format=options.format or None,
+        filters=filters.parse_filters(
+            since=options.since,
+            until=options.until,
+            statuses=options.status,
+            path=options.path,
+            networks=options.ip,
             now=clock.now(),
         ),
         trusted_proxies=tuple(
-            filters.network(text, option="--trusted-proxy")
-            for text in filters.parts(told.trusted_proxy)
+            filters.parse_network(text, option="--trusted-proxy")
+            for text in filters.split_values(options.trusted_proxy)
         ),
-        memory_bytes=filters.memory(told.memory),
-        processes=told.processes,
-        approximate=told.approximate,
-        partial=told.partial,
-        state=told.state,
-        against=told.against,
-        progress=functools.partial(progress_bar.bar, quiet=told.quiet),
+        memory_bytes=filters.parse_memory(options.memory),
+        processes=options.processes,
+        approximate=options.approximate,
+        partial=options.partial,
+        state=options.state,
+        compare_to=options.compare_to,
+        progress=functools.partial(progress_bar.progress_bar, quiet=options.quiet),
     )
-    outputs.give(report, shown=told.partial is None, quiet=told.quiet)
+    outputs.write(report, to_terminal=options.partial is None, quiet=options.quiet)
 
 
-def _merge(told: argparse.Namespace) -> None:
+def _merge(options: argparse.Namespace) -> None:
     from bursar.accesslog import analysis, filters
 
-    outputs = _Outputs(json=told.json, csv=told.csv, html=told.html, keep=told.keep)
-    only = filters.only(told.only)
-    report = analysis.merge(told.files, top=told.top, only=only, partial=told.partial)
-    outputs.give(report, shown=told.partial is None, quiet=told.quiet)
+    outputs = _Outputs(
+        json=options.json, csv=options.csv, html=options.html, save_as=options.save_as
+    )
+    tables = filters.parse_tables(options.tables)
+    report = analysis.merge(options.files, top=options.top, tables=tables, partial=options.partial)
+    outputs.write(report, to_terminal=options.partial is None, quiet=options.quiet)
 
 
 class _Outputs:
-    """Where a report goes; what cannot be is refused before anything is read."""
+    """The outputs of a report; invalid ones are refused before any log is read."""
 
-    def __init__(self, *, json: str, csv: str, html: Path | None, keep: str) -> None:
+    def __init__(self, *, json: str, csv: str, html: Path | None, save_as: str) -> None:
         from bursar.accesslog import filters
         from bursar.accesslog.output import saved_reports
 
         if json == csv == "-":
-            raise filters.InvalidOption("'-' is taken by --json", param="--csv")
-        self._json, self._csv, self._html, self._keep = json, csv, html, keep
-        if keep:
+            raise filters.InvalidOption("standard output is already used by --json", param="--csv")
+        self._json, self._csv, self._html, self._save_as = json, csv, html, save_as
+        if save_as:
             from bursar import settings
 
             self._folder = settings.current.home / "traffic"
-            saved_reports.path_of(keep, folder=self._folder)
+            saved_reports.report_path(save_as, folder=self._folder)
 
-    def give(self, report: AccessLogReport, *, shown: bool, quiet: bool) -> None:
-        """Write *report* wherever it was asked for, else show it if *shown*; exit 4 if it was cut."""
+    def write(self, report: AccessLogReport, *, to_terminal: bool, quiet: bool) -> None:
+        """Write *report* to every output, or else print it if *to_terminal*; exit with 4 if it is incomplete."""
         from bursar import atomic_files
         from bursar.accesslog.output import csv, formatting, json, saved_reports
 
@@ -231,16 +264,16 @@ class _Outputs:
             elif target:
                 atomic_files.write(Path(target), render(report))
         if self._html:
-            from bursar.accesslog.output import html  # 4 MB, for those who ask
+            from bursar.accesslog.output import html  # takes 4 MB: only when used
 
             atomic_files.write(self._html, html.render(report))
-        if self._keep:
-            saved_reports.save(report, name=self._keep, folder=self._folder)
-        if shown and not (self._json or self._csv or self._html or self._keep):
+        if self._save_as:
+            saved_reports.save(report, name=self._save_as, folder=self._folder)
+        if to_terminal and not (self._json or self._csv or self._html or self._save_as):
             _show(report)
         if not quiet:
-            for mark in formatting.marks(report):
-                print(mark, file=sys.stderr)
+            for warning in formatting.warnings(report):
+                print(warning, file=sys.stderr)
         if not report.get("complete", False):
             sys.exit(INCOMPLETE_EXIT)
 

@@ -139,7 +139,7 @@ def load(path: Path) -> InvoiceMapping:
 
     :raises BadMapping: if it cannot be read or a key is wrong, missing or unknown.
     """
-    text = text_files.read(path, bytes_max=MAPPING_BYTES_MAX, refusal=InvalidMapping)
+    text = text_files.read(path, bytes_max=MAPPING_BYTES_MAX, error_class=InvalidMapping)
     return parse(text)
 
 

@@ -99,7 +99,7 @@ def load(path: Path) -> Rules:
 
     :raises BadRules: if it cannot be read, or anything in it is wrong.
     """
-    text = text_files.read(path, bytes_max=RULES_BYTES_MAX, refusal=InvalidRules)
+    text = text_files.read(path, bytes_max=RULES_BYTES_MAX, error_class=InvalidRules)
     return parse(text, name=path.name)
 
 

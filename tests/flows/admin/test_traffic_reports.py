@@ -23,7 +23,7 @@ def _keep(name: str) -> None:
 
 def test_reports_are_listed_and_shown_in_a_frame_that_may_do_nothing(database: Database) -> None:
     developer = office(Role.DEVELOPER)
-    assert "None is kept yet" in developer.get("/traffic/").text
+    assert "No saved reports" in developer.get("/traffic/").text
     for name in ("april", "own"):
         _keep(name)
     page = developer.get("/traffic/").text

@@ -48,7 +48,7 @@ def clients(log: bytes) -> Counter[str]:
     return counted
 
 
-class Told:
+class Expected:
     """All tables of a combined log."""
 
     def __init__(self, log: bytes) -> None:
@@ -56,22 +56,22 @@ class Told:
         self.tables: dict[str, dict[str | int, list[int]]] = defaultdict(dict)
         for line in lines(log):
             self.read += 1
-            if (found := LINE.fullmatch(line)) is not None:
+            if (match := LINE.fullmatch(line)) is not None:
                 self.counted += 1
-                self._count(found)
+                self._count(match)
 
-    def _count(self, found: re.Match[bytes]) -> None:
-        status = int(found["status"]) if re.fullmatch(rb"\d{3}", found["status"]) else -1
-        size = int(found["bytes"]) if re.fullmatch(rb"\d{1,16}", found["bytes"]) else 0
-        method, path = request(found["request"])
+    def _count(self, match: re.Match[bytes]) -> None:
+        status = int(match["status"]) if re.fullmatch(rb"\d{3}", match["status"]) else -1
+        size = int(match["bytes"]) if re.fullmatch(rb"\d{1,16}", match["bytes"]) else 0
+        method, path = request(match["request"])
         measures = [1, size, int(status // 100 == 4), int(status // 100 == 5)]
         keys: dict[str, str | int | None] = {
-            "methods": shown(method),
-            "paths": shown(path),
-            "agents": shown(found["agent"]),
-            "referrers": shown(found["referrer"]),
+            "methods": as_text(method),
+            "paths": as_text(path),
+            "agents": as_text(match["agent"]),
+            "referrers": as_text(match["referrer"]),
             "statuses": status if status >= 0 else None,
-            "hours": hour(found["time"]),
+            "hours": hour(match["time"]),
         }
         for table, key in keys.items():
             if key is not None:
@@ -92,7 +92,7 @@ def request(text: bytes) -> tuple[bytes, bytes]:
     return method, path
 
 
-def shown(text: bytes) -> str:
+def as_text(text: bytes) -> str:
     """Write *text* as reports do."""
     return text[:1024].decode("utf-8", "backslashreplace")
 

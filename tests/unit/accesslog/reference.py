@@ -26,7 +26,7 @@ _ISO_TIME = re.compile(
 _REQUEST = re.compile(rb"([A-Z][^ ]{0,19}) ([^ ]*)(?: .*)?", re.DOTALL)
 
 
-class _Held:
+class _ByteStream:
     """Bytes as a stream that gives at most *most* at a time."""
 
     def __init__(self, data: bytes, most: int) -> None:
@@ -43,7 +43,7 @@ class _Held:
 
 def blocks_of(data: bytes, *, block_bytes: int = 1 << 20) -> Iterator[Block]:
     """Return *data* as blocks; each is good until the next."""
-    yield from Blocks(_Held(data, block_bytes), block_bytes=block_bytes)
+    yield from Blocks(_ByteStream(data, block_bytes), block_bytes=block_bytes)
 
 
 def block_of(*lines: bytes) -> Block:
@@ -52,11 +52,11 @@ def block_of(*lines: bytes) -> Block:
     return next(blocks_of(data, block_bytes=max(len(data), 1)))
 
 
-def found(log_format: LogFormat, *lines: bytes) -> tuple[Block, Finder, FieldColumns]:
+def find_columns(log_format: LogFormat, *lines: bytes) -> tuple[Block, Finder, FieldColumns]:
     """Find the columns of *lines*."""
     block = block_of(*lines)
     finder = Finder(block)
-    return block, finder, columns.of(block, log_format, finder)
+    return block, finder, columns.find_columns(block, log_format, finder)
 
 
 def texts(block: Block, span: Span) -> list[bytes]:
@@ -66,30 +66,32 @@ def texts(block: Block, span: Span) -> list[bytes]:
 
 def rows(log_format: LogFormat, *lines: bytes) -> list[dict[str, bytes] | None]:
     """Return the fields of each line, None for a line that is not of the format."""
-    block, _, told = found(log_format, *lines)
-    by_field = {name: texts(block, span) for name, span in told.spans.items()}
+    block, _, found_columns = find_columns(log_format, *lines)
+    by_field = {name: texts(block, span) for name, span in found_columns.spans.items()}
     return [
         {name: values[number] for name, values in by_field.items()} if good else None
-        for number, good in enumerate(told.good.tolist())
+        for number, good in enumerate(found_columns.good.tolist())
     ]
 
 
 def common_time(text: bytes) -> int:
     """Read `10/Oct/2000:13:55:36 -0700`; -1 for what is none."""
-    told = _COMMON_TIME.fullmatch(text)
-    if told is None or told[2] not in _MONTHS:
+    match = _COMMON_TIME.fullmatch(text)
+    if match is None or match[2] not in _MONTHS:
         return -1
-    month = _MONTHS.index(told[2]) + 1
-    return _epoch(int(told[3]), month, int(told[1]), told[4], told[5], told[6], told.group(7, 8, 9))
+    month = _MONTHS.index(match[2]) + 1
+    return _epoch(
+        int(match[3]), month, int(match[1]), match[4], match[5], match[6], match.group(7, 8, 9)
+    )
 
 
 def iso_time(text: bytes) -> int:
     """Read an ISO 8601 time; without a zone it is UTC; -1 for what is none."""
-    told = _ISO_TIME.fullmatch(text)
-    if told is None:
+    match = _ISO_TIME.fullmatch(text)
+    if match is None:
         return -1
-    day = (int(told[1]), int(told[2]), int(told[3]))
-    return _epoch(*day, told[4], told[5], told[6], told.group(7, 8, 9))
+    day = (int(match[1]), int(match[2]), int(match[3]))
+    return _epoch(*day, match[4], match[5], match[6], match.group(7, 8, 9))
 
 
 def _epoch(
@@ -109,19 +111,19 @@ def _epoch(
     except ValueError:
         return -1
     offset = timedelta(hours=hours, minutes=minutes).total_seconds()
-    told = at.timestamp() + int(second) - (-offset if sign == b"-" else offset)
-    return max(int(told), -1)
+    epoch = at.timestamp() + int(second) - (-offset if sign == b"-" else offset)
+    return max(int(epoch), -1)
 
 
-def whole_number(text: bytes, *, otherwise: int) -> int:
+def integer(text: bytes, *, otherwise: int) -> int:
     """Read a decimal of up to 16 digits."""
     return int(text) if re.fullmatch(rb"[0-9]{1,16}", text) else otherwise
 
 
 def request(text: bytes) -> tuple[bytes, bytes]:
     """Return method and path, without the query and without scheme and host."""
-    told = _REQUEST.fullmatch(text)
-    method, path = (told[1], told[2]) if told else (b"", text)
+    match = _REQUEST.fullmatch(text)
+    method, path = (match[1], match[2]) if match else (b"", text)
     path = path.partition(b"?")[0]
     if re.match(rb"https?://.", path, re.IGNORECASE | re.DOTALL):
         scheme = path.index(b"//") + 2

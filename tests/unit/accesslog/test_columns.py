@@ -101,7 +101,7 @@ def test_combined_lines_of_any_bytes_are_read_as_plainly(lines: list[bytes]) -> 
 
 @given(lines=st.lists(_lines, min_size=1, max_size=40))
 def test_a_line_has_a_client_if_it_is_whole_up_to_the_blank_behind_it(lines: list[bytes]) -> None:
-    block, _, told = reference.found(PRESETS["combined"], *lines)
+    block, _, told = reference.find_columns(PRESETS["combined"], *lines)
     clients = reference.texts(block, told.spans["client"])
     expected = [
         line.partition(b" ")[0] if b" " in line else None for line in map(_without_return, lines)
@@ -122,7 +122,7 @@ def test_where_a_block_ends_changes_nothing(
     data = b"\n".join(lines) + tail
     actual: list[bytes | None] = []
     for block in reference.blocks_of(data, block_bytes=block_bytes):
-        told = columns.of(block, PRESETS["combined"], Finder(block))
+        told = columns.find_columns(block, PRESETS["combined"], Finder(block))
         agents = reference.texts(block, told.spans["agent"])
         actual += [
             agent if good else None for agent, good in zip(agents, told.good.tolist(), strict=True)
@@ -135,10 +135,10 @@ def test_where_a_block_ends_changes_nothing(
 
 @given(lines=st.lists(_lines, min_size=1, max_size=20))
 def test_requests_are_taken_apart_as_plainly(lines: list[bytes]) -> None:
-    block, finder, told = reference.found(PRESETS["combined"], *lines)
-    request = field_parsers.requests(block, told.spans["request"], finder)
+    block, finder, told = reference.find_columns(PRESETS["combined"], *lines)
+    request = field_parsers.parse_requests(block, told.spans["request"], finder)
     methods = reference.texts(block, request.method)
-    paths = reference.texts(block, field_parsers.paths(block, request.path, finder))
+    paths = reference.texts(block, field_parsers.parse_paths(block, request.path, finder))
     requests = reference.texts(block, told.spans["request"])
     for number in np.flatnonzero(told.good).tolist():
         assert (methods[number], paths[number]) == reference.request(requests[number])
@@ -183,7 +183,7 @@ def test_what_follows_the_last_number_of_a_common_line_makes_it_no_common_line()
 
 
 def test_more_columns_than_declared_make_no_line_of_a_w3c_log() -> None:
-    declared = formats.w3c(b"#Fields: date time c-ip sc-status time-taken x-other")
+    declared = formats.parse_fields_line(b"#Fields: date time c-ip sc-status time-taken x-other")
     assert declared is not None
     whole = b"2026-11-25 09:00:00 192.0.2.7 200 12 y"
     assert [row is not None for row in reference.rows(declared, whole, whole + b" more")] == [
@@ -198,17 +198,15 @@ def test_the_real_log_is_read_as_plainly() -> None:
         pytest.skip("BURSAR_REAL_DATA is not set: the real access log is not read")
     data = gzip.decompress((Path(folder) / "logs" / "apache_combined.log.gz").read_bytes())
     lines = data.splitlines()
-    block, finder, told = reference.found(PRESETS["combined"], *lines)
+    block, finder, told = reference.find_columns(PRESETS["combined"], *lines)
     assert reference.rows(PRESETS["combined"], *lines) == [_expected(line) for line in lines]
     rows = [row for line in lines if (row := _expected(line)) is not None]
     good = told.good
-    epochs = field_parsers.epochs(block, told.spans, finder)
-    sizes = field_parsers.whole_numbers(block, told.spans["bytes"], otherwise=0)
-    statuses = field_parsers.whole_numbers(block, told.spans["status"], otherwise=-1)
+    epochs = field_parsers.parse_epochs(block, told.spans, finder)
+    sizes = field_parsers.parse_integers(block, told.spans["bytes"], default=0)
+    statuses = field_parsers.parse_integers(block, told.spans["status"], default=-1)
     assert epochs is not None
     assert epochs[good].tolist() == [reference.common_time(row["time"]) for row in rows]
-    assert sizes[good].tolist() == [
-        reference.whole_number(row["bytes"], otherwise=0) for row in rows
-    ]
+    assert sizes[good].tolist() == [reference.integer(row["bytes"], otherwise=0) for row in rows]
     assert statuses[good].tolist() == [int(row["status"]) for row in rows]
     assert int(good.sum()) == len(rows) > 9_900

@@ -64,7 +64,7 @@ def _held(texts: Sequence[bytes]) -> tuple[Block, Span, Finder]:
 
 def _epochs(field: str, texts: Sequence[bytes]) -> list[int]:
     block, span, finder = _held(texts)
-    told = field_parsers.epochs(block, {field: span}, finder)
+    told = field_parsers.parse_epochs(block, {field: span}, finder)
     assert told is not None
     return [max(one, field_parsers.NO_TIME) for one in told.tolist()]
 
@@ -114,20 +114,20 @@ def test_date_and_time_of_day() -> None:
     ]
     block = reference.block_of(*(b"%b\t%b\tx" % row for row in rows))
     finder = Finder(block)
-    gap = finder.first(block.starts, ord("\t"))
+    gap = finder.find_first(block.starts, ord("\t"))
     spans = {
         "date": (block.starts, gap),
-        "time_of_day": (gap + 1, finder.first(gap + 1, ord("\t"))),
+        "time_of_day": (gap + 1, finder.find_first(gap + 1, ord("\t"))),
     }
-    told = field_parsers.epochs(block, spans, finder)
+    told = field_parsers.parse_epochs(block, spans, finder)
     assert told is not None
     assert told.tolist() == [971_211_336, -1, -1, -1, 971_211_336]
 
 
 def test_a_log_without_times_has_none() -> None:
     block, _, finder = _held([b"x"])
-    assert field_parsers.epochs(block, {}, finder) is None
-    assert field_parsers.durations(block, {}, finder) is None
+    assert field_parsers.parse_epochs(block, {}, finder) is None
+    assert field_parsers.parse_durations(block, {}, finder) is None
 
 
 _numbers = st.one_of(
@@ -141,8 +141,8 @@ _numbers = st.one_of(
 @given(texts=st.lists(_numbers, min_size=1, max_size=30))
 def test_whole_numbers(texts: list[bytes]) -> None:
     block, span, _ = _held(texts)
-    told = field_parsers.whole_numbers(block, span, otherwise=-1)
-    assert told.tolist() == [reference.whole_number(text, otherwise=-1) for text in texts]
+    told = field_parsers.parse_integers(block, span, default=-1)
+    assert told.tolist() == [reference.integer(text, otherwise=-1) for text in texts]
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_whole_numbers(texts: list[bytes]) -> None:
 )
 def test_durations(field: str, text: bytes, expected: int) -> None:
     block, span, finder = _held([text, b"1", text])
-    told = field_parsers.durations(block, {field: span}, finder)
+    told = field_parsers.parse_durations(block, {field: span}, finder)
     assert told is not None
     assert told[[0, 2]].tolist() == [expected, expected]
 
@@ -171,13 +171,13 @@ def test_durations(field: str, text: bytes, expected: int) -> None:
 @given(micros=st.lists(st.integers(0, 10**12), min_size=1))
 def test_seconds_with_six_decimals_are_exact(micros: list[int]) -> None:
     block, span, finder = _held([b"%d.%06d" % divmod(one, 10**6) for one in micros])
-    assert field_parsers.micros(block, span, 10**6, finder).tolist() == micros
+    assert field_parsers.parse_micros(block, span, 10**6, finder).tolist() == micros
 
 
 def test_the_parts_of_a_duration_are_summed_and_one_that_is_none_adds_nothing() -> None:
     block, span, finder = _held([b"0.001", b"-1", b"0.5"])
     spans = dict.fromkeys(("seconds", "seconds_2", "seconds_3"), span)
-    told = field_parsers.durations(block, spans, finder)
+    told = field_parsers.parse_durations(block, spans, finder)
     assert told is not None
     assert told.tolist() == [3_000, 0, 1_500_000]
 
@@ -198,7 +198,7 @@ def test_ports_and_brackets_are_cut_off() -> None:
         b"192.0.2.7:",
     ]
     block, span, finder = _held(texts)
-    assert reference.texts(block, field_parsers.without_port(block, span, finder)) == [
+    assert reference.texts(block, field_parsers.strip_ports(block, span, finder)) == [
         b"192.0.2.7",
         b"192.0.2.7",
         b"2001:db8::1",
@@ -236,8 +236,8 @@ def test_ports_and_brackets_are_cut_off() -> None:
 )
 def test_requests_by_example(request_line: bytes, expected: tuple[bytes, bytes]) -> None:
     block, span, finder = _held([request_line] * 3)
-    told = field_parsers.requests(block, span, finder)
-    paths = reference.texts(block, field_parsers.paths(block, told.path, finder))
+    told = field_parsers.parse_requests(block, span, finder)
+    paths = reference.texts(block, field_parsers.parse_paths(block, told.path, finder))
     assert list(zip(reference.texts(block, told.method), paths, strict=True)) == [expected] * 3
     assert reference.request(request_line) == expected
 
@@ -246,13 +246,13 @@ def test_what_is_far_away_is_found_in_few_lines_and_in_many() -> None:
     near, far = b"GET / x", b"GET /%b x" % (b"a" * 5_000)
     for texts in ([near] * 40 + [far], [far] * 40):
         block, span, finder = _held(texts)
-        told = field_parsers.requests(block, span, finder)
+        told = field_parsers.parse_requests(block, span, finder)
         assert reference.texts(block, told.path) == [text.split()[1] for text in texts]
 
 
 def test_a_byte_that_is_nowhere_is_beyond_every_line() -> None:
     _, (starts, ends), finder = _held([b"a" * 5_000] * 3 + [b"a"] * 300)
-    nowhere = finder.first(starts, ord("\t"))
+    nowhere = finder.find_first(starts, ord("\t"))
     assert np.all(nowhere > ends.max())
     for byte in b'a"?:':
-        assert np.all(finder.first(nowhere + 1, byte) > ends.max())
+        assert np.all(finder.find_first(nowhere + 1, byte) > ends.max())

@@ -36,23 +36,25 @@ _CLOUDFRONT = (
 
 def _read(log_format: LogFormat, *lines: bytes) -> dict[str, object]:
     """Return what the last of *lines* says, as values."""
-    block, finder, told = reference.found(log_format, *lines)
+    block, finder, told = reference.find_columns(log_format, *lines)
     assert told.good.all()
     spans = dict(told.spans)
     if "request" in spans:
-        spans["method"], spans["path"] = field_parsers.requests(block, spans["request"], finder)
-    spans["path"] = field_parsers.paths(block, spans["path"], finder)
-    spans["client"] = field_parsers.without_port(block, spans["client"], finder)
+        spans["method"], spans["path"] = field_parsers.parse_requests(
+            block, spans["request"], finder
+        )
+    spans["path"] = field_parsers.parse_paths(block, spans["path"], finder)
+    spans["client"] = field_parsers.strip_ports(block, spans["client"], finder)
     words = "client method path referrer agent host forwarded".split()
     row: dict[str, object] = {
         name: reference.texts(block, spans[name])[-1] for name in words if name in spans
     }
     for name in ("status", "bytes"):
         if name in spans:
-            row[name] = int(field_parsers.whole_numbers(block, spans[name], otherwise=-1)[-1])
+            row[name] = int(field_parsers.parse_integers(block, spans[name], default=-1)[-1])
     for name, numbers in (
-        ("epoch", field_parsers.epochs(block, spans, finder)),
-        ("micros", field_parsers.durations(block, spans, finder)),
+        ("epoch", field_parsers.parse_epochs(block, spans, finder)),
+        ("micros", field_parsers.parse_durations(block, spans, finder)),
     ):
         if numbers is not None:
             row[name] = int(numbers[-1])
@@ -83,7 +85,7 @@ _SEEN = {"referrer": b"https://shop.example/", "agent": b'Mozilla/5.0 (\\"X\\")'
 )
 def test_presets(name: str, line: bytes, expected: dict[str, object]) -> None:
     assert _read(PRESETS[name], line) == _PAID | expected
-    assert format_detection.detected(line + b"\n" + line + b"\n", name="log").name == name
+    assert format_detection.detect_format(line + b"\n" + line + b"\n", name="log").name == name
 
 
 @pytest.mark.parametrize(
@@ -105,20 +107,20 @@ def test_presets(name: str, line: bytes, expected: dict[str, object]) -> None:
     ],
 )
 def test_logs_that_declare_their_fields(log: bytes, name: str, expected: dict[str, object]) -> None:
-    declared = format_detection.detected(log, name="log")
+    declared = format_detection.detect_format(log, name="log")
     assert declared.name == name
-    assert declared == formats.named(name, head=log)
+    assert declared == formats.find_format(name, head=log)
     assert _read(declared, log.splitlines()[-1]) == _PAID | expected
 
 
 def test_a_log_without_a_header_is_not_taken_for_w3c() -> None:
     with pytest.raises(FormatInvalid, match="begins with a #Fields: line; this has none"):
-        formats.named("w3c", head=_COMMON)
+        formats.find_format("w3c", head=_COMMON)
 
 
 def test_a_header_without_fields_declares_nothing() -> None:
-    assert formats.w3c(b"#Fields:") is None
-    assert formats.w3c(b"#Date: 2025-11-25") is None
+    assert formats.parse_fields_line(b"#Fields:") is None
+    assert formats.parse_fields_line(b"#Date: 2025-11-25") is None
 
 
 _FORMATS = [
@@ -167,7 +169,7 @@ _FORMATS = [
 
 @pytest.mark.parametrize(("text", "line", "expected"), _FORMATS)
 def test_formats_as_servers_take_them(text: str, line: bytes, expected: dict[str, object]) -> None:
-    assert _read(formats.named(text), line) == _PAID | expected
+    assert _read(formats.find_format(text), line) == _PAID | expected
 
 
 @pytest.mark.parametrize(
@@ -184,19 +186,19 @@ def test_formats_as_servers_take_them(text: str, line: bytes, expected: dict[str
 )
 def test_formats_that_nobody_can_read(text: str, message: str) -> None:
     with pytest.raises(FormatInvalid, match=message):
-        formats.named(text)
+        formats.find_format(text)
 
 
 def test_the_same_field_twice_is_taken_once() -> None:
-    rows = reference.rows(formats.custom("%h %a %s"), b"192.0.2.7 10.0.0.1 200")
+    rows = reference.rows(formats.parse_format("%h %a %s"), b"192.0.2.7 10.0.0.1 200")
     assert rows == [{"client": b"192.0.2.7", "status": b"200"}]
 
 
 def test_most_lines_decide_and_empty_ones_do_not_count() -> None:
     good = _COMMON + _AGENTS
     head = b"\n\n%b\nx\n\n%b" % (good, good)
-    assert format_detection.detected(head, name="log").name == "combined"
-    assert format_detection.detected(b"", name="log").name == "combined"
+    assert format_detection.detect_format(head, name="log").name == "combined"
+    assert format_detection.detect_format(b"", name="log").name == "combined"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +212,7 @@ def test_most_lines_decide_and_empty_ones_do_not_count() -> None:
 )
 def test_an_unknown_format_shows_the_first_line_and_the_option(head: bytes, shown: str) -> None:
     with pytest.raises(FormatUnknown) as told:
-        format_detection.detected(head, name="log")
+        format_detection.detect_format(head, name="log")
     message = told.value.message
     assert shown in message
     assert "--format" in message

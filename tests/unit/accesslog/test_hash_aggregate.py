@@ -42,8 +42,8 @@ def test_every_text_is_counted_whoever_has_the_slots(
         shape = Shape(3, 1, checked=True, text="O")
         table = HashAggregate("t", shape, spill, slot_bits=slot_bits, rows_max=rows_max)
         for block in blocks:
-            texts = records.objects([text for text, _ in block])
-            key, check = byte_search.hashes(*records.buffered(texts.tolist()))
+            texts = records.object_array([text for text, _ in block])
+            key, check = byte_search.hash_texts(*records.to_buffer(texts.tolist()))
             amounts = np.array([amount for _, amount in block], U)
             table.add(key, check, [U(1), amounts, amounts], lambda at, texts=texts: texts[at])  # type: ignore[misc]
             for text, amount in block:
@@ -53,7 +53,7 @@ def test_every_text_is_counted_whoever_has_the_slots(
         told = {
             text: values
             for share in ((0, 2), (1, 2))
-            for rows in merge.merged(
+            for rows in merge.merge_runs(
                 spill.runs, {0: spill}, maxima=1, share=share, range_bytes=range_bytes
             )
             for text, values in zip(_texts_of(rows), rows.values.tolist(), strict=True)
@@ -68,8 +68,8 @@ def test_texts_that_are_made_to_collide_do_not() -> None:
     texts = [b"/1234567%b%b" % pair for pair in itertools.product(words, words)]
     in_words = np.frombuffer(b"".join(texts), U).reshape(len(texts), -1).T
     by_text, by_word = (
-        byte_search.hashes(*records.buffered(texts)),
-        byte_search.words_hashes(in_words),
+        byte_search.hash_texts(*records.to_buffer(texts)),
+        byte_search.hash_words(in_words),
     )
     for hashed in (*by_text, *by_word):
         assert hashed is not None
@@ -87,11 +87,11 @@ def test_what_is_counted_often_now_gets_the_slot_of_what_was_counted_often_befor
             (2, b"new", 8),
             (2, b"new", 8),
         ):  # both want the first slot
-            texts = records.objects([text] * count)
+            texts = records.object_array([text] * count)
             table.add(np.full(count, key, U), None, [U(1)], lambda at, texts=texts: texts[at])  # type: ignore[misc]
         table.add(np.full(3, 2, U), None, [U(1)], unasked)
         table.flush()
-        (rows,) = merge.merged(spill.runs, {0: spill}, maxima=0)
+        (rows,) = merge.merge_runs(spill.runs, {0: spill}, maxima=0)
     assert dict(zip(_texts_of(rows), rows.values[:, 0].tolist(), strict=True)) == {
         b"old": 100,
         b"new": 19,
@@ -104,6 +104,6 @@ def test_words_are_sorted_even_where_only_their_low_bits_differ(
 ) -> None:
     lows = st.sampled_from([0, 1, low])
     key = np.array([(one << 62) ^ data.draw(lows) for one in high], U)
-    order, in_order = rows.ordered(key)
+    order, in_order = rows.sort_order(key)
     assert sorted(order.tolist()) == list(range(len(key)))
     assert in_order.tolist() == key[order].tolist() == sorted(key.tolist())

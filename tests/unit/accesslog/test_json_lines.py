@@ -76,7 +76,7 @@ _OWN = {
 
 
 def _rows(*lines: bytes) -> list[dict[str, bytes] | None]:
-    block = json_lines.rewritten(reference.block_of(*lines))
+    block = json_lines.to_tab_separated(reference.block_of(*lines))
     return reference.rows(PRESETS["json"], *reference.texts(block, (block.starts, block.ends)))
 
 
@@ -86,7 +86,7 @@ def test_servers(told: dict[str, object]) -> None:
     row = _rows(b"", line)[1]
     assert row is not None
     assert _PAID.items() <= row.items()
-    assert format_detection.detected(line + b"\n", name="log").name == "json"
+    assert format_detection.detect_format(line + b"\n", name="log").name == "json"
 
 
 def test_what_is_no_object_is_no_line() -> None:
@@ -172,7 +172,7 @@ _names = st.sampled_from(sorted({*_NGINX, *_CADDY, *_TRAEFIK, *_OWN, "http_refer
 @given(told=st.lists(st.dictionaries(_names, _values, max_size=6), min_size=1, max_size=4))
 def test_no_value_makes_a_line_or_a_field_of_its_own(told: list[dict[str, object]]) -> None:
     lines = [json.dumps(one).encode() for one in told]
-    block = json_lines.rewritten(reference.block_of(*lines))
+    block = json_lines.to_tab_separated(reference.block_of(*lines))
     texts = reference.texts(block, (block.starts, block.ends))
     assert len(texts) == len(lines)
     tabs = len(PRESETS["json"].steps) - 1
@@ -207,7 +207,7 @@ def test_a_log_of_bursar_is_read_for_its_requests(tmp_path: Path) -> None:
     path = tmp_path / "bursar.log"
     path.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
     report = analysis.analyze([path])
-    assert report["lines"] == {"read": 5, "counted": 1, "rejected": 4, "too_long": 0, "filtered": 0}
+    assert report["lines"] == {"read": 5, "counted": 1, "unparsed": 4, "too_long": 0, "filtered": 0}
     assert report["routes"]["top"] == [
         {
             "route": "/v1/orders",

@@ -64,13 +64,13 @@ def test_every_output_marks_what_is_cut_or_estimated() -> None:
     assert shown.count(INCOMPLETE) == 2
     assert shown.count(APPROXIMATE) == 2
     page = html.render(report).decode()
-    assert f'<p class="mark" role="alert">{INCOMPLETE}</p>' in page
-    assert f'<p class="mark" role="alert">{APPROXIMATE}</p>' in page
+    assert f'<p class="warning" role="alert">{INCOMPLETE}</p>' in page
+    assert f'<p class="warning" role="alert">{APPROXIMATE}</p>' in page
     rows = list(csv.reader(io.StringIO(as_csv.render(report).decode())))
     assert rows[1][:2] + rows[1][-1:] == ["report", *INCOMPLETE.split(": ")]
     assert rows[2][:2] + rows[2][-1:] == ["report", *APPROXIMATE.split(": ")]
     read = json.loads(as_json.render(report))
-    assert (read["complete"], read["sources"][0]["cut_at"]) == (False, 1_234_000)
+    assert (read["complete"], read["sources"][0]["truncated_at"]) == (False, 1_234_000)
     assert (read["approximate"], read["error_bound"]) == (True, 0.02)
 
 
@@ -92,7 +92,7 @@ def test_the_csv_names_the_table_of_each_row() -> None:
         "server_errors",
         "mean_ms",
         "max_ms",
-        "says",
+        "message",
     ]
     assert ["addresses", "(distinct)", "321", "", "", "", "", "", ""] in rows
     assert ["addresses", "192.0.2.7", "900", "4000", "90", "0", "", "", ""] in rows

@@ -15,7 +15,7 @@ from bursar.accesslog import analysis, filters, partial_aggregates
 from bursar.accesslog.report import AccessLogReport
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-_SAME = ("lines", "first_at", "last_at", "totals", *analysis.EVERYTHING - {"signals"})
+_SAME = ("lines", "first_at", "last_at", "totals", *analysis.ALL_TABLES - {"signals"})
 
 
 def _line(
@@ -75,13 +75,13 @@ def test_two_processes_write_the_same_part(tmp_path: Path, monkeypatch: pytest.M
 def test_parts_of_other_questions_do_not_merge(tmp_path: Path) -> None:
     log = _log(tmp_path / "a.log", range(50))
     analysis.analyze([log], partial=tmp_path / "all.part")
-    analysis.analyze([log], only={"addresses"}, partial=tmp_path / "some.part")
+    analysis.analyze([log], tables={"addresses"}, partial=tmp_path / "some.part")
     with pytest.raises(
-        partial_aggregates.PartialMismatch, match=r"some\.part was made with other questions"
+        partial_aggregates.PartialMismatch, match=r"some\.part was written with other tables"
     ):
         analysis.merge([tmp_path / "all.part", tmp_path / "some.part"])
-    with pytest.raises(partial_aggregates.PartialMismatch, match="do not tell of paths"):
-        analysis.merge([tmp_path / "some.part"], only={"paths"})
+    with pytest.raises(partial_aggregates.PartialMismatch, match="do not contain paths"):
+        analysis.merge([tmp_path / "some.part"], tables={"paths"})
     assert set(analysis.merge([tmp_path / "some.part"])) >= {"addresses", "lines"}
 
 
@@ -137,8 +137,8 @@ def test_a_run_goes_on_where_the_last_ended(tmp_path: Path) -> None:
 def test_a_state_of_other_questions_is_refused(tmp_path: Path) -> None:
     log = _log(tmp_path / "a.log", range(9))
     analysis.analyze([log], state=tmp_path / "state")
-    with pytest.raises(partial_aggregates.PartialMismatch, match="name another file"):
-        analysis.analyze([log], only={"paths"}, state=tmp_path / "state")
+    with pytest.raises(partial_aggregates.PartialMismatch, match="use another file"):
+        analysis.analyze([log], tables={"paths"}, state=tmp_path / "state")
 
 
 def _told(tmp_path: Path, **options: object) -> tuple[list[str], AccessLogReport]:
@@ -149,7 +149,7 @@ def _told(tmp_path: Path, **options: object) -> tuple[list[str], AccessLogReport
         + _line(0, client="2001:db8::5", status=503, path="/b/d", hour=3)
         + b"no line\n"
     )
-    chosen_filters = filters.filters(now=_NOW, **options)  # type: ignore[arg-type]
+    chosen_filters = filters.parse_filters(now=_NOW, **options)  # type: ignore[arg-type]
     report = analysis.analyze([log], filters=chosen_filters)
     return sorted(row["address"] for row in report["addresses"]["top"]), report
 
@@ -171,7 +171,7 @@ def test_filters(tmp_path: Path, options: dict[str, object], expected: list[str]
     addresses, report = _told(tmp_path, **options)
     assert addresses == expected
     lines = report["lines"]
-    assert (lines["counted"], lines["filtered"], lines["rejected"]) == (
+    assert (lines["counted"], lines["filtered"], lines["unparsed"]) == (
         len(expected),
         3 - len(expected),
         1,
@@ -203,8 +203,10 @@ def test_forwarded_addresses_are_believed_of_trusted_proxies_only(
         f'{client} - - [25/Nov/2026:07:00:00 +0000] "GET / HTTP/1.1" 200 1 "{forwarded}"\n'
     )
     trusted = [ipaddress.ip_network("10.0.0.0/8")]
-    for only in ({"addresses"}, analysis.EVERYTHING):
-        report = analysis.analyze([log], only=only, log_format=_FORWARDED, trusted_proxies=trusted)
+    for only in ({"addresses"}, analysis.ALL_TABLES):
+        report = analysis.analyze(
+            [log], tables=only, log_format=_FORWARDED, trusted_proxies=trusted
+        )
         assert [row["address"] for row in report["addresses"]["top"]] == [expected]
     report = analysis.analyze([log], log_format=_FORWARDED)
     assert [row["address"] for row in report["addresses"]["top"]] == [client]
@@ -232,17 +234,17 @@ def test_what_a_merchant_should_look_at(tmp_path: Path) -> None:
         + lines("192.0.2.8", "POST", "/admin/login/", [302] * 12)
     )
     told = {
-        (one["kind"], one["subject"]): one["figures"] for one in analysis.analyze([log])["signals"]
+        (one["kind"], one["subject"]): one["values"] for one in analysis.analyze([log])["signals"]
     }
     assert told[("card_testing", "192.0.2.1")]["declined"] == 29
-    assert told[("card_testing", "192.0.2.1")]["tried"] == 30
+    assert told[("card_testing", "192.0.2.1")]["attempts"] == 30
     assert told[("declined_payments", "192.0.2.2")] == {
         "declined": 6,
-        "tried": 26,
+        "attempts": 26,
         "paths": 26,
         "declined_per_minute": 14.4,
     }
-    assert told[("webhook_signatures", "192.0.2.3")] == {"refused": 3}
+    assert told[("webhook_signatures", "192.0.2.3")] == {"rejected": 3}
     assert told[("credential_stuffing", "192.0.2.4")] == {"failed": 12}
     assert told[("scanner", "192.0.2.5")] == {"missing": 2, "probes": 3}
     assert told[("scanner", "192.0.2.6")] == {"missing": 31, "probes": 0}
@@ -260,11 +262,12 @@ def test_a_sudden_change_is_told_against_the_period_before(tmp_path: Path) -> No
         return path
 
     analysis.analyze([day("before.log", 10)], partial=tmp_path / "before.part")
-    report = analysis.analyze([day("after.log", 200)], against=tmp_path / "before.part")
+    report = analysis.analyze([day("after.log", 200)], compare_to=tmp_path / "before.part")
     assert [(one["kind"], one["subject"]) for one in report["signals"]] == [
         ("change", "server errors")
     ]
-    assert report["signals"][0]["figures"] == {"was": 10.0, "is": 200}
+    assert report["signals"][0]["values"] == {"expected": 10.0, "actual": 200}
     assert (
-        analysis.analyze([day("same.log", 12)], against=tmp_path / "before.part")["signals"] == []
+        analysis.analyze([day("same.log", 12)], compare_to=tmp_path / "before.part")["signals"]
+        == []
     )

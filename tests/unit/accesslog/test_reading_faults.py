@@ -68,7 +68,7 @@ def test_a_truncated_archive_is_told(tmp_path: Path, kind: str, processes: int) 
     path.write_bytes(packed[: len(packed) * 2 // 3])
     report = analysis.analyze([path], processes=processes, log_format="combined")
     assert not report["complete"]
-    cut = report["sources"][0]["cut_at"]
+    cut = report["sources"][0]["truncated_at"]
     assert 0 <= cut < len(noise)
     assert report["lines"]["read"] <= noise[:cut].count(b"\n")
 
@@ -76,19 +76,19 @@ def test_a_truncated_archive_is_told(tmp_path: Path, kind: str, processes: int) 
 def test_a_log_cut_while_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(_LOG)
-    found = sources.found([path])[0]
+    found = sources.open_sources([path])[0]
     os.truncate(path, 100_000)
-    plan = analysis._plan(analysis.EVERYTHING, Filters(), ())
+    plan = analysis._plan(analysis.ALL_TABLES, Filters(), ())
     with workers.run_workers(
         plan,
         [found],
         processes=1,
-        finish=functools.partial(report_builder.finish, plan, 10),
-        tell=lambda done: None,
+        finish=functools.partial(report_builder.finish_share, plan, 10),
+        report_progress=lambda done: None,
         prepare=lambda counting: None,
     ) as (counted, _, _):
         assert [
-            (cut.offset, "was cut to 100,000 bytes" in cut.message) for cut in counted[0].cuts
+            (cut.offset, "was cut to 100,000 bytes" in cut.message) for cut in counted[0].truncated
         ] == [(100_000, True)]
         assert counted[0].lines.read == _LOG[:100_000].count(b"\n")
 
@@ -96,10 +96,10 @@ def test_a_log_cut_while_it_is_read(tmp_path: Path) -> None:
 def test_a_log_that_grows_is_read_to_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(_LOG)
-    found = sources.found([path])[0]
+    found = sources.open_sources([path])[0]
     with path.open("ab") as file:
         file.write(_LOG)
-    with sources.opened(found, next(sources.pieces([found]))) as lines:
+    with sources.open_piece(found, next(sources.split_into_pieces([found]))) as lines:
         assert sum(len(block.starts) for block in lines) == 4_000
 
 
@@ -189,7 +189,7 @@ def test_a_killed_worker_ends_the_run(tmp_path: Path, monkeypatch: pytest.Monkey
     def die(*_: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(workers._Reading, "counted", die)
+    monkeypatch.setattr(workers._PieceReader, "result", die)
     with pytest.raises(errors.WorkerProcessDied, match="exit code -9"):
         analysis.analyze([path], processes=2)
 
@@ -236,13 +236,13 @@ def test_the_command_marks_what_is_not_whole(tmp_path: Path) -> None:
     assert done.returncode == 4
     report = json.loads(done.stdout)
     assert not report["complete"]
-    assert f"ends at byte {report['sources'][0]['cut_at']:,}".encode() in done.stderr
+    assert f"ends at byte {report['sources'][0]['truncated_at']:,}".encode() in done.stderr
     assert "INCOMPLETE" in html.read_text()
 
 
 def test_the_command_reads_pipes(tmp_path: Path) -> None:
     for content, processes in ((_LOG, 1), (gzip.compress(_LOG), 2)):
         done = _run(
-            "-", "--json", "-", "--only", "addresses", "--processes", processes, input=content
+            "-", "--json", "-", "--tables", "addresses", "--processes", processes, input=content
         )
         assert json.loads(done.stdout)["addresses"]["distinct"] == 250

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bursar.accesslog.aggregation import merge, request_counter
 from bursar.accesslog.aggregation.request_counter import RequestCounter, SlotCounter
-from bursar.accesslog.aggregation.rows import Rows, Spellings
+from bursar.accesslog.aggregation.rows import FixedWidthTexts, Rows
 from bursar.accesslog.aggregation.spill import Spill
 from bursar.accesslog.parsing.byte_search import U, Words
 
@@ -22,12 +22,12 @@ _names = st.integers(0, 19)
 _blocks = st.lists(st.lists(_names, max_size=20), max_size=12)
 
 
-def _keys(names: list[int], *, texts: bool) -> tuple[Words, Words | None, Spellings | None]:
+def _keys(names: list[int], *, texts: bool) -> tuple[Words, Words | None, FixedWidthTexts | None]:
     name = np.array(names, U)
     if not texts:
         return name << U(59), None, None
     words = np.stack([name + U(1), name * U(7)])  # who they are, whatever their keys
-    return (name >> U(1)) << U(60), name, Spellings(words)
+    return (name >> U(1)) << U(60), name, FixedWidthTexts(words)
 
 
 @pytest.mark.parametrize("texts", [False, True])
@@ -36,7 +36,7 @@ def test_every_request_is_counted_once_and_for_whom_it_is(
     blocks: list[list[int]], before: dict[int, int], *, texts: bool
 ) -> None:
     with contextlib.closing(Spill()) as spill, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(request_counter, "_RESTS", 1)
+        patch.setattr(request_counter, "_BYPASS_BATCHES", 1)
         kept = SlotCounter(_TABLE, spill, slot_bits=_SLOT_BITS, rows_max=4, text_bytes=16 * texts)
         tally = RequestCounter(kept, room=_ROOM, text_bytes=16 * texts, checked=texts)
         for block in blocks:
@@ -49,7 +49,7 @@ def test_every_request_is_counted_once_and_for_whom_it_is(
             tally.add_rows(Rows(key, check, counts, told_by))
         tally.flush()
         told: Counter[int] = Counter()
-        for rows in merge.merged(spill.runs, {0: spill}, maxima=0):
+        for rows in merge.merge_runs(spill.runs, {0: spill}, maxima=0):
             if texts:
                 assert rows.texts is not None
                 who = rows.texts.view(U).reshape(len(rows), 2)

@@ -54,10 +54,12 @@ class HashAggregate:
         self._key = np.zeros(slots, np.uint64)
         self._check = np.zeros(slots, np.uint64) if shape.checked else None
         self._values = [np.zeros(slots, np.uint64) for _ in range(shape.measures)]
-        self._before = np.zeros(slots, np.uint64)  # requests when the list was last gone through
+        self._requests_before = np.zeros(
+            slots, np.uint64
+        )  # requests when the list was last gone through
         self._texts: Texts | None = np.empty(slots, shape.text) if shape.text else None
-        self._waiting: list[Rows] = []
-        self._waiting_rows = 0
+        self._pending: list[Rows] = []
+        self._pending_rows = 0
 
     def add(
         self,
@@ -68,33 +70,37 @@ class HashAggregate:
     ) -> None:
         """Count *values* for each key; *texts* is asked for the texts of the keys at some positions."""
         slot = (key >> self._shift).astype(np.int64)
-        hit = self._has(slot, key, check)
+        hit = self._is_in_slot(slot, key, check)
         missed = np.flatnonzero(~hit)
         free = missed[self._values[0][slot[missed]] == 0]
         if len(free):
-            self._move_in(slot, key, check, free, texts)
-            hit[free] = self._has(slot[free], key[free], None if check is None else check[free])
+            self._claim_free_slots(slot, key, check, free, texts)
+            hit[free] = self._is_in_slot(
+                slot[free], key[free], None if check is None else check[free]
+            )
             missed = np.flatnonzero(~hit)
         if not len(missed):
             self._count(slot, values)
             return
         if len(missed) < len(key):
-            found = np.flatnonzero(hit)
-            self._count(slot[found], [chosen(value, found) for value in values])
+            hits = np.flatnonzero(hit)
+            self._count(slot[hits], [select(value, hits) for value in values])
         stacked = np.empty((len(missed), self.shape.measures), np.uint64)
         for column, value in enumerate(values):
-            stacked[:, column] = chosen(value, missed)
-        told = texts(missed) if texts else None
-        self.add_rows(Rows(key[missed], None if check is None else check[missed], stacked, told))
+            stacked[:, column] = select(value, missed)
+        missed_texts = texts(missed) if texts else None
+        self.add_rows(
+            Rows(key[missed], None if check is None else check[missed], stacked, missed_texts)
+        )
 
-    def _has(self, slot: Ints, key: Words, check: Words | None) -> Mask:
+    def _is_in_slot(self, slot: Ints, key: Words, check: Words | None) -> Mask:
         """Tell which keys have their slots."""
         has: Mask = self._key[slot] == key
         if check is not None and self._check is not None:
             has &= self._check[slot] == check
         return has
 
-    def _move_in(
+    def _claim_free_slots(
         self,
         slot: Ints,
         key: Words,
@@ -113,19 +119,19 @@ class HashAggregate:
 
     def add_rows(self, rows: Rows) -> None:
         """Count *rows*, which have been counted before."""
-        self._wait(rows)
-        if self._waiting_rows >= self._rows_max:
-            self._settle()
+        self._add_pending(rows)
+        if self._pending_rows >= self._rows_max:
+            self._compact()
 
     def _count(self, slot: Ints, values: Sequence[Measure]) -> None:
         sums = self.shape.measures - self.shape.maxima
         for column, value in enumerate(values):
             if not isinstance(value, np.ndarray) and not value:
                 continue
-            counting: Any = np.add if column < sums else np.maximum
-            counting.at(self._values[column], slot, value)
+            accumulate: Any = np.add if column < sums else np.maximum
+            accumulate.at(self._values[column], slot, value)
 
-    def _let_in(self, rows: Rows) -> Rows:
+    def _promote(self, rows: Rows) -> Rows:
         """
         Give slots to those of *rows* that were counted oftener than who has them was of late.
 
@@ -134,15 +140,15 @@ class HashAggregate:
         """
         slot = (rows.key >> self._shift).astype(np.int64)
         requests = rows.values[:, 0]
-        wins = np.flatnonzero(requests > (self._values[0] - self._before)[slot])
+        wins = np.flatnonzero(requests > (self._values[0] - self._requests_before)[slot])
         order = wins[np.lexsort((~requests[wins], slot[wins]))]
         first = np.ones(len(order), np.bool_)
         np.not_equal(slot[order[1:]], slot[order[:-1]], out=first[1:])
         order = order[first]
         new, slot = rows.take(order), slot[order]
-        taken = slot[self._values[0][slot] != 0]
-        if len(taken):
-            self._wait(self._rows(taken))
+        occupied = slot[self._values[0][slot] != 0]
+        if len(occupied):
+            self._add_pending(self._slot_rows(occupied))
         self._key[slot] = new.key
         if self._check is not None and new.check is not None:
             self._check[slot] = new.check
@@ -150,12 +156,12 @@ class HashAggregate:
             value[slot] = new.values[:, column]
         if self._texts is not None:
             self._texts[slot] = new.texts
-        self._before = self._values[0].copy()
-        left = np.ones(len(rows), np.bool_)
-        left[order] = False
-        return rows.take(left)
+        self._requests_before = self._values[0].copy()
+        remaining = np.ones(len(rows), np.bool_)
+        remaining[order] = False
+        return rows.take(remaining)
 
-    def _rows(self, slot: Ints) -> Rows:
+    def _slot_rows(self, slot: Ints) -> Rows:
         return Rows(
             self._key[slot],
             None if self._check is None else self._check[slot],
@@ -163,34 +169,34 @@ class HashAggregate:
             None if self._texts is None else self._texts[slot],
         )
 
-    def _wait(self, rows: Rows) -> None:
-        self._waiting.append(rows)
-        self._waiting_rows += len(rows)
+    def _add_pending(self, rows: Rows) -> None:
+        self._pending.append(rows)
+        self._pending_rows += len(rows)
 
-    def _settle(self, *, write: bool = False) -> None:
+    def _compact(self, *, write: bool = False) -> None:
         """Make rows of one key one, and let some in; write the rest if they are many, or at the end."""
-        if not self._waiting:
+        if not self._pending:
             return
-        rows = rowsets.joined(self._waiting)
-        self._waiting, self._waiting_rows = [], 0
-        rows = rowsets.grouped(rows, maxima=self.shape.maxima)
+        rows = rowsets.concatenate(self._pending)
+        self._pending, self._pending_rows = [], 0
+        rows = rowsets.group_by_key(rows, maxima=self.shape.maxima)
         if not write:
-            rows = self._let_in(rows)
+            rows = self._promote(rows)
         if write or len(rows) * 2 > self._rows_max:
             self._spill.write(self.name, rows)
         elif len(rows):
-            self._wait(rows)
+            self._add_pending(rows)
 
     def flush(self) -> None:
         """Write out all that is held."""
         used = np.flatnonzero(self._values[0])
         if len(used):
-            self._wait(self._rows(used))
+            self._add_pending(self._slot_rows(used))
             for value in self._values:
                 value[:] = 0
-        self._settle(write=True)
+        self._compact(write=True)
 
 
-def chosen(value: Measure, index: Ints | Mask) -> Measure:
+def select(value: Measure, index: Ints | Mask) -> Measure:
     """Return the values of some keys."""
     return value[index] if isinstance(value, np.ndarray) else value

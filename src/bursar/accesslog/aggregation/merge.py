@@ -23,32 +23,32 @@ Ranking = Callable[[NDArray[Any]], NDArray[Any]]
 """From values (rows, measures) to what rows are ranked by, the largest first."""
 
 
-Columns = Callable[[Rows], Sequence[Words]]
+SortColumns = Callable[[Rows], Sequence[Words]]
 """From rows to numbers that sort as what they stand for, the first counting most."""
 
 
 class TopRow(NamedTuple):
     """A row that leads. They sort as they are shown: by rank, then by text."""
 
-    behind: int
+    negated_rank: int
     """The rank, negative, so that the first is the least."""
 
     text: bytes
-    """The text; of a table without, its `Columns` as big-endian words."""
+    """The text; of a table without, its `SortColumns` as big-endian words."""
 
     values: list[int]
 
 
 @dataclass(slots=True)
-class Finished:
+class TableResult:
     """A table as it is told. *leaders* holds one list for each ranking, each from the first on."""
 
     distinct: int = 0
     totals: list[int] = field(default_factory=list)
-    leaders: dict[str, list[TopRow]] = field(default_factory=dict)
+    top_rows: dict[str, list[TopRow]] = field(default_factory=dict)
 
 
-def merged(
+def merge_runs(
     runs: Sequence[Run],
     spills: Mapping[int, Spill],
     *,
@@ -63,12 +63,12 @@ def merged(
     at most *range_bytes*, but one cell of the key space is not divided.
     """
     rows_max = range_bytes // runs[0].row_bytes if runs else 0
-    for number, (first, end) in enumerate(spill.ranges(runs, spills, rows_max=rows_max)):
+    for number, (first, end) in enumerate(spill.split_ranges(runs, spills, rows_max=rows_max)):
         if number % share[1] != share[0]:
             continue
         parts = [spills[run.file].read(run, first, end) for run in runs]
         if any(map(len, parts)):
-            yield rowsets.grouped(rowsets.joined(parts), maxima=maxima)
+            yield rowsets.group_by_key(rowsets.concatenate(parts), maxima=maxima)
 
 
 class TopK:
@@ -79,27 +79,27 @@ class TopK:
     """
 
     def __init__(
-        self, rankings: Mapping[str, Ranking], *, count: int, columns: Columns | None = None
+        self, rankings: Mapping[str, Ranking], *, count: int, columns: SortColumns | None = None
     ) -> None:
         self._rankings, self._count, self._columns = rankings, count, columns
-        self.leaders: dict[str, list[TopRow]] = {name: [] for name in rankings}
+        self.top_rows: dict[str, list[TopRow]] = {name: [] for name in rankings}
 
-    def see(self, rows: Rows) -> None:
+    def add(self, rows: Rows) -> None:
         """Let *rows*, each key once, compete."""
         for name, ranking in self._rankings.items():
-            rank, kept = ranking(rows.values).astype(np.int64), self.leaders[name]
-            last = kept[-1] if len(kept) == self._count else TopRow(0, b"", [])
-            index = np.flatnonzero(rank >= max(1, -last.behind))
+            rank, top = ranking(rows.values).astype(np.int64), self.top_rows[name]
+            last = top[-1] if len(top) == self._count else TopRow(0, b"", [])
+            index = np.flatnonzero(rank >= max(1, -last.negated_rank))
             if len(index) > self._count:
                 bar = np.partition(rank[index], -self._count)[-self._count]
                 index = index[rank[index] >= bar]
             texts = self._texts(rows, rank, index, last)
-            told = [
+            candidates = [
                 TopRow(-int(rank[at]), text, rows.values[at].tolist())
                 for at, text in texts
-                if not last.behind or (-int(rank[at]), text) < last[:2]
+                if not last.negated_rank or (-int(rank[at]), text) < last[:2]
             ]
-            self.leaders[name] = heapq.nsmallest(self._count, [*kept, *told])
+            self.top_rows[name] = heapq.nsmallest(self._count, [*top, *candidates])
 
     def _texts(
         self, rows: Rows, rank: Ints, index: Ints, last: TopRow
@@ -110,8 +110,10 @@ class TopK:
             yield from zip(index.tolist(), rows.texts[index].tolist(), strict=True)
             return
         columns = np.stack([*self._columns(rows.take(index))], axis=1)
-        if last.behind:
-            ahead = (rank[index] > -last.behind) | _before(columns, np.frombuffer(last.text, ">u8"))
+        if last.negated_rank:
+            ahead = (rank[index] > -last.negated_rank) | _sorts_before(
+                columns, np.frombuffer(last.text, ">u8")
+            )
             index, columns = index[ahead], columns[ahead]
         if len(index) > self._count:
             order = np.lexsort((*reversed(columns.T), ~rank[index]))[: self._count]
@@ -120,7 +122,7 @@ class TopK:
             yield at, row.tobytes()
 
 
-def _before(columns: Words, limit: NDArray[Any]) -> Mask:
+def _sorts_before(columns: Words, limit: NDArray[Any]) -> Mask:
     """Tell which rows of *columns* come before *limit*."""
     before = np.zeros(len(columns), np.bool_)
     equal = np.ones(len(columns), np.bool_)
@@ -130,38 +132,38 @@ def _before(columns: Words, limit: NDArray[Any]) -> Mask:
     return before
 
 
-def finish(
+def summarize(
     rows: Iterator[Rows],
-    podium: TopK,
+    top_k: TopK,
     *,
     measures: int,
     maxima: int,
-    beside: Callable[[Rows], None] = lambda _: None,
-) -> Finished:
+    on_rows: Callable[[Rows], None] = lambda _: None,
+) -> TableResult:
     """Go through all *rows* of a table once; *beside* sees them too."""
     sums = measures - maxima
-    done = Finished(totals=[0] * measures)
+    result = TableResult(totals=[0] * measures)
     for part in rows:
-        done.distinct += len(part)
+        result.distinct += len(part)
         for column in range(measures):
-            told = part.values[:, column]
+            column_values = part.values[:, column]
             if column < sums:
-                done.totals[column] += int(told.sum())
+                result.totals[column] += int(column_values.sum())
             else:
-                done.totals[column] = max(done.totals[column], int(told.max()))
-        podium.see(part)
-        beside(part)
-    done.leaders = podium.leaders
-    return done
+                result.totals[column] = max(result.totals[column], int(column_values.max()))
+        top_k.add(part)
+        on_rows(part)
+    result.top_rows = top_k.top_rows
+    return result
 
 
-def combined(parts: Sequence[Finished], *, count: int, maxima: int) -> Finished:
+def combine(parts: Sequence[TableResult], *, count: int, maxima: int) -> TableResult:
     """Combine what several processes found in ranges of their own, or tables that share no key."""
-    done = Finished(sum(part.distinct for part in parts))
+    result = TableResult(sum(part.distinct for part in parts))
     columns = list(zip(*(part.totals for part in parts), strict=True))
     sums = len(columns) - maxima
-    done.totals = [sum(each) if at < sums else max(each) for at, each in enumerate(columns)]
-    for name in parts[0].leaders:
-        everyone = [one for part in parts for one in part.leaders[name]]
-        done.leaders[name] = sorted(everyone)[:count]
-    return done
+    result.totals = [sum(each) if at < sums else max(each) for at, each in enumerate(columns)]
+    for name in parts[0].top_rows:
+        candidates = [one for part in parts for one in part.top_rows[name]]
+        result.top_rows[name] = sorted(candidates)[:count]
+    return result

@@ -12,27 +12,27 @@ from typing import Any, Protocol
 import numpy as np
 
 from bursar.accesslog.aggregation import rows as rowsets
-from bursar.accesslog.aggregation.rows import Asked, Rows, Spellings, Texts
+from bursar.accesslog.aggregation.rows import FixedWidthTexts, Rows, TextLookup, Texts
 from bursar.accesslog.aggregation.spill import Spill
 from bursar.accesslog.parsing.byte_search import Ints, U, Words
 
 #: Where less than one key in so many came before, there is no use in holding them.
-_KNOWN_MIN = 4
+_KEYS_PER_HIT_MAX = 4
 #: So many times nothing is held then; twice as many the next time.
-_RESTS = 64
+_BYPASS_BATCHES = 64
 #: Sets of rows counted before that may wait.
 _PARTS_MAX = 1 << 12
 
 
-class Taker(Protocol):
+class CountSink(Protocol):
     """Where counted keys go."""
 
-    def take(
-        self, key: Words, check: Words | None, requests: Words, texts: Asked | None, /
+    def add_counts(
+        self, key: Words, check: Words | None, requests: Words, texts: TextLookup | None, /
     ) -> None:
         """Take keys, sorted and each once; *texts* gives those of some, until this returns."""
 
-    def take_rows(self, rows: Rows, /) -> None:
+    def add_rows(self, rows: Rows, /) -> None:
         """Take rows that were counted before."""
 
     def flush(self) -> None:
@@ -47,59 +47,63 @@ class RequestCounter:
     """
 
     def __init__(
-        self, taker: Taker, *, room: int, text_bytes: int = 0, checked: bool = False
+        self, sink: CountSink, *, room: int, text_bytes: int = 0, checked: bool = False
     ) -> None:
-        self._taker = taker
+        self._sink = sink
         self._key = np.empty(room, U)
         self._check = np.empty(room, U) if checked else None
         self._texts: Texts | None = np.empty(room, f"V{text_bytes}") if text_bytes else None
-        self._waiting = 0
+        self._pending = 0
 
     def add(
-        self, key: Words, check: Words | None, values: Sequence[Any], texts: Spellings | None = None
+        self,
+        key: Words,
+        check: Words | None,
+        values: Sequence[Any],
+        texts: FixedWidthTexts | None = None,
     ) -> None:
         """Count each key once, which *values* must say too."""
         assert list(values) == [1], "a tally counts requests alone"
         done = 0
         while done < len(key):
-            take = min(len(key) - done, len(self._key) - self._waiting)
-            here, there = slice(done, done + take), slice(self._waiting, self._waiting + take)
+            take = min(len(key) - done, len(self._key) - self._pending)
+            here, there = slice(done, done + take), slice(self._pending, self._pending + take)
             self._key[there] = key[here]
             if self._check is not None and check is not None:
                 self._check[there] = check[here]
             if self._texts is not None and texts is not None:
                 self._texts[there].view(U).reshape(take, -1)[:] = texts.words.T[here]
             done += take
-            self._waiting += take
-            if self._waiting == len(self._key):
-                self._settle()
+            self._pending += take
+            if self._pending == len(self._key):
+                self._flush_pending()
 
     def add_rows(self, rows: Rows) -> None:
         """Count *rows*, which have been counted before."""
-        self._taker.take_rows(rows)
+        self._sink.add_rows(rows)
 
     def flush(self) -> None:
         """Write out all that is held."""
-        self._settle()
-        self._taker.flush()
+        self._flush_pending()
+        self._sink.flush()
 
-    def _settle(self) -> None:
-        waiting, self._waiting = self._waiting, 0
-        if not waiting:
+    def _flush_pending(self) -> None:
+        pending, self._pending = self._pending, 0
+        if not pending:
             return
-        key = self._key[:waiting]
+        key = self._key[:pending]
         if self._texts is None:
             key.sort()
-            starts = _begins(key)
-            self._taker.take(key[starts], None, _counts(starts, waiting), None)
+            starts = _group_starts(key)
+            self._sink.add_counts(key[starts], None, _counts(starts, pending), None)
             return
-        check = None if self._check is None else self._check[:waiting]
-        order, starts = rowsets.groups(key, check)
+        check = None if self._check is None else self._check[:pending]
+        order, starts = rowsets.key_groups(key, check)
         first, texts = order[starts], self._texts
-        self._taker.take(
+        self._sink.add_counts(
             key.take(first),
             None if check is None else check.take(first),
-            _counts(starts, waiting),
+            _counts(starts, pending),
             lambda index: texts.take(first[index]),
         )
 
@@ -122,31 +126,36 @@ class SlotCounter:
         self._key, self._requests = np.zeros(slots, U), np.zeros(slots, U)
         self._check = np.zeros(slots, U) if text_bytes else None
         self._texts: Texts | None = np.empty(slots, f"V{text_bytes}") if text_bytes else None
-        self._holds, self._resting, self._rests = False, 0, _RESTS
+        self._slots_in_use, self._bypass_remaining, self._bypass_batches = False, 0, _BYPASS_BATCHES
         self._rows: list[Rows] = []
         self._rows_count, self._rows_max = 0, rows_max
 
-    def take(self, key: Words, check: Words | None, requests: Words, texts: Asked | None) -> None:
+    def add_counts(
+        self, key: Words, check: Words | None, requests: Words, texts: TextLookup | None
+    ) -> None:
         """Add up what is held; write the rest."""
-        if self._resting:
-            self._resting -= 1
-            left = np.arange(len(key))
+        if self._bypass_remaining:
+            self._bypass_remaining -= 1
+            remaining = np.arange(len(key))
         else:
-            is_first = not self._holds
-            left, known = self._hold(key, check, requests, texts)
-            if not is_first and known * _KNOWN_MIN < len(key):
-                self._give_up()
-                self._resting, self._rests = self._rests, 2 * self._rests
-        if len(left) < len(key):
-            key, requests = key.take(left), requests.take(left)
-            check = None if check is None else check.take(left)
-        self._write(Rows(key, check, requests.reshape(-1, 1), texts and texts(left)))
+            is_first = not self._slots_in_use
+            remaining, hits = self._add_to_slots(key, check, requests, texts)
+            if not is_first and hits * _KEYS_PER_HIT_MAX < len(key):
+                self._evict_all()
+                self._bypass_remaining, self._bypass_batches = (
+                    self._bypass_batches,
+                    2 * self._bypass_batches,
+                )
+        if len(remaining) < len(key):
+            key, requests = key.take(remaining), requests.take(remaining)
+            check = None if check is None else check.take(remaining)
+        self._write(Rows(key, check, requests.reshape(-1, 1), texts and texts(remaining)))
 
-    def _hold(
-        self, key: Words, check: Words | None, requests: Words, texts: Asked | None
+    def _add_to_slots(
+        self, key: Words, check: Words | None, requests: Words, texts: TextLookup | None
     ) -> tuple[Ints, int]:
         """Add up what is held, and hold what finds a free slot; where is the rest, how many were held."""
-        self._holds = True
+        self._slots_in_use = True
         slot = (key >> self._shift).view(np.int64)
         is_free = self._requests[slot] == 0
         held = (self._key[slot] == key) & ~is_free
@@ -154,10 +163,10 @@ class SlotCounter:
             held &= self._check[slot] == check
         at = np.flatnonzero(held)
         self._requests[slot[at]] += requests[at]
-        left = np.flatnonzero(~held)
-        free = left[is_free[left]]
+        remaining = np.flatnonzero(~held)
+        free = remaining[is_free[remaining]]
         if not len(free):
-            return left, len(at)
+            return remaining, len(at)
         new = free[np.concatenate(([0], np.flatnonzero(np.diff(slot[free])) + 1))]
         to = slot[new]
         self._key[to], self._requests[to] = key[new], requests[new]
@@ -168,24 +177,24 @@ class SlotCounter:
         held[new] = True
         return np.flatnonzero(~held), len(at)
 
-    def take_rows(self, rows: Rows) -> None:
+    def add_rows(self, rows: Rows) -> None:
         """Take *rows*, which have been counted before."""
         self._rows.append(rows)
         self._rows_count += len(rows)
         if len(self._rows) >= _PARTS_MAX or self._rows_count >= self._rows_max:
-            self._settle()
+            self._write_pending()
 
     def flush(self) -> None:
         """Write out all that is held."""
-        self._settle()
-        self._give_up()
+        self._write_pending()
+        self._evict_all()
 
-    def _settle(self) -> None:
+    def _write_pending(self) -> None:
         rows, self._rows, self._rows_count = self._rows, [], 0
         if rows:
-            self._write(rowsets.grouped(rowsets.joined(rows), maxima=0))
+            self._write(rowsets.group_by_key(rowsets.concatenate(rows), maxima=0))
 
-    def _give_up(self) -> None:
+    def _evict_all(self) -> None:
         slot = np.flatnonzero(self._requests)
         held = Rows(
             self._key[slot],
@@ -195,14 +204,14 @@ class SlotCounter:
         )
         self._write(held)
         self._requests[:] = 0
-        self._holds = False
+        self._slots_in_use = False
 
     def _write(self, rows: Rows) -> None:
         if len(rows):
             self._spill.write(self.name, rows)
 
 
-def _begins(key: Words) -> Ints:
+def _group_starts(key: Words) -> Ints:
     begins = np.empty(len(key), np.bool_)
     begins[0] = True
     np.not_equal(key[1:], key[:-1], out=begins[1:])

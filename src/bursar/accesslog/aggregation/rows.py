@@ -19,22 +19,22 @@ from bursar.accesslog.parsing.byte_search import Ints, Mask, U, Words
 Texts = NDArray[Any]
 """Texts of one width (`V40`), or of any (objects, each a `bytes`)."""
 
-Asked = Callable[[Ints], Texts]
+TextLookup = Callable[[Ints], Texts]
 """Gives the texts of some keys, by position."""
 
 
 @dataclass(frozen=True, slots=True)
-class Spellings:
+class FixedWidthTexts:
     """Texts of one width that stay in words until they are asked for: shape (words, texts)."""
 
     words: Words
 
     def __call__(self, index: Ints) -> Texts:
         """Return the texts at some positions."""
-        return packed(self.words.take(index, 1).T)
+        return pack_texts(self.words.take(index, 1).T)
 
 
-def packed(words: Words) -> Texts:
+def pack_texts(words: Words) -> Texts:
     """Pack words, a row a text, into texts."""
     return np.ascontiguousarray(words).view(f"V{8 * words.shape[1]}").reshape(-1)
 
@@ -62,7 +62,7 @@ class Rows:
         )
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
+def concatenate(parts: Sequence[Rows]) -> Rows:
     """Put rows of one table behind one another; there must be at least one part."""
     if len(parts) == 1:
         return parts[0]
@@ -77,9 +77,9 @@ def joined(parts: Sequence[Rows]) -> Rows:
     )
 
 
-def grouped(rows: Rows, *, maxima: int) -> Rows:
+def group_by_key(rows: Rows, *, maxima: int) -> Rows:
     """Make one row for each key, sorted by it; the last *maxima* values are maxima, the others sums."""
-    order, starts = groups(rows.key, rows.check)
+    order, starts = key_groups(rows.key, rows.check)
     if len(starts) == len(order):
         return rows.take(order)
     values = rows.values.take(order, 0)
@@ -88,18 +88,18 @@ def grouped(rows: Rows, *, maxima: int) -> Rows:
     np.add.reduceat(values[:, :sums], starts, axis=0, out=folded[:, :sums])
     if maxima:
         np.maximum.reduceat(values[:, sums:], starts, axis=0, out=folded[:, sums:])
-    kept = order[starts]
+    first = order[starts]
     return Rows(
-        rows.key.take(kept),
-        None if rows.check is None else rows.check.take(kept),
+        rows.key.take(first),
+        None if rows.check is None else rows.check.take(first),
         folded,
-        None if rows.texts is None else rows.texts.take(kept),
+        None if rows.texts is None else rows.texts.take(first),
     )
 
 
-def groups(key: Words, check: Words | None) -> tuple[Ints, Ints]:
+def key_groups(key: Words, check: Words | None) -> tuple[Ints, Ints]:
     """Return an order that brings equal keys together, and where in it each key begins."""
-    order, sorted_key = ordered(key)
+    order, sorted_key = sort_order(key)
     begins = np.empty(len(key), np.bool_)
     begins[:1] = True
     np.not_equal(sorted_key[1:], sorted_key[:-1], out=begins[1:])
@@ -115,7 +115,7 @@ def groups(key: Words, check: Words | None) -> tuple[Ints, Ints]:
     return order, np.flatnonzero(begins)
 
 
-def ordered(key: Words) -> tuple[Ints, Words]:
+def sort_order(key: Words) -> tuple[Ints, Words]:
     """
     Return an order that sorts *key*, whose words spread evenly, and the sorted words.
 

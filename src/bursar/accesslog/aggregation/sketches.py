@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from bursar.accesslog.aggregation import client_counts
 from bursar.accesslog.aggregation import rows as rowsets
-from bursar.accesslog.aggregation.client_counts import Clients
+from bursar.accesslog.aggregation.client_counts import ClientCounter
 from bursar.accesslog.aggregation.request_counter import RequestCounter
-from bursar.accesslog.aggregation.rows import Asked, Rows
+from bursar.accesslog.aggregation.rows import Rows, TextLookup
 from bursar.accesslog.parsing import byte_search, ip_addresses
 from bursar.accesslog.parsing.byte_search import SECRETS, Ints, U, Words
 
@@ -30,50 +30,50 @@ _REST_BITS = 64 - _BITS
 #: Three standard errors: one estimate in 370 is further off.
 ERROR_BOUND = 3 * 1.04 / math.sqrt(_REGISTERS)
 #: Addresses of one kind whose requests are kept: one that has this share of all is among them.
-_KEPT = 1 << 12
+_FREQUENT_MAX = 1 << 12
 #: So many sets of rows wait until they are made one.
 _PARTS_MAX = 4
 #: So many first bits of a key choose a slot, which remembers by the next 32 who was seen there last: one
 #: address in four billion is taken for another.
-_SEEN_BITS = 18
+_RECENT_BITS = 18
 
 
-class _Frequent:
+class _FrequentRows:
     """The rows of one table that have most requests: each has at most *missed* more than it says."""
 
     def __init__(self) -> None:
         self._parts: list[Rows] = []
-        self.missed = 0
+        self.undercount = 0
 
-    def add(self, rows: Rows, missed: int) -> None:
+    def add(self, rows: Rows, undercount: int) -> None:
         """Take in what *rows*, each key once, leave of others: each has at most *missed* more."""
         self._parts.append(rows)
-        self.missed += missed
+        self.undercount += undercount
         if len(self._parts) == _PARTS_MAX:
             self.rows()
 
     def rows(self) -> Rows:
         """Return what is kept, each key once; there must have been something."""
         if len(self._parts) > 1:
-            rows = rowsets.grouped(rowsets.joined(self._parts), maxima=0)
-            kept, less = _most(rows.values[:, 0])
-            rows = rows.take(kept)
+            rows = rowsets.group_by_key(rowsets.concatenate(self._parts), maxima=0)
+            index, less = _most_frequent(rows.values[:, 0])
+            rows = rows.take(index)
             rows.values -= U(less)
             self._parts = [rows]
-            self.missed += less
+            self.undercount += less
         return self._parts[0]
 
     def __bool__(self) -> bool:
         return bool(self._parts)
 
 
-def _most(requests: Words) -> tuple[Ints, int]:
+def _most_frequent(requests: Words) -> tuple[Ints, int]:
     """Return where the most are, at most `_KEPT`, and how many less each has to be."""
-    if len(requests) <= _KEPT:
+    if len(requests) <= _FREQUENT_MAX:
         return np.arange(len(requests)), 0
     least = requests.min()
-    if np.count_nonzero(requests > least) > _KEPT:  # seldom: most come once in a batch
-        least = np.partition(requests, -_KEPT - 1)[-_KEPT - 1]
+    if np.count_nonzero(requests > least) > _FREQUENT_MAX:  # seldom: most come once in a batch
+        least = np.partition(requests, -_FREQUENT_MAX - 1)[-_FREQUENT_MAX - 1]
     return np.flatnonzero(requests > least), int(least)
 
 
@@ -82,44 +82,46 @@ class AddressSketch:
 
     def __init__(self) -> None:
         self._registers = np.zeros(_REGISTERS, np.uint8)
-        self._frequent = {table: _Frequent() for table in client_counts.COLUMNS}
-        self._seen = {
-            table: np.zeros(1 << _SEEN_BITS, np.uint32) for table in client_counts.COLUMNS
+        self._frequent = {table: _FrequentRows() for table in client_counts.SORT_COLUMNS}
+        self._recent = {
+            table: np.zeros(1 << _RECENT_BITS, np.uint32) for table in client_counts.SORT_COLUMNS
         }
         self.requests = 0
 
-    def write(self, table: str, rows: Rows) -> None:
+    def add_rows(self, table: str, rows: Rows) -> None:
         """Take *rows* in, as `add`."""
         texts = rows.texts
         self.add(table, rows.key, rows.values[:, 0], None if texts is None else texts.take)
 
-    def add(self, table: str, key: Words, requests: Words, texts: Asked | None) -> None:
+    def add(self, table: str, key: Words, requests: Words, texts: TextLookup | None) -> None:
         """
         Take keys in, each once, addresses or not; *texts* is asked for those of a few.
 
         What looks like an IPv4 address is asked whether it is one only where it would tell, and its
         requests count.
         """
-        self._see(table, key, requests, texts)
-        kept, less = _most(requests)
-        values = (requests[kept] - U(less)).reshape(-1, 1)
-        self._frequent[table].add(Rows(key[kept], None, values, texts and texts(kept)), less)
+        self._update_registers(table, key, requests, texts)
+        index, less = _most_frequent(requests)
+        values = (requests[index] - U(less)).reshape(-1, 1)
+        self._frequent[table].add(Rows(key[index], None, values, texts and texts(index)), less)
 
-    def _see(self, table: str, key: Words, requests: Words, texts: Asked | None) -> None:
+    def _update_registers(
+        self, table: str, key: Words, requests: Words, texts: TextLookup | None
+    ) -> None:
         """Have the registers know of what was not seen of late, if it is an address."""
-        place = key >> U(32 - _SEEN_BITS)
+        place = key >> U(32 - _RECENT_BITS)
         slot, tag = (place >> U(32)).view(np.int64), place.astype(np.uint32)
-        seen = self._seen[table][slot] == tag
-        new = np.flatnonzero(~seen)
+        is_recent = self._recent[table][slot] == tag
+        new = np.flatnonzero(~is_recent)
         if texts is not None and len(new):  # another way to write an address would tell of it twice
             rows = Rows(key[new], None, requests[new].reshape(-1, 1), texts(new))
-            new = new[client_counts.canonical(table, rows, self.write)]
-            seen[new] = True
-            requests = requests[seen]
+            new = new[client_counts.split_canonical(table, rows, self.add_rows)]
+            is_recent[new] = True
+            requests = requests[is_recent]
         self.requests += int(requests.sum())
-        self._seen[table][slot[new]] = tag[new]
+        self._recent[table][slot[new]] = tag[new]
         key = key[new]
-        word = byte_search.mixed(key ^ SECRETS[2])
+        word = byte_search.mix_bits(key ^ SECRETS[2])
         register, rank = (word >> U(_REST_BITS)).view(np.int64), _ranks(word)
         higher = np.flatnonzero(rank > self._registers[register])  # few, after the first
         if table == client_counts.V4:
@@ -132,7 +134,7 @@ class AddressSketch:
         self.requests += other.requests
         for table, frequent in other._frequent.items():
             if frequent:
-                self._frequent[table].add(frequent.rows(), frequent.missed)
+                self._frequent[table].add(frequent.rows(), frequent.undercount)
 
     def distinct(self) -> int:
         """Estimate how many addresses there are, within `ERROR_BOUND`."""
@@ -143,43 +145,45 @@ class AddressSketch:
         total += _REGISTERS * _sigma(counts[0] / _REGISTERS)
         return round(_REGISTERS * _REGISTERS / (2 * math.log(2) * total))
 
-    def leaders(self, count: int) -> list[tuple[bytes, int]]:
-        """Return the first by requests, as `client_counts.COLUMNS`, and at most how many they have."""
-        found: list[tuple[bytes, int]] = []
+    def top(self, count: int) -> list[tuple[bytes, int]]:
+        """Return the first by requests, as `client_counts.SORT_COLUMNS`, and at most how many they have."""
+        candidates: list[tuple[bytes, int]] = []
         for table, frequent in self._frequent.items():
             if frequent:
                 rows = frequent.rows()
                 rows = rows.take(
-                    client_counts.canonical(table, rows, lambda *_: None)
+                    client_counts.split_canonical(table, rows, lambda *_: None)
                 )  # moved before
-                columns = np.stack(client_counts.COLUMNS[table](rows), axis=1).byteswap()
-                requests = (rows.values[:, 0] + U(frequent.missed)).tolist()
-                found += zip((row.tobytes() for row in columns), requests, strict=True)
-        return heapq.nsmallest(count, found, key=lambda one: (-one[1], one[0]))
+                columns = np.stack(client_counts.SORT_COLUMNS[table](rows), axis=1).byteswap()
+                requests = (rows.values[:, 0] + U(frequent.undercount)).tolist()
+                candidates += zip((row.tobytes() for row in columns), requests, strict=True)
+        return heapq.nsmallest(count, candidates, key=lambda one: (-one[1], one[0]))
 
 
 @dataclass(frozen=True, slots=True)
-class _Sketched:
+class _SketchSink:
     """Takes what a `Tally` has counted for one table of a sketch."""
 
     sketch: AddressSketch
     table: str
 
-    def take(self, key: Words, _: Words | None, requests: Words, texts: Asked | None) -> None:
+    def add_counts(
+        self, key: Words, _: Words | None, requests: Words, texts: TextLookup | None
+    ) -> None:
         self.sketch.add(self.table, key, requests, texts)
 
-    def take_rows(self, rows: Rows) -> None:
-        self.sketch.write(self.table, rows)
+    def add_rows(self, rows: Rows) -> None:
+        self.sketch.add_rows(self.table, rows)
 
     def flush(self) -> None:
         pass
 
 
-def counting(sketch: AddressSketch, *, rows_max: int) -> Clients:
+def sketch_counter(sketch: AddressSketch, *, rows_max: int) -> ClientCounter:
     """Return what counts for *sketch*; *rows_max* is how many keys wait in memory for each table."""
-    v4, v6 = _Sketched(sketch, client_counts.V4), _Sketched(sketch, client_counts.V6)
+    v4, v6 = _SketchSink(sketch, client_counts.V4), _SketchSink(sketch, client_counts.V6)
     # No check words: that two texts have one key is nothing beside the error of the estimate.
-    return Clients(
+    return ClientCounter(
         RequestCounter(v4, room=rows_max),
         RequestCounter(v6, room=rows_max // 2, text_bytes=client_counts.TEXT_BYTES),
         checked=False,

@@ -74,7 +74,7 @@ class Spill:
         self.runs: list[Run] = []
         self._end = 0
 
-    def catch_up(self) -> None:
+    def seek_end(self) -> None:
         """Go on behind what other processes have written."""
         self._end = os.fstat(self._file.fileno()).st_size
 
@@ -128,7 +128,7 @@ class Spill:
                 " (TMPDIR names another folder)"
             ) from error
 
-    def index(self, run: Run) -> Ints:
+    def cell_starts(self, run: Run) -> Ints:
         """Return where each cell of *run* begins, in rows, and where the last ends."""
         return np.frombuffer(self._bytes(run.offset, 8 * (CELLS + 1)), np.int64)
 
@@ -154,7 +154,7 @@ class Spill:
         elif run.text_width < 0:
             lengths = np.frombuffer(self._bytes(at + 4 * begin, 4 * count), np.uint32)
             first, last = self._between(text_index, first_cell, end_cell)
-            texts = cut(self._bytes(at + 4 * run.rows + first, last - first), lengths)
+            texts = split_texts(self._bytes(at + 4 * run.rows + first, last - first), lengths)
         return Rows(key, check, values.reshape(count, run.measures), texts)
 
     def _between(self, index: int, first_cell: int, end_cell: int) -> tuple[int, int]:
@@ -177,7 +177,7 @@ class Spill:
         self._file.close()
 
 
-def cut(data: bytes, lengths: Sequence[int] | Ints | Texts) -> Texts:
+def split_texts(data: bytes, lengths: Sequence[int] | Ints | Texts) -> Texts:
     """Cut *data* into texts of these *lengths*."""
     texts = np.empty(len(lengths), object)
     at = 0
@@ -187,7 +187,7 @@ def cut(data: bytes, lengths: Sequence[int] | Ints | Texts) -> Texts:
     return texts
 
 
-def ranges(
+def split_ranges(
     runs: Sequence[Run], spills: Mapping[int, Spill], *, rows_max: int
 ) -> Iterator[tuple[int, int]]:
     """Yield ranges of cells, all of them in order, each with at most *rows_max* rows or one cell."""
@@ -195,7 +195,7 @@ def ranges(
         return
     counts = np.zeros(CELLS, np.int64)
     for run in runs:
-        counts += np.diff(spills[run.file].index(run))
+        counts += np.diff(spills[run.file].cell_starts(run))
     first, held = 0, 0
     for cell, count in enumerate(counts.tolist()):
         if held and held + count > rows_max:

@@ -25,7 +25,7 @@ def resume(inputs: Sequence[LogSource], positions: Sequence[Position]) -> None:
         source.tail = source.path is None or bool(source.compression)
         if source.path is None:
             continue
-        head = sources.between(source, 0, _HEAD_BYTES)
+        head = sources.read_range(source, 0, _HEAD_BYTES)
         for position in reversed(positions):
             if _is_same(source, head, position):
                 source.begin = position.offset
@@ -38,10 +38,10 @@ def _is_same(source: LogSource, head: bytes, position: Position) -> bool:
     if source.compression:
         return True  # its offset is in plain bytes: only reading it through would tell more
     begin = max(position.offset - _TAIL_BYTES, 0)
-    return _digest(sources.between(source, begin, position.offset)) == position.tail
+    return _digest(sources.read_range(source, begin, position.offset)) == position.tail
 
 
-def reached(
+def updated_positions(
     inputs: Sequence[LogSource], offsets: Mapping[int, int], before: Sequence[Position]
 ) -> list[Position]:
     """Return how far each of *inputs* was read, and what is remembered of others."""
@@ -50,19 +50,21 @@ def reached(
         for number, source in enumerate(inputs)
         if source.path is not None and source.stream is None
     ]
-    known = {position.head for position in now}
-    return [*(one for one in before if one.head not in known), *now][-POSITIONS_MAX:]
+    current = {position.head for position in now}
+    return [*(one for one in before if one.head not in current), *now][-POSITIONS_MAX:]
 
 
 def _position(source: LogSource, offset: int) -> Position:
     head_bytes = min(offset, _HEAD_BYTES)
     tail = (
-        b"" if source.compression else sources.between(source, max(offset - _TAIL_BYTES, 0), offset)
+        b""
+        if source.compression
+        else sources.read_range(source, max(offset - _TAIL_BYTES, 0), offset)
     )
     return Position(
         offset=offset,
         head_bytes=head_bytes,
-        head=_digest(sources.between(source, 0, head_bytes)),
+        head=_digest(sources.read_range(source, 0, head_bytes)),
         tail=_digest(tail),
     )
 

@@ -14,7 +14,7 @@ _ROTATED = re.compile(r"(?:\.(?P<number>\d{1,5}))?(?:\.(?:gz|zst|bz2|xz))?$")
 _LOG_NAME = re.compile(r"log|access", re.IGNORECASE)
 
 
-def expand(given: Iterable[str]) -> list[Path]:
+def expand(patterns: Iterable[str]) -> list[Path]:
     """
     Name the files that *given* means, in its order; `-` stays, for the standard input.
 
@@ -22,16 +22,16 @@ def expand(given: Iterable[str]) -> list[Path]:
 
     :raises decompression.LogUnreadable: if a pattern or a directory has none, or it cannot be listed.
     """
-    found: list[Path] = []
-    for text in given:
+    paths: list[Path] = []
+    for text in patterns:
         path = Path(text)
         if path.is_dir():
-            found += _some(text, _logs_in(path))
+            paths += _require_files(text, _logs_in(path))
         elif glob.has_magic(text) and not path.exists():
-            found += _some(text, [Path(name) for name in glob.glob(text, recursive=True)])  # noqa: PTH207  (of any root)
+            paths += _require_files(text, [Path(name) for name in glob.glob(text, recursive=True)])  # noqa: PTH207  (of any root)
         else:
-            found.append(path)
-    return found
+            paths.append(path)
+    return paths
 
 
 def _logs_in(folder: Path) -> list[Path]:
@@ -41,18 +41,18 @@ def _logs_in(folder: Path) -> list[Path]:
         raise decompression.LogUnreadable(f"{folder} cannot be listed: {error.strerror}") from error
 
 
-def _some(text: str, paths: list[Path]) -> list[Path]:
-    files = sorted((path for path in paths if path.is_file()), key=_age)
+def _require_files(text: str, paths: list[Path]) -> list[Path]:
+    files = sorted((path for path in paths if path.is_file()), key=_rotation_order)
     if not files:
         raise decompression.LogUnreadable(f"{text}: there is no log")
     return files
 
 
-def _age(path: Path) -> tuple[str, str, int, str]:
+def _rotation_order(path: Path) -> tuple[str, str, int, str]:
     """Order rotated files: a higher number is older; a date sorts by itself; bare is the newest."""
-    found = _ROTATED.search(path.name)
-    assert found is not None  # the pattern may be empty
-    base = path.name[: found.start()]
+    match = _ROTATED.search(path.name)
+    assert match is not None  # the pattern may be empty
+    base = path.name[: match.start()]
     dated = re.fullmatch(r"(.*?)[-._]?(\d{4}-?\d\d-?\d\d.*)", base)
     name, date = (dated[1], dated[2]) if dated else (base, "\uffff")
-    return str(path.parent), name, -int(found["number"] or 0) if not dated else 0, date
+    return str(path.parent), name, -int(match["number"] or 0) if not dated else 0, date

@@ -45,7 +45,7 @@ class LogSource:
     @property
     def in_one_piece(self) -> bool:
         """Whether it has to be read from its beginning."""
-        return bool(self.stream or self.compression or self.format.headed)
+        return bool(self.stream or self.compression or self.format.has_fields_line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,39 +57,39 @@ class Piece:
     end: int | None
 
 
-def pieces(sources: Sequence[LogSource]) -> Iterator[Piece]:
+def split_into_pieces(sources: Sequence[LogSource]) -> Iterator[Piece]:
     """Cut *sources* into what one process takes at a time."""
     for number, source in enumerate(sources):
         if source.in_one_piece:
-            whole = source.stream or source.compression
-            yield Piece(number, source.begin, None if whole else source.size)
+            is_stream = source.stream or source.compression
+            yield Piece(number, source.begin, None if is_stream else source.size)
             continue
         for begin in range(source.begin, source.size, PIECE_BYTES):
             yield Piece(number, begin, min(begin + PIECE_BYTES, source.size))
 
 
-def opened(source: LogSource, piece: Piece, *, own_process: bool = False) -> Blocks:
+def open_piece(source: LogSource, piece: Piece, *, own_process: bool = False) -> Blocks:
     """
     Open a piece of *source*; *own_process* inflates a compressed file on another core.
 
     :raises LogUnreadable: if it is gone.
-    :raises LogCut: if it ends before the piece begins.
+    :raises LogTruncated: if it ends before the piece begins.
     """
     before = max(piece.begin - 1, 0)
     if source.stream is not None:
         stream = source.stream
     elif not source.compression:
-        stream = decompression.PlainFile(_named(source), begin=before, size=source.size)
+        stream = decompression.PlainFile(_path_of(source), begin=before, size=source.size)
     elif own_process:
-        stream = decompression.OwnProcess(_named(source), source.compression)
+        stream = decompression.DecompressionProcess(_path_of(source), source.compression)
     else:
-        stream = decompression.opened(_named(source), source.compression)
+        stream = decompression.open_compressed(_path_of(source), source.compression)
     if source.compression:
         _skip(stream, before)
     return Blocks(stream, begin=piece.begin, end=piece.end, tail=source.tail)
 
 
-def _named(source: LogSource) -> Path:
+def _path_of(source: LogSource) -> Path:
     assert source.path is not None
     return source.path
 
@@ -100,7 +100,7 @@ def _skip(stream: ByteStream, count: int) -> None:
         count -= took
 
 
-def found(paths: Iterable[Path], *, format_name: str | None = None) -> list[LogSource]:
+def open_sources(paths: Iterable[Path], *, format_name: str | None = None) -> list[LogSource]:
     """
     Open *paths*, in their order; "-" is the standard input.
 
@@ -117,39 +117,41 @@ def _source(path: Path | None, chosen: str | None) -> LogSource:
     name = STANDARD_INPUT if path is None else str(path)
     if path is None or not _is_regular(path):
         # Of our own, as the standard input of a forked process is closed.
-        file = os.fdopen(os.dup(0), "rb") if path is None else _readable(path)
-        stream, kind = decompression.known(file, name)
-        head = _head(stream)
-        log_format = _format(head, chosen, name)
+        file = os.fdopen(os.dup(0), "rb") if path is None else _open_binary(path)
+        stream, kind = decompression.open_stream(file, name)
+        head = _read_head(stream)
+        log_format = _detect_format(head, chosen, name)
         return LogSource(
             name=name,
             path=path,
             compression="",
             size=0,
             format=log_format,
-            stream=_Headed(head, stream),
+            stream=_PrefixedStream(head, stream),
         )
-    kind = decompression.compression(path)
+    kind = decompression.detect_compression(path)
     with contextlib.closing(
-        decompression.opened(path, kind) if kind else decompression.PlainFile(path)
+        decompression.open_compressed(path, kind) if kind else decompression.PlainFile(path)
     ) as stream:
-        head = _head(stream)
+        head = _read_head(stream)
     return LogSource(
         name=name,
         path=path,
         compression=kind,
         size=path.stat().st_size,
-        format=_format(head, chosen, name),
+        format=_detect_format(head, chosen, name),
     )
 
 
-def _format(head: bytes, chosen: str | None, name: str) -> LogFormat:
+def _detect_format(head: bytes, chosen: str | None, name: str) -> LogFormat:
     return (
-        formats.named(chosen, head=head) if chosen else format_detection.detected(head, name=name)
+        formats.find_format(chosen, head=head)
+        if chosen
+        else format_detection.detect_format(head, name=name)
     )
 
 
-def _head(stream: ByteStream) -> bytes:
+def _read_head(stream: ByteStream) -> bytes:
     buffer = bytearray(HEAD_BYTES)
     filled = 0
     with memoryview(buffer) as view, contextlib.suppress(LogTruncated):  # it will be met again
@@ -158,7 +160,7 @@ def _head(stream: ByteStream) -> bytes:
     return bytes(buffer[:filled])
 
 
-class _Headed:
+class _PrefixedStream:
     """A stream of which the first bytes were taken already."""
 
     def __init__(self, head: bytes, stream: ByteStream) -> None:
@@ -182,26 +184,26 @@ def _is_regular(path: Path) -> bool:
         raise LogUnreadable(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _readable(path: Path) -> BinaryIO:
+def _open_binary(path: Path) -> BinaryIO:
     try:
         return path.open("rb")
     except OSError as error:
         raise LogUnreadable(f"{path} cannot be read: {error.strerror}") from error
 
 
-def between(source: LogSource, begin: int, end: int) -> bytes:
+def read_range(source: LogSource, begin: int, end: int) -> bytes:
     """Return the plain bytes of a file from *begin* to *end*, or to its own end."""
     buffer = memoryview(bytearray(end - begin))
     filled = 0
-    with contextlib.suppress(LogTruncated), contextlib.closing(_from(source, begin)) as stream:
+    with contextlib.suppress(LogTruncated), contextlib.closing(_open_at(source, begin)) as stream:
         while filled < len(buffer) and (count := stream.readinto(buffer[filled:])):
             filled += count
     return bytes(buffer[:filled])
 
 
-def _from(source: LogSource, begin: int) -> ByteStream:
+def _open_at(source: LogSource, begin: int) -> ByteStream:
     if not source.compression:
-        return decompression.PlainFile(_named(source), begin=begin)
-    stream = decompression.opened(_named(source), source.compression)
+        return decompression.PlainFile(_path_of(source), begin=begin)
+    stream = decompression.open_compressed(_path_of(source), source.compression)
     _skip(stream, begin)
     return stream

@@ -1,1 +1,1 @@
-"""One report, shown: on the terminal, as JSON, as CSV and as a page of HTML."""
+"""Outputs of a report: terminal tables, JSON, CSV and an HTML page."""

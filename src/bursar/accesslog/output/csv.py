@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from bursar.accesslog import report as reports
 from bursar.accesslog.output import formatting
 
-HEADER = ["table", "key", *formatting.COLUMNS, "says"]
-#: A spreadsheet takes a cell that begins so for a formula; the last four are their full width forms.
+HEADER = ["table", "key", *formatting.COLUMNS, "message"]
+#: First characters that make a spreadsheet evaluate a cell; the last four are their full-width forms.
 _FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")
 
 
 def render(report: reports.AccessLogReport) -> bytes:
-    """Write *report* as UTF-8 with CRLF (RFC 4180); no text of the log begins a formula."""
+    """Return *report* as UTF-8 with CRLF (RFC 4180); no cell starts a formula."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
     writer.writerow(HEADER)
@@ -24,22 +24,22 @@ def render(report: reports.AccessLogReport) -> bytes:
 
 
 def cell(text: object) -> str:
-    """Make *text* visible, with an apostrophe before what a spreadsheet would calculate."""
-    shown = formatting.visible(text)
-    return f"'{shown}" if shown.lstrip().startswith(_FORMULA) else shown
+    """Return *text* with hidden characters escaped, and an apostrophe in front of a formula."""
+    plain = formatting.visible(text)
+    return f"'{plain}" if plain.lstrip().startswith(_FORMULA) else plain
 
 
 def _rows(report: reports.AccessLogReport) -> Iterator[list[object]]:
     blank = [""] * len(formatting.COLUMNS)
-    for mark in formatting.marks(report):
-        kind, _, says = mark.partition(": ")
-        yield ["report", kind, *blank, cell(says)]
-    for name, told in formatting.facts(report):
-        yield ["report", name, *blank, cell(told)]
-    for said in report.get("filters", []):
-        yield ["report", "filter", *blank, cell(said)]
+    for warning in formatting.warnings(report):
+        kind, _, message = warning.partition(": ")
+        yield ["report", kind, *blank, cell(message)]
+    for name, value in formatting.summary(report):
+        yield ["report", name, *blank, cell(value)]
+    for description in report.get("filters", []):
+        yield ["report", "filter", *blank, cell(description)]
     for source in report.get("sources", []):
-        yield ["sources", cell(source["name"]), *blank, cell(formatting.source(source))]
+        yield ["sources", cell(source["name"]), *blank, cell(formatting.describe_source(source))]
     if "totals" in report:
         yield _row("totals", "", report["totals"])
     for name, key, table in formatting.tables(report):
@@ -47,8 +47,8 @@ def _rows(report: reports.AccessLogReport) -> Iterator[list[object]]:
         for row in table["top"]:
             yield _row(name, row.get(key, ""), row)
     for signal in report.get("signals", []):
-        says = f"{signal['kind']}: {signal['says']}"
-        yield ["signals", cell(signal["subject"]), *blank, cell(says)]
+        message = f"{signal['kind']}: {signal['message']}"
+        yield ["signals", cell(signal["subject"]), *blank, cell(message)]
 
 
 def _row(name: str, key: object, row: reports.ReportRow) -> list[object]:

@@ -1,12 +1,14 @@
 r"""
-What all four outputs say alike: titles, numbers, marks, and the log's own text made harmless.
+Formatting that all outputs share: titles, numbers, times, warnings, and escapes for text from the log.
 
-Whoever sends a request writes into the log. So its text is never shown as it is: what could move
-the cursor, hide or turn round other text appears as an escape such as `\x1b` or `\u202e`.
+Anyone who sends a request writes text into the log, so that text is never printed as it is: characters
+that could move the cursor, hide text or reverse its direction are written as escapes such as `\x1b` or
+`\u202e`.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -34,17 +36,18 @@ COLUMNS = {
 }
 #: Control, format (bidirectional overrides, zero width), surrogate, private, line and paragraph.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+_TIME = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T([0-9]{2}:[0-9]{2}):[0-9]{2}Z")
 
 
 def visible(text: object) -> str:
-    """Return *text* on one line of characters that show themselves and nothing else."""
-    told = str(text)
-    if told.isascii() and told.isprintable():
-        return told
-    return "".join(map(_shown, told))
+    """Return *text* on one line, with hidden characters as escapes."""
+    plain = str(text)
+    if plain.isascii() and plain.isprintable():
+        return plain
+    return "".join(map(_escape_hidden, plain))
 
 
-def _shown(letter: str) -> str:
+def _escape_hidden(letter: str) -> str:
     if unicodedata.category(letter) not in _HIDDEN:
         return letter
     code = ord(letter)
@@ -54,12 +57,12 @@ def _shown(letter: str) -> str:
 
 
 def number(value: float) -> str:
-    """Write *value* with thousands parted; what is no whole number to one decimal."""
+    """Return *value* with a thousands separator, and one decimal unless it is an integer."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
 
 
 def size(count: float) -> str:
-    """Write a number of bytes in the largest unit that leaves one or more of it."""
+    """Return a number of bytes in the largest decimal unit of which it has at least one."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if abs(count) < 1000:
             return f"{number(count)} {unit}"
@@ -67,8 +70,19 @@ def size(count: float) -> str:
     return f"{count:,.1f} TB"
 
 
+def time(text: str) -> str:
+    """Return a time of a report (`2026-11-25T14:00:00Z`) as `2026-11-25 14:00 UTC`."""
+    match = _TIME.fullmatch(text)
+    return f"{match[1]} {match[2]} UTC" if match else visible(text)
+
+
+def cell(key: str, value: object) -> str:
+    """Return the value of a table's *key* column as shown to people."""
+    return time(str(value)) if key == "hour" else visible(value)
+
+
 def tables(report: reports.AccessLogReport) -> Iterator[tuple[str, str, reports.ReportTable]]:
-    """Give the name, the key's name and the rows of each table that *report* has."""
+    """Yield the name, the key column and the rows of each table in *report*."""
     for name, key in reports.KEYS.items():
         table = report.get(name)
         if isinstance(table, dict):
@@ -76,55 +90,55 @@ def tables(report: reports.AccessLogReport) -> Iterator[tuple[str, str, reports.
 
 
 def columns(table: reports.ReportTable) -> list[str]:
-    """Name the columns of which at least one row has a value, in their order."""
+    """Return the columns, in order, for which at least one row has a value."""
     return [name for name in COLUMNS if any(name in row for row in table["top"])]
 
 
-def marks(report: reports.AccessLogReport) -> list[str]:
-    """Say what keeps *report* from being whole and exact; nothing if it is both."""
-    said = []
+def warnings(report: reports.AccessLogReport) -> list[str]:
+    """Return a line for each reason why *report* is incomplete or approximate."""
+    messages = []
     if not report.get("complete", False):
-        cuts = [
-            f"{visible(source['name'])} ends at byte {source['cut_at']:,}"
+        inputs = [
+            f"{visible(source['name'])} ends at byte {source['truncated_at']:,}"
             for source in report.get("sources", [])
-            if "cut_at" in source
+            if "truncated_at" in source
         ]
-        said.append(f"INCOMPLETE: {'; '.join(cuts) or 'not every input was read to its end'}")
+        messages.append(f"INCOMPLETE: {'; '.join(inputs) or 'not every input was read to its end'}")
     if report.get("approximate", False):
         bound = report.get("error_bound")
         within = "" if bound is None else f", within {bound:.2%}"
-        said.append(f"APPROXIMATE: the number of distinct addresses is an estimate{within}")
-    return said
+        messages.append(f"APPROXIMATE: the number of distinct addresses is an estimate{within}")
+    return messages
 
 
-def facts(report: reports.AccessLogReport) -> list[tuple[str, str]]:
-    """Tell what was read, when the requests came, and what was left out."""
+def summary(report: reports.AccessLogReport) -> list[tuple[str, str]]:
+    """Return label and value of the line counts, bytes sent, first and last request, and run time."""
     lines, totals = report.get("lines"), report.get("totals", {})
-    told = []
+    items = []
     if lines is not None:
-        told = [("lines", number(lines["read"])), ("counted", number(lines["counted"]))]
-        told += [
-            (word, number(lines[name]))  # type: ignore[literal-required]
-            for word, name in (
-                ("rejected", "rejected"),
+        items = [("lines", number(lines["read"])), ("counted", number(lines["counted"]))]
+        items += [
+            (label, number(lines[name]))  # type: ignore[literal-required]
+            for label, name in (
+                ("unparsed", "unparsed"),
                 ("too long", "too_long"),
                 ("filtered", "filtered"),
             )
             if lines[name]  # type: ignore[literal-required]
         ]
     if "bytes" in totals:
-        told.append(("sent", size(totals["bytes"])))
-    for word, moment in (("first", report.get("first_at")), ("last", report.get("last_at"))):
-        if moment:
-            told.append((word, visible(moment)))
-    if "seconds" in report:
-        told.append(("took", f"{report['seconds']:,.1f} s"))
-    return told
+        items.append(("sent", size(totals["bytes"])))
+    for label, at in (("first", report.get("first_at")), ("last", report.get("last_at"))):
+        if at:
+            items.append((label, time(at)))
+    if "duration_seconds" in report:
+        items.append(("duration", f"{report['duration_seconds']:,.1f} s"))
+    return items
 
 
-def source(given: reports.ReportSource) -> str:
-    """Tell of one input in a line."""
-    cut = f", cut at byte {given['cut_at']:,}" if "cut_at" in given else ""
+def describe_source(entry: reports.ReportSource) -> str:
+    """Return format, size and lines of one input."""
+    end = f", truncated at byte {entry['truncated_at']:,}" if "truncated_at" in entry else ""
     return (
-        f"{visible(given['format'])}, {size(given['bytes'])}, {number(given['lines'])} lines{cut}"
+        f"{visible(entry['format'])}, {size(entry['bytes'])}, {number(entry['lines'])} lines{end}"
     )

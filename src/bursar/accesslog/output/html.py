@@ -1,7 +1,7 @@
 """
-A report as one page of HTML that needs nothing else: no script, no request, no other file.
+A report as one self-contained HTML page: no script, no external request, no other file.
 
-Its policy admits nothing but this style, by its hash; all of the log's text is made visible and escaped.
+Its Content-Security-Policy allows only this style sheet, by its hash; text from the log is escaped.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ POLICY = (
     f"default-src 'none'; style-src 'sha256-{_HASH}'; img-src data:; base-uri 'none'; "
     "form-action 'none'"
 )
-#: More hours than this are drawn as days, more days as the last ones.
+#: Above this many hours a bar stands for a day; of more days the last ones are drawn.
 BARS_MAX = 24 * 8
-CLASSES = {
-    2: "2xx answered",
-    3: "3xx elsewhere",
+STATUS_CLASSES = {
+    2: "2xx success",
+    3: "3xx redirects",
     4: "4xx client errors",
     5: "5xx server errors",
-    0: "others",
+    0: "other",
 }
 
 
 def render(report: reports.AccessLogReport) -> bytes:
-    """Write *report* as a whole page in UTF-8."""
+    """Return *report* as an HTML page in UTF-8."""
     return "\n".join(_page(report)).encode("utf-8")
 
 
@@ -48,12 +48,12 @@ def _page(report: reports.AccessLogReport) -> Iterator[str]:
     if "hours" in report:
         yield from _hours(report["hours"])
     if "statuses" in report:
-        yield from _classes(report)
+        yield from _status_classes(report)
     for name, key, table in formatting.tables(report):
         if name != "hours":
             yield from _card(name, key, table)
     yield from _sources(report)
-    yield f"<footer>Bursar {_escaped(report.get('bursar', ''))}. Times are in UTC.</footer>"
+    yield f"<footer>Bursar {_escaped(report.get('bursar_version', ''))}.</footer>"
     yield "</main></body></html>\n"
 
 
@@ -63,30 +63,28 @@ def _escaped(text: object) -> str:
 
 def _head(report: reports.AccessLogReport) -> Iterator[str]:
     totals = report.get("totals", {})
-    period = " to ".join(
-        _moment(moment) for moment in (report.get("first_at"), report.get("last_at")) if moment
-    )
+    period = " to ".join(_time(at) for at in (report.get("first_at"), report.get("last_at")) if at)
     yield f'<header><h1>Traffic report</h1><p class="soft">{period}</p></header>'
-    for mark in formatting.marks(report):
-        yield f'<p class="mark" role="alert">{_escaped(mark)}</p>'
-    for said in report.get("filters", []):
-        yield f"<p>Only {_escaped(said)}.</p>"
-    shown = [("requests", formatting.number(totals.get("requests", 0)))]
+    for warning in formatting.warnings(report):
+        yield f'<p class="warning" role="alert">{_escaped(warning)}</p>'
+    for description in report.get("filters", []):
+        yield f"<p>Filter: {_escaped(description)}</p>"
+    items = [("requests", formatting.number(totals.get("requests", 0)))]
     if "addresses" in report:
-        shown.append(("addresses", formatting.number(report["addresses"]["distinct"])))
+        items.append(("addresses", formatting.number(report["addresses"]["distinct"])))
     if "bytes" in totals:
-        shown.append(("sent", formatting.size(totals["bytes"])))
+        items.append(("sent", formatting.size(totals["bytes"])))
     for name, word in (("client_errors", "client errors"), ("server_errors", "server errors")):
         if name in totals:
-            shown.append((word, formatting.number(totals[name])))  # type: ignore[literal-required]
+            items.append((word, formatting.number(totals[name])))  # type: ignore[literal-required]
     if "mean_ms" in totals:
-        shown.append(("mean time", f"{formatting.number(totals['mean_ms'])} ms"))
-    told = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in shown)
-    yield f'<dl class="facts">{told}</dl>'
+        items.append(("mean duration", f"{formatting.number(totals['mean_ms'])} ms"))
+    rendered = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in items)
+    yield f'<dl class="totals">{rendered}</dl>'
 
 
-def _moment(moment: str) -> str:
-    return _escaped(moment[:16].replace("T", " "))
+def _time(text: str) -> str:
+    return html.escape(formatting.time(text), quote=True)
 
 
 def _signals(signals: list[reports.Signal]) -> Iterator[str]:
@@ -94,67 +92,70 @@ def _signals(signals: list[reports.Signal]) -> Iterator[str]:
         yield '<section class="card"><h2>Signals</h2><ul class="signals">'
         for signal in signals:
             kind = _escaped(signal["kind"].replace("_", " "))
-            yield f"<li><strong>{kind}: {_escaped(signal['subject'])}</strong><br>{_escaped(signal['says'])}</li>"
+            yield f"<li><strong>{kind}: {_escaped(signal['subject'])}</strong><br>{_escaped(signal['message'])}</li>"
         yield "</ul></section>"
 
 
 def _hours(table: reports.ReportTable) -> Iterator[str]:
-    each, rows = _drawn(table["top"])
+    unit, rows = _bars(table["top"])
     if not rows:
         return
     most = max(*(requests for _, requests, _ in rows), 1)
     busiest = max(rows, key=lambda row: row[1])
-    told = f"Requests per {each}; at most {formatting.number(busiest[1])}, in the {each} of {_moment(busiest[0])}"
-    yield f'<section class="card"><h2>Requests per {each}</h2>'
-    yield f'<svg class="hours" viewBox="0 0 {len(rows)} 100" preserveAspectRatio="none" role="img" aria-label="{told}">'
-    for at, (hour, requests, errors) in enumerate(rows):
-        whole, bad = requests / most * 100, min(errors, requests) / most * 100
-        says = f"{_moment(hour)}: {formatting.number(requests)} requests, {formatting.number(errors)} errors"
-        yield (
-            f"<g><title>{says}</title>{_rect('b', at + 0.05, 100 - whole, 0.9, whole)}"
-            f"{_rect('c5', at + 0.05, 100 - bad, 0.9, bad)}</g>"
+    summary = f"Requests per {unit}; at most {formatting.number(busiest[1])}, on {busiest[0]}"
+    yield f'<section class="card"><h2>Requests per {unit}</h2>'
+    yield f'<svg class="hours" viewBox="0 0 {len(rows)} 100" preserveAspectRatio="none" role="img" aria-label="{summary}">'
+    for at, (time, requests, errors) in enumerate(rows):
+        height, error_height = requests / most * 100, min(errors, requests) / most * 100
+        label = (
+            f"{time}: {formatting.number(requests)} requests, {formatting.number(errors)} errors"
         )
-    yield f'</svg><div class="ends"><span>{_moment(rows[0][0])}</span><span>{_moment(rows[-1][0])}</span></div>'
-    yield f'<ul class="key"><li>{_dot("b")}requests, at most {formatting.number(most)}</li><li>{_dot("c5")}of these errors (4xx, 5xx)</li></ul>'
-    yield f"<details><summary>As a table</summary>{_table('hour', table)}</details></section>"
+        yield (
+            f"<g><title>{label}</title>{_rect('b', at + 0.05, 100 - height, 0.9, height)}"
+            f"{_rect('c5', at + 0.05, 100 - error_height, 0.9, error_height)}</g>"
+        )
+    yield f'</svg><div class="ends"><span>{rows[0][0]}</span><span>{rows[-1][0]}</span></div>'
+    yield f'<ul class="key"><li>{_dot("b")}requests, at most {formatting.number(most)}</li><li>{_dot("c5")}of which errors (4xx, 5xx)</li></ul>'
+    yield f"<details><summary>Show as table</summary>{_table('hour', table)}</details></section>"
 
 
-def _drawn(rows: list[reports.ReportRow]) -> tuple[str, list[tuple[str, int, int]]]:
-    """Give what one bar stands for, and for each its beginning, requests and errors."""
-    length, each = (13, "hour") if len(rows) <= BARS_MAX else (10, "day")
+def _bars(rows: list[reports.ReportRow]) -> tuple[str, list[tuple[str, int, int]]]:
+    """Return the unit of a bar (hour or day) and, for each bar, its escaped time, requests and errors."""
+    length, unit = (13, "hour") if len(rows) <= BARS_MAX else (10, "day")
     sums: dict[str, tuple[str, int, int]] = {}
     for row in rows:
         hour = str(row.get("hour", ""))
-        begun, requests, errors = sums.get(hour[:length], (hour, 0, 0))
+        time = _time(hour) if unit == "hour" else _escaped(f"{hour[:length]} UTC")
+        time, requests, errors = sums.get(hour[:length], (time, 0, 0))
         errors += row.get("client_errors", 0) + row.get("server_errors", 0)
-        sums[hour[:length]] = begun, requests + row.get("requests", 0), errors
-    return each, list(sums.values())[-BARS_MAX:]
+        sums[hour[:length]] = time, requests + row.get("requests", 0), errors
+    return unit, list(sums.values())[-BARS_MAX:]
 
 
-def _classes(report: reports.AccessLogReport) -> Iterator[str]:
-    counts = dict.fromkeys(CLASSES, 0)
+def _status_classes(report: reports.AccessLogReport) -> Iterator[str]:
+    counts = dict.fromkeys(STATUS_CLASSES, 0)
     for row in report["statuses"]["top"]:
         kind = row.get("status", 0) // 100
         counts[kind if kind in counts else 0] += row.get("requests", 0)
     counts[0] += max(report.get("totals", {}).get("requests", 0) - sum(counts.values()), 0)
-    whole = sum(counts.values())
-    if not whole:
+    total = sum(counts.values())
+    if not total:
         return
-    told = [
-        (kind, count, f"{CLASSES[kind]}: {formatting.number(count)} ({count / whole:.1%})")
+    segments = [
+        (kind, count, f"{STATUS_CLASSES[kind]}: {formatting.number(count)} ({count / total:.1%})")
         for kind, count in counts.items()
         if count
     ]
-    yield '<section class="card"><h2>Answers by class of status</h2>'
-    label = "; ".join(says for _, _, says in told)
-    yield f'<svg class="classes" viewBox="0 0 100 1" preserveAspectRatio="none" role="img" aria-label="{label}">'
+    yield '<section class="card"><h2>Responses by status class</h2>'
+    summary = "; ".join(label for _, _, label in segments)
+    yield f'<svg class="classes" viewBox="0 0 100 1" preserveAspectRatio="none" role="img" aria-label="{summary}">'
     at = 0.0
-    for kind, count, says in told:
-        yield f"<g><title>{says}</title>{_rect(f'c{kind}', at, 0, count / whole * 100, 1)}</g>"
-        at += count / whole * 100
+    for kind, count, label in segments:
+        yield f"<g><title>{label}</title>{_rect(f'c{kind}', at, 0, count / total * 100, 1)}</g>"
+        at += count / total * 100
     yield "</svg>"
-    listed = "".join(f"<li>{_dot(f'c{kind}')}{says}</li>" for kind, _, says in told)
-    yield f'<ul class="key">{listed}</ul></section>'
+    legend = "".join(f"<li>{_dot(f'c{kind}')}{label}</li>" for kind, _, label in segments)
+    yield f'<ul class="key">{legend}</ul></section>'
 
 
 def _rect(kind: str, x: float, y: float, width: float, height: float) -> str:
@@ -169,14 +170,14 @@ def _dot(kind: str) -> str:
 
 def _card(name: str, key: str, table: reports.ReportTable) -> Iterator[str]:
     yield f'<section class="card"><h2>{formatting.TITLES[name]}</h2>'
-    listed, distinct = len(table["top"]), table["distinct"]
-    first = (
-        f"The first {formatting.number(listed)} of {formatting.number(distinct)}."
-        if listed < distinct
-        else f"{formatting.number(distinct)} in all."
+    rows, distinct = len(table["top"]), table["distinct"]
+    count = (
+        f"Top {formatting.number(rows)} of {formatting.number(distinct)}."
+        if rows < distinct
+        else f"{formatting.number(distinct)} in total."
     )
     by = "mean_ms" if name == "slowest" else "requests"
-    yield f'<p class="soft">{first}</p>{_table(key, table, by=by) if listed else ""}</section>'
+    yield f'<p class="soft">{count}</p>{_table(key, table, by=by) if rows else ""}</section>'
 
 
 def _table(key: str, table: reports.ReportTable, *, by: str = "requests") -> str:
@@ -192,7 +193,7 @@ def _table(key: str, table: reports.ReportTable, *, by: str = "requests") -> str
             f"<td>{formatting.number(row[name]) if name in row else ''}</td>"  # type: ignore[literal-required]
             for name in columns
         )
-        text = _escaped(row.get(key, ""))
+        text = html.escape(formatting.cell(key, row.get(key, "")), quote=True)
         body.append(f'<tr><th scope="row"><div>{text}</div>{bar}</th>{cells}</tr>')
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="{key} table"><table><thead><tr>'
@@ -205,8 +206,8 @@ def _value(row: reports.ReportRow, name: str) -> float:
 
 
 def _sources(report: reports.AccessLogReport) -> Iterator[str]:
-    yield '<section class="card"><details><summary>What was read</summary>'
-    for given in report.get("sources", []):
-        yield f"<p>{_escaped(given['name'])}: {_escaped(formatting.source(given))}</p>"
-    told = ", ".join(f"{name} {value}" for name, value in formatting.facts(report))
-    yield f'<p class="soft">{_escaped(told)}</p></details></section>'
+    yield '<section class="card"><details><summary>Inputs</summary>'
+    for source in report.get("sources", []):
+        yield f"<p>{_escaped(source['name'])}: {_escaped(formatting.describe_source(source))}</p>"
+    summary = ", ".join(f"{name} {value}" for name, value in formatting.summary(report))
+    yield f'<p class="soft">{_escaped(summary)}</p></details></section>'

@@ -1,4 +1,4 @@
-"""A report as JSON, the document that can be kept, merged by machines and shown again."""
+"""A report as a JSON document."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from bursar.accesslog import report as reports
 
 
 def render(report: reports.AccessLogReport) -> bytes:
-    """Write *report* in ASCII alone, so that a terminal obeys nothing of it."""
+    """Return *report* in printable ASCII only, so that it is safe to print on a terminal."""
     text = json.dumps(report, indent=2, ensure_ascii=True, allow_nan=False)
     return text.replace("\x7f", "\\u007f").encode("ascii") + b"\n"

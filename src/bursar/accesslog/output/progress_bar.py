@@ -1,4 +1,4 @@
-"""How far the reading is: a bar on a terminal's standard error, and nothing anywhere else."""
+"""A progress bar on standard error, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def bar(total_bytes: int | None, *, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """Show a bar while inside; what is yielded takes the bytes done so far, of *total_bytes*."""
+def progress_bar(
+    total_bytes: int | None, *, quiet: bool = False
+) -> Iterator[Callable[[int], None]]:
+    """Yield a function that takes the number of bytes read so far, of *total_bytes*, and updates the bar."""
     if quiet or not sys.stderr.isatty():
-        yield _nobody
+        yield _ignore
         return
     from rich import progress
     from rich.console import Console
 
-    shown = progress.Progress(
+    display = progress.Progress(
         progress.BarColumn(),
         progress.DownloadColumn(),
         progress.TransferSpeedColumn(),
@@ -24,10 +26,10 @@ def bar(total_bytes: int | None, *, quiet: bool = False) -> Iterator[Callable[[i
         console=Console(stderr=True),
         transient=True,
     )
-    with shown:
-        task = shown.add_task("reading", total=total_bytes)
-        yield lambda done_bytes: shown.update(task, completed=done_bytes)
+    with display:
+        task = display.add_task("reading", total=total_bytes)
+        yield lambda done_bytes: display.update(task, completed=done_bytes)
 
 
-def _nobody(done_bytes: int) -> None:
-    """Take what is told."""
+def _ignore(done_bytes: int) -> None:
+    pass

@@ -74,11 +74,11 @@ class Blocks(Iterator[Block]):
         self._bytes = np.frombuffer(self._raw, np.uint8)
         self._view = memoryview(self._raw)
         self._block_bytes = block_bytes
-        self._held = 0  # bytes of a line that has begun, at the buffer's front
+        self._carried = 0  # bytes of a line that has begun, at the buffer's front
         self._rest = (SLACK, SLACK)  # where the last block left them
         self._skipping = begin > 0  # within a line that is not ours, or too long
         self._read_at = max(begin - 1, 0)
-        self._over = False
+        self._at_end = False
         self.offset = begin
         self.too_long = 0
 
@@ -95,24 +95,24 @@ class Blocks(Iterator[Block]):
 
     def close(self) -> None:
         """Give the stream back; asked for more, the iterator is at its end."""
-        self._over = True
+        self._at_end = True
         self._stream.close()
 
     def __next__(self) -> Block:
-        while not self._over:
-            self._bring_forward()
+        while not self._at_end:
+            self._carry_forward()
             count = self._read()
             if not count:
-                self._over = True
+                self._at_end = True
                 if self._skipping:
                     self.offset = self._read_at  # it need not be seen again
-                elif self._held and self._tail:
-                    self._raw[SLACK + self._held] = _NEWLINE
-                    block = self._lines(self._held + 1, last=True)
+                elif self._carried and self._tail:
+                    self._raw[SLACK + self._carried] = _NEWLINE
+                    block = self._split_lines(self._carried + 1, last=True)
                     if block is not None:
                         return block
                 break
-            block = self._lines(self._held + count)
+            block = self._split_lines(self._carried + count)
             if block is not None:
                 return block
         raise StopIteration
@@ -125,12 +125,12 @@ class Blocks(Iterator[Block]):
                 return 0
             # Past our range only the rest of one line is wanted.
             wanted = min(wanted, max(self._end - self._read_at, LINE_BYTES_MAX))
-        at = SLACK + self._held
+        at = SLACK + self._carried
         count = self._stream.readinto(self._view[at : at + wanted])
         self._read_at += count
         return count
 
-    def _lines(self, filled: int, *, last: bool = False) -> Block | None:
+    def _split_lines(self, filled: int, *, last: bool = False) -> Block | None:
         """Make a block of the whole lines among *filled* bytes, and keep what follows them."""
         stop = SLACK + filled
         padded = -(-filled // 8) * 8
@@ -150,7 +150,7 @@ class Blocks(Iterator[Block]):
         if self._end is not None and origin + after >= self._end:
             ours = int(np.searchsorted(starts, self._end - origin))
             starts, breaks = starts[:ours], breaks[:ours]
-            self._over = True
+            self._at_end = True
         starts, breaks = starts[first:], breaks[first:]
         self.offset = origin + after - int(last)
         self._rest = (after, stop)
@@ -166,7 +166,7 @@ class Blocks(Iterator[Block]):
             starts, breaks = starts[fit], breaks[fit]
         return Block(self._raw, self._bytes, starts, breaks, extent)
 
-    def _bring_forward(self) -> None:
+    def _carry_forward(self) -> None:
         """Move the begun line to the front, now that nobody needs the block before it any more."""
         begin, stop = self._rest
         held = stop - begin
@@ -176,4 +176,4 @@ class Blocks(Iterator[Block]):
             self._skipping, held = True, 0
         elif begin > SLACK:
             self._raw[SLACK : SLACK + held] = self._raw[begin:stop]
-        self._held, self._rest = held, (SLACK, SLACK + held)
+        self._carried, self._rest = held, (SLACK, SLACK + held)

@@ -30,12 +30,12 @@ SECRETS = np.frombuffer(os.urandom(8 * 134), U) | U(1)
 ODD = SECRETS[-1]
 
 
-def repeated(byte: int) -> np.uint64:
+def repeat_byte(byte: int) -> np.uint64:
     """Return a word of eight times the same byte."""
     return U(byte * 0x0101010101010101)
 
 
-ONES, HIGH = repeated(0x01), repeated(0x80)
+ONES, HIGH = repeat_byte(0x01), repeat_byte(0x80)
 
 
 def positions(buffer: Bytes, byte: int) -> Ints:
@@ -49,8 +49,8 @@ def positions(buffer: Bytes, byte: int) -> Ints:
     words = equal.view(U)
     at = np.flatnonzero(words != 0)  # of bools it is five times as fast as of words
     within = np.flatnonzero(words[at].view(np.bool_))
-    found: Ints = (at[within >> 3] << 3) | (within & 7)
-    return found
+    matches: Ints = (at[within >> 3] << 3) | (within & 7)
+    return matches
 
 
 def lowest_byte(word: Words) -> Ints:
@@ -65,7 +65,7 @@ def below_first(words: Words, byte: np.uint64) -> Words:
     return masks
 
 
-def end_at_first(masks: Words) -> None:
+def clear_after_end(masks: Words) -> None:
     """
     Clear, in the masks of texts of several words, what is behind one that is not whole.
 
@@ -93,8 +93,8 @@ def windows(raw: bytearray, width: int) -> NDArray[Any]:
 
 def words_at(raw: bytearray, at: Ints, words: int) -> Words:
     """Return *words* words from each position: shape (positions, words)."""
-    taken: Words = windows(raw, 8 * words)[at].view(U).reshape(-1, words)
-    return taken
+    taken_words: Words = windows(raw, 8 * words)[at].view(U).reshape(-1, words)
+    return taken_words
 
 
 def _byte_masks() -> Words:
@@ -115,7 +115,7 @@ def first_bytes(count: Ints) -> Words:
     return _FIRST[np.minimum(np.maximum(count, 0), 8)]  # np.clip costs three times as much
 
 
-def hashes(raw: bytearray, starts: Ints, ends: Ints) -> tuple[Words, Words]:
+def hash_texts(raw: bytearray, starts: Ints, ends: Ints) -> tuple[Words, Words]:
     """
     Return two words of hash for each text, below 64 KiB, from *starts* to *ends*.
 
@@ -124,26 +124,26 @@ def hashes(raw: bytearray, starts: Ints, ends: Ints) -> tuple[Words, Words]:
     """
     length = ends - starts
     order = np.argsort(length.astype(np.uint16), kind="stable")  # a radix sort
-    at, left = starts[order], length[order]
-    state = np.outer(mixed(left.astype(U) ^ SECRETS[0]), SECRETS[:2])
-    gone = int(np.searchsorted(left, 0, side="right"))
+    at, remaining = starts[order], length[order]
+    state = np.outer(mix_bits(remaining.astype(U) ^ SECRETS[0]), SECRETS[:2])
+    gone = int(np.searchsorted(remaining, 0, side="right"))
     for turn in itertools.count(0, 8):
         if gone == len(order):
             break
         secrets = SECRETS[turn % _CYCLE : turn % _CYCLE + 8].reshape(4, 2)
         words = words_at(raw, at[gone:], 4)
-        bound = int(np.searchsorted(left[gone:], 32))
-        words[:bound] &= first_bytes(left[gone : gone + bound, None] - _WITHIN)
-        state[gone:] = mixed(state[gone:] + _spread(words, _SPREADING[:4]) @ secrets)
+        bound = int(np.searchsorted(remaining[gone:], 32))
+        words[:bound] &= first_bytes(remaining[gone : gone + bound, None] - _WITHIN)
+        state[gone:] = mix_bits(state[gone:] + _spread(words, _SPREADING[:4]) @ secrets)
         at += 32
-        left -= 32
-        gone = int(np.searchsorted(left, 0, side="right"))
+        remaining -= 32
+        gone = int(np.searchsorted(remaining, 0, side="right"))
     hashed = np.empty_like(state)
     hashed[order] = state
     return hashed[:, 0].copy(), hashed[:, 1].copy()
 
 
-def words_hashes(words: Words, *, checked: bool = True) -> tuple[Words, Words | None]:
+def hash_words(words: Words, *, checked: bool = True) -> tuple[Words, Words | None]:
     """Return as `hashes` two words of hash for each column, of at most 5; the second only if *checked*."""
     spread = _spread(words, _SPREADING[: len(words), None])
     key = np.einsum("i,ij->j", _SUMMING[0, : len(words)], spread)
@@ -159,7 +159,7 @@ def _spread(words: Words, secrets: Words) -> Words:
     return words
 
 
-def mixed(word: Words) -> Words:
+def mix_bits(word: Words) -> Words:
     """Return *word* with every bit spread over all (the finaliser of SplitMix64, Steele 2014)."""
     word = (word ^ (word >> U(30))) * U(0xBF58476D1CE4E5B9)
     word = (word ^ (word >> U(27))) * U(0x94D049BB133111EB)

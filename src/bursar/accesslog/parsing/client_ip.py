@@ -18,19 +18,19 @@ from bursar.accesslog.parsing import ip_addresses
 def client_ip(trusted: Sequence[Network], client: bytes, forwarded: bytes) -> bytes | None:
     """Return the canonical address of who called; None if there is none."""
     address = _canonical(client)
-    if address is None or not within(address, trusted):
+    if address is None or not in_networks(address, trusted):
         return address
-    for told in reversed(forwarded.split(b",")):
-        named = _canonical(told.strip())
-        if named is None:
+    for entry in reversed(forwarded.split(b",")):
+        forwarded_address = _canonical(entry.strip())
+        if forwarded_address is None:
             break  # nothing before it can be believed
-        address = named
-        if not within(address, trusted):
+        address = forwarded_address
+        if not in_networks(address, trusted):
             break
     return address
 
 
-def within(address: bytes, networks: Sequence[Network]) -> bool:
+def in_networks(address: bytes, networks: Sequence[Network]) -> bool:
     """Whether an address is in one of *networks*."""
     if not networks:
         return False
@@ -39,5 +39,5 @@ def within(address: bytes, networks: Sequence[Network]) -> bool:
 
 
 def _canonical(text: bytes) -> bytes | None:
-    written = ip_addresses.canonical(text.decode("latin-1"))
+    written = ip_addresses.canonical_address(text.decode("latin-1"))
     return None if written is None else written.encode("ascii")

@@ -13,7 +13,7 @@ from bursar.accesslog.parsing.byte_search import Bytes, Ints, Mask
 from bursar.accesslog.parsing.formats import LogFormat
 
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
-_LISTED = frozenset(b'"?')
+_INDEXED_BYTES = frozenset(b'"?')
 #: After so many more steps of 16 bytes, bytes that are farther away are looked for line by line, or in the
 #: whole block where they are more than one in `_FAR_SHARE`.
 _STEPS, _FAR_SHARE = 5, 16
@@ -49,52 +49,52 @@ class Finder:
         self._stop = self._origin - (self._origin - end) // 8 * 8
         self._raw, self._bytes = block.raw, block.bytes[self._origin : self._stop]
         self._nowhere = len(block.bytes)
-        self._found: dict[int, Ints] = {}
+        self._indexes: dict[int, Ints] = {}
 
-    def first(self, at: Ints, byte: int) -> Ints:
+    def find_first(self, at: Ints, byte: int) -> Ints:
         """
         Return for each position the first *byte* there or later; a quote counts if it is not escaped.
 
         Where there is none, that is beyond every line.
         """
         at = np.minimum(at, self._stop)  # it may be behind what was not found itself
-        if byte in _LISTED:
-            return self._listed(at, byte)
-        found, is_there = self._near(at, byte)
+        if byte in _INDEXED_BYTES:
+            return self._find_in_index(at, byte)
+        matches, is_there = self._find_near(at, byte)
         away = np.flatnonzero(~is_there)
         for _ in range(_STEPS):
             if not len(away):
-                return found
-            found[away], is_there = self._near(np.minimum(found[away], self._stop), byte)
+                return matches
+            matches[away], is_there = self._find_near(np.minimum(matches[away], self._stop), byte)
             away = away[~is_there]
         if len(away) * _FAR_SHARE > len(at):
-            found[away] = self._listed(at[away], byte)
+            matches[away] = self._find_in_index(at[away], byte)
         else:
-            told = [self._raw.find(byte, one, self._stop) for one in at[away].tolist()]
-            found[away] = [one if one >= 0 else self._nowhere for one in told]
-        return found
+            far = [self._raw.find(byte, one, self._stop) for one in at[away].tolist()]
+            matches[away] = [one if one >= 0 else self._nowhere for one in far]
+        return matches
 
-    def _near(self, at: Ints, byte: int) -> tuple[Ints, Mask]:
+    def _find_near(self, at: Ints, byte: int) -> tuple[Ints, Mask]:
         """Look at 16 bytes: return where *byte* is, or what follows them, and whether it is there."""
         words = byte_search.words_at(self._raw, at, 2)
-        equal = byte_search.zero_bytes(words ^ byte_search.repeated(byte))
+        equal = byte_search.zero_bytes(words ^ byte_search.repeat_byte(byte))
         low = equal[:, 0]
         in_low = low != 0
         lowest = np.where(in_low, low, equal[:, 1])
         offset = np.where(in_low, 0, 8) + byte_search.lowest_byte(lowest)
         return at + offset, lowest != 0
 
-    def _listed(self, at: Ints, byte: int) -> Ints:
-        found = self._positions(byte)
-        return found[np.searchsorted(found, at)]
+    def _find_in_index(self, at: Ints, byte: int) -> Ints:
+        positions = self._positions(byte)
+        return positions[np.searchsorted(positions, at)]
 
     def _positions(self, byte: int) -> Ints:
-        if byte not in self._found:
-            found = byte_search.positions(self._bytes, byte)
+        if byte not in self._indexes:
+            positions = byte_search.positions(self._bytes, byte)
             if byte == _QUOTE:
-                found = _unescaped(self._bytes, found)
-            self._found[byte] = np.append(found + self._origin, self._nowhere)
-        return self._found[byte]
+                positions = _unescaped(self._bytes, positions)
+            self._indexes[byte] = np.append(positions + self._origin, self._nowhere)
+        return self._indexes[byte]
 
 
 def _unescaped(data: Bytes, quotes: Ints) -> Ints:
@@ -110,7 +110,7 @@ def _unescaped(data: Bytes, quotes: Ints) -> Ints:
     return np.delete(quotes, escaped) if escaped else quotes
 
 
-def of(block: Block, log_format: LogFormat, finder: Finder) -> FieldColumns:
+def find_columns(block: Block, log_format: LogFormat, finder: Finder) -> FieldColumns:
     """Find the fields of *log_format* in the lines of *block*."""
     cursor, ends = block.starts, block.ends
     good = _matches(block.bytes, cursor, log_format.prefix) & (
@@ -119,7 +119,7 @@ def of(block: Block, log_format: LogFormat, finder: Finder) -> FieldColumns:
     cursor = cursor + len(log_format.prefix)
     has_client, spans, begin = good, {}, cursor
     for field, literal in log_format.steps:
-        at = finder.first(cursor, literal[0]) if literal else ends
+        at = finder.find_first(cursor, literal[0]) if literal else ends
         after = at + len(literal)
         good = good & (after <= ends) & (cursor <= at)
         at = np.where(good, at, cursor)
@@ -130,8 +130,8 @@ def of(block: Block, log_format: LogFormat, finder: Finder) -> FieldColumns:
             has_client = good
         begin, cursor = cursor, np.where(good, after, cursor)
     good = good & (cursor == ends)
-    if (blank := log_format.not_in_last) is not None:
-        good &= finder.first(begin, blank) >= ends
+    if (blank := log_format.forbidden_in_last) is not None:
+        good &= finder.find_first(begin, blank) >= ends
     return FieldColumns(good, has_client, spans)
 
 

@@ -65,7 +65,7 @@ class ByteStream(Protocol):
         """Give the source back."""
 
 
-def compression(path: Path) -> str:
+def detect_compression(path: Path) -> str:
     """
     Name how *path* is compressed, "" for not at all.
 
@@ -73,12 +73,12 @@ def compression(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
-            return by_magic(file.read(8))
+            return compression_of(file.read(8))
     except OSError as error:
         raise LogUnreadable(f"{path} cannot be read: {error.strerror}") from error
 
 
-def by_magic(head: bytes) -> str:
+def compression_of(head: bytes) -> str:
     """Name the compression of what begins with *head*."""
     return next((name for magic, name in MAGIC.items() if head.startswith(magic)), "")
 
@@ -91,7 +91,7 @@ class PlainFile:
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def readinto(self, buffer: memoryview) -> int:
-        """:raises LogCut: at an end that comes too early."""
+        """:raises LogTruncated: at an end that comes too early."""
         count = os.preadv(self._file, [buffer], self._at)
         if not count and self._at < self._size:
             raise LogTruncated(
@@ -106,27 +106,27 @@ class PlainFile:
         os.close(self._file)
 
 
-class Decompressed:
+class DecompressedStream:
     """A compressed stream, plain; counts what it gave, to say where it broke."""
 
     def __init__(self, name: str, kind: str, file: io.BufferedIOBase | io.BufferedReader) -> None:
         self._name, self._kind, self._file = name, kind, file
         self._stream = _OPENERS[kind](file)
-        self._given = 0
+        self._bytes_out = 0
 
     def readinto(self, buffer: memoryview) -> int:
-        """:raises LogCut: where the stream ends early or is damaged."""
+        """:raises LogTruncated: where the stream ends early or is damaged."""
         try:
             count: int = self._stream.readinto(buffer)
         except (EOFError, OSError, zlib.error, lzma.LZMAError, zstd.ZstdError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise LogTruncated(
-                f"{self._name}: the {self._kind} stream is cut or damaged after {self._given:,} plain"
+                f"{self._name}: the {self._kind} stream is cut or damaged after {self._bytes_out:,} plain"
                 f" bytes ({error})",
-                offset=self._given,
+                offset=self._bytes_out,
             ) from error
-        self._given += count
+        self._bytes_out += count
         return count
 
     def close(self) -> None:
@@ -155,7 +155,7 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, /, max_length: int) -> bytes: ...
 
 
-class _Bounded:
+class _BoundedDecompressor:
     """
     A file decompressed within a limit of memory, which its format's own file object has none of.
 
@@ -201,15 +201,15 @@ class _Bounded:
         pass
 
 
-def _zstd(file: Any) -> _Bounded:
+def _zstd(file: Any) -> _BoundedDecompressor:
     options: dict[int, int] = {
         zstd.DecompressionParameter.window_log_max: WINDOW_BYTES_MAX.bit_length() - 1
     }
-    return _Bounded(file, lambda: zstd.ZstdDecompressor(options=options), padding=b"")
+    return _BoundedDecompressor(file, lambda: zstd.ZstdDecompressor(options=options), padding=b"")
 
 
-def _xz(file: Any) -> _Bounded:
-    return _Bounded(
+def _xz(file: Any) -> _BoundedDecompressor:
+    return _BoundedDecompressor(
         file, lambda: lzma.LZMADecompressor(memlimit=2 * WINDOW_BYTES_MAX), padding=b"\0"
     )
 
@@ -222,18 +222,18 @@ _OPENERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def known(file: BinaryIO, name: str) -> tuple[ByteStream, str]:
+def open_stream(file: BinaryIO, name: str) -> tuple[ByteStream, str]:
     """Return an open file that can be read once only as plain bytes, and how it was compressed."""
-    kind = by_magic(file.peek(8)[:8]) if isinstance(file, io.BufferedReader) else ""
-    return (Decompressed(name, kind, file), kind) if kind else (file, "")  # type: ignore[arg-type,return-value]
+    kind = compression_of(file.peek(8)[:8]) if isinstance(file, io.BufferedReader) else ""
+    return (DecompressedStream(name, kind, file), kind) if kind else (file, "")  # type: ignore[arg-type,return-value]
 
 
-def opened(path: Path, kind: str) -> ByteStream:
+def open_compressed(path: Path, kind: str) -> ByteStream:
     """Open a compressed file."""
-    return Decompressed(str(path), kind, path.open("rb"))
+    return DecompressedStream(str(path), kind, path.open("rb"))
 
 
-class OwnProcess:
+class DecompressionProcess:
     """
     A compressed file inflated by a process of its own, on another core, through a pipe.
 
@@ -242,49 +242,50 @@ class OwnProcess:
 
     def __init__(self, path: Path, kind: str) -> None:
         self._plain, plain_out = os.pipe()
-        self._told, told_out = os.pipe()
+        self._error_pipe, error_out = os.pipe()
         self._child = os.fork()
         if self._child == 0:
             os.close(self._plain)
-            os.close(self._told)
-            _inflate(path, kind, plain_out, told_out)
+            os.close(self._error_pipe)
+            _inflate(path, kind, plain_out, error_out)
         os.close(plain_out)
-        os.close(told_out)
+        os.close(error_out)
 
     def readinto(self, buffer: memoryview) -> int:
-        """:raises LogCut: what the other process ran into, once all it gave was read."""
+        """:raises LogTruncated: what the other process ran into, once all it gave was read."""
         count = os.readv(self._plain, [buffer])
-        if not count and (told := os.read(self._told, 4096)):
-            offset, _, message = told.decode("utf-8", "replace").partition(" ")
+        if not count and (error := os.read(self._error_pipe, 4096)):
+            offset, _, message = error.decode("utf-8", "replace").partition(" ")
             raise LogTruncated(message, offset=int(offset))
         return count
 
     def close(self) -> None:
         """End the other process."""
         os.close(self._plain)  # its writer ends at the next write
-        os.close(self._told)
+        os.close(self._error_pipe)
         os.waitpid(self._child, 0)
 
 
-def _inflate(path: Path, kind: str, plain: int, told: int) -> None:
+def _inflate(path: Path, kind: str, plain: int, error_pipe: int) -> None:
     """Write *path* plain into a pipe, and what went wrong into another; never returns."""
     status = 1
     try:
         with contextlib.suppress(OSError):
             fcntl.fcntl(plain, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-        stream, buffer = opened(path, kind), memoryview(bytearray(PIPE_BYTES))
+        stream, buffer = open_compressed(path, kind), memoryview(bytearray(PIPE_BYTES))
         while count := stream.readinto(buffer):
-            left = buffer[:count]
-            while left:
-                left = left[os.write(plain, left) :]
+            remaining = buffer[:count]
+            while remaining:
+                remaining = remaining[os.write(plain, remaining) :]
         status = 0
     except LogTruncated as error:
-        os.write(told, f"{error.offset} {error.message}"[:2000].encode("utf-8", "replace"))
+        os.write(error_pipe, f"{error.offset} {error.message}"[:2000].encode("utf-8", "replace"))
     except BrokenPipeError:
         pass  # the reader has had enough
     except BaseException as error:  # noqa: BLE001  (a forked process must not run its parent's code)
         os.write(
-            told, f"0 {path}: {type(error).__name__}: {error}"[:2000].encode("utf-8", "replace")
+            error_pipe,
+            f"0 {path}: {type(error).__name__}: {error}"[:2000].encode("utf-8", "replace"),
         )
     finally:
         os._exit(status)

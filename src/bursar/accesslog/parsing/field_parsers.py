@@ -10,94 +10,96 @@ from numpy.typing import NDArray
 
 from bursar.accesslog.parsing import byte_search
 from bursar.accesslog.parsing.blocks import Block
-from bursar.accesslog.parsing.byte_search import Ints, Mask, U, Words, repeated
+from bursar.accesslog.parsing.byte_search import Ints, Mask, U, Words, repeat_byte
 from bursar.accesslog.parsing.columns import Finder, Span
 
 #: What `epochs` gives for a text that is no time.
 NO_TIME = -1
 #: No request takes longer: more than eleven days.
 MICROS_MAX = 10**12
-_ZEROS, _SIXES, _HIGH_HALVES = repeated(0x30), repeated(0x06), repeated(0xF0)
+_ZEROS, _SIXES, _HIGH_HALVES = repeat_byte(0x30), repeat_byte(0x06), repeat_byte(0xF0)
 _BLANK, _QUESTION, _SLASH, _DOT, _COLON, _OPEN, _CLOSE = b" ?/.:[]"
 _MONTHS = tuple(b"Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split())
 _MONTH_DAYS = np.array([0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _BETWEEN, _POINTS = np.frombuffer(b"T ", np.uint8), np.frombuffer(b".,", np.uint8)
 _TWO_BYTES, _SEVEN_BYTES = U(0xFFFF), U(0x00FFFFFFFFFFFFFF)
 _HTTP, _HTTPS = (U(int.from_bytes(text, "little")) for text in (b"http://", b"https://"))
-#: The bit that tells upper case from lower, in the letters of `http` and of `https`.
+#: The bit that makes a letter lower case, in the letters of `http` and of `https`.
 _FOUR_CASES, _FIVE_CASES = U(0x20202020), U(0x2020202020)
 #: Longest method that is believed; RFC 9110 sets no bound, what is registered has up to 17 letters.
 _METHOD_BYTES_MAX = 20
 
 
-class Requests(NamedTuple):
+class RequestSpans(NamedTuple):
     """Where method and path stand; a request that is none has an empty method and is all path."""
 
     method: Span
     path: Span
 
 
-def requests(block: Block, span: Span, finder: Finder) -> Requests:
+def parse_requests(block: Block, span: Span, finder: Finder) -> RequestSpans:
     """Take `GET /path?query HTTP/1.1` (RFC 9112 section 3) apart."""
     starts, ends = span
-    gap = finder.first(starts, _BLANK)
+    gap = finder.find_first(starts, _BLANK)
     first = block.bytes[starts]
     is_one = (gap < ends) & (gap - starts <= _METHOD_BYTES_MAX) & (first >= 0x41) & (first <= 0x5A)
     path_starts = np.where(is_one, gap + 1, starts)
-    path_ends = np.where(is_one, np.minimum(finder.first(path_starts, _BLANK), ends), ends)
-    return Requests((starts, np.where(is_one, gap, starts)), (path_starts, path_ends))
+    path_ends = np.where(is_one, np.minimum(finder.find_first(path_starts, _BLANK), ends), ends)
+    return RequestSpans((starts, np.where(is_one, gap, starts)), (path_starts, path_ends))
 
 
-def paths(block: Block, span: Span, finder: Finder) -> Span:
+def parse_paths(block: Block, span: Span, finder: Finder) -> Span:
     """Cut the query off, and scheme and host of an absolute form (`http://host/path`)."""
     starts, ends = span
-    ends = np.maximum(np.minimum(ends, finder.first(starts, _QUESTION)), starts)
+    ends = np.maximum(np.minimum(ends, finder.find_first(starts, _QUESTION)), starts)
     absolute = np.flatnonzero((block.bytes[starts] != _SLASH) & (ends - starts > len("http://")))
     if len(absolute):
         words = byte_search.words_at(block.raw, starts[absolute], 1)[:, 0]
-        # Letters in lower case; the same bit in other bytes would make a colon of 0x1a.
+        # Only letters are lowered; in other bytes the same bit would turn 0x1a into a colon.
         is_http = (words | _FOUR_CASES) & _SEVEN_BYTES == _HTTP
         is_http |= words | _FIVE_CASES == _HTTPS
         absolute = absolute[is_http]
-        root = finder.first(starts[absolute] + len("https://"), _SLASH)
+        root = finder.find_first(starts[absolute] + len("https://"), _SLASH)
         starts = starts.copy()
         starts[absolute] = np.minimum(root, ends[absolute])
     return starts, ends
 
 
-def without_port(block: Block, span: Span, finder: Finder) -> Span:
+def strip_ports(block: Block, span: Span, finder: Finder) -> Span:
     """Cut a port off addresses: `192.0.2.1:443`, `[2001:db8::1]:443`; without one they stay."""
     starts, ends = span
-    colon = finder.first(starts, _COLON)
-    alone = (colon < ends) & (finder.first(colon + 1, _COLON) >= ends)
+    colon = finder.find_first(starts, _COLON)
+    alone = (colon < ends) & (finder.find_first(colon + 1, _COLON) >= ends)
     in_brackets = block.bytes[starts] == _OPEN
     ends = np.where(
-        in_brackets, np.minimum(ends, finder.first(starts, _CLOSE)), np.where(alone, colon, ends)
+        in_brackets,
+        np.minimum(ends, finder.find_first(starts, _CLOSE)),
+        np.where(alone, colon, ends),
     )
     return starts + in_brackets, np.maximum(ends, starts + in_brackets)
 
 
-def whole_numbers(block: Block, span: Span, *, otherwise: int) -> Ints:
+def parse_integers(block: Block, span: Span, *, default: int) -> Ints:
     """Return decimals of up to 16 digits, and *otherwise* for all else ("-", none, more)."""
     starts, ends = span
     length = ends - starts
     words = byte_search.words_at(block.raw, np.maximum(ends - 16, 0), 2)
-    high = _led(words[:, 0], length - 8)
-    low = _led(words[:, 1], length)
+    high = _zero_padded(words[:, 0], length - 8)
+    low = _zero_padded(words[:, 1], length)
     bad = _not_digits(high) | _not_digits(low)
     number = _eight_digits(high) * U(10**8) + _eight_digits(low)
     valid = (bad == 0) & (length >= 1) & (length <= 16)
-    return np.where(valid, number.astype(np.int64), otherwise)
+    return np.where(valid, number.astype(np.int64), default)
 
 
-def _led(word: Words, count: Ints) -> Words:
+def _zero_padded(word: Words, count: Ints) -> Words:
     """Keep the last *count* bytes of each word, and put zeros, the digits, before them."""
     drop = byte_search.first_bytes(8 - np.clip(count, 0, 8))
     return (word & ~drop) | (_ZEROS & drop)
 
 
 def _not_digits(word: Words) -> Words:
-    return ((word & _HIGH_HALVES) | (((word + _SIXES) & _HIGH_HALVES) >> U(4))) ^ repeated(0x33)
+    return ((word & _HIGH_HALVES) | (((word + _SIXES) & _HIGH_HALVES) >> U(4))) ^ repeat_byte(0x33)
 
 
 def _eight_digits(word: Words) -> Words:
@@ -109,19 +111,19 @@ def _eight_digits(word: Words) -> Words:
     return (high + ((word >> U(16)) & pairs) * U(0x0000271000000001)) >> U(32)
 
 
-def micros(block: Block, span: Span, unit: int, finder: Finder) -> Ints:
+def parse_micros(block: Block, span: Span, unit: int, finder: Finder) -> Ints:
     """
     Return decimals, of a unit of so many microseconds, in microseconds.
 
     What is none, or more than `MICROS_MAX`, is 0.
     """
     starts, ends = span
-    dot = np.minimum(finder.first(starts, _DOT), ends)
-    whole = whole_numbers(block, (starts, dot), otherwise=0)
+    dot = np.minimum(finder.find_first(starts, _DOT), ends)
+    units = parse_integers(block, (starts, dot), default=0)
     digits = np.clip(ends - dot - 1, 0, 6)
-    after = whole_numbers(block, (dot + 1, dot + 1 + digits), otherwise=0)
-    told = np.minimum(whole, MICROS_MAX // unit + 1) * unit + after * unit // 10**digits
-    return np.where(told <= MICROS_MAX, told, 0)
+    after = parse_integers(block, (dot + 1, dot + 1 + digits), default=0)
+    total = np.minimum(units, MICROS_MAX // unit + 1) * unit + after * unit // 10**digits
+    return np.where(total <= MICROS_MAX, total, 0)
 
 
 _DURATIONS = {
@@ -133,17 +135,17 @@ _DURATIONS = {
 }
 
 
-def durations(block: Block, spans: Mapping[str, Span], finder: Finder) -> Ints | None:
+def parse_durations(block: Block, spans: Mapping[str, Span], finder: Finder) -> Ints | None:
     """Return how long each request took, in microseconds; None where the log does not say."""
-    told = [
-        micros(block, spans[name], unit, finder)
+    durations = [
+        parse_micros(block, spans[name], unit, finder)
         for name, unit in _DURATIONS.items()
         if name in spans
     ]
-    return sum(told[1:], told[0]) if told else None
+    return sum(durations[1:], durations[0]) if durations else None
 
 
-def epochs(block: Block, spans: Mapping[str, Span], finder: Finder) -> Ints | None:
+def parse_epochs(block: Block, spans: Mapping[str, Span], finder: Finder) -> Ints | None:
     """Return each line's time in seconds since 1970, UTC (`NO_TIME` where it has none); None without times."""
     if "time" in spans:
         return _common_times(block, spans["time"])
@@ -160,8 +162,8 @@ def epochs(block: Block, spans: Mapping[str, Span], finder: Finder) -> Ints | No
         )
     if "epoch" in spans:
         starts, ends = spans["epoch"]
-        dot = np.minimum(finder.first(starts, _DOT), ends)
-        return whole_numbers(block, (starts, dot), otherwise=NO_TIME)
+        dot = np.minimum(finder.find_first(starts, _DOT), ends)
+        return parse_integers(block, (starts, dot), default=NO_TIME)
     return None
 
 
@@ -194,9 +196,9 @@ def _common_times(block: Block, span: Span) -> Ints:
     words[:, 3] &= _TWO_BYTES
     fresh = np.ones(len(words), np.bool_)
     fresh[1:] = (words[1:] != words[:-1]).any(1)
-    told = _common_time(words[fresh].view(np.uint8).reshape(-1, 32).astype(np.int32))
+    epochs = _common_time(words[fresh].view(np.uint8).reshape(-1, 32).astype(np.int32))
     return np.where(
-        ends - starts == len("10/Oct/2000:13:55:36 -0700"), told[np.cumsum(fresh) - 1], NO_TIME
+        ends - starts == len("10/Oct/2000:13:55:36 -0700"), epochs[np.cumsum(fresh) - 1], NO_TIME
     )
 
 
@@ -232,11 +234,11 @@ def _iso_times(block: Block, dates: Ints, clocks: Ints, ends: Ints, *, bad: Mask
     bad |= (date[:, 4] != ord("-")) | (date[:, 7] != ord("-"))
     bad |= (clock[:, 2] != ord(":")) | (clock[:, 5] != ord(":"))
     year, month, day = (_number(date, at, digits, bad) for at, digits in ((0, 4), (5, 2), (8, 2)))
-    told = [_number(clock, at, 2, bad) for at in (0, 3, 6)]
+    parts = [_number(clock, at, 2, bad) for at in (0, 3, 6)]
     zone, size = _iso_zones(_letters(block, np.maximum(ends - 8, 0), 1), ends - after)
-    digits = whole_numbers(block, (after + 1, ends - size), otherwise=-1)
+    digits = parse_integers(block, (after + 1, ends - size), default=-1)
     bad |= (after + size != ends) & ((digits < 0) | ~np.isin(clock[:, 8], _POINTS))
-    return _epoch(year, month, day, told, zone, bad)
+    return _epoch(year, month, day, parts, zone, bad)
 
 
 def _iso_zones(last: Letters, room: Ints) -> tuple[Ints, Ints]:
@@ -247,8 +249,8 @@ def _iso_zones(last: Letters, room: Ints) -> tuple[Ints, Ints]:
         bad = room < length
         if length == 6:
             bad |= letters[:, 3] != ord(":")
-        told = _zone(letters, minutes_at=minutes_at, bad=bad)
-        zone, size = np.where(bad, zone, told), np.where(bad, size, length)
+        seconds = _zone(letters, minutes_at=minutes_at, bad=bad)
+        zone, size = np.where(bad, zone, seconds), np.where(bad, size, length)
     return zone, size
 
 

@@ -11,7 +11,7 @@ from bursar.accesslog.parsing.formats import PRESETS, FormatUnknown, LogFormat
 
 #: So many lines are looked at; half of them must be of the format.
 _LINES_MAX = 100
-_SHOWN_MAX = 120
+_EXCERPT_BYTES_MAX = 120
 
 
 class _Head:
@@ -27,7 +27,7 @@ class _Head:
         pass
 
 
-def detected(head: bytes, *, name: str) -> LogFormat:
+def detect_format(head: bytes, *, name: str) -> LogFormat:
     """
     Tell which of `formats.PRESETS` or W3C *head*, the beginning of the log *name*, is.
 
@@ -35,7 +35,7 @@ def detected(head: bytes, *, name: str) -> LogFormat:
 
     :raises FormatUnknown: if less than half of the first lines are of one format.
     """
-    if (declared := formats.headed(head)) is not None:
+    if (declared := formats.declared_format(head)) is not None:
         return declared
     block = _block(head)
     if block is None:
@@ -43,17 +43,17 @@ def detected(head: bytes, *, name: str) -> LogFormat:
     lines = [
         bytes(block.raw[start:end]) for start, end in zip(block.starts, block.ends, strict=True)
     ]
-    if sum(map(json_lines.is_one, lines)) * 2 > len(lines) and any(
+    if sum(map(json_lines.is_json_object, lines)) * 2 > len(lines) and any(
         map(json_lines.has_client, lines)
     ):
         return PRESETS["json"]
     for preset in PRESETS.values():
-        good = columns.of(block, preset, Finder(block)).good
+        good = columns.find_columns(block, preset, Finder(block)).good
         if not preset.is_json and good.sum() * 2 >= len(good):
             return preset
-    shown = lines[0][:_SHOWN_MAX].decode("ascii", "backslashreplace")
+    excerpt = lines[0][:_EXCERPT_BYTES_MAX].decode("ascii", "backslashreplace")
     raise FormatUnknown(
-        f"{name} is of no format we know; it begins {shown!a}. --format takes a name or the server's"
+        f"{name} is of no format we know; it begins {excerpt!a}. --format takes a name or the server's"
         " LogFormat or log_format text"
     )
 

@@ -82,7 +82,7 @@ class LogFormat:
     name: str
     steps: tuple[tuple[str, bytes], ...]
     prefix: bytes = b""
-    headed: bool = False
+    has_fields_line: bool = False
     """Whether `#` lines are comments, and `#Fields:` among them says what follows."""
 
     is_json: bool = False
@@ -93,20 +93,20 @@ class LogFormat:
         return any(name == field for name, _ in self.steps)
 
     @property
-    def client_leads(self) -> bool:
+    def starts_with_client(self) -> bool:
         """Whether a line begins with the client, and a blank follows."""
         name, literal = self.steps[0]
         return (
             name == "client"
             and literal[:1] == b" "
-            and not (self.prefix or self.headed or self.is_json or self.client_has_port)
+            and not (self.prefix or self.has_fields_line or self.is_json or self.client_has_port)
         )
 
     @property
-    def not_in_last(self) -> int | None:
+    def forbidden_in_last(self) -> int | None:
         """The byte that a last field to the end of the line cannot hold; None if it may hold any."""
         name, literal = self.steps[-1]
-        if literal or len(self.steps) < 2 or not (self.headed or name in _NUMBERS):
+        if literal or len(self.steps) < 2 or not (self.has_fields_line or name in _NUMBERS):
             return None
         return self.steps[-2][1][-1]
 
@@ -148,10 +148,10 @@ _APACHE_ARGUMENTS = {
 def _apache(text: str) -> list[str]:
     """Cut a LogFormat into literals and `%`-marked fields, alternately, beginning with a literal."""
     parts, at = [""], 0
-    for found in _APACHE.finditer(text):
-        parts[-1] += text[at : found.start()]
-        at = found.end()
-        letter, argument = found["letter"], found["argument"]
+    for match in _APACHE.finditer(text):
+        parts[-1] += text[at : match.start()]
+        at = match.end()
+        letter, argument = match["letter"], match["argument"]
         if letter == "%":
             parts[-1] += "%"
         elif letter == "t" and argument is None:
@@ -196,15 +196,15 @@ _NGINX_FIELDS = {
 
 def _nginx(text: str) -> list[str]:
     parts, at = [""], 0
-    for found in _NGINX.finditer(text):
-        parts[-1] += text[at : found.start()]
-        at = found.end()
-        parts += [_NGINX_FIELDS.get(found["braced"] or found["plain"], ""), ""]
+    for match in _NGINX.finditer(text):
+        parts[-1] += text[at : match.start()]
+        at = match.end()
+        parts += [_NGINX_FIELDS.get(match["braced"] or match["plain"], ""), ""]
     parts[-1] += text[at:]
     return parts
 
 
-def custom(text: str) -> LogFormat:
+def parse_format(text: str) -> LogFormat:
     r"""
     Read an Apache `LogFormat` or an nginx `log_format` (`\"` and `\t` may be written as there).
 
@@ -224,11 +224,11 @@ def custom(text: str) -> LogFormat:
         )
     steps: list[tuple[str, bytes]] = []
     for number, (name, literal) in enumerate(zip(names, literals, strict=True)):
-        seen = {before for before, _ in steps}
+        used_names = {before for before, _ in steps}
         if name == "query" and steps and steps[-1] == ("path", b""):
             steps[-1] = "path", literal.encode()  # it belongs to the path, and is cut off there
             continue
-        steps.append((name if name in FIELDS and name not in seen else "", literal.encode()))
+        steps.append((name if name in FIELDS and name not in used_names else "", literal.encode()))
         follows = number + 1 < len(names)
         if follows and not literal and not (name == "path" and names[number + 1] == "query"):
             raise FormatInvalid(
@@ -260,12 +260,12 @@ _W3C_FIELDS = {
 _FIELDS_LINE = re.compile(rb"#fields:[ \t]*(?P<names>[^\r\n]*)", re.IGNORECASE)
 
 
-def w3c(line: bytes) -> LogFormat | None:
+def parse_fields_line(line: bytes) -> LogFormat | None:
     """Return the format that a `#Fields:` line declares; None of another line."""
-    found = _FIELDS_LINE.match(line)
-    if found is None:
+    match = _FIELDS_LINE.match(line)
+    if match is None:
         return None
-    words = found["names"].decode("latin-1").split()
+    words = match["names"].decode("latin-1").split()
     cloudfront = "x-edge-location" in words
     duration = "seconds" if cloudfront else "millis"
     names = [
@@ -276,7 +276,7 @@ def w3c(line: bytes) -> LogFormat | None:
     if not steps:
         return None
     steps[-1] = steps[-1][0], b""
-    return LogFormat("cloudfront" if cloudfront else "w3c", tuple(steps), headed=True)
+    return LogFormat("cloudfront" if cloudfront else "w3c", tuple(steps), has_fields_line=True)
 
 
 # --- Presets --------------------------------------------------------------------------------------
@@ -328,17 +328,20 @@ def _json() -> LogFormat:
 
 #: In the order in which they are tried; one that says more stands before one that says less.
 PRESETS: Mapping[str, LogFormat] = {
-    "vhost": replace(custom(f"%v:%p {_COMBINED}"), name="vhost"),
-    "combined": replace(custom(_COMBINED), name="combined"),
-    "combined_extra": replace(custom(f"{_COMBINED} %q"), name="combined_extra"),
-    "common": replace(custom(_COMMON), name="common"),
+    "vhost": replace(parse_format(f"%v:%p {_COMBINED}"), name="vhost"),
+    "combined": replace(parse_format(_COMBINED), name="combined"),
+    "combined_extra": replace(parse_format(f"{_COMBINED} %q"), name="combined_extra"),
+    "common": replace(parse_format(_COMMON), name="common"),
     "alb": _alb(),
     "json": _json(),
 }
-_BY_HEADER: Mapping[str, Callable[[bytes], LogFormat | None]] = {"w3c": w3c, "cloudfront": w3c}
+_BY_HEADER: Mapping[str, Callable[[bytes], LogFormat | None]] = {
+    "w3c": parse_fields_line,
+    "cloudfront": parse_fields_line,
+}
 
 
-def named(text: str, *, head: bytes = b"") -> LogFormat:
+def find_format(text: str, *, head: bytes = b"") -> LogFormat:
     """
     Return a preset by its name, or the format that a text describes.
 
@@ -347,24 +350,24 @@ def named(text: str, *, head: bytes = b"") -> LogFormat:
     :raises FormatInvalid: if it is neither.
     """
     if text in _BY_HEADER:
-        return headed(head) or _w3c_missing(text)
+        return declared_format(head) or _w3c_missing(text)
     if text in PRESETS:
         return PRESETS[text]
     if "%" in text or "$" in text:
-        return custom(text)
-    known = ", ".join(sorted([*PRESETS, *_BY_HEADER]))
+        return parse_format(text)
+    names = ", ".join(sorted([*PRESETS, *_BY_HEADER]))
     raise FormatInvalid(
-        f"there is no format {text!r}; there are {known}, and LogFormat or log_format texts",
+        f"there is no format {text!r}; there are {names}, and LogFormat or log_format texts",
         param="format",
     )
 
 
-def headed(head: bytes) -> LogFormat | None:
+def declared_format(head: bytes) -> LogFormat | None:
     """Return what the first `#Fields:` line in *head* declares, if its comments begin the log."""
     for line in head.splitlines():
         if not line.startswith(b"#"):
             return None
-        if (declared := w3c(line)) is not None:
+        if (declared := parse_fields_line(line)) is not None:
             return declared
     return None
 

@@ -18,17 +18,17 @@ from typing import NamedTuple
 import numpy as np
 
 from bursar.accesslog.parsing import byte_search
-from bursar.accesslog.parsing.byte_search import HIGH, ODD, Ints, Mask, U, Words, repeated
+from bursar.accesslog.parsing.byte_search import HIGH, ODD, Ints, Mask, U, Words, repeat_byte
 
-_SPACE, _DOT, _LOW_HALVES = repeated(0x20), repeated(0x2E), repeated(0x0F)
+_SPACE, _DOT, _LOW_HALVES = repeat_byte(0x20), repeat_byte(0x2E), repeat_byte(0x0F)
 #: Brings what is above "9", less ".", above seven bits.
-_ABOVE_NINE = repeated(0x80 - (0x3A - 0x2E))
-_LOW_BITS = repeated(0x11)
+_ABOVE_NINE = repeat_byte(0x80 - (0x3A - 0x2E))
+_LOW_BITS = repeat_byte(0x11)
 #: The inverse of ODD modulo 2^64.
-_UNDO = U(pow(int(ODD), -1, 2**64))
+_ODD_INVERSE = U(pow(int(ODD), -1, 2**64))
 #: Half bytes: of a letter the lower half of its byte, behind the end a half that no letter has.
 _DOT_HALF, _NO_LETTER = 0xE, 0xD
-_NO_LETTERS = repeated(_NO_LETTER)
+_NO_LETTERS = repeat_byte(_NO_LETTER)
 _MAPPED, _SEVEN_BYTES = U(int.from_bytes(b"::ffff:", "little")), U((1 << 56) - 1)
 #: Steps that bring the lower halves of eight bytes together in the low four.
 _CLOSING_UP = (
@@ -69,15 +69,15 @@ class _Beginnings(NamedTuple):
         return _Beginnings(self.words.take(index, 1), self.masks.take(index, 1))
 
 
-def tokens(raw: bytearray, starts: Ints, ends: Ints | None) -> Tokens:
+def parse_tokens(raw: bytearray, starts: Ints, ends: Ints | None) -> Tokens:
     """Take a text at each start: up to its end or, without *ends*, up to the first blank."""
-    begun = _begun(raw, starts, ends)
+    begun = _first_words(raw, starts, ends)
     keys, is_v4 = _dotted(begun)
     rest = np.flatnonzero(~is_v4)
     mapped = rest[(begun.words[0].take(rest) & _SEVEN_BYTES) == _MAPPED]
     if len(mapped):  # ::ffff:192.0.2.1, as servers write that listen to both kinds at once
         behind = None if ends is None else ends[mapped]
-        keys[mapped], is_dotted = _dotted(_begun(raw, starts[mapped] + 7, behind))
+        keys[mapped], is_dotted = _dotted(_first_words(raw, starts[mapped] + 7, behind))
         is_v4[mapped] = is_dotted & v4_is_valid(keys[mapped] * ODD)
         rest = np.flatnonzero(~is_v4)
     texts = _texts(
@@ -86,11 +86,11 @@ def tokens(raw: bytearray, starts: Ints, ends: Ints | None) -> Tokens:
     return Tokens(keys.compress(is_v4) * ODD, is_v4, texts)
 
 
-def _begun(raw: bytearray, starts: Ints, ends: Ints | None) -> _Beginnings:
+def _first_words(raw: bytearray, starts: Ints, ends: Ints | None) -> _Beginnings:
     words = np.ascontiguousarray(byte_search.words_at(raw, starts, 2).T)
     if ends is None:
         masks = byte_search.below_first(words, _SPACE)
-        byte_search.end_at_first(masks)
+        byte_search.clear_after_end(masks)
     else:
         length = ends - starts
         masks = byte_search.first_bytes(np.stack((length, length - 8)))
@@ -127,7 +127,7 @@ def _texts(raw: bytearray, starts: Ints, ends: Ints | None, begun: _Beginnings) 
     words = np.ascontiguousarray(byte_search.words_at(raw, starts + 16, V6_WORDS - 2).T)
     if ends is None:
         masks = np.concatenate((begun.masks, byte_search.below_first(words, _SPACE)))
-        byte_search.end_at_first(masks)
+        byte_search.clear_after_end(masks)
     else:
         masks = np.concatenate((begun.masks, byte_search.first_bytes(ends - starts - _BEHIND)))
     words = np.concatenate((begun.words, words))
@@ -144,7 +144,7 @@ def v6_text(words: Words) -> str:
     return words.tobytes().rstrip(b"\0").decode("latin-1")
 
 
-def text_of(columns: bytes) -> str:
+def address_text(columns: bytes) -> str:
     """Return an address from its columns, big-endian: one word of an IPv4 number, or five of IPv6 text."""
     if len(columns) == 8:
         return socket.inet_ntoa(columns[4:])
@@ -156,21 +156,21 @@ def v6_words(text: str) -> Words:
     return np.frombuffer(text.encode("ascii").ljust(8 * V6_WORDS, b"\0"), U).reshape(-1, 1)
 
 
-def _piecewise(test: Callable[[Words], Mask]) -> Callable[[Words], Mask]:
+def _in_batches(test: Callable[[Words], Mask]) -> Callable[[Words], Mask]:
     """Have *test* see some rows at a time: what it makes of many would not stay in the cache."""
 
     @functools.wraps(test)
-    def whole(words: Words) -> Mask:
+    def batched(words: Words) -> Mask:
         pieces = range(0, max(len(words), 1), _PIECE_ROWS)
         return np.concatenate([test(words[at : at + _PIECE_ROWS]) for at in pieces])
 
-    return whole
+    return batched
 
 
-@_piecewise
+@_in_batches
 def v4_is_valid(keys: Words) -> Mask:
     """Tell which keys are four decimals up to 255 without leading zeros."""
-    halves = keys * _UNDO
+    halves = keys * _ODD_INVERSE
     ones, twos, fours, eights = (halves >> U(bit) & _LOW_BITS for bit in range(4))
     other = eights & (fours | twos)  # dots, slashes and what is behind the end; digits are below 10
     dots, ends = other & ~ones, other & ones
@@ -192,7 +192,7 @@ def v4_is_valid(keys: Words) -> Mask:
 
 def v4_numbers(keys: Words) -> Words:
     """Return valid keys as the 32-bit numbers of their addresses."""
-    halves = keys * _UNDO
+    halves = keys * _ODD_INVERSE
     number, value = np.zeros(len(keys), U), np.zeros(len(keys), U)
     for at in range(16):
         letter = (halves >> U(4 * at)) & U(15)
@@ -204,7 +204,7 @@ def v4_numbers(keys: Words) -> Words:
 
 def v4_halves(keys: Words) -> Words:
     """Return keys without this process's secret, as another one may read them."""
-    halves: Words = keys * _UNDO
+    halves: Words = keys * _ODD_INVERSE
     return halves
 
 
@@ -223,7 +223,7 @@ def v4_key(text: str) -> int:
     return halves * int(ODD) % 2**64
 
 
-def canonical(text: str) -> str | None:
+def canonical_address(text: str) -> str | None:
     """Return the one way to write an address, "192.0.2.1" or as RFC 5952 says; None if it is none."""
     try:
         if ":" not in text:
@@ -236,8 +236,8 @@ def canonical(text: str) -> str | None:
     return ipaddress.IPv6Address(packed).compressed
 
 
-@_piecewise
-def surely_canonical(texts: Words) -> Mask:
+@_in_batches
+def is_surely_canonical(texts: Words) -> Mask:
     """
     Tell of which texts the letters alone show that they are canonical IPv6.
 
@@ -257,9 +257,9 @@ def surely_canonical(texts: Words) -> Mask:
     bad |= colon & (~(colon >> one) & one | end & ~(colon << one))
     pairs, groups = np.bitwise_count(colon & colon >> one), np.bitwise_count(begins)
     count, zeros = np.bitwise_count(colon), np.bitwise_count(zeros)
-    whole = (pairs == 0) & (groups == 8) & (count == 7) & (zeros < 2)
-    short = (pairs == 1) & (groups < 7) & (zeros == 0)
-    sure: Mask = (bad == 0) & (text != 0) & (whole | short)
+    uncompressed = (pairs == 0) & (groups == 8) & (count == 7) & (zeros < 2)
+    compressed = (pairs == 1) & (groups < 7) & (zeros == 0)
+    sure: Mask = (bad == 0) & (text != 0) & (uncompressed | compressed)
     sure &= (texts[:, 0] & _SEVEN_BYTES) != _MAPPED  # it may stand for an IPv4 address
     return sure
 

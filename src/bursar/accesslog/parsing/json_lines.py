@@ -74,18 +74,18 @@ _NUMBER_MAX, _SECONDS_MAX = 1e20, 1e11
 _decode = msgspec.json.Decoder().decode
 
 
-def is_one(line: bytes) -> bool:
+def is_json_object(line: bytes) -> bool:
     """Whether *line* is a JSON object."""
     return _object(line) is not None
 
 
 def has_client(line: bytes) -> bool:
     """Whether *line* is a JSON object that tells a client."""
-    told = _object(line)
-    return told is not None and bool(_field(told, "client"))
+    entry = _object(line)
+    return entry is not None and bool(_field(entry, "client"))
 
 
-def rewritten(block: Block) -> Block:
+def to_tab_separated(block: Block) -> Block:
     """Return *block* with a tab-separated line for each; what is no JSON object becomes an empty one."""
     lines = [
         _line(bytes(block.raw[start:end]))
@@ -105,40 +105,40 @@ def _object(line: bytes) -> dict[str, Any] | None:
     if line[:1] != b"{":
         return None
     try:
-        told = _decode(line)
+        decoded = _decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return told if isinstance(told, dict) else None
+    return decoded if isinstance(decoded, dict) else None
 
 
 def _line(line: bytes) -> bytes:
-    told = _object(line)
-    if told is None or not _field(told, "client"):
+    entry = _object(line)
+    if entry is None or not _field(entry, "client"):
         return b""  # a log of many things has lines about others than requests
-    row = b"\t".join([_text(_value(told, field)) for field in JSON_FIELDS])
+    row = b"\t".join([_text(_value(entry, field)) for field in JSON_FIELDS])
     return row if len(row) <= blocks.LINE_BYTES_MAX else b""
 
 
-def _value(told: dict[str, Any], field: str) -> object:
+def _value(entry: dict[str, Any], field: str) -> object:
     if field == "micros":
-        return _micros(told)
+        return _micros(entry)
     if field == "epoch":
-        return _epoch(_field(told, field))
-    if field in ("method", "path") and isinstance(told.get("request"), str):
-        method, path = _requested(told["request"])
+        return _epoch(_field(entry, field))
+    if field in ("method", "path") and isinstance(entry.get("request"), str):
+        method, path = _split_request(entry["request"])
         return method if field == "method" else path
-    if field in ("agent", "referrer") and isinstance(told.get("request"), dict):
-        headers = told["request"].get("headers")
+    if field in ("agent", "referrer") and isinstance(entry.get("request"), dict):
+        headers = entry["request"].get("headers")
         named = (
             headers.get("User-Agent" if field == "agent" else "Referer")
             if isinstance(headers, dict)
             else None
         )
         return named[0] if isinstance(named, list) and named else named
-    return _field(told, field)
+    return _field(entry, field)
 
 
-def _requested(text: str) -> tuple[str, str]:
+def _split_request(text: str) -> tuple[str, str]:
     """Return method and path; a request that is none has no method and is all path."""
     method, blank, rest = text.partition(" ")
     if not blank or len(method) > _METHOD_LETTERS_MAX or not "A" <= method[:1] <= "Z":
@@ -146,10 +146,10 @@ def _requested(text: str) -> tuple[str, str]:
     return method, rest.partition(" ")[0]
 
 
-def _field(told: dict[str, Any], field: str) -> object:
+def _field(entry: dict[str, Any], field: str) -> object:
     for name in _NAMES[field]:
         outer, _, inner = name.partition(".")
-        value = told.get(outer)
+        value = entry.get(outer)
         if inner:
             value = value.get(inner) if isinstance(value, dict) else None
         if value is not None:
@@ -157,9 +157,9 @@ def _field(told: dict[str, Any], field: str) -> object:
     return None
 
 
-def _micros(told: dict[str, Any]) -> int | str:
+def _micros(entry: dict[str, Any]) -> int | str:
     for name, unit in _DURATIONS.items():
-        value = told.get(name)
+        value = entry.get(name)
         if isinstance(value, str):
             value = _float(value)
         if _is_number(value) and 0 <= value < _NUMBER_MAX:

@@ -21,7 +21,7 @@ MEASURES = ("requests", "bytes", "client_errors", "server_errors", "micros", "mi
 MAXIMA = 1
 #: Texts longer than this are counted by what they begin with.
 TEXT_BYTES_MAX = 1024
-NONE = U(0)
+ZERO = U(0)
 _POST = U(int.from_bytes(b"POST", "little"))
 _FOUR_BYTES = U(0xFFFFFFFF)
 
@@ -29,14 +29,14 @@ _FOUR_BYTES = U(0xFFFFFFFF)
 class Records:
     """A block's lines and what they say, worked out as it is asked for."""
 
-    def __init__(self, block: Block, found: FieldColumns, finder: Finder) -> None:
+    def __init__(self, block: Block, field_columns: FieldColumns, finder: Finder) -> None:
         self.block, self.finder = block, finder
-        self.good, self.has_client, self.spans = found
+        self.good, self.has_client, self.spans = field_columns
 
     @functools.cached_property
     def epochs(self) -> Ints | None:
         """Return the times in seconds since 1970, None where the log has none."""
-        return field_parsers.epochs(self.block, self.spans, self.finder)
+        return field_parsers.parse_epochs(self.block, self.spans, self.finder)
 
     @property
     def times(self) -> Ints:
@@ -58,32 +58,32 @@ class Records:
         if "status" not in self.spans:
             return np.full(len(self.good), -1)
         starts, ends = self.spans["status"]
-        told = field_parsers.whole_numbers(self.block, (starts, ends), otherwise=-1)
-        return np.where(ends - starts == 3, told, -1)
+        parsed = field_parsers.parse_integers(self.block, (starts, ends), default=-1)
+        return np.where(ends - starts == 3, parsed, -1)
 
     @functools.cached_property
     def measures(self) -> list[Words | np.uint64]:
         """The columns of `MEASURES`; one number where it is the same for all lines."""
         hundreds = self.statuses // 100
-        micros = field_parsers.durations(self.block, self.spans, self.finder)
-        took = NONE if micros is None else micros.astype(U)
-        sizes: Words | np.uint64 = NONE
+        micros = field_parsers.parse_durations(self.block, self.spans, self.finder)
+        took = ZERO if micros is None else micros.astype(U)
+        sizes: Words | np.uint64 = ZERO
         if "bytes" in self.spans:
-            told = field_parsers.whole_numbers(self.block, self.spans["bytes"], otherwise=0)
-            sizes = told.astype(U)
+            parsed = field_parsers.parse_integers(self.block, self.spans["bytes"], default=0)
+            sizes = parsed.astype(U)
         return [U(1), sizes, (hundreds == 4).astype(U), (hundreds == 5).astype(U), took, took]
 
     @functools.cached_property
-    def _request(self) -> field_parsers.Requests | None:
+    def _request(self) -> field_parsers.RequestSpans | None:
         if "request" not in self.spans:
             return None
-        return field_parsers.requests(self.block, self.spans["request"], self.finder)
+        return field_parsers.parse_requests(self.block, self.spans["request"], self.finder)
 
     @functools.cached_property
     def path(self) -> Span | None:
         """Return where the paths stand, without their queries."""
-        whole = self._request.path if self._request else self.spans.get("path")
-        return field_parsers.paths(self.block, whole, self.finder) if whole else None
+        span = self._request.path if self._request else self.spans.get("path")
+        return field_parsers.parse_paths(self.block, span, self.finder) if span else None
 
     @property
     def method(self) -> Span | None:
@@ -100,7 +100,7 @@ class Records:
         is_post: Mask = (word == _POST) & (ends - starts == 4)
         return is_post
 
-    def field(self, name: str) -> Span | None:
+    def span_of(self, name: str) -> Span | None:
         """Return where a field stands, None if the log has none."""
         if name == "method":
             return self.method
@@ -115,8 +115,8 @@ class Records:
         return texts_at(self.block.raw, *_bounded(span, index), positions)
 
     def hashes(self, span: Span, index: Ints) -> Hashes:
-        """Return `byte_search.hashes` of the texts of a span, of the lines *index*."""
-        return byte_search.hashes(self.block.raw, *_bounded(span, index))
+        """Return `byte_search.hash_texts` of the texts of a span, of the lines *index*."""
+        return byte_search.hash_texts(self.block.raw, *_bounded(span, index))
 
 
 def _bounded(span: Span, index: Any) -> Span:
@@ -126,7 +126,7 @@ def _bounded(span: Span, index: Any) -> Span:
 
 def texts_at(raw: bytearray, starts: Ints, ends: Ints, positions: Any) -> Texts:
     """Take the texts at some positions."""
-    return objects(
+    return object_array(
         [
             bytes(raw[start:end])
             for start, end in zip(starts[positions].tolist(), ends[positions].tolist(), strict=True)
@@ -134,14 +134,14 @@ def texts_at(raw: bytearray, starts: Ints, ends: Ints, positions: Any) -> Texts:
     )
 
 
-def objects(texts: Sequence[bytes]) -> Texts:
+def object_array(texts: Sequence[bytes]) -> Texts:
     """Make an array of texts of any length."""
     array = np.empty(len(texts), object)
     array[:] = texts
     return array
 
 
-def buffered(texts: Sequence[bytes]) -> tuple[bytearray, Ints, Ints]:
+def to_buffer(texts: Sequence[bytes]) -> tuple[bytearray, Ints, Ints]:
     """Lay texts in a buffer as `scanning` wants it."""
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     ends = byte_search.SLACK + np.cumsum(lengths)

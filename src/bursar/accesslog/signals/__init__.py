@@ -1,1 +1,1 @@
-"""What a merchant should look at: who tests cards, guesses passwords or scans, and sudden changes."""
+"""Signals: clients that test cards, guess passwords or scan, and sudden changes."""

@@ -1,8 +1,8 @@
 """
-Which requests a merchant should look at twice, kept by client address and path until the end.
+Classify requests for signals, counted by client address and path.
 
-What is told of an address is how many different paths it tried and what came of it: payments
-declined, webhooks with a bad signature, sign-ins refused, ways in that scanners look for.
+The counts of an address are its distinct paths, declined payments, webhooks with a bad signature,
+failed logins, and paths that vulnerability scanners probe.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 
 from bursar.accesslog.parsing.byte_search import Ints, Mask, U, Words
 
-#: What is counted of an address and a path; the last two are maxima.
+#: The counts of an address and a path; the last two are maxima.
 MEASURES = (
     "requests",
-    "tried",
+    "attempts",
     "declined",
     "signatures",
     "sign_ins",
@@ -28,20 +28,20 @@ MEASURES = (
     "last",
 )
 MAXIMA = 2
-#: Epoch seconds below it; `since_first` is what lacks to it, so that its maximum is of the first.
-FAR = 1 << 40
+#: Above all epoch seconds; `since_first` is the difference to it, so that its maximum is the first request.
+FAR_FUTURE = 1 << 40
 _SLOT_BITS = 16
 
 
 class PathCategory(IntEnum):
-    """What a path is about."""
+    """The kind of endpoint a path belongs to."""
 
     NOTHING = 0
     PAYMENT = 1
     WEBHOOK = 2
     SIGN_IN = 3
     SIGN_IN_FORM = 4
-    """A form that fails answers 200 and shows itself again."""
+    """A failed login form responds with 200 and the form."""
 
     PROBE = 5
 
@@ -62,8 +62,8 @@ _PAYMENT = re.compile(
 )
 
 
-def about(path: bytes) -> PathCategory:
-    """Say what *path*, without its query, is about."""
+def path_category(path: bytes) -> PathCategory:
+    """Return the category of *path* (without its query)."""
     lower = path.lower()
     if _PROBE.search(lower):
         return PathCategory.PROBE
@@ -78,41 +78,45 @@ def about(path: bytes) -> PathCategory:
     return PathCategory.PAYMENT if _PAYMENT.search(lower) else PathCategory.NOTHING
 
 
-class Abouts:
-    """What paths are about, remembered by their hashes; two of one hash would be about the same."""
+class PathCategoryCache:
+    """Direct-mapped cache of path categories by path hash; paths with equal hashes share a category."""
 
     def __init__(self) -> None:
         self._key = np.zeros(1 << _SLOT_BITS, U)
-        self._about = np.zeros(1 << _SLOT_BITS, np.int64)
+        self._category = np.zeros(1 << _SLOT_BITS, np.int64)
 
-    def of(self, key: Words, texts: Callable[[Ints], Iterable[bytes]]) -> Ints:
-        """Say what the path of each *key* is about; *texts* is asked for those at some positions."""
+    def categories(self, key: Words, texts: Callable[[Ints], Iterable[bytes]]) -> Ints:
+        """Return the category of each *key*'s path; *texts* returns the paths at some positions."""
         slot = (key >> U(64 - _SLOT_BITS)).astype(np.int64)
-        told: Ints = self._about[slot]
+        categories: Ints = self._category[slot]
         new = np.flatnonzero(self._key[slot] != key)
         if len(new):
-            _, first, again = np.unique(key[new], return_index=True, return_inverse=True)
-            abouts = np.array([about(path) for path in texts(new[first])], np.int64)
-            told[new] = abouts[again]
-            self._key[slot[new]], self._about[slot[new]] = key[new], told[new]
-        return told
+            _, first, inverse = np.unique(key[new], return_index=True, return_inverse=True)
+            new_categories = np.array([path_category(path) for path in texts(new[first])], np.int64)
+            categories[new] = new_categories[inverse]
+            self._key[slot[new]], self._category[slot[new]] = key[new], categories[new]
+        return categories
 
 
-def measured(abouts: Ints, status: Ints, is_post: Mask, epochs: Ints) -> tuple[Mask, list[Ints]]:
-    """Return which of some requests are worth keeping, and their `MEASURES` (each of all requests)."""
+def measure(categories: Ints, status: Ints, is_post: Mask, epochs: Ints) -> tuple[Mask, list[Ints]]:
+    """Return the mask of relevant requests, and the `MEASURES` of all requests."""
     refused = np.isin(status, (400, 402, 403, 409, 422, 429))
-    tried = (abouts == PathCategory.PAYMENT) & is_post
-    declined = tried & refused
-    signatures = (abouts == PathCategory.WEBHOOK) & np.isin(status, (400, 401, 403))
-    by_form = (abouts == PathCategory.SIGN_IN_FORM) & (status == 200)
-    sign_ins = ((abouts == PathCategory.SIGN_IN) | (abouts == PathCategory.SIGN_IN_FORM)) & (
-        refused | (status == 401) | by_form
-    )
+    attempts = (categories == PathCategory.PAYMENT) & is_post
+    declined = attempts & refused
+    signatures = (categories == PathCategory.WEBHOOK) & np.isin(status, (400, 401, 403))
+    by_form = (categories == PathCategory.SIGN_IN_FORM) & (status == 200)
+    sign_ins = (
+        (categories == PathCategory.SIGN_IN) | (categories == PathCategory.SIGN_IN_FORM)
+    ) & (refused | (status == 401) | by_form)
     sign_ins &= is_post
-    probes = (abouts == PathCategory.PROBE) & (status >= 300)
+    probes = (categories == PathCategory.PROBE) & (status >= 300)
     missing = status == 404
-    kept = tried | signatures | sign_ins | probes | missing
-    flags = [np.ones_like(kept), tried, declined, signatures, sign_ins, probes, missing]
-    known = epochs >= 0
-    since_first = np.where(known, FAR - epochs, 0)
-    return kept, [*(flag.astype(np.int64) for flag in flags), since_first, np.maximum(epochs, 0)]
+    relevant = attempts | signatures | sign_ins | probes | missing
+    flags = [np.ones_like(relevant), attempts, declined, signatures, sign_ins, probes, missing]
+    valid = epochs >= 0
+    since_first = np.where(valid, FAR_FUTURE - epochs, 0)
+    return relevant, [
+        *(flag.astype(np.int64) for flag in flags),
+        since_first,
+        np.maximum(epochs, 0),
+    ]

@@ -1,4 +1,4 @@
-"""What a merchant should look at: addresses that test cards or guess passwords, and sudden changes."""
+"""Detect clients that test cards, guess passwords or scan, and sudden changes of counts."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from bursar.accesslog.parsing import ip_addresses
 from bursar.accesslog.report import ReportRow, Signal
 from bursar.accesslog.signals import classification
 
-#: From how many on an address is told of.
+#: Minimum count for a signal.
 DECLINED_MIN, SIGNATURES_MIN, SIGN_INS_MIN, PROBES_MIN, MISSING_MIN = 5, 3, 10, 3, 30
-#: Card testing: so many tries, of which so large a part is declined.
-TRIED_MIN, DECLINED_SHARE_MIN = 20, 0.6
-#: Of each kind so many are told.
+#: Card testing: at least this many payment attempts, of which this share is declined.
+ATTEMPTS_MIN, DECLINED_SHARE_MIN = 20, 0.6
+#: Maximum number of signals of one kind.
 SIGNALS_MAX = 20
-#: A period differs from the one before if a figure is so many times as large or small, and by no
-#: less than chance explains (five standard deviations of a count, Poisson).
+#: A count has changed if it differs by this factor, and by this many standard deviations (Poisson).
 CHANGE_MIN, DEVIATIONS_MIN = 2.0, 5.0
 _HOURS_MIN = 3
 
@@ -28,9 +27,9 @@ _HOURS_MIN = 3
 @dataclass(frozen=True, slots=True, order=True)
 class Suspect:
     """
-    An address and what it did; *counts* are `classification.MEASURES`.
+    An address and its counts; *counts* are `classification.MEASURES`.
 
-    Of different paths it tried *paths*, of which *missing* were not there and *probes* are ways in.
+    *paths* is the number of distinct paths; *missing* of them returned 404, *probes* are scanner probes.
     """
 
     weight: int
@@ -40,13 +39,13 @@ class Suspect:
     probes: int
     counts: tuple[int, ...]
 
-    def figure(self, name: str) -> int:
+    def count(self, name: str) -> int:
         """Return one of `classification.MEASURES`."""
         return self.counts[classification.MEASURES.index(name)]
 
 
-def suspected(rows: Rows) -> Iterator[Suspect]:
-    """Bring the rows of each address together, which stand side by side; yields those that stick out."""
+def find_suspects(rows: Rows) -> Iterator[Suspect]:
+    """Sum the adjacent rows of each address; yield the addresses that reach a threshold."""
     if not len(rows):
         return
     begins = np.flatnonzero(np.concatenate(([True], rows.key[1:] != rows.key[:-1])))
@@ -68,74 +67,83 @@ def suspected(rows: Rows) -> Iterator[Suspect]:
     assert rows.texts is not None
     for at in np.flatnonzero(chosen).tolist():
         text: bytes = rows.texts[begins[at]]
-        address = ip_addresses.canonical(text.partition(b"\t")[0].decode("latin-1"))
+        address = ip_addresses.canonical_address(text.partition(b"\t")[0].decode("latin-1"))
         if address is None:
             continue
         counts = (*totals[at].tolist(), *ends[at].tolist())
-        told = int(paths[at]), int(missing[at]), int(probes[at])
-        yield Suspect(sum(counts[2:sums]), address, *told, counts)
+        path_counts = int(paths[at]), int(missing[at]), int(probes[at])
+        yield Suspect(sum(counts[2:sums]), address, *path_counts, counts)
 
 
-def heaviest(found: Iterable[Suspect]) -> list[Suspect]:
-    """Keep those that did most, in bounded memory."""
-    return heapq.nlargest(SIGNALS_MAX * 10, found)
+def most_active(suspects: Iterable[Suspect]) -> list[Suspect]:
+    """Return the suspects with the highest counts, in bounded memory."""
+    return heapq.nlargest(SIGNALS_MAX * 10, suspects)
 
 
-def detect(found: Iterable[Suspect]) -> list[Signal]:
-    """Say what each address looks like; one may look like several things."""
-    told: dict[str, list[Signal]] = {}
-    for one in sorted(found, reverse=True):
-        for signal in _signals(one):
-            told.setdefault(signal["kind"], []).append(signal)
-    return [signal for kind in told.values() for signal in kind[:SIGNALS_MAX]]
+def detect(suspects: Iterable[Suspect]) -> list[Signal]:
+    """Return the signals of all suspects; an address may have several."""
+    by_kind: dict[str, list[Signal]] = {}
+    for suspect in sorted(suspects, reverse=True):
+        for signal in _signals(suspect):
+            by_kind.setdefault(signal["kind"], []).append(signal)
+    return [signal for kind in by_kind.values() for signal in kind[:SIGNALS_MAX]]
 
 
-def _signals(one: Suspect) -> Iterator[Signal]:
-    tried, declined = one.figure("tried"), one.figure("declined")
-    figures: dict[str, int | float] = {"declined": declined, "tried": tried, "paths": one.paths}
-    if (rate := _per_minute(one, declined)) is not None:
-        figures["declined_per_minute"] = rate
-    if tried >= TRIED_MIN and declined >= DECLINED_SHARE_MIN * tried:
+def _signals(suspect: Suspect) -> Iterator[Signal]:
+    attempts, declined = suspect.count("attempts"), suspect.count("declined")
+    values: dict[str, int | float] = {
+        "declined": declined,
+        "attempts": attempts,
+        "paths": suspect.paths,
+    }
+    if (rate := _per_minute(suspect, declined)) is not None:
+        values["declined_per_minute"] = rate
+    if attempts >= ATTEMPTS_MIN and declined >= DECLINED_SHARE_MIN * attempts:
         yield _signal(
             "card_testing",
-            one,
-            f"{declined:,} of {tried:,} payments it tried were declined",
-            figures,
+            suspect,
+            f"{declined:,} of {attempts:,} payment attempts declined",
+            values,
         )
     elif declined >= DECLINED_MIN:
         yield _signal(
-            "declined_payments", one, f"{declined:,} of {tried:,} payments were declined", figures
+            "declined_payments",
+            suspect,
+            f"{declined:,} of {attempts:,} payment attempts declined",
+            values,
         )
-    if (count := one.figure("signatures")) >= SIGNATURES_MIN:
+    if (count := suspect.count("signatures")) >= SIGNATURES_MIN:
         yield _signal(
-            "webhook_signatures", one, f"{count:,} webhooks were refused", {"refused": count}
+            "webhook_signatures", suspect, f"{count:,} webhooks rejected", {"rejected": count}
         )
-    if (count := one.figure("sign_ins")) >= SIGN_INS_MIN:
-        yield _signal("credential_stuffing", one, f"{count:,} sign-ins failed", {"failed": count})
-    if one.probes >= PROBES_MIN or one.missing >= MISSING_MIN:
-        says = f"of the paths it asked for {one.missing:,} are not there and {one.probes:,} are ways in"
-        yield _signal("scanner", one, says, {"missing": one.missing, "probes": one.probes})
+    if (count := suspect.count("sign_ins")) >= SIGN_INS_MIN:
+        yield _signal("credential_stuffing", suspect, f"{count:,} failed logins", {"failed": count})
+    if suspect.probes >= PROBES_MIN or suspect.missing >= MISSING_MIN:
+        message = f"{suspect.missing:,} requested paths not found, {suspect.probes:,} known scanner probes"
+        yield _signal(
+            "scanner", suspect, message, {"missing": suspect.missing, "probes": suspect.probes}
+        )
 
 
-def _signal(kind: str, one: Suspect, says: str, figures: dict[str, int | float]) -> Signal:
-    return {"kind": kind, "subject": one.address, "says": says, "figures": figures}
+def _signal(kind: str, suspect: Suspect, message: str, values: dict[str, int | float]) -> Signal:
+    return {"kind": kind, "subject": suspect.address, "message": message, "values": values}
 
 
-def _per_minute(one: Suspect, count: int) -> float | None:
-    since_first, last = one.figure("since_first"), one.figure("last")
-    seconds = last - (classification.FAR - since_first) if since_first else 0
+def _per_minute(suspect: Suspect, count: int) -> float | None:
+    since_first, last = suspect.count("since_first"), suspect.count("last")
+    seconds = last - (classification.FAR_FUTURE - since_first) if since_first else 0
     return round(count * 60 / seconds, 1) if seconds > 0 else None
 
 
-def changes(
+def compare_counts(
     before: Mapping[str, int], after: Mapping[str, int], *, scale: float, where: str
 ) -> list[Signal]:
     """
-    Compare figures of two periods; *scale* is how many times as long the second is.
+    Compare the counts of two periods; *scale* is the length of the second relative to the first.
 
-    A figure is told if it changed `CHANGE_MIN`-fold, and more than chance explains.
+    A signal needs a change by a factor of `CHANGE_MIN` and by `DEVIATIONS_MIN` standard deviations.
     """
-    told: list[Signal] = []
+    signals: list[Signal] = []
     for name, count in after.items():
         expected = before.get(name, 0) * scale
         deviation = (expected + before.get(name, 0) * scale * scale + 1) ** 0.5
@@ -144,40 +152,43 @@ def changes(
         high, low = max(count, expected), min(count, expected)
         if high >= CHANGE_MIN * max(low, 1):
             word = name.replace("_", " ")
-            says = f"{count:,} {word} {where}, where {expected:,.0f} were to be expected"
-            told.append(
+            message = f"{count:,} {word} {where}; expected {expected:,.0f}"
+            signals.append(
                 {
                     "kind": "change",
                     "subject": word,
-                    "says": says,
-                    "figures": {"was": round(expected, 1), "is": count},
+                    "message": message,
+                    "values": {"expected": round(expected, 1), "actual": count},
                 }
             )
-    return told
+    return signals
 
 
 _COMPARED = ("requests", "client_errors", "server_errors")
 
 
-def within(hours: Sequence[ReportRow]) -> list[Signal]:
-    """Compare the last hour but one, the last that is whole, with those of the day before it."""
+def compare_last_hour(hours: Sequence[ReportRow]) -> list[Signal]:
+    """Compare the last complete hour with the 24 hours before it."""
     if len(hours) < _HOURS_MIN + 2:
         return []
     last, earlier = hours[-2], hours[-26:-2]
     before = {name: sum(int(row.get(name, 0)) for row in earlier) for name in _COMPARED}  # type: ignore[call-overload]
     after = {name: int(last.get(name, 0)) for name in _COMPARED}  # type: ignore[call-overload]
-    return changes(before, after, scale=1 / len(earlier), where=f"in the hour from {last['hour']}")
+    start = last["hour"].removesuffix(":00Z").replace("T", " ")
+    return compare_counts(
+        before, after, scale=1 / len(earlier), where=f"in the hour from {start} UTC"
+    )
 
 
-def against(
+def compare_periods(
     before: Mapping[str, int], before_seconds: int, after: Mapping[str, int], after_seconds: int
 ) -> list[Signal]:
-    """Compare with the previous period, as a partial result tells it."""
+    """Compare with the earlier period that a partial result covers."""
     if before_seconds <= 0 or after_seconds <= 0:
         return []
-    return changes(
+    return compare_counts(
         {name: before.get(name, 0) for name in _COMPARED},
         {name: after.get(name, 0) for name in _COMPARED},
         scale=after_seconds / before_seconds,
-        where="since the period compared with",
+        where="in this period",
     )

@@ -58,7 +58,7 @@ def load(path: Path | None) -> DashboardConfig:
     """
     if path is None:
         return NOTHING
-    text = text_files.read(path, bytes_max=FILE_BYTES_MAX, refusal=InvalidMonitorConfig)
+    text = text_files.read(path, bytes_max=FILE_BYTES_MAX, error_class=InvalidMonitorConfig)
     return parse(text, name=path.name)
 
 
