@@ -89,7 +89,7 @@ def one_of_each() -> None:
     run_jobs()
     provider = provider_accounts.get("eu")
     assert isinstance(provider, SandboxProvider)
-    (key, *_) = standard_webhooks.keys_of(provider.config.webhook_secret)
+    (key, *_) = standard_webhooks.parse_keys(provider.config.webhook_secret)
     told = provider.simulator.deliveries(key, after=0, at=now)[0]
     inbox.receive_sync(provider_account="eu", headers=told.headers, body=told.body)
     commit(rest)

@@ -68,8 +68,8 @@ class Bank:
         return {
             "url": self.url,
             "timeout_seconds": TIMEOUT_SECONDS,
-            "honours_keys": self._powers.keys,
-            "lookup": self._powers.lookup,
+            "idempotency_keys": self._powers.keys,
+            "lookup_by_key": self._powers.lookup,
         }
 
     def objects(self) -> list[dict[str, Any]]:
@@ -115,7 +115,9 @@ class StripeBank:
 
     def objects(self) -> list[dict[str, Any]]:
         """Every object in its book, and the fee of each, in the words of the sandbox's."""
-        made = [s for told in _get(self.url, "/control/objects") for s in snapshots.read(told)]
+        made = [
+            s for told in _get(self.url, "/control/objects") for s in snapshots.read_object(told)
+        ]
         return [
             serializers.snapshot_out(part) for one in made for part in facts.split_snapshot(one)
         ]
@@ -172,13 +174,13 @@ class _Process:
 
 
 def _arguments(folder: Path, powers: Powers, seed: int) -> list[str]:
-    arguments = ["--book", str(folder / "sandbox.sqlite3"), "--seed", str(seed), *FAULTS]
+    arguments = ["--store", str(folder / "sandbox.sqlite3"), "--seed", str(seed), *FAULTS]
     # It survives our kills because it is another process; a power cut is not what is tried here.
     arguments += ["--not-durable"]
     for name, value in FEES.items():
         arguments += [f"--{name.replace('_', '-')}", str(value)]
-    arguments += [] if powers.keys else ["--no-keys"]
-    return arguments + ([] if powers.lookup else ["--no-lookup"])
+    arguments += [] if powers.keys else ["--no-idempotency-keys"]
+    return arguments + ([] if powers.lookup else ["--no-lookup-by-key"])
 
 
 def _serve(folder: Path, writing: int, lifeline: int, serve: Callable[[], None]) -> None:

@@ -19,24 +19,24 @@ CURRENCIES_OF = {"stripe": {"EUR": (2, "19"), "JPY": (0, "10"), "USD": (2, "0")}
 METHODS_OF = {
     "stripe": {
         "tok_visa": "pm_card_visa",
-        "tok_answered_twice": "pm_card_mastercard",
+        "tok_duplicate_response": "pm_card_mastercard",
         "tok_timeout_after_charge": "pm_card_visa__timeout_after",
         "tok_declined_soft": "pm_card_chargeDeclinedInsufficientFunds",
         "tok_declined_hard": "pm_card_chargeDeclinedLostCard",
-        "tok_reset_mid_answer": "pm_card_visa__reset",
-        "tok_garbage_answer": "pm_card_visa__garbage",
+        "tok_reset_mid_response": "pm_card_visa__reset",
+        "tok_garbage_response": "pm_card_visa__garbage",
     }
 }
 #: What goes wrong for sure, by the order's number modulo 30; all others are approved.
 METHODS = {
     4: "tok_timeout_after_charge",
     7: "tok_declined_soft",
-    11: "tok_reset_mid_answer",
-    14: "tok_garbage_answer",
+    11: "tok_reset_mid_response",
+    14: "tok_garbage_response",
     17: "tok_declined_hard",
     20: "tok_timeout_after_charge",
-    24: "tok_answered_twice",
-    27: "tok_reset_mid_answer",
+    24: "tok_duplicate_response",
+    27: "tok_reset_mid_response",
 }
 
 

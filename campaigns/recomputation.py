@@ -114,8 +114,8 @@ def _snapshot(row: Row) -> Snapshot:
         amount=Money(row["amount_minor"], row["currency"]),
         settled=None if settled is None else Money(settled, row["settled_currency"]),
         code=row["failure_code"],
-        soft=bool(row["soft_decline"]),
+        soft_decline=bool(row["soft_decline"]),
         version=row["provider_version"],
-        round=row["dispute_stage"],
+        dispute_stage=row["dispute_stage"],
         **{name: row[name] for name in same},
     )

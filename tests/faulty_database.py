@@ -21,7 +21,7 @@ FAULTS = (
     "wrong_type",
     "wrong_shape",
     "wrong_amount",
-    "turned_away",
+    "unavailable",
     "slow_body",
 )
 _MARK = re.compile(rb"__(" + "|".join(FAULTS).encode() + rb")")
@@ -84,7 +84,7 @@ def _drawn(chances: Mapping[str, float], seed: str) -> str:
 async def _answer(
     request: web.Request, url: str, body: bytes, fault: str, hang_seconds: float
 ) -> web.StreamResponse:
-    if fault == "turned_away":
+    if fault == "unavailable":
         return web.Response(status=429, headers={"Retry-After": "0"})
     if fault == "lost":
         return await _hang(request, hang_seconds)

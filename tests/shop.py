@@ -149,9 +149,9 @@ class Shop:
 
     def deliveries(self, **disorder: float) -> list[webhook_delivery.Delivery]:
         """All webhooks of the sandbox so far, signed now."""
-        key = standard_webhooks.keys_of(self.provider.config.webhook_secret)[0]
+        key = standard_webhooks.parse_keys(self.provider.config.webhook_secret)[0]
         return self.provider.simulator.deliveries(
-            key, disorder=webhook_delivery.DeliveryFaults(**disorder)
+            key, faults=webhook_delivery.DeliveryFaults(**disorder)
         )
 
     def deliver(self, coming: Iterable[webhook_delivery.Delivery]) -> Counter[str]:
@@ -222,7 +222,9 @@ class Shop:
 
     def charges(self) -> int:
         """How many charges with money the sandbox's book holds."""
-        return len(self.provider.simulator.store.items("kind = 'charge' AND captured_minor > 0"))
+        return len(
+            self.provider.simulator.store.select_objects("kind = 'charge' AND captured_minor > 0")
+        )
 
     def age(self, payment: models.Payment, by: timedelta) -> None:
         """Let a payment's attempts have been made longer ago."""

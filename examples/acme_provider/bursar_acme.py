@@ -29,12 +29,12 @@ class AcmeBank(http_provider.HttpProvider, interface.PaymentProvider):
 
     def told(self, answer: http_provider.JsonResponse) -> interface.Result:
         if answer.status != 200:
-            return results.refused(answer.status, code=answer.body["why"])
+            return results.declined_result(answer.status, code=answer.body["why"])
         no, state, cents, currency, why, key, of = answer.body["movement"]
         kind = interface.ObjectKind.REFUND if of else interface.ObjectKind.CHARGE
         paid = Money(cents, currency)
         made = interface.Snapshot(kind=kind, reference=no, status=STATUS[state], amount=paid)
-        return results.result_of(replace(made, code=why, key=key, parent_reference=of))
+        return results.result_from_snapshots(replace(made, code=why, key=key, parent_reference=of))
 
 
 class AcmeProvider(mixins.LoggingMixin, mixins.RetryMixin, AcmeBank):

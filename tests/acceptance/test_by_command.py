@@ -19,7 +19,7 @@ def test_from_invoices_to_proven_books_and_back_from_a_backup(
     database: Database,
 ) -> None:
     book = home / "sandbox.sqlite3"
-    terminal.run("providers", "add", "europe", "--provider", "sandbox", "--set", f"book={book}")
+    terminal.run("providers", "add", "europe", "--provider", "sandbox", "--set", f"store={book}")
     assert "europe" in terminal.run("providers", "list")
     mapping = str(INVOICES / "mapping.toml")
     importing = ["import", "orders", str(FILE), "--mapping", mapping, "--charge", "europe"]

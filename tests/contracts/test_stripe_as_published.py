@@ -106,9 +106,9 @@ async def _every_call(provider: StripeProvider, book: Book) -> None:
     book.fail_refund(refund.reference)
     [payout] = book.pay_out()
     for kind, one in ((ObjectKind.PAYOUT, payout), (ObjectKind.DISPUTE, dispute)):
-        await provider.fetch(kind, one["id"])
+        await provider.fetch_object(kind, one["id"])
     await provider.balances()
-    async for _ in provider.settlement_lines(NOW - timedelta(days=3_000)):
+    async for _ in provider.list_settlement_lines(NOW - timedelta(days=3_000)):
         pass
 
 
@@ -181,7 +181,7 @@ def test_stripes_own_samples_fold_and_book(kind):
         sample = {**sample, "amount_total": 1000, "currency": "usd", "status": "open"}
     if kind == "payout":
         sample = {**sample, "status": "in_transit"}
-    [made] = snapshots.read(sample)
+    [made] = snapshots.read_object(sample)
     assert (made.kind, made.status) == SAMPLES[kind]
     assert payment_state.status_rank(made) >= 0
     commands = payment_state.Commands(

@@ -136,7 +136,7 @@ def times_open(path: Path) -> int:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_provider_is_tested_from_the_command_line(terminal: Terminal) -> None:
-    assert "41 passed, 0 failed, 3 not offered" in terminal.run("providers", "test", "sandbox")
+    assert "41 passed, 0 failed, 3 not supported" in terminal.run("providers", "test", "sandbox")
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

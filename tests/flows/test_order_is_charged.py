@@ -84,10 +84,10 @@ APPROVED = {
     "tok_visa": ["succeeded"],
     "tok_timeout_after_charge": ["succeeded"],
     "tok_timeout_before": ["not_sent", "succeeded"],
-    "tok_reset_mid_answer": ["succeeded"],
-    "tok_garbage_answer": ["succeeded"],
+    "tok_reset_mid_response": ["succeeded"],
+    "tok_garbage_response": ["succeeded"],
     "tok_unavailable_once": ["succeeded"],
-    "tok_answered_twice": ["succeeded"],
+    "tok_duplicate_response": ["succeeded"],
     "tok_pending": ["succeeded"],
 }
 

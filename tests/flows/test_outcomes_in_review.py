@@ -17,7 +17,7 @@ from tests.shop import Shop, commit
 @pytest.fixture
 def shop(database: Database) -> Shop:
     book = str(database.settings.home / "sandbox.sqlite3")
-    return Shop(honours_keys=False, lookup=False, book=book)
+    return Shop(idempotency_keys=False, lookup_by_key=False, store=book)
 
 
 def in_doubt(shop: Shop, payment: models.Payment, amount_minor: int) -> RefundRequest:

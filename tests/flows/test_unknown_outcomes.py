@@ -19,11 +19,13 @@ from tests.shop import Shop, commit, depth
 SOLD = {"receivable/sandbox-eu:EUR": 1000, "sales:EUR": -840, "tax_payable:EUR": -160}
 
 
-@pytest.mark.parametrize(("honours_keys", "looks_up"), [(True, True), (False, True), (True, False)])
+@pytest.mark.parametrize(
+    ("idempotency_keys", "looks_up"), [(True, True), (False, True), (True, False)]
+)
 def test_charged_and_no_answer(
-    database: Database, closing: None, honours_keys: bool, looks_up: bool
+    database: Database, closing: None, idempotency_keys: bool, looks_up: bool
 ) -> None:
-    shop = Shop(honours_keys=honours_keys, lookup=looks_up)
+    shop = Shop(idempotency_keys=idempotency_keys, lookup_by_key=looks_up)
     payment = shop.paid("tok_timeout_after_charge")
     assert (payment.status, shop.charges()) == ("captured", 1)
     assert shop.attempts(payment) == [("charge", "succeeded")]
@@ -35,7 +37,7 @@ def test_charged_and_no_answer(
 def test_a_provider_that_can_neither_repeat_nor_tell_leaves_it_to_a_person(
     database: Database, closing: None
 ) -> None:
-    shop = Shop(honours_keys=False, lookup=False)
+    shop = Shop(idempotency_keys=False, lookup_by_key=False)
     payment = shop.paid("tok_timeout_after_charge")
     assert (payment.status, shop.charges()) == ("unknown", 1)
     assert shop.reviews() == ["outcome_undecidable"]
@@ -65,14 +67,14 @@ def test_a_provider_that_can_neither_repeat_nor_tell_leaves_it_to_a_person(
 def test_a_request_that_was_lost_is_repeated_with_the_same_key_where_keys_are_honoured(
     database: Database, closing: None
 ) -> None:
-    shop = Shop(lookup=False)
+    shop = Shop(lookup_by_key=False)
     payment = shop.paid("tok_timeout_before")
     assert shop.attempts(payment) == [("charge", "succeeded")]
     assert (payment.status, shop.charges()) == ("captured", 1)
 
 
 def test_a_key_that_is_too_old_is_not_repeated(database: Database, closing: None) -> None:
-    shop = Shop(lookup=False)
+    shop = Shop(lookup_by_key=False)
     order_id = shop.place("tok_timeout_before")
     shop.run_jobs(rounds=1)
     payment = shop.payment(order_id)

@@ -157,7 +157,7 @@ def test_what_came_before_its_charge_was_known_finds_its_payment(shop: Shop) -> 
     """The provider gives no key back, so only the answer tells whose the charge is."""
     payment = shop.paid()
     stored_facts = models.Fact.objects
-    (told,) = shop.provider.facts(shop.deliveries()[0].body)
+    (told,) = shop.provider.parse_webhook(shop.deliveries()[0].body)
     early = replace(told, reference="ch_early", key="", captured_minor=0, status="authorized")
     now = clock.now()
 

@@ -8,13 +8,13 @@ from bursar.providers import registry
 
 
 def test_settings_are_read_as_their_types() -> None:
-    told = ["url=http://127.0.0.1:1", "seed=7", "durable=false", "timeouts=0.05", "book=12"]
+    told = ["url=http://127.0.0.1:1", "seed=7", "durable=false", "timeouts=0.05", "store=12"]
     assert options.read_settings("sandbox", told) == {
         "url": "http://127.0.0.1:1",
         "seed": 7,
         "durable": False,
         "timeouts": 0.05,
-        "book": "12",
+        "store": "12",
     }
 
 

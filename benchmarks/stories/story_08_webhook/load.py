@@ -33,7 +33,7 @@ def requests(count: int) -> list[Request]:
     for number in range(count):
         event = {"id": f"evt_{number:08}", "type": "charge.captured", "object": {"amount": number}}
         body = json.dumps(event).encode()
-        headers = standard_webhooks.headers(KEY, event_id=str(event["id"]), at=now, body=body)
+        headers = standard_webhooks.sign_headers(KEY, event_id=str(event["id"]), at=now, body=body)
         made.append(({**headers, "Content-Type": "application/json"}, body))
     return made
 

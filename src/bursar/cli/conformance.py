@@ -16,7 +16,7 @@ from bursar.providers import conformance, registry
 _MARKS = {
     conformance.Verdict.PASSED: "[green]passed[/]",
     conformance.Verdict.FAILED: "[bold red]FAILED[/]",
-    conformance.Verdict.NOT_OFFERED: "[yellow]not offered[/]",
+    conformance.Verdict.NOT_SUPPORTED: "[yellow]not supported[/]",
 }
 
 
@@ -25,7 +25,7 @@ def show(name: str, pairs: Sequence[str]) -> bool:
     config = {**provider_accounts.load_secrets(name, name), **options.read_settings(name, pairs)}
     provider = registry.get_class(name)
     results = asyncio.run(
-        conformance.run(lambda: provider(registry.parse_config(provider, config)))
+        conformance.run_suite(lambda: provider(registry.parse_config(provider, config)))
     )
     shown = output.table(f"{name} ({settings.current.mode} mode)", "case", "verdict", "detail")
     for result in results:

@@ -185,7 +185,7 @@ def check(account: str) -> None:
             return
         host = settings.current.hosts.split(",")[0]
         hook_url = f"https://{host}/hooks/{account}"
-        findings = provider.check_setup(hook_url=hook_url)
+        findings = provider.check_setup(webhook_url=hook_url)
 
         async def found() -> list[SetupCheck]:
             return [one async for one in findings]
@@ -193,8 +193,8 @@ def check(account: str) -> None:
         shown = output.table(f"{account} at {provider.name}", "", "what", "how it is")
         told = provider_accounts.run_sync(found())
         for one in told:
-            mark = "[green]ok[/]" if one.good else "[bold red]missing[/]"
-            shown.add_row(mark, one.subject, escape(one.told))
+            mark = "[green]ok[/]" if one.is_ok else "[bold red]missing[/]"
+            shown.add_row(mark, one.subject, escape(one.message))
         output.console.print(shown)
-        if not all(one.good for one in told):
+        if not all(one.is_ok for one in told):
             raise typer.Exit(1)

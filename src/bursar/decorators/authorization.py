@@ -79,10 +79,10 @@ def acting_as(principal: Principal | None) -> Iterator[None]:
 
 def current_principal() -> Principal:
     """:raises Unauthenticated: if there is none."""
-    found = _principal.get()
-    if type(found) is not Principal:
+    principal = _principal.get()
+    if type(principal) is not Principal:
         raise Unauthenticated("say who you are")
-    return found
+    return principal
 
 
 class BearerTokens:
@@ -94,23 +94,23 @@ class BearerTokens:
     protect what can be guessed.
     """
 
-    __slots__ = ("_known",)
+    __slots__ = ("_principals",)
 
-    def __init__(self, known: Mapping[str, Principal]) -> None:
+    def __init__(self, principals: Mapping[str, Principal]) -> None:
         """*known* maps the hexadecimal SHA-256 of each token to whose it is."""
-        for digest in known:
+        for digest in principals:
             if not re.fullmatch("[0-9a-f]{64}", digest):
                 raise ValueError("a SHA-256 in lower-case hexadecimal is expected")
-        self._known = [(digest.encode("ascii"), whose) for digest, whose in known.items()]
+        self._principals = [(digest.encode("ascii"), whose) for digest, whose in principals.items()]
 
     def __call__(self, token: str) -> Principal | None:
         """Whose *token* is, or None."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest().encode("ascii")
-        found = None
-        for known, whose in self._known:
-            if hmac.compare_digest(known, digest):
-                found = whose
-        return found
+        match = None
+        for stored_digest, principal in self._principals:
+            if hmac.compare_digest(stored_digest, digest):
+                match = principal
+        return match
 
 
 def require_auth(
@@ -129,7 +129,7 @@ def require_auth(
         raise TypeError('@require_auth needs a scope: @require_auth("orders:read")')
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        decorator_order.check("require_auth", function)
+        decorator_order.check_order("require_auth", function)
         make = _async if inspect.iscoroutinefunction(function) else _sync
         wrapper = make(function, scope, authenticate)
         decorator_order.mark("require_auth", wrapper, function)
@@ -148,7 +148,7 @@ def _sync(
         principal = current()
         if type(principal) is Principal and scope in principal.scopes:
             return function(*args, **kwargs)
-        with acting_as(_admit(principal, scope, authenticate, args, kwargs)):
+        with acting_as(_authorize(principal, scope, authenticate, args, kwargs)):
             return function(*args, **kwargs)
 
     return wrapper
@@ -164,13 +164,13 @@ def _async(
         principal = current()
         if type(principal) is Principal and scope in principal.scopes:
             return await function(*args, **kwargs)
-        with acting_as(_admit(principal, scope, authenticate, args, kwargs)):
+        with acting_as(_authorize(principal, scope, authenticate, args, kwargs)):
             return await function(*args, **kwargs)
 
     return wrapper
 
 
-def _admit(
+def _authorize(
     principal: object,
     scope: str,
     authenticate: Authenticator | None,
@@ -179,7 +179,7 @@ def _admit(
 ) -> Principal:
     """Return the caller, who has *scope*. :raises Unauthenticated: :raises Forbidden: if not."""
     if principal is None and authenticate is not None:
-        principal = authenticate(_token(args, kwargs))
+        principal = authenticate(_request_token(args, kwargs))
     if type(principal) is not Principal:
         raise Unauthenticated("say who you are, with a bearer token that is valid")
     if scope not in principal.scopes:
@@ -187,7 +187,7 @@ def _admit(
     return principal
 
 
-def _token(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+def _request_token(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     for argument in (*args, *kwargs.values()):
         headers = getattr(argument, "headers", None)
         if isinstance(headers, Mapping):
@@ -201,11 +201,11 @@ def bearer_token(headers: Mapping[str, str]) -> str:
 
     :raises Unauthenticated: if it is missing, there twice, too long, or not of that form.
     """
-    listed = getattr(headers, "getlist", None)
-    told = listed("authorization") if listed is not None else [headers.get("Authorization")]
-    if len(told) != 1 or not isinstance(told[0], str) or len(told[0]) > TOKEN_LETTERS_MAX:
+    get_list = getattr(headers, "getlist", None)
+    values = get_list("authorization") if get_list is not None else [headers.get("Authorization")]
+    if len(values) != 1 or not isinstance(values[0], str) or len(values[0]) > TOKEN_LETTERS_MAX:
         raise Unauthenticated("one Authorization header with a bearer token is needed")
-    found = _BEARER.fullmatch(told[0])
-    if found is None:
+    match = _BEARER.fullmatch(values[0])
+    if match is None:
         raise Unauthenticated("the Authorization header holds no bearer token")
-    return found[1]
+    return match[1]

@@ -20,14 +20,14 @@ from typing import Any, Final
 Keyer = Callable[[tuple[Any, ...], dict[str, Any]], Hashable]
 
 #: Types whose values are equal only if they are the same, within one type.
-_PLAIN: Final = frozenset({str, int, bool, bytes, type(None)})
+_PLAIN_TYPES: Final = frozenset({str, int, bool, bytes, type(None)})
 #: These alone may stand for themselves: no key of another shape is one of them.
-BARE: Final = frozenset({str, int})
+BARE_TYPES: Final = frozenset({str, int})
 #: How many combinations of types a function is expected to be called with.
-KINDS_MAX: Final = 1_000
+TYPE_TUPLES_MAX: Final = 1_000
 
 
-def exact(value: Any) -> Hashable:
+def exact_key(value: Any) -> Hashable:
     """
     Return a key for one value: its type, and its content without loss.
 
@@ -37,7 +37,7 @@ def exact(value: Any) -> Hashable:
     :raises TypeError: if something in *value* has no stable content to be compared by.
     """
     kind = type(value)
-    if kind in _PLAIN:
+    if kind in _PLAIN_TYPES:
         return (kind, value)
     content = _scalar(value)
     if content is None:
@@ -59,11 +59,11 @@ def _scalar(value: Any) -> Hashable | None:
 
 def _parts(value: Any) -> Hashable | None:
     if isinstance(value, list | tuple):
-        return tuple(map(exact, value))
+        return tuple(map(exact_key, value))
     if isinstance(value, Set):
-        return frozenset(map(exact, value))
+        return frozenset(map(exact_key, value))
     if isinstance(value, Mapping):
-        return frozenset((exact(k), exact(v)) for k, v in value.items())
+        return frozenset((exact_key(k), exact_key(v)) for k, v in value.items())
     return bytes(value) if isinstance(value, bytearray) else None
 
 
@@ -73,7 +73,7 @@ def _of_object(value: Any, kind: type) -> Hashable:
     except TypeError:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             fields = dataclasses.fields(value)
-            return (kind, *(exact(getattr(value, field.name)) for field in fields))
+            return (kind, *(exact_key(getattr(value, field.name)) for field in fields))
         raise TypeError(
             f"@cache finds no stable key for a {kind.__name__}; give it key=, a function of the "
             "same arguments"
@@ -94,30 +94,30 @@ def keyer(function: Callable[..., Any]) -> Keyer:
     defaults = {p.name: p.default for p in parameters}
     simple = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
     count = len(parameters)
-    known: dict[tuple[type, ...], object] = {}
+    type_marks: dict[tuple[type, ...], object] = {}
 
     def of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
         if kwargs or len(args) != count or not simple:
             args = complete(args, kwargs)
-        if count == 1 and simple and type(args[0]) in BARE:
+        if count == 1 and simple and type(args[0]) in BARE_TYPES:
             bare: Hashable = args[0]
             return bare  # as the wrapper of a hit takes it, without asking here
         kinds = tuple(map(type, args))
-        mark = known.get(kinds)  # one object for these types: quicker to compare than they are
+        mark = type_marks.get(kinds)  # one object for these types: quicker to compare than they are
         if mark is not None:
             return (*args, mark)
         if all(map(_is_plain, kinds)):
-            if len(known) >= KINDS_MAX:
-                known.clear()
-            return (*args, known.setdefault(kinds, object()))
-        return tuple(map(exact, args))
+            if len(type_marks) >= TYPE_TUPLES_MAX:
+                type_marks.clear()
+            return (*args, type_marks.setdefault(kinds, object()))
+        return tuple(map(exact_key, args))
 
     def complete(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         if simple and len(args) <= count:
-            rest = names[len(args) :]
-            found = [kwargs.get(name, defaults[name]) for name in rest]
-            if kwargs.keys() <= {*rest} and not any(each is missing for each in found):
-                return (*args, *found)
+            remaining = names[len(args) :]
+            filled = [kwargs.get(name, defaults[name]) for name in remaining]
+            if kwargs.keys() <= {*remaining} and not any(each is missing for each in filled):
+                return (*args, *filled)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         return tuple(bound.arguments.values())
@@ -128,4 +128,4 @@ def keyer(function: Callable[..., Any]) -> Keyer:
 def _is_plain(kind: type) -> bool:
     # An object that is equal to itself only is told apart by itself.
     own = {name for each in kind.__mro__[:-1] for name in vars(each)}
-    return kind in _PLAIN or own.isdisjoint({"__eq__", "__hash__"})
+    return kind in _PLAIN_TYPES or own.isdisjoint({"__eq__", "__hash__"})

@@ -26,9 +26,9 @@ class CacheStatistics:
     hits: int
     stale_hits: int
     misses: int
-    joined: int
+    coalesced: int
     errors: int
-    evicted: int
+    evictions: int
     size: int
     maxsize: int
 
@@ -78,7 +78,9 @@ class Cache:
         self.weak = weak
         self.clock = clock
         self.entries: OrderedDict[Hashable, Entry] = OrderedDict()
-        self.hits = self.stale_hits = self.misses = self.joined = self.errors = self.evicted = 0
+        self.hits = self.stale_hits = self.misses = self.coalesced = self.errors = (
+            self.evictions
+        ) = 0
         self._key_of = key_of
         self._flights: dict[Place, InFlightCall] = {}
         self._lock = threading.RLock()  # a weak value's end may come while it is held
@@ -89,9 +91,9 @@ class Cache:
             hits=self.hits,
             stale_hits=self.stale_hits,
             misses=self.misses,
-            joined=self.joined,
+            coalesced=self.coalesced,
             errors=self.errors,
-            evicted=self.evicted,
+            evictions=self.evictions,
             size=len(self.entries),
             maxsize=self.maxsize,
         )
@@ -115,7 +117,7 @@ class Cache:
             self._flights.clear()
             self.entries.clear()
 
-    def get(self, place: Place) -> tuple[tuple[Any] | None, InFlightCall, bool]:
+    def find_or_start(self, place: Place) -> tuple[tuple[Any] | None, InFlightCall, bool]:
         """
         What a caller who found no fresh value finds under the lock.
 
@@ -124,17 +126,17 @@ class Cache:
         """
         with self._lock:
             now, entry, flight = self.clock(), self.entries.get(place[1]), self._flights.get(place)
-            found = self._usable(entry, now)
-            if entry is not None and found is not None and now < entry[1]:
+            usable = self._usable(entry, now)
+            if entry is not None and usable is not None and now < entry[1]:
                 self.hits += 1  # it came while we waited for the lock
                 self.entries.move_to_end(place[1])
-                return found, flight or InFlightCall(), False
-            self.stale_hits += found is not None
+                return usable, flight or InFlightCall(), False
+            self.stale_hits += usable is not None
             if flight is not None:
-                return found, flight, False
-            self.misses += found is None
+                return usable, flight, False
+            self.misses += usable is None
             flight = self._flights[place] = InFlightCall()
-            return found, flight, True
+            return usable, flight, True
 
     def _usable(self, entry: Entry | None, now: float) -> tuple[Any] | None:
         if entry is None or now >= entry[2]:
@@ -142,7 +144,7 @@ class Cache:
         value = entry[0]() if self.weak else entry[0]
         return None if self.weak and value is None else (value,)
 
-    def put(
+    def finish(
         self,
         place: Place,
         flight: InFlightCall,
@@ -154,34 +156,34 @@ class Cache:
         """End *flight*: keep its value unless it was invalidated meanwhile, and tell who waits."""
         flight.value, flight.abandoned = value, abandoned
         with self._lock:
-            mine = self._flights.get(place) is flight
-            if mine:
+            is_current = self._flights.get(place) is flight
+            if is_current:
                 del self._flights[place]
             self.errors += error is not None
-            if mine and error is None and not abandoned:
+            if is_current and error is None and not abandoned:
                 try:
-                    self._keep(place[1], value)
+                    self._insert(place[1], value)
                 except TypeError as problem:
                     error = problem
         flight.error = error
         flight.done.set()
 
-    def _keep(self, key: Hashable, value: Any) -> None:
+    def _insert(self, key: Hashable, value: Any) -> None:
         if self.weak and value is None:
             return
-        held = self._weakly(key, value) if self.weak else value
+        stored = self._weak_reference(key, value) if self.weak else value
         fresh_until = self.clock() + self.ttl_seconds
-        entry = (held, fresh_until, fresh_until + self.stale_seconds)
+        entry = (stored, fresh_until, fresh_until + self.stale_seconds)
         self.entries.pop(key, None)
         while len(self.entries) >= self.maxsize:  # before, so that it is never larger
             self.entries.popitem(last=False)
-            self.evicted += 1
+            self.evictions += 1
         self.entries[key] = entry
 
-    def _weakly(self, key: Hashable, value: Any) -> Any:
-        def forget(gone: weakref.ref[Any], key: Hashable = key) -> None:
+    def _weak_reference(self, key: Hashable, value: Any) -> Any:
+        def forget(reference: weakref.ref[Any], key: Hashable = key) -> None:
             entry = self.entries.get(key)
-            if entry is not None and entry[0] is gone:
+            if entry is not None and entry[0] is reference:
                 self.entries.pop(key, None)
 
         try:
@@ -192,7 +194,7 @@ class Cache:
                 f"{self.title} returned"
             ) from None
 
-    def forsake(self, place: Place, flight: InFlightCall) -> None:
+    def detach(self, place: Place, flight: InFlightCall) -> None:
         """Let nobody join *flight* any more."""
         with self._lock:
             if self._flights.get(place) is flight:

@@ -78,9 +78,9 @@ def cache(
         raise ValueError("stale_seconds is 0 or more, wait_seconds_max a finite number above 0")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        decorator_order.check("cache", function)
+        decorator_order.check_order("cache", function)
         decorator_order.refuse_generators("cache", function)
-        key_of = cache_keys.keyer(function) if key is None else _own_keyer(key)
+        key_of = cache_keys.keyer(function) if key is None else _custom_keyer(key)
         store = Cache(
             title=decorator_order.title(function),
             maxsize=maxsize,
@@ -101,7 +101,7 @@ def cache(
 
 
 #: No first argument. Taking the first one apart from the rest saves a hit the making of a tuple.
-_NONE: Final = object()
+_NO_ARGUMENT: Final = object()
 
 _caches: weakref.WeakKeyDictionary[Callable[..., Any], Cache] = weakref.WeakKeyDictionary()
 
@@ -112,11 +112,11 @@ def cache_of(function: Callable[..., Any]) -> Cache:
 
     :raises TypeError: if `@cache` is not on it.
     """
-    found: Any = getattr(function, "__func__", function)
-    while found is not None:
-        if found in _caches:
-            return _caches[found]
-        found = getattr(found, "__wrapped__", None)
+    candidate: Any = getattr(function, "__func__", function)
+    while candidate is not None:
+        if candidate in _caches:
+            return _caches[candidate]
+        candidate = getattr(candidate, "__wrapped__", None)
     raise TypeError(f"@cache is not on {decorator_order.title(function)}")
 
 
@@ -125,9 +125,9 @@ def all_cache_statistics() -> dict[str, CacheStatistics]:
     return {store.title: store.statistics() for store in list(_caches.values())}
 
 
-def _own_keyer(key: Callable[..., Hashable]) -> cache_keys.Keyer:
+def _custom_keyer(key: Callable[..., Hashable]) -> cache_keys.Keyer:
     def of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hashable:
-        return (cache_keys.exact(key(*args, **kwargs)),)
+        return (cache_keys.exact_key(key(*args, **kwargs)),)
 
     return of
 
@@ -146,29 +146,29 @@ def _sync(
     bare: bool,
 ) -> Callable[..., Any]:
     find, touch, clock, weak = store.entries.get, store.entries.move_to_end, store.clock, store.weak
-    miss = _Threads(function, store, wait_seconds_max).miss
+    miss = _ThreadCalls(function, store, wait_seconds_max).miss
 
     @functools.wraps(function)
-    def wrapper(first: Any = _NONE, /, *rest: Any, **kwargs: Any) -> Any:
+    def wrapper(first: Any = _NO_ARGUMENT, /, *rest: Any, **kwargs: Any) -> Any:
         # The way of a hit takes no lock: each step on the dict is one of the interpreter's. The one
         # text or number that most functions take is its own key, as in `cache_keys.keyer`.
         kind = type(first)
         if bare and (kind is str or kind is int) and not (rest or kwargs):
             key = first
         else:
-            key = key_of(() if first is _NONE else (first, *rest), kwargs)
+            key = key_of(() if first is _NO_ARGUMENT else (first, *rest), kwargs)
         entry = find(key)
         if entry is not None and clock() < entry[1]:
             value = entry[0]
             if weak and (value := value()) is None:
-                return miss(key, () if first is _NONE else (first, *rest), kwargs)
+                return miss(key, () if first is _NO_ARGUMENT else (first, *rest), kwargs)
             try:  # noqa: SIM105  (contextlib.suppress would double the cost of a hit)
                 touch(key)
             except KeyError:  # it made room this very moment
                 pass
             store.hits += 1
             return value
-        return miss(key, () if first is _NONE else (first, *rest), kwargs)
+        return miss(key, () if first is _NO_ARGUMENT else (first, *rest), kwargs)
 
     return wrapper
 
@@ -182,32 +182,32 @@ def _async(
     bare: bool,
 ) -> Callable[..., Any]:
     find, touch, clock, weak = store.entries.get, store.entries.move_to_end, store.clock, store.weak
-    miss = _Tasks(function, store, wait_seconds_max).miss
+    miss = _TaskCalls(function, store, wait_seconds_max).miss
 
     @functools.wraps(function)
-    async def wrapper(first: Any = _NONE, /, *rest: Any, **kwargs: Any) -> Any:
+    async def wrapper(first: Any = _NO_ARGUMENT, /, *rest: Any, **kwargs: Any) -> Any:
         kind = type(first)
         if bare and (kind is str or kind is int) and not (rest or kwargs):
             key = first
         else:
-            key = key_of(() if first is _NONE else (first, *rest), kwargs)
+            key = key_of(() if first is _NO_ARGUMENT else (first, *rest), kwargs)
         entry = find(key)
         if entry is not None and clock() < entry[1]:
             value = entry[0]
             if weak and (value := value()) is None:
-                return await miss(key, () if first is _NONE else (first, *rest), kwargs)
+                return await miss(key, () if first is _NO_ARGUMENT else (first, *rest), kwargs)
             try:  # noqa: SIM105  (as above)
                 touch(key)
             except KeyError:
                 pass
             store.hits += 1
             return value
-        return await miss(key, () if first is _NONE else (first, *rest), kwargs)
+        return await miss(key, () if first is _NO_ARGUMENT else (first, *rest), kwargs)
 
     return wrapper
 
 
-class _Threads:
+class _ThreadCalls:
     """Calls a synchronous function for all threads that wait for one key."""
 
     __slots__ = ("_function", "_store", "_wait_seconds_max")
@@ -221,17 +221,17 @@ class _Threads:
         """What a caller gets who found no fresh value."""
         place: Place = (None, key)
         while True:
-            found, flight, mine = self._store.get(place)
-            if found is not None:
-                if mine:
+            usable, flight, is_owner = self._store.find_or_start(place)
+            if usable is not None:
+                if is_owner:
                     self._refresh(place, flight, args, kwargs)
-                return found[0]
-            if mine:
-                self._fly(place, flight, args, kwargs)
+                return usable[0]
+            if is_owner:
+                self._run_call(place, flight, args, kwargs)
             elif flight.owner == threading.get_ident():
                 return self._function(*args, **kwargs)  # it calls itself with the same arguments
             else:
-                self._store.joined += 1
+                self._store.coalesced += 1
                 if not flight.done.wait(self._wait_seconds_max):
                     return self._function(*args, **kwargs)
             if flight.error is not None:
@@ -239,38 +239,38 @@ class _Threads:
             if not flight.abandoned:
                 return flight.value
 
-    def _fly(self, place: Place, flight: InFlightCall, args: Args, kwargs: Kwargs) -> None:
+    def _run_call(self, place: Place, flight: InFlightCall, args: Args, kwargs: Kwargs) -> None:
         try:
             value = self._function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001  (raised by `miss`, to all who wait)
-            self._store.put(place, flight, error=error)
+            self._store.finish(place, flight, error=error)
         except BaseException:
             # The thread is to end; that is no answer for the others: one of them calls again.
-            self._store.put(place, flight, abandoned=True)
+            self._store.finish(place, flight, abandoned=True)
             raise
         else:
-            self._store.put(place, flight, value=value)
+            self._store.finish(place, flight, value=value)
 
     def _refresh(self, place: Place, flight: InFlightCall, args: Args, kwargs: Kwargs) -> None:
         # A daemon, which no thread of `ThreadPoolExecutor` is: a refresh that hangs must not hold up
         # the end of the process (`test_a_refresh_that_hangs_does_not_hold_up_the_end`).
         if not _refreshes.acquire(blocking=False):
-            self._store.put(place, flight, abandoned=True)
+            self._store.finish(place, flight, abandoned=True)
             return
 
         def work() -> None:
             flight.owner = threading.get_ident()
             try:
-                self._fly(place, flight, args, kwargs)
+                self._run_call(place, flight, args, kwargs)
             finally:
                 _refreshes.release()
-            _warn(self._store, flight)
+            _warn_of_failed_refresh(self._store, flight)
 
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(work,), daemon=True).start()
 
 
-class _Tasks:
+class _TaskCalls:
     """Calls an asynchronous function for all tasks of one event loop that wait for one key."""
 
     __slots__ = ("_function", "_store", "_wait_seconds_max")
@@ -283,26 +283,28 @@ class _Tasks:
     async def miss(self, key: Hashable, args: Args, kwargs: Kwargs) -> Any:
         """What a caller gets who found no fresh value."""
         place: Place = (asyncio.get_running_loop(), key)
-        found, flight, mine = self._store.get(place)
-        if mine:
+        usable, flight, is_owner = self._store.find_or_start(place)
+        if is_owner:
             # A task of its own: it goes on when the caller that began it is cancelled.
-            flight.task = asyncio.create_task(self._fly(place, flight, args, kwargs))
-        if found is not None:
-            if mine and flight.task is not None:
+            flight.task = asyncio.create_task(self._run_call(place, flight, args, kwargs))
+        if usable is not None:
+            if is_owner and flight.task is not None:
                 flight.waiters = 1  # the cache itself: nobody's end cancels a refresh
-                flight.task.add_done_callback(lambda _: _warn(self._store, flight))
-            return found[0]
+                flight.task.add_done_callback(
+                    lambda _: _warn_of_failed_refresh(self._store, flight)
+                )
+            return usable[0]
         task = flight.task
         if task is None or task is asyncio.current_task():
             return await self._function(*args, **kwargs)  # calls itself with the same arguments
-        self._store.joined += not mine
+        self._store.coalesced += not is_owner
         flight.waiters += 1
         try:
             await asyncio.wait((task,), timeout=self._wait_seconds_max)
         finally:
             flight.waiters -= 1
             if not flight.waiters and not task.done():
-                self._store.forsake(place, flight)
+                self._store.detach(place, flight)
                 task.cancel()
         if not flight.done.is_set() or flight.abandoned:
             return await self._function(*args, **kwargs)
@@ -310,18 +312,20 @@ class _Tasks:
             raise flight.error
         return flight.value
 
-    async def _fly(self, place: Place, flight: InFlightCall, args: Args, kwargs: Kwargs) -> None:
+    async def _run_call(
+        self, place: Place, flight: InFlightCall, args: Args, kwargs: Kwargs
+    ) -> None:
         try:
             value = await self._function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001  (raised by `miss`, to all who wait)
-            self._store.put(place, flight, error=error)
+            self._store.finish(place, flight, error=error)
         except BaseException:
-            self._store.put(place, flight, abandoned=True)
+            self._store.finish(place, flight, abandoned=True)
             raise
         else:
-            self._store.put(place, flight, value=value)
+            self._store.finish(place, flight, value=value)
 
 
-def _warn(store: Cache, flight: InFlightCall) -> None:
+def _warn_of_failed_refresh(store: Cache, flight: InFlightCall) -> None:
     if flight.error is not None:
-        log.warning("cache not refreshed", function=store.title, error=flight.error)
+        log.warning("cache_refresh_failed", function=store.title, error=flight.error)

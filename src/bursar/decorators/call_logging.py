@@ -38,7 +38,7 @@ def log_call(
     level: Level = "info",
     slow_seconds: float | None = None,
     outcome: Callable[[Any], str] | None = None,
-    event: str = "call ended",
+    event: str = "call_finished",
     clock: Callable[[], float] = time.perf_counter,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
@@ -51,7 +51,7 @@ def log_call(
     level: Level = "info",
     slow_seconds: float | None = None,
     outcome: Callable[[Any], str] | None = None,
-    event: str = "call ended",
+    event: str = "call_finished",
     clock: Callable[[], float] = time.perf_counter,
 ) -> Any:
     """
@@ -67,10 +67,10 @@ def log_call(
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        decorator_order.check("log_call", function)
+        decorator_order.check_order("log_call", function)
         decorator_order.refuse_generators("log_call", function)
         named = show if isinstance(show, Mapping) else {path: path for path in show}
-        line = _Line(
+        line = _CallLogger(
             function,
             event,
             level,
@@ -86,7 +86,7 @@ def log_call(
     return decorate if function is None else decorate(function)
 
 
-class _Line:
+class _CallLogger:
     """What was said when decorating, and the writing of one line."""
 
     __slots__ = ("_getters", "_level", "_log", "_outcome", "_slow", "_title", "event")
@@ -108,7 +108,7 @@ class _Line:
         self._outcome = outcome
         self._getters = getters
 
-    def returned(
+    def log_return(
         self, seconds: float, result: object, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """Log a call that returned *result*."""
@@ -117,10 +117,10 @@ class _Line:
         if not logs.enabled(level):
             return
         with contextlib.suppress(Exception):
-            outcome = "returned" if self._outcome is None else _said(self._outcome, result)
+            outcome = "returned" if self._outcome is None else _outcome_label(self._outcome, result)
             self._write(level, outcome, seconds, args, kwargs, slow=slow)
 
-    def raised(
+    def log_error(
         self, seconds: float, error: BaseException, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         """Log a call that raised *error*."""
@@ -147,20 +147,22 @@ class _Line:
         facts: dict[str, object] = {"function": self._title, "outcome": outcome}
         facts["duration_ms"] = round(seconds * 1_000, 3)
         if self._getters:
-            facts["arguments"] = {n: _got(get, args, kwargs) for n, get in self._getters.items()}
+            facts["arguments"] = {
+                n: _argument(get, args, kwargs) for n, get in self._getters.items()
+            }
         if slow:
             facts["slow"] = True
         getattr(self._log, level)(self.event, **facts)
 
 
-def _said(outcome: Callable[[Any], str], result: object) -> str:
+def _outcome_label(outcome: Callable[[Any], str], result: object) -> str:
     try:
         return str(outcome(result))
     except Exception as error:  # noqa: BLE001  (only the line may suffer)
         return f"returned ({type(error).__name__} while named)"
 
 
-def _got(get: decorator_order.Getter, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+def _argument(get: decorator_order.Getter, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
     try:
         return get(args, kwargs)
     except Exception as error:  # noqa: BLE001  (an attribute may be a property that raises)
@@ -168,9 +170,9 @@ def _got(get: decorator_order.Getter, args: tuple[Any, ...], kwargs: dict[str, A
 
 
 def _sync(
-    function: Callable[..., Any], line: _Line, clock: Callable[[], float]
+    function: Callable[..., Any], line: _CallLogger, clock: Callable[[], float]
 ) -> Callable[..., Any]:
-    returned, raised = line.returned, line.raised
+    returned, raised = line.log_return, line.log_error
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -187,9 +189,9 @@ def _sync(
 
 
 def _async(
-    function: Callable[..., Any], line: _Line, clock: Callable[[], float]
+    function: Callable[..., Any], line: _CallLogger, clock: Callable[[], float]
 ) -> Callable[..., Any]:
-    returned, raised = line.returned, line.raised
+    returned, raised = line.log_return, line.log_error
 
     @functools.wraps(function)
     async def wrapper(*args: Any, **kwargs: Any) -> Any:

@@ -25,13 +25,13 @@ LOGS_MAX: Final = 2
 _MARK: Final = "__bursar_decorators__"
 
 
-def on(function: Callable[..., Any]) -> tuple[str, ...]:
+def decorators_on(function: Callable[..., Any]) -> tuple[str, ...]:
     """Return the names of our decorators on *function*, outermost first."""
-    found: tuple[str, ...] = getattr(function, _MARK, ())
-    return found
+    names: tuple[str, ...] = getattr(function, _MARK, ())
+    return names
 
 
-def check(name: str, function: object) -> None:
+def check_order(name: str, function: object) -> None:
     """
     Refuse to put the decorator *name* on *function* where that would go wrong silently.
 
@@ -43,7 +43,7 @@ def check(name: str, function: object) -> None:
         raise TypeError(f"@{name} stands below @{kind}: put @{kind} outermost")
     if isinstance(function, type) or not callable(function):
         raise TypeError(f"@{name} is for functions and methods, not for {function!r}")
-    below = on(function)
+    below = decorators_on(function)
     if name == "log_call":
         if below.count(name) == LOGS_MAX:
             raise TypeError(f"@log_call stands on {title(function)} {LOGS_MAX} times already")
@@ -60,7 +60,7 @@ def check(name: str, function: object) -> None:
 
 def mark(name: str, wrapper: Callable[..., Any], function: Callable[..., Any]) -> None:
     """Write down that *wrapper* puts the decorator *name* around *function*."""
-    setattr(wrapper, _MARK, (name, *on(function)))
+    setattr(wrapper, _MARK, (name, *decorators_on(function)))
 
 
 def refuse_generators(name: str, function: Callable[..., Any]) -> None:
@@ -91,10 +91,10 @@ def getter(function: Callable[..., Any], path: str) -> Getter:
     """
     name, *attributes = path.split(".")
     parameters = list(inspect.signature(function).parameters.values())
-    found = [p for p in parameters if p.name == name and p.kind not in _VARIADIC]
-    if not found:
+    matches = [p for p in parameters if p.name == name and p.kind not in _VARIADIC]
+    if not matches:
         raise TypeError(f"{title(function)} has no parameter {name!r}")
-    [parameter] = found
+    [parameter] = matches
     default = None if parameter.default is parameter.empty else parameter.default
     position = parameters.index(parameter)
     if parameter.kind is parameter.KEYWORD_ONLY:

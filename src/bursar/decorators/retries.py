@@ -86,12 +86,12 @@ class RetryStatistics:
     no key.
     """
 
-    retried: int = 0
+    retries: int = 0
     recovered: int = 0
-    exhausted: int = 0
-    late: int = 0
-    refused: int = 0
-    keyless: int = 0
+    attempts_exhausted: int = 0
+    deadline_exceeded: int = 0
+    budget_exhausted: int = 0
+    key_missing: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,34 +120,34 @@ class _Policy:
         """Seconds to wait after a failed attempt, or None where *error* must surface."""
         if isinstance(error, FINAL):
             return None
-        allowed = budget is None or budget.failed()
-        wait = _asked_for(error) + self.random() * self.backoff(attempt)
+        allowed = budget is None or budget.record_failure()
+        wait = _retry_after(error) + self.random() * self.backoff(attempt)
         reason = ""
         if attempt >= self.max_attempts:
-            reason = "exhausted"
+            reason = "attempts_exhausted"
         elif self.key_of is not None and not self.key_of(args, kwargs):
-            reason = "keyless"
+            reason = "key_missing"
             error.add_note(f"not repeated: {self.title} was called without its idempotency key")
         elif not self.clock() - began + wait < self.deadline_seconds:
-            reason = "late"
+            reason = "deadline_exceeded"
         elif not allowed:
-            reason = "refused"
-        self.counts[reason or "retried"] += 1
-        told = {"function": self.title, "attempt": attempt, "error": _named(error)}
+            reason = "budget_exhausted"
+        self.counts[reason or "retries"] += 1
+        fields = {"function": self.title, "attempt": attempt, "error": _error_label(error)}
         if reason:
-            log.warning("call given up", reason=reason, **told)
+            log.warning("retry_exhausted", reason=reason, **fields)
             return None
-        log.warning("call retried", wait_seconds=round(wait, 3), **told)
+        log.warning("retry_scheduled", wait_seconds=round(wait, 3), **fields)
         return wait
 
-    def recovered(self, budget: RetryBudget | None) -> None:
+    def record_recovery(self, budget: RetryBudget | None) -> None:
         """Count a call that went well after all."""
         self.counts["recovered"] += 1
         if budget is not None:
-            budget.succeeded()
+            budget.record_success()
 
 
-def _asked_for(error: Exception) -> float:
+def _retry_after(error: Exception) -> float:
     """The wait that the other side asked for (Retry-After, RFC 9110 section 10.2.3); 0 if none."""
     after = getattr(error, "after_seconds", None)
     if not isinstance(after, int | float) or math.isnan(after):
@@ -155,7 +155,7 @@ def _asked_for(error: Exception) -> float:
     return max(float(after), 0.0)
 
 
-def _named(error: Exception) -> str:
+def _error_label(error: Exception) -> str:
     return error.code if isinstance(error, errors.BursarError) else type(error).__name__
 
 
@@ -165,11 +165,11 @@ _counts: WeakKeyDictionary[Callable[..., Any], dict[str, int]] = WeakKeyDictiona
 
 def retry_statistics(function: Callable[..., Any]) -> RetryStatistics:
     """:raises TypeError: if `@retry` is not on *function*."""
-    found: Any = function
-    while found is not None:
-        if found in _counts:
-            return RetryStatistics(**_counts[found])
-        found = getattr(found, "__wrapped__", None)
+    candidate: Any = function
+    while candidate is not None:
+        if candidate in _counts:
+            return RetryStatistics(**_counts[candidate])
+        candidate = getattr(candidate, "__wrapped__", None)
     raise TypeError(f"@retry is not on {decorator_order.title(function)}")
 
 
@@ -248,10 +248,10 @@ def retry(  # noqa: PLR0913  (the decorator's options)
         raise TypeError("@retry needs to know that repeating is safe: @retry(idempotent=True)")
     if max_attempts < 1 or not deadline_seconds > 0:
         raise ValueError("max_attempts is a whole number from 1, deadline_seconds above 0")
-    _refuse(exceptions, idempotent=idempotent, key=key)
+    _validate(exceptions, idempotent=idempotent, key=key)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        decorator_order.check("retry", function)
+        decorator_order.check_order("retry", function)
         decorator_order.refuse_generators("retry", function)
         counts = dict.fromkeys(RetryStatistics.__dataclass_fields__, 0)
         policy = _Policy(
@@ -266,7 +266,7 @@ def retry(  # noqa: PLR0913  (the decorator's options)
             random=random,
         )
         make = _async if inspect.iscoroutinefunction(function) else _sync
-        wrapper = make(function, policy, _finder(dependency), sleep)
+        wrapper = make(function, policy, _budget_finder(dependency), sleep)
         decorator_order.mark("retry", wrapper, function)
         _counts[wrapper] = counts
         return cast("Callable[P, R]", wrapper)
@@ -274,7 +274,7 @@ def retry(  # noqa: PLR0913  (the decorator's options)
     return decorate
 
 
-def _refuse(exceptions: Errors, *, idempotent: bool, key: str) -> None:
+def _validate(exceptions: Errors, *, idempotent: bool, key: str) -> None:
     """:raises TypeError: if repeating would be wrong or without end."""
     if idempotent is bool(key):
         raise TypeError("@retry needs one of both: idempotent=True, or key= where the key is")
@@ -289,7 +289,7 @@ def _refuse(exceptions: Errors, *, idempotent: bool, key: str) -> None:
 _Finder = Callable[[Args], RetryBudget]
 
 
-def _finder(dependency: Dependency) -> _Finder | None:
+def _budget_finder(dependency: Dependency) -> _Finder | None:
     """How to get at the budget of one call, given its positional arguments."""
     if isinstance(dependency, str):
         if not dependency:
@@ -308,7 +308,7 @@ def _sync(  # noqa: C901  (two short closures over one policy)
     find_budget: _Finder | None,
     sleep: Callable[[float], Any] | None,
 ) -> Callable[..., Any]:
-    pause = sleep or time.sleep
+    sleep_for = sleep or time.sleep
     # The way of a call that goes well is as short as it can be: one look at the clock.
     exceptions, clock = policy.exceptions, policy.clock
 
@@ -324,27 +324,27 @@ def _sync(  # noqa: C901  (two short closures over one policy)
                 raise
         else:
             if find_budget is not None:
-                find_budget(args).succeeded()
+                find_budget(args).record_success()
             return result
         # Left the handler first: a later error is not "raised while handling" this one.
-        return again(args, kwargs, began, wait, budget)
+        return retry_loop(args, kwargs, began, wait, budget)
 
-    def again(
+    def retry_loop(
         args: Args, kwargs: Kwargs, began: float, wait: float, budget: RetryBudget | None
     ) -> Any:
         attempt = 1
         while True:
             attempt += 1
-            pause(wait)
+            sleep_for(wait)
             try:
                 result = function(*args, **kwargs)
             except exceptions as error:
-                told = policy.wait_after(error, attempt, began, args, kwargs, budget)
-                if told is None:
+                next_wait = policy.wait_after(error, attempt, began, args, kwargs, budget)
+                if next_wait is None:
                     raise
-                wait = told
+                wait = next_wait
             else:
-                policy.recovered(budget)
+                policy.record_recovery(budget)
                 return result
 
     return wrapper
@@ -356,7 +356,7 @@ def _async(  # noqa: C901  (as above)
     find_budget: _Finder | None,
     sleep: Callable[[float], Awaitable[Any]] | None,
 ) -> Callable[..., Any]:
-    pause = sleep or asyncio.sleep
+    sleep_for = sleep or asyncio.sleep
     exceptions, clock = policy.exceptions, policy.clock
 
     @functools.wraps(function)
@@ -371,26 +371,26 @@ def _async(  # noqa: C901  (as above)
                 raise
         else:
             if find_budget is not None:
-                find_budget(args).succeeded()
+                find_budget(args).record_success()
             return result
-        return await again(args, kwargs, began, wait, budget)
+        return await retry_loop(args, kwargs, began, wait, budget)
 
-    async def again(
+    async def retry_loop(
         args: Args, kwargs: Kwargs, began: float, wait: float, budget: RetryBudget | None
     ) -> Any:
         attempt = 1
         while True:
             attempt += 1
-            await pause(wait)
+            await sleep_for(wait)
             try:
                 result = await function(*args, **kwargs)
             except exceptions as error:
-                told = policy.wait_after(error, attempt, began, args, kwargs, budget)
-                if told is None:
+                next_wait = policy.wait_after(error, attempt, began, args, kwargs, budget)
+                if next_wait is None:
                     raise
-                wait = told
+                wait = next_wait
             else:
-                policy.recovered(budget)
+                policy.record_recovery(budget)
                 return result
 
     return wrapper

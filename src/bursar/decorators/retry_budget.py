@@ -32,13 +32,13 @@ class RetryBudget:
         self.tokens = tokens_max
         self._lock = threading.Lock()
 
-    def failed(self) -> bool:
+    def record_failure(self) -> bool:
         """Take a token for a failed attempt; True while repeating is allowed."""
         with self._lock:
             self.tokens = max(self.tokens - 1, 0.0)
             return self.tokens > self.tokens_max / 2
 
-    def succeeded(self) -> None:
+    def record_success(self) -> None:
         """Give a part of a token back for a call that went well."""
         if self.tokens < self.tokens_max:  # nearly always full: no lock for that
             with self._lock:
@@ -46,7 +46,7 @@ class RetryBudget:
 
 
 _budgets: dict[str, RetryBudget] = {}
-_making = threading.Lock()
+_budgets_lock = threading.Lock()
 
 
 def budget_of(dependency: str) -> RetryBudget:
@@ -55,10 +55,10 @@ def budget_of(dependency: str) -> RetryBudget:
 
     :raises RuntimeError: at more than `BUDGETS_MAX` names.
     """
-    found = _budgets.get(dependency)
-    if found is None:
-        with _making:
+    budget = _budgets.get(dependency)
+    if budget is None:
+        with _budgets_lock:
             if len(_budgets) >= BUDGETS_MAX:
                 raise RuntimeError(f"{BUDGETS_MAX} retry budgets are enough: {dependency!r}")
-            found = _budgets.setdefault(dependency, RetryBudget())
-    return found
+            budget = _budgets.setdefault(dependency, RetryBudget())
+    return budget

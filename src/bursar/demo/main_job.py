@@ -112,10 +112,10 @@ def _sandbox(port: int | None) -> Iterator[SandboxSimulator]:
     path = settings.current.home / "sandbox.sqlite3"
     terms = {"fee_basis_points": 150, "fee_fixed_minor": 20}
     if port is None:
-        _open_account({"book": str(path), **terms})
+        _open_account({"store": str(path), **terms})
         yield _provider().simulator
         return
-    command = [sys.executable, "-m", server.__name__, "--book", str(path), "--port", str(port)]
+    command = [sys.executable, "-m", server.__name__, "--store", str(path), "--port", str(port)]
     command += [f"--{name.replace('_', '-')}={value}" for name, value in terms.items()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -177,8 +177,8 @@ def _deliver(
     story: Story, simulator: SandboxSimulator, position: int, disorder: DeliveryFaults
 ) -> tuple[int, int]:
     """Take what the sandbox delivers after *position*; returns the new one and the count."""
-    (key, *_) = standard_webhooks.keys_of(_provider().config.webhook_secret)
-    deliveries = simulator.deliveries(key, after=position, disorder=disorder, at=clock.now())
+    (key, *_) = standard_webhooks.parse_keys(_provider().config.webhook_secret)
+    deliveries = simulator.deliveries(key, after=position, faults=disorder, at=clock.now())
     for delivery in deliveries:
         try:
             new = inbox.receive_sync(

@@ -199,8 +199,8 @@ def record_response(intent: PreparedAttempt, result: Result, *, source: str, now
             status=status,
             reference=result.reference,
             failure_code=result.code,
-            soft_decline=result.soft,
-            redirect_url=result.action_url,
+            soft_decline=result.soft_decline,
+            redirect_url=result.redirect_url,
         ),
     )
     if status in {AttemptStatus.PENDING, AttemptStatus.REQUIRES_ACTION}:
@@ -227,7 +227,7 @@ def _told(intent: PreparedAttempt, result: Result) -> tuple[Snapshot, ...]:
             captured_minor=captured,
             key=request.key,
             code=result.code,
-            soft=result.soft,
+            soft_decline=result.soft_decline,
         )
         return (told,)
     if isinstance(request, interface.RefundRequest):

@@ -65,7 +65,7 @@ def _unanswered(at: str) -> Iterator[DisputeNeedingResponse]:
                 parent_reference=dispute.parent_reference,
                 amount_minor=dispute.amount.amount_minor,
                 currency=dispute.amount.currency,
-                evidence_due_by=dispute.respond_by,
+                evidence_due_by=dispute.evidence_due_by,
             )
 
 

@@ -167,11 +167,11 @@ def _insert_facts(
             s.key,
             s.parent_reference,
             s.code,
-            s.soft,
+            s.soft_decline,
             s.version,
-            s.round,
+            s.dispute_stage,
             fields.to_db_datetime(s.occurred_at),
-            fields.to_db_datetime(s.respond_by),
+            fields.to_db_datetime(s.evidence_due_by),
             received,
             raw,
         )
@@ -348,7 +348,7 @@ def _settle_by_facts(
                 status=status,
                 reference=told.reference,
                 failure_code=told.code,
-                soft_decline=told.soft,
+                soft_decline=told.soft_decline,
                 now=now,
             )
             for code in OUTCOME_REVIEWS:

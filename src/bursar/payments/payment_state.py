@@ -35,14 +35,14 @@ def _standing(snapshot: Snapshot) -> tuple[Any, ...]:
     # A total order over everything that is taken from the leading snapshot, so that the maximum
     # is the same whichever of two comes first.
     return (
-        snapshot.round,
+        snapshot.dispute_stage,
         status_rank(snapshot),
         snapshot.version,
         snapshot.status,
         snapshot.amount.amount_minor,
         snapshot.amount.currency,
         snapshot.code,
-        snapshot.soft,
+        snapshot.soft_decline,
     )
 
 
@@ -74,7 +74,7 @@ def merge(a: Snapshot, b: Snapshot) -> Snapshot:
         key=max(a.key, b.key),
         parent_reference=max(a.parent_reference, b.parent_reference),
         occurred_at=max(filter(None, (a.occurred_at, b.occurred_at)), default=None),
-        respond_by=max(filter(None, (a.respond_by, b.respond_by)), default=None),
+        evidence_due_by=max(filter(None, (a.evidence_due_by, b.evidence_due_by)), default=None),
     )
 
 

@@ -53,7 +53,7 @@ def create_account(
     """
     Add an account, or bring its configuration up to date.
 
-    :raises registry.UnknownProvider: if no such provider is installed;
+    :raises registry.ProviderNotFound: if no such provider is installed;
     :raises errors.ValidationError: if the configuration is not the provider's.
     """
     group_commit.require_transaction()

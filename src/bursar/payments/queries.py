@@ -268,10 +268,10 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
         key=key,
         parent_reference=parent,
         code=code,
-        soft=bool(soft),
+        soft_decline=bool(soft),
         version=version,
-        round=round_,
-        respond_by=fields.from_db_datetime(respond_by),
+        dispute_stage=round_,
+        evidence_due_by=fields.from_db_datetime(respond_by),
     )
 
 

@@ -178,12 +178,12 @@ def poll_delay(case: _Case) -> timedelta:
     What is not found settles a set time after it was sent; a look soon after that is due.
     """
     doubled = min(attempts.LOOKUP_FIRST * 2 ** min(case.attempt.status_check_count, 20), PAUSE_MAX)
-    settles = case.attempt.created_at + case.provider.not_found_settles_after - clock.now()
+    settles = case.attempt.created_at + case.provider.lookup_final_after - clock.now()
     return settles if timedelta(0) < settles < doubled else doubled
 
 
 def _is_settled(case: _Case, now: datetime) -> bool:
-    old_enough = case.age(now) >= case.provider.not_found_settles_after
+    old_enough = case.age(now) >= case.provider.lookup_final_after
     return old_enough and case.attempt.status_check_count + 1 >= LOOKS_MIN
 
 
@@ -304,7 +304,7 @@ async def refresh_provider_object(lease: jobs.Lease) -> Callable[[], None] | Non
         provider_accounts.concurrency_limit(account),
         asyncio.timeout(attempts.CALL_SECONDS_MAX),
     ):
-        snapshots = tuple(await provider.fetch(kind, reference))
+        snapshots = tuple(await provider.fetch_object(kind, reference))
     return lambda: _record(account, snapshots)
 
 

@@ -58,7 +58,7 @@ class SupportsVoid(Protocol):
 class SupportsWebhookVerification(Protocol):
     """Checks a delivery's signature over the raw bytes; pure, synchronous, constant time."""
 
-    def verify(
+    def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, /, *, now: datetime
     ) -> VerifiedWebhook:
         """:raises BadSignature: if it was not signed with our secret within the tolerance."""
@@ -69,7 +69,7 @@ class SupportsWebhookVerification(Protocol):
 class SupportsWebhookParsing(Protocol):
     """Turns a verified body into snapshots; pure and synchronous."""
 
-    def facts(self, body: bytes, /) -> Iterable[Snapshot]:
+    def parse_webhook(self, body: bytes, /) -> Iterable[Snapshot]:
         """Say what a verified delivery tells."""
         ...
 
@@ -96,7 +96,7 @@ class SupportsBalance(Protocol):
 class SupportsFetchObject(Protocol):
     """Tells one object whole, with the fee and rate that its webhooks leave out."""
 
-    async def fetch(self, kind: ObjectKind, reference: str, /) -> Iterable[Snapshot]:
+    async def fetch_object(self, kind: ObjectKind, reference: str, /) -> Iterable[Snapshot]:
         """:raises errors.NotFound: if there is no such object."""
         ...
 
@@ -117,7 +117,7 @@ class SupportsSettlementFile(Protocol):
     #: The columns it cannot do without.
     settlement_columns: ClassVar[tuple[str, ...]]
 
-    def settlement_line(self, row: Mapping[str, str], /) -> SettlementLine:
+    def parse_settlement_row(self, row: Mapping[str, str], /) -> SettlementLine:
         """:raises errors.ValidationError: naming the column that cannot be read."""
         ...
 
@@ -126,7 +126,7 @@ class SupportsSettlementFile(Protocol):
 class SupportsSettlementApi(Protocol):
     """Tells the lines of its settlement report by API."""
 
-    def settlement_lines(self, since: datetime, /) -> AsyncIterator[SettlementLine]:
+    def list_settlement_lines(self, since: datetime, /) -> AsyncIterator[SettlementLine]:
         """Every movement of the balance since then, in any order."""
         ...
 
@@ -135,7 +135,7 @@ class SupportsSettlementApi(Protocol):
 class SupportsSetupCheck(Protocol):
     """Looks whether an account is ready to take money."""
 
-    def check_setup(self, *, hook_url: str) -> AsyncIterator[SetupCheck]:
+    def check_setup(self, *, webhook_url: str) -> AsyncIterator[SetupCheck]:
         """Say what is in order and what is missing; *hook_url* is where our webhooks listen."""
         ...
 
@@ -145,8 +145,8 @@ class SetupCheck:
     """One thing looked at: whether it is in order, and what to do where it is not."""
 
     subject: str
-    good: bool
-    told: str
+    is_ok: bool
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,29 +164,29 @@ class VerifiedWebhook:
     foreign_account: str = ""
 
 
-POWERS: Mapping[str, type[Any]] = {
-    "captures": SupportsCapture,
-    "voids": SupportsVoid,
-    "verifies webhooks": SupportsWebhookVerification,
-    "translates webhooks": SupportsWebhookParsing,
-    "lists objects": SupportsListObjects,
-    "tells balance": SupportsBalance,
-    "fetches objects": SupportsFetchObject,
-    "submits evidence": SupportsEvidence,
-    "reads settlements": SupportsSettlementFile,
-    "lists settlements": SupportsSettlementApi,
-    "checks setup": SupportsSetupCheck,
+CAPABILITIES: Mapping[str, type[Any]] = {
+    "capture": SupportsCapture,
+    "void": SupportsVoid,
+    "webhook_verification": SupportsWebhookVerification,
+    "webhook_parsing": SupportsWebhookParsing,
+    "list_objects": SupportsListObjects,
+    "balance": SupportsBalance,
+    "fetch_object": SupportsFetchObject,
+    "dispute_evidence": SupportsEvidence,
+    "settlement_file": SupportsSettlementFile,
+    "settlement_api": SupportsSettlementApi,
+    "setup_check": SupportsSetupCheck,
 }
 
 
 def capabilities(provider: PaymentProvider | type[PaymentProvider]) -> list[str]:
-    """Name the optional powers that *provider* has, in the order of `POWERS`."""
-    found = [name for name, power in POWERS.items() if _has(provider, power)]
+    """Name the optional powers that *provider* has, in the order of `CAPABILITIES`."""
+    names = [name for name, power in CAPABILITIES.items() if _has(provider, power)]
     if provider.idempotency_key_ttl is not None:
-        found.append("honours keys")
+        names.append("idempotency_keys")
     if provider.lookup_by_key:
-        found.append("looks up by key")
-    return found
+        names.append("lookup_by_key")
+    return names
 
 
 def _has(provider: PaymentProvider | type[PaymentProvider], power: type[Any]) -> bool:

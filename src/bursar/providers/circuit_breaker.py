@@ -43,14 +43,14 @@ class CircuitBreaker:
         "_probing",
         "kind",
         "name",
-        "why",
+        "reason",
     )
 
     def __init__(
         self, name: str, *, kind: str = "provider", monotonic: Callable[[], float] = clock.monotonic
     ) -> None:
         self.kind, self.name = kind, name
-        self.why = ""
+        self.reason = ""
         self._monotonic = monotonic
         self._failures = 0
         self._open_seconds = 0.0
@@ -63,8 +63,8 @@ class CircuitBreaker:
         """What would become of a call now."""
         if not self._open_seconds:
             return CircuitState.CLOSED
-        waiting = self._probing or self._monotonic() < self._open_until
-        return CircuitState.OPEN if waiting else CircuitState.HALF_OPEN
+        is_waiting = self._probing or self._monotonic() < self._open_until
+        return CircuitState.OPEN if is_waiting else CircuitState.HALF_OPEN
 
     def before_call(self) -> None:
         """
@@ -74,9 +74,10 @@ class CircuitBreaker:
         """
         state = self.state
         if state is CircuitState.OPEN:
-            left = max(self._open_until - self._monotonic(), 0.1)
+            remaining_seconds = max(self._open_until - self._monotonic(), 0.1)
             raise errors.ExternalAPIError(
-                f"{self.name} is not asked for {left:.0f} s more: {self.why}", after_seconds=left
+                f"{self.name} is not asked for {remaining_seconds:.0f} s more: {self.reason}",
+                after_seconds=remaining_seconds,
             )
         self._probing = state is CircuitState.HALF_OPEN
 
@@ -84,28 +85,28 @@ class CircuitBreaker:
         """Hear of a clear answer."""
         if self._open_seconds:
             log.warning("circuit_closed", **{self.kind: self.name})
-        self._failures, self._open_seconds, self._probing, self.why = 0, 0.0, False, ""
+        self._failures, self._open_seconds, self._probing, self.reason = 0, 0.0, False, ""
 
-    def record_failure(self, why: str, *, at_once: bool = False) -> None:
+    def record_failure(self, reason: str, *, open_now: bool = False) -> None:
         """Hear of a call without a clear answer; *at_once* opens whatever the count."""
         self._failures += 1
         # Calls that were under way when it opened fail too, many at once: that is no news.
         enough = self._failures >= FAILURES_MAX and not self._open_seconds
-        if self._probing or at_once or enough:
-            self._open(why, OPEN_SECONDS_MAX if at_once else OPEN_SECONDS_FIRST)
+        if self._probing or open_now or enough:
+            self._open(reason, OPEN_SECONDS_MAX if open_now else OPEN_SECONDS_FIRST)
 
     def record_cancelled(self) -> None:
         """Hear that a call was given up by its caller, which tells nothing."""
         self._probing = False
 
-    def _open(self, why: str, first_seconds: float) -> None:
+    def _open(self, reason: str, first_seconds: float) -> None:
         doubled = min(self._open_seconds * 2, OPEN_SECONDS_MAX)
         self._open_seconds = max(first_seconds, doubled)
         self._open_until = self._monotonic() + self._open_seconds
-        self._probing, self.why = False, why
+        self._probing, self.reason = False, reason
         # The alarm: an error in the log, and `bursar_provider_circuit_open` in the metrics.
-        told = {self.kind: self.name, "why": why, "seconds": self._open_seconds}
-        log.error("circuit_opened", **told)
+        fields = {self.kind: self.name, "why": reason, "seconds": self._open_seconds}
+        log.error("circuit_opened", **fields)
 
 
 #: Every circuit of this process, for the metrics.

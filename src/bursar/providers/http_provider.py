@@ -69,9 +69,9 @@ class HttpProvider(PaymentProvider):
 
     Config: ClassVar[type[Any]] = HttpConfig
     #: Statuses beside 2xx whose JSON the provider's own class reads.
-    clear: ClassVar[frozenset[int]] = frozenset({402, 404})
+    readable_statuses: ClassVar[frozenset[int]] = frozenset({402, 404})
     #: Statuses with which the provider says that it did nothing, and may when asked later.
-    turned_away: ClassVar[frozenset[int]] = frozenset({429, 503})
+    unavailable_statuses: ClassVar[frozenset[int]] = frozenset({429, 503})
 
     async def call(
         self,
@@ -97,7 +97,7 @@ class HttpProvider(PaymentProvider):
         :raises OutcomeUnknown: if it may have been carried out: no answer in time, a broken
             connection, another status, or an answer that cannot be read.
         """
-        what = f"{method} {path}"
+        call_name = f"{method} {path}"
         sent = {**self.headers(), **({"Idempotency-Key": key} if key else {}), **(headers or {})}
         data = None
         if json is not None:
@@ -108,9 +108,11 @@ class HttpProvider(PaymentProvider):
         circuit = circuit_of(self)
         circuit.before_call()
         try:
-            answer = await self._send(what, method, path, data=data, params=params, headers=sent)
+            response = await self._send(
+                call_name, method, path, data=data, params=params, headers=sent
+            )
         except CredentialsRejected as error:
-            circuit.record_failure(str(error), at_once=True)
+            circuit.record_failure(str(error), open_now=True)
             raise
         except (errors.Unavailable, errors.OutcomeUnknown) as error:
             circuit.record_failure(str(error))
@@ -122,11 +124,11 @@ class HttpProvider(PaymentProvider):
             circuit.record_cancelled()
             raise
         circuit.record_success()
-        return answer
+        return response
 
     async def _send(
         self,
-        what: str,
+        call_name: str,
         method: str,
         path: str,
         *,
@@ -145,28 +147,30 @@ class HttpProvider(PaymentProvider):
             )
         except HttpFailure as failure:
             if not failure.is_sent:
-                raise errors.ExternalAPIError(f"{what} was not sent: {failure}") from failure
-            raise errors.OutcomeUnknown(f"{what} was sent, but {failure}") from failure
-        return self._read(what, response)
+                raise errors.ExternalAPIError(f"{call_name} was not sent: {failure}") from failure
+            raise errors.OutcomeUnknown(f"{call_name} was sent, but {failure}") from failure
+        return self._read(call_name, response)
 
-    def _read(self, what: str, response: HttpResponse) -> JsonResponse:
+    def _read(self, call_name: str, response: HttpResponse) -> JsonResponse:
         status, headers = response.status, response.headers
-        if status in self.turned_away:
+        if status in self.unavailable_statuses:
             raise errors.ExternalAPIError(
-                f"{what} was turned away with {status}",
+                f"{call_name} was turned away with {status}",
                 after_seconds=retry_after_seconds(headers.get("Retry-After", ""), clock.now()),
             )
-        if not 200 <= status < 300 and status not in self.clear:
-            raise _refusal(what, status)
+        if not 200 <= status < 300 and status not in self.readable_statuses:
+            raise _status_error(call_name, status)
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
-            told = kind or "without a content type"
-            raise errors.OutcomeUnknown(f"{what} answered {told}, not JSON", http_status=status)
+            described = kind or "without a content type"
+            raise errors.OutcomeUnknown(
+                f"{call_name} answered {described}, not JSON", http_status=status
+            )
         try:
             return JsonResponse(status, read_json(response.body), headers.get("Date", ""))
         except ValueError as error:
             raise errors.OutcomeUnknown(
-                f"{what} answered broken JSON", http_status=status
+                f"{call_name} answered broken JSON", http_status=status
             ) from error
 
     def headers(self) -> dict[str, str]:
@@ -209,21 +213,21 @@ _CLIENTS: WeakKeyDictionary[
 
 def _client(provider: HttpProvider) -> HttpClient:
     loop = asyncio.get_running_loop()
-    own = _CLIENTS.setdefault(provider, WeakKeyDictionary())
-    client = own.get(loop)
+    clients = _CLIENTS.setdefault(provider, WeakKeyDictionary())
+    client = clients.get(loop)
     if client is None or client.is_closed:
-        client = own[loop] = HttpClient(accepts_compressed=True)
+        client = clients[loop] = HttpClient(accepts_compressed=True)
     return client
 
 
-def _refusal(what: str, status: int) -> errors.BursarError:
+def _status_error(call_name: str, status: int) -> errors.BursarError:
     # The body is not shown: it may tell who paid.
     kind: type[errors.BursarError] = errors.OutcomeUnknown
     if 400 <= status < 500 and status != 408:  # 408: the server gave up reading, or a proxy did
         kind = {401: CredentialsRejected, 403: CredentialsRejected, 409: errors.Conflict}.get(
             status, errors.Invalid
         )
-    return kind(f"{what} answered {status}", http_status=status)
+    return kind(f"{call_name} answered {status}", http_status=status)
 
 
 def read_json(body: bytes) -> Any:
@@ -236,17 +240,17 @@ def read_json(body: bytes) -> Any:
         one object.
     """
     orjson.loads(body)  # refuses all but the twice given key
-    return json_module.loads(body, object_pairs_hook=_object, parse_float=Decimal)
+    return json_module.loads(body, object_pairs_hook=_unique_members, parse_float=Decimal)
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("a key is there twice")
-    return made
+    return members
 
 
-def decode(body: object, kind: type[T], what: str) -> T:
+def decode(body: object, kind: type[T], label: str) -> T:
     """
     What `read_json` gave, as a message of *kind* (a `msgspec.Struct`).
 
@@ -255,7 +259,7 @@ def decode(body: object, kind: type[T], what: str) -> T:
     try:
         return msgspec.convert(body, kind)
     except msgspec.ValidationError as error:
-        raise errors.OutcomeUnknown(f"{what} is told in another form: {error}") from error
+        raise errors.OutcomeUnknown(f"{label} is told in another form: {error}") from error
 
 
 def form_encode(form: Mapping[str, object], inside: str = "") -> Iterator[tuple[str, str]]:

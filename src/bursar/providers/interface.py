@@ -103,11 +103,11 @@ class Snapshot:
     key: str = ""
     parent_reference: str = ""
     code: str = ""
-    soft: bool = False
+    soft_decline: bool = False
     version: int = 0
-    round: int = 1
+    dispute_stage: int = 1
     occurred_at: datetime | None = None
-    respond_by: datetime | None = None
+    evidence_due_by: datetime | None = None
 
 
 class Outcome(StrEnum):
@@ -133,8 +133,8 @@ class Result:
     outcome: Outcome
     reference: str = ""
     code: str = ""
-    soft: bool = False
-    action_url: str = ""
+    soft_decline: bool = False
+    redirect_url: str = ""
     snapshots: tuple[Snapshot, ...] = ()
 
 
@@ -320,9 +320,9 @@ class PaymentProvider(abc.ABC):
     idempotency_key_ttl: ClassVar[timedelta | None] = None
     lookup_by_key: ClassVar[bool] = False
     repeats_before_lookup: ClassVar[bool] = False
-    not_found_settles_after: ClassVar[timedelta] = timedelta(minutes=5)
+    lookup_final_after: ClassVar[timedelta] = timedelta(minutes=5)
     #: True for a provider that moves no real money; a live installation refuses it.
-    for_tests: ClassVar[bool] = False
+    is_test_only: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
         self.config = config
@@ -330,7 +330,7 @@ class PaymentProvider(abc.ABC):
     @property
     def mode(self) -> str:
         """`test` or `live`, where the provider can tell by its config; else ""."""
-        return "test" if self.for_tests else ""
+        return "test" if self.is_test_only else ""
 
     @abc.abstractmethod
     async def charge(self, request: ChargeRequest, /) -> Result:

@@ -32,17 +32,17 @@ from bursar.providers.interface import (
 )
 
 
-def _outcome(result: Result) -> str:
+def _outcome_label(result: Result) -> str:
     return result.outcome.value
 
 
 # At DEBUG, for a clear answer is in the books anyway; what raised is a WARNING. Who paid, with
 # what and how much is not shown.
-_logged = log_call(
+_log_operation = log_call(
     show={"provider": "self.name", "key": "request.key"},
     level="debug",
-    outcome=_outcome,
-    event="provider called",
+    outcome=_outcome_label,
+    event="provider_request",
 )
 
 
@@ -51,41 +51,41 @@ class LoggingMixin(PaymentProvider):
 
     __slots__ = ()
 
-    @_logged
+    @_log_operation
     async def charge(self, request: ChargeRequest, /) -> Result:
         """Charge, and log it."""
         return await super().charge(request)
 
-    @_logged
+    @_log_operation
     async def refund(self, request: RefundRequest, /) -> Result:
         """Refund, and log it."""
         return await super().refund(request)
 
-    @_logged
+    @_log_operation
     async def get_status(self, request: StatusRequest, /) -> Result:
         """Look up, and log it."""
         return await super().get_status(request)
 
 
-async def _pause(seconds: float) -> None:
+async def _sleep(seconds: float) -> None:
     await RetryMixin.sleep(seconds)
 
 
-def _dice() -> float:
+def _random() -> float:
     return RetryMixin.random()
 
 
 # Nothing was sent, or it was turned away (`errors.Unavailable`): the same key may be sent again.
 # A provider that wants more time than the deadline is not waited for: the queue does that better.
-_retried = retry(
+_retry_unavailable = retry(
     3,
     errors.Unavailable,
     ExponentialBackoff(first_seconds=0.1, cap_seconds=2.0),
     key="request.key",
     deadline_seconds=2.0,
     dependency=operator.attrgetter("name"),
-    sleep=_pause,
-    random=_dice,
+    sleep=_sleep,
+    random=_random,
 )
 
 
@@ -102,17 +102,17 @@ class RetryMixin(PaymentProvider):
     sleep: ClassVar[Callable[[float], Awaitable[None]]] = staticmethod(asyncio.sleep)
     random: ClassVar[Callable[[], float]] = staticmethod(random.random)
 
-    @_retried
+    @_retry_unavailable
     async def charge(self, request: ChargeRequest, /) -> Result:
         """Charge, again where nothing happened."""
         return await super().charge(request)
 
-    @_retried
+    @_retry_unavailable
     async def refund(self, request: RefundRequest, /) -> Result:
         """Refund, again where nothing happened."""
         return await super().refund(request)
 
-    @_retried
+    @_retry_unavailable
     async def get_status(self, request: StatusRequest, /) -> Result:
         """Look up, again where there was no answer."""
         return await super().get_status(request)

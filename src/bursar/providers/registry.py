@@ -28,7 +28,7 @@ _METHODS = ("charge", "refund", "get_status")
 _instances: WeakValueDictionary[tuple[str, str, str], PaymentProvider] = WeakValueDictionary()
 
 
-class UnknownProvider(errors.NotFound):
+class ProviderNotFound(errors.NotFound):
     """No installed package offers a provider of this name."""
 
     code = "provider_not_found"
@@ -52,43 +52,43 @@ def get_class(name: str) -> type[PaymentProvider]:
     :raises UnknownProvider: if none is installed under that name.
     :raises BrokenProvider: if it cannot be imported, or lacks what every provider has.
     """
-    return _found(name, tuple(sys.path))
+    return _load_class(name, tuple(sys.path))
 
 
 @functools.lru_cache(maxsize=64)
-def _found(name: str, _search_path: tuple[str, ...]) -> type[PaymentProvider]:
+def _load_class(name: str, _search_path: tuple[str, ...]) -> type[PaymentProvider]:
     # Finding an entry point takes a look into every installed package: ten milliseconds, several times
     # a charge. What is not found, or is broken, is looked for again.
     points = list(metadata.entry_points(group=GROUP, name=name))
     if not points:
-        known = ", ".join(names()) or "none"
-        raise UnknownProvider(f"there is no provider {name!r}; installed: {known}")
+        installed = ", ".join(names()) or "none"
+        raise ProviderNotFound(f"there is no provider {name!r}; installed: {installed}")
     targets = sorted({point.value for point in points})
     if len(targets) > 1:
         raise ProviderLoadError(f"several packages offer a provider {name!r}: {', '.join(targets)}")
     try:
-        found = points[0].load()
+        loaded = points[0].load()
     except Exception as error:  # a plug-in's module may raise anything
         reason = f"cannot be imported: {type(error).__name__}: {error}"
         raise ProviderLoadError(f"the provider {name!r} ({targets[0]}) {reason}") from error
-    if problem := _problem(found):
-        raise ProviderLoadError(f"the provider {name!r} ({targets[0]}) {problem}")
-    return typing.cast(type[PaymentProvider], found)
+    if defect := _defect(loaded):
+        raise ProviderLoadError(f"the provider {name!r} ({targets[0]}) {defect}")
+    return typing.cast(type[PaymentProvider], loaded)
 
 
-def _problem(found: object) -> str:
+def _defect(loaded: object) -> str:
     """What is wrong with what an entry point names; "" for a provider."""
-    if not (isinstance(found, type) and issubclass(found, PaymentProvider)):
+    if not (isinstance(loaded, type) and issubclass(loaded, PaymentProvider)):
         return "is not a subclass of PaymentProvider"
     for method in _METHODS:
-        made = _implementation(found, method)
-        if made is None:
+        implementation = _implementation(loaded, method)
+        if implementation is None:
             return f"has no method {method}"
-        if not inspect.iscoroutinefunction(made):
+        if not inspect.iscoroutinefunction(implementation):
             return f"has a method {method} that is not async"
-    if not isinstance(getattr(found, "name", None), str):
+    if not isinstance(getattr(loaded, "name", None), str):
         return "has no name"
-    config = getattr(found, "Config", None)
+    config = getattr(loaded, "Config", None)
     frozen = getattr(getattr(config, "__dataclass_params__", None), "frozen", False)
     if not (isinstance(config, type) and frozen and hasattr(config, "__slots__")):
         return "has no Config that is a frozen dataclass with slots"
@@ -99,8 +99,10 @@ def _implementation(provider: type[PaymentProvider], method: str) -> Any:
     # Behind the wrapping mixins, whose methods only call what the next class has.
     for cls in provider.__mro__:
         if method in vars(cls) and cls not in mixins.WRAPPERS:
-            made = vars(cls)[method]
-            return None if getattr(made, "__isabstractmethod__", False) else made
+            method_function = vars(cls)[method]
+            return (
+                None if getattr(method_function, "__isabstractmethod__", False) else method_function
+            )
     return None
 
 
@@ -112,17 +114,17 @@ def create_provider(provider_name: str, account: str, config: Mapping[str, Any])
         see `get_class` for the rest.
     """
     provider = get_class(provider_name)
-    settled = parse_config(provider, config)
-    fields = dataclasses.fields(settled)
-    values = [(one.name, _told(getattr(settled, one.name))) for one in fields]
+    parsed = parse_config(provider, config)
+    fields = dataclasses.fields(parsed)
+    values = [(one.name, _comparable(getattr(parsed, one.name))) for one in fields]
     key = (provider_name, account, ids.digest(*values))
     instance = _instances.get(key)
     if instance is None:
-        instance = _instances[key] = provider(settled)
+        instance = _instances[key] = provider(parsed)
     return instance
 
 
-def _told(value: object) -> object:
+def _comparable(value: object) -> object:
     if isinstance(value, Secret):
         return ids.digest("secret", value.reveal())
     return sorted(value.items()) if isinstance(value, Mapping) else value
@@ -137,9 +139,9 @@ def parse_config(provider: type[PaymentProvider], config: Mapping[str, Any]) -> 
     fields = {one.name: one for one in dataclasses.fields(provider.Config) if one.init}
     for name in config:
         if name not in fields:
-            known = ", ".join(sorted(fields))
+            allowed = ", ".join(sorted(fields))
             raise errors.ValidationError(
-                f"{provider.name} has no such setting; it has {known}", param=str(name)
+                f"{provider.name} has no such setting; it has {allowed}", param=str(name)
             )
     missing = dataclasses.MISSING
     for name, one in fields.items():
@@ -147,7 +149,7 @@ def parse_config(provider: type[PaymentProvider], config: Mapping[str, Any]) -> 
         if required and name not in config:
             raise errors.ValidationError(f"{provider.name} needs this setting", param=name)
     hints = typing.get_type_hints(provider.Config)
-    values = {name: _fitted(name, value, hints[name]) for name, value in config.items()}
+    values = {name: _convert(name, value, hints[name]) for name, value in config.items()}
     try:
         return provider.Config(**values)
     except (TypeError, ValueError) as error:
@@ -161,7 +163,7 @@ def secret_fields(name: str) -> list[str]:
     return [one.name for one in dataclasses.fields(config) if hints[one.name] is Secret]
 
 
-def _fitted(name: str, value: Any, hint: Any) -> Any:
+def _convert(name: str, value: Any, hint: Any) -> Any:
     """*value* as a field of type *hint* has it. :raises ValidationError: if it does not fit."""
     if hint is Secret:
         if isinstance(value, Secret):
@@ -172,13 +174,13 @@ def _fitted(name: str, value: Any, hint: Any) -> Any:
         raise errors.ValidationError(f"must be text, not {type(value).__name__}", param=name)
     if hint is float and type(value) is int:
         return float(value)
-    wanted = [one for one in _plain_types(hint) if one is not object]
+    expected = [one for one in _plain_types(hint) if one is not object]
     # A bool is an int to isinstance(), but a setting of true is no number.
-    fits = any(isinstance(value, one) for one in wanted)
-    fits = fits and (type(value) is not bool or bool in wanted)
-    if wanted and not fits:
-        said = " or ".join(one.__name__ for one in wanted)
-        raise errors.ValidationError(f"must be {said}, not {type(value).__name__}", param=name)
+    fits = any(isinstance(value, one) for one in expected)
+    fits = fits and (type(value) is not bool or bool in expected)
+    if expected and not fits:
+        names = " or ".join(one.__name__ for one in expected)
+        raise errors.ValidationError(f"must be {names}, not {type(value).__name__}", param=name)
     return types.MappingProxyType(dict(value)) if isinstance(value, Mapping) else value
 
 
@@ -187,5 +189,5 @@ def _plain_types(hint: Any) -> list[type]:
     origin = typing.get_origin(hint)
     if origin in {typing.Union, types.UnionType}:
         return [plain for part in typing.get_args(hint) for plain in _plain_types(part)]
-    found = origin or hint
-    return [found] if isinstance(found, type) else []
+    plain = origin or hint
+    return [plain] if isinstance(plain, type) else []

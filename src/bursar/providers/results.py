@@ -20,19 +20,19 @@ def outcome_of(status: str) -> Outcome:
     return _OUTCOMES.get(status, Outcome.SUCCEEDED)
 
 
-def result_of(made: Snapshot, *others: Snapshot, action_url: str = "") -> Result:
+def result_from_snapshots(snapshot: Snapshot, *others: Snapshot, action_url: str = "") -> Result:
     """The answer that tells of *made*, the object of the operation, and of *others* it changed."""
     return Result(
-        outcome=outcome_of(made.status),
-        reference=made.reference,
-        code=made.code,
-        soft=made.soft,
-        action_url=action_url,
-        snapshots=(made, *others),
+        outcome=outcome_of(snapshot.status),
+        reference=snapshot.reference,
+        code=snapshot.code,
+        soft_decline=snapshot.soft_decline,
+        redirect_url=action_url,
+        snapshots=(snapshot, *others),
     )
 
 
-def refused(http_status: int, *, code: str, soft: bool = False) -> Result:
+def declined_result(http_status: int, *, code: str, soft: bool = False) -> Result:
     """The answer of a provider that says 404 where it knows no such object, and 402 for a no."""
     outcome = Outcome.NOT_FOUND if http_status == 404 else Outcome.DECLINED
-    return Result(outcome=outcome, code=code, soft=soft)
+    return Result(outcome=outcome, code=code, soft_decline=soft)

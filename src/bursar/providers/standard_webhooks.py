@@ -22,7 +22,7 @@ TOLERANCE_SECONDS = 300
 _PREFIX = "whsec_"
 
 
-def keys_of(secret: Secret) -> list[bytes]:
+def parse_keys(secret: Secret) -> list[bytes]:
     """
     The signing keys in *secret*: one or, while it is being rotated, several separated by spaces.
 
@@ -47,7 +47,7 @@ def sign(key: bytes, *, event_id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(digest).decode("ascii")
 
 
-def headers(key: bytes, *, event_id: str, at: datetime, body: bytes) -> dict[str, str]:
+def sign_headers(key: bytes, *, event_id: str, at: datetime, body: bytes) -> dict[str, str]:
     """The three headers of a delivery sent at *at*."""
     timestamp = int(at.timestamp())
     return {
@@ -57,7 +57,9 @@ def headers(key: bytes, *, event_id: str, at: datetime, body: bytes) -> dict[str
     }
 
 
-def verify(keys: Iterable[bytes], given: Mapping[str, str], body: bytes, *, now: datetime) -> str:
+def verify(
+    keys: Iterable[bytes], received: Mapping[str, str], body: bytes, *, now: datetime
+) -> str:
     """
     Return the event id of a delivery signed with one of *keys* within `TOLERANCE_SECONDS`.
 
@@ -66,28 +68,28 @@ def verify(keys: Iterable[bytes], given: Mapping[str, str], body: bytes, *, now:
 
     :raises BadSignature: if a header is missing or malformed, none matches, or it is not of now.
     """
-    lower = {name.lower(): value for name, value in given.items()}
-    event_id, stamp = lower.get("webhook-id", ""), lower.get("webhook-timestamp", "")
-    offered = lower.get("webhook-signature", "").split()
-    if not event_id or not offered:
+    lower = {name.lower(): value for name, value in received.items()}
+    event_id, timestamp = lower.get("webhook-id", ""), lower.get("webhook-timestamp", "")
+    signatures = lower.get("webhook-signature", "").split()
+    if not event_id or not signatures:
         raise InvalidSignature("the delivery has no webhook-id or webhook-signature header")
-    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
         raise InvalidSignature("the webhook-timestamp header is no whole number of seconds")
     matches = [
-        hmac.compare_digest(_bytes(sign_by(key, event_id, stamp, body)), _bytes(signature))
+        hmac.compare_digest(_bytes(_signature(key, event_id, timestamp, body)), _bytes(signature))
         for key in keys
-        for signature in offered
+        for signature in signatures
     ]
     if not any(matches):
         raise InvalidSignature("no signature of the delivery was made with our secret")
-    if abs(now.timestamp() - int(stamp)) > TOLERANCE_SECONDS:
-        raise InvalidSignature("the delivery was not signed now", signed_at=stamp)
+    if abs(now.timestamp() - int(timestamp)) > TOLERANCE_SECONDS:
+        raise InvalidSignature("the delivery was not signed now", signed_at=timestamp)
     return event_id
 
 
-def sign_by(key: bytes, event_id: str, stamp: str, body: bytes) -> str:
+def _signature(key: bytes, event_id: str, timestamp: str, body: bytes) -> str:
     """The signature over the timestamp exactly as it was *given* (leading zeros included)."""
-    signed = _bytes(f"{event_id}.{stamp}.") + body
+    signed = _bytes(f"{event_id}.{timestamp}.") + body
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode("ascii")
 
 

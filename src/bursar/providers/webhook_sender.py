@@ -45,7 +45,7 @@ class SignedWebhook:
 
 def sign_webhook(key: bytes, *, event_id: str, body: bytes, at: datetime) -> SignedWebhook:
     """Sign a JSON *body* that is sent *at* this time."""
-    signature = standard_webhooks.headers(key, event_id=event_id, at=at, body=body)
+    signature = standard_webhooks.sign_headers(key, event_id=event_id, at=at, body=body)
     headers = {"Content-Type": "application/json", **signature}
     return SignedWebhook(event_id=event_id, headers=headers, body=body)
 

@@ -59,7 +59,7 @@ def _line(
     provider: SupportsSettlementFile, row: csv_reader.CsvRow, found: RowErrors
 ) -> SettlementLine | None:
     try:
-        line = provider.settlement_line(row.values)
+        line = provider.parse_settlement_row(row.values)
         for name in ("reference", "source", "parent_reference", "payout"):
             required = name in {"reference", "source"}
             fields.validate_text(name, getattr(line, name), 160, required=required)
@@ -87,7 +87,7 @@ def fetch_lines(*, provider_account: str, since: datetime) -> LoadedReport:
     provider: PaymentProvider = provider_accounts.get(provider_account)
     if not isinstance(provider, SupportsSettlementApi):
         raise OperationNotSupported(f"{provider_account} tells no settlement lines by API")
-    listing = provider.settlement_lines(since)
+    listing = provider.list_settlement_lines(since)
 
     async def told() -> list[SettlementLine]:
         return [line async for line in listing]

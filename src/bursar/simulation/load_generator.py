@@ -182,11 +182,11 @@ class LoadGenerator:
         *again*: all since the last time, in order, whatever the network had dropped or turned.
         """
         provider = self._provider()
-        (key, *_) = standard_webhooks.keys_of(provider.config.webhook_secret)
+        (key, *_) = standard_webhooks.parse_keys(provider.config.webhook_secret)
         deliveries = provider.simulator.deliveries(
             key,
             after=self.settled if again else self.position,
-            disorder=DeliveryFaults() if again else DISORDER,
+            faults=DeliveryFaults() if again else DISORDER,
             at=clock.now(),
         )
         url = f"{address}/hooks/{self.account}"

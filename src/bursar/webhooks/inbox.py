@@ -61,7 +61,7 @@ def verify(
     provider = provider_accounts.get(provider_account)
     if not isinstance(provider, SupportsWebhookVerification):
         raise WebhooksNotSupported(f"{provider_account} takes no webhooks")
-    return provider.verify(headers, body, now=now)
+    return provider.verify_webhook(headers, body, now=now)
 
 
 def receive(
@@ -140,7 +140,7 @@ def _process(provider_account: str, event_id: str, now: datetime) -> None:
     provider = provider_accounts.get(provider_account)
     if body is None or not isinstance(provider, SupportsWebhookParsing):
         raise errors.NotFound(f"event {event_id} has no body, or its provider cannot read it")
-    told = list(provider.facts(bytes(body)))
+    told = list(provider.parse_webhook(bytes(body)))
     facts.append_facts(
         provider_account=provider_account,
         snapshots=told,

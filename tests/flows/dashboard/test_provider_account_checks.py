@@ -76,7 +76,7 @@ def _happened() -> None:
                 reference=reference,
                 status="needs_response",
                 amount=five,
-                respond_by=now + timedelta(days=days),
+                evidence_due_by=now + timedelta(days=days),
                 parent_reference="ch_1",
             )
             for reference, days in (("dp_1", 9), ("dp_2", 2))

@@ -97,7 +97,7 @@ DIFFERENT = [
 
 
 def test_different_things_have_different_keys():
-    found = [cache_keys.exact(value) for value in DIFFERENT]
+    found = [cache_keys.exact_key(value) for value in DIFFERENT]
     assert len(set(found)) == len(DIFFERENT)
 
 
@@ -134,12 +134,12 @@ def test_keys_are_equal_exactly_when_type_and_content_are(one, other):
             return (type(value).__name__, [told(each) for each in value])
         return (type(value).__name__, repr(value))
 
-    assert (cache_keys.exact(one) == cache_keys.exact(other)) == (told(one) == told(other))
+    assert (cache_keys.exact_key(one) == cache_keys.exact_key(other)) == (told(one) == told(other))
 
 
 @given(st.dictionaries(st.text(), st.integers(), min_size=2))
 def test_the_order_in_which_a_dict_was_filled_does_not_matter(given_):
-    assert cache_keys.exact(given_) == cache_keys.exact(dict(reversed(given_.items())))
+    assert cache_keys.exact_key(given_) == cache_keys.exact_key(dict(reversed(given_.items())))
 
 
 def f(a, b=2, *, c=3):
@@ -181,11 +181,11 @@ class Opaque:
 
 def test_what_has_no_stable_content_is_named():
     with pytest.raises(TypeError, match="no stable key for a Opaque"):
-        cache_keys.exact([Opaque()])
+        cache_keys.exact_key([Opaque()])
 
 
 def test_kinds_are_bounded(monkeypatch):
-    monkeypatch.setattr(cache_keys, "KINDS_MAX", 2)
+    monkeypatch.setattr(cache_keys, "TYPE_TUPLES_MAX", 2)
     of = cache_keys.keyer(simple)
     first = of((1, 1), {})
     assert of((1, 1), {}) == first

@@ -118,7 +118,7 @@ class AgainstAModel(RuleBasedStateMachine):
     @invariant()
     def counts_agree(self):
         told = cache_of(self.function).statistics()
-        assert (told.size, told.hits, told.misses, told.evicted) == (
+        assert (told.size, told.hits, told.misses, told.evictions) == (
             len(self.model),
             self.hits,
             self.calls,
@@ -166,7 +166,7 @@ def test_fifty_threads_at_once_are_one_call(raises):
         return object()
 
     def release():
-        while cache_of(slow).statistics().joined < 49:
+        while cache_of(slow).statistics().coalesced < 49:
             pass
         all_wait.set()
 
@@ -199,7 +199,7 @@ def test_many_keys_in_many_threads_stay_within_the_bound():
     assert wrong == []
     assert max(sizes) == 5
     told = cache_of(double).statistics()
-    assert told.hits + told.misses + told.joined == 8 * 3_000
+    assert told.hits + told.misses + told.coalesced == 8 * 3_000
 
 
 def test_when_the_thread_that_calls_dies_another_one_calls():
@@ -224,7 +224,7 @@ def test_when_the_thread_that_calls_dies_another_one_calls():
     results = []
     second = threading.Thread(target=lambda: results.append(slow()))
     second.start()
-    while not cache_of(slow).statistics().joined:
+    while not cache_of(slow).statistics().coalesced:
         pass
     joined.set()
     first.join(10)
@@ -323,7 +323,7 @@ def test_fifty_coroutines_at_once_are_one_call(key):
     assert calls == [key]
     assert len({id(result) for result in results}) == 1
     assert (results[0] == 1) is (key == "fine")
-    assert (told.misses, told.joined, told.size) == (1, 49, int(key == "fine"))
+    assert (told.misses, told.coalesced, told.size) == (1, 49, int(key == "fine"))
 
 
 @pytest.mark.parametrize("cancelled", [[0], [3], [0, 1, 2, 3, 4, 5, 6, 7, 8]])
@@ -420,7 +420,7 @@ def lines():
     yield lambda: [
         line
         for line in map(orjson.loads, stream.getvalue().splitlines())
-        if line["event"] == "cache not refreshed"
+        if line["event"] == "cache_refresh_failed"
     ]
     logs.configure()
 

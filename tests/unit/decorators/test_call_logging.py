@@ -54,7 +54,7 @@ def test_a_line_tells_what_is_named_and_nothing_else(lines):
         told
         == [
             {
-                "event": "call ended",
+                "event": "call_finished",
                 "level": "info",
                 "logger": __name__,
                 "function": f"{__name__}.order",

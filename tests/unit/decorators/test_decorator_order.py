@@ -66,7 +66,7 @@ def test_every_order_works_or_is_refused(names):
             stack(function, names)
         return
     decorated = stack(function, names)
-    assert decorator_order.on(decorated) == names
+    assert decorator_order.decorators_on(decorated) == names
     with acting_as(READER):
         assert [decorated(1), decorated(1)] == [1, 1]
     assert len(calls) == (1 if "cache" in names else 2)
@@ -93,7 +93,7 @@ def test_all_four_on_a_coroutine_function():
     assert asyncio.run(run()) == [1] * 20
     assert len(calls) == 2
     assert (flaky.__name__, flaky.__doc__) == ("flaky", "Told.")
-    assert cache_of(flaky).statistics().joined == 19
+    assert cache_of(flaky).statistics().coalesced == 19
     assert retry_statistics(flaky).recovered == 1
 
 

@@ -84,7 +84,7 @@ def test_waits_are_half_of_the_bound_where_the_dice_say_so(kind):
     told = run(AWAY, AWAY, AWAY, "fine", kind=kind, max_attempts=4)
     assert told[:3] == ("fine", [0.05, 0.1, 0.2], 0)
     assert retry_statistics(told[3]).recovered == 1
-    assert retry_statistics(told[3]).retried == 3
+    assert retry_statistics(told[3]).retries == 3
 
 
 @both
@@ -94,7 +94,7 @@ def test_the_last_error_surfaces_as_it_was_raised(kind):
     assert result is last
     assert result.__context__ is None
     assert (slept, left) == ([0.05, 0.1], 1)
-    assert retry_statistics(function).exhausted == 1
+    assert retry_statistics(function).attempts_exhausted == 1
 
 
 @both
@@ -130,7 +130,7 @@ def test_the_other_sides_wait_is_honoured_up_to_the_deadline(kind, after, waits)
     error = errors.Unavailable("busy", after_seconds=after)
     result, slept, _, function = run(error, "fine", kind=kind)
     assert (result, slept) == (("fine", waits) if waits else (error, []))
-    assert retry_statistics(function).late == (waits is None)
+    assert retry_statistics(function).deadline_exceeded == (waits is None)
 
 
 @given(
@@ -211,7 +211,7 @@ def test_only_a_call_with_its_key_is_repeated(path, request_, tries):
     except errors.Unavailable as error:
         assert "without its idempotency key" in "".join(error.__notes__)
     assert 2 - len(bank.told) == tries
-    assert retry_statistics(charge).keyless == (tries == 1)
+    assert retry_statistics(charge).key_missing == (tries == 1)
 
 
 def test_a_key_may_be_given_by_name():
@@ -283,10 +283,10 @@ def test_a_budget_counts_as_the_specification_says(tokens_max, ratio, news):
     for failed in news:
         if failed:
             tokens = max(tokens - 1, 0.0)
-            assert budget.failed() == (tokens > tokens_max / 2)
+            assert budget.record_failure() == (tokens > tokens_max / 2)
         else:
             tokens = min(tokens + ratio, tokens_max)
-            budget.succeeded()
+            budget.record_success()
         assert budget.tokens == tokens
 
 
@@ -303,7 +303,7 @@ def test_a_storm_ends_when_the_budget_is_spent():
 
 def test_success_fills_the_budget_again():
     budget = RetryBudget(tokens_max=10)
-    while budget.failed():
+    while budget.record_failure():
         pass
     assert run(AWAY, "fine", dependency=budget)[0] is AWAY
     for _ in range(30):
@@ -314,7 +314,8 @@ def test_success_fills_the_budget_again():
 def test_threads_share_a_budget_without_losing_a_token():
     budget = RetryBudget(tokens_max=10_000)
     threads = [
-        threading.Thread(target=lambda: [budget.failed() for _ in range(500)]) for _ in range(8)
+        threading.Thread(target=lambda: [budget.record_failure() for _ in range(500)])
+        for _ in range(8)
     ]
     for thread in threads:
         thread.start()
@@ -350,7 +351,7 @@ def lines():
     yield lambda: [
         line
         for line in map(orjson.loads, stream.getvalue().splitlines())
-        if line["event"].startswith("call ")
+        if line["event"].startswith("retry_")
     ]
     logs.configure()
 
@@ -363,8 +364,8 @@ def test_every_attempt_is_one_line(lines, kind):
         for x in lines()
     ]
     assert told == [
-        ("call retried", 1, "unavailable", 0.05, None, "warning"),
-        ("call given up", 2, "KeyError", None, "exhausted", "warning"),
+        ("retry_scheduled", 1, "unavailable", 0.05, None, "warning"),
+        ("retry_exhausted", 2, "KeyError", None, "attempts_exhausted", "warning"),
     ]
 
 
@@ -377,7 +378,7 @@ def test_the_function_keeps_its_name():
     assert (documented.__name__, documented.__doc__) == ("documented", "Told.")
     assert documented(3) == 3
     title = f"{__name__}.{documented.__qualname__}"
-    assert all_retry_statistics()[title].retried == 0
+    assert all_retry_statistics()[title].retries == 0
     with pytest.raises(TypeError, match="not on"):
         retry_statistics(fine)
 

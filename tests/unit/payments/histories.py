@@ -140,7 +140,7 @@ class Provider:
                 amount=Money(self.amount_minor, currency or self.settles_in or self.currency),
                 withdrawn_minor=withdrawn_minor,
                 reinstated_minor=reinstated_minor,
-                round=number,
+                dispute_stage=number,
                 parent_reference="ch_1",
             )
         )

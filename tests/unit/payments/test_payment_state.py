@@ -44,9 +44,9 @@ def snapshots(draw: st.DrawFn, kind: ObjectKind) -> Snapshot:
         key=draw(st.sampled_from(["", "k"])),
         parent_reference=draw(st.sampled_from(["", "p"])),
         code=draw(st.sampled_from(["", "a", "b"])),
-        soft=draw(st.booleans()),
+        soft_decline=draw(st.booleans()),
         version=draw(small),
-        round=draw(st.integers(1, 2)),
+        dispute_stage=draw(st.integers(1, 2)),
         occurred_at=draw(times),
     )
 
@@ -308,8 +308,8 @@ def test_a_second_round_outranks_the_end_of_the_first() -> None:
         kind=ObjectKind.DISPUTE, reference="dp_1", status="lost", amount=Money(1, "EUR"), version=99
     )
     assert payment_state.merge(
-        first, replace(first, status="needs_response", round=2, version=1)
-    ) == (replace(first, status="needs_response", round=2, version=1))
+        first, replace(first, status="needs_response", dispute_stage=2, version=1)
+    ) == (replace(first, status="needs_response", dispute_stage=2, version=1))
 
 
 def test_a_partial_capture_leaves_the_rest_authorized_until_it_is_released() -> None:

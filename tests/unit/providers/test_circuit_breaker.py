@@ -61,7 +61,7 @@ def test_after_its_time_one_call_probes_and_all_others_wait(
     with pytest.raises(errors.ExternalAPIError):
         circuit.before_call()
     circuit.record_success()
-    assert (circuit.state, circuit.why) == (CircuitState.CLOSED, "")
+    assert (circuit.state, circuit.reason) == (CircuitState.CLOSED, "")
 
 
 def test_a_probe_that_fails_doubles_the_time_up_to_a_minute(
@@ -103,7 +103,7 @@ def test_a_probe_that_was_given_up_lets_another_one_in(
 
 def test_a_refused_key_opens_it_at_once_for_a_minute(circuit: CircuitBreaker, clock: Clock) -> None:
     circuit.before_call()
-    circuit.record_failure("401", at_once=True)
+    circuit.record_failure("401", open_now=True)
     seen = []
     for seconds in (59, 1):
         clock.seconds += seconds

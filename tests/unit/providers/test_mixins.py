@@ -315,7 +315,7 @@ def lines():
     yield lambda: [
         line
         for line in map(orjson.loads, stream.getvalue().splitlines())
-        if line["event"] == "provider called"
+        if line["event"] == "provider_request"
     ]
     logs.configure()
 

@@ -9,7 +9,7 @@ import pytest
 from bursar import errors
 from bursar.providers import registry
 from bursar.providers.interface import Secret
-from bursar.providers.registry import ProviderLoadError, UnknownProvider
+from bursar.providers.registry import ProviderLoadError, ProviderNotFound
 from bursar.providers.sandbox import SandboxProvider
 from bursar.providers.sandbox.provider import (
     SandboxWithoutIdempotency,
@@ -104,7 +104,7 @@ def test_names_imports_nothing(plugged):
 
 
 def test_an_unknown_name_tells_the_known_ones():
-    with pytest.raises(UnknownProvider, match=r"no provider 'paypall'; installed: .*sandbox"):
+    with pytest.raises(ProviderNotFound, match=r"no provider 'paypall'; installed: .*sandbox"):
         registry.get_class("paypall")
 
 
@@ -176,13 +176,13 @@ def test_an_instance_nobody_uses_is_let_go(plugged):
     ("config", "kind"),
     [
         ({}, SandboxProvider),
-        ({"honours_keys": False}, SandboxWithoutIdempotency),
-        ({"lookup": False}, SandboxWithoutLookup),
-        ({"honours_keys": False, "lookup": False}, SandboxWithoutIdempotencyOrLookup),
+        ({"idempotency_keys": False}, SandboxWithoutIdempotency),
+        ({"lookup_by_key": False}, SandboxWithoutLookup),
+        ({"idempotency_keys": False, "lookup_by_key": False}, SandboxWithoutIdempotencyOrLookup),
     ],
 )
 def test_the_config_of_a_sandbox_picks_what_it_declares(config, kind):
     provider = registry.create_provider("sandbox", "main", config)
     assert type(provider) is kind
-    assert (provider.idempotency_key_ttl is not None) == config.get("honours_keys", True)
-    assert provider.lookup_by_key == config.get("lookup", True)
+    assert (provider.idempotency_key_ttl is not None) == config.get("idempotency_keys", True)
+    assert provider.lookup_by_key == config.get("lookup_by_key", True)

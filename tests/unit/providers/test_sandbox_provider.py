@@ -54,7 +54,7 @@ def test_a_secret_is_neither_shown_nor_pickled():
 
 @contextlib.contextmanager
 def in_own_process(*arguments, book):
-    command = [sys.executable, "-m", "bursar.providers.sandbox.server", "--book", str(book)]
+    command = [sys.executable, "-m", "bursar.providers.sandbox.server", "--store", str(book)]
     server = subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     try:
@@ -78,8 +78,8 @@ TROUBLES = {
     "tok_visa": ("succeeded", "succeeded"),
     "tok_slow": ("succeeded", "succeeded"),
     "tok_timeout_after_charge": ("unknown", "succeeded"),
-    "tok_reset_mid_answer": ("unknown", "succeeded"),
-    "tok_garbage_answer": ("unknown", "succeeded"),
+    "tok_reset_mid_response": ("unknown", "succeeded"),
+    "tok_garbage_response": ("unknown", "succeeded"),
     "tok_timeout_before": ("unknown", "not_found"),
     "tok_unavailable_once": ("succeeded", "succeeded"),
 }
@@ -196,7 +196,7 @@ def test_a_tester_controls_it_over_http(tmp_path):
 
 
 def test_without_lookup_a_key_alone_finds_nothing():
-    provider = SandboxProvider(SandboxConfig(durable=False, lookup=False))
+    provider = SandboxProvider(SandboxConfig(durable=False, lookup_by_key=False))
 
     async def asked():
         made = await provider.charge(request("tok_visa"))

@@ -68,7 +68,7 @@ def dispute_states(simulator):
     found = [
         one for _, told in simulator.snapshots() for one in told if one.kind is ObjectKind.DISPUTE
     ]
-    return [(d.status, d.round, d.withdrawn_minor, d.reinstated_minor) for d in found]
+    return [(d.status, d.dispute_stage, d.withdrawn_minor, d.reinstated_minor) for d in found]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def dispute_states(simulator):
 )
 def test_the_method_names_the_outcome(simulator, method, outcome, code, soft):
     result = charged(simulator, method)
-    assert (result.outcome, result.code, result.soft) == (outcome, code, soft)
+    assert (result.outcome, result.code, result.soft_decline) == (outcome, code, soft)
     assert simulator.balances() == ({"EUR": 1_000} if outcome is Outcome.SUCCEEDED else {})
 
 
@@ -103,8 +103,8 @@ def test_metadata_goes_before_the_method(simulator):
 
 
 def test_no_outcome_looks_like_a_card_number():
-    assert [name for name in scenarios.OUTCOMES if not name.startswith("tok_")] == []
-    assert [name for name in scenarios.OUTCOMES if any(c.isdigit() for c in name)] == []
+    assert [name for name in scenarios.SCENARIOS if not name.startswith("tok_")] == []
+    assert [name for name in scenarios.SCENARIOS if any(c.isdigit() for c in name)] == []
 
 
 def test_a_used_key_gets_the_first_answer_again(simulator):
@@ -123,7 +123,7 @@ def test_a_used_key_is_refused_for_anything_else(simulator, change):
 
 
 def test_a_simulator_that_honours_no_keys_charges_twice():
-    simulator = made(honours_keys=False)
+    simulator = made(idempotency_keys=False)
     assert charged(simulator).reference != charged(simulator).reference
     assert simulator.balances() == {"EUR": 2_000}
     simulator.close()
@@ -376,7 +376,7 @@ def test_every_change_is_told_by_a_webhook(simulator):
 
 
 def test_what_is_answered_twice_is_told_twice(simulator):
-    result = charged(simulator, "tok_answered_twice")
+    result = charged(simulator, "tok_duplicate_response")
     assert result.snapshots == result.snapshots[:1] * 2
     events = [one.event_id for one in simulator.deliveries(KEY)]
     assert len(events) == 2
@@ -387,8 +387,8 @@ def test_disorder_is_the_same_for_the_same_seed(simulator):
     for number in range(200):
         charged(simulator, key=f"k{number}")
     disorder = DeliveryFaults(dropped=0.1, late=0.1, reordered=0.2, duplicate=0.1, forged=0.1)
-    first = simulator.deliveries(KEY, disorder=disorder)
-    assert first == simulator.deliveries(KEY, disorder=disorder)
+    first = simulator.deliveries(KEY, faults=disorder)
+    assert first == simulator.deliveries(KEY, faults=disorder)
     positions = [one.position for one in first if not one.forged]
     assert set(positions) < set(range(1, 201))
     assert len(positions) > len(set(positions))
@@ -400,14 +400,14 @@ def test_deliveries_verify_and_forged_ones_do_not():
     provider = SandboxProvider(SandboxConfig(durable=False))
     charged(provider.simulator)
     key = b"sandbox-is-not-a-secret"
-    told = provider.simulator.deliveries(key, disorder=DeliveryFaults(forged=1.0))
+    told = provider.simulator.deliveries(key, faults=DeliveryFaults(forged=1.0))
     at = provider.simulator.now()
     forged, real = told
-    event = provider.verify(real.headers, real.body, now=at)
+    event = provider.verify_webhook(real.headers, real.body, now=at)
     assert (event.event_id, event.type) == (real.event_id, "charge.captured")
-    assert [one.status for one in provider.facts(real.body)] == ["captured"]
+    assert [one.status for one in provider.parse_webhook(real.body)] == ["captured"]
     with pytest.raises(errors.Denied):
-        provider.verify(forged.headers, forged.body, now=at)
+        provider.verify_webhook(forged.headers, forged.body, now=at)
     asyncio.run(provider.close())
 
 

@@ -8,7 +8,7 @@ from bursar.providers import standard_webhooks
 from bursar.providers.interface import InvalidSignature, Secret
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-KEY = standard_webhooks.keys_of(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))[0]
+KEY = standard_webhooks.parse_keys(Secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"))[0]
 BODY = b'{"test": 2432232314}'
 
 
@@ -20,26 +20,26 @@ def test_the_published_example_is_reproduced():
 
 
 def test_a_delivery_tells_its_event_id():
-    given = standard_webhooks.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
+    given = standard_webhooks.sign_headers(KEY, event_id="evt_1", at=NOW, body=BODY)
     assert standard_webhooks.verify([KEY], given, BODY, now=NOW) == "evt_1"
 
 
 def test_header_names_come_in_any_case():
-    given = standard_webhooks.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
+    given = standard_webhooks.sign_headers(KEY, event_id="evt_1", at=NOW, body=BODY)
     shouted = {name.upper(): value for name, value in given.items()}
     assert standard_webhooks.verify([KEY], shouted, BODY, now=NOW) == "evt_1"
 
 
 @pytest.mark.parametrize("secret", ["old new", "new old", " new  old "])
 def test_while_a_secret_is_rotated_both_are_good(secret):
-    keys = standard_webhooks.keys_of(Secret(secret))
+    keys = standard_webhooks.parse_keys(Secret(secret))
     for name in (b"old", b"new"):
-        given = standard_webhooks.headers(name, event_id="evt_1", at=NOW, body=BODY)
+        given = standard_webhooks.sign_headers(name, event_id="evt_1", at=NOW, body=BODY)
         assert standard_webhooks.verify(keys, given, BODY, now=NOW) == "evt_1"
 
 
 def test_one_good_signature_of_several_is_enough():
-    given = standard_webhooks.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
+    given = standard_webhooks.sign_headers(KEY, event_id="evt_1", at=NOW, body=BODY)
     given["webhook-signature"] = f"v1,AAAA v2,xyz {given['webhook-signature']}"
     assert standard_webhooks.verify([KEY], given, BODY, now=NOW) == "evt_1"
 
@@ -47,14 +47,14 @@ def test_one_good_signature_of_several_is_enough():
 @pytest.mark.parametrize("seconds", [-300, 0, 300])
 def test_five_minutes_are_tolerated_both_ways(seconds):
     at = NOW + timedelta(seconds=seconds)
-    given = standard_webhooks.headers(KEY, event_id="evt_1", at=at, body=BODY)
+    given = standard_webhooks.sign_headers(KEY, event_id="evt_1", at=at, body=BODY)
     assert standard_webhooks.verify([KEY], given, BODY, now=NOW) == "evt_1"
 
 
 @pytest.mark.parametrize("seconds", [-301, 301])
 def test_more_is_not_tolerated(seconds):
     at = NOW + timedelta(seconds=seconds)
-    given = standard_webhooks.headers(KEY, event_id="evt_1", at=at, body=BODY)
+    given = standard_webhooks.sign_headers(KEY, event_id="evt_1", at=at, body=BODY)
     with pytest.raises(InvalidSignature):
         standard_webhooks.verify([KEY], given, BODY, now=NOW)
 
@@ -76,13 +76,13 @@ def test_more_is_not_tolerated(seconds):
     ],
 )
 def test_a_bad_header_is_a_bad_signature(name, value):
-    given = standard_webhooks.headers(KEY, event_id="evt_1", at=NOW, body=BODY) | {name: value}
+    given = standard_webhooks.sign_headers(KEY, event_id="evt_1", at=NOW, body=BODY) | {name: value}
     with pytest.raises(InvalidSignature):
         standard_webhooks.verify([KEY], given, BODY, now=NOW)
 
 
 def test_another_body_or_key_is_refused():
-    given = standard_webhooks.headers(KEY, event_id="evt_1", at=NOW, body=BODY)
+    given = standard_webhooks.sign_headers(KEY, event_id="evt_1", at=NOW, body=BODY)
     with pytest.raises(InvalidSignature):
         standard_webhooks.verify([KEY], given, BODY + b" ", now=NOW)
     with pytest.raises(InvalidSignature):

@@ -41,7 +41,7 @@ async def send(alert: Alert, *, url: str, secret: Secret, now: datetime) -> None
 
     :raises WebhookDeliveryFailed: if it was not answered with success.
     """
-    (key, *_) = standard_webhooks.keys_of(secret)
+    (key, *_) = standard_webhooks.parse_keys(secret)
     # The id is the alert's, so that a receiver knows a repeat.
     webhook = sign_webhook(key, event_id=alert.id, body=body_of(alert), at=now)
     async with WebhookSender() as sender:

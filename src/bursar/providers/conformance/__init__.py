@@ -1,9 +1,9 @@
 """
-One suite for every provider: what the interface promises, tried out.
+The conformance suite: runs the promises of the provider interface against any provider.
 
-A provider says with which method names its test account approves, declines or fails, in a class
-attribute `conformance = Conformance(...)`. What it has no power or no test method for is reported
-as not offered, never as passed.
+A provider declares in a class attribute `conformance = Conformance(...)` which payment methods of
+its test account approve, decline or fail. A case that needs a capability or test method that the
+provider lacks is reported as not supported, never as passed.
 """
 
 from bursar.providers.conformance import faults, objects, operations
@@ -13,9 +13,9 @@ from bursar.providers.conformance.suite import (
     Conformance,
     Verdict,
     cases,
-    methods_of,
-    run,
+    conformance_of,
     run_case,
+    run_suite,
 )
 
 __all__ = [
@@ -24,10 +24,10 @@ __all__ = [
     "Conformance",
     "Verdict",
     "cases",
+    "conformance_of",
     "faults",
-    "methods_of",
     "objects",
     "operations",
-    "run",
     "run_case",
+    "run_suite",
 ]

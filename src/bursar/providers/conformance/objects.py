@@ -1,4 +1,4 @@
-"""What must hold of the instance itself, of its lists and balances, and of its webhooks."""
+"""Conformance cases for the provider instance, object lists, balances and webhooks."""
 
 from __future__ import annotations
 
@@ -8,127 +8,134 @@ from datetime import UTC, datetime, timedelta
 
 from bursar.providers import interface
 from bursar.providers.conformance.suite import (
-    NotConforming,
+    ConformanceFailure,
     Trial,
     case,
-    check,
-    equal,
-    failure_message,
+    first_snapshot,
+    require,
+    require_equal,
 )
 from bursar.providers.interface import ObjectKind
 
-# --- the object itself --------------------------------------------------------------------------
+# --- instance and configuration -------------------------------------------------------------------
 
 
 @case()
-async def _an_instance_has_slots_and_no_dict(trial: Trial) -> None:
-    check(not hasattr(trial.provider, "__dict__"), "some class in its MRO lacks __slots__")
+async def _provider_instance_uses_slots(trial: Trial) -> None:
+    require(not hasattr(trial.provider, "__dict__"), "a class in the MRO has no __slots__")
 
 
 @case()
-async def _the_config_is_frozen_and_slotted(trial: Trial) -> None:
+async def _config_is_frozen_and_uses_slots(trial: Trial) -> None:
     config = trial.provider.config
-    check(not hasattr(config, "__dict__"), "the config has a __dict__")
+    require(not hasattr(config, "__dict__"), "the config has a __dict__")
     name = dataclasses.fields(config)[0].name
     try:
         setattr(config, name, getattr(config, name))
     except dataclasses.FrozenInstanceError:
         return
-    raise NotConforming("the config can be changed")
+    raise ConformanceFailure("a field of the config can be assigned")
 
 
 @case()
-async def _secrets_are_never_shown(trial: Trial) -> None:
+async def _secrets_are_masked_when_printed(trial: Trial) -> None:
     config = trial.provider.config
     values = [getattr(config, one.name) for one in dataclasses.fields(config)]
     secrets = [value.reveal() for value in values if isinstance(value, interface.Secret)]
-    shown = f"{config!r} {config} {trial.provider!r}"
-    check(not any(secret and secret in shown for secret in secrets), "a secret is shown")
+    printed = f"{config!r} {config} {trial.provider!r}"
+    require(
+        not any(secret and secret in printed for secret in secrets),
+        "repr() or str() shows a secret",
+    )
 
 
-# --- telling all --------------------------------------------------------------------------------
+# --- object lists and balances --------------------------------------------------------------------
 
 
-@case("lists objects")
-async def _what_was_charged_is_listed(trial: Trial) -> None:
+@case("list_objects")
+async def _charges_and_refunds_are_listed(trial: Trial) -> None:
     charge = await trial.charge(1_000)
     refund = await trial.refund(charge.reference, 400)
     listed = {(one.kind, one.reference) async for one in trial.provider.list_objects()}
-    wanted = {(ObjectKind.CHARGE, charge.reference), (ObjectKind.REFUND, refund.reference)}
-    check(wanted <= listed, "a charge or refund just made is not listed")
+    expected = {(ObjectKind.CHARGE, charge.reference), (ObjectKind.REFUND, refund.reference)}
+    require(expected <= listed, "a new charge or refund is not in the list")
 
 
-@case("tells balance")
-async def _a_charge_raises_the_balance_by_its_net(trial: Trial) -> None:
+@case("balance")
+async def _charge_increases_the_balance_by_its_net_amount(trial: Trial) -> None:
     before = await trial.provider.balances()
-    charge = failure_message(await trial.charge(1_000), ObjectKind.CHARGE)
+    charge = first_snapshot(await trial.charge(1_000), ObjectKind.CHARGE)
     after = await trial.provider.balances()
     gross = charge.settled or charge.amount
     fee_minor = charge.fee.amount_minor if charge.fee else 0
-    rise = after.get(gross.currency, 0) - before.get(gross.currency, 0)
-    equal(rise, gross.amount_minor - fee_minor, "the rise of the balance")
+    increase = after.get(gross.currency, 0) - before.get(gross.currency, 0)
+    require_equal(increase, gross.amount_minor - fee_minor, "the increase of the balance")
 
 
 # --- webhooks -----------------------------------------------------------------------------------
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-_SIGNED = ("verifies webhooks", "test method: delivery")
+_WEBHOOKS = ("webhook_verification", "test method: sample_webhook")
 
 
-def _delivery(trial: Trial, at: datetime) -> tuple[dict[str, str], bytes]:
-    assert trial.methods.delivery is not None, "the case needs it"
-    headers, body = trial.methods.delivery(trial.provider, at)
+def _sample_webhook(trial: Trial, at: datetime) -> tuple[dict[str, str], bytes]:
+    assert trial.methods.sample_webhook is not None, "required by the case"
+    headers, body = trial.methods.sample_webhook(trial.provider, at)
     return dict(headers), body
 
 
-def _rejected(trial: Trial, headers: Mapping[str, str], body: bytes, what: str) -> None:
+def _require_rejection(trial: Trial, headers: Mapping[str, str], body: bytes, label: str) -> None:
     try:
-        trial.provider.verify(headers, body, now=NOW)
+        trial.provider.verify_webhook(headers, body, now=NOW)
     except interface.InvalidSignature:
         return
-    raise NotConforming(f"{what} was accepted")
+    raise ConformanceFailure(f"{label} was accepted")
 
 
-@case(*_SIGNED, "translates webhooks")
-async def _a_signed_webhook_is_verified_and_translated(trial: Trial) -> None:
-    headers, body = _delivery(trial, NOW)
-    event = trial.provider.verify(headers, body, now=NOW)
-    check(bool(event.event_id) and bool(event.type), "the event has no id or no type")
-    check(bool(list(trial.provider.facts(body))), "the body was not translated")
+@case(*_WEBHOOKS, "webhook_parsing")
+async def _signed_webhook_is_verified_and_parsed(trial: Trial) -> None:
+    headers, body = _sample_webhook(trial, NOW)
+    event = trial.provider.verify_webhook(headers, body, now=NOW)
+    require(bool(event.event_id) and bool(event.type), "the event has no id or no type")
+    require(bool(list(trial.provider.parse_webhook(body))), "the webhook body gave no snapshots")
 
 
-@case(*_SIGNED)
-async def _a_webhook_that_was_changed_is_rejected(trial: Trial) -> None:
-    headers, body = _delivery(trial, NOW)
-    _rejected(trial, headers, body + b" ", "a changed body")
-    _rejected(trial, {}, body, "a delivery without headers")
+@case(*_WEBHOOKS)
+async def _tampered_webhook_is_rejected(trial: Trial) -> None:
+    headers, body = _sample_webhook(trial, NOW)
+    _require_rejection(trial, headers, body + b" ", "a webhook with a changed body")
+    _require_rejection(trial, {}, body, "a webhook without headers")
 
 
-@case(*_SIGNED)
-async def _a_webhook_of_another_time_is_rejected(trial: Trial) -> None:
+@case(*_WEBHOOKS)
+async def _webhook_outside_the_time_tolerance_is_rejected(trial: Trial) -> None:
     for minutes in (-30, 30):
-        headers, body = _delivery(trial, NOW + timedelta(minutes=minutes))
-        _rejected(trial, headers, body, f"a delivery signed {minutes} minutes from now")
+        headers, body = _sample_webhook(trial, NOW + timedelta(minutes=minutes))
+        _require_rejection(trial, headers, body, f"a webhook signed at {minutes:+d} minutes")
 
 
-@case(*_SIGNED)
-async def _a_webhook_with_strange_letters_is_rejected_not_raised(trial: Trial) -> None:
-    headers, body = _delivery(trial, NOW)
+@case(*_WEBHOOKS)
+async def _webhook_with_non_ascii_headers_is_rejected(trial: Trial) -> None:
+    headers, body = _sample_webhook(trial, NOW)
     for name in headers:
         for strange in ("é\u2028", "\udcff", "\u0663"):
-            _rejected(trial, {**headers, name: strange}, body, f"{name} of {strange!r}")
+            _require_rejection(
+                trial, {**headers, name: strange}, body, f"a webhook with {name}: {strange!r}"
+            )
 
 
-@case("verifies webhooks", "test method: foreign_delivery")
-async def _a_webhook_of_another_account_is_told_as_such(trial: Trial) -> None:
-    assert trial.methods.foreign_delivery is not None, "the case needs it"
-    headers, body = trial.methods.foreign_delivery(trial.provider, NOW)
-    event = trial.provider.verify(headers, body, now=NOW)
-    check(bool(event.foreign_account), "an event of another account was taken for our own")
+@case("webhook_verification", "test method: foreign_webhook")
+async def _webhook_of_another_account_is_marked_foreign(trial: Trial) -> None:
+    assert trial.methods.foreign_webhook is not None, "required by the case"
+    headers, body = trial.methods.foreign_webhook(trial.provider, NOW)
+    event = trial.provider.verify_webhook(headers, body, now=NOW)
+    require(
+        bool(event.foreign_account), "foreign_account is empty for a webhook of another account"
+    )
 
 
-@case(*_SIGNED)
-async def _a_webhook_of_our_own_account_is_not_foreign(trial: Trial) -> None:
-    headers, body = _delivery(trial, NOW)
-    event = trial.provider.verify(headers, body, now=NOW)
-    equal(event.foreign_account, "", "the foreign account of an event of our own")
+@case(*_WEBHOOKS)
+async def _webhook_of_the_own_account_is_not_marked_foreign(trial: Trial) -> None:
+    headers, body = _sample_webhook(trial, NOW)
+    event = trial.provider.verify_webhook(headers, body, now=NOW)
+    require_equal(event.foreign_account, "", "foreign_account of a webhook of the own account")

@@ -1,4 +1,4 @@
-"""What must hold of charges, refunds, captures and voids, also when an answer is lost."""
+"""Conformance cases for charges, refunds, captures and voids, including lost responses."""
 
 from __future__ import annotations
 
@@ -10,39 +10,41 @@ from bursar.providers import interface
 from bursar.providers.conformance.suite import (
     Trial,
     case,
-    check,
-    equal,
-    failure_message,
+    expect_refusal,
+    expect_unknown_outcome,
+    first_snapshot,
     new_key,
-    refused,
-    unknown,
-    well_formed,
+    require,
+    require_equal,
+    require_valid_result,
 )
 from bursar.providers.interface import ObjectKind, Operation, Outcome, Result
 
-# --- charging -----------------------------------------------------------------------------------
+# --- charges --------------------------------------------------------------------------------------
 
 
 @case()
-async def _an_approved_charge_is_told_exactly(trial: Trial) -> None:
+async def _approved_charge_reports_its_exact_amount(trial: Trial) -> None:
     result = await trial.charge(1_234)
-    equal(result.outcome, Outcome.SUCCEEDED, "the outcome")
-    charge = failure_message(result, ObjectKind.CHARGE)
-    equal(charge.amount, Money(1_234, trial.currency), "the amount")
-    equal(charge.status, interface.ChargeStatus.CAPTURED, "the status")
-    equal(result.reference, charge.reference, "the reference")
-    found = await trial.status(Operation.CHARGE, reference=result.reference)
-    equal(found.outcome, Outcome.SUCCEEDED, "the outcome looked up by reference")
-    equal(failure_message(found, ObjectKind.CHARGE).amount, charge.amount, "the amount looked up")
+    require_equal(result.outcome, Outcome.SUCCEEDED, "the outcome")
+    charge = first_snapshot(result, ObjectKind.CHARGE)
+    require_equal(charge.amount, Money(1_234, trial.currency), "the amount")
+    require_equal(charge.status, interface.ChargeStatus.CAPTURED, "the status")
+    require_equal(result.reference, charge.reference, "the reference")
+    status = await trial.status(Operation.CHARGE, reference=result.reference)
+    require_equal(status.outcome, Outcome.SUCCEEDED, "the outcome of the lookup by reference")
+    require_equal(
+        first_snapshot(status, ObjectKind.CHARGE).amount, charge.amount, "the amount of the lookup"
+    )
 
 
 @case("test method: declined")
-async def _a_decline_is_a_result_with_a_code(trial: Trial) -> None:
+async def _declined_charge_returns_a_decline_code(trial: Trial) -> None:
     result = await trial.charge(method=trial.methods.declined)
-    equal(result.outcome, Outcome.DECLINED, "the outcome")
-    check(bool(result.code), "the decline has no code")
-    equal(
-        failure_message(result, ObjectKind.CHARGE).status,
+    require_equal(result.outcome, Outcome.DECLINED, "the outcome")
+    require(bool(result.code), "the decline has no code")
+    require_equal(
+        first_snapshot(result, ObjectKind.CHARGE).status,
         interface.ChargeStatus.DECLINED,
         "the status",
     )
@@ -53,160 +55,168 @@ def _currency_case(exponent: int) -> None:
         for currency in trial.methods.currencies:
             if money.exponent_of(currency) == exponent:
                 result = await trial.charge(100_001, currency=currency)
-                amount = failure_message(result, ObjectKind.CHARGE).amount
-                equal(amount, Money(100_001, currency), "the amount")
+                amount = first_snapshot(result, ObjectKind.CHARGE).amount
+                require_equal(amount, Money(100_001, currency), "the amount")
 
     exact.__name__ = f"amounts_with_{exponent}_decimals_are_exact"
-    case(f"a currency of {exponent} decimals")(exact)
+    case(f"currency with {exponent} decimals")(exact)
 
 
 for _exponent in (0, 2, 3, 4):
     _currency_case(_exponent)
 
 
-@case("honours keys")
-async def _one_key_twice_is_one_charge(trial: Trial) -> None:
+@case("idempotency_keys")
+async def _same_key_twice_creates_one_charge(trial: Trial) -> None:
     key = new_key()
     first, second = await trial.charge(key=key), await trial.charge(key=key)
-    equal(second.reference, first.reference, "the reference of the repeated charge")
-    equal(second.outcome, first.outcome, "the outcome of the repeated charge")
+    require_equal(second.reference, first.reference, "the reference of the repeated charge")
+    require_equal(second.outcome, first.outcome, "the outcome of the repeated charge")
 
 
-@case("honours keys")
-async def _one_key_in_parallel_is_one_charge(trial: Trial) -> None:
+@case("idempotency_keys")
+async def _same_key_in_parallel_creates_one_charge(trial: Trial) -> None:
     key = new_key()
-    asked = [trial.charge(key=key) for _ in range(8)]
-    told = await asyncio.gather(*asked, return_exceptions=True)
-    # A provider may turn the others away while the first is under way.
-    answered = [one for one in told if isinstance(one, Result)]
-    odd = [one for one in told if not isinstance(one, (Result, errors.BursarError))]
-    check(not odd, f"parallel calls raised {odd!r}")
-    equal(len({one.reference for one in answered}), 1, "the number of charges made")
+    calls = [trial.charge(key=key) for _ in range(8)]
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    # A provider may reject the other calls while the first is in progress.
+    results = [one for one in outcomes if isinstance(one, Result)]
+    unexpected = [one for one in outcomes if not isinstance(one, (Result, errors.BursarError))]
+    require(not unexpected, f"parallel calls raised {unexpected!r}")
+    require_equal(len({one.reference for one in results}), 1, "the number of charges created")
 
 
-@case("honours keys")
-async def _a_key_used_for_another_amount_is_refused(trial: Trial) -> None:
+@case("idempotency_keys")
+async def _same_key_with_another_amount_is_rejected(trial: Trial) -> None:
     key = new_key()
     await trial.charge(1_000, key=key)
     try:
         result = await trial.charge(2_000, key=key)
     except errors.BursarError:
-        return  # unknown, too, is an answer: what the first call with the key did is not told
-    equal(result.outcome, Outcome.DECLINED, "the outcome of another amount with a used key")
+        return  # OutcomeUnknown is fine too: the state of the first call is not reported
+    require_equal(
+        result.outcome, Outcome.DECLINED, "the outcome of another amount with the same key"
+    )
 
 
-# --- when the answer is lost --------------------------------------------------------------------
+# --- lost responses -------------------------------------------------------------------------------
 
 
-@case("looks up by key", "test method: timeout_after")
-async def _a_charge_without_an_answer_is_found_by_its_key(trial: Trial) -> None:
+@case("lookup_by_key", "test method: timeout_after")
+async def _timed_out_charge_is_returned_by_lookup_by_key(trial: Trial) -> None:
     key = new_key()
-    await unknown(trial.charge(key=key, method=trial.methods.timeout_after))
-    found = await trial.status(Operation.CHARGE, key=key)
-    equal(found.outcome, Outcome.SUCCEEDED, "the outcome looked up")
-    check(bool(found.reference), "the charge that was found has no reference")
+    await expect_unknown_outcome(trial.charge(key=key, method=trial.methods.timeout_after))
+    status = await trial.status(Operation.CHARGE, key=key)
+    require_equal(status.outcome, Outcome.SUCCEEDED, "the outcome of the lookup")
+    require(bool(status.reference), "the lookup returned no reference")
 
 
-@case("honours keys", "test method: timeout_after")
-async def _a_charge_without_an_answer_is_not_made_again_by_its_key(trial: Trial) -> None:
+@case("idempotency_keys", "test method: timeout_after")
+async def _retry_of_a_timed_out_charge_creates_no_second_charge(trial: Trial) -> None:
     key, method = new_key(), trial.methods.timeout_after
-    await unknown(trial.charge(key=key, method=method))
+    await expect_unknown_outcome(trial.charge(key=key, method=method))
     second = await trial.charge(key=key, method=method)
     third = await trial.charge(key=key, method=method)
-    equal(second.outcome, Outcome.SUCCEEDED, "the outcome of the repeated charge")
-    equal(third.reference, second.reference, "the reference of the repeated charge")
+    require_equal(second.outcome, Outcome.SUCCEEDED, "the outcome of the repeated charge")
+    require_equal(third.reference, second.reference, "the reference of the repeated charge")
 
 
-@case("looks up by key", "test method: lost", "not found is soon final")
-async def _a_request_that_was_lost_is_not_found(trial: Trial) -> None:
+@case("lookup_by_key", "test method: lost", "lookup_final_after of at most 5 s")
+async def _lookup_of_a_lost_request_returns_not_found(trial: Trial) -> None:
     key = new_key()
-    await unknown(trial.charge(key=key, method=trial.methods.lost))
-    await asyncio.sleep(trial.provider.not_found_settles_after.total_seconds())
-    found = await trial.status(Operation.CHARGE, key=key)
-    equal(found.outcome, Outcome.NOT_FOUND, "the outcome looked up")
+    await expect_unknown_outcome(trial.charge(key=key, method=trial.methods.lost))
+    await asyncio.sleep(trial.provider.lookup_final_after.total_seconds())
+    status = await trial.status(Operation.CHARGE, key=key)
+    require_equal(status.outcome, Outcome.NOT_FOUND, "the outcome of the lookup")
 
 
-@case("looks up by key")
-async def _an_unknown_key_is_not_found(trial: Trial) -> None:
+@case("lookup_by_key")
+async def _lookup_of_an_unknown_key_returns_not_found(trial: Trial) -> None:
     for operation in (Operation.CHARGE, Operation.REFUND):
-        found = await trial.status(operation)
-        equal(found.outcome, Outcome.NOT_FOUND, f"the outcome of a {operation} never made")
+        status = await trial.status(operation)
+        require_equal(
+            status.outcome, Outcome.NOT_FOUND, f"the outcome of a {operation} that was never sent"
+        )
 
 
 # --- refunds ------------------------------------------------------------------------------------
 
 
 @case()
-async def _a_charge_is_refunded_whole(trial: Trial) -> None:
+async def _full_refund_succeeds(trial: Trial) -> None:
     charge = await trial.charge(1_000)
     result = await trial.refund(charge.reference, 1_000)
-    check(result.outcome in {Outcome.SUCCEEDED, Outcome.PENDING}, f"it was {result.outcome}")
-    refund = failure_message(result, ObjectKind.REFUND)
-    equal(refund.amount, Money(1_000, trial.currency), "the amount")
-    equal(refund.parent_reference, charge.reference, "the charge it belongs to")
-    check(refund.reference != charge.reference, "the refund has its charge's reference")
+    require(
+        result.outcome in {Outcome.SUCCEEDED, Outcome.PENDING}, f"the outcome is {result.outcome}"
+    )
+    refund = first_snapshot(result, ObjectKind.REFUND)
+    require_equal(refund.amount, Money(1_000, trial.currency), "the amount")
+    require_equal(refund.parent_reference, charge.reference, "the parent reference")
+    require(refund.reference != charge.reference, "the refund has the reference of its charge")
 
 
 @case()
-async def _a_charge_is_refunded_in_parts_and_never_beyond(trial: Trial) -> None:
+async def _partial_refunds_succeed_up_to_the_charged_amount(trial: Trial) -> None:
     charge = await trial.charge(1_000)
     first = await trial.refund(charge.reference, 300)
     second = await trial.refund(charge.reference, 300)
-    check(first.reference != second.reference, "two refunds are one object")
-    await refused(trial.refund(charge.reference, 401), "a refund of more than is left")
+    require(first.reference != second.reference, "two refunds have one reference")
+    await expect_refusal(trial.refund(charge.reference, 401), "a refund above the remaining amount")
     third = await trial.refund(charge.reference, 400)
-    check(third.outcome is not Outcome.DECLINED, "the rest of the charge was not refunded")
+    require(third.outcome is not Outcome.DECLINED, "the remaining amount was not refunded")
 
 
 @case()
-async def _more_than_the_charge_is_not_refunded(trial: Trial) -> None:
+async def _refund_above_the_charged_amount_is_rejected(trial: Trial) -> None:
     charge = await trial.charge(1_000)
-    await refused(trial.refund(charge.reference, 1_001), "a refund of more than was paid")
+    await expect_refusal(trial.refund(charge.reference, 1_001), "a refund above the charged amount")
 
 
-@case("honours keys")
-async def _one_key_twice_is_one_refund(trial: Trial) -> None:
+@case("idempotency_keys")
+async def _same_key_twice_creates_one_refund(trial: Trial) -> None:
     charge, key = await trial.charge(1_000), new_key()
     first = await trial.refund(charge.reference, 600, key=key)
     second = await trial.refund(charge.reference, 600, key=key)
-    equal(second.reference, first.reference, "the reference of the repeated refund")
+    require_equal(second.reference, first.reference, "the reference of the repeated refund")
 
 
-@case("looks up by key")
-async def _a_refund_is_found_by_its_key(trial: Trial) -> None:
+@case("lookup_by_key")
+async def _refund_is_returned_by_lookup_by_key(trial: Trial) -> None:
     charge, key = await trial.charge(1_000), new_key()
-    made = await trial.refund(charge.reference, 600, key=key)
-    found = await trial.status(Operation.REFUND, key=key)
-    equal(found.reference, made.reference, "the reference looked up")
-    equal(
-        failure_message(found, ObjectKind.REFUND).amount,
+    refund = await trial.refund(charge.reference, 600, key=key)
+    status = await trial.status(Operation.REFUND, key=key)
+    require_equal(status.reference, refund.reference, "the reference of the lookup")
+    require_equal(
+        first_snapshot(status, ObjectKind.REFUND).amount,
         Money(600, trial.currency),
-        "the amount looked up",
+        "the amount of the lookup",
     )
 
 
-# --- authorized first ---------------------------------------------------------------------------
+# --- authorizations -------------------------------------------------------------------------------
 
 
-@case("captures", "several captures")
-async def _an_authorization_is_captured_in_parts(trial: Trial) -> None:
-    held = await trial.charge(1_000, capture=False)
-    equal(
-        failure_message(held, ObjectKind.CHARGE).status,
+@case("capture", "multicapture")
+async def _authorization_is_captured_in_several_parts(trial: Trial) -> None:
+    authorization = await trial.charge(1_000, capture=False)
+    require_equal(
+        first_snapshot(authorization, ObjectKind.CHARGE).status,
         interface.ChargeStatus.AUTHORIZED,
         "the status",
     )
-    await _capture(trial, held.reference, 300, final=False)
-    last = await _capture(trial, held.reference, 500, final=True)
-    charge = failure_message(last, ObjectKind.CHARGE)
-    equal(charge.captured_minor, 800, "what was captured in all")
-    equal(charge.status, interface.ChargeStatus.CAPTURED, "the status")
+    await _capture(trial, authorization.reference, 300, final=False)
+    last = await _capture(trial, authorization.reference, 500, final=True)
+    charge = first_snapshot(last, ObjectKind.CHARGE)
+    require_equal(charge.captured_minor, 800, "the captured total")
+    require_equal(charge.status, interface.ChargeStatus.CAPTURED, "the status")
 
 
-@case("captures")
-async def _more_than_was_authorized_is_not_captured(trial: Trial) -> None:
-    held = await trial.charge(1_000, capture=False)
-    await refused(_capture(trial, held.reference, 1_001), "a capture of more than was held")
+@case("capture")
+async def _capture_above_the_authorized_amount_is_rejected(trial: Trial) -> None:
+    authorization = await trial.charge(1_000, capture=False)
+    await expect_refusal(
+        _capture(trial, authorization.reference, 1_001), "a capture above the authorized amount"
+    )
 
 
 async def _capture(
@@ -216,16 +226,18 @@ async def _capture(
     request = interface.CaptureRequest(
         key=new_key(), reference=reference, amount=amount, final=final
     )
-    return well_formed(await trial.provider.capture(request))
+    return require_valid_result(await trial.provider.capture(request))
 
 
-@case("voids")
-async def _a_voided_authorization_is_gone(trial: Trial) -> None:
-    held = await trial.charge(1_000, capture=False)
-    request = interface.VoidRequest(key=new_key(), reference=held.reference)
-    gone = well_formed(await trial.provider.void(request))
-    equal(
-        failure_message(gone, ObjectKind.CHARGE).status, interface.ChargeStatus.VOIDED, "the status"
+@case("void")
+async def _authorization_is_voided_only_once(trial: Trial) -> None:
+    authorization = await trial.charge(1_000, capture=False)
+    request = interface.VoidRequest(key=new_key(), reference=authorization.reference)
+    voided = require_valid_result(await trial.provider.void(request))
+    require_equal(
+        first_snapshot(voided, ObjectKind.CHARGE).status,
+        interface.ChargeStatus.VOIDED,
+        "the status",
     )
-    again = interface.VoidRequest(key=new_key(), reference=held.reference)
-    await refused(trial.provider.void(again), "a second void")
+    second = interface.VoidRequest(key=new_key(), reference=authorization.reference)
+    await expect_refusal(trial.provider.void(second), "a second void")

@@ -1,4 +1,4 @@
-"""How a case is written and run, and what it may ask of a provider."""
+"""Conformance cases: declaration, requirements, execution, and the assertions they use."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from bursar.providers.interface import (
     Result,
 )
 
-#: "Not found" is only waited for where it is final soon.
-SETTLING_MAX = timedelta(seconds=5)
+#: Cases wait until a lookup is final only where `lookup_final_after` is at most this.
+LOOKUP_WAIT_MAX = timedelta(seconds=5)
 
 _STATUSES: Mapping[ObjectKind, frozenset[str]] = {
     ObjectKind.CHARGE: frozenset(interface.ChargeStatus),
@@ -33,20 +33,22 @@ _STATUSES: Mapping[ObjectKind, frozenset[str]] = {
 }
 
 
-#: Makes a webhook of a provider, signed at a time: its headers and body.
-Delivery = Callable[[Any, datetime], tuple[Mapping[str, str], bytes]]
+#: Returns the headers and body of a webhook of the provider, signed at the given time.
+WebhookFactory = Callable[[Any, datetime], tuple[Mapping[str, str], bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conformance:
     """
-    How a provider's test account is made to do what a case needs.
+    The test methods and abilities of a provider's test account.
 
-    Each text is a `ChargeRequest.method`, "" where there is none. *faults* has methods for what
-    goes wrong on the way, by the names in `conformance.faults`; a method's fault strikes the first
-    call of a key. *delivery* makes a webhook (headers and body) really signed at a given time,
-    *foreign_delivery* one that is about another account than the provider account's own.
-    *currencies* are tried one by one. Without *several_captures* one capture releases the rest.
+    *approved*, *declined*, *timeout_after* (carried out, no response), *lost* (never received) and
+    *disputed* are values of `ChargeRequest.method`; "" where the account has none. *faults* maps
+    fault names (see `conformance.faults`) to methods; a fault affects the first call of a key.
+    *sample_webhook* returns a webhook with a valid signature, *foreign_webhook* one that belongs to
+    another account of the provider. The cases on amounts charge in each of *currencies*. With
+    *multicapture* an authorization can be captured in several parts; else the first capture
+    releases the rest.
     """
 
     approved: str = "tok_approved"
@@ -55,23 +57,23 @@ class Conformance:
     lost: str = ""
     disputed: str = ""
     faults: Mapping[str, str] = field(default_factory=dict)
-    several_captures: bool = True
+    multicapture: bool = True
     currencies: tuple[str, ...] = ("JPY", "EUR", "KWD", "CLF")
-    delivery: Delivery | None = None
-    foreign_delivery: Delivery | None = None
+    sample_webhook: WebhookFactory | None = None
+    foreign_webhook: WebhookFactory | None = None
 
 
 class Verdict(StrEnum):
-    """What came of one case."""
+    """The result of one case."""
 
     PASSED = "passed"
     FAILED = "failed"
-    NOT_OFFERED = "not offered"
+    NOT_SUPPORTED = "not supported"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseResult:
-    """One case's verdict; *detail* says what was broken or is missing."""
+    """One case's verdict; *detail* has the broken promise, or what the provider lacks."""
 
     name: str
     verdict: Verdict
@@ -79,103 +81,103 @@ class CaseResult:
     seconds: float = 0.0
 
 
-class NotConforming(AssertionError):
-    """The provider broke a promise of the interface."""
+class ConformanceFailure(AssertionError):
+    """The provider breaks a promise of the interface."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A provider of its own for one case, and what is known of its test account."""
+    """A provider instance for one case, with the methods of its test account."""
 
-    provider: Any  # powers are called by name, once `capabilities` has found them
+    provider: Any  # Any: optional methods are called where `capabilities` lists them
     methods: Conformance
 
     async def charge(
         self, amount_minor: int = 1_000, *, currency: str = "", key: str = "", **more: Any
     ) -> Result:
-        """Charge with the approving method unless told otherwise."""
+        """Charge, with the approving method and a new key by default."""
         request = ChargeRequest(
             key=key or new_key(),
             amount=Money(amount_minor, currency or self.currency),
             method=more.pop("method", self.methods.approved),
             **more,
         )
-        return well_formed(await self.provider.charge(request))
+        return require_valid_result(await self.provider.charge(request))
 
     async def refund(self, reference: str, amount_minor: int, *, key: str = "") -> Result:
-        """Refund a part of a charge in the first currency."""
+        """Refund *amount_minor* of the charge *reference* in `currency`."""
         amount = Money(amount_minor, self.currency)
         request = interface.RefundRequest(key=key or new_key(), reference=reference, amount=amount)
-        return well_formed(await self.provider.refund(request))
+        return require_valid_result(await self.provider.refund(request))
 
     async def status(self, operation: Operation, *, key: str = "", reference: str = "") -> Result:
-        """Look an operation up."""
+        """Look up the status of an operation."""
         request = interface.StatusRequest(
             operation=operation, key=key or new_key(), reference=reference
         )
-        return well_formed(await self.provider.get_status(request))
+        return require_valid_result(await self.provider.get_status(request))
 
     @property
     def currency(self) -> str:
-        """The currency of cases that are not about currencies: euro where it is taken."""
-        offered = self.methods.currencies
-        return "EUR" if "EUR" in offered else offered[0]
+        """The currency of cases that do not test currencies: EUR where supported."""
+        supported = self.methods.currencies
+        return "EUR" if "EUR" in supported else supported[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One promise: its name, what a provider needs to have made it, and the trial."""
+    """One promise of the interface: its name, what it requires of a provider, and its check."""
 
     name: str
     needs: tuple[str, ...]
     run: Callable[[Trial], Awaitable[None]]
 
     def missing(self, provider: PaymentProvider, methods: Conformance) -> str:
-        """What the provider does not offer; "" where the case can be tried."""
-        offered = set(capabilities.capabilities(provider))
+        """Return what *provider* lacks for this case, comma-separated; "" if nothing."""
+        supported = set(capabilities.capabilities(provider))
         texts = ("declined", "timeout_after", "lost", "disputed")
-        for name in (*texts, "delivery", "foreign_delivery"):
+        for name in (*texts, "sample_webhook", "foreign_webhook"):
             if getattr(methods, name):
-                offered.add(f"test method: {name}")
-        offered |= {f"fault: {name}" for name in methods.faults}
-        if methods.several_captures:
-            offered.add("several captures")
+                supported.add(f"test method: {name}")
+        supported |= {f"fault: {name}" for name in methods.faults}
+        if methods.multicapture:
+            supported.add("multicapture")
         for currency in methods.currencies:
-            offered.add(f"a currency of {money.exponent_of(currency)} decimals")
-        if provider.not_found_settles_after <= SETTLING_MAX:
-            offered.add("not found is soon final")
-        return ", ".join(need for need in self.needs if need not in offered)
+            supported.add(f"currency with {money.exponent_of(currency)} decimals")
+        if provider.lookup_final_after <= LOOKUP_WAIT_MAX:
+            supported.add("lookup_final_after of at most 5 s")
+        return ", ".join(need for need in self.needs if need not in supported)
 
 
 _CASES: list[Case] = []
 
 
 def case(*needs: str) -> Callable[[Callable[[Trial], Awaitable[None]]], Callable[..., Any]]:
-    """Add a coroutine function to the suite; its name is the promise, *needs* what it takes."""
+    """Register a coroutine function as a case; its name, with spaces, is the case's name."""
 
-    def keep(run: Callable[[Trial], Awaitable[None]]) -> Callable[..., Any]:
+    def register(run: Callable[[Trial], Awaitable[None]]) -> Callable[..., Any]:
         name = run.__name__.strip("_").replace("_", " ")
         _CASES.append(Case(name, needs, run))
         return run
 
-    return keep
+    return register
 
 
 def cases() -> tuple[Case, ...]:
-    """Every case, in the order they are run."""
+    """Return all cases, in the order in which they run."""
     return tuple(_CASES)
 
 
-def methods_of(provider: PaymentProvider | type[PaymentProvider]) -> Conformance:
-    """What the provider says of its test account."""
-    found = getattr(provider, "conformance", None)
-    return found if isinstance(found, Conformance) else Conformance()
+def conformance_of(provider: PaymentProvider | type[PaymentProvider]) -> Conformance:
+    """Return the provider's `conformance`, or the defaults where it declares none."""
+    declared = getattr(provider, "conformance", None)
+    return declared if isinstance(declared, Conformance) else Conformance()
 
 
-async def run(
+async def run_suite(
     make: Callable[[], PaymentProvider], *, only: Iterable[Case] | None = None
 ) -> list[CaseResult]:
-    """Try every case (or *only* some), each with a provider of its own that is closed after it."""
+    """Run all cases, or *only* some, each with a new provider that is closed afterwards."""
     return [await run_case(make, case) for case in (cases() if only is None else only)]
 
 
@@ -183,17 +185,17 @@ async def run_case(
     make: Callable[[], PaymentProvider], case: Case, methods: Conformance | None = None
 ) -> CaseResult:
     """
-    Try one case; an exception of any kind is a failure of the provider.
+    Run one case. Any exception counts as a failure of the provider.
 
-    *methods* are those of the server behind it, by default what the provider says of it.
+    *methods* describes the test account, by default what the provider declares.
     """
     provider = make()
-    methods = methods or methods_of(provider)
+    methods = methods or conformance_of(provider)
     began = time.perf_counter()
     verdict, detail = Verdict.PASSED, ""
     try:
         if missing := case.missing(provider, methods):
-            verdict, detail = Verdict.NOT_OFFERED, missing
+            verdict, detail = Verdict.NOT_SUPPORTED, missing
         else:
             await case.run(Trial(provider, methods))
     except Exception as error:  # noqa: BLE001  (a provider under test may raise anything)
@@ -204,59 +206,61 @@ async def run_case(
     return CaseResult(name=case.name, verdict=verdict, detail=detail, seconds=seconds)
 
 
-# --- what the cases say with ----------------------------------------------------------------
+# --- assertions of the cases ----------------------------------------------------------------------
 
 
 def new_key() -> str:
-    """An idempotency key never used before."""
+    """Return an unused idempotency key."""
     return ids.new(ids.ATTEMPT)
 
 
-def check(promise: object, broken: str) -> None:
-    """Hold the provider to a promise. :raises NotConforming: if it was *broken*."""
-    if not promise:
-        raise NotConforming(broken)
+def require(condition: object, message: str) -> None:
+    """:raises ConformanceFailure: with *message*, unless *condition* is true."""
+    if not condition:
+        raise ConformanceFailure(message)
 
 
-def equal(actual: object, expected: object, what: str) -> None:
-    """Compare. :raises NotConforming: if *what* is not as expected."""
-    check(actual == expected, f"{what} is {actual!r}, not {expected!r}")
+def require_equal(actual: object, expected: object, label: str) -> None:
+    """:raises ConformanceFailure: if *actual* is not *expected*; *label* names the value."""
+    require(actual == expected, f"{label} is {actual!r}, not {expected!r}")
 
 
-def well_formed(result: Result) -> Result:
-    """Check what holds for every answer, and return it."""
-    check(isinstance(result, Result), f"answered {type(result).__name__}, not a Result")
-    check(isinstance(result.outcome, Outcome), f"{result.outcome!r} is no Outcome")
+def require_valid_result(result: Result) -> Result:
+    """Check what holds for every result, and return it."""
+    require(isinstance(result, Result), f"returned {type(result).__name__}, not a Result")
+    require(isinstance(result.outcome, Outcome), f"{result.outcome!r} is not an Outcome")
     for one in result.snapshots:
-        check(bool(one.reference), "a snapshot has no reference")
-        check(one.status in _STATUSES[one.kind], f"{one.status!r} is no status of a {one.kind}")
+        require(bool(one.reference), "a snapshot has no reference")
+        require(
+            one.status in _STATUSES[one.kind], f"{one.status!r} is not a status of a {one.kind}"
+        )
         totals = (one.captured_minor, one.refunded_minor, one.withdrawn_minor, one.reinstated_minor)
-        check(min(totals) >= 0, "a running total is negative")
+        require(min(totals) >= 0, "a running total is negative")
     return result
 
 
-def failure_message(result: Result, kind: ObjectKind) -> interface.Snapshot:
-    """The first object of *kind* that an answer tells of."""
-    found = [one for one in result.snapshots if one.kind is kind]
-    check(bool(found), f"the answer tells of no {kind}")
-    return found[0]
+def first_snapshot(result: Result, kind: ObjectKind) -> interface.Snapshot:
+    """Return the first snapshot of *kind* in *result*."""
+    snapshots = [one for one in result.snapshots if one.kind is kind]
+    require(bool(snapshots), f"the result has no snapshot of a {kind}")
+    return snapshots[0]
 
 
-async def refused(asked: Awaitable[Result], what: str) -> None:
-    """A refusal is a declined result, or any of our errors that says nothing happened."""
+async def expect_refusal(call: Awaitable[Result], label: str) -> None:
+    """Require a declined result, or a `BursarError` other than `OutcomeUnknown`."""
     try:
-        result = await asked
+        result = await call
     except errors.OutcomeUnknown as error:
-        raise NotConforming(f"{what} left the outcome unknown") from error
+        raise ConformanceFailure(f"{label} left the outcome unknown") from error
     except errors.BursarError:
         return
-    equal(result.outcome, Outcome.DECLINED, f"the outcome of {what}")
+    require_equal(result.outcome, Outcome.DECLINED, f"the outcome of {label}")
 
 
-async def unknown(asked: Awaitable[Result]) -> None:
-    """Check that an operation without an answer says so."""
+async def expect_unknown_outcome(call: Awaitable[Result]) -> None:
+    """Require that the call raises `OutcomeUnknown`."""
     try:
-        result = await asked
+        result = await call
     except errors.OutcomeUnknown:
         return
-    raise NotConforming(f"an operation without an answer was told to be {result.outcome}")
+    raise ConformanceFailure(f"an operation without a response returned {result.outcome}")

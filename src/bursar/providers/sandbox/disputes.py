@@ -8,7 +8,7 @@ from typing import NamedTuple
 from bursar.providers.interface import DisputeStatus
 
 
-class Step(NamedTuple):
+class DisputeStep(NamedTuple):
     """
     One change of a dispute, *days* after the one before (the first: after the capture).
 
@@ -17,7 +17,7 @@ class Step(NamedTuple):
 
     days: int
     status: DisputeStatus
-    round: int
+    stage: int
     withdrawn: int
     reinstated: int
 
@@ -29,24 +29,24 @@ _REVIEW = DisputeStatus.UNDER_REVIEW
 _WON = DisputeStatus.WON
 _LOST = DisputeStatus.LOST
 
-COURSES: Mapping[str, tuple[Step, ...]] = {
-    "at_once": (Step(0, _NEEDS, 1, 1, 0),),
-    "inquiry_at_once": (Step(0, _INQUIRY, 1, 0, 0),),
-    "inquiry": (Step(1, _INQUIRY, 1, 0, 0), Step(1, _CLOSED, 1, 0, 0)),
+DISPUTE_TIMELINES: Mapping[str, tuple[DisputeStep, ...]] = {
+    "at_once": (DisputeStep(0, _NEEDS, 1, 1, 0),),
+    "inquiry_at_once": (DisputeStep(0, _INQUIRY, 1, 0, 0),),
+    "inquiry": (DisputeStep(1, _INQUIRY, 1, 0, 0), DisputeStep(1, _CLOSED, 1, 0, 0)),
     "lost": (
-        Step(1, _NEEDS, 1, 1, 0),
-        Step(1, _REVIEW, 1, 1, 0),
-        Step(1, _LOST, 1, 1, 0),
+        DisputeStep(1, _NEEDS, 1, 1, 0),
+        DisputeStep(1, _REVIEW, 1, 1, 0),
+        DisputeStep(1, _LOST, 1, 1, 0),
     ),
     "won": (
-        Step(1, _NEEDS, 1, 1, 0),
-        Step(1, _REVIEW, 1, 1, 0),
-        Step(1, _WON, 1, 1, 1),
+        DisputeStep(1, _NEEDS, 1, 1, 0),
+        DisputeStep(1, _REVIEW, 1, 1, 0),
+        DisputeStep(1, _WON, 1, 1, 1),
     ),
     "second_round": (
-        Step(1, _NEEDS, 1, 1, 0),
-        Step(1, _WON, 1, 1, 1),
-        Step(1, _NEEDS, 2, 2, 1),
-        Step(1, _LOST, 2, 2, 1),
+        DisputeStep(1, _NEEDS, 1, 1, 0),
+        DisputeStep(1, _WON, 1, 1, 1),
+        DisputeStep(1, _NEEDS, 2, 2, 1),
+        DisputeStep(1, _LOST, 2, 2, 1),
     ),
 }

@@ -27,15 +27,15 @@ def draw(seed: int, *parts: object) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def trouble(faults: Faults, *, seed: int, operation: str, key: str, call: int) -> Fault:
+def choose_fault(faults: Faults, *, seed: int, operation: str, key: str, call: int) -> Fault:
     """The trouble that call number *call* (from 1) of *operation* with *key* meets."""
-    number = draw(seed, operation, key, call)
-    for probability, kind in (
+    drawn = draw(seed, operation, key, call)
+    for probability, fault in (
         (faults.timeouts, Fault.TIMEOUT_AFTER),
         (faults.lost, Fault.LOST),
         (faults.garbage, Fault.GARBAGE),
     ):
-        if number < probability:
-            return kind
-        number -= probability
+        if drawn < probability:
+            return fault
+        drawn -= probability
     return Fault.NONE

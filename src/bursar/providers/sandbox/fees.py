@@ -17,11 +17,11 @@ class FeeSchedule:
     *fee_basis_points* (1/100 of a percent) of what was captured plus *fee_fixed_minor*, in the
     currency of the balance. With a *settlement_currency*, a charge in another currency found in
     *rates* (units of the settlement currency for one unit of it, as text) is converted; all others
-    keep a balance of their own. Without *honours_keys* a repeated key is a new operation.
+    keep a balance of their own. Without *idempotency_keys* a repeated key is a new operation.
     """
 
     seed: int = 0
-    honours_keys: bool = True
+    idempotency_keys: bool = True
     fee_basis_points: int = 0
     fee_fixed_minor: int = 0
     settlement_currency: str = ""

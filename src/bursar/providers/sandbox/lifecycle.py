@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from bursar.providers.interface import ChargeStatus, ObjectKind, RefundStatus
 from bursar.providers.sandbox import scenarios
-from bursar.providers.sandbox.disputes import COURSES
+from bursar.providers.sandbox.disputes import DISPUTE_TIMELINES
 from bursar.providers.sandbox.fees import convert
 from bursar.providers.sandbox.state import SandboxState
 from bursar.providers.sandbox.store import SandboxObject
@@ -20,7 +20,7 @@ from bursar.providers.sandbox.store import SandboxObject
 AUTHORIZATION_LIVES = timedelta(days=7)
 
 _NEXT_DUE = (
-    "SELECT position, action, kind, reference, step FROM due WHERE at <= ?"
+    "SELECT position, action, kind, reference, step FROM scheduled_action WHERE at <= ?"
     " ORDER BY at, position LIMIT 1"
 )
 
@@ -29,9 +29,9 @@ def schedule(
     state: SandboxState, item: SandboxObject, action: str, after: timedelta, step: int = 0
 ) -> None:
     """Plan that *action* happens to *item* when *after* has passed."""
-    state.store.run(
-        "INSERT INTO due (at, action, kind, reference, step) VALUES (?, ?, ?, ?, ?)",
-        _text(state.now() + after),
+    state.store.execute(
+        "INSERT INTO scheduled_action (at, action, kind, reference, step) VALUES (?, ?, ?, ?, ?)",
+        _sortable_time(state.now() + after),
         action,
         item.kind,
         item.reference,
@@ -42,12 +42,12 @@ def schedule(
 def run_due(state: SandboxState, *, until: datetime) -> int:
     """Run every scheduled action up to and including *until*; the number of them."""
     count = 0
-    while due := state.store.all(_NEXT_DUE, _text(until)):
+    while due := state.store.fetch_all(_NEXT_DUE, _sortable_time(until)):
         position, action, kind, reference, step = due[0]
-        state.store.run("DELETE FROM due WHERE position = ?", position)
+        state.store.execute("DELETE FROM scheduled_action WHERE position = ?", position)
         item = state.store.find(kind, reference)
         if item is not None:
-            _run(state, action, item, step)
+            _run_action(state, action, item, step)
         count += 1
     return count
 
@@ -77,10 +77,10 @@ def capture(
     charge.captured_at = state.now().isoformat()
     state.save_object(charge, new=new)
     if charge.fee_minor:
-        state.emit_webhook(charge.fee_snapshot(), outcome=charge.outcome)
-    course = scenarios.script_of(charge.outcome, {}).dispute
-    if course and first:
-        days = COURSES[course][0].days
+        state.emit_webhook(charge.fee_snapshot(), scenario=charge.scenario)
+    dispute = scenarios.find_scenario(charge.scenario, {}).dispute
+    if dispute and first:
+        days = DISPUTE_TIMELINES[dispute][0].days
         if days:
             schedule(state, charge, "dispute", timedelta(days=days))
         else:
@@ -104,26 +104,26 @@ def _open_dispute(state: SandboxState, charge: SandboxObject, step: int) -> None
     amount_minor = convert(claimed_minor, charge.currency, charge.rate, currency)
     if amount_minor > 0:
         dispute = state.new_object(ObjectKind.DISPUTE, "", currency, amount_minor)
-        dispute.parent_reference, dispute.outcome = charge.reference, charge.outcome
+        dispute.parent_reference, dispute.scenario = charge.reference, charge.scenario
         _advance_dispute(state, dispute, step, new=True)
 
 
 def _advance_dispute(
     state: SandboxState, dispute: SandboxObject, step: int, *, new: bool = False
 ) -> None:
-    course = COURSES[scenarios.script_of(dispute.outcome, {}).dispute]
-    now = course[step]
-    dispute.status, dispute.round = now.status, now.round
-    dispute.withdrawn_minor = dispute.amount_minor * now.withdrawn
-    dispute.reinstated_minor = dispute.amount_minor * now.reinstated
+    timeline = DISPUTE_TIMELINES[scenarios.find_scenario(dispute.scenario, {}).dispute]
+    current = timeline[step]
+    dispute.status, dispute.dispute_stage = current.status, current.stage
+    dispute.withdrawn_minor = dispute.amount_minor * current.withdrawn
+    dispute.reinstated_minor = dispute.amount_minor * current.reinstated
     dispute.net_minor = dispute.reinstated_minor - dispute.withdrawn_minor
     state.save_object(dispute, new=new)
-    if step + 1 < len(course):
-        days = timedelta(days=course[step + 1].days)
+    if step + 1 < len(timeline):
+        days = timedelta(days=timeline[step + 1].days)
         schedule(state, dispute, "dispute_goes_on", days, step + 1)
 
 
-def _run(state: SandboxState, action: str, item: SandboxObject, step: int) -> None:
+def _run_action(state: SandboxState, action: str, item: SandboxObject, step: int) -> None:
     if action == "dispute":
         _open_dispute(state, item, step)
     elif action == "dispute_goes_on":
@@ -143,9 +143,9 @@ def _run(state: SandboxState, action: str, item: SandboxObject, step: int) -> No
 
 
 def _end_pending(state: SandboxState, charge: SandboxObject) -> None:
-    refusal = scenarios.script_of(charge.outcome, {}).pending_decline
-    if refusal:
-        charge.status, charge.code = ChargeStatus.DECLINED, refusal
+    decline = scenarios.find_scenario(charge.scenario, {}).pending_decline
+    if decline:
+        charge.status, charge.code = ChargeStatus.DECLINED, decline
         state.save_object(charge)
     else:
         authorize(state, charge)
@@ -162,6 +162,6 @@ def _expire(state: SandboxState, charge: SandboxObject) -> None:
     state.save_object(charge)
 
 
-def _text(at: datetime) -> str:
+def _sortable_time(at: datetime) -> str:
     # Always with microseconds: the column is compared as text.
     return at.isoformat(timespec="microseconds")

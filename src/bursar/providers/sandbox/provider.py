@@ -51,12 +51,12 @@ class SandboxConfig:
     *book* is the path of the file with its objects, "" for one in memory that is gone with the provider.
     A file that is not *durable* survives a killed process but no power cut. *timeouts*, *lost* and
     *garbage* are probabilities; see `Faults`, and `FeeSchedule` for fees, settlement and rates.
-    *honours_keys* and *lookup* say what may be relied on; over HTTP the server must be started
+    *idempotency_keys* and *lookup_by_key* say what may be relied on; over HTTP the server must be started
     with the same. *webhook_secret* may hold several secrets, separated by spaces.
     """
 
     url: str = ""
-    book: str = ""
+    store: str = ""
     durable: bool = True
     webhook_secret: Secret = field(
         default_factory=lambda: Secret("whsec_c2FuZGJveC1pcy1ub3QtYS1zZWNyZXQ=")
@@ -68,8 +68,8 @@ class SandboxConfig:
     fee_fixed_minor: int = 0
     settlement_currency: str = ""
     rates: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-    honours_keys: bool = True
-    lookup: bool = True
+    idempotency_keys: bool = True
+    lookup_by_key: bool = True
     timeouts: float = 0.0
     lost: float = 0.0
     garbage: float = 0.0
@@ -78,7 +78,7 @@ class SandboxConfig:
         """The part that the simulator itself keeps to."""
         return FeeSchedule(
             seed=self.seed,
-            honours_keys=self.honours_keys,
+            idempotency_keys=self.idempotency_keys,
             fee_basis_points=self.fee_basis_points,
             fee_fixed_minor=self.fee_fixed_minor,
             settlement_currency=self.settlement_currency,
@@ -87,22 +87,22 @@ class SandboxConfig:
         )
 
 
-def _sample_delivery(provider: SandboxBase, at: datetime) -> tuple[dict[str, str], bytes]:
+def _sample_webhook(provider: SandboxBase, at: datetime) -> tuple[dict[str, str], bytes]:
     """A webhook as a sandbox with this config would sign it at that time."""
     snapshot = Snapshot(
         kind=ObjectKind.CHARGE, reference="ch_sample", status="captured", amount=Money(1_000, "EUR")
     )
     body = serializers.event_out("evt_sample", snapshot)
-    key = standard_webhooks.keys_of(provider.config.webhook_secret)[0]
-    return standard_webhooks.headers(key, event_id="evt_sample", at=at, body=body), body
+    key = standard_webhooks.parse_keys(provider.config.webhook_secret)[0]
+    return standard_webhooks.sign_headers(key, event_id="evt_sample", at=at, body=body), body
 
 
-def _foreign_delivery(provider: SandboxBase, at: datetime) -> tuple[dict[str, str], bytes]:
+def _foreign_webhook(provider: SandboxBase, at: datetime) -> tuple[dict[str, str], bytes]:
     """A webhook of another account, signed with our secret."""
-    _, body = _sample_delivery(provider, at)
+    _, body = _sample_webhook(provider, at)
     delivery = webhook_delivery.Delivery(position=1, event_id="evt_sample", headers={}, body=body)
-    key = standard_webhooks.keys_of(provider.config.webhook_secret)[0]
-    foreign = webhook_delivery.foreign(delivery, key=key, at=at)
+    key = standard_webhooks.parse_keys(provider.config.webhook_secret)[0]
+    foreign = webhook_delivery.make_foreign(delivery, key=key, at=at)
     return foreign.headers, foreign.body
 
 
@@ -112,11 +112,11 @@ class SandboxBase(HttpProvider, PaymentProvider):
     __slots__ = ("_simulator",)
 
     name = "sandbox"
-    for_tests: ClassVar[bool] = True
+    is_test_only: ClassVar[bool] = True
     Config = SandboxConfig
     idempotency_key_ttl: ClassVar[timedelta | None] = timedelta(hours=24)
     lookup_by_key: ClassVar[bool] = True
-    not_found_settles_after: ClassVar[timedelta] = timedelta(0)
+    lookup_final_after: ClassVar[timedelta] = timedelta(0)
 
     conformance: ClassVar[Conformance] = Conformance(
         approved="tok_approved",
@@ -126,15 +126,15 @@ class SandboxBase(HttpProvider, PaymentProvider):
         disputed="tok_createDispute",
         faults=MappingProxyType(
             {
-                "reset": "tok_reset_mid_answer",
-                "garbage": "tok_garbage_answer",
-                "turned_away": "tok_unavailable_once",
+                "reset": "tok_reset_mid_response",
+                "garbage": "tok_garbage_response",
+                "unavailable": "tok_unavailable_once",
                 "wrong_amount": "tok_wrong_amount",
                 "slow_body": "tok_slow",
             }
         ),
-        delivery=_sample_delivery,
-        foreign_delivery=_foreign_delivery,
+        sample_webhook=_sample_webhook,
+        foreign_webhook=_foreign_webhook,
     )
 
     config: SandboxConfig
@@ -153,7 +153,7 @@ class SandboxBase(HttpProvider, PaymentProvider):
         if self.config.url:
             raise RuntimeError("this sandbox runs in another process")
         if self._simulator is None:
-            path = self.config.book or ":memory:"
+            path = self.config.store or ":memory:"
             self._simulator = SandboxSimulator(
                 path, terms=self.config.terms(), durable=self.config.durable
             )
@@ -163,10 +163,10 @@ class SandboxBase(HttpProvider, PaymentProvider):
         """Charge or authorize, as the method's name says."""
         if self.config.url:
             return await self._post("/v1/charges", request.key, serializers.charge_out(request))
-        script = scenarios.script_of(request.method, request.metadata)
+        scenario = scenarios.find_scenario(request.method, request.metadata)
         operation = Operation.CHARGE if request.capture else Operation.AUTHORIZE
         return await self._perform(
-            operation, request.key, script, lambda: self.simulator.charge(request)
+            operation, request.key, scenario, lambda: self.simulator.charge(request)
         )
 
     async def capture(self, request: CaptureRequest, /) -> Result:
@@ -175,27 +175,27 @@ class SandboxBase(HttpProvider, PaymentProvider):
             path = f"/v1/charges/{request.reference}/capture"
             body = {"amount": serializers.money_out(request.amount), "final": request.final}
             return await self._post(path, request.key, body)
-        script = scenarios.APPROVED
+        scenario = scenarios.APPROVED
         return await self._perform(
-            Operation.CAPTURE, request.key, script, lambda: self.simulator.capture(request)
+            Operation.CAPTURE, request.key, scenario, lambda: self.simulator.capture(request)
         )
 
     async def void(self, request: VoidRequest, /) -> Result:
         """Release what is authorized and not captured."""
         if self.config.url:
             return await self._post(f"/v1/charges/{request.reference}/void", request.key, {})
-        script = scenarios.APPROVED
+        scenario = scenarios.APPROVED
         return await self._perform(
-            Operation.VOID, request.key, script, lambda: self.simulator.void(request)
+            Operation.VOID, request.key, scenario, lambda: self.simulator.void(request)
         )
 
     async def refund(self, request: RefundRequest, /) -> Result:
         """Give back a part or all of what was captured."""
         if self.config.url:
             return await self._post("/v1/refunds", request.key, serializers.refund_out(request))
-        script = scenarios.script_of("tok_approved", request.metadata)
+        scenario = scenarios.find_scenario("tok_approved", request.metadata)
         return await self._perform(
-            Operation.REFUND, request.key, script, lambda: self.simulator.refund(request)
+            Operation.REFUND, request.key, scenario, lambda: self.simulator.refund(request)
         )
 
     async def get_status(self, request: StatusRequest, /) -> Result:
@@ -208,25 +208,25 @@ class SandboxBase(HttpProvider, PaymentProvider):
             raise errors.OutcomeUnknown("this sandbox finds nothing by key alone")
         if not self.config.url:
             return self.simulator.status(request, by_key=self.lookup_by_key)
-        asked = {"operation": request.operation.value, "reference": request.reference}
+        params = {"operation": request.operation.value, "reference": request.reference}
         if self.lookup_by_key:
-            asked["key"] = request.key
-        return _result(await self.call("GET", "/v1/status", params=asked))
+            params["key"] = request.key
+        return _result(await self.call("GET", "/v1/status", params=params))
 
-    def verify(
+    def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, /, *, now: datetime
     ) -> VerifiedWebhook:
         """:raises BadSignature: if it was not signed with our secret within five minutes."""
-        keys = standard_webhooks.keys_of(self.config.webhook_secret)
+        keys = standard_webhooks.parse_keys(self.config.webhook_secret)
         event_id = standard_webhooks.verify(keys, headers, body, now=now)
         try:
-            told = orjson.loads(body)
-            foreign = "" if told.get("account") is None else str(told["account"]) or "unnamed"
-            return VerifiedWebhook(event_id=event_id, type=told["type"], foreign_account=foreign)
+            event = orjson.loads(body)
+            foreign = "" if event.get("account") is None else str(event["account"]) or "unnamed"
+            return VerifiedWebhook(event_id=event_id, type=event["type"], foreign_account=foreign)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidSignature("a signed delivery whose body is no event of ours") from error
 
-    def facts(self, body: bytes, /) -> list[Snapshot]:
+    def parse_webhook(self, body: bytes, /) -> list[Snapshot]:
         """:raises Invalid: if *body* is no event of the sandbox."""
         try:
             return [serializers.snapshot_in(orjson.loads(body)["object"])]
@@ -244,8 +244,8 @@ class SandboxBase(HttpProvider, PaymentProvider):
     async def balances(self) -> Mapping[str, int]:
         """What the sandbox owes now, in minor units by currency."""
         if self.config.url:
-            told: dict[str, int] = (await self.call("GET", "/v1/balances")).body
-            return told
+            balances: dict[str, int] = (await self.call("GET", "/v1/balances")).body
+            return balances
         return self.simulator.balances()
 
     def headers(self) -> dict[str, str]:
@@ -262,10 +262,10 @@ class SandboxBase(HttpProvider, PaymentProvider):
     async def _page(self, after: int) -> list[tuple[int, list[Snapshot]]]:
         if not self.config.url:
             return self.simulator.snapshots(after=after)
-        answer = await self.call("GET", "/v1/objects", params={"after": str(after)})
+        response = await self.call("GET", "/v1/objects", params={"after": str(after)})
         return [
             (one["position"], [serializers.snapshot_in(told) for told in one["snapshots"]])
-            for one in answer.body
+            for one in response.body
         ]
 
     async def _post(self, path: str, key: str, body: dict[str, Any]) -> Result:
@@ -275,26 +275,26 @@ class SandboxBase(HttpProvider, PaymentProvider):
         self,
         operation: Operation,
         key: str,
-        script: scenarios.Scenario,
-        carry_out: Callable[[], Result],
+        scenario: scenarios.Scenario,
+        execute: Callable[[], Result],
     ) -> Result:
         """Carry out in this process, with the trouble that HTTP would have brought."""
-        trouble = self.simulator.fault_for(operation, key, script)
-        if trouble is Fault.UNAVAILABLE:
+        fault = self.simulator.fault_for(operation, key, scenario)
+        if fault is Fault.UNAVAILABLE:
             raise errors.Unavailable("the sandbox turns calls away", after_seconds=0.0)
-        if trouble is Fault.LOST:
+        if fault is Fault.LOST:
             raise errors.OutcomeUnknown("the request was lost on its way to the sandbox")
-        if trouble is Fault.SLOW:
+        if fault is Fault.SLOW:
             await asyncio.sleep(self.config.slow_seconds)
-        result = carry_out()
-        if trouble in {Fault.TIMEOUT_AFTER, Fault.RESET, Fault.GARBAGE}:
-            raise errors.OutcomeUnknown(f"the sandbox did it; its answer did not come ({trouble})")
+        result = execute()
+        if fault in {Fault.TIMEOUT_AFTER, Fault.RESET, Fault.GARBAGE}:
+            raise errors.OutcomeUnknown(f"the sandbox did it; its answer did not come ({fault})")
         return result
 
 
-def _result(answer: JsonResponse) -> Result:
+def _result(response: JsonResponse) -> Result:
     try:
-        return serializers.result_in(answer.body)
+        return serializers.result_in(response.body)
     except (KeyError, TypeError, ValueError, errors.Invalid) as error:
         raise errors.OutcomeUnknown("the sandbox answered something else") from error
 
@@ -311,7 +311,7 @@ class SandboxProvider(LoggingMixin, RetryMixin, SandboxBase):
 
     def __new__(cls, config: SandboxConfig) -> SandboxProvider:
         """Pick the class whose declarations the config asks for."""
-        return object.__new__(_BY_POWERS[config.honours_keys, config.lookup])
+        return object.__new__(_CLASSES[config.idempotency_keys, config.lookup_by_key])
 
 
 class SandboxWithoutIdempotency(SandboxProvider):
@@ -336,7 +336,7 @@ class SandboxWithoutIdempotencyOrLookup(SandboxProvider):
     lookup_by_key = False
 
 
-_BY_POWERS = {
+_CLASSES = {
     (True, True): SandboxProvider,
     (False, True): SandboxWithoutIdempotency,
     (True, False): SandboxWithoutLookup,

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-#: A request's metadata may name one of `OUTCOMES` here, whatever its method.
-METADATA_KEY = "sandbox_outcome"
+#: A request's metadata may name one of `SCENARIOS` here, whatever its method.
+METADATA_KEY = "sandbox_scenario"
 
 
 class Fault(StrEnum):
@@ -49,56 +49,58 @@ class Scenario:
     """
     One outcome. *decline* is the code of a refusal, "" for none; *every_call* tells that the
     trouble never ends (otherwise only an operation's first call meets it, so that the outcome can
-    be resolved). *dispute* names a course of `disputes.COURSES`. *pending_decline* is the code
+    be resolved). *dispute* names a course of `disputes.DISPUTE_TIMELINES`. *pending_decline* is the code
     with which a pending charge fails a day later, "" where it succeeds. *copies* is how often each
     answer and webhook arrives.
     """
 
     decline: str = ""
-    soft: bool = False
+    soft_decline: bool = False
     requires_action: bool = False
     pending: bool = False
     pending_decline: str = ""
-    trouble: Fault = Fault.NONE
-    every_call: bool = False
-    wrong: ResponseCorruption = ResponseCorruption.NOTHING
+    fault: Fault = Fault.NONE
+    is_fault_permanent: bool = False
+    corruption: ResponseCorruption = ResponseCorruption.NOTHING
     refunds: RefundScenario = RefundScenario.AT_ONCE
     dispute: str = ""
     copies: int = 1
-    about: str = ""
+    fault_scope: str = ""
 
 
 APPROVED = Scenario()
 UNKNOWN_METHOD = Scenario(decline="unknown_method")
 
-OUTCOMES: Mapping[str, Scenario] = {
+SCENARIOS: Mapping[str, Scenario] = {
     "tok_approved": APPROVED,
     "tok_visa": APPROVED,
     "tok_mastercard": APPROVED,
     "tok_amex": APPROVED,
     "tok_declined_hard": Scenario(decline="do_not_honor"),
-    "tok_declined_soft": Scenario(decline="try_again_later", soft=True),
+    "tok_declined_soft": Scenario(decline="try_again_later", soft_decline=True),
     "tok_chargeDeclined": Scenario(decline="card_declined"),
-    "tok_chargeDeclinedInsufficientFunds": Scenario(decline="insufficient_funds", soft=True),
+    "tok_chargeDeclinedInsufficientFunds": Scenario(
+        decline="insufficient_funds", soft_decline=True
+    ),
     "tok_chargeDeclinedLostCard": Scenario(decline="lost_card"),
     "tok_chargeDeclinedStolenCard": Scenario(decline="stolen_card"),
     "tok_chargeDeclinedExpiredCard": Scenario(decline="expired_card"),
-    "tok_chargeDeclinedIncorrectCvc": Scenario(decline="incorrect_cvc", soft=True),
-    "tok_chargeDeclinedProcessingError": Scenario(decline="processing_error", soft=True),
+    "tok_chargeDeclinedIncorrectCvc": Scenario(decline="incorrect_cvc", soft_decline=True),
+    "tok_chargeDeclinedProcessingError": Scenario(decline="processing_error", soft_decline=True),
     "tok_chargeDeclinedFraudulent": Scenario(decline="fraudulent"),
     "tok_requires_action": Scenario(requires_action=True),
     "tok_pending": Scenario(pending=True),
     "tok_pending_declined": Scenario(pending=True, pending_decline="bank_refused"),
-    "tok_slow": Scenario(trouble=Fault.SLOW, every_call=True),
-    "tok_timeout_after_charge": Scenario(trouble=Fault.TIMEOUT_AFTER),
-    "tok_timeout_before": Scenario(trouble=Fault.LOST),
-    "tok_reset_mid_answer": Scenario(trouble=Fault.RESET),
-    "tok_garbage_answer": Scenario(trouble=Fault.GARBAGE),
-    "tok_unavailable": Scenario(trouble=Fault.UNAVAILABLE, every_call=True),
-    "tok_unavailable_once": Scenario(trouble=Fault.UNAVAILABLE),
-    "tok_answered_twice": Scenario(copies=2),
-    "tok_wrong_amount": Scenario(wrong=ResponseCorruption.AMOUNT),
-    "tok_wrong_currency": Scenario(wrong=ResponseCorruption.CURRENCY),
+    "tok_slow": Scenario(fault=Fault.SLOW, is_fault_permanent=True),
+    "tok_timeout_after_charge": Scenario(fault=Fault.TIMEOUT_AFTER),
+    "tok_timeout_before": Scenario(fault=Fault.LOST),
+    "tok_reset_mid_response": Scenario(fault=Fault.RESET),
+    "tok_garbage_response": Scenario(fault=Fault.GARBAGE),
+    "tok_unavailable": Scenario(fault=Fault.UNAVAILABLE, is_fault_permanent=True),
+    "tok_unavailable_once": Scenario(fault=Fault.UNAVAILABLE),
+    "tok_duplicate_response": Scenario(copies=2),
+    "tok_wrong_amount": Scenario(corruption=ResponseCorruption.AMOUNT),
+    "tok_wrong_currency": Scenario(corruption=ResponseCorruption.CURRENCY),
     "tok_refund_pending": Scenario(refunds=RefundScenario.PENDING),
     "tok_refund_fails_later": Scenario(refunds=RefundScenario.FAILS_LATER),
     "tok_createDispute": Scenario(dispute="at_once"),
@@ -110,9 +112,9 @@ OUTCOMES: Mapping[str, Scenario] = {
 }
 
 
-def script_of(method: str, metadata: Mapping[str, str]) -> Scenario:
+def find_scenario(method: str, metadata: Mapping[str, str]) -> Scenario:
     """The script that *metadata* or else *method* names; an unknown name is declined."""
-    script = OUTCOMES.get(metadata.get(METADATA_KEY) or method, UNKNOWN_METHOD)
-    if script.trouble is Fault.NONE:
+    script = SCENARIOS.get(metadata.get(METADATA_KEY) or method, UNKNOWN_METHOD)
+    if script.fault is Fault.NONE:
         return script
-    return replace(script, about=metadata.get("refund") or metadata.get("payment", ""))
+    return replace(script, fault_scope=metadata.get("refund") or metadata.get("payment", ""))

@@ -29,9 +29,9 @@ _PLAIN = (
     "key",
     "parent_reference",
     "code",
-    "soft",
+    "soft_decline",
     "version",
-    "round",
+    "dispute_stage",
 )
 
 
@@ -40,41 +40,41 @@ def money_out(money: Money) -> dict[str, Any]:
     return {"amount": money.amount_minor, "currency": money.currency}
 
 
-def money_in(told: Mapping[str, Any]) -> Money:
+def money_in(payload: Mapping[str, Any]) -> Money:
     """
     Read what `money_out` wrote.
 
     :raises KeyError: if a member is missing. :raises Invalid: if it is no amount.
     """
-    return Money(told["amount"], told["currency"])
+    return Money(payload["amount"], payload["currency"])
 
 
 def snapshot_out(snapshot: Snapshot) -> dict[str, Any]:
     """*snapshot* as JSON members."""
-    told: dict[str, Any] = {name: getattr(snapshot, name) for name in _PLAIN}
-    told["kind"] = snapshot.kind.value
-    told["status"] = str(snapshot.status)
-    told["amount"] = money_out(snapshot.amount)
-    told["fee"] = money_out(snapshot.fee) if snapshot.fee else None
-    told["settled"] = money_out(snapshot.settled) if snapshot.settled else None
-    told["occurred_at"] = snapshot.occurred_at  # orjson writes it as RFC 3339
-    return told
+    payload: dict[str, Any] = {name: getattr(snapshot, name) for name in _PLAIN}
+    payload["kind"] = snapshot.kind.value
+    payload["status"] = str(snapshot.status)
+    payload["amount"] = money_out(snapshot.amount)
+    payload["fee"] = money_out(snapshot.fee) if snapshot.fee else None
+    payload["settled"] = money_out(snapshot.settled) if snapshot.settled else None
+    payload["occurred_at"] = snapshot.occurred_at  # orjson writes it as RFC 3339
+    return payload
 
 
-def snapshot_in(told: Mapping[str, Any]) -> Snapshot:
+def snapshot_in(payload: Mapping[str, Any]) -> Snapshot:
     """
     Read what `snapshot_out` wrote.
 
     :raises KeyError: if a member is missing. :raises ValueError: if the kind is unknown.
     """
-    fee, settled, at = told["fee"], told["settled"], told["occurred_at"]
+    fee, settled, at = payload["fee"], payload["settled"], payload["occurred_at"]
     return Snapshot(
-        kind=ObjectKind(told["kind"]),
-        amount=money_in(told["amount"]),
+        kind=ObjectKind(payload["kind"]),
+        amount=money_in(payload["amount"]),
         fee=money_in(fee) if fee else None,
         settled=money_in(settled) if settled else None,
         occurred_at=datetime.fromisoformat(at) if at else None,
-        **{name: told[name] for name in _PLAIN},
+        **{name: payload[name] for name in _PLAIN},
     )
 
 
@@ -85,26 +85,26 @@ def result_out(result: Result) -> bytes:
             "outcome": result.outcome.value,
             "reference": result.reference,
             "code": result.code,
-            "soft": result.soft,
-            "action_url": result.action_url,
+            "soft_decline": result.soft_decline,
+            "redirect_url": result.redirect_url,
             "snapshots": [snapshot_out(snapshot) for snapshot in result.snapshots],
         }
     )
 
 
-def result_in(told: Mapping[str, Any]) -> Result:
+def result_in(payload: Mapping[str, Any]) -> Result:
     """
     Read what `result_out` wrote.
 
     :raises KeyError: if a member is missing. :raises ValueError: if the outcome is unknown.
     """
     return Result(
-        outcome=Outcome(told["outcome"]),
-        reference=told["reference"],
-        code=told["code"],
-        soft=told["soft"],
-        action_url=told["action_url"],
-        snapshots=tuple(snapshot_in(one) for one in told["snapshots"]),
+        outcome=Outcome(payload["outcome"]),
+        reference=payload["reference"],
+        code=payload["code"],
+        soft_decline=payload["soft_decline"],
+        redirect_url=payload["redirect_url"],
+        snapshots=tuple(snapshot_in(one) for one in payload["snapshots"]),
     )
 
 
@@ -124,14 +124,14 @@ def charge_out(request: ChargeRequest) -> dict[str, Any]:
     }
 
 
-def charge_in(key: str, told: Mapping[str, Any]) -> ChargeRequest:
+def charge_in(key: str, payload: Mapping[str, Any]) -> ChargeRequest:
     """Read what `charge_out` wrote. :raises KeyError: if a member is missing."""
     return ChargeRequest(
         key=key,
-        amount=money_in(told["amount"]),
-        method=told["method"],
-        capture=told["capture"],
-        metadata=told["metadata"],
+        amount=money_in(payload["amount"]),
+        method=payload["method"],
+        capture=payload["capture"],
+        metadata=payload["metadata"],
     )
 
 
@@ -144,11 +144,11 @@ def refund_out(request: RefundRequest) -> dict[str, Any]:
     }
 
 
-def refund_in(key: str, told: Mapping[str, Any]) -> RefundRequest:
+def refund_in(key: str, payload: Mapping[str, Any]) -> RefundRequest:
     """Read what `refund_out` wrote. :raises KeyError: if a member is missing."""
     return RefundRequest(
         key=key,
-        reference=told["charge"],
-        amount=money_in(told["amount"]),
-        metadata=told["metadata"],
+        reference=payload["charge"],
+        amount=money_in(payload["amount"]),
+        metadata=payload["metadata"],
     )

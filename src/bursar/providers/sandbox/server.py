@@ -1,5 +1,5 @@
 """
-The sandbox in a process of its own: `python -m bursar.providers.sandbox.server --book FILE`.
+The sandbox in a process of its own: `python -m bursar.providers.sandbox.server --store FILE`.
 
 Over HTTP the trouble is real: a time-out is a connection on which nothing comes, a reset breaks
 off in the middle of the answer. Paths under `/control` are a tester's hand, not a merchant's.
@@ -41,7 +41,7 @@ CONFIG = web.AppKey("config", SandboxConfig)
 
 def application(simulator: SandboxSimulator, config: SandboxConfig) -> web.Application:
     """The sandbox's HTTP face over *simulator*; *config* says how slow, and what it signs with."""
-    app = web.Application(middlewares=[_problems], client_max_size=65_536)
+    app = web.Application(middlewares=[_error_middleware], client_max_size=65_536)
     app[SIMULATOR], app[CONFIG] = simulator, config
     app.add_routes(
         [
@@ -62,18 +62,18 @@ def application(simulator: SandboxSimulator, config: SandboxConfig) -> web.Appli
 
 
 @web.middleware
-async def _problems(request: web.Request, handler: Any) -> web.StreamResponse:
+async def _error_middleware(request: web.Request, handler: Any) -> web.StreamResponse:
     try:
-        answer: web.StreamResponse = await handler(request)
+        response: web.StreamResponse = await handler(request)
     except errors.BursarError as error:
         return _json({"code": error.code, "message": str(error)}, status=error.status or 500)
     except (KeyError, TypeError, ValueError) as error:
         return _json({"code": "invalid", "message": f"unreadable request: {error!r}"}, status=400)
-    return answer
+    return response
 
 
-def _json(told: object, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(told), status=status, content_type="application/json")
+def _json(payload: object, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(payload), status=status, content_type="application/json")
 
 
 def _key(request: web.Request) -> str:
@@ -88,38 +88,43 @@ async def _body(request: web.Request) -> Any:
 
 
 async def _charge(request: web.Request) -> web.StreamResponse:
-    asked = serializers.charge_in(_key(request), await _body(request))
-    script = scenarios.script_of(asked.method, asked.metadata)
-    operation = Operation.CHARGE if asked.capture else Operation.AUTHORIZE
+    charge = serializers.charge_in(_key(request), await _body(request))
+    scenario = scenarios.find_scenario(charge.method, charge.metadata)
+    operation = Operation.CHARGE if charge.capture else Operation.AUTHORIZE
     simulator = request.app[SIMULATOR]
-    return await _perform(request, operation, asked.key, script, lambda: simulator.charge(asked))
+    return await _perform(
+        request, operation, charge.key, scenario, lambda: simulator.charge(charge)
+    )
 
 
 async def _capture(request: web.Request) -> web.StreamResponse:
-    told = await _body(request)
-    asked = CaptureRequest(
+    payload = await _body(request)
+    capture = CaptureRequest(
         key=_key(request),
         reference=request.match_info["reference"],
-        amount=serializers.money_in(told["amount"]),
-        final=told["final"],
+        amount=serializers.money_in(payload["amount"]),
+        final=payload["final"],
     )
-    simulator, script = request.app[SIMULATOR], scenarios.APPROVED
+    simulator, scenario = request.app[SIMULATOR], scenarios.APPROVED
     return await _perform(
-        request, Operation.CAPTURE, asked.key, script, lambda: simulator.capture(asked)
+        request, Operation.CAPTURE, capture.key, scenario, lambda: simulator.capture(capture)
     )
 
 
 async def _void(request: web.Request) -> web.StreamResponse:
-    asked = VoidRequest(key=_key(request), reference=request.match_info["reference"])
-    simulator, script = request.app[SIMULATOR], scenarios.APPROVED
-    return await _perform(request, Operation.VOID, asked.key, script, lambda: simulator.void(asked))
+    void = VoidRequest(key=_key(request), reference=request.match_info["reference"])
+    simulator, scenario = request.app[SIMULATOR], scenarios.APPROVED
+    return await _perform(request, Operation.VOID, void.key, scenario, lambda: simulator.void(void))
 
 
 async def _refund(request: web.Request) -> web.StreamResponse:
-    asked = serializers.refund_in(_key(request), await _body(request))
-    simulator, script = request.app[SIMULATOR], scenarios.script_of("tok_approved", asked.metadata)
+    refund = serializers.refund_in(_key(request), await _body(request))
+    simulator, scenario = (
+        request.app[SIMULATOR],
+        scenarios.find_scenario("tok_approved", refund.metadata),
+    )
     return await _perform(
-        request, Operation.REFUND, asked.key, script, lambda: simulator.refund(asked)
+        request, Operation.REFUND, refund.key, scenario, lambda: simulator.refund(refund)
     )
 
 
@@ -127,26 +132,26 @@ async def _perform(
     request: web.Request,
     operation: Operation,
     key: str,
-    script: Scenario,
-    carry_out: Callable[[], Result],
+    scenario: Scenario,
+    execute: Callable[[], Result],
 ) -> web.StreamResponse:
     """Carry out and answer, or not, as the trouble of this call has it."""
     deadline = float(request.headers.get(DEADLINE, "inf"))
     if clock.now().timestamp() > deadline:
         return await _hang(request)
-    trouble = request.app[SIMULATOR].fault_for(operation, key, script)
-    if trouble is Fault.UNAVAILABLE:
+    fault = request.app[SIMULATOR].fault_for(operation, key, scenario)
+    if fault is Fault.UNAVAILABLE:
         return web.Response(status=503, headers={"Retry-After": "0"})
-    if trouble is Fault.LOST:
+    if fault is Fault.LOST:
         return await _hang(request)
-    if trouble is Fault.SLOW:
+    if fault is Fault.SLOW:
         await asyncio.sleep(request.app[CONFIG].slow_seconds)
-    body = serializers.result_out(carry_out())
-    if trouble is Fault.TIMEOUT_AFTER:
+    body = serializers.result_out(execute())
+    if fault is Fault.TIMEOUT_AFTER:
         return await _hang(request)
-    if trouble is Fault.RESET:
+    if fault is Fault.RESET:
         return await _reset(request, body)
-    if trouble is Fault.GARBAGE:
+    if fault is Fault.GARBAGE:
         body = b'{"outcome": "succe' + bytes(range(0x80, 0xA0))
     return web.Response(body=body, content_type="application/json")
 
@@ -159,12 +164,12 @@ async def _hang(request: web.Request) -> web.StreamResponse:
 
 
 async def _reset(request: web.Request, body: bytes) -> web.StreamResponse:
-    answer = web.StreamResponse(headers={"Content-Type": "application/json"})
-    answer.content_length = len(body)
-    await answer.prepare(request)
-    await answer.write(body[: len(body) // 2])
+    response = web.StreamResponse(headers={"Content-Type": "application/json"})
+    response.content_length = len(body)
+    await response.prepare(request)
+    await response.write(body[: len(body) // 2])
     _abort(request)
-    return answer
+    return response
 
 
 def _abort(request: web.Request) -> None:
@@ -173,15 +178,15 @@ def _abort(request: web.Request) -> None:
 
 
 async def _status(request: web.Request) -> web.StreamResponse:
-    asked = request.query
-    key = asked.get("key", "")
-    found = request.app[SIMULATOR].status(
+    query = request.query
+    key = query.get("key", "")
+    result = request.app[SIMULATOR].status(
         StatusRequest(
-            operation=Operation(asked["operation"]), key=key, reference=asked["reference"]
+            operation=Operation(query["operation"]), key=key, reference=query["reference"]
         ),
-        by_key=bool(key) and request.app[CONFIG].lookup,
+        by_key=bool(key) and request.app[CONFIG].lookup_by_key,
     )
-    return web.Response(body=serializers.result_out(found), content_type="application/json")
+    return web.Response(body=serializers.result_out(result), content_type="application/json")
 
 
 async def _objects(request: web.Request) -> web.StreamResponse:
@@ -202,8 +207,8 @@ async def _balances(request: web.Request) -> web.StreamResponse:
 
 
 async def _advance(request: web.Request) -> web.StreamResponse:
-    told = await _body(request)
-    return _json({"happened": request.app[SIMULATOR].advance(float(told["seconds"]))})
+    payload = await _body(request)
+    return _json({"happened": request.app[SIMULATOR].advance(float(payload["seconds"]))})
 
 
 async def _pay_out(request: web.Request) -> web.StreamResponse:
@@ -211,21 +216,19 @@ async def _pay_out(request: web.Request) -> web.StreamResponse:
 
 
 async def _complete_action(request: web.Request) -> web.StreamResponse:
-    told = await _body(request)
+    payload = await _body(request)
     reference = request.match_info["reference"]
-    snapshot = request.app[SIMULATOR].complete_action(reference, approve=told["approve"] is True)
+    snapshot = request.app[SIMULATOR].complete_action(reference, approve=payload["approve"] is True)
     return _json(serializers.snapshot_out(snapshot))
 
 
 async def _deliveries(request: web.Request) -> web.StreamResponse:
     """Webhooks to deliver; query: after, limit, and the probabilities of `DeliveryFaults`."""
-    asked = dict(request.query)
-    after, limit = int(asked.pop("after", "0")), int(asked.pop("limit", "500"))
-    disorder = webhook_delivery.DeliveryFaults(
-        **{name: float(text) for name, text in asked.items()}
-    )
-    key = standard_webhooks.keys_of(request.app[CONFIG].webhook_secret)[0]
-    found = request.app[SIMULATOR].deliveries(key, after=after, limit=limit, disorder=disorder)
+    query = dict(request.query)
+    after, limit = int(query.pop("after", "0")), int(query.pop("limit", "500"))
+    faults = webhook_delivery.DeliveryFaults(**{name: float(text) for name, text in query.items()})
+    key = standard_webhooks.parse_keys(request.app[CONFIG].webhook_secret)[0]
+    deliveries = request.app[SIMULATOR].deliveries(key, after=after, limit=limit, faults=faults)
     return _json(
         [
             {
@@ -235,7 +238,7 @@ async def _deliveries(request: web.Request) -> web.StreamResponse:
                 "body": base64.b64encode(one.body).decode("ascii"),
                 "forged": one.forged,
             }
-            for one in found
+            for one in deliveries
         ]
     )
 
@@ -243,7 +246,7 @@ async def _deliveries(request: web.Request) -> web.StreamResponse:
 async def serve(config: SandboxConfig, *, host: str, port: int) -> None:
     """Serve until cancelled; prints `port=N` once it listens (N is chosen where *port* is 0)."""
     simulator = SandboxSimulator(
-        config.book or ":memory:", terms=config.terms(), durable=config.durable
+        config.store or ":memory:", terms=config.terms(), durable=config.durable
     )
     # handler_cancellation: a client that has gone ends the call that hangs for it.
     runner = web.AppRunner(
@@ -266,7 +269,7 @@ async def serve(config: SandboxConfig, *, host: str, port: int) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m bursar.providers.sandbox.server")
-    parser.add_argument("--book", required=True, help="the file with the sandbox's objects")
+    parser.add_argument("--store", required=True, help="the file with the sandbox's objects")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 chooses one and prints it")
     parser.add_argument("--seed", type=int, default=0)
@@ -278,15 +281,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--settlement-currency", default="")
     parser.add_argument("--rates", type=json.loads, default={}, help='such as {"USD": "0.92"}')
     parser.add_argument("--webhook-secret", type=Secret)
-    parser.add_argument("--no-keys", dest="honours_keys", action="store_false")
-    parser.add_argument("--no-lookup", dest="lookup", action="store_false")
+    parser.add_argument("--no-idempotency-keys", dest="idempotency_keys", action="store_false")
+    parser.add_argument("--no-lookup-by-key", dest="lookup_by_key", action="store_false")
     parser.add_argument("--not-durable", dest="durable", action="store_false")
-    given = vars(parser.parse_args(arguments))
-    host, port = given.pop("host"), given.pop("port")
-    if given["webhook_secret"] is None:
-        del given["webhook_secret"]
+    options = vars(parser.parse_args(arguments))
+    host, port = options.pop("host"), options.pop("port")
+    if options["webhook_secret"] is None:
+        del options["webhook_secret"]
     try:
-        asyncio.run(serve(SandboxConfig(**given), host=host, port=port))
+        asyncio.run(serve(SandboxConfig(**options), host=host, port=port))
     except KeyboardInterrupt:
         return
 

@@ -88,19 +88,19 @@ class SandboxSimulator:
 
     def charge(self, request: ChargeRequest) -> Result:
         """Charge or authorize once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
-        return self._once(request, lambda: self._charge(request))
+        return self._run_idempotent(request, lambda: self._charge(request))
 
     def capture(self, request: CaptureRequest) -> Result:
         """Capture once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
-        return self._once(request, lambda: self._capture(request))
+        return self._run_idempotent(request, lambda: self._capture(request))
 
     def void(self, request: VoidRequest) -> Result:
         """Void once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
-        return self._once(request, lambda: self._void(request))
+        return self._run_idempotent(request, lambda: self._void(request))
 
     def refund(self, request: RefundRequest) -> Result:
         """Refund once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
-        return self._once(request, lambda: self._refund(request))
+        return self._run_idempotent(request, lambda: self._refund(request))
 
     def status(self, request: StatusRequest, *, by_key: bool = True) -> Result:
         """The outcome of an operation, by its object's reference or (*by_key*) by our key."""
@@ -108,24 +108,24 @@ class SandboxSimulator:
         kind = ObjectKind.REFUND if request.operation is Operation.REFUND else ObjectKind.CHARGE
         item = self.store.find(kind, request.reference) if request.reference else None
         if item is None and by_key and not changing:
-            with_key = self.store.items("key = ? AND kind = ?", request.key, kind)
+            with_key = self.store.select_objects("key = ? AND kind = ?", request.key, kind)
             item = with_key[0] if with_key else None
         if item is not None and not changing:
             return _result(item)
         if by_key and (response := self._stored_response(request.key)) is not None:
             return response
-        if item is None or not _was_done(request.operation, item):
+        if item is None or not _is_done(request.operation, item):
             return Result(outcome=Outcome.NOT_FOUND)
         return _result(item)
 
     def snapshots(self, *, after: int = 0, limit: int = 500) -> list[tuple[int, list[Snapshot]]]:
         """Objects (a charge with its fee) with positions above *after*, oldest first."""
-        page = self.store.page(after=after, limit=limit)
+        page = self.store.page_after(after=after, limit=limit)
         return [(position, item.snapshots()) for position, item in page]
 
     def balances(self) -> dict[str, int]:
         """What the sandbox owes the merchant, in minor units by currency; no zeros."""
-        rows = self.store.all(
+        rows = self.store.fetch_all(
             "SELECT balance_currency, SUM(net_minor) FROM object"
             " GROUP BY balance_currency HAVING SUM(net_minor) <> 0"
         )
@@ -133,22 +133,22 @@ class SandboxSimulator:
 
     # --- the hand of a tester ---------------------------------------------------------------------
 
-    def fault_for(self, operation: Operation, key: str, script: Scenario) -> Fault:
+    def fault_for(self, operation: Operation, key: str, scenario: Scenario) -> Fault:
         """
         The fault to inject into this call; calls of a key are counted where it matters.
 
         Random faults depend on the seed, the key and the number of the call only.
         """
         terms = self._state.terms
-        if script.every_call:
-            return script.trouble
-        if script.trouble is Fault.NONE and not terms.faults:
+        if scenario.is_fault_permanent:
+            return scenario.fault
+        if scenario.fault is Fault.NONE and not terms.faults:
             return Fault.NONE
         # A merchant who tries anew has a new key; what was to fail once must not fail again.
-        call = self._count_call(f"{operation}:{script.about or key}")
-        if script.trouble is not Fault.NONE:
-            return script.trouble if call == 1 else Fault.NONE
-        return fault_injection.trouble(
+        call = self._count_call(f"{operation}:{scenario.fault_scope or key}")
+        if scenario.fault is not Fault.NONE:
+            return scenario.fault if call == 1 else Fault.NONE
+        return fault_injection.choose_fault(
             terms.faults, seed=terms.seed, operation=operation, key=key, call=call
         )
 
@@ -190,7 +190,7 @@ class SandboxSimulator:
         *,
         after: int = 0,
         limit: int = 500,
-        disorder: DeliveryFaults | None = None,
+        faults: DeliveryFaults | None = None,
         at: datetime | None = None,
     ) -> list[Delivery]:
         """
@@ -198,83 +198,85 @@ class SandboxSimulator:
 
         They are signed *at* a time, without one by the sandbox's clock, which `advance` moves.
         """
-        rows = self.store.all(
+        rows = self.store.fetch_all(
             "SELECT position, event_id, body FROM delivery WHERE position > ?"
             " ORDER BY position LIMIT ?",
             after,
             limit,
         )
-        return webhook_delivery.deliver(
+        return webhook_delivery.sign_deliveries(
             rows,
             key=key,
             at=at or self.now(),
             seed=self._state.terms.seed,
-            disorder=disorder or DeliveryFaults(),
+            faults=faults or DeliveryFaults(),
         )
 
     # --- inside one transaction -------------------------------------------------------------------
 
-    def _once(
+    def _run_idempotent(
         self,
         request: ChargeRequest | CaptureRequest | VoidRequest | RefundRequest,
-        carry_out: Callable[[], Result],
+        execute: Callable[[], Result],
     ) -> Result:
         key = request.key
         content = ids.fingerprint(request, excluded=NOT_IN_FINGERPRINT)
-        asked = f"{type(request).__name__}|{content}"
+        fingerprint = f"{type(request).__name__}|{content}"
         with self.store.transaction():
-            if self._state.terms.honours_keys:
-                known = self.store.all("SELECT asked, body FROM answer WHERE key = ?", key)
-                if known and known[0][0] != asked:
+            if self._state.terms.idempotency_keys:
+                stored = self.store.fetch_all(
+                    "SELECT fingerprint, body FROM response WHERE key = ?", key
+                )
+                if stored and stored[0][0] != fingerprint:
                     raise errors.IdempotencyKeyReused(
                         "this idempotency key was used for another request", key=key
                     )
-                if known:
-                    return serializers.result_in(orjson.loads(known[0][1]))
-            result = carry_out()
-            self.store.run(
-                "INSERT OR REPLACE INTO answer VALUES (?, ?, ?)",
+                if stored:
+                    return serializers.result_in(orjson.loads(stored[0][1]))
+            result = execute()
+            self.store.execute(
+                "INSERT OR REPLACE INTO response VALUES (?, ?, ?)",
                 key,
-                asked,
+                fingerprint,
                 serializers.result_out(result),
             )
             return result
 
     def _stored_response(self, key: str) -> Result | None:
         """The first response to the operation with *key*."""
-        body = self.store.one("SELECT body FROM answer WHERE key = ?", key)
+        body = self.store.fetch_value("SELECT body FROM response WHERE key = ?", key)
         return None if body is None else serializers.result_in(orjson.loads(body))
 
     def _count_call(self, name: str) -> int:
         with self.store.transaction():
-            self.store.run(
+            self.store.execute(
                 "INSERT INTO call VALUES (?, 1) ON CONFLICT (key) DO UPDATE SET times = times + 1",
                 name,
             )
-            return int(self.store.one("SELECT times FROM call WHERE key = ?", name))
+            return int(self.store.fetch_value("SELECT times FROM call WHERE key = ?", name))
 
     def _charge(self, request: ChargeRequest) -> Result:
-        script = scenarios.script_of(request.method, request.metadata)
-        item = self._new_charge(request, script)
-        if script.decline:
-            item.status, item.code = ChargeStatus.DECLINED, script.decline
-            item.soft = int(script.soft)
+        scenario = scenarios.find_scenario(request.method, request.metadata)
+        item = self._new_charge(request, scenario)
+        if scenario.decline:
+            item.status, item.code = ChargeStatus.DECLINED, scenario.decline
+            item.soft_decline = int(scenario.soft_decline)
             self._state.save_object(item, new=True)
-        elif script.requires_action:
+        elif scenario.requires_action:
             item.status = ChargeStatus.REQUIRES_ACTION
             self._state.save_object(item, new=True)
-        elif script.pending:
+        elif scenario.pending:
             self._state.save_object(item, new=True)
             lifecycle.schedule(self._state, item, "charge_ends", _DAY)
         else:
             lifecycle.authorize(self._state, item, new=True)
-        return _result(item, copies=script.copies)
+        return _result(item, copies=scenario.copies)
 
-    def _new_charge(self, request: ChargeRequest, script: Scenario) -> SandboxObject:
+    def _new_charge(self, request: ChargeRequest, scenario: Scenario) -> SandboxObject:
         amount_minor, currency = request.amount.amount_minor, request.amount.currency
-        if script.wrong is ResponseCorruption.AMOUNT:
+        if scenario.corruption is ResponseCorruption.AMOUNT:
             amount_minor += 1
-        if script.wrong is ResponseCorruption.CURRENCY:
+        if scenario.corruption is ResponseCorruption.CURRENCY:
             currency = "EUR" if currency == "USD" else "USD"
         item = self._state.new_object(
             ObjectKind.CHARGE, ChargeStatus.PENDING, currency, amount_minor, request.key
@@ -282,15 +284,15 @@ class SandboxSimulator:
         terms = self._state.terms
         item.rate = terms.rate_of(currency)
         item.balance_currency = terms.settlement_currency if item.rate else currency
-        item.outcome = request.metadata.get(scenarios.METADATA_KEY) or request.method
+        item.scenario = request.metadata.get(scenarios.METADATA_KEY) or request.method
         item.capture = int(request.capture)
         return item
 
     def _capture(self, request: CaptureRequest) -> Result:
         item = self.store.find(ObjectKind.CHARGE, request.reference)
-        refusal = _refuse_capture(item, request)
-        if item is None or refusal:
-            return _refused(refusal, item)
+        decline = _capture_decline(item, request)
+        if item is None or decline:
+            return _declined(decline, item)
         captured_minor = item.captured_minor + request.amount.amount_minor
         # A final capture releases what is left of the authorization.
         final = request.final or captured_minor == item.amount_minor
@@ -301,7 +303,7 @@ class SandboxSimulator:
     def _void(self, request: VoidRequest) -> Result:
         item = self.store.find(ObjectKind.CHARGE, request.reference)
         if item is None or item.status not in _OPEN:
-            return _refused("not_voidable" if item else "no_such_charge", item)
+            return _declined("not_voidable" if item else "no_such_charge", item)
         captured = item.captured_minor > 0
         item.status = ChargeStatus.CAPTURED if captured else ChargeStatus.VOIDED
         self._state.save_object(item)
@@ -309,32 +311,32 @@ class SandboxSimulator:
 
     def _refund(self, request: RefundRequest) -> Result:
         charge = self.store.find(ObjectKind.CHARGE, request.reference)
-        refusal = self._refuse_refund(charge, request)
-        if charge is None or refusal:
-            return _refused(refusal)
+        decline = self._refund_decline(charge, request)
+        if charge is None or decline:
+            return _declined(decline)
         item = self._new_refund(charge, request)
-        script = _refund_script(charge, request)
+        scenario = _refund_scenario(charge, request)
         self._state.save_object(item, new=True)
-        if script.refunds is RefundScenario.PENDING:
+        if scenario.refunds is RefundScenario.PENDING:
             lifecycle.schedule(self._state, item, "refund_succeeds", _DAY)
         else:
             lifecycle.succeed_refund(self._state, item, charge)
-        if script.refunds is RefundScenario.FAILS_LATER:
+        if scenario.refunds is RefundScenario.FAILS_LATER:
             lifecycle.schedule(self._state, item, "refund_fails", _DAY)
-        return _result(item, charge, copies=script.copies)
+        return _result(item, charge, copies=scenario.copies)
 
-    def _refuse_refund(self, charge: SandboxObject | None, request: RefundRequest) -> str:
+    def _refund_decline(self, charge: SandboxObject | None, request: RefundRequest) -> str:
         if charge is None:
             return "no_such_charge"
         if charge.status not in _CAPTURED:
             return "not_refundable"
         if charge.currency != request.amount.currency:
             return "currency_differs"
-        left_minor = charge.captured_minor - self._state.refunded_minor(charge)
-        if not 0 < request.amount.amount_minor <= left_minor:
+        refundable_minor = charge.captured_minor - self._state.refunded_minor(charge)
+        if not 0 < request.amount.amount_minor <= refundable_minor:
             return "refund_exceeds_charge"
         # "" for an approved charge; only the refund's own metadata can have it declined.
-        return _refund_script(charge, request).decline
+        return _refund_scenario(charge, request).decline
 
     def _new_refund(self, charge: SandboxObject, request: RefundRequest) -> SandboxObject:
         amount_minor, currency = request.amount.amount_minor, request.amount.currency
@@ -350,7 +352,7 @@ class SandboxSimulator:
         return item
 
 
-def _refuse_capture(item: SandboxObject | None, request: CaptureRequest) -> str:
+def _capture_decline(item: SandboxObject | None, request: CaptureRequest) -> str:
     if item is None:
         return "no_such_charge"
     if item.status == ChargeStatus.EXPIRED:
@@ -359,21 +361,21 @@ def _refuse_capture(item: SandboxObject | None, request: CaptureRequest) -> str:
         return "not_capturable"
     if item.currency != request.amount.currency:
         return "currency_differs"
-    left_minor = item.amount_minor - item.captured_minor
-    fits = 0 < request.amount.amount_minor <= left_minor
+    capturable_minor = item.amount_minor - item.captured_minor
+    fits = 0 < request.amount.amount_minor <= capturable_minor
     return "" if fits else "capture_exceeds_authorization"
 
 
-def _refund_script(charge: SandboxObject, request: RefundRequest) -> Scenario:
+def _refund_scenario(charge: SandboxObject, request: RefundRequest) -> Scenario:
     named = request.metadata.get(scenarios.METADATA_KEY)
-    return scenarios.script_of(named or charge.outcome, {})
+    return scenarios.find_scenario(named or charge.scenario, {})
 
 
 def _in_balance_currency(charge: SandboxObject, amount_minor: int) -> int:
     return convert(amount_minor, charge.currency, charge.rate, charge.balance_currency)
 
 
-def _was_done(operation: Operation, item: SandboxObject) -> bool:
+def _is_done(operation: Operation, item: SandboxObject) -> bool:
     # Without the key only the charge's state can tell whether it was captured or voided.
     if operation is Operation.CAPTURE:
         return item.status in _CAPTURED
@@ -385,10 +387,10 @@ def _result(item: SandboxObject, charge: SandboxObject | None = None, *, copies:
     snapshots = item.snapshots() if charge is None else [item.snapshot(), charge.snapshot()]
     waits = item.status == ChargeStatus.REQUIRES_ACTION
     url = f"https://sandbox.invalid/actions/{item.reference}" if waits else ""
-    return results.result_of(*(snapshots * copies), action_url=url)
+    return results.result_from_snapshots(*(snapshots * copies), action_url=url)
 
 
-def _refused(code: str, item: SandboxObject | None = None) -> Result:
+def _declined(code: str, item: SandboxObject | None = None) -> Result:
     snapshots = (item.snapshot(),) if item else ()
     reference = item.reference if item else ""
     return Result(outcome=Outcome.DECLINED, code=code, reference=reference, snapshots=snapshots)

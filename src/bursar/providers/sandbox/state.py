@@ -48,13 +48,15 @@ class SandboxState:
     def advance_clock(self, seconds: float) -> datetime:
         """Set the sandbox's clock forward permanently, and return its time."""
         ahead_seconds = self._ahead_seconds() + seconds
-        self.store.run("INSERT OR REPLACE INTO setting VALUES ('ahead_seconds', ?)", ahead_seconds)
+        self.store.execute(
+            "INSERT OR REPLACE INTO setting VALUES ('ahead_seconds', ?)", ahead_seconds
+        )
         self._ahead = timedelta(seconds=ahead_seconds)
         return self.now()
 
     def _ahead_seconds(self) -> float:
-        found = self.store.one("SELECT value FROM setting WHERE name = 'ahead_seconds'")
-        return float(found or 0)
+        stored = self.store.fetch_value("SELECT value FROM setting WHERE name = 'ahead_seconds'")
+        return float(stored or 0)
 
     def new_object(
         self, kind: ObjectKind, status: str, currency: str, amount_minor: int, key: str = ""
@@ -64,8 +66,8 @@ class SandboxState:
 
         Its reference follows from the seed, the idempotency key and the number of stored objects.
         """
-        place = (self.store.one("SELECT MAX(position) FROM object") or 0) + 1
-        name = hashlib.blake2b(f"{self.terms.seed}|{key}|{place}".encode(), digest_size=10)
+        position = (self.store.fetch_value("SELECT MAX(position) FROM object") or 0) + 1
+        name = hashlib.blake2b(f"{self.terms.seed}|{key}|{position}".encode(), digest_size=10)
         return SandboxObject(
             reference=f"{_PREFIX[kind]}_{name.hexdigest()}",
             kind=kind.value,
@@ -81,20 +83,22 @@ class SandboxState:
         item.version += 1
         item.occurred_at = self.now().isoformat()
         (self.store.insert if new else self.store.update)(item)
-        self.emit_webhook(item.snapshot(), outcome=item.outcome)
+        self.emit_webhook(item.snapshot(), scenario=item.scenario)
 
-    def emit_webhook(self, snapshot: Snapshot, *, outcome: str = "") -> None:
+    def emit_webhook(self, snapshot: Snapshot, *, scenario: str = "") -> None:
         """Write the webhook that reports *snapshot*, twice where the script says so."""
         name = f"{self.terms.seed}|{snapshot.kind}|{snapshot.reference}|{snapshot.version}"
         event_id = "evt_" + hashlib.blake2b(name.encode(), digest_size=10).hexdigest()
         body = serializers.event_out(event_id, snapshot)
-        for _ in range(scenarios.script_of(outcome, {}).copies):
-            self.store.run("INSERT INTO delivery (event_id, body) VALUES (?, ?)", event_id, body)
+        for _ in range(scenarios.find_scenario(scenario, {}).copies):
+            self.store.execute(
+                "INSERT INTO delivery (event_id, body) VALUES (?, ?)", event_id, body
+            )
 
     def refunded_minor(self, charge: SandboxObject) -> int:
         """Minor units of *charge* in refunds that are pending or succeeded."""
         return int(
-            self.store.one(
+            self.store.fetch_value(
                 "SELECT COALESCE(SUM(amount_minor), 0) FROM object WHERE parent_reference = ?"
                 " AND kind = 'refund' AND status IN ('pending', 'succeeded')",
                 charge.reference,

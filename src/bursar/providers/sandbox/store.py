@@ -41,18 +41,18 @@ class SandboxObject:
     key: str = ""
     parent_reference: str = ""
     code: str = ""
-    soft: int = 0
+    soft_decline: int = 0
     version: int = 0
-    round: int = 1
+    dispute_stage: int = 1
     occurred_at: str = ""
     captured_at: str = ""
-    outcome: str = ""
+    scenario: str = ""
     capture: int = 1
     net_minor: int = 0
 
     def snapshot(self) -> Snapshot:
         """The object as it is told to the outside."""
-        abroad = bool(self.rate and self.settled_minor)
+        is_converted = bool(self.rate and self.settled_minor)
         return Snapshot(
             kind=ObjectKind(self.kind),
             reference=self.reference,
@@ -63,14 +63,14 @@ class SandboxObject:
             withdrawn_minor=self.withdrawn_minor,
             reinstated_minor=self.reinstated_minor,
             fee=Money(self.fee_minor, self.balance_currency) if self.fee_minor else None,
-            settled=Money(self.settled_minor, self.balance_currency) if abroad else None,
+            settled=Money(self.settled_minor, self.balance_currency) if is_converted else None,
             rate=self.rate,
             key=self.key,
             parent_reference=self.parent_reference,
             code=self.code,
-            soft=bool(self.soft),
+            soft_decline=bool(self.soft_decline),
             version=self.version,
-            round=self.round,
+            dispute_stage=self.dispute_stage,
             occurred_at=datetime.fromisoformat(self.occurred_at),
         )
 
@@ -113,23 +113,23 @@ CREATE TABLE IF NOT EXISTS object (
     withdrawn_minor INTEGER NOT NULL, reinstated_minor INTEGER NOT NULL,
     fee_minor INTEGER NOT NULL, settled_minor INTEGER NOT NULL,
     balance_currency TEXT NOT NULL, rate TEXT NOT NULL, key TEXT NOT NULL,
-    parent_reference TEXT NOT NULL, code TEXT NOT NULL, soft INTEGER NOT NULL,
-    version INTEGER NOT NULL, round INTEGER NOT NULL, occurred_at TEXT NOT NULL,
+    parent_reference TEXT NOT NULL, code TEXT NOT NULL, soft_decline INTEGER NOT NULL,
+    version INTEGER NOT NULL, dispute_stage INTEGER NOT NULL, occurred_at TEXT NOT NULL,
     captured_at TEXT NOT NULL,
-    outcome TEXT NOT NULL, capture INTEGER NOT NULL, net_minor INTEGER NOT NULL
+    scenario TEXT NOT NULL, capture INTEGER NOT NULL, net_minor INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX IF NOT EXISTS object_reference ON object (reference, kind);
 CREATE INDEX IF NOT EXISTS object_key ON object (key) WHERE key <> '';
 CREATE INDEX IF NOT EXISTS object_parent ON object (parent_reference) WHERE parent_reference <> '';
-CREATE TABLE IF NOT EXISTS answer (
-    key TEXT PRIMARY KEY, asked TEXT NOT NULL, body BLOB NOT NULL
+CREATE TABLE IF NOT EXISTS response (
+    key TEXT PRIMARY KEY, fingerprint TEXT NOT NULL, body BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS call (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS due (
+CREATE TABLE IF NOT EXISTS scheduled_action (
     position INTEGER PRIMARY KEY, at TEXT NOT NULL, action TEXT NOT NULL,
     kind TEXT NOT NULL, reference TEXT NOT NULL, step INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS due_at ON due (at, position);
+CREATE INDEX IF NOT EXISTS scheduled_action_at ON scheduled_action (at, position);
 CREATE TABLE IF NOT EXISTS delivery (
     position INTEGER PRIMARY KEY, event_id TEXT NOT NULL, body BLOB NOT NULL
 );
@@ -183,16 +183,16 @@ class SandboxStore:
             finally:
                 self._depth -= 1
 
-    def run(self, sql: str, *values: Any) -> None:
+    def execute(self, sql: str, *values: Any) -> None:
         """One statement of a transaction."""
         self.connection.execute(sql, values)
 
-    def all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+    def fetch_all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
         """Every row of a query."""
         with self._lock:
             return self.connection.execute(sql, values).fetchall()
 
-    def one(self, sql: str, *values: Any) -> Any:
+    def fetch_value(self, sql: str, *values: Any) -> Any:
         """The first column of the first row, or None."""
         with self._lock:
             row = self.connection.execute(sql, values).fetchone()
@@ -200,25 +200,25 @@ class SandboxStore:
 
     def insert(self, item: SandboxObject) -> None:
         """Write the row of a new object."""
-        self.connection.execute(_INSERT, values_of(item))
+        self.connection.execute(_INSERT, row_values(item))
 
     def update(self, item: SandboxObject) -> None:
         """Write an object's row again."""
-        self.connection.execute(_UPDATE, (*values_of(item), item.kind, item.reference))
+        self.connection.execute(_UPDATE, (*row_values(item), item.kind, item.reference))
 
     def find(self, kind: str, reference: str) -> SandboxObject | None:
         """The object of that kind and reference."""
-        rows = self.items("reference = ? AND kind = ?", reference, kind)
+        rows = self.select_objects("reference = ? AND kind = ?", reference, kind)
         return rows[0] if rows else None
 
-    def items(self, where: str, *values: Any) -> list[SandboxObject]:
+    def select_objects(self, where: str, *values: Any) -> list[SandboxObject]:
         """The objects that a condition of this package selects, oldest first."""
-        rows = self.all(f"{_SELECT} WHERE {where} ORDER BY position", *values)
+        rows = self.fetch_all(f"{_SELECT} WHERE {where} ORDER BY position", *values)
         return [SandboxObject(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
-    def page(self, *, after: int, limit: int) -> list[tuple[int, SandboxObject]]:
+    def page_after(self, *, after: int, limit: int) -> list[tuple[int, SandboxObject]]:
         """Objects with a position above *after*, in order."""
-        rows = self.all(
+        rows = self.fetch_all(
             f"SELECT position, {_NAMES} FROM object WHERE position > ? ORDER BY position LIMIT ?",  # noqa: S608
             after,
             limit,
@@ -233,6 +233,6 @@ class SandboxStore:
             self.connection.close()
 
 
-def values_of(item: SandboxObject) -> tuple[Any, ...]:
+def row_values(item: SandboxObject) -> tuple[Any, ...]:
     """The column values of *item* in order; `dataclasses.astuple` would copy deeply."""
     return tuple([getattr(item, name) for name in _COLUMNS])

@@ -38,38 +38,38 @@ class Delivery(SignedWebhook):
     forged: bool = False
 
 
-def deliver(
+def sign_deliveries(
     rows: Iterable[tuple[int, str, bytes]],
     *,
     key: bytes,
     at: datetime,
     seed: int,
-    disorder: DeliveryFaults,
+    faults: DeliveryFaults,
 ) -> list[Delivery]:
     """Sign *rows* (position, event id, body) with *key* at *at*, in the order they arrive."""
-    coming: list[Delivery] = []
+    deliveries: list[Delivery] = []
     late: list[Delivery] = []
     for position, event_id, body in rows:
 
-        def happens(name: str, probability: float, position: int = position) -> bool:
+        def is_drawn(name: str, probability: float, position: int = position) -> bool:
             return probability > 0 and draw(seed, name, position) < probability
 
-        if happens("dropped", disorder.dropped):
+        if is_drawn("dropped", faults.dropped):
             continue
         delivery = _sign(key, position, event_id, body, at)
-        if happens("forged", disorder.forged):
-            coming.append(_forge(delivery, at))
-        if happens("foreign", disorder.foreign):
-            coming.append(foreign(delivery, key=key, at=at))
-        if happens("late", disorder.late):
+        if is_drawn("forged", faults.forged):
+            deliveries.append(_make_forged(delivery, at))
+        if is_drawn("foreign", faults.foreign):
+            deliveries.append(make_foreign(delivery, key=key, at=at))
+        if is_drawn("late", faults.late):
             late.append(delivery)
-        elif happens("reordered", disorder.reordered) and coming:
-            coming.insert(len(coming) - 1, delivery)
+        elif is_drawn("reordered", faults.reordered) and deliveries:
+            deliveries.insert(len(deliveries) - 1, delivery)
         else:
-            coming.append(delivery)
-        if happens("duplicate", disorder.duplicate):
-            coming.append(delivery)
-    return coming + late
+            deliveries.append(delivery)
+        if is_drawn("duplicate", faults.duplicate):
+            deliveries.append(delivery)
+    return deliveries + late
 
 
 def _sign(key: bytes, position: int, event_id: str, body: bytes, at: datetime) -> Delivery:
@@ -77,12 +77,12 @@ def _sign(key: bytes, position: int, event_id: str, body: bytes, at: datetime) -
     return Delivery(event_id=event_id, headers=signed.headers, body=body, position=position)
 
 
-def foreign(delivery: Delivery, *, key: bytes, at: datetime) -> Delivery:
+def make_foreign(delivery: Delivery, *, key: bytes, at: datetime) -> Delivery:
     """The like of *delivery*, of the account `FOREIGN_ACCOUNT` and with an id of its own."""
     body = delivery.body.replace(b"{", b'{"account":"%s",' % FOREIGN_ACCOUNT.encode(), 1)
     return _sign(key, delivery.position, f"{delivery.event_id}_foreign", body, at)
 
 
-def _forge(delivery: Delivery, at: datetime) -> Delivery:
+def _make_forged(delivery: Delivery, at: datetime) -> Delivery:
     body = delivery.body.replace(b'"status":"', b'"status":"forged_', 1)
     return replace(_sign(_FORGER, delivery.position, delivery.event_id, body, at), forged=True)

@@ -51,7 +51,7 @@ class StripeSettlements(client.StripeClient):
         "payment_intent_id",
     )
 
-    def settlement_line(self, row: Mapping[str, str], /) -> SettlementLine:
+    def parse_settlement_row(self, row: Mapping[str, str], /) -> SettlementLine:
         """
         Read a row of the report.
 
@@ -65,9 +65,15 @@ class StripeSettlements(client.StripeClient):
         intent, category = row["payment_intent_id"], _category(row["reporting_category"])
         reference = row["balance_transaction_id"]
         paid = None
-        facing = row.get("customer_facing_currency", "").upper()
-        if facing and facing != currency and row.get("customer_facing_amount"):
-            paid = Money(_minor(row, "customer_facing_amount", facing), facing)
+        customer_currency = row.get("customer_facing_currency", "").upper()
+        if (
+            customer_currency
+            and customer_currency != currency
+            and row.get("customer_facing_amount")
+        ):
+            paid = Money(
+                _minor(row, "customer_facing_amount", customer_currency), customer_currency
+            )
         return SettlementLine(
             reference=reference,
             category=category,
@@ -77,37 +83,49 @@ class StripeSettlements(client.StripeClient):
             gross_minor=_minor(row, "gross", currency),
             fee_minor=_minor(row, "fee", currency),
             net_minor=_minor(row, "net", currency),
-            occurred_at=_when(row),
+            occurred_at=_occurred_at(row),
             paid=paid,
             payout=row.get("automatic_payout_id", ""),
         )
 
-    async def settlement_lines(self, since: datetime, /) -> AsyncIterator[SettlementLine]:
+    async def list_settlement_lines(self, since: datetime, /) -> AsyncIterator[SettlementLine]:
         """Every balance transaction since then; which payout paid it out is not told here."""
         after = {"created[gte]": str(int(since.timestamp()))}
-        async for one in self.pages("/v1/balance_transactions", expand="source", **after):
-            told = http_provider.decode(one, schemas.BalanceTransaction, "the balance transaction")
-            source = told.source if isinstance(told.source, dict) else {"id": told.source or ""}
+        async for payload in self.pages("/v1/balance_transactions", expand="source", **after):
+            transaction = http_provider.decode(
+                payload, schemas.BalanceTransaction, "the balance transaction"
+            )
+            source = (
+                transaction.source
+                if isinstance(transaction.source, dict)
+                else {"id": transaction.source or ""}
+            )
             intent = source.get("payment_intent") or ""
-            category = _category(told.reporting_category)
+            category = _category(transaction.reporting_category)
             paid = None
-            if told.exchange_rate is not None and source.get("currency"):
-                sign = -1 if told.amount < 0 else 1
+            if transaction.exchange_rate is not None and source.get("currency"):
+                sign = -1 if transaction.amount < 0 else 1
                 paid = currencies.from_stripe_amount(
                     sign * int(source["amount"]), source["currency"]
                 )
             yield SettlementLine(
-                reference=told.id,
+                reference=transaction.id,
                 category=category,
-                source=_source(category, source["id"], intent) or told.id,
+                source=_source(category, source["id"], intent) or transaction.id,
                 parent_reference=intent if category is not Category.CHARGE else "",
-                currency=told.currency.upper(),
-                gross_minor=currencies.from_stripe_amount(told.amount, told.currency).amount_minor,
-                fee_minor=currencies.from_stripe_amount(told.fee, told.currency).amount_minor,
-                net_minor=currencies.from_stripe_amount(told.net, told.currency).amount_minor,
-                occurred_at=datetime.fromtimestamp(told.created, UTC),
+                currency=transaction.currency.upper(),
+                gross_minor=currencies.from_stripe_amount(
+                    transaction.amount, transaction.currency
+                ).amount_minor,
+                fee_minor=currencies.from_stripe_amount(
+                    transaction.fee, transaction.currency
+                ).amount_minor,
+                net_minor=currencies.from_stripe_amount(
+                    transaction.net, transaction.currency
+                ).amount_minor,
+                occurred_at=datetime.fromtimestamp(transaction.created, UTC),
                 paid=paid,
-                rate="" if told.exchange_rate is None else str(told.exchange_rate),
+                rate="" if transaction.exchange_rate is None else str(transaction.exchange_rate),
             )
 
 
@@ -116,8 +134,8 @@ def _source(category: Category, source: str, intent: str) -> str:
     return intent or source if category is Category.CHARGE else source
 
 
-def _category(told: str) -> Category:
-    return CATEGORIES.get(told, Category.OTHER)
+def _category(reporting_category: str) -> Category:
+    return CATEGORIES.get(reporting_category, Category.OTHER)
 
 
 def _minor(row: Mapping[str, str], column: str, currency: str) -> int:
@@ -131,7 +149,7 @@ def _minor(row: Mapping[str, str], column: str, currency: str) -> int:
     return Money(int(exact), currency).amount_minor
 
 
-def _when(row: Mapping[str, str]) -> datetime:
+def _occurred_at(row: Mapping[str, str]) -> datetime:
     for column in ("created_utc", "created"):
         if text := row.get(column, ""):
             try:

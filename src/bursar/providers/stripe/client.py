@@ -18,8 +18,8 @@ class StripeClient(http_provider.HttpProvider):
 
     __slots__ = ()
 
-    clear = frozenset({400, 402, 404, 409})
-    turned_away = frozenset({429})  # a 503 of Stripe's may come after the fact
+    readable_statuses = frozenset({400, 402, 404, 409})
+    unavailable_statuses = frozenset({429})  # a 503 of Stripe's may come after the fact
 
     def headers(self) -> dict[str, str]:
         """The key, and the version whose shapes we read."""
@@ -31,27 +31,27 @@ class StripeClient(http_provider.HttpProvider):
 
         :raises errors.NotFound: if there is none; :raises errors.OutcomeUnknown: if it is refused.
         """
-        asked = {**params, **({"expand[]": expand} if expand else {})}
-        answer = await self.call("GET", path, params=asked)
-        if answer.status == 404:
+        query = {**params, **({"expand[]": expand} if expand else {})}
+        response = await self.call("GET", path, params=query)
+        if response.status == 404:
             raise errors.NotFound(f"GET {path}: Stripe knows no such object")
-        if not 200 <= answer.status < 300:
-            raise errors.OutcomeUnknown(f"GET {path} was refused with {answer.status}")
-        return answer.body
+        if not 200 <= response.status < 300:
+            raise errors.OutcomeUnknown(f"GET {path} was refused with {response.status}")
+        return response.body
 
     async def pages(self, path: str, *, expand: str = "", **params: str) -> AsyncIterator[Any]:
         """Every object of a list or search, page by page."""
-        asked = {**params, "limit": "100"}
+        query = {**params, "limit": "100"}
         while True:
-            body = await self.get(path, expand=f"data.{expand}" if expand else "", **asked)
+            body = await self.get(path, expand=f"data.{expand}" if expand else "", **query)
             page = http_provider.decode(body, schemas.StripeList, "the list")
             for one in page.data:
                 yield one
             if not page.has_more or not page.data:
                 return
-            on = (
+            cursor = (
                 {"page": body["next_page"]}
                 if body.get("next_page")
                 else {"starting_after": page.data[-1]["id"]}
             )
-            asked.update(on)
+            query.update(cursor)

@@ -32,7 +32,7 @@ from bursar.providers.stripe import (
 
 #: The method that sends the buyer to a page of Stripe's (Checkout) for all they need to enter.
 CHECKOUT = "checkout"
-_MOVE = ["latest_charge.balance_transaction"]
+_EXPAND_CHARGE = ["latest_charge.balance_transaction"]
 _PATHS = {
     ObjectKind.CHARGE: "payment_intents",
     ObjectKind.REFUND: "refunds",
@@ -68,7 +68,7 @@ class StripeConfig:
             raise ValueError("url must begin with https://")
 
 
-def _sample_delivery(provider: StripeBase, at: datetime) -> tuple[dict[str, str], bytes]:
+def _sample_webhook(provider: StripeBase, at: datetime) -> tuple[dict[str, str], bytes]:
     """A webhook signed as Stripe would at that time."""
     body = (
         b'{"id":"evt_1","type":"payment_intent.succeeded","livemode":false,"data":{"object":{"id":'
@@ -79,9 +79,9 @@ def _sample_delivery(provider: StripeBase, at: datetime) -> tuple[dict[str, str]
     return {"Stripe-Signature": webhook_signature.sign(secrets, body, at=at)}, body
 
 
-def _foreign_delivery(provider: StripeBase, at: datetime) -> tuple[dict[str, str], bytes]:
+def _foreign_webhook(provider: StripeBase, at: datetime) -> tuple[dict[str, str], bytes]:
     """A webhook of a connected account of the platform that the merchant's account is."""
-    _, body = _sample_delivery(provider, at)
+    _, body = _sample_webhook(provider, at)
     body = body.replace(b'"type"', b'"account":"acct_conformance","type"', 1)
     secrets = provider.config.webhook_secret.reveal().split()
     return {"Stripe-Signature": webhook_signature.sign(secrets, body, at=at)}, body
@@ -97,7 +97,7 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
     idempotency_key_ttl: ClassVar[timedelta | None] = timedelta(hours=24)
     lookup_by_key: ClassVar[bool] = True
     repeats_before_lookup: ClassVar[bool] = True
-    not_found_settles_after: ClassVar[timedelta] = timedelta(hours=1)  # the search index lags
+    lookup_final_after: ClassVar[timedelta] = timedelta(hours=1)  # the search index lags
     config: StripeConfig
 
     @property
@@ -107,10 +107,10 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
             approved="pm_card_visa",
             declined="pm_card_chargeDeclined",
             disputed="pm_card_createDispute",
-            several_captures=self.config.multicapture,
+            multicapture=self.config.multicapture,
             currencies=("JPY", "EUR", "ISK", "UGX"),
-            delivery=_sample_delivery,
-            foreign_delivery=_foreign_delivery,
+            sample_webhook=_sample_webhook,
+            foreign_webhook=_foreign_webhook,
         )
 
     @property
@@ -121,30 +121,30 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
     async def charge(self, request: interface.ChargeRequest, /) -> Result:
         """Create and confirm a payment intent, or open a page of Checkout for one."""
         if request.method == CHECKOUT:
-            return await self._open_page(request)
+            return await self._open_checkout(request)
         customer, _, method = request.method.rpartition("/")
         types = self.config.payment_method_types.split()
-        back = self.config.return_url
-        automatic = {"enabled": True, "allow_redirects": "always" if back else "never"}
+        return_url = self.config.return_url
+        automatic = {"enabled": True, "allow_redirects": "always" if return_url else "never"}
         form = {
             **self._amount(request),
             "confirm": True,
             "customer": customer,
             "payment_method": method,
             "payment_method_types": types,
-            "return_url": back,
+            "return_url": return_url,
             "automatic_payment_methods": {} if types else automatic,
             "payment_method_options": self._options(request),
-            "expand": _MOVE,
+            "expand": _EXPAND_CHARGE,
             "capture_method": "automatic" if request.capture else "manual",
-            "metadata": {**request.metadata, snapshots.KEY: request.key},
+            "metadata": {**request.metadata, snapshots.ATTEMPT_KEY: request.key},
         }
-        return await self._ask("/v1/payment_intents", request.key, form)
+        return await self._post("/v1/payment_intents", request.key, form)
 
-    async def _open_page(self, request: interface.ChargeRequest) -> Result:
+    async def _open_checkout(self, request: interface.ChargeRequest) -> Result:
         if not self.config.return_url:
             raise currencies.UnsupportedAmount("Checkout needs the account's return_url")
-        metadata = {**request.metadata, snapshots.KEY: request.key}
+        metadata = {**request.metadata, snapshots.ATTEMPT_KEY: request.key}
         amount = self._amount(request)
         price = {
             "currency": amount["currency"],
@@ -161,24 +161,27 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
             "line_items": [{"price_data": price, "quantity": 1}],
             "payment_method_options": self._options(request),
             "payment_intent_data": {
-                "metadata": {**metadata, snapshots.HOSTED: "yes"},
+                "metadata": {**metadata, snapshots.HOSTED_KEY: "yes"},
                 "capture_method": "automatic" if request.capture else "manual",
             },
         }
-        return await self._ask("/v1/checkout/sessions", request.key, form)
+        return await self._post("/v1/checkout/sessions", request.key, form)
 
     async def capture(self, request: interface.CaptureRequest, /) -> Result:
         """Capture a part or all; what is left stays open only with `multicapture`."""
-        form = {"amount_to_capture": currencies.to_stripe_amount(request.amount), "expand": _MOVE}
+        form = {
+            "amount_to_capture": currencies.to_stripe_amount(request.amount),
+            "expand": _EXPAND_CHARGE,
+        }
         if self.config.multicapture and not request.final:
             form["final_capture"] = False
         path = f"/v1/payment_intents/{request.reference}/capture"
-        return await self._ask(path, request.key, form)
+        return await self._post(path, request.key, form)
 
     async def void(self, request: interface.VoidRequest, /) -> Result:
         """Cancel the intent, which releases what is not captured."""
         path = f"/v1/payment_intents/{request.reference}/cancel"
-        return await self._ask(path, request.key, {"expand": _MOVE})
+        return await self._post(path, request.key, {"expand": _EXPAND_CHARGE})
 
     async def refund(self, request: interface.RefundRequest, /) -> Result:
         """Refund the intent's charge."""
@@ -186,25 +189,27 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
         form = {
             kind: request.reference,
             "amount": currencies.to_stripe_amount(request.amount),
-            "metadata": {**request.metadata, snapshots.KEY: request.key},
+            "metadata": {**request.metadata, snapshots.ATTEMPT_KEY: request.key},
             "expand": ["balance_transaction"],
         }
-        return await self._ask("/v1/refunds", request.key, form)
+        return await self._post("/v1/refunds", request.key, form)
 
     async def submit_evidence(self, request: interface.EvidenceRequest, /) -> Result:
         """Stage the texts, or submit them to the bank for good."""
         form = {"evidence": request.texts, "submit": request.submit}
-        return await self._ask(f"/v1/disputes/{request.reference}", request.key, form)
+        return await self._post(f"/v1/disputes/{request.reference}", request.key, form)
 
     async def get_status(self, request: interface.StatusRequest, /) -> Result:
         """By reference; a refund by its charge's list, a charge by search, which lags."""
         kind = ObjectKind.REFUND if request.operation is Operation.REFUND else ObjectKind.CHARGE
         try:
             if request.reference:
-                return self._told(await self._get(kind, request.reference))
+                return self._result(await self._get(kind, request.reference))
             if kind is ObjectKind.CHARGE:
-                query = f"metadata['{snapshots.KEY}']:'{request.key}'"
-                pages = self.pages("/v1/payment_intents/search", query=query, expand=_MOVE[0])
+                query = f"metadata['{snapshots.ATTEMPT_KEY}']:'{request.key}'"
+                pages = self.pages(
+                    "/v1/payment_intents/search", query=query, expand=_EXPAND_CHARGE[0]
+                )
             else:
                 pages = self.pages(
                     "/v1/refunds",
@@ -212,28 +217,28 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
                     expand="balance_transaction",
                 )
             async for one in pages:
-                if (one.get("metadata") or {}).get(snapshots.KEY) == request.key:
-                    return self._told(one)
+                if (one.get("metadata") or {}).get(snapshots.ATTEMPT_KEY) == request.key:
+                    return self._result(one)
         except errors.NotFound:
             pass
         return Result(outcome=Outcome.NOT_FOUND)
 
-    async def fetch(self, kind: ObjectKind, reference: str, /) -> Iterable[Snapshot]:
+    async def fetch_object(self, kind: ObjectKind, reference: str, /) -> Iterable[Snapshot]:
         """:raises errors.NotFound: if there is no such object."""
-        return snapshots.read(await self._get(kind, reference))
+        return snapshots.read_object(await self._get(kind, reference))
 
     async def balances(self) -> Mapping[str, int]:
         """What Stripe owes, cleared or not, in minor units by currency."""
-        told = http_provider.decode(
+        balance = http_provider.decode(
             await self.get("/v1/balance"), schemas.StripeBalance, "the balance"
         )
         owed: dict[str, int] = {}
-        for part in [*told.available, *told.pending]:
+        for part in [*balance.available, *balance.pending]:
             amount = currencies.from_stripe_amount(part.amount, part.currency)
             owed[amount.currency] = owed.get(amount.currency, 0) + amount.amount_minor
         return {currency: minor for currency, minor in owed.items() if minor}
 
-    def verify(
+    def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, /, *, now: datetime
     ) -> VerifiedWebhook:
         """:raises BadSignature: if it was not signed with our secret just now, for our mode."""
@@ -241,32 +246,34 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
             self.config.webhook_secret.reveal().split(), headers, body, now=now
         )
         try:
-            told = http_provider.decode(
+            event = http_provider.decode(
                 http_provider.read_json(body), schemas.Envelope, "the event"
             )
         except (ValueError, errors.OutcomeUnknown) as error:
             raise InvalidSignature(
                 "a signed delivery whose body is no event of Stripe's"
             ) from error
-        foreign = self._foreign_account(told)
+        foreign = self._foreign_account(event)
         # A platform's live endpoint gets events of both modes of its connected accounts.
-        if not foreign and told.livemode != (self.mode == "live"):
+        if not foreign and event.livemode != (self.mode == "live"):
             raise InvalidSignature("a signed delivery for the other mode, test or live")
-        return VerifiedWebhook(event_id=told.id, type=told.type, foreign_account=foreign)
+        return VerifiedWebhook(event_id=event.id, type=event.type, foreign_account=foreign)
 
-    def facts(self, body: bytes, /) -> Iterable[Snapshot]:
+    def parse_webhook(self, body: bytes, /) -> Iterable[Snapshot]:
         """What an event tells; nothing for those that move no money. See `fetch` for the fees."""
-        told = http_provider.decode(http_provider.read_json(body), schemas.StripeEvent, "the event")
-        made = told.data.object
-        of_intent = made.get("object") == "charge" and made.get("payment_intent")
-        return [] if of_intent else snapshots.read(made)
+        event = http_provider.decode(
+            http_provider.read_json(body), schemas.StripeEvent, "the event"
+        )
+        stripe_object = event.data.object
+        has_intent = stripe_object.get("object") == "charge" and stripe_object.get("payment_intent")
+        return [] if has_intent else snapshots.read_object(stripe_object)
 
-    def _foreign_account(self, told: schemas.Envelope) -> str:
+    def _foreign_account(self, event: schemas.Envelope) -> str:
         """The account that an event is of; "" where that is our own, or none is named."""
-        if told.account is not None:
-            named, account = told.account, told.account
-        elif told.context:
-            named, account = told.context, told.context.rpartition("/")[2]
+        if event.account is not None:
+            named, account = event.account, event.account
+        elif event.context:
+            named, account = event.context, event.context.rpartition("/")[2]
         else:
             return ""
         return "" if account and account == self.config.account_id else named or "unnamed"
@@ -283,41 +290,44 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
         several = self.config.multicapture and not request.capture
         return {"card": {"request_multicapture": "if_available"}} if several else {}
 
-    async def _ask(self, path: str, key: str, form: Mapping[str, Any]) -> Result:
-        answer = await self.call("POST", path, form=form, key=key)
-        if 200 <= answer.status < 300:
-            return self._told(answer.body)
-        problem = http_provider.decode(answer.body, schemas.Failure, "the refusal").error
+    async def _post(self, path: str, key: str, form: Mapping[str, Any]) -> Result:
+        response = await self.call("POST", path, form=form, key=key)
+        if 200 <= response.status < 300:
+            return self._result(response.body)
+        error = http_provider.decode(response.body, schemas.StripeFailure, "the refusal").error
         # Another request has this key, now or with other content: what became of it is not said.
-        if problem.type == "idempotency_error" or answer.status == 409:
-            raise errors.OutcomeUnknown(f"{path} answered {answer.status}: {problem.code}")
-        if problem.payment_intent is not None:
-            made = snapshots.intent(problem.payment_intent)
+        if error.type == "idempotency_error" or response.status == 409:
+            raise errors.OutcomeUnknown(f"{path} answered {response.status}: {error.code}")
+        if error.payment_intent is not None:
+            snapshot = snapshots.from_intent(error.payment_intent)
             return Result(
                 outcome=Outcome.DECLINED,
-                reference=made.reference,
-                snapshots=(made,),
-                code=snapshots.reason_of(problem),
-                soft=made.soft,
+                reference=snapshot.reference,
+                snapshots=(snapshot,),
+                code=snapshots.error_code(error),
+                soft_decline=snapshot.soft_decline,
             )
-        return results.refused(402, code=snapshots.reason_of(problem))
+        return results.declined_result(402, code=snapshots.error_code(error))
 
-    def _told(self, body: Any) -> Result:
-        made = next(iter(snapshots.read(body)), None)
-        if made is None:
+    def _result(self, body: Any) -> Result:
+        snapshot = next(iter(snapshots.read_object(body)), None)
+        if snapshot is None:
             return Result(outcome=Outcome.PENDING, reference=str(body.get("id", "")))
         action = (body.get("next_action") or {}).get("redirect_to_url") or {}
-        return results.result_of(made, action_url=action.get("url") or body.get("url") or "")
+        return results.result_from_snapshots(
+            snapshot, action_url=action.get("url") or body.get("url") or ""
+        )
 
     async def _get(self, kind: ObjectKind, reference: str) -> Any:
         if reference.startswith("cs_"):
-            expand = f"payment_intent.{_MOVE[0]}"
+            expand = f"payment_intent.{_EXPAND_CHARGE[0]}"
             return await self.get(f"/v1/checkout/sessions/{reference}", expand=expand)
         if kind is ObjectKind.CHARGE and reference.startswith("ch_"):
             return await self.get(f"/v1/charges/{reference}", expand="balance_transaction")
-        expand = {ObjectKind.CHARGE: _MOVE[0], ObjectKind.REFUND: "balance_transaction"}.get(
-            kind, ""
-        )
+        expand = {
+            ObjectKind.CHARGE: _EXPAND_CHARGE[0],
+            ObjectKind.REFUND: "balance_transaction",
+        }.get(kind, "")
         return await self.get(f"/v1/{_PATHS[kind]}/{reference}", expand=expand)
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 
-class Message(msgspec.Struct, kw_only=True):
+class StripeObject(msgspec.Struct, kw_only=True):
     """An object or a part of one; what is not named here is passed over."""
 
 
-class BalanceTransaction(Message):
+class BalanceTransaction(StripeObject):
     """One movement of the balance, in its currency; *source* may be expanded."""
 
     id: str
@@ -26,13 +26,13 @@ class BalanceTransaction(Message):
     source: Any = None
 
 
-class Multicapture(Message):
+class Multicapture(StripeObject):
     """Whether a charge may be captured in several parts."""
 
     status: str = "unavailable"
 
 
-class StripeCharge(Message):
+class StripeCharge(StripeObject):
     """A charge; for those of payment intents the intent is what we know them by."""
 
     id: str
@@ -48,7 +48,7 @@ class StripeCharge(Message):
     balance_transaction: str | BalanceTransaction | None = None
 
 
-class StripeError(Message):
+class StripeError(StripeObject):
     """Why something was refused; a declined charge comes with its intent."""
 
     type: str = ""
@@ -58,20 +58,20 @@ class StripeError(Message):
     payment_intent: PaymentIntent | None = None
 
 
-class Redirect(Message):
+class Redirect(StripeObject):
     """Where the buyer has to go."""
 
     url: str | None = None
 
 
-class NextAction(Message):
+class NextAction(StripeObject):
     """What the buyer has to do before the intent goes on."""
 
     type: str = ""
     redirect_to_url: Redirect | None = None
 
 
-class PaymentIntent(Message):
+class PaymentIntent(StripeObject):
     """The wish to collect an amount, and how far it has come."""
 
     id: str
@@ -88,7 +88,7 @@ class PaymentIntent(Message):
     cancellation_reason: str | None = None
 
 
-class StripeRefund(Message):
+class StripeRefund(StripeObject):
     """Money given back; *status* may be null for some kinds of payment."""
 
     id: str
@@ -103,14 +103,14 @@ class StripeRefund(Message):
     balance_transaction: str | BalanceTransaction | None = None
 
 
-class EvidenceDetails(Message):
+class EvidenceDetails(StripeObject):
     """Until when a dispute may be answered (seconds since 1970; 0 where it may not)."""
 
     due_by: int | None = None
     submission_count: int = 0
 
 
-class StripeDispute(Message):
+class StripeDispute(StripeObject):
     """A dispute, with the movements of the balance that it caused."""
 
     id: str
@@ -125,7 +125,7 @@ class StripeDispute(Message):
     evidence_details: EvidenceDetails | None = None
 
 
-class StripePayout(Message):
+class StripePayout(StripeObject):
     """Money on its way from the balance to the merchant's bank."""
 
     id: str
@@ -136,7 +136,7 @@ class StripePayout(Message):
     failure_code: str | None = None
 
 
-class CheckoutSession(Message):
+class CheckoutSession(StripeObject):
     """A page of Stripe's on which a buyer pays; its intent is made when the buyer does."""
 
     id: str
@@ -149,28 +149,28 @@ class CheckoutSession(Message):
     payment_intent: str | PaymentIntent | None = None
 
 
-class StripeMoney(Message):
+class StripeMoney(StripeObject):
     """A part of the balance."""
 
     amount: int
     currency: str
 
 
-class StripeBalance(Message):
+class StripeBalance(StripeObject):
     """What Stripe owes now, and what it will when it has cleared."""
 
     available: list[StripeMoney]
     pending: list[StripeMoney]
 
 
-class StripeList(Message):
+class StripeList(StripeObject):
     """A page of a list or of search results."""
 
     data: list[Any]
     has_more: bool = False
 
 
-class Envelope(Message):
+class Envelope(StripeObject):
     """
     What of an event is read before anything else.
 
@@ -186,7 +186,7 @@ class Envelope(Message):
     context: str | None = None
 
 
-class EventData(Message):
+class EventData(StripeObject):
     """The object that an event tells of."""
 
     object: dict[str, Any]
@@ -198,13 +198,13 @@ class StripeEvent(Envelope, kw_only=True):
     data: EventData
 
 
-class Failure(Message):
+class StripeFailure(StripeObject):
     """The body of an answer that is no object."""
 
     error: StripeError
 
 
-class WebhookEndpoint(Message):
+class WebhookEndpoint(StripeObject):
     """A webhook endpoint set up at Stripe."""
 
     id: str
@@ -214,7 +214,7 @@ class WebhookEndpoint(Message):
     api_version: str | None = None
 
 
-class StripeAccount(Message):
+class StripeAccount(StripeObject):
     """The merchant's account at Stripe."""
 
     id: str

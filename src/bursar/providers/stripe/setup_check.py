@@ -44,88 +44,92 @@ class StripeSetup(client.StripeClient):
     __slots__ = ()
     events: ClassVar[tuple[str, ...]] = EVENTS
 
-    async def check_setup(self, *, hook_url: str) -> AsyncIterator[SetupCheck]:
+    async def check_setup(self, *, webhook_url: str) -> AsyncIterator[SetupCheck]:
         """Say what is in order and what is missing; it changes nothing at Stripe."""
         config = self.config
         test = self.mode == "test"
-        told = "a test key: no real money moves" if test else "a live key: real money moves"
-        yield SetupCheck(subject="key", good=True, told=told)
+        message = "a test key: no real money moves" if test else "a live key: real money moves"
+        yield SetupCheck(subject="key", is_ok=True, message=message)
         try:
-            answer = await self.call("GET", "/v1/account")
-            account = http_provider.decode(answer.body, schemas.StripeAccount, "the account")
+            response = await self.call("GET", "/v1/account")
+            account = http_provider.decode(response.body, schemas.StripeAccount, "the account")
         except (errors.Unavailable, errors.OutcomeUnknown) as error:
-            yield SetupCheck(subject="connection", good=False, told=str(error))
+            yield SetupCheck(subject="connection", is_ok=False, message=str(error))
             return
-        yield SetupCheck(subject="connection", good=True, told=f"account {account.id} answers")
-        yield _account(config.account_id, account.id)
+        yield SetupCheck(subject="connection", is_ok=True, message=f"account {account.id} answers")
+        yield _check_account_id(config.account_id, account.id)
         yield SetupCheck(
             subject="charges",
-            good=account.charges_enabled or test,
-            told="enabled" if account.charges_enabled else "not enabled: finish onboarding",
+            is_ok=account.charges_enabled or test,
+            message="enabled" if account.charges_enabled else "not enabled: finish onboarding",
         )
         yield SetupCheck(
             subject="payouts",
-            good=account.payouts_enabled or test,
-            told="enabled" if account.payouts_enabled else "not enabled: add a bank account",
+            is_ok=account.payouts_enabled or test,
+            message="enabled" if account.payouts_enabled else "not enabled: add a bank account",
         )
-        yield _currency(account.default_currency)
+        yield _check_currency(account.default_currency)
         yield SetupCheck(
             subject="return_url",
-            good=bool(config.return_url),
-            told=config.return_url or "not set: no 3-D Secure redirect and no Checkout",
+            is_ok=bool(config.return_url),
+            message=config.return_url or "not set: no 3-D Secure redirect and no Checkout",
         )
         has_secret = bool(config.webhook_secret.reveal())
         yield SetupCheck(
             subject="webhook secret",
-            good=has_secret,
-            told="set" if has_secret else "not set: no delivery will be believed",
+            is_ok=has_secret,
+            message="set" if has_secret else "not set: no delivery will be believed",
         )
-        async for finding in self._check_hooks(hook_url):
-            yield finding
-        yield _clock(answer.date)
+        async for check in self._check_webhooks(webhook_url):
+            yield check
+        yield _check_clock(response.date)
 
-    async def _check_hooks(self, hook_url: str) -> AsyncIterator[SetupCheck]:
-        found = [
+    async def _check_webhooks(self, webhook_url: str) -> AsyncIterator[SetupCheck]:
+        endpoints = [
             http_provider.decode(one, schemas.WebhookEndpoint, "the endpoint")
             async for one in self.pages("/v1/webhook_endpoints")
         ]
-        ours = [one for one in found if one.url == hook_url]
-        if not ours:
-            others = ", ".join(one.url for one in found) or "none"
-            told = f"no endpoint {hook_url} (there: {others}); add it in the dashboard"
-            yield SetupCheck(subject="webhook endpoint", good=False, told=told)
+        matches = [one for one in endpoints if one.url == webhook_url]
+        if not matches:
+            others = ", ".join(one.url for one in endpoints) or "none"
+            message = f"no endpoint {webhook_url} (there: {others}); add it in the dashboard"
+            yield SetupCheck(subject="webhook endpoint", is_ok=False, message=message)
             return
-        endpoint = ours[0]
-        on = endpoint.status == "enabled"
-        yield SetupCheck(subject="webhook endpoint", good=on, told=f"{hook_url} {endpoint.status}")
-        every = "*" in endpoint.enabled_events
-        lacking = [one for one in self.events if not every and one not in endpoint.enabled_events]
+        endpoint = matches[0]
+        is_enabled = endpoint.status == "enabled"
+        yield SetupCheck(
+            subject="webhook endpoint", is_ok=is_enabled, message=f"{webhook_url} {endpoint.status}"
+        )
+        has_all = "*" in endpoint.enabled_events
+        missing = [one for one in self.events if not has_all and one not in endpoint.enabled_events]
         yield SetupCheck(
             subject="webhook events",
-            good=not lacking,
-            told=f"lacks {', '.join(lacking)}" if lacking else "all that the books need",
+            is_ok=not missing,
+            message=f"lacks {', '.join(missing)}" if missing else "all that the books need",
         )
 
 
-def _account(configured: str, found: str) -> SetupCheck:
-    if configured and configured != found:
-        told = f"account_id is {configured}, but the key is of {found}"
-        return SetupCheck(subject="account_id", good=False, told=told)
-    advice = f"not set: with --set account_id={found}, events that name it are taken for its own"
-    return SetupCheck(subject="account_id", good=True, told=configured or advice)
+def _check_account_id(configured: str, actual: str) -> SetupCheck:
+    if configured and configured != actual:
+        message = f"account_id is {configured}, but the key is of {actual}"
+        return SetupCheck(subject="account_id", is_ok=False, message=message)
+    advice = f"not set: with --set account_id={actual}, events that name it are taken for its own"
+    return SetupCheck(subject="account_id", is_ok=True, message=configured or advice)
 
 
-def _clock(date: str) -> SetupCheck:
+def _check_clock(date: str) -> SetupCheck:
     at = parsedate_to_datetime(date) if date else clock.now()
     off = (clock.now() - at.replace(tzinfo=at.tzinfo or UTC)).total_seconds()
-    good = abs(off) <= CLOCK_SECONDS_MAX
-    told = f"{off:+.0f} s from Stripe's" + ("" if good else ": set it, or no webhook is believed")
-    return SetupCheck(subject="clock", good=good, told=told)
+    is_ok = abs(off) <= CLOCK_SECONDS_MAX
+    message = f"{off:+.0f} s from Stripe's" + (
+        "" if is_ok else ": set it, or no webhook is believed"
+    )
+    return SetupCheck(subject="clock", is_ok=is_ok, message=message)
 
 
-def _currency(told: str) -> SetupCheck:
-    code = told.upper()
+def _check_currency(currency: str) -> SetupCheck:
+    code = currency.upper()
     differs = ", ".join(f"{one} {digits}" for one, digits in sorted(currencies.EXPONENTS.items()))
-    known = not code or code in currencies.CURRENCIES
-    words = f"settles in {code or 'no currency'}; digits that differ from ISO 4217: {differs}"
-    return SetupCheck(subject="currencies", good=known, told=words)
+    is_supported = not code or code in currencies.CURRENCIES
+    message = f"settles in {code or 'no currency'}; digits that differ from ISO 4217: {differs}"
+    return SetupCheck(subject="currencies", is_ok=is_supported, message=message)

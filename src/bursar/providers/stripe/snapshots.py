@@ -21,7 +21,7 @@ from bursar.providers.interface import (
 from bursar.providers.stripe import currencies, schemas
 
 #: The metadata that ties an object to our attempt, and marks an intent collected on a page.
-KEY, HOSTED = "bursar_attempt", "bursar_hosted"
+ATTEMPT_KEY, HOSTED_KEY = "bursar_attempt", "bursar_hosted"
 
 _INTENTS = {
     "requires_payment_method": ChargeStatus.DECLINED,
@@ -58,7 +58,7 @@ _PAYOUTS = {
 }
 
 #: Declines that no later try with the same method will change (docs.stripe.com/declines/codes).
-HARD = frozenset(
+HARD_DECLINES = frozenset(
     "card_not_supported currency_not_supported expired_card fraudulent incorrect_number "
     "invalid_account invalid_expiry_month invalid_expiry_year invalid_number lost_card "
     "merchant_blacklist new_account_information_available no_action_taken not_permitted "
@@ -68,173 +68,178 @@ HARD = frozenset(
 )
 
 
-def intent(told: schemas.PaymentIntent) -> Snapshot:
+def from_intent(intent: schemas.PaymentIntent) -> Snapshot:
     """A charge of ours: Stripe's payment intent, with its latest charge where that is told."""
-    received = told.amount_received
-    status = _INTENTS[told.status]
+    received = intent.amount_received
+    status = _INTENTS[intent.status]
     code = ""
     if status is ChargeStatus.DECLINED:
-        code = reason_of(told.last_payment_error)
-        if not told.last_payment_error or HOSTED in (told.metadata or {}):
+        code = error_code(intent.last_payment_error)
+        if not intent.last_payment_error or HOSTED_KEY in (intent.metadata or {}):
             status, code = ChargeStatus.REQUIRES_ACTION, ""  # the buyer may (still) pay
     elif status is ChargeStatus.AUTHORIZED and received:
-        more = told.amount_capturable > 0
-        status = ChargeStatus.PARTIALLY_CAPTURED if more else ChargeStatus.CAPTURED
+        is_open = intent.amount_capturable > 0
+        status = ChargeStatus.PARTIALLY_CAPTURED if is_open else ChargeStatus.CAPTURED
     elif status is ChargeStatus.VOIDED:
-        code = told.cancellation_reason or ""
+        code = intent.cancellation_reason or ""
         if received:
             status = ChargeStatus.CAPTURED  # the rest was released
         elif code == "automatic":
             status = ChargeStatus.EXPIRED
-    made = Snapshot(
+    snapshot = Snapshot(
         kind=ObjectKind.CHARGE,
-        reference=told.id,
+        reference=intent.id,
         status=status,
-        amount=currencies.from_stripe_amount(told.amount, told.currency),
-        captured_minor=currencies.from_stripe_amount(received, told.currency).amount_minor,
-        key=(told.metadata or {}).get(KEY, ""),
+        amount=currencies.from_stripe_amount(intent.amount, intent.currency),
+        captured_minor=currencies.from_stripe_amount(received, intent.currency).amount_minor,
+        key=(intent.metadata or {}).get(ATTEMPT_KEY, ""),
         code=code,
-        soft=bool(code) and status is ChargeStatus.DECLINED and code not in HARD,
-        occurred_at=_time(told.created),
+        soft_decline=bool(code) and status is ChargeStatus.DECLINED and code not in HARD_DECLINES,
+        occurred_at=_time(intent.created),
     )
-    charge = told.latest_charge
-    # A charge that was captured in parts has a movement for each and names none.
-    whole = isinstance(charge, schemas.StripeCharge) and charge.amount_captured == received
-    return _settled(made, charge.balance_transaction) if received and whole else made  # type: ignore[union-attr]
+    charge = intent.latest_charge
+    # A charge captured in several parts has one balance transaction a part and names none of them.
+    if received and isinstance(charge, schemas.StripeCharge) and charge.amount_captured == received:
+        return _with_settlement(snapshot, charge.balance_transaction)
+    return snapshot
 
 
-def charge(told: schemas.StripeCharge) -> Snapshot:
+def from_charge(charge: schemas.StripeCharge) -> Snapshot:
     """A charge that has no payment intent; of others the intent tells all."""
-    captured = told.amount_captured
-    status = {"failed": ChargeStatus.DECLINED, "pending": ChargeStatus.PENDING}.get(told.status)
+    captured = charge.amount_captured
+    status = {"failed": ChargeStatus.DECLINED, "pending": ChargeStatus.PENDING}.get(charge.status)
     if status is None:
-        status = ChargeStatus.CAPTURED if told.captured else ChargeStatus.AUTHORIZED
-    made = Snapshot(
+        status = ChargeStatus.CAPTURED if charge.captured else ChargeStatus.AUTHORIZED
+    snapshot = Snapshot(
         kind=ObjectKind.CHARGE,
-        reference=told.payment_intent or told.id,
+        reference=charge.payment_intent or charge.id,
         status=status,
-        amount=currencies.from_stripe_amount(told.amount, told.currency),
-        captured_minor=currencies.from_stripe_amount(captured, told.currency).amount_minor,
-        key=(told.metadata or {}).get(KEY, ""),
-        code=told.failure_code or "",
-        occurred_at=_time(told.created),
+        amount=currencies.from_stripe_amount(charge.amount, charge.currency),
+        captured_minor=currencies.from_stripe_amount(captured, charge.currency).amount_minor,
+        key=(charge.metadata or {}).get(ATTEMPT_KEY, ""),
+        code=charge.failure_code or "",
+        occurred_at=_time(charge.created),
     )
-    return _settled(made, told.balance_transaction) if captured else made
+    return _with_settlement(snapshot, charge.balance_transaction) if captured else snapshot
 
 
-def refund(told: schemas.StripeRefund) -> Snapshot:
+def from_refund(refund: schemas.StripeRefund) -> Snapshot:
     """A refund; its movement tells what left the balance."""
-    status = _REFUNDS[told.status or "pending"]
-    made = Snapshot(
+    status = _REFUNDS[refund.status or "pending"]
+    snapshot = Snapshot(
         kind=ObjectKind.REFUND,
-        reference=told.id,
+        reference=refund.id,
         status=status,
-        amount=currencies.from_stripe_amount(told.amount, told.currency),
-        key=(told.metadata or {}).get(KEY, ""),
-        parent_reference=told.payment_intent or told.charge or "",
-        code=told.failure_reason or "",
-        occurred_at=_time(told.created),
+        amount=currencies.from_stripe_amount(refund.amount, refund.currency),
+        key=(refund.metadata or {}).get(ATTEMPT_KEY, ""),
+        parent_reference=refund.payment_intent or refund.charge or "",
+        code=refund.failure_reason or "",
+        occurred_at=_time(refund.created),
     )
-    return _settled(made, told.balance_transaction, sign=-1)
+    return _with_settlement(snapshot, refund.balance_transaction, sign=-1)
 
 
-def dispute(told: schemas.StripeDispute) -> Snapshot:
+def from_dispute(dispute: schemas.StripeDispute) -> Snapshot:
     """A dispute, in the currency of the balance it was withdrawn from."""
-    moves = told.balance_transactions
+    moves = dispute.balance_transactions
     withdrawn = sum(-move.amount for move in moves if move.amount < 0)
     reinstated = sum(move.amount for move in moves if move.amount > 0)
-    currency = moves[0].currency if moves else told.currency
+    currency = moves[0].currency if moves else dispute.currency
     fee = sum(move.fee for move in moves)
-    due = told.evidence_details.due_by if told.evidence_details else None
+    due = dispute.evidence_details.due_by if dispute.evidence_details else None
     return Snapshot(
         kind=ObjectKind.DISPUTE,
-        reference=told.id,
-        status=_DISPUTES[told.status],
-        amount=currencies.from_stripe_amount(withdrawn or told.amount, currency),
+        reference=dispute.id,
+        status=_DISPUTES[dispute.status],
+        amount=currencies.from_stripe_amount(withdrawn or dispute.amount, currency),
         withdrawn_minor=currencies.from_stripe_amount(withdrawn, currency).amount_minor,
         reinstated_minor=currencies.from_stripe_amount(reinstated, currency).amount_minor,
         fee=currencies.from_stripe_amount(fee, currency) if fee else None,
-        parent_reference=told.payment_intent or told.charge or "",
-        code=told.reason,
-        occurred_at=_time(told.created),
-        respond_by=_time(due) if due else None,
+        parent_reference=dispute.payment_intent or dispute.charge or "",
+        code=dispute.reason,
+        occurred_at=_time(dispute.created),
+        evidence_due_by=_time(due) if due else None,
     )
 
 
-def payout(told: schemas.StripePayout) -> Snapshot:
+def from_payout(payout: schemas.StripePayout) -> Snapshot:
     """A payout, which leaves the balance when it is made, not when it arrives."""
     return Snapshot(
         kind=ObjectKind.PAYOUT,
-        reference=told.id,
-        status=_PAYOUTS[told.status],
-        amount=currencies.from_stripe_amount(told.amount, told.currency),
-        code=told.failure_code or "",
-        occurred_at=_time(told.created),
+        reference=payout.id,
+        status=_PAYOUTS[payout.status],
+        amount=currencies.from_stripe_amount(payout.amount, payout.currency),
+        code=payout.failure_code or "",
+        occurred_at=_time(payout.created),
     )
 
 
-def session(told: schemas.CheckoutSession) -> Snapshot | None:
+def from_session(session: schemas.CheckoutSession) -> Snapshot | None:
     """A page on which nobody has paid yet; None once its intent tells the rest."""
-    if isinstance(told.payment_intent, schemas.PaymentIntent):
-        return intent(told.payment_intent)
-    if told.status == "complete" or told.amount_total is None or not told.currency:
+    if isinstance(session.payment_intent, schemas.PaymentIntent):
+        return from_intent(session.payment_intent)
+    if session.status == "complete" or session.amount_total is None or not session.currency:
         return None
-    expired = told.status == "expired"
+    expired = session.status == "expired"
     return Snapshot(
         kind=ObjectKind.CHARGE,
-        reference=told.id,
+        reference=session.id,
         status=ChargeStatus.EXPIRED if expired else ChargeStatus.REQUIRES_ACTION,
-        amount=currencies.from_stripe_amount(told.amount_total, told.currency),
-        key=(told.metadata or {}).get(KEY, ""),
+        amount=currencies.from_stripe_amount(session.amount_total, session.currency),
+        key=(session.metadata or {}).get(ATTEMPT_KEY, ""),
         code="expired" if expired else "",
-        occurred_at=_time(told.created),
+        occurred_at=_time(session.created),
     )
 
 
 _READERS: Mapping[str, tuple[type[Any], Callable[[Any], Snapshot | None]]] = {
-    "payment_intent": (schemas.PaymentIntent, intent),
-    "charge": (schemas.StripeCharge, charge),
-    "refund": (schemas.StripeRefund, refund),
-    "dispute": (schemas.StripeDispute, dispute),
-    "payout": (schemas.StripePayout, payout),
-    "checkout.session": (schemas.CheckoutSession, session),
+    "payment_intent": (schemas.PaymentIntent, from_intent),
+    "charge": (schemas.StripeCharge, from_charge),
+    "refund": (schemas.StripeRefund, from_refund),
+    "dispute": (schemas.StripeDispute, from_dispute),
+    "payout": (schemas.StripePayout, from_payout),
+    "checkout.session": (schemas.CheckoutSession, from_session),
 }
 
 
-def read(told: Mapping[str, Any]) -> Iterable[Snapshot]:
+def read_object(payload: Mapping[str, Any]) -> Iterable[Snapshot]:
     """
     The snapshot of any object of Stripe's; nothing for those that move no money.
 
     :raises errors.OutcomeUnknown: if it has another form than its kind's.
     """
-    kind, reader = _READERS.get(told.get("object", ""), (None, None))
+    kind, reader = _READERS.get(payload.get("object", ""), (None, None))
     if kind is None or reader is None:
         return []
     try:
-        made = reader(http_provider.decode(told, kind, f"Stripe's {told['object']}"))
+        snapshot = reader(http_provider.decode(payload, kind, f"Stripe's {payload['object']}"))
     except KeyError as error:
         raise errors.OutcomeUnknown(
-            f"Stripe's {told['object']} has a new status {error}"
+            f"Stripe's {payload['object']} has a new status {error}"
         ) from error
-    return [] if made is None else [made]
+    return [] if snapshot is None else [snapshot]
 
 
-def reason_of(problem: schemas.StripeError | None) -> str:
+def error_code(error: schemas.StripeError | None) -> str:
     """The most exact code of a refusal."""
-    if problem is None:
+    if error is None:
         return ""
-    return problem.decline_code or problem.code or problem.type
+    return error.decline_code or error.code or error.type
 
 
-def _settled(
-    made: Snapshot, move: str | schemas.BalanceTransaction | None, sign: int = 1
+def _with_settlement(
+    snapshot: Snapshot, transaction: str | schemas.BalanceTransaction | None, sign: int = 1
 ) -> Snapshot:
-    if not isinstance(move, schemas.BalanceTransaction):
-        return made
-    settled = currencies.from_stripe_amount(sign * move.amount, move.currency)
-    fee: Money | None = currencies.from_stripe_amount(move.fee, move.currency) if move.fee else None
-    rate = "" if move.exchange_rate is None else str(move.exchange_rate)
-    return replace(made, settled=settled, fee=fee, rate=rate)
+    if not isinstance(transaction, schemas.BalanceTransaction):
+        return snapshot
+    settled = currencies.from_stripe_amount(sign * transaction.amount, transaction.currency)
+    fee: Money | None = (
+        currencies.from_stripe_amount(transaction.fee, transaction.currency)
+        if transaction.fee
+        else None
+    )
+    rate = "" if transaction.exchange_rate is None else str(transaction.exchange_rate)
+    return replace(snapshot, settled=settled, fee=fee, rate=rate)
 
 
 def _time(seconds: int) -> datetime:

@@ -39,9 +39,9 @@ def verify(
     if abs(now.timestamp() - int(times[0])) > TOLERANCE_SECONDS:
         raise InvalidSignature("the delivery was not signed just now")
     # Bytes: comparing texts raises for letters that are not ASCII.
-    given = [value.encode("utf-8", "replace") for name, value in pairs if name == "v1"]
-    wanted = [_mac(secret, times[0], body).encode() for secret in secrets]
-    matches = [hmac.compare_digest(one, other) for one in given for other in wanted]
+    received = [value.encode("utf-8", "replace") for name, value in pairs if name == "v1"]
+    expected = [_mac(secret, times[0], body).encode() for secret in secrets]
+    matches = [hmac.compare_digest(one, other) for one in received for other in expected]
     if not any(matches):
         raise InvalidSignature("the delivery was not signed with our secret")
 
