@@ -1,4 +1,4 @@
-"""Health: is the process alive, can it work, and how is it doing."""
+"""Liveness, readiness and metrics endpoints."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ log = logs.get(__name__)
 
 @router.get("/healthz")
 async def healthz() -> Response:
-    """The process answers."""
+    """Liveness: the process responds."""
     return PlainTextResponse("ok")
 
 
 @router.get("/readyz")
 async def readyz() -> Response:
-    """The database answers, keeps what it commits, and has its guards."""
+    """Readiness: the database responds, its settings are durable, and its triggers are there."""
     try:
         await readers.run(_check)
     except (errors.BursarError, db.Error) as error:
-        log.error("not_ready", error=error)  # noqa: TRY400  (no bug: no traceback)
-        told = error.code if isinstance(error, errors.BursarError) else "database_unavailable"
+        log.error("readiness_check_failed", error=error)  # noqa: TRY400  (no bug: no traceback)
+        code = error.code if isinstance(error, errors.BursarError) else "database_unavailable"
         return Response(
-            orjson.dumps({"ready": False, "why": told}), 503, media_type="application/json"
+            orjson.dumps({"ready": False, "code": code}), 503, media_type="application/json"
         )
     return Response(orjson.dumps({"ready": True}), media_type="application/json")
 
@@ -44,12 +44,12 @@ def _check() -> None:
     triggers.check()
 
 
-_needs = RequireScope(roles.METRICS_READ)
+_required_scope = RequireScope(roles.METRICS_READ)
 
 
 @router.get("/metrics")
-async def metrics_text() -> Response:
-    """Prometheus' text format, for a key with the scope `metrics:read`."""
-    await _needs.check()
+async def show_metrics() -> Response:
+    """Metrics in the Prometheus text format; requires the scope `metrics:read`."""
+    await _required_scope.check()
     text = await readers.run(metrics.render)
     return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")

@@ -1,9 +1,10 @@
-"""What Prometheus reads: requests, the queue, what waits for people, retries and caches."""
+"""Prometheus metrics: requests, jobs, open reviews and approvals, circuit breakers, retries, caches."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -20,80 +21,87 @@ from bursar.queue.models import PeriodicJobStatus
 
 registry = CollectorRegistry()
 _REQUESTS = Counter(
-    "bursar_http_requests", "Requests answered.", ["method", "route", "status"], registry=registry
+    "bursar_http_requests", "HTTP requests.", ["method", "route", "status"], registry=registry
 )
 _SECONDS = Histogram(
-    "bursar_http_request_seconds",
-    "Time to answer.",
+    "bursar_http_request_duration_seconds",
+    "Time until the response was sent; for a stream, until it started.",
     ["route"],
     registry=registry,
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
-WORKER_UP = Gauge(
-    "bursar_worker_running", "1 while a worker runs in this process.", registry=registry
-)
-#: The paths that are counted by their first part; what nobody serves is counted as one.
-_ROOTS = ("/v1/", "/hooks/", "/admin/", "/static/")
+WORKER_UP = Gauge("bursar_worker_up", "1 while a worker runs in this process.", registry=registry)
+#: Paths without a route are counted by their first segment, all unknown ones as "other".
+_ROOTS: Final = ("/v1/", "/hooks/", "/admin/", "/static/")
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
+#: nginx's status for a client that disconnected before the response started.
+_CLIENT_CLOSED_REQUEST: Final = 499
 
 
 def record_request(scope: Scope, status: int, seconds: float) -> None:
-    """Count one answered request, by its route's template and never by what callers wrote."""
+    """Count one request under its route's template, which bounds the number of label values."""
     route = getattr(scope.get("route"), "path", "")
     if not route:
         route = next((root for root in _ROOTS if scope["path"].startswith(root)), "other")
     method = scope["method"] if scope["method"] in _METHODS else "other"
-    _REQUESTS.labels(method, route, str(status or 499)).inc()
+    _REQUESTS.labels(method, route, str(status or _CLIENT_CLOSED_REQUEST)).inc()
     _SECONDS.labels(route).observe(seconds)
 
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"})
-
-
-class _Books(Collector):
-    """What the books hold now; every query is over a small table or a partial index."""
+class _LazyCollector(Collector):
+    """A collector that reads its values when it is scraped, and nothing when it is registered."""
 
     def describe(self) -> Iterator[Metric]:
-        """Nothing beforehand: that would read the books at import."""
+        """Return nothing: the default would call `collect` at import."""
         return iter(())
 
+
+class _DatabaseCollector(_LazyCollector):
+    """Counts of rows that need attention; each query is over a small table or a partial index."""
+
     def collect(self) -> Iterator[Metric]:
-        """Read the books."""
+        """Query the database."""
         jobs_metric = GaugeMetricFamily("bursar_jobs", "Jobs by state.", labels=["job", "state"])
         for (name, state), number in sorted(jobs.count_by_state().items()):
             jobs_metric.add_metric([name, state], number)
         yield jobs_metric
-        waiting = {
-            "reviews_open": Review.objects.filter(resolved_at__isnull=True),
-            "refund_approvals_open": RefundApproval.objects.filter(decided_at__isnull=True),
-            "attempts_unknown": Attempt.objects.filter(status=AttemptStatus.UNKNOWN),
-        }
-        for name, rows in waiting.items():
-            yield GaugeMetricFamily(f"bursar_{name}", name.replace("_", " "), rows.count())
-        oldest = Attempt.objects.filter(status=AttemptStatus.UNKNOWN).order_by("created_at").first()
+        unknown = Attempt.objects.filter(status=AttemptStatus.UNKNOWN)
+        yield GaugeMetricFamily(
+            "bursar_reviews_open",
+            "Reviews without a resolution.",
+            Review.objects.filter(resolved_at__isnull=True).count(),
+        )
+        yield GaugeMetricFamily(
+            "bursar_refund_approvals_open",
+            "Refunds with a pending approval.",
+            RefundApproval.objects.filter(decided_at__isnull=True).count(),
+        )
+        yield GaugeMetricFamily(
+            "bursar_attempts_unknown", "Attempts with an unknown outcome.", unknown.count()
+        )
+        oldest = unknown.order_by("created_at").first()
         age = 0.0 if oldest is None else (clock.now() - oldest.created_at).total_seconds()
         yield GaugeMetricFamily(
-            "bursar_oldest_unknown_seconds", "Age of the oldest unknown outcome.", age
+            "bursar_oldest_unknown_attempt_age_seconds",
+            "Age of the oldest attempt with an unknown outcome; 0 if there is none.",
+            age,
         )
 
 
-class _PeriodicJobs(Collector):
-    """How long ago each periodic job succeeded, and how late its next run is."""
-
-    def describe(self) -> Iterator[Metric]:
-        """Nothing beforehand: that would read the database at import."""
-        return iter(())
+class _PeriodicJobCollector(_LazyCollector):
+    """Last success and delay of each periodic job."""
 
     def collect(self) -> Iterator[Metric]:
-        """Read one small table."""
+        """Query one small table."""
         now = clock.now()
         age = GaugeMetricFamily(
             "bursar_periodic_job_last_success_age_seconds",
-            "Seconds since a periodic job last succeeded; before the first time, since it is known.",
+            "Seconds since a periodic job last succeeded; before its first success, since it exists.",
             labels=["job"],
         )
         overdue = GaugeMetricFamily(
             "bursar_periodic_job_overdue_seconds",
-            "Seconds by which a periodic job's next run is late; 0 if it is not.",
+            "Seconds by which the next run of a periodic job is late; 0 if it is not.",
             labels=["job"],
         )
         for row in PeriodicJobStatus.objects.order_by("name"):
@@ -103,63 +111,65 @@ class _PeriodicJobs(Collector):
         yield from (age, overdue)
 
 
-class _Circuits(Collector):
-    """Which providers and hosts are not asked at the moment, by this process."""
-
-    def describe(self) -> Iterator[Metric]:
-        """Nothing beforehand."""
-        return iter(())
+class _CircuitBreakerCollector(_LazyCollector):
+    """Circuit breakers of this process, by kind (`provider`, `host`) and name."""
 
     def collect(self) -> Iterator[Metric]:
-        """Read the circuits."""
-        families = {
-            kind: GaugeMetricFamily(
-                f"bursar_{kind}_circuit_open", f"1 while a {kind} is not asked.", labels=[kind]
-            )
-            for kind in ("provider", "host")
-        }
-        found: dict[tuple[str, str], float] = {}
+        """Read the state of each; of several with one name an open one counts."""
+        is_open: dict[tuple[str, str], bool] = {}
         for circuit in circuit_breaker.circuits:
-            which = circuit.kind, circuit.name
-            found[which] = max(
-                found.get(which, 0.0), float(circuit.state is circuit_breaker.CircuitState.OPEN)
-            )
-        for (kind, name), opened in sorted(found.items()):
-            families[kind].add_metric([name], opened)
-        yield from families.values()
+            labels = circuit.kind, circuit.name
+            opened = circuit.state is circuit_breaker.CircuitState.OPEN
+            is_open[labels] = is_open.get(labels, False) or opened
+        family = GaugeMetricFamily(
+            "bursar_circuit_breaker_open",
+            "1 while calls to a provider account or host are suspended.",
+            labels=["kind", "name"],
+        )
+        for labels, opened in sorted(is_open.items()):
+            family.add_metric(labels, float(opened))
+        yield family
 
 
-class _Decorators(Collector):
-    """What `@retry` and `@cache` have counted in this process."""
-
-    def describe(self) -> Iterator[Metric]:
-        """Nothing beforehand."""
-        return iter(())
+class _DecoratorCollector(_LazyCollector):
+    """Statistics of `@retry` and `@cache` in this process."""
 
     def collect(self) -> Iterator[Metric]:
-        """Read the counters that the decorators keep."""
-        family = CounterMetricFamily(
-            "bursar_retries", "Calls under @retry by outcome.", labels=["function", "what"]
+        """Read the statistics of each decorated function."""
+        retries = CounterMetricFamily(
+            "bursar_retry_calls", "Calls under @retry by outcome.", labels=["function", "outcome"]
         )
-        for name, statistics in sorted(all_retry_statistics().items()):
-            for what, number in dataclasses.asdict(statistics).items():
-                family.add_metric([name, what], number)
-        yield family
-        caches = GaugeMetricFamily(
-            "bursar_cache", "Calls under @cache by outcome, and sizes.", labels=["function", "what"]
+        for function, retry_counts in sorted(all_retry_statistics().items()):
+            for outcome, number in dataclasses.asdict(retry_counts).items():
+                retries.add_metric([function, outcome], number)
+        requests = CounterMetricFamily(
+            "bursar_cache_requests",
+            "Calls under @cache by outcome.",
+            labels=["function", "outcome"],
         )
-        for name, counts in sorted(all_cache_statistics().items()):
-            for what, number in dataclasses.asdict(counts).items():
-                caches.add_metric([name, what], number)
-        yield caches
+        evictions = CounterMetricFamily(
+            "bursar_cache_evictions", "Values removed to make room.", labels=["function"]
+        )
+        entries = GaugeMetricFamily("bursar_cache_entries", "Cached values.", labels=["function"])
+        maximum = GaugeMetricFamily(
+            "bursar_cache_entries_max", "Capacity of the cache.", labels=["function"]
+        )
+        for function, cache_counts in sorted(all_cache_statistics().items()):
+            outcomes = dataclasses.asdict(cache_counts)
+            evictions.add_metric([function], outcomes.pop("evicted"))
+            entries.add_metric([function], outcomes.pop("size"))
+            maximum.add_metric([function], outcomes.pop("maxsize"))
+            for outcome, number in outcomes.items():
+                requests.add_metric([function, outcome], number)
+        yield from (retries, requests, evictions, entries, maximum)
 
 
-registry.register(_Books())
-registry.register(_PeriodicJobs())
-registry.register(_Circuits())
-registry.register(_Decorators())
+registry.register(_DatabaseCollector())
+registry.register(_PeriodicJobCollector())
+registry.register(_CircuitBreakerCollector())
+registry.register(_DecoratorCollector())
 
 
 def render() -> bytes:
-    """The metrics in Prometheus' text format; reads the database."""
+    """Render all metrics in the Prometheus text format; queries the database."""
     return generate_latest(registry)

@@ -1,12 +1,12 @@
-"""The shapes of baskets and quotes, and what all shapes of the public API have in common."""
+"""Schemas of baskets and quotes, and the base classes of all schemas of the public API."""
 
 from __future__ import annotations
 
-import builtins
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from bursar.api import examples
 from bursar.money import MINOR_MAX
 from bursar.orders.operations import METADATA_KEY_LETTERS, SKU_LETTERS, TEXT_LETTERS
 from bursar.pricing.baskets import COUPONS_MAX, Basket
@@ -16,69 +16,78 @@ from bursar.pricing.rounding import HalfRounding
 from bursar.pricing.taxes import Supply
 
 LINES_MAX = 500
-#: More units of one line than anybody sells; with it a line's total is refused before it overflows.
+#: Bounds a quantity so that a line's total is rejected before it overflows.
 QUANTITY_MAX = 10**9
 
-Currency = Annotated[
-    str, Field(pattern=r"^[A-Z]{3,8}$", examples=["EUR"], description="ISO 4217, or a known asset.")
-]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3,8}$", examples=["EUR"])]
 
 
 class RequestModel(BaseModel):
-    """What callers send: nothing unknown, nothing of a wrong type."""
+    """Base of request bodies: unknown fields and wrong types are rejected."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, hide_input_in_errors=True, use_attribute_docstrings=True
+    )
 
 
 class ResponseModel(BaseModel):
-    """What we answer."""
+    """Base of response bodies."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+def with_example(example: dict[str, Any]) -> ConfigDict:
+    """Return the model configuration that describes the model by *example*."""
+    return ConfigDict(json_schema_extra={"examples": [example]})
 
 
 class LineCreate(RequestModel):
-    """
-    One line of an order; *unit_price* is a plain decimal in major units.
+    """One line of a basket or order."""
 
-    Without it the price list has the price. The tax is a rate, with its code where that is zero, or
-    that of a category at the buyer's place.
-    """
+    model_config = with_example(examples.LINE_CREATE)
 
     sku: str = Field(max_length=SKU_LETTERS, default="", examples=["book-17"])
+    """Stock keeping unit; names the price in the price lists."""
     description: str = Field(max_length=TEXT_LETTERS, default="", examples=["A book"])
+    """Text for receipts and the back office."""
     quantity: int = Field(ge=1, le=QUANTITY_MAX, default=1, examples=[2])
+    """Number of units."""
     unit_price: str = Field(
         max_length=40, pattern=r"^([0-9]{1,15}(\.[0-9]{1,12})?)?$", default="", examples=["4.20"]
     )
-    tax_rate: str = Field(max_length=20, default="", examples=["19"], description="In percent.")
-    tax_code: Literal["", "S", "Z", "E", "AE", "K", "G", "O"] = Field(
-        default="", description="The VAT category of EN 16931; S or Z where it is left out."
-    )
-    tax_category: str = Field(
-        max_length=40, default="", description="Such as `standard` or `reduced`, in the rules."
-    )
+    """Price of one unit as a decimal in major units; without it the price list's."""
+    tax_rate: str = Field(max_length=20, default="", examples=["19"])
+    """Tax rate in percent; without it the rules' rate for `tax_category` and `country`."""
+    tax_code: Literal["", "S", "Z", "E", "AE", "K", "G", "O"] = ""
+    """VAT category code of EN 16931; `S`, or `Z` for a rate of zero, if omitted."""
+    tax_category: str = Field(max_length=40, default="")
+    """Tax category of the pricing rules, such as `standard` or `reduced`."""
     supply: Annotated[Supply, Field(strict=False)] = Supply.GOODS
+    """Whether goods or services are sold; decides the place of taxation."""
 
 
 class BasketCreate(RequestModel):
-    """What somebody wants to buy, in one currency, and what decides on its prices and taxes."""
+    """Lines in one currency, and what determines their prices and taxes."""
 
     currency: Currency
+    """ISO 4217 code, or the code of a supported asset."""
     lines: list[LineCreate] = Field(min_length=1, max_length=LINES_MAX)
-    country: str = Field(
-        default="", pattern=r"^([A-Z]{2})?$", description="The buyer's, ISO 3166-1."
-    )
-    vat_id: str = Field(default="", max_length=30, description="Of a business, with its prefix.")
+    """The lines to price."""
+    country: str = Field(default="", pattern=r"^([A-Z]{2})?$")
+    """Country of the buyer (ISO 3166-1 alpha-2)."""
+    vat_id: str = Field(default="", max_length=30)
+    """VAT identification number of a business buyer, with its country prefix."""
     customer_group: str = Field(default="", max_length=METADATA_KEY_LETTERS)
+    """Customer group of the price lists and discounts."""
     coupons: list[Annotated[str, Field(min_length=1, max_length=60)]] = Field(
         default_factory=list, max_length=COUPONS_MAX
     )
-    prices_include_tax: bool | None = Field(
-        default=None, description="Whether the unit prices given here do."
-    )
+    """Coupon codes to apply."""
+    prices_include_tax: bool | None = None
+    """Whether `unit_price` includes tax; null uses the default of the pricing rules."""
 
     def to_basket(self, payment_method: str = "") -> Basket:
-        """What is to be priced."""
+        """Return the basket for the calculator."""
         return Basket(
             currency=self.currency,
             lines=tuple(BasketLine(**each.model_dump()) for each in self.lines),
@@ -92,76 +101,123 @@ class BasketCreate(RequestModel):
 
 
 class QuoteCreate(BasketCreate):
-    """A basket to price without ordering it; *payment_method* is an account that may have a fee."""
+    """A basket to price without an order."""
+
+    model_config = with_example(examples.QUOTE_CREATE)
 
     payment_method: str = Field(default="", max_length=40, examples=["europe"])
+    """Provider account whose payment fee is added."""
 
 
 class MoneyResponse(ResponseModel):
-    """Whole minor units of a currency."""
+    """An amount in minor units of a currency."""
+
+    model_config = with_example({"amount": 1999, "currency": "EUR"})
 
     amount: int = Field(ge=-MINOR_MAX, le=MINOR_MAX, examples=[1999])
+    """Amount in minor units: cents for EUR, whole yen for JPY, thousandths for KWD."""
     currency: str = Field(examples=["EUR"])
+    """ISO 4217 code, or the code of a supported asset."""
 
 
 class QuoteDiscount(ResponseModel):
-    """What was taken off, and why."""
+    """A discount applied to a line."""
 
     name: str
+    """Name of the discount in the pricing rules."""
     amount: MoneyResponse
+    """Amount deducted."""
 
 
 class QuoteLine(ResponseModel):
-    """One line of a quote: list price less discounts is net, or gross where it includes tax."""
+    """One line of a quote; list price less discounts is net, or gross if the price includes tax."""
 
     position: int
+    """Position from 1."""
     kind: Literal["item", "fee"]
+    """`item` for a requested line, `fee` for a line that the rules add."""
     sku: str
+    """Stock keeping unit."""
     description: str
+    """Text of the line."""
     quantity: int
+    """Number of units."""
     unit_price: str
+    """Price of one unit as a decimal in major units."""
     price_includes_tax: bool
-    list: MoneyResponse
-    discounts: builtins.list[QuoteDiscount]
+    """Whether `unit_price` and `list_price` include tax."""
+    list_price: MoneyResponse
+    """Unit price times quantity, before discounts."""
+    discounts: list[QuoteDiscount]
+    """Discounts in the order they were applied."""
     tax_code: str
+    """VAT category code of EN 16931."""
     tax_rate: str
+    """Tax rate in percent."""
     net: MoneyResponse
+    """Amount without tax."""
     tax: MoneyResponse
+    """Tax."""
     gross: MoneyResponse
+    """Amount with tax."""
 
 
 class QuoteTaxComponent(ResponseModel):
-    """One tax of several on the same sale."""
+    """One of several taxes on the same sale, such as state and city."""
 
     name: str
+    """Name of the tax."""
     rate: str
+    """Tax rate in percent."""
     tax: MoneyResponse
+    """Tax."""
 
 
 class QuoteTax(ResponseModel):
-    """The tax of one code and rate, and why there is none."""
+    """Total of one tax code and rate."""
 
     code: str
+    """VAT category code of EN 16931."""
     rate: str
+    """Tax rate in percent."""
     reason: str
+    """Why no tax is due; empty otherwise."""
     base: MoneyResponse
+    """Taxable amount."""
     tax: MoneyResponse
-    parts: list[QuoteTaxComponent]
+    """Tax."""
+    components: list[QuoteTaxComponent]
+    """Taxes that add up to this one; empty if there is one only."""
 
 
 class QuoteResponse(ResponseModel):
-    """A priced basket, step by step; nothing is kept of it."""
+    """A priced basket; it is not stored."""
+
+    model_config = with_example(examples.QUOTE)
 
     object: Literal["quote"]
+    """Object type."""
     currency: str
+    """Currency of all amounts."""
     total: MoneyResponse
+    """Amount to pay, with tax."""
     net: MoneyResponse
+    """Total without tax."""
     tax: MoneyResponse
+    """Total tax."""
     discount: MoneyResponse
+    """Sum of all discounts."""
     rounding: MoneyResponse
+    """Tax of the totals less the sum of the lines' unrounded tax."""
     rounding_mode: TaxRounding
-    half: HalfRounding
+    """Whether tax is rounded per line or on the sum of each tax rate."""
+    half_rounding: HalfRounding
+    """How halves are rounded."""
     rules: str
+    """Version of the pricing rules; empty without rules."""
     coupons: list[str]
+    """Coupons that gave a discount."""
     taxes: list[QuoteTax]
+    """Totals by tax code and rate."""
     lines: list[QuoteLine]
+    """Priced lines."""

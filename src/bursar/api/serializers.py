@@ -1,9 +1,9 @@
 """
-Rendering: rows of the database as the shapes of the API have them.
+Serializers: database rows as the JSON of the API.
 
-Each function takes a query of whole rows and asks for what belongs to all of them at once, so that
-a page costs the same few queries however long it is. `expand` puts objects in the place of ids, one
-level deep.
+Each function takes complete rows and queries what belongs to all of them at once, so that a page
+costs the same number of queries at any length. `expand` puts objects in place of ids, one level
+deep.
 """
 
 from __future__ import annotations
@@ -40,43 +40,43 @@ def _money(amount_minor: int, currency: str) -> Json:
     return {"amount": amount_minor, "currency": currency}
 
 
-def _at(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+def _timestamp(at: datetime | None) -> str | None:
+    return None if at is None else at.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _grouped(rows: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:
-    found: defaultdict[Any, list[T]] = defaultdict(list)
+def _group(rows: Iterable[T], key: Callable[[T], Any]) -> dict[Any, list[T]]:
+    groups: defaultdict[Any, list[T]] = defaultdict(list)
     for row in rows:
-        found[key(row)].append(row)
-    return found
+        groups[key(row)].append(row)
+    return groups
 
 
 def serialize_orders(rows: Sequence[Order], expand: Collection[str] = ()) -> list[Json]:
-    """Orders; expands `payments`."""
+    """Serialize orders; expands `payments`."""
     ids = [row.id for row in rows]
-    lines = _grouped(
+    lines = _group(
         OrderLine.objects.filter(order_id__in=ids).order_by("position"), lambda line: line.order_id
     )
-    collected = _grouped(
+    payments = _group(
         Payment.objects.filter(order_id__in=ids).order_by("id"), lambda payment: payment.order_id
     )
-    flat = [payment for row in rows for payment in collected[row.id]]
-    shown = _named(serialize_payments(flat)) if "payments" in expand else {}
+    flat = [payment for row in rows for payment in payments[row.id]]
+    expanded = _by_id(serialize_payments(flat)) if "payments" in expand else {}
     return [
         {
             "id": row.id,
             "object": "order",
             "reference": row.reference,
-            "payment_status": queries.payment_status(row, collected[row.id]).value,
+            "payment_status": queries.payment_status(row, payments[row.id]).value,
             "total": _money(row.total_minor, row.currency),
             "tax": _money(row.tax_minor, row.currency),
             "lines": [_line(line, row.currency) for line in lines[row.id]],
-            "explanation": row.explanation,
+            "pricing_explanation": row.explanation,
             "buyer": row.buyer,
             "metadata": row.metadata,
-            "payments": [shown.get(each.id, each.id) for each in collected[row.id]],
-            "placed_at": _at(row.placed_at),
-            "created_at": _at(row.created_at),
+            "payments": [expanded.get(each.id, each.id) for each in payments[row.id]],
+            "placed_at": _timestamp(row.placed_at),
+            "created_at": _timestamp(row.created_at),
         }
         for row in rows
     ]
@@ -94,45 +94,47 @@ def _line(line: OrderLine, currency: str) -> Json:
         "net": _money(line.net_minor, currency),
         "tax": _money(line.tax_minor, currency),
         "gross": _money(line.gross_minor, currency),
-        "explanation": line.explanation,
+        "pricing_explanation": line.explanation,
     }
 
 
-def _named(rendered: Iterable[Json]) -> dict[str, Json]:
-    return {one["id"]: one for one in rendered}
+def _by_id(objects: Iterable[Json]) -> dict[str, Json]:
+    return {each["id"]: each for each in objects}
 
 
 def serialize_payments(rows: Sequence[Payment], expand: Collection[str] = ()) -> list[Json]:
-    """Payments; expands `order`, `refunds`, `attempts`."""
+    """Serialize payments; expands `order`, `refunds`, `attempts`."""
     ids = [row.id for row in rows]
-    tried = _grouped(
-        Attempt.objects.filter(payment_id__in=ids).order_by("id"), lambda one: one.payment_id
+    attempts = _group(
+        Attempt.objects.filter(payment_id__in=ids).order_by("id"), lambda row: row.payment_id
     )
-    given = _grouped(
-        Refund.objects.filter(payment_id__in=ids).order_by("id"), lambda one: one.payment_id
+    refunds = _group(
+        Refund.objects.filter(payment_id__in=ids).order_by("id"), lambda row: row.payment_id
     )
-    shown: dict[str, Json] = {}
+    expanded: dict[str, Json] = {}
     if "order" in expand:
-        wanted = {row.order_id for row in rows}
-        shown |= _named(serialize_orders(list(Order.objects.filter(id__in=wanted))))
+        expanded_ids = {row.order_id for row in rows}
+        expanded |= _by_id(serialize_orders(list(Order.objects.filter(id__in=expanded_ids))))
     if "refunds" in expand:
-        shown |= _named(serialize_refunds([refund for row in rows for refund in given[row.id]]))
+        expanded |= _by_id(
+            serialize_refunds([refund for row in rows for refund in refunds[row.id]])
+        )
     if "attempts" in expand:
-        shown |= _named(_attempt(one, row) for row in rows for one in tried[row.id])
+        expanded |= _by_id(_attempt(attempt, row) for row in rows for attempt in attempts[row.id])
     return [
         _payment(row)
-        | _last(tried[row.id])
+        | _last_attempt(attempts[row.id])
         | {
-            "order": shown.get(row.order_id, row.order_id),
-            "refunds": [shown.get(one.id, one.id) for one in given[row.id]],
-            "attempts": [shown.get(one.id, one.id) for one in tried[row.id]],
+            "order": expanded.get(row.order_id, row.order_id),
+            "refunds": [expanded.get(each.id, each.id) for each in refunds[row.id]],
+            "attempts": [expanded.get(each.id, each.id) for each in attempts[row.id]],
         }
         for row in rows
     ]
 
 
 def _payment(row: Payment) -> Json:
-    kept = row.captured_minor - row.refunded_minor - row.pending_refund_minor
+    balance_minor = row.captured_minor - row.refunded_minor - row.pending_refund_minor
     return {
         "id": row.id,
         "object": "payment",
@@ -146,16 +148,18 @@ def _payment(row: Payment) -> Json:
         "refunded": _money(row.refunded_minor, row.currency),
         "pending_refund": _money(row.pending_refund_minor, row.currency),
         "disputed": _money(row.disputed_minor, row.currency),
-        "refundable_amount": _money(max(0, kept - max(0, row.disputed_minor)), row.currency),
-        "created_at": _at(row.created_at),
-        "updated_at": _at(row.updated_at),
-        "expires_at": _at(row.expires_at),
+        "refundable_amount": _money(
+            max(0, balance_minor - max(0, row.disputed_minor)), row.currency
+        ),
+        "created_at": _timestamp(row.created_at),
+        "updated_at": _timestamp(row.updated_at),
+        "expires_at": _timestamp(row.expires_at),
     }
 
 
-def _last(tried: Sequence[Attempt]) -> Json:
-    """What the last try at collecting says: why it was declined, or where the buyer must go."""
-    last = next((one for one in reversed(tried) if one.refund_id is None), None)
+def _last_attempt(attempts: Sequence[Attempt]) -> Json:
+    """Return the decline or the redirect URL of the last attempt that collects money."""
+    last = next((one for one in reversed(attempts) if one.refund_id is None), None)
     declined = last is not None and last.status == AttemptStatus.DECLINED
     acting = last is not None and last.status == AttemptStatus.REQUIRES_ACTION
     return {
@@ -177,30 +181,30 @@ def _attempt(row: Attempt, payment: Payment) -> Json:
         "failure_code": row.failure_code,
         "soft_decline": row.soft_decline,
         "redirect_url": row.redirect_url,
-        "created_at": _at(row.created_at),
-        "answered_at": _at(row.answered_at),
+        "created_at": _timestamp(row.created_at),
+        "answered_at": _timestamp(row.answered_at),
     }
 
 
 def serialize_refunds(rows: Sequence[Refund], expand: Collection[str] = ()) -> list[Json]:
-    """Refunds; expands `payment`."""
+    """Serialize refunds; expands `payment`."""
     ids = [row.id for row in rows]
     approvals = {
         one.refund_id: one.decision for one in RefundApproval.objects.filter(refund_id__in=ids)
     }
-    parts = _grouped(
+    parts = _group(
         RefundLine.objects.filter(refund_id__in=ids).select_related("order_line").order_by("id"),
         lambda part: part.refund_id,
     )
-    shown: dict[str, Json] = {}
+    expanded: dict[str, Json] = {}
     if "payment" in expand:
-        wanted = {row.payment_id for row in rows}
-        shown = _named(serialize_payments(list(Payment.objects.filter(id__in=wanted))))
+        expanded_ids = {row.payment_id for row in rows}
+        expanded = _by_id(serialize_payments(list(Payment.objects.filter(id__in=expanded_ids))))
     return [
         {
             "id": row.id,
             "object": "refund",
-            "payment": shown.get(row.payment_id, row.payment_id),
+            "payment": expanded.get(row.payment_id, row.payment_id),
             "status": row.status,
             "approval": (approvals[row.id] or "pending") if row.id in approvals else "not_required",
             "amount": _money(row.amount_minor, row.currency),
@@ -215,28 +219,28 @@ def serialize_refunds(rows: Sequence[Refund], expand: Collection[str] = ()) -> l
                 }
                 for part in parts[row.id]
             ],
-            "created_at": _at(row.created_at),
+            "created_at": _timestamp(row.created_at),
         }
         for row in rows
     ]
 
 
 def serialize_reviews(rows: Sequence[Review], expand: Collection[str] = ()) -> list[Json]:
-    """Reviews; expands `payment`."""
-    shown: dict[str, Json] = {}
+    """Serialize reviews; expands `payment`."""
+    expanded: dict[str, Json] = {}
     if "payment" in expand:
-        wanted = {row.payment_id for row in rows if row.payment_id}
-        shown = _named(serialize_payments(list(Payment.objects.filter(id__in=wanted))))
+        expanded_ids = {row.payment_id for row in rows if row.payment_id}
+        expanded = _by_id(serialize_payments(list(Payment.objects.filter(id__in=expanded_ids))))
     return [
         {
             "id": row.id,
             "object": "review",
             "code": row.code,
             "subject": row.subject,
-            "payment": shown.get(row.payment_id or "", row.payment_id),
+            "payment": expanded.get(row.payment_id or "", row.payment_id),
             "detail": row.detail,
-            "opened_at": _at(row.opened_at),
-            "resolved_at": _at(row.resolved_at),
+            "opened_at": _timestamp(row.opened_at),
+            "resolved_at": _timestamp(row.resolved_at),
             "resolution": row.resolution,
             "resolved_by": row.resolved_by,
         }
@@ -248,35 +252,35 @@ def serialize_provider_accounts(
     rows: Sequence[ProviderAccount],
     expand: Collection[str] = (),  # noqa: ARG001  (nothing to expand)
 ) -> list[Json]:
-    """Provider accounts, without their settings; one that cannot be used has no capability."""
-    shown = []
+    """Serialize provider accounts without configuration; a misconfigured one has no capabilities."""
+    accounts = []
     for row in rows:
         try:
             provider = provider_accounts.get(row.name)
         except errors.BursarError:
-            offered: list[str] = []
-            hooks = False
+            names: list[str] = []
+            has_webhooks = False
         else:
-            offered = capabilities.capabilities(provider)
-            hooks = isinstance(provider, capabilities.SupportsWebhookVerification)
-        shown.append(
+            names = capabilities.capabilities(provider)
+            has_webhooks = isinstance(provider, capabilities.SupportsWebhookVerification)
+        accounts.append(
             {
                 "name": row.name,
                 "object": "provider_account",
                 "provider": row.provider,
-                "capabilities": offered,
-                "webhook_url": f"/hooks/{row.name}" if hooks else None,
-                "created_at": _at(row.created_at),
+                "capabilities": names,
+                "webhook_url": f"/hooks/{row.name}" if has_webhooks else None,
+                "created_at": _timestamp(row.created_at),
             }
         )
-    return shown
+    return accounts
 
 
 def serialize_facts(
     rows: Sequence[Fact],
     expand: Collection[str] = (),  # noqa: ARG001  (nothing to expand)
 ) -> list[Json]:
-    """Facts, with the payment each belongs to."""
+    """Serialize facts with the payment that each belongs to."""
     references = {row.reference for row in rows}
     links = {
         (link.provider_account_id, link.kind, link.reference): link.payment_id
@@ -297,8 +301,8 @@ def serialize_facts(
             "source": row.source,
             "payment": links.get((row.provider_account_id, row.kind, row.reference)),
             "failure_code": row.failure_code,
-            "occurred_at": _at(row.occurred_at),
-            "received_at": _at(row.received_at),
+            "occurred_at": _timestamp(row.occurred_at),
+            "received_at": _timestamp(row.received_at),
         }
         for row in rows
     ]

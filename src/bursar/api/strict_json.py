@@ -1,4 +1,4 @@
-"""Reading JSON strictly: what two parsers could read differently is refused, and so are card numbers."""
+"""Strict JSON: reject what two parsers could read differently, and card numbers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ DEPTH_MAX = 12
 
 def parse(body: bytes) -> Any:
     """
-    Read JSON (RFC 8259, narrowed as RFC 7493 advises).
+    Parse JSON (RFC 8259 with the restrictions of RFC 7493).
 
-    :raises problem_details.InvalidJson: for bad UTF-8, duplicate keys, NaN, infinities, numbers without end,
-        lone surrogates, NUL, or nesting deeper than `DEPTH_MAX`;
-    :raises fields.CardNumberDetected: for a text with what looks like a card number, naming it.
+    :raises problem_details.InvalidJson: for invalid UTF-8, duplicate keys, NaN, infinities, too long
+        numbers, lone surrogates, NUL, or nesting deeper than `DEPTH_MAX`;
+    :raises fields.CardNumberDetected: for text that looks like a card number; names its place.
     """
     try:
         value = json.loads(
@@ -28,37 +28,35 @@ def parse(body: bytes) -> Any:
             parse_float=_float,
         )
     except (ValueError, RecursionError) as error:
-        told = str(error) if not isinstance(error, UnicodeDecodeError) else "it is not UTF-8"
-        raise problem_details.InvalidJson(
-            f"the body is not JSON that we take: {told[:200]}"
-        ) from None
+        reason = str(error) if not isinstance(error, UnicodeDecodeError) else "it is not UTF-8"
+        raise problem_details.InvalidJson(f"Invalid JSON: {reason[:200]}") from None
     _check(value, "", 1)
     return value
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:40]!r} is there twice")
-    return made
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"duplicate key {duplicate[:40]!r}")
+    return members
 
 
 def _constant(text: str) -> float:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _float(text: str) -> float:
     number = float(text)
     if not math.isfinite(number):
-        raise ValueError("a number is out of range")
+        raise ValueError("number out of range")
     return number
 
 
 def _check(value: object, where: str, depth: int) -> None:
     if depth > DEPTH_MAX:
-        raise problem_details.InvalidJson(f"the body is nested deeper than {DEPTH_MAX}")
+        raise problem_details.InvalidJson(f"Invalid JSON: nested deeper than {DEPTH_MAX} levels")
     if isinstance(value, str):
         check_text(value, where)
     elif isinstance(value, dict):
@@ -72,15 +70,16 @@ def _check(value: object, where: str, depth: int) -> None:
 
 def check_text(text: str, where: str) -> None:
     """
-    Check a text from outside, wherever it is going.
+    Check one text of a request; *where* is its path in the body.
 
-    :raises problem_details.InvalidJson: for NUL and lone surrogates; :raises fields.CardNumberDetected: as it says.
+    :raises problem_details.InvalidJson: for NUL and lone surrogates;
+    :raises fields.CardNumberDetected: for what looks like a card number.
     """
     if "\x00" in text or (not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)):
-        raise problem_details.InvalidJson("NUL and lone surrogates cannot be stored")
+        raise problem_details.InvalidJson("Invalid JSON: NUL and lone surrogates are not accepted")
     if card_numbers.contains_card_number(text):
-        # The place may hold the number itself, as a key.
-        shown = where if not card_numbers.contains_card_number(where) else "a key"
+        # The path itself may contain the number, as a key.
+        param = where if not card_numbers.contains_card_number(where) else "a key"
         raise fields.CardNumberDetected(
-            "this looks like a card number, which is never taken", param=shown
+            "looks like a card number; send the provider's token instead", param=param
         )

@@ -186,7 +186,7 @@ async def _serve(
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    made = app.create_app(api=parts.api, admin=parts.admin, hooks_too=parts.hooks)
+    made = app.create_app(api=parts.api, admin=parts.admin, with_webhooks=parts.hooks)
     server = _server_of(made)
     freeze_gc()
     name, port = listener.getsockname()[:2]

@@ -29,7 +29,7 @@ _HIDDEN = re.compile(
 @functools.cache
 def served() -> FastAPI:
     """One for all tests: its threads ask for a connection anew in each."""
-    return app.create_app(api=False, hooks_too=False)
+    return app.create_app(api=False, with_webhooks=False)
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from bursar import clock, db_reader, ids
 from bursar.access import api_keys, roles
 from bursar.api import app
 from bursar.api.dashboard.event_stream import Streams
-from bursar.api.middleware import auth
+from bursar.api.middleware import auth, rate_limit
 from bursar.db_reader import DatabaseThreadPool
 from tests.conftest import Database
 from tests.shop import commit
@@ -40,7 +40,7 @@ def api(
     """A client without a key; an error of the server is answered, not raised."""
     readers = DatabaseThreadPool(threads=4, name="read")
     monkeypatch.setattr(db_reader.readers, "run", readers.run)
-    monkeypatch.setattr(auth, "_limiter", auth.new_limiter())
+    monkeypatch.setattr(rate_limit, "_limiter", rate_limit.new_limiter())
     auth.clear_key_cache()
     with TestClient(served, base_url="http://localhost", raise_server_exceptions=False) as client:
         yield client

@@ -113,9 +113,84 @@ def test_what_does_not_fit_is_told_all_at_once_by_its_place(api: TestClient, key
     answer = api.post("/v1/orders", json=bad, headers=key() | {"Idempotency-Key": "k"})
     places = {each["param"] for each in answer.json()["errors"]}
     assert places == {"lines[0].quantity", "lines[0].unit_price", "lines[0].colour", "currency"}
+    assert {each["detail"] for each in answer.json()["errors"]} == {
+        "lines[0].quantity must be an integer",
+        "lines[0].unit_price must be a string",
+        "lines[0].colour is not a known field",
+        "currency must match ^[A-Z]{3,8}$",
+    }
     unknown = ORDER | {"currency": "XXX"}
     answer = api.post("/v1/orders", json=unknown, headers=key() | {"Idempotency-Key": "l"})
     assert (answer.status_code, answer.json()["param"]) == (422, "currency")
+
+
+AMOUNT = 'amount must be an object {"amount": 500, "currency": "EUR"}'
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "detail"),
+    [
+        ("/v1/payments/pay_1/refunds", {"amount": 500}, AMOUNT),
+        ("/v1/payments/pay_1/capture", {"amount": "5.00 EUR"}, AMOUNT),
+        (
+            "/v1/payments/pay_1/capture",
+            {"amount": {"currency": "EUR"}},
+            "amount.amount is required",
+        ),
+        (
+            "/v1/payments/pay_1/capture",
+            {"amount": {"amount": 0, "currency": "EUR"}},
+            "amount.amount must be at least 1",
+        ),
+        (
+            "/v1/payments/pay_1/refunds",
+            {"lines": {"1": 2}},
+            'lines must be an array [{"position": 1, "quantity": 1}]',
+        ),
+        (
+            "/v1/payments/pay_1/refunds",
+            {"reason": "x" * 201},
+            "reason must have at most 200 characters",
+        ),
+        ("/v1/orders", ORDER | {"reference": ""}, "reference must have at least 1 character"),
+        ("/v1/orders", ORDER | {"lines": []}, "lines must have at least 1 item"),
+        (
+            "/v1/orders",
+            ORDER | {"metadata": "x"},
+            'metadata must be an object {"basket": "b-77"}',
+        ),
+        (
+            "/v1/orders",
+            ORDER | {"prices_include_tax": "yes"},
+            "prices_include_tax must be true or false",
+        ),
+        (
+            "/v1/payments",
+            {
+                "order": "x",
+                "provider_account": "x",
+                "payment_method_token": "x",
+                "capture_method": "m",
+            },
+            "capture_method must be 'automatic' or 'manual'",
+        ),
+        ("/v1/orders", None, "body is required"),
+    ],
+)
+def test_a_validation_message_names_the_field_and_what_is_expected(
+    api: TestClient, key: KeyMaker, path: str, body: object, detail: str
+) -> None:
+    answer = api.post(path, json=body, headers=key() | {"Idempotency-Key": "k"})
+    problem = answer.json()
+    assert (answer.status_code, problem["code"]) == (422, "validation_error")
+    assert (problem["detail"], problem["param"]) == (detail, detail.partition(" ")[0])
+
+
+def test_a_query_parameter_is_named_too(api: TestClient, key: KeyMaker) -> None:
+    problem = api.get("/v1/orders?limit=1000", headers=key()).json()
+    assert (problem["param"], problem["detail"]) == ("limit", "limit must be at most 100")
+    problem = api.get("/v1/payments?status=lost", headers=key()).json()
+    assert problem["detail"].startswith("status must be 'pending', 'unknown',")
 
 
 def test_paths_and_methods_that_nobody_serves(api: TestClient, key: KeyMaker) -> None:

@@ -18,7 +18,7 @@ from bursar.access.models import ApiKey
 from bursar.access.roles import DASHBOARD_READ, Role
 from bursar.api.dashboard import event_stream
 from bursar.api.dashboard.event_stream import Streams
-from bursar.api.middleware import auth, session_auth
+from bursar.api.middleware import auth
 from bursar.dashboard import history, live_state
 from bursar.dashboard.live_state import LiveState, Measurement
 from bursar.dashboard.views import sse
@@ -43,7 +43,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveState]:
     made = LiveState()
     monkeypatch.setattr(live_state, "_current", made)
     yield made
-    cache_of(session_auth._find_by_session).clear()
+    cache_of(auth._find_by_session).clear()
 
 
 def signed_in() -> TestClient:

@@ -14,7 +14,7 @@ from bursar import clock, ids, settings
 from bursar.access import api_keys, roles
 from bursar.access.models import ApiKey
 from bursar.api import app
-from bursar.api.middleware import auth
+from bursar.api.middleware import auth, rate_limit
 from bursar.api.middleware.auth import RequireScope
 from tests.conftest import Database
 from tests.shop import commit
@@ -163,6 +163,6 @@ def test_who_calls_too_often_is_told_when_to_come_back(
     assert answers[0].headers["RateLimit"].startswith('"default";r=2;t=')
     assert 1 <= int(answers[3].headers["Retry-After"]) <= 60
     strangers = [
-        api.get("/v1/orders").status_code for _ in range(auth.UNAUTHENTICATED_PER_MINUTE + 1)
+        api.get("/v1/orders").status_code for _ in range(rate_limit.UNAUTHENTICATED_PER_MINUTE + 1)
     ]
     assert (strangers[0], strangers[-1]) == (401, 429)

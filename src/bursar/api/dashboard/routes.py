@@ -17,8 +17,9 @@ from bursar.access import roles
 from bursar.api import responses
 from bursar.api.dashboard import schemas
 from bursar.api.dashboard.event_stream import EventStream, Streams, TooManyStreams
-from bursar.api.middleware import session_auth
-from bursar.api.middleware.auth import RequireScope, operation
+from bursar.api.middleware import auth
+from bursar.api.middleware.auth import RequireScope
+from bursar.api.openapi import operation
 from bursar.api.routes.parameters import StrictRoute
 from bursar.dashboard import evaluation, history, live_state
 from bursar.dashboard.config.user_monitors import UnknownSource
@@ -27,14 +28,12 @@ from bursar.db_reader import readers
 from bursar.decorators import Unauthenticated, current_principal
 
 SCOPE: Final = roles.DASHBOARD_READ
-SIGN_IN: Final = f"/admin/login/?next={session_auth.DASHBOARD_PATH}"
+SIGN_IN: Final = f"/admin/login/?next={auth.DASHBOARD_PATH}"
 #: Five hundred tiles take half as long over a slow line for two milliseconds of work.
 GZIP_LEVEL: Final = 1
 
 page = APIRouter(include_in_schema=False)
-router = APIRouter(
-    prefix=session_auth.DASHBOARD_API_PREFIX, tags=["dashboard"], route_class=StrictRoute
-)
+router = APIRouter(prefix=auth.DASHBOARD_API_PREFIX, tags=["dashboard"], route_class=StrictRoute)
 status = APIRouter(include_in_schema=False)
 
 _needs = RequireScope(SCOPE)
@@ -71,7 +70,7 @@ class NoStatusPage(errors.NotFound):
     code = "status_page_disabled"
 
 
-@page.get(session_auth.DASHBOARD_PATH)
+@page.get(auth.DASHBOARD_PATH)
 async def show_page() -> Response:
     """Show the dashboard; strangers are led to the sign-in of the back office."""
     try:
@@ -103,7 +102,7 @@ async def read_dashboard(
 def _stream(request: Request, position: str) -> Response:
     async def allowed() -> bool:
         try:
-            principal = await session_auth.authenticate(request.scope, request.headers)
+            principal = await auth.authenticate(request.scope, request.headers)
         except errors.BursarError:
             return False
         return principal is not None and SCOPE in principal.scopes

@@ -1,1 +1,1 @@
-"""What holds for every request: size, time, strict JSON, who calls and how often, and how errors look."""
+"""Request middleware: size and time limits, authentication, rate limiting and error responses."""

@@ -1,1 +1,1 @@
-"""The routes of the public API, a module a noun."""
+"""Routes of the public API, one module per resource."""

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from bursar import errors, ids
 from bursar.access import roles
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import operation
+from bursar.api.openapi import operation
 from bursar.api.routes.parameters import LIMIT, Cursor, Id, IfNoneMatch, Limit, StrictRoute
 from bursar.payments import queries
 from bursar.payments.models import Fact
@@ -30,10 +30,12 @@ class FactNotFound(errors.NotFound):
 async def list_facts(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
-    payment: Annotated[str | None, Query(max_length=60)] = None,
-    kind: Annotated[ObjectKind | None, Query()] = None,
+    payment: Annotated[
+        str | None, Query(max_length=60, description="Only facts of this payment (id).")
+    ] = None,
+    kind: Annotated[ObjectKind | None, Query(description="Only facts of this kind.")] = None,
 ) -> Response:
-    """List what providers told us, latest first. For reading, not for following: see webhooks."""
+    """List what providers reported, newest first. Not a change feed: facts are not ordered by time."""
     rows = Fact.objects.all() if payment is None else queries.facts_for_payment(payment)
     rows = rows if kind is None else rows.filter(kind=kind)
     return await responses.paginate(

@@ -1,4 +1,4 @@
-"""Orders: place, read, find, and change what may change."""
+"""Orders: place, read, filter and update."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bursar import clock, errors, ids
 from bursar.access import idempotency, roles
 from bursar.access.idempotency import StoredResponse
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import operation
+from bursar.api.openapi import operation
 from bursar.api.problem_details import PreconditionFailed
 from bursar.api.routes.parameters import (
     LIMIT,
@@ -34,8 +34,11 @@ from bursar.payments.statuses import CaptureMethod, PaymentStatus
 
 router = APIRouter(prefix="/v1/orders", tags=["orders"], route_class=StrictRoute)
 
-Expand = Annotated[list[Literal["payments"]], Query(max_length=1)]
-#: While a payment is in one of these the provider, or we, are still at it.
+Expand = Annotated[
+    list[Literal["payments"]],
+    Query(max_length=1, description="Objects to include in place of their ids."),
+]
+#: Statuses of a payment whose outcome is still open.
 UNSETTLED = frozenset({PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStatus.PROCESSING})
 
 
@@ -47,26 +50,26 @@ UNSETTLED = frozenset({PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStat
         errors.IdempotencyKeyReused,
         provider_accounts.UnknownAccount,
         status=201,
-        keyed=True,
+        is_idempotent=True,
     ),
 )
 async def place_order(
     request: Request, order: schemas.OrderCreate, _: IdempotencyKey = None, __: Prefer = None
 ) -> Response:
-    """Place an order and, where it says how, start to collect it."""
+    """Place an order and, with `payment`, start to collect it."""
     order_id, payment_id, now = ids.new(ids.ORDER), ids.new(ids.PAYMENT), clock.now()
     caller = idempotency.caller_of(current_principal())
     key = request.headers.get("idempotency-key", "")
-    asked, basket = order.payment, order.to_basket()
+    payment, basket = order.payment, order.to_basket()
     new = operations.NewOrder(
         reference=order.reference,
         currency=order.currency,
         lines=basket.lines,
         idempotency_key=f"{caller}/{key}",
         placed_at=now,
-        provider_account=asked.provider_account if asked else "",
-        method=asked.payment_method_token if asked else "",
-        capture_method=asked.capture_method if asked else CaptureMethod.AUTOMATIC,
+        provider_account=payment.provider_account if payment else "",
+        method=payment.payment_method_token if payment else "",
+        capture_method=payment.capture_method if payment else CaptureMethod.AUTOMATIC,
         buyer=order.buyer,
         metadata=order.metadata,
         country=basket.country,
@@ -77,7 +80,7 @@ async def place_order(
     )
 
     def place() -> StoredResponse:
-        # The order of an earlier request with the key, where its kept answer has been pruned.
+        # Returns the order of an earlier request with this key if its stored response was pruned.
         placed = operations.place_order(
             new, order_id=order_id, payment_id=payment_id, now=now, rules=quotes.configured_rules()
         )
@@ -85,9 +88,9 @@ async def place_order(
             _serialize(placed), status=201, location=f"/v1/orders/{placed}"
         )
 
-    answer = await responses.run_idempotent(request, place)
+    stored = await responses.run_idempotent(request, place)
     return await responses.respond_when_settled(
-        request, answer, lambda: _settled(responses.object_id(answer))
+        request, stored, lambda: _settled(responses.object_id(stored))
     )
 
 
@@ -104,22 +107,22 @@ def _order(order_id: str) -> Order:
 
 def _settled(order_id: str) -> tuple[bool, serializers.Json]:
     order = _order(order_id)
-    states = {payment.status for payment in order.payments.all()}
-    return not states & UNSETTLED, serializers.serialize_orders([order])[0]
+    statuses = {payment.status for payment in order.payments.all()}
+    return not statuses & UNSETTLED, serializers.serialize_orders([order])[0]
 
 
 @router.get("", **operation(roles.ORDERS_READ, schemas.OrderList, responses.InvalidCursor))
 async def list_orders(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
-    reference: Annotated[str | None, Query(max_length=120, description="Yours.")] = None,
+    reference: Annotated[str | None, Query(max_length=120, description="Your reference.")] = None,
     metadata: Annotated[
         list[str],
-        Query(max_length=5, description="`name:value`; repeatable, and all must be so."),
+        Query(max_length=5, description="`name:value`; repeat to require several."),
     ] = [],  # noqa: B006  (FastAPI copies it)
     expand: Expand = [],  # noqa: B006
 ) -> Response:
-    """Find orders, newest first, by reference and metadata."""
+    """List orders, newest first, filtered by reference and metadata."""
     rows = Order.objects.all()
     if reference is not None:
         rows = rows.filter(reference=reference)
@@ -161,7 +164,7 @@ async def read_order(
         schemas.OrderResponse,
         operations.UnknownOrder,
         PreconditionFailed,
-        keyed=True,
+        is_idempotent=True,
     ),
 )
 async def update_order(
@@ -171,12 +174,12 @@ async def update_order(
     _: IdempotencyKey = None,
     __: IfMatch = None,
 ) -> Response:
-    """Change an order's metadata, or replace or erase the snapshot of its buyer."""
+    """Update the metadata of an order, or replace or erase the snapshot of its buyer."""
     now = clock.now()
 
     def update() -> StoredResponse:
-        with_lock = operations.lock_order(order_id)
-        responses.check_if_match(request, serializers.serialize_orders([with_lock])[0])
+        order = operations.lock_order(order_id)
+        responses.check_if_match(request, serializers.serialize_orders([order])[0])
         operations.update_order(
             order_id=order_id, metadata=changes.metadata, buyer=changes.buyer, now=now
         )

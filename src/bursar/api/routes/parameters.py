@@ -1,4 +1,4 @@
-"""What the routes of every noun take in their address, query and headers."""
+"""Path, query and header parameters that several resources share."""
 
 from __future__ import annotations
 
@@ -13,40 +13,49 @@ from bursar import errors
 from bursar.access.idempotency import KEY_LETTERS_MAX
 from bursar.api.responses import LIMIT_DEFAULT, LIMIT_MAX
 
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="How many at most.")]
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Maximum number of objects.")]
 LIMIT = LIMIT_DEFAULT
 Cursor = Annotated[
     str | None,
-    Query(min_length=4, max_length=40, description="The `next_cursor` of the page before."),
+    Query(min_length=4, max_length=40, description="`next_cursor` of the previous page."),
 ]
-Id = Annotated[str, Path(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9_.-]+$")]
+Id = Annotated[
+    str,
+    Path(
+        min_length=1, max_length=60, pattern=r"^[A-Za-z0-9_.-]+$", description="Id of the object."
+    ),
+]
 IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
         min_length=1,
         max_length=KEY_LETTERS_MAX,
-        description="Required. The same request with the same key is one effect and one answer.",
+        description="Unique per change: repeating the request with the same key has no further effect.",
     ),
 ]
 IfMatch = Annotated[
     str | None,
-    Header(alias="If-Match", description="The ETag you read; 412 where it was changed since."),
+    Header(alias="If-Match", description="`ETag` you read; 412 if the object was changed since."),
 ]
 IfNoneMatch = Annotated[
-    str | None, Header(alias="If-None-Match", description="304 where it is as you have it.")
+    str | None,
+    Header(alias="If-None-Match", description="`ETag` you have; 304 if the object is unchanged."),
 ]
 Prefer = Annotated[
     str | None,
-    Header(alias="Prefer", description="`wait=5`: answer when it is settled, or after 5 s."),
+    Header(
+        alias="Prefer",
+        description="`wait=5` responds when the outcome is known, after 5 s at the latest.",
+    ),
 ]
 
 
 class StrictRoute(APIRoute):
-    """A route whose JSON was read, strictly, at the border."""
+    """A route that uses the JSON which the middleware has parsed strictly."""
 
     def get_route_handler(self) -> Any:
-        """FastAPI's handler, given a request that does not parse again."""
+        """Return FastAPI's handler for a request that is not parsed a second time."""
         handle = super().get_route_handler()
 
         async def handler(request: Request) -> Any:
@@ -61,14 +70,14 @@ class _StrictRequest(Request):
 
 
 class NotExpandable(errors.ValidationError):
-    """There is nothing of that name to expand."""
+    """The object has no field of this name to expand."""
 
     code = "not_expandable"
 
 
-def parse_expand(wanted: Iterable[str], *known: str) -> frozenset[str]:
-    """:raises NotExpandable: if one of *wanted* is none of *known*."""
-    for name in wanted:
-        if name not in known:
-            raise NotExpandable(f"one of {', '.join(known)}", param="expand")
-    return frozenset(wanted)
+def parse_expand(requested: Iterable[str], *allowed: str) -> frozenset[str]:
+    """Return *requested* as a set. :raises NotExpandable: if one of them is not *allowed*."""
+    for name in requested:
+        if name not in allowed:
+            raise NotExpandable(f"must be one of {', '.join(allowed)}", param="expand")
+    return frozenset(requested)

@@ -1,4 +1,4 @@
-"""Payments: try again, capture, cancel and refund."""
+"""Payments: create, capture, cancel and refund."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bursar import clock, ids
 from bursar.access import roles
 from bursar.access.idempotency import StoredResponse
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import operation
+from bursar.api.openapi import operation
 from bursar.api.routes.orders import UNSETTLED
 from bursar.api.routes.parameters import (
     LIMIT,
@@ -35,7 +35,10 @@ from bursar.providers import capabilities
 
 router = APIRouter(prefix="/v1/payments", tags=["payments"], route_class=StrictRoute)
 
-Expand = Annotated[list[Literal["order", "refunds", "attempts"]], Query(max_length=3)]
+Expand = Annotated[
+    list[Literal["order", "refunds", "attempts"]],
+    Query(max_length=3, description="Objects to include in place of their ids."),
+]
 
 
 @router.post(
@@ -47,31 +50,31 @@ Expand = Annotated[list[Literal["order", "refunds", "attempts"]], Query(max_leng
         operations.OrderAlreadyPaid,
         provider_accounts.UnknownAccount,
         status=201,
-        keyed=True,
+        is_idempotent=True,
     ),
 )
 async def create_payment(
-    request: Request, asked: schemas.PaymentCreate, _: IdempotencyKey = None, __: Prefer = None
+    request: Request, body: schemas.PaymentCreate, _: IdempotencyKey = None, __: Prefer = None
 ) -> Response:
-    """Try again to collect an order: after a decline, at another account, or for the first time."""
+    """Create a payment of an order, for example after a decline or at another account."""
     payment_id, now = ids.new(ids.PAYMENT), clock.now()
 
     def collect() -> StoredResponse:
         operations.create_payment(
-            order_id=asked.order,
+            order_id=body.order,
             payment_id=payment_id,
-            provider_account=asked.provider_account,
-            method=asked.payment_method_token,
-            capture_method=asked.capture_method,
+            provider_account=body.provider_account,
+            method=body.payment_method_token,
+            capture_method=body.capture_method,
             now=now,
         )
         return responses.stored_response(
             _serialize(payment_id), status=201, location=f"/v1/payments/{payment_id}"
         )
 
-    answer = await responses.run_idempotent(request, collect)
+    stored = await responses.run_idempotent(request, collect)
     return await responses.respond_when_settled(
-        request, answer, lambda: _settled(responses.object_id(answer))
+        request, stored, lambda: _settled(responses.object_id(stored))
     )
 
 
@@ -79,8 +82,12 @@ async def create_payment(
 async def list_payments(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
-    order: Annotated[str | None, Query(max_length=60)] = None,
-    status: Annotated[PaymentStatus | None, Query()] = None,
+    order: Annotated[
+        str | None, Query(max_length=60, description="Only payments of this order (id).")
+    ] = None,
+    status: Annotated[
+        PaymentStatus | None, Query(description="Only payments in this status.")
+    ] = None,
     expand: Expand = [],  # noqa: B006
 ) -> Response:
     """List payments, newest first."""
@@ -108,9 +115,9 @@ async def read_payment(
     _: IfNoneMatch = None,
 ) -> Response:
     """Read a payment."""
-    wanted = parse_expand(expand, "order", "refunds", "attempts")
+    expanded = parse_expand(expand, "order", "refunds", "attempts")
     return await responses.retrieve(
-        request, lambda: _payment(payment_id), serializers.serialize_payments, wanted
+        request, lambda: _payment(payment_id), serializers.serialize_payments, expanded
     )
 
 
@@ -123,30 +130,30 @@ async def read_payment(
         charges.NotCapturable,
         capabilities.OperationNotSupported,
         status=202,
-        keyed=True,
+        is_idempotent=True,
     ),
 )
 async def capture_payment(
     request: Request,
     payment_id: Id,
-    asked: schemas.CaptureCreate,
+    body: schemas.CaptureCreate,
     _: IdempotencyKey = None,
     __: Prefer = None,
 ) -> Response:
-    """Capture what is authorized, or a part of it; the rest is released."""
+    """Capture the authorized amount or a part of it."""
     attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
 
     def capture() -> StoredResponse:
         payment = queries.lock_payment(payment_id)
-        whole = Money(payment.authorized_minor, payment.currency)
-        amount = Money(asked.amount.amount, asked.amount.currency) if asked.amount else whole
+        authorized = Money(payment.authorized_minor, payment.currency)
+        amount = Money(body.amount.amount, body.amount.currency) if body.amount else authorized
         charges.request_capture(
             payment_id=payment_id, amount=amount, attempt_id=attempt_id, now=now
         )
         return responses.stored_response(_serialize(payment_id), status=202)
 
-    answer = await responses.run_idempotent(request, capture)
-    return await responses.respond_when_settled(request, answer, lambda: _changed(payment_id))
+    stored = await responses.run_idempotent(request, capture)
+    return await responses.respond_when_settled(request, stored, lambda: _changed(payment_id))
 
 
 @router.post(
@@ -158,7 +165,7 @@ async def capture_payment(
         charges.NotCancelable,
         capabilities.OperationNotSupported,
         status=202,
-        keyed=True,
+        is_idempotent=True,
     ),
 )
 async def cancel_payment(
@@ -168,15 +175,15 @@ async def cancel_payment(
     __: IdempotencyKey = None,
     ___: Prefer = None,
 ) -> Response:
-    """Give up a payment that holds no money, or release what is authorized of it."""
+    """Cancel a payment that is not captured; releases its authorization."""
     attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
 
     def cancel() -> StoredResponse:
         charges.abandon_attempt(payment_id=payment_id, attempt_id=attempt_id, now=now)
         return responses.stored_response(_serialize(payment_id), status=202)
 
-    answer = await responses.run_idempotent(request, cancel)
-    return await responses.respond_when_settled(request, answer, lambda: _changed(payment_id))
+    stored = await responses.run_idempotent(request, cancel)
+    return await responses.respond_when_settled(request, stored, lambda: _changed(payment_id))
 
 
 @router.post(
@@ -188,44 +195,46 @@ async def cancel_payment(
         refunds.RefundExceedsBalance,
         order_refunding.TooManyUnits,
         status=201,
-        keyed=True,
+        is_idempotent=True,
     ),
 )
 async def refund_payment(
     request: Request,
     payment_id: Id,
-    asked: schemas.RefundCreate,
+    body: schemas.RefundCreate,
     _: IdempotencyKey = None,
     __: Prefer = None,
 ) -> Response:
-    """Give money back: an amount, units of lines, or all that is left."""
+    """Refund an amount, units of lines, or the complete refundable amount."""
     refund_id, now = ids.new(ids.REFUND), clock.now()
-    amount = Money(asked.amount.amount, asked.amount.currency) if asked.amount else None
+    amount = Money(body.amount.amount, body.amount.currency) if body.amount else None
 
     def refund() -> StoredResponse:
         order_refunding.refund(
             payment_id=payment_id,
             amount=amount,
             quantities=order_refunding.parse_quantities(
-                (line.position, line.quantity) for line in asked.lines
+                (line.position, line.quantity) for line in body.lines
             ),
             refund_id=refund_id,
-            reason=asked.reason,
+            reason=body.reason,
             now=now,
         )
-        shown = serializers.serialize_refunds([Refund.objects.get(id=refund_id)])[0]
-        return responses.stored_response(shown, status=201, location=f"/v1/refunds/{refund_id}")
+        refund_json = serializers.serialize_refunds([Refund.objects.get(id=refund_id)])[0]
+        return responses.stored_response(
+            refund_json, status=201, location=f"/v1/refunds/{refund_id}"
+        )
 
-    answer = await responses.run_idempotent(request, refund)
+    stored = await responses.run_idempotent(request, refund)
     return await responses.respond_when_settled(
-        request, answer, lambda: refund_settled(responses.object_id(answer))
+        request, stored, lambda: read_settled_refund(responses.object_id(stored))
     )
 
 
-def refund_settled(refund_id: str) -> tuple[bool, serializers.Json]:
-    """Whether a refund needs no more waiting for, and the refund."""
-    shown = serializers.serialize_refunds([Refund.objects.get(id=refund_id)])[0]
-    return shown["status"] != "pending" or shown["approval"] == "pending", shown
+def read_settled_refund(refund_id: str) -> tuple[bool, serializers.Json]:
+    """Return whether a refund is final or waits for approval, and the refund."""
+    refund = serializers.serialize_refunds([Refund.objects.get(id=refund_id)])[0]
+    return refund["status"] != "pending" or refund["approval"] == "pending", refund
 
 
 def _payment(payment_id: str) -> Payment:
@@ -240,10 +249,10 @@ def _serialize(payment_id: str) -> serializers.Json:
 
 
 def _settled(payment_id: str) -> tuple[bool, serializers.Json]:
-    shown = _serialize(payment_id)
-    return shown["status"] not in UNSETTLED, shown
+    payment = _serialize(payment_id)
+    return payment["status"] not in UNSETTLED, payment
 
 
 def _changed(payment_id: str) -> tuple[bool, serializers.Json]:
-    """Whether what was decided about an authorization has been done."""
+    """Return whether no capture or void of a payment is in progress, and the payment."""
     return not charges.is_in_progress(payment_id), _serialize(payment_id)

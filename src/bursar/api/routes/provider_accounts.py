@@ -1,4 +1,4 @@
-"""Provider accounts and what can be done with them; they are set up where their secrets are."""
+"""Provider accounts, read-only; they are created on the command line, next to their secrets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from bursar.access import roles
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import operation
+from bursar.api.openapi import operation
 from bursar.api.routes.parameters import Id, IfNoneMatch, StrictRoute
 from bursar.db_reader import readers
 from bursar.payments import provider_accounts
@@ -18,18 +18,18 @@ router = APIRouter(
     prefix="/v1/provider_accounts", tags=["provider accounts"], route_class=StrictRoute
 )
 
-#: A merchant has a handful; the list is bounded all the same.
+#: Bounds the list, which has no pages.
 ACCOUNTS_MAX = 200
 
 
 @router.get("", **operation(roles.ACCOUNTS_READ, schemas.ProviderAccountList))
 async def list_accounts() -> Response:
-    """List the provider accounts, by name."""
+    """List the provider accounts by name."""
 
     def read() -> bytes:
         rows = list(ProviderAccount.objects.order_by("name")[:ACCOUNTS_MAX])
-        shown = serializers.serialize_provider_accounts(rows)
-        return responses.dump_json({"object": "list", "data": shown, "next_cursor": None})
+        data = serializers.serialize_provider_accounts(rows)
+        return responses.dump_json({"object": "list", "data": data, "next_cursor": None})
 
     return Response(await readers.run(read), media_type="application/json")
 

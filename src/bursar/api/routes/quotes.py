@@ -1,4 +1,4 @@
-"""Quotes: what a basket would cost, explained; nothing is kept."""
+"""Quotes: the price of a basket, with its discounts and taxes; nothing is stored."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.responses import Response
 from bursar import clock
 from bursar.access import roles
 from bursar.api import pricing_schemas, responses
-from bursar.api.middleware.auth import operation
+from bursar.api.openapi import operation
 from bursar.api.routes.parameters import StrictRoute
 from bursar.db_reader import readers
 from bursar.orders import quotes
@@ -30,11 +30,11 @@ router = APIRouter(prefix="/v1/quotes", tags=["quotes"], route_class=StrictRoute
     ),
 )
 async def create_quote(basket: pricing_schemas.QuoteCreate) -> Response:
-    """Price a basket as an order would be priced now."""
-    now, wanted = clock.now(), basket.to_basket(basket.payment_method)
+    """Price a basket as an order placed now would be."""
+    now, requested = clock.now(), basket.to_basket(basket.payment_method)
 
     def read() -> bytes:
-        quote = quotes.quote(wanted, at=now, rules=quotes.configured_rules())
+        quote = quotes.quote(requested, at=now, rules=quotes.configured_rules())
         return responses.dump_json(quote.to_json())
 
     return Response(await readers.run(read), media_type="application/json")

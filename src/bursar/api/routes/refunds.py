@@ -1,4 +1,4 @@
-"""Refunds, read; one is made at its payment."""
+"""Refunds, read-only; they are created at their payment."""
 
 from __future__ import annotations
 
@@ -11,17 +11,20 @@ from starlette.responses import Response
 from bursar import errors, ids
 from bursar.access import roles
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import operation
+from bursar.api.openapi import operation
 from bursar.api.routes.parameters import LIMIT, Cursor, Id, IfNoneMatch, Limit, StrictRoute
 from bursar.payments.models import Refund
 
 router = APIRouter(prefix="/v1/refunds", tags=["refunds"], route_class=StrictRoute)
 
-Expand = Annotated[list[Literal["payment"]], Query(max_length=1)]
+Expand = Annotated[
+    list[Literal["payment"]],
+    Query(max_length=1, description="Objects to include in place of their ids."),
+]
 
 
 class RefundNotFound(errors.NotFound):
-    """There is no refund of that id."""
+    """No refund has this id."""
 
     code = "refund_not_found"
 
@@ -30,7 +33,9 @@ class RefundNotFound(errors.NotFound):
 async def list_refunds(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
-    payment: Annotated[str | None, Query(max_length=60)] = None,
+    payment: Annotated[
+        str | None, Query(max_length=60, description="Only refunds of this payment (id).")
+    ] = None,
     expand: Expand = [],  # noqa: B006
 ) -> Response:
     """List refunds, newest first."""

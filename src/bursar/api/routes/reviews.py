@@ -1,4 +1,4 @@
-"""Reviews: what only a person can decide, read and answered."""
+"""Reviews: cases that need a manual decision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bursar import clock, ids
 from bursar.access import roles
 from bursar.access.idempotency import StoredResponse
 from bursar.api import responses, schemas, serializers
-from bursar.api.middleware.auth import operation
+from bursar.api.openapi import operation
 from bursar.api.routes.parameters import (
     LIMIT,
     Cursor,
@@ -27,15 +27,22 @@ from bursar.payments.models import Review
 
 router = APIRouter(prefix="/v1/reviews", tags=["reviews"], route_class=StrictRoute)
 
-Expand = Annotated[list[Literal["payment"]], Query(max_length=1)]
+Expand = Annotated[
+    list[Literal["payment"]],
+    Query(max_length=1, description="Objects to include in place of their ids."),
+]
 
 
 @router.get("", **operation(roles.REVIEWS_READ, schemas.ReviewList, responses.InvalidCursor))
 async def list_reviews(
     limit: Limit = LIMIT,
     cursor: Cursor = None,
-    resolved: Annotated[bool | None, Query(description="Only those; only the open ones.")] = None,
-    payment: Annotated[str | None, Query(max_length=60)] = None,
+    resolved: Annotated[
+        bool | None, Query(description="`true`: only resolved reviews. `false`: only open ones.")
+    ] = None,
+    payment: Annotated[
+        str | None, Query(max_length=60, description="Only reviews of this payment (id).")
+    ] = None,
     expand: Expand = [],  # noqa: B006
 ) -> Response:
     """List reviews, newest first."""
@@ -74,17 +81,17 @@ async def read_review(
         schemas.ReviewResponse,
         reviews.UnknownReview,
         reviews.AlreadyResolved,
-        keyed=True,
+        is_idempotent=True,
     ),
 )
 async def resolve_review(
-    request: Request, review_id: Id, asked: schemas.ReviewResolve, _: IdempotencyKey = None
+    request: Request, review_id: Id, body: schemas.ReviewResolve, _: IdempotencyKey = None
 ) -> Response:
-    """Write down what was found and decided."""
+    """Resolve a review with the decision made."""
     now = clock.now()
 
     def resolve() -> StoredResponse:
-        reviews.resolve(review_id=review_id, resolution=asked.resolution, now=now)
+        reviews.resolve(review_id=review_id, resolution=body.resolution, now=now)
         return responses.stored_response(serializers.serialize_reviews([_review(review_id)])[0])
 
     return responses.to_response(await responses.run_idempotent(request, resolve))
