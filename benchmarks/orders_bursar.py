@@ -140,7 +140,7 @@ def _time_parts(stopwatch: Stopwatch) -> None:
 def main() -> None:
     logs.configure(level="WARNING", stream=sys.stderr.buffer)
     call_command("migrate", verbosity=0)
-    triggers.check()
+    triggers.check_triggers()
     triggers.check_durability()
     stopwatch = Stopwatch()
     transactions = Transactions(stopwatch)

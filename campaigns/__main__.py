@@ -47,19 +47,19 @@ def _play(arguments: argparse.Namespace, began: float) -> int:
         elif arguments.database is None:
             planned += charge.on_postgres(size, seed=seed)
     if "charge" in names and not arguments.no_mutants and size.mutant_kills_max:
-        planned += charge.planted(size, seed=seed)
+        planned += charge.mutant_scenarios(size, seed=seed)
     if "stripe" in names and arguments.database in {None, "sqlite"}:
         planned += [
             one
             for one in charge.at_stripe(size, seed=seed)
             if not (arguments.mutants_only if not one.mutant else arguments.no_mutants)
         ]
-    report.begin(planned, seed=seed, size=arguments.size)
-    outcomes = charge.run(planned, at_once=size.at_once, told=report.tell)
+    report.print_start(planned, seed=seed, size=arguments.size)
+    outcomes = charge.run(planned, at_once=size.at_once, on_outcome=report.print_outcome)
     summary = report.summary(
         outcomes, seed=seed, size=arguments.size, seconds=time.monotonic() - began
     )
-    report.show(outcomes, summary)
+    report.print_summary(outcomes, summary)
     if arguments.json is not None:
         report.write(arguments.json, outcomes, summary)
     return 0 if summary["passed"] else 1

@@ -35,7 +35,7 @@ TIMEOUT_SECONDS = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Powers:
+class Capabilities:
     """What may be relied on when an outcome is unknown."""
 
     keys: bool
@@ -47,7 +47,7 @@ class Powers:
         return " + ".join(words) or "neither"
 
     @property
-    def tell(self) -> bool:
+    def resolves_outcomes(self) -> bool:
         """Whether the truth can be found out."""
         return self.keys or self.lookup
 
@@ -57,7 +57,7 @@ class Bank:
 
     provider = "sandbox"
 
-    def __init__(self, *, folder: Path, powers: Powers, seed: int) -> None:
+    def __init__(self, *, folder: Path, powers: Capabilities, seed: int) -> None:
         self._powers = powers
         arguments = _arguments(folder, powers, seed)
         self._process = _Process(folder, lambda: server.main(arguments))
@@ -74,17 +74,17 @@ class Bank:
 
     def objects(self) -> list[dict[str, Any]]:
         """Everything in its book, as it tells it over HTTP."""
-        found: list[dict[str, Any]] = []
-        after = 0
-        while page := self._get(f"/v1/objects?after={after}"):
-            found += [snapshot for one in page for snapshot in one["snapshots"]]
-            after = page[-1]["position"]
-        return found
+        snapshots_read: list[dict[str, Any]] = []
+        position = 0
+        while page := self._get(f"/v1/objects?after={position}"):
+            snapshots_read += [snapshot for one in page for snapshot in one["snapshots"]]
+            position = page[-1]["position"]
+        return snapshots_read
 
     def balances(self) -> dict[str, int]:
         """What it owes, by currency."""
-        found: dict[str, int] = self._get("/v1/balances")
-        return found
+        balances: dict[str, int] = self._get("/v1/balances")
+        return balances
 
     def stop(self) -> None:
         self._process.stop()
@@ -98,7 +98,7 @@ class StripeBank:
 
     provider = "stripe"
 
-    def __init__(self, *, folder: Path, powers: Powers, seed: int) -> None:
+    def __init__(self, *, folder: Path, powers: Capabilities, seed: int) -> None:
         del powers  # Stripe has both
         # Secrets are not in the database; every life is a fork of this process.
         name = "BURSAR_CAMPAIGN_"
@@ -115,17 +115,19 @@ class StripeBank:
 
     def objects(self) -> list[dict[str, Any]]:
         """Every object in its book, and the fee of each, in the words of the sandbox's."""
-        made = [
+        stripe_snapshots = [
             s for told in _get(self.url, "/control/objects") for s in snapshots.read_object(told)
         ]
         return [
-            serializers.snapshot_out(part) for one in made for part in facts.split_snapshot(one)
+            serializers.snapshot_out(part)
+            for one in stripe_snapshots
+            for part in facts.split_snapshot(one)
         ]
 
     def balances(self) -> dict[str, int]:
         """What it owes, by currency."""
-        told = _get(self.url, "/control/balance")["available"]
-        return {one["currency"].upper(): one["amount"] for one in told if one["amount"]}
+        available = _get(self.url, "/control/balance")["available"]
+        return {one["currency"].upper(): one["amount"] for one in available if one["amount"]}
 
     def stop(self) -> None:
         self._process.stop()
@@ -161,8 +163,8 @@ class _Process:
             _serve(folder, writing, lifeline, serve)
         os.close(writing)
         os.close(lifeline)
-        with os.fdopen(reading) as told:
-            line = told.readline()
+        with os.fdopen(reading) as output:
+            line = output.readline()
         if not line.startswith("port="):
             raise RuntimeError(f"the provider did not start; see {folder / 'sandbox.log'}")
         self.url = f"http://127.0.0.1:{int(line.removeprefix('port='))}"
@@ -173,7 +175,7 @@ class _Process:
         os.close(self._lifeline)
 
 
-def _arguments(folder: Path, powers: Powers, seed: int) -> list[str]:
+def _arguments(folder: Path, powers: Capabilities, seed: int) -> list[str]:
     arguments = ["--store", str(folder / "sandbox.sqlite3"), "--seed", str(seed), *FAULTS]
     # It survives our kills because it is another process; a power cut is not what is tried here.
     arguments += ["--not-durable"]

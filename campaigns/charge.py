@@ -31,15 +31,15 @@ from django.db import connections
 from bursar import clock, group_commit, settings
 from bursar.payments import provider_accounts
 from campaigns import loop, mutants
-from campaigns.bank import Bank, Powers, StripeBank
+from campaigns.bank import Bank, Capabilities, StripeBank
 from campaigns.loop import Loop, Outcome
 from tests import databases
 
-BOTH, KEYS = Powers(keys=True, lookup=True), Powers(keys=True, lookup=False)
-LOOKUP, NEITHER = Powers(keys=False, lookup=True), Powers(keys=False, lookup=False)
+BOTH, KEYS = Capabilities(keys=True, lookup=True), Capabilities(keys=True, lookup=False)
+LOOKUP, NEITHER = Capabilities(keys=False, lookup=True), Capabilities(keys=False, lookup=False)
 VARIANTS = (BOTH, KEYS, LOOKUP, NEITHER)
 #: Where each mutant can be seen at all: only a provider without look-ups is sent a key again.
-SHOWN_WITH = {mutants.NEW_KEY: KEYS}
+MUTANT_CAPABILITIES = {mutants.NEW_KEY: KEYS}
 
 #: Where a bug in charging, acknowledging or refunding has its chance.
 CHARGING = (
@@ -77,7 +77,7 @@ class Scenario:
     """One installation under one kind of provider, and what is done to it."""
 
     name: str
-    powers: Powers
+    powers: Capabilities
     seed: int
     points: tuple[str, ...]
     random_kills: int
@@ -112,7 +112,7 @@ def at_stripe(size: Size, *, seed: int) -> list[Scenario]:
     chosen = (mutants.NEW_KEY, mutants.NO_INTENT)
     hunted = [
         replace(one, powers=BOTH, provider="stripe", name=f"{one.mutant}, Stripe")
-        for one in planted(size, seed=seed + 40)
+        for one in mutant_scenarios(size, seed=seed + 40)
         if one.mutant in chosen
     ]
     return [real, *hunted]
@@ -121,36 +121,36 @@ def at_stripe(size: Size, *, seed: int) -> list[Scenario]:
 def scenarios(size: Size, *, seed: int, database: str) -> list[Scenario]:
     """The real code against each kind of provider."""
     dice = random.Random(f"scenarios/{seed}")
-    found = []
+    planned = []
     for number, powers in enumerate(VARIANTS if size.sweeps >= 0 else (BOTH,)):
         points = loop.all_points(powers)
         dice.shuffle(points)
-        mine = points * size.sweeps
+        own_points = points * size.sweeps
         if size.sweeps == 0:
-            mine = _share(number, powers)
+            own_points = _share(number, powers)
         if size.sweeps < 0:
-            mine = ["commit finish charge", "after charge"]
-        found.append(
+            own_points = ["commit finish charge", "after charge"]
+        planned.append(
             Scenario(
                 name=powers.name,
                 powers=powers,
                 seed=seed + number,
-                points=tuple(mine),
+                points=tuple(own_points),
                 random_kills=size.random_kills,
                 database=database,
             )
         )
-    return found
+    return planned
 
 
-def _share(number: int, powers: Powers) -> list[str]:
+def _share(number: int, powers: Capabilities) -> list[str]:
     """The points that a variant takes when each is to be visited once in all."""
     shared = loop.all_points(NEITHER)
-    mine = shared[number :: len(VARIANTS)]
+    own_points = shared[number :: len(VARIANTS)]
     if powers.lookup:
-        looking = [point for point in loop.all_points(powers) if point not in shared]
-        mine += looking[VARIANTS.index(powers) // 2 :: 2]
-    return mine
+        lookup_points = [point for point in loop.all_points(powers) if point not in shared]
+        own_points += lookup_points[VARIANTS.index(powers) // 2 :: 2]
+    return own_points
 
 
 def on_postgres(size: Size, *, seed: int) -> list[Scenario]:
@@ -175,16 +175,16 @@ def on_postgres(size: Size, *, seed: int) -> list[Scenario]:
     )
 
 
-def planted(size: Size, *, seed: int) -> list[Scenario]:
+def mutant_scenarios(size: Size, *, seed: int) -> list[Scenario]:
     """The four mutants, each to be caught."""
-    found = []
+    planned = []
     for number, mutant in enumerate(mutants.ALL):
         dice = random.Random(f"{mutant}/{seed}")
         points = [p for _ in range(12) for p in dice.sample(CHARGING, len(CHARGING))]
-        found.append(
+        planned.append(
             Scenario(
                 name=mutant,
-                powers=SHOWN_WITH.get(mutant, BOTH),
+                powers=MUTANT_CAPABILITIES.get(mutant, BOTH),
                 seed=seed + 20 + number,
                 points=tuple(points),
                 random_kills=0,
@@ -192,7 +192,7 @@ def planted(size: Size, *, seed: int) -> list[Scenario]:
                 kills_max=size.mutant_kills_max,
             )
         )
-    return found
+    return planned
 
 
 Templates = dict[str, databases.Template]
@@ -201,16 +201,16 @@ Templates = dict[str, databases.Template]
 @contextlib.contextmanager
 def templates(folder: Path, names: set[str]) -> Iterator[Templates]:
     """Migrated databases to copy from."""
-    found: Templates = {}
+    by_database: Templates = {}
     with contextlib.ExitStack() as stack:
         if "sqlite" in names:
             (folder / "sqlite").mkdir()
-            found["sqlite"] = databases.SQLiteTemplate(folder / "sqlite")
+            by_database["sqlite"] = databases.SQLiteTemplate(folder / "sqlite")
         if "postgres" in names:
             (folder / "postgres").mkdir()
             url = stack.enter_context(databases.postgres_server())
-            found["postgres"] = databases.PostgresTemplate(url, folder=folder / "postgres")
-        yield found
+            by_database["postgres"] = databases.PostgresTemplate(url, folder=folder / "postgres")
+        yield by_database
 
 
 def play(scenario: Scenario, installation: settings.Settings) -> Outcome:
@@ -286,25 +286,25 @@ def run(
     planned: Sequence[Scenario],
     *,
     at_once: int,
-    told: Callable[[Outcome], None],
+    on_outcome: Callable[[Outcome], None],
     keep: bool = False,
 ) -> list[Outcome]:
     """Play *planned*, some at once, each in a fork of this process."""
     folder = Path(tempfile.mkdtemp(prefix="bursar-campaign-"))
     outcomes: list[Outcome] = []
     try:
-        with templates(folder, {one.database for one in planned}) as found:
+        with templates(folder, {one.database for one in planned}) as by_database:
             gc.freeze()  # so that the forks share what is imported
             waiting, running = list(planned), dict[int, tuple[int, Scenario]]()
             while waiting or running:
                 while waiting and len(running) < at_once:
                     one = waiting.pop(0)
                     home = loop.folder_of(folder, f"{one.database} {one.name}")
-                    pid, reading = _fork(one, found[one.database].copy(home=home))
+                    pid, reading = _fork(one, by_database[one.database].copy(home=home))
                     running[reading] = pid, one
                 for reading in select.select(list(running), [], [])[0]:
                     outcomes.append(_result(reading, *running.pop(reading), folder))
-                    told(outcomes[-1])
+                    on_outcome(outcomes[-1])
     finally:
         if not keep and all(one.passed for one in outcomes) and len(outcomes) == len(planned):
             shutil.rmtree(folder, ignore_errors=True)
@@ -316,16 +316,16 @@ def _fork(scenario: Scenario, installation: settings.Settings) -> tuple[int, int
     sys.stdout.flush()
     if (pid := os.fork()) == 0:
         os.close(reading)
-        _play_and_tell(scenario, installation, writing)
+        _play_and_report(scenario, installation, writing)
     os.close(writing)
     return pid, reading
 
 
-def _play_and_tell(scenario: Scenario, installation: settings.Settings, writing: int) -> NoReturn:
+def _play_and_report(scenario: Scenario, installation: settings.Settings, writing: int) -> NoReturn:
     try:
-        told = json.dumps(play(scenario, installation).as_json())
+        text = json.dumps(play(scenario, installation).as_json())
         with os.fdopen(writing, "w") as answer:
-            answer.write(told)
+            answer.write(text)
         os._exit(0)
     except BaseException:  # noqa: BLE001  (whatever it was, it must be seen)
         traceback.print_exc()
@@ -346,7 +346,7 @@ def _result(reading: int, pid: int, scenario: Scenario, folder: Path) -> Outcome
             folder=str(folder),
             missed=["the scenario broke down"],
         )
-    told = json.loads(text)
-    del told["passed"]
-    told["kills"], told["counts"] = Counter(told["kills"]), Counter(told["counts"])
-    return Outcome(**told)
+    values = json.loads(text)
+    del values["passed"]
+    values["kills"], values["counts"] = Counter(values["kills"]), Counter(values["counts"])
+    return Outcome(**values)

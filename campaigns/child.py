@@ -42,12 +42,12 @@ DISORDER = {
     "forged": "0.05",
 }
 
-WANTED_REFUNDS = (
+REFUNDABLE_PAYMENTS = (
     "SELECT p.id, o.idempotency_key FROM bursar_payment p JOIN bursar_order o ON o.id = p.order_id "
     "WHERE p.status IN ('captured', 'partially_refunded')"
 )
-KNOWN_REFUNDS = "SELECT idempotency_key FROM bursar_refund"
-JOBS_LEFT = "SELECT COUNT(*) FROM bursar_job WHERE state <> 'dead'"
+EXISTING_REFUND_KEYS = "SELECT idempotency_key FROM bursar_refund"
+COUNT_OPEN_JOBS = "SELECT COUNT(*) FROM bursar_job WHERE state <> 'dead'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,12 +73,12 @@ class Life:
     mutant: str = ""
 
 
-def live(life: Life, tell: int) -> NoReturn:
+def live(life: Life, report_fd: int) -> NoReturn:
     """Live *life*; never returns."""
     code = 1
     try:
-        _settle_in(life)
-        asyncio.run(_Shop(life, tell).run())
+        _set_up_process(life)
+        asyncio.run(_Shop(life, report_fd).run())
         code = 0
     except BaseException:  # noqa: BLE001  (whatever it was, the parent must see it)
         traceback.print_exc()
@@ -87,7 +87,7 @@ def live(life: Life, tell: int) -> NoReturn:
         os._exit(code)
 
 
-def _settle_in(life: Life) -> None:
+def _set_up_process(life: Life) -> None:
     log = os.open(life.home / "child.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 1)
     os.dup2(log, 2)
@@ -102,18 +102,18 @@ def _settle_in(life: Life) -> None:
 class _Shop:
     """Everything that goes on at once in one life."""
 
-    def __init__(self, life: Life, tell: int) -> None:
+    def __init__(self, life: Life, report_fd: int) -> None:
         self.life = life
         self.dice = random.Random(f"{life.seed}/{life.todo}/{life.point}")
-        self._tell = tell
+        self._report_fd = report_fd
         self._early = life.mutant == mutants.ACKNOWLEDGES_EARLY
         self._delivered = life.delivered
 
-    def tell(self, line: str) -> None:
-        os.write(self._tell, f"{line}\n".encode())
+    def report(self, line: str) -> None:
+        os.write(self._report_fd, f"{line}\n".encode())
 
     async def run(self) -> None:
-        trap = points.Trap(point=self.life.point, nth=self.life.nth, tell=self._tell)
+        trap = points.Trap(point=self.life.point, nth=self.life.nth, report_fd=self._report_fd)
         group_commit.commits = group_commit.GroupCommit(watch=trap.watch)
         provider = await group_commit.commits.run(lambda: provider_accounts.get(self.life.account))
         watched = points.watched(provider, trap)
@@ -131,20 +131,20 @@ class _Shop:
                 group.create_task(self._finish())
             else:
                 group.create_task(self._place_all())
-                group.create_task(self._give_back_always())
+                group.create_task(self._open_refunds_forever())
                 if self.life.delivered is not None:
-                    group.create_task(self._deliver_always())
+                    group.create_task(self._deliver_forever())
         await watched.close()
         group_commit.commits.close()
-        self.tell("D")
+        self.report("D")
 
     async def _finish(self) -> None:
         await self._place_all()
         while True:
-            opened = await self._give_back()
-            taken = await self._deliver() if self.life.delivered is not None else 0
-            left = await _count_jobs()
-            if not (opened or taken or left):
+            opened_refunds = await self._open_refunds()
+            delivered = await self._deliver() if self.life.delivered is not None else 0
+            open_jobs = await _count_jobs()
+            if not (opened_refunds or delivered or open_jobs):
                 break
             await asyncio.sleep(0.02)
         self.worker.stop()
@@ -158,26 +158,26 @@ class _Shop:
     async def _place_one(self, number: int) -> None:
         order_id = ids.new(ids.ORDER)
         if self._early:
-            self.tell(f"O {number} {order_id}")
+            self.report(f"O {number} {order_id}")
         placed = await _place(self.life, number, order_id)
         if not self._early:
-            self.tell(f"O {number} {placed}")
+            self.report(f"O {number} {placed}")
 
-    async def _give_back_always(self) -> None:
+    async def _open_refunds_forever(self) -> None:
         while True:
-            await self._give_back()
+            await self._open_refunds()
             await asyncio.sleep(0.02)
 
-    async def _give_back(self) -> int:
-        wanted = await group_commit.commits.run(lambda: _wanted_refunds(self.life))
-        await asyncio.gather(*(self._give_back_one(*each) for each in wanted))
-        return len(wanted)
+    async def _open_refunds(self) -> int:
+        missing = await group_commit.commits.run(lambda: _missing_refunds(self.life))
+        await asyncio.gather(*(self._open_one_refund(*each) for each in missing))
+        return len(missing)
 
-    async def _give_back_one(self, payment_id: str, key: str, amount: Money) -> None:
+    async def _open_one_refund(self, payment_id: str, key: str, amount: Money) -> None:
         refund_id = await _open_refund(payment_id, key, amount)
-        self.tell(f"R {key} {refund_id}")
+        self.report(f"R {key} {refund_id}")
 
-    async def _deliver_always(self) -> None:
+    async def _deliver_forever(self) -> None:
         while True:
             await self._deliver()
             await asyncio.sleep(0.02)
@@ -189,19 +189,19 @@ class _Shop:
             aiohttp.ClientSession() as session,
             session.get(f"{self.life.sandbox}/control/deliveries", params=query) as answer,
         ):
-            coming = await answer.json()
-        for start in range(0, len(coming), 5):
-            some = coming[start : start + 5]
+            deliveries = await answer.json()
+        for start in range(0, len(deliveries), 5):
+            chunk = deliveries[start : start + 5]
             accepted = await asyncio.gather(
-                *(asyncio.to_thread(_take, self.life.account, one) for one in some)
+                *(asyncio.to_thread(_receive, self.life.account, one) for one in chunk)
             )
-            for one, was_accepted in zip(some, accepted, strict=True):
+            for one, was_accepted in zip(chunk, accepted, strict=True):
                 if one["forged"] and was_accepted:
-                    self.tell(f"F {one['event_id']}")
-        if coming:
-            self._delivered = max(one["position"] for one in coming)
-            self.tell(f"W {self._delivered}")
-        return len(coming)
+                    self.report(f"F {one['event_id']}")
+        if deliveries:
+            self._delivered = max(one["position"] for one in deliveries)
+            self.report(f"W {self._delivered}")
+        return len(deliveries)
 
 
 async def _place(life: Life, number: int, order_id: str) -> str:
@@ -226,35 +226,35 @@ async def _open_refund(payment_id: str, key: str, amount: Money) -> str:
     return await group_commit.commits.run(open_refund)
 
 
-def _wanted_refunds(life: Life) -> list[tuple[str, str, Money]]:
+def _missing_refunds(life: Life) -> list[tuple[str, str, Money]]:
     """The refunds of the plan that are not in the books yet and whose payment is collected."""
     with connection.cursor() as cursor:
-        cursor.execute(KNOWN_REFUNDS)
-        known = {key for (key,) in cursor.fetchall()}
-        cursor.execute(WANTED_REFUNDS)
+        cursor.execute(EXISTING_REFUND_KEYS)
+        existing_keys = {key for (key,) in cursor.fetchall()}
+        cursor.execute(REFUNDABLE_PAYMENTS)
         paid = cursor.fetchall()
-    wanted = []
+    missing = []
     for payment_id, key in paid:
         number = int(key.rpartition("/")[2])
         if not plan.wants_refund(number):
             continue
         order = plan.order(life.seed, number, life.provider)
         for part, amount in enumerate(order.refunds_minor):
-            if order.refund_key(part) not in known:
-                wanted.append((payment_id, order.refund_key(part), Money(amount, order.currency)))
-    return wanted
+            if order.refund_key(part) not in existing_keys:
+                missing.append((payment_id, order.refund_key(part), Money(amount, order.currency)))
+    return missing
 
 
 async def _count_jobs() -> int:
     def count() -> int:
         with connection.cursor() as cursor:
-            cursor.execute(JOBS_LEFT)
+            cursor.execute(COUNT_OPEN_JOBS)
             return int(cursor.fetchone()[0])
 
     return await group_commit.commits.run(count)
 
 
-def _take(account: str, one: dict[str, Any]) -> bool:
+def _receive(account: str, one: dict[str, Any]) -> bool:
     """Hand one delivery to the inbox; True if its signature was believed."""
     try:
         inbox.receive_sync(

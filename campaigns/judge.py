@@ -33,7 +33,7 @@ class Case:
     theirs: list[dict[str, Any]]
     balances: Mapping[str, int]
     account: str
-    tells: bool
+    resolves_outcomes: bool
     plan: Mapping[int, Planned]
     acknowledged: Mapping[int, Set[str]] = field(default_factory=dict)
     refunded: Mapping[str, Set[str]] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Case:
         }
 
     @cached_property
-    def known(self) -> list[dict[str, Any]]:
+    def certain_objects(self) -> list[dict[str, Any]]:
         """Their charges and refunds that we need not be in doubt about, each with an attempt."""
         return [
             one
@@ -79,18 +79,18 @@ def judge(case: Case) -> list[str]:
         _refunds,
         _attempts,
         _reviews,
-        _left_over,
+        _remaining_work,
     )
     return sorted({finding for check in checks for finding in check(case)})
 
 
 def _orders(case: Case) -> Iterator[str]:
     by_id = {row["id"]: row for row in case.ours["orders"]}
-    for number, told in case.acknowledged.items():
+    for number, order_ids in case.acknowledged.items():
         planned = case.plan[number]
-        if len(told) > 1:
-            yield f"order_told_twice: {planned.key} as {sorted(told)}"
-        for order_id in told:
+        if len(order_ids) > 1:
+            yield f"order_told_twice: {planned.key} as {sorted(order_ids)}"
+        for order_id in order_ids:
             row = by_id.get(order_id)
             if row is None:
                 yield f"order_lost: {order_id} was acknowledged"
@@ -115,32 +115,32 @@ def _payments(case: Case) -> Iterator[str]:
         payments[row["order_id"]].append(row)
     for order in case.ours["orders"]:
         own = payments.pop(order["id"], [])
-        asked = [(row["amount_minor"], row["currency"]) for row in own]
-        if asked != [(order["total_minor"], order["currency"])]:
-            yield f"order_without_its_payment: {order['id']} has {asked}"
+        amounts = [(row["amount_minor"], row["currency"]) for row in own]
+        if amounts != [(order["total_minor"], order["currency"])]:
+            yield f"order_without_its_payment: {order['id']} has {amounts}"
     for order_id in payments:
         yield f"payment_without_order: {order_id}"
 
 
 def _captured(case: Case) -> dict[str, list[dict[str, Any]]]:
     """Their captured charges by our payment, those in doubt included."""
-    found = defaultdict(list)
+    by_payment = defaultdict(list)
     for one in case.theirs:
         if one["kind"] == "charge" and one["captured_minor"] and one["key"] in case.attempts:
-            found[case.payment_of(one)].append(one)
-    return found
+            by_payment[case.payment_of(one)].append(one)
+    return by_payment
 
 
 def _charges(case: Case) -> Iterator[str]:
     captured = _captured(case)
     # Also without believing in any key: as many charges of an amount as payments of it.
-    asked = Counter((row["amount_minor"], row["currency"]) for row in case.ours["payments"])
+    expected = Counter((row["amount_minor"], row["currency"]) for row in case.ours["payments"])
     got = Counter(
         (one["captured_minor"], one["amount"]["currency"])
         for one in case.theirs
         if one["kind"] == "charge" and one["captured_minor"]
     )
-    for (amount, currency), more in (got - asked).items():
+    for (amount, currency), more in (got - expected).items():
         yield f"charged_twice: {amount} {currency} {more} times more than asked"
     for payment_id, charges in captured.items():
         if len(charges) > 1:
@@ -187,7 +187,7 @@ def _facts(case: Case) -> Iterator[str]:
         if one is None:
             yield f"booked_and_never_moved: {name}"
             continue
-        told = row["status"], row["amount_minor"], row["currency"], row["captured_minor"]
+        booked = row["status"], row["amount_minor"], row["currency"], row["captured_minor"]
         is_now = (
             one["status"],
             one["amount"]["amount"],
@@ -196,41 +196,41 @@ def _facts(case: Case) -> Iterator[str]:
         )
         # What came after the last we heard of a thing in doubt cannot be known.
         in_doubt = one["key"] in case.in_review and row["provider_version"] < one["version"]
-        if told != is_now and not in_doubt:
-            yield f"booked_wrong: {name} is {is_now}, we have {told}"
+        if booked != is_now and not in_doubt:
+            yield f"booked_wrong: {name} is {is_now}, we have {booked}"
 
 
 def _latest(case: Case) -> dict[tuple[str, str], Row]:
-    found: dict[tuple[str, str], Row] = {}
+    latest: dict[tuple[str, str], Row] = {}
     for row in case.ours["facts"]:
         name = (row["kind"], row["reference"])
-        if name not in found or found[name]["provider_version"] <= row["provider_version"]:
-            found[name] = row
-    return found
+        if name not in latest or latest[name]["provider_version"] <= row["provider_version"]:
+            latest[name] = row
+    return latest
 
 
-def _told_refunded(case: Case) -> dict[str, int]:
+def _reported_refunds(case: Case) -> dict[str, int]:
     """
     What we were surely told was given back of each payment's charges in all.
 
     A provider may count a refund in that total before it succeeds, so one that we last heard of
     as pending is not sure.
     """
-    told: Counter[str] = Counter()
+    refunded: Counter[str] = Counter()
     for row in _latest(case).values():
         if row["key"] in case.attempts:
             if row["kind"] == "charge":
-                told[case.payment_of(row)] += row["refunded_minor"]
+                refunded[case.payment_of(row)] += row["refunded_minor"]
             elif row["kind"] == "refund" and row["status"] == "pending":
-                told[case.payment_of(row)] -= row["amount_minor"]
-    return told
+                refunded[case.payment_of(row)] -= row["amount_minor"]
+    return refunded
 
 
 def _totals(case: Case) -> dict[str, Counter[str]]:
     """What surely moved at theirs, by our payment: captured, refunded, fee, declined."""
     totals: dict[str, Counter[str]] = defaultdict(Counter)
-    owner = {one["reference"]: case.payment_of(one) for one in case.known}
-    for one in case.known:
+    owner = {one["reference"]: case.payment_of(one) for one in case.certain_objects}
+    for one in case.certain_objects:
         own = totals[case.payment_of(one)]
         if one["kind"] == "charge":
             own["captured"] += one["captured_minor"]
@@ -240,7 +240,7 @@ def _totals(case: Case) -> dict[str, Counter[str]]:
     for one in case.theirs:
         if one["kind"] == "fee" and one["reference"] in owner:
             totals[owner[one["reference"]]]["fee"] += one["amount"]["amount"]
-    for payment_id, refunded in _told_refunded(case).items():
+    for payment_id, refunded in _reported_refunds(case).items():
         # A refund in doubt whose charge was told of since: that it moved is known, not more.
         totals[payment_id]["refunded"] = max(totals[payment_id]["refunded"], refunded)
     return totals
@@ -282,13 +282,13 @@ def _status(total: Counter[str], *, in_doubt: bool) -> str:
 
 def _receivable(case: Case) -> dict[tuple[str, str], int]:
     """What the ledger says they owe, by (subject, currency)."""
-    found: Counter[tuple[str, str]] = Counter()
+    balances: Counter[tuple[str, str]] = Counter()
     name = f"receivable/{case.account}:"
     for row in case.ours["transfers"]:
         own = row["subject"], row["currency"]
-        found[own] += row["amount_minor"] * row["debit_account_id"].startswith(name)
-        found[own] -= row["amount_minor"] * row["credit_account_id"].startswith(name)
-    return found
+        balances[own] += row["amount_minor"] * row["debit_account_id"].startswith(name)
+        balances[own] -= row["amount_minor"] * row["credit_account_id"].startswith(name)
+    return balances
 
 
 def _money(case: Case) -> Iterator[str]:
@@ -325,12 +325,12 @@ def _in_doubt(case: Case) -> Iterator[tuple[str, int]]:
     """What moved at theirs and cannot be known by us, as (currency, what they owe more)."""
     in_doubt = [one for one in case.theirs if one["key"] in case.in_review]
     charges = {one["reference"] for one in in_doubt if one["kind"] == "charge"}
-    known_fees = {row["reference"] for row in case.ours["facts"] if row["kind"] == "fee"}
+    booked_fees = {row["reference"] for row in case.ours["facts"] if row["kind"] == "fee"}
     for one in case.theirs:
         currency, amount = one["amount"]["currency"], one["amount"]["amount"]
         if one["kind"] == "charge" and one["reference"] in charges:
             yield currency, one["captured_minor"]
-        elif one["kind"] == "fee" and one["reference"] in charges - known_fees:
+        elif one["kind"] == "fee" and one["reference"] in charges - booked_fees:
             yield currency, -amount
     totals = _totals(case)
     moved: Counter[tuple[str, str]] = Counter()
@@ -350,24 +350,24 @@ def _refunds(case: Case) -> Iterator[str]:
     """Every refund of the plan was made once, in the books and at theirs."""
     rows = {row["idempotency_key"]: row for row in case.ours["refunds"]}
     by_id = {row["id"]: row for row in case.ours["refunds"]}
-    for key, told in case.refunded.items():
-        if len(told) > 1:
-            yield f"refund_told_twice: {key} as {sorted(told)}"
-        for refund_id in told - by_id.keys():
+    for key, refund_ids in case.refunded.items():
+        if len(refund_ids) > 1:
+            yield f"refund_told_twice: {key} as {sorted(refund_ids)}"
+        for refund_id in refund_ids - by_id.keys():
             yield f"refund_lost: {refund_id} was acknowledged"
-    made: Counter[str] = Counter(
+    succeeded: Counter[str] = Counter(
         case.attempts[one["key"]]["refund_id"]
         for one in case.theirs
         if one["kind"] == "refund" and one["status"] == "succeeded" and one["key"] in case.attempts
     )
     doubtful = {case.attempts[i]["refund_id"] for i in case.in_review if i in case.attempts}
     for row in by_id.values():
-        if made[row["id"]] > 1:
+        if succeeded[row["id"]] > 1:
             yield f"refunded_twice: {row['id']}"
         if row["id"] in doubtful:
             continue
-        if (row["status"], made[row["id"]]) != ("succeeded", 1):
-            yield f"refund_not_made: {row['id']} is {row['status']}, made {made[row['id']]} times"
+        if (row["status"], succeeded[row["id"]]) != ("succeeded", 1):
+            yield f"refund_not_made: {row['id']} is {row['status']}, made {succeeded[row['id']]} times"
     yield from _missing_refunds(case, rows.keys())
 
 
@@ -398,14 +398,14 @@ def _reviews(case: Case) -> Iterator[str]:
             yield f"needless_review: {row['code']} about {row['subject']}"
             continue
         attempt = case.attempts.get(row["detail"]["attempt"])
-        if case.tells:
+        if case.resolves_outcomes:
             yield f"needless_review: {row['code']} about {row['subject']}, yet they can tell"
         elif attempt is None or attempt["status"] != "unknown":
             is_now = attempt and attempt["status"]
             yield f"stale_review: {row['code']} about {row['subject']}, its attempt is {is_now}"
 
 
-def _left_over(case: Case) -> Iterator[str]:
+def _remaining_work(case: Case) -> Iterator[str]:
     for row in case.ours["jobs"]:
         yield f"job_left: {row['name']} is {row['state']}: {row['payload']} {row['last_error']}"
     for row in case.ours["events"]:

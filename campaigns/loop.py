@@ -15,7 +15,7 @@ from typing import Any
 
 from bursar import settings
 from campaigns import books, child, judge, plan, points
-from campaigns.bank import Bank, Powers, StripeBank
+from campaigns.bank import Bank, Capabilities, StripeBank
 
 ACCOUNT = "campaign"
 #: New orders for each life.
@@ -53,8 +53,8 @@ class Outcome:
         return self.name if self.database == "sqlite" else f"{self.name}, PostgreSQL"
 
     def as_json(self) -> dict[str, Any]:
-        told = {one.name: getattr(self, one.name) for one in fields(self)}
-        return {**told, "passed": self.passed}
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        return {**values, "passed": self.passed}
 
 
 class Loop:
@@ -65,7 +65,7 @@ class Loop:
         *,
         installation: settings.Settings,
         bank: Bank | StripeBank,
-        powers: Powers,
+        powers: Capabilities,
         seed: int,
         mutant: str = "",
         orders_a_life: int = ORDERS_A_LIFE,
@@ -98,9 +98,9 @@ class Loop:
             if self._live(seconds=seconds) == "":
                 self.kills["at random"] += 1
 
-    def kill_at(self, wanted: Sequence[str]) -> None:
+    def kill_at(self, kill_points: Sequence[str]) -> None:
         """Kill a life at each of *wanted*; a point that is never reached is `missed`."""
-        for point in wanted:
+        for point in kill_points:
             for tries in range(4):
                 nth = self.dice.randint(1, 3) if tries == 0 else 1
                 if "postpone" in point or (tries and "look" in point):
@@ -131,7 +131,7 @@ class Loop:
             theirs=self.bank.objects(),
             balances=self.bank.balances(),
             account=ACCOUNT,
-            tells=self.powers.tell,
+            resolves_outcomes=self.powers.resolves_outcomes,
             plan={
                 number: plan.order(self.seed, number, self.bank.provider)
                 for number in range(self._limit)
@@ -140,8 +140,8 @@ class Loop:
             refunded=self._refunded,
         )
         findings = self.findings + judge.judge(case)
-        if path is not None and (told := books.broken_pages(path)) != "ok":
-            findings.append(f"broken_file: {told}")
+        if path is not None and (integrity := books.broken_pages(path)) != "ok":
+            findings.append(f"broken_file: {integrity}")
         return findings, _counts(case)
 
     def _live(self, *, seconds: float, point: str = "", nth: int = 1, finish: bool = False) -> str:
@@ -177,9 +177,9 @@ class Loop:
         _, status = os.waitpid(pid, 0)
         if os.WIFEXITED(status) and os.WEXITSTATUS(status):
             self.findings.append(f"died_by_itself: see {life.home / 'child.log'}")
-        return self._hear(lines)
+        return self._record_lines(lines)
 
-    def _hear(self, lines: list[str]) -> str:
+    def _record_lines(self, lines: list[str]) -> str:
         end = ""
         for line in lines:
             what, *words = line.split()
@@ -198,7 +198,7 @@ class Loop:
 
 def _until_end(reading: int, pid: int, seconds: float) -> list[str]:
     """Read what *pid* tells until it ends; kill it after *seconds*."""
-    told = b""
+    output = b""
     deadline = time.monotonic() + seconds
     killed = False
     while True:
@@ -211,10 +211,10 @@ def _until_end(reading: int, pid: int, seconds: float) -> list[str]:
         part = os.read(reading, 65_536)
         if not part:
             break
-        told += part
+        output += part
     os.close(reading)
     # A line is written at once or not at all.
-    return told.decode().splitlines()
+    return output.decode().splitlines()
 
 
 def _counts(case: judge.Case) -> Counter[str]:
@@ -244,7 +244,7 @@ def _counts(case: judge.Case) -> Counter[str]:
     )
 
 
-def all_points(powers: Powers) -> list[str]:
+def all_points(powers: Capabilities) -> list[str]:
     """The named points that a run with *powers* passes."""
     return points.all_points(lookup=powers.lookup)
 

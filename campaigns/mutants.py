@@ -31,7 +31,7 @@ def apply(mutant: str, handlers: Handlers) -> Handlers:
     if mutant == NEW_KEY:
         _plant_new_key()
     elif mutant == LAST_WRITE_WINS:
-        payment_state.merge = _last_heard
+        payment_state.merge = _last_write_wins
     elif mutant == NO_INTENT:
         return {**handlers, "charge": _charge_without_intent}
     elif mutant == ACKNOWLEDGES_EARLY:
@@ -52,7 +52,7 @@ def _plant_new_key() -> None:
     attempts.send = call_anew
 
 
-def _last_heard(a: Snapshot, b: Snapshot) -> Snapshot:
+def _last_write_wins(a: Snapshot, b: Snapshot) -> Snapshot:
     """The state is overwritten by whatever was heard last."""
     if (a.kind, a.reference) != (b.kind, b.reference):
         raise ValueError("two objects")
@@ -74,7 +74,7 @@ def _acknowledged_early(handler: worker.Handler) -> worker.Handler:
 async def _charge_without_intent(lease: jobs.Lease) -> Callable[[], None] | None:
     """Call the provider first; attempt and outcome are written together afterwards."""
     payment_id, attempt_id, now = lease.payload["payment_id"], ids.new(ids.ATTEMPT), clock.now()
-    intent = await group_commit.commits.run(lambda: _unwritten(payment_id, attempt_id))
+    intent = await group_commit.commits.run(lambda: _prepare_without_row(payment_id, attempt_id))
     if intent is None:
         return None
     try:
@@ -94,10 +94,10 @@ def _write_late(intent: attempts.PreparedAttempt, outcome: Callable[[], None]) -
     outcome()
 
 
-def _unwritten(payment_id: str, attempt_id: str) -> attempts.PreparedAttempt | None:
+def _prepare_without_row(payment_id: str, attempt_id: str) -> attempts.PreparedAttempt | None:
     payment = queries.lock_payment(payment_id)
-    tried = [a for a in queries.attempts_of(payment_id) if a.operation in COLLECTING]
-    if payment.status != PaymentStatus.PENDING or tried:
+    collecting_attempts = [a for a in queries.attempts_of(payment_id) if a.operation in COLLECTING]
+    if payment.status != PaymentStatus.PENDING or collecting_attempts:
         return charges.prepare_charge(payment_id=payment_id, attempt_id=attempt_id, now=clock.now())
     attempt = queries.AttemptRow(
         attempt_id,

@@ -31,7 +31,7 @@ MEMBERS = (
 )
 CALLS = ("charge", "refund")
 #: What only a provider that looks up by key lets happen.
-LOOKING = (
+LOOKUP_POINTS = (
     "before get_status",
     "after get_status",
     *(f"{event} postpone check_attempt_status" for event in EVENTS),
@@ -40,9 +40,9 @@ LOOKING = (
 
 def all_points(*, lookup: bool) -> list[str]:
     """Every named point that a run against a sandbox with or without *lookup* passes."""
-    found = [f"{event} {member}" for member in MEMBERS for event in EVENTS]
-    found += [f"{when} {call}" for call in CALLS for when in ("before", "after")]
-    return found + list(LOOKING if lookup else ())
+    named = [f"{event} {member}" for member in MEMBERS for event in EVENTS]
+    named += [f"{when} {call}" for call in CALLS for when in ("before", "after")]
+    return named + list(LOOKUP_POINTS if lookup else ())
 
 
 def name_of(member: Callable[..., Any]) -> str:
@@ -53,8 +53,8 @@ def name_of(member: Callable[..., Any]) -> str:
     """
     code = getattr(member, "__code__", None)
     module = getattr(member, "__module__", "").rpartition(".")[2]
-    held = dict(zip(code.co_freevars, member.__closure__ or (), strict=True)) if code else {}
-    lease = held["lease"].cell_contents if "lease" in held else None
+    captured = dict(zip(code.co_freevars, member.__closure__ or (), strict=True)) if code else {}
+    lease = captured["lease"].cell_contents if "lease" in captured else None
     job = getattr(lease, "name", "")
     words = f"{module}.{member.__qualname__}"
     if code and words == CHECK and OPEN not in code.co_names:
@@ -87,18 +87,18 @@ class Trap:
     The point is told through the file descriptor *tell* first.
     """
 
-    def __init__(self, *, point: str, nth: int, tell: int) -> None:
+    def __init__(self, *, point: str, nth: int, report_fd: int) -> None:
         self._point = point
-        self._left = nth
-        self._tell = tell
+        self._remaining = nth
+        self._report_fd = report_fd
 
     def reach(self, point: str) -> None:
         """Pass a point, or die there."""
         if point != self._point:
             return
-        self._left -= 1
-        if self._left <= 0:
-            os.write(self._tell, f"P {point}\n".encode())
+        self._remaining -= 1
+        if self._remaining <= 0:
+            os.write(self._report_fd, f"P {point}\n".encode())
             os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(self, event: str, members: Sequence[Callable[..., Any]]) -> None:
@@ -123,6 +123,6 @@ def watched(provider: PaymentProvider, trap: Trap) -> PaymentProvider:
         return call
 
     methods = {name: trapped(name) for name in ("charge", "refund", "get_status")}
-    made: Any = object.__new__(type("Watched", (type(provider),), {"__slots__": (), **methods}))
-    made.__init__(provider.config)  # __new__ may pick the class by config
-    return cast(PaymentProvider, made)
+    proxy: Any = object.__new__(type("Watched", (type(provider),), {"__slots__": (), **methods}))
+    proxy.__init__(provider.config)  # __new__ may pick the class by config
+    return cast(PaymentProvider, proxy)

@@ -29,14 +29,14 @@ def differences(ours: Books, *, account: str) -> Iterator[str]:
     for row in ours["payments"]:
         refunds = [one for one in ours["refunds"] if one["payment_id"] == row["id"]]
         commands = _commands(row, refunds, references)
-        asked = [
+        requested = [
             payment_state.AttemptSummary(
                 operation=a["operation"], status=a["status"], refund_id=a["refund_id"]
             )
             for a in ours["attempts"]
             if a["payment_id"] == row["id"]
         ]
-        state = payment_state.fold(commands, asked, facts[row["id"]])
+        state = payment_state.fold(commands, requested, facts[row["id"]])
         yield from _differs(row, state, refunds)
         target: Counter[tuple[str, str]] = Counter()
         books = accounting.target_balances(commands=commands, state=state, provider_account=account)

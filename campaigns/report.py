@@ -27,13 +27,13 @@ FINDINGS_SHOWN = 6
 console = Console(highlight=False, width=shutil.get_terminal_size((110, 24)).columns)
 
 
-def begin(planned: Sequence[Scenario], *, seed: int, size: str) -> None:
+def print_start(planned: Sequence[Scenario], *, seed: int, size: str) -> None:
     """Say what is about to happen."""
     console.print(f"[bold]Campaign[/] ({size}, seed {seed}, commit {commit()})")
     console.print(f"{len(planned)} scenarios; every kill is a real SIGKILL.\n")
 
 
-def tell(outcome: Outcome) -> None:
+def print_outcome(outcome: Outcome) -> None:
     """One line as a scenario ends."""
     kills = outcome.kills.total()
     if outcome.mutant:
@@ -68,7 +68,7 @@ def summary(outcomes: Sequence[Outcome], *, seed: int, size: str, seconds: float
     }
 
 
-def show(outcomes: Sequence[Outcome], summed: dict[str, Any]) -> None:
+def print_summary(outcomes: Sequence[Outcome], summed: dict[str, Any]) -> None:
     """Print the tables and the verdict."""
     real = [one for one in outcomes if not one.mutant]
     planted = [one for one in outcomes if one.mutant]
@@ -90,8 +90,8 @@ def show(outcomes: Sequence[Outcome], summed: dict[str, Any]) -> None:
 
 def write(path: Path, outcomes: Sequence[Outcome], summed: dict[str, Any]) -> None:
     """Write everything as JSON."""
-    told = {**summed, "scenarios": [one.as_json() for one in outcomes]}
-    path.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    document = {**summed, "scenarios": [one.as_json() for one in outcomes]}
+    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def _kills(outcomes: Sequence[Outcome]) -> Table:
@@ -181,7 +181,7 @@ def _explain(outcome: Outcome) -> None:
 def commit() -> str:
     """The commit under test, with a + where the checkout differs from it."""
     try:
-        asked = subprocess.run(
+        described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],
             capture_output=True,
             text=True,
@@ -191,4 +191,4 @@ def commit() -> str:
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-    return asked.stdout.strip()
+    return described.stdout.strip()

@@ -30,7 +30,7 @@ else:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def _quoted(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> str:
+def _quoted_column(field: models.Field[Any, Any], connection: BaseDatabaseWrapper) -> str:
     assert field.column is not None
     return connection.ops.quote_name(field.column)
 
@@ -40,7 +40,7 @@ class MinorField(_BigInteger):
 
     def db_check(self, connection: BaseDatabaseWrapper) -> str:
         """Range and, where the database does not see to it, type."""
-        name = _quoted(self, connection)
+        name = _quoted_column(self, connection)
         in_range = f"{name} BETWEEN {-MINOR_MAX} AND {MINOR_MAX}"
         if connection.vendor == "sqlite":
             in_range = f"typeof({name}) = 'integer' AND {in_range}"
@@ -56,7 +56,7 @@ class CurrencyField(_Char):
 
     def db_check(self, connection: BaseDatabaseWrapper) -> str:
         """A code in upper case."""
-        name = _quoted(self, connection)
+        name = _quoted_column(self, connection)
         return f"length({name}) BETWEEN 3 AND 8 AND {name} = upper({name})"
 
 
@@ -78,7 +78,7 @@ class IdField(_Char):
         """The prefix, where there is one."""
         if not self.prefix:
             return None
-        name = _quoted(self, connection)
+        name = _quoted_column(self, connection)
         return f"substr({name}, 1, {len(self.prefix) + 1}) = '{self.prefix}_'"
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:  # noqa: ARG002  (Django's)
@@ -95,13 +95,13 @@ class IdField(_Char):
 Parameter = str | int | bool | bytes | date | None
 
 
-def to_db_datetime(moment: datetime | None) -> Parameter:
+def to_db_datetime(at: datetime | None) -> Parameter:
     """Write an aware time as a parameter of named SQL, just as the ORM would."""
-    if moment is None:
+    if at is None:
         return None
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment!r} has no time zone")
-    return _text(moment) if _is_sqlite() else moment
+    if at.tzinfo is None:
+        raise ValueError(f"{at!r} has no time zone")
+    return _to_sqlite_text(at) if _is_sqlite() else at
 
 
 def _is_sqlite() -> bool:
@@ -110,13 +110,13 @@ def _is_sqlite() -> bool:
 
 
 @functools.lru_cache(maxsize=64)  # a transaction writes its own time into many rows
-def _text(moment: datetime) -> str:
-    return str(moment.astimezone(UTC).replace(tzinfo=None))
+def _to_sqlite_text(at: datetime) -> str:
+    return str(at.astimezone(UTC).replace(tzinfo=None))
 
 
-def from_db_datetime(moment: datetime | None) -> datetime | None:
+def from_db_datetime(value: datetime | None) -> datetime | None:
     """Read a time from named SQL: SQLite's come without their zone, which is UTC."""
-    return moment.replace(tzinfo=UTC) if moment is not None and moment.tzinfo is None else moment
+    return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 def from_json(value: Any) -> Any:
@@ -124,7 +124,7 @@ def from_json(value: Any) -> Any:
     return json.loads(value) if isinstance(value, (str, bytes)) else value
 
 
-def day(value: date) -> Parameter:
+def to_db_date(value: date) -> Parameter:
     """Write a date as a parameter of named SQL."""
     return value.isoformat() if _is_sqlite() else value
 

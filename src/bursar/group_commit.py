@@ -37,17 +37,17 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 #: How often one member is run when a lost connection or a deadlock takes it down.
-_TRIES = 3
+_ATTEMPTS_MAX = 3
 #: libpq's PQTRANS_IDLE (psycopg sends BEGIN with the first statement) and PQTRANS_INTRANS.
-_HEALTHY = (0, 2)
+_USABLE_TRANSACTION_STATUSES = (0, 2)
 #: SQLSTATE of a lost connection: class 08, and a server that stops or crashed.
-_LOST = ("08", "57P0")
+_CONNECTION_LOST = ("08", "57P0")
 #: SQLSTATE class 40: a deadlock or a serialization failure; the same may succeed at once.
-_COLLISION = "40"
+_SERIALIZATION_FAILURE = "40"
 #: No room or no lock (class 53): nothing is wrong with the member.
-_PASSING = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED", "53", _COLLISION)
+_TRANSIENT = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED", "53", _SERIALIZATION_FAILURE)
 #: Answers of SQLite to COMMIT after which it surely did not happen; SQLITE_IOERR is not one.
-_SQLITE_REFUSALS = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CONSTRAINT")
+_SQLITE_COMMIT_REJECTIONS = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CONSTRAINT")
 
 
 class NestedTransaction(RuntimeError):
@@ -60,7 +60,7 @@ class WriteQueueFull(errors.RetryableError):
     code = "write_queue_full"
 
 
-class _Verdict(NamedTuple):
+class _TransactionResult(NamedTuple):
     """
     How one transaction ended.
 
@@ -74,7 +74,7 @@ class _Verdict(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
+class _PendingMember:
     """One member, whoever waits for it, and its answer."""
 
     member: Callable[[], Any]
@@ -84,8 +84,8 @@ class _Waiting:
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
     value: Any = None
     error: BaseException | None = None
-    tries: int = 0
-    answered: bool = False
+    attempts: int = 0
+    is_resolved: bool = False
 
 
 class GroupCommit:
@@ -113,7 +113,7 @@ class GroupCommit:
         self._batch_max = batch_max
         self._pending_max = pending_max
         self._watch = watch
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[_PendingMember] = deque()
         self._wake = threading.Condition(threading.Lock())
         self._asleep = False
         self._closed = False
@@ -132,7 +132,7 @@ class GroupCommit:
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._enqueue(_Waiting(member, future, loop))
+        self._enqueue(_PendingMember(member, future, loop))
         return await future
 
     def run_blocking(self, member: Callable[[], T]) -> T:
@@ -144,7 +144,7 @@ class GroupCommit:
         if connections[self._using].in_atomic_block:
             raise NestedTransaction("members are handed in outside transactions")
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self._enqueue(_Waiting(member, future, None))
+        self._enqueue(_PendingMember(member, future, None))
         return future.result()
 
     def close(self, *, timeout_seconds: float = 30.0) -> None:
@@ -161,7 +161,7 @@ class GroupCommit:
             if self._thread.is_alive():
                 raise TimeoutError(f"the writer thread still works after {timeout_seconds} s")
 
-    def _enqueue(self, waiting: _Waiting) -> None:
+    def _enqueue(self, waiting: _PendingMember) -> None:
         if threading.current_thread() is self._thread:
             raise NestedTransaction("a member cannot wait for another")
         with self._wake:
@@ -175,17 +175,17 @@ class GroupCommit:
                 self._wake.notify()
             elif self._thread is None:
                 name = f"commits-{self._using}"
-                self._thread = threading.Thread(target=self._write, name=name, daemon=True)
+                self._thread = threading.Thread(target=self._run_writer, name=name, daemon=True)
                 self._thread.start()
 
-    def _write(self) -> None:
-        while batch := self._take():
-            self._settle(batch)
+    def _run_writer(self) -> None:
+        while batch := self._take_batch():
+            self._process_batch(batch)
             # A thread that may sleep for hours must not keep results alive.
             del batch
         connections[self._using].close()
 
-    def _take(self) -> list[_Waiting]:
+    def _take_batch(self) -> list[_PendingMember]:
         """Wait for the next batch; nothing when closed and drained."""
         with self._wake:
             while not self._queue and not self._closed:
@@ -195,90 +195,96 @@ class GroupCommit:
             take = self._queue.popleft
             return [take() for _ in range(min(len(self._queue), self._batch_max))]
 
-    def _settle(self, batch: list[_Waiting]) -> None:
+    def _process_batch(self, batch: list[_PendingMember]) -> None:
         pieces = [batch]
         try:
             while pieces:
                 piece = pieces.pop()
-                pieces += reversed(self._judge(piece, self._transact(piece)))
+                pieces += reversed(self._handle_result(piece, self._run_transaction(piece)))
         except BaseException as error:  # noqa: BLE001 - whatever broke, nobody may wait for ever
             _log.critical("the writer itself failed", exc_info=error)
-            _refuse([w for w in batch if not w.answered], errors.OutcomeUnknown, error)
+            _fail_members([w for w in batch if not w.is_resolved], errors.OutcomeUnknown, error)
             with contextlib.suppress(db.Error):
                 connections[self._using].close()
 
-    def _transact(self, piece: list[_Waiting]) -> _Verdict:
+    def _run_transaction(self, piece: list[_PendingMember]) -> _TransactionResult:
         connection = connections[self._using]
-        verdict: _Verdict | None = None
-        self._tell("begin", piece)
+        verdict: _TransactionResult | None = None
+        self._notify_watch("begin", piece)
         try:
             with transaction.atomic(using=self._using, durable=True):
                 verdict = self._commit(connection, piece)
                 if verdict.kind != "committed":
                     transaction.set_rollback(True, using=self._using)
-                if verdict.kind == "unknown" or _is_lost(connection, verdict.error):
+                if verdict.kind == "unknown" or _is_connection_lost(connection, verdict.error):
                     # Inside the block, so that leaving it does not talk to a dead server.
                     connection.close()
         except Exception as error:  # noqa: BLE001 - once there is a verdict nothing can change it
             with contextlib.suppress(db.Error):
                 connection.close()
             if verdict is None:
-                return _Verdict("not_begun", error)
+                return _TransactionResult("not_begun", error)
             _log.warning("left a transaction (%s) badly", verdict.kind, exc_info=error)
         return verdict
 
-    def _commit(self, connection: BaseDatabaseWrapper, piece: list[_Waiting]) -> _Verdict:
+    def _commit(
+        self, connection: BaseDatabaseWrapper, piece: list[_PendingMember]
+    ) -> _TransactionResult:
         for at, waiting in enumerate(piece):
             try:
                 waiting.value = waiting.context.run(waiting.member)
             except BaseException as error:  # noqa: BLE001 - it is the member's, not the thread's
-                return _Verdict("failed", error, at)
-            if _is_spoilt(connection):
+                return _TransactionResult("failed", error, at)
+            if _is_transaction_broken(connection):
                 spoilt = transaction.TransactionManagementError("went on after a database error")
-                return _Verdict("failed", spoilt, at)
-        self._tell("commit", piece)
+                return _TransactionResult("failed", spoilt, at)
+        self._notify_watch("commit", piece)
         try:
             # By hand, so that no other failure can be taken for a refused COMMIT.
             with connection.wrap_database_errors:
                 connection.connection.commit()
         except BaseException as error:  # noqa: BLE001 - only what is surely a no is a no
-            return _Verdict("refused" if _is_no(connection, error) else "unknown", error)
-        return _Verdict("committed")
+            return _TransactionResult(
+                "refused" if _is_commit_rejected(connection, error) else "unknown", error
+            )
+        return _TransactionResult("committed")
 
-    def _judge(self, piece: list[_Waiting], verdict: _Verdict) -> list[list[_Waiting]]:
+    def _handle_result(
+        self, piece: list[_PendingMember], verdict: _TransactionResult
+    ) -> list[list[_PendingMember]]:
         """Answer the members of *piece*, or return the pieces in which they are to run again."""
         kind, error, at = verdict
         if kind == "committed":
-            self._tell("committed", piece)
-            _answer(piece)
+            self._notify_watch("committed", piece)
+            _resolve_members(piece)
             return []
         if kind == "unknown":
-            _refuse(piece, errors.OutcomeUnknown, error)
+            _fail_members(piece, errors.OutcomeUnknown, error)
             return []
-        self._tell("rolled_back", piece)
+        self._notify_watch("rolled_back", piece)
         if len(piece) > 1 and kind == "failed":
             # Only the culprit apart: an order turned down must not cost 500 others a sync each.
             return [part for part in (piece[:at], [piece[at]], piece[at + 1 :]) if part]
         if len(piece) > 1 and kind == "refused":
             return [[waiting] for waiting in piece]
-        lost, state = _is_lost(connections[self._using], error), _state(error)
-        piece[0].tries += 1
-        if (lost or state.startswith(_COLLISION)) and piece[0].tries < _TRIES:
+        lost, state = _is_connection_lost(connections[self._using], error), _error_state(error)
+        piece[0].attempts += 1
+        if (lost or state.startswith(_SERIALIZATION_FAILURE)) and piece[0].attempts < _ATTEMPTS_MAX:
             return [piece]
-        if lost or kind == "not_begun" or state.startswith(_PASSING):
-            _refuse(piece, errors.RetryableError, error)
+        if lost or kind == "not_begun" or state.startswith(_TRANSIENT):
+            _fail_members(piece, errors.RetryableError, error)
         else:
             piece[0].error = error
-            _answer(piece)
+            _resolve_members(piece)
         return []
 
-    def _tell(self, what: str, piece: list[_Waiting]) -> None:
+    def _notify_watch(self, what: str, piece: list[_PendingMember]) -> None:
         if self._watch is not None:
             self._watch(what, [waiting.member for waiting in piece])
 
 
-def _refuse(
-    piece: list[_Waiting],
+def _fail_members(
+    piece: list[_PendingMember],
     kind: type[errors.OutcomeUnknown | errors.RetryableError],
     cause: BaseException | None,
 ) -> None:
@@ -288,25 +294,25 @@ def _refuse(
     for waiting in piece:
         waiting.error = kind(message)
         waiting.error.__cause__ = cause
-    _answer(piece)
+    _resolve_members(piece)
 
 
-def _answer(piece: list[_Waiting]) -> None:
+def _resolve_members(piece: list[_PendingMember]) -> None:
     """Answer all of *piece*, waking each event loop once."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[_PendingMember]] = {}
     for waiting in piece:
-        waiting.answered = True
+        waiting.is_resolved = True
         if waiting.loop is None:
-            _resolve([waiting])
+            _set_futures([waiting])
         else:
             by_loop.setdefault(waiting.loop, []).append(waiting)
-    for loop, theirs in by_loop.items():
+    for loop, loop_members in by_loop.items():
         # A loop that was closed meanwhile has nobody left to tell.
         with contextlib.suppress(RuntimeError):
-            loop.call_soon_threadsafe(_resolve, theirs)
+            loop.call_soon_threadsafe(_set_futures, loop_members)
 
 
-def _resolve(answered: list[_Waiting]) -> None:
+def _set_futures(answered: list[_PendingMember]) -> None:
     for waiting in answered:
         if waiting.future.done():
             continue
@@ -318,37 +324,39 @@ def _resolve(answered: list[_Waiting]) -> None:
             waiting.future.set_result(waiting.value)
 
 
-def _is_spoilt(connection: BaseDatabaseWrapper) -> bool:
+def _is_transaction_broken(connection: BaseDatabaseWrapper) -> bool:
     """Tell whether COMMIT would silently keep less than was written."""
     if connection.needs_rollback:
         return True
     if connection.vendor == "sqlite":
         return not connection.connection.in_transaction
-    return connection.connection.pgconn.transaction_status not in _HEALTHY
+    return connection.connection.pgconn.transaction_status not in _USABLE_TRANSACTION_STATUSES
 
 
-def _state(error: BaseException | None) -> str:
+def _error_state(error: BaseException | None) -> str:
     """Return what the database calls the error (SQLSTATE or SQLite's name), or nothing."""
     cause = error.__cause__ if isinstance(error, db.Error) else None
     return getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None) or ""
 
 
-def _is_lost(connection: BaseDatabaseWrapper, error: BaseException | None) -> bool:
+def _is_connection_lost(connection: BaseDatabaseWrapper, error: BaseException | None) -> bool:
     """Tell whether the connection is gone; a SQLite file has none to lose."""
     if connection.vendor == "sqlite":
         return False
     if connection.connection is None or connection.connection.closed:
         return True
-    state = _state(error)
-    return state.startswith(_LOST) or (isinstance(error, db.OperationalError) and not state)
+    state = _error_state(error)
+    return state.startswith(_CONNECTION_LOST) or (
+        isinstance(error, db.OperationalError) and not state
+    )
 
 
-def _is_no(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
+def _is_commit_rejected(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
     """Tell whether the database surely refused COMMIT; a doubt is no refusal."""
-    state = _state(error)
+    state = _error_state(error)
     if connection.vendor == "sqlite":
-        return state.startswith(_SQLITE_REFUSALS)
-    return state not in ("", "40003") and not _is_lost(connection, error)
+        return state.startswith(_SQLITE_COMMIT_REJECTIONS)
+    return state not in ("", "40003") and not _is_connection_lost(connection, error)
 
 
 def require_transaction(using: str = "default") -> None:

@@ -46,11 +46,11 @@ def digest(*parts: object) -> str:
     "1"); a `StrEnum` counts as its text, which is what a database gives back.
     """
     # With its length before it no part can pretend to be two.
-    told = [
+    encoded_parts = [
         f"{'str' if isinstance(part, str) else type(part).__name__}:{len(text := str(part))}:{text};"
         for part in parts
     ]
-    return hashlib.sha256("".join(told).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256("".join(encoded_parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def fingerprint(record: object, *, excluded: Collection[str] = ()) -> str:

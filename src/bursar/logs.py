@@ -47,7 +47,7 @@ _SECRET_WORDS = frozenset(
 _SECRET_KEYS = frozenset({"api", "private", "signing", "access", "encryption", "webhook"})
 
 _WORDS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+(?![a-z])")
-_TOLD_IN_TEXT = re.compile(
+_SECRET_IN_TEXT = re.compile(
     r"(?i)(://[^/\s:@]*:)[^/\s@]+(?=@)"
     r"|((?:password|passwd|secret|token|api_?key|signature|cvc|cvv)=)[^&\s,;]+"
     r"|((?:bearer|basic)\s+)[a-z0-9._~+/=-]{8,}"
@@ -62,7 +62,7 @@ def _is_secret_name(name: str) -> bool:
     return any(word == "key" and words[i - 1] in _SECRET_KEYS for i, word in enumerate(words) if i)
 
 
-def _masked(text: str) -> str:
+def _mask_text(text: str) -> str:
     """Return *text* cut to `TEXT_MAX`, without card numbers and without what it tells as secret."""
     if (
         len(text) < card_numbers.DIGITS_MIN
@@ -77,46 +77,46 @@ def _masked(text: str) -> str:
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     text = card_numbers.mask_card_numbers(text, CARD_MASK)
     if "=" in text or "://" in text or "asic" in text or "earer" in text:
-        text = _TOLD_IN_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}{MASK}", text)
+        text = _SECRET_IN_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}{MASK}", text)
     return text
 
 
 # --- Values as JSON can hold them ---------------------------------------------------------------
 
 
-def _plain(value: object, depth: int = 0) -> Any:
+def _to_json(value: object, depth: int = 0) -> Any:
     """Return *value* as plain JSON values, masked and bounded; never raise."""
     if value is None or value is True or value is False:
         return value
     if type(value) is str:  # nearly all values are plain texts and numbers: shown first
-        return _masked(value)
+        return _mask_text(value)
     if type(value) is int:
-        return _whole(value)
+        return _integer(value)
     if type(value) is float and value - value == 0:
         return value
     try:
-        return _shown(value, depth)
+        return _serialize(value, depth)
     except Exception as error:  # noqa: BLE001  (a value's own methods may raise anything)
         return f"<{type(value).__name__}: {type(error).__name__} while shown>"
 
 
-def _shown(value: Any, depth: int) -> Any:
+def _serialize(value: Any, depth: int) -> Any:
     if any(parent.__name__ in _SECRET_TYPES for parent in type(value).__mro__):
         return MASK
     if isinstance(value, Enum):
-        return _plain(value.value, depth)
+        return _to_json(value.value, depth)
     if isinstance(value, str):
-        return _masked(value)
+        return _mask_text(value)
     if isinstance(value, int):
-        return _whole(value)
+        return _integer(value)
     if isinstance(value, float | Decimal):
         return value if isinstance(value, float) and value - value == 0 else str(value)
     if isinstance(value, Mapping | list | tuple | Set) or _is_record(value):
         return _contents(value, depth + 1)
-    return _masked(_other(value))
+    return _mask_text(_text_of(value))
 
 
-def _whole(value: int) -> int | str:
+def _integer(value: int) -> int | str:
     if not -(2**63) <= value < 2**63:
         return f"<a whole number of {value.bit_length()} bits>"
     return (
@@ -138,30 +138,30 @@ def _contents(value: Any, depth: int) -> Any:
     if isinstance(value, Mapping):
         return _pairs(value, depth)
     rest = len(value) - ENTRIES_MAX
-    return [_plain(entry, depth) for entry in islice(value, ENTRIES_MAX)] + (
+    return [_to_json(entry, depth) for entry in islice(value, ENTRIES_MAX)] + (
         [f"... {rest} more"] if rest > 0 else []
     )
 
 
 def _pairs(value: Mapping[Any, object], depth: int) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
+    pairs: dict[str, Any] = {}
     for key, entry in islice(value.items(), ENTRIES_MAX):
         name = _text_name(key) if type(key) is str else _name(key)
-        shown[name] = MASK if _is_secret_name(name) else _plain(entry, depth)
+        pairs[name] = MASK if _is_secret_name(name) else _to_json(entry, depth)
     rest = len(value) - ENTRIES_MAX
-    return shown | ({"...": f"{rest} more"} if rest > 0 else {})
+    return pairs | ({"...": f"{rest} more"} if rest > 0 else {})
 
 
 @functools.lru_cache(maxsize=1024)  # the same few names in every line; texts of no one's
 def _text_name(key: str) -> str:
-    return _masked(key)
+    return _mask_text(key)
 
 
 def _name(key: object) -> str:
-    return str(_plain(key, DEPTH_MAX))
+    return str(_to_json(key, DEPTH_MAX))
 
 
-def _other(value: object) -> str:
+def _text_of(value: object) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"  # a body or a key; never worth a leak
     if isinstance(value, datetime | date):
@@ -180,11 +180,11 @@ _exception_as_data = tracebacks.ExceptionDictTransformer(
 
 def _with_exception(facts: dict[str, object]) -> dict[str, object]:
     """Replace `exc_info` by the exception as data, with a `BursarError`'s code and facts."""
-    told = facts.pop("exc_info")
-    error = told if isinstance(told, BaseException) else sys.exc_info()[1]
-    if isinstance(told, tuple):
-        error = told[1]
-    if not told or error is None:
+    exc_info = facts.pop("exc_info")
+    error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
+    if isinstance(exc_info, tuple):
+        error = exc_info[1]
+    if not exc_info or error is None:
         return facts
     facts["exception"] = _frames(error)
     if isinstance(error, errors.BursarError):
@@ -206,7 +206,7 @@ def _line(level: str, event: str, logger: str, facts: dict[str, object]) -> byte
         if "exc_info" in facts:
             facts = _with_exception(facts)
         line = _pairs(facts, 0)
-        line |= {"event": _masked(event), "level": level, "timestamp": datetime.now(UTC)}
+        line |= {"event": _mask_text(event), "level": level, "timestamp": datetime.now(UTC)}
         if logger:
             line["logger"] = logger
         return orjson.dumps(line, option=orjson.OPT_UTC_Z)
@@ -308,7 +308,14 @@ def bound_values() -> Mapping[str, object]:
 # --- The standard library's loggers -------------------------------------------------------------
 
 #: These bring handlers of their own, which would write every line twice.
-_TAKEN_OVER = ("django", "django.server", "uvicorn", "uvicorn.access", "uvicorn.error", "asyncio")
+_REROUTED_LOGGERS = (
+    "django",
+    "django.server",
+    "uvicorn",
+    "uvicorn.access",
+    "uvicorn.error",
+    "asyncio",
+)
 
 
 class StandardHandler(logging.Handler):
@@ -349,6 +356,6 @@ def configure(*, level: str = "INFO", stream: BinaryIO | None = None) -> None:
     root.handlers = [h for h in root.handlers if not isinstance(h, StandardHandler)]
     root.addHandler(StandardHandler())
     root.setLevel(_output.level)
-    for name in _TAKEN_OVER:
+    for name in _REROUTED_LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], True

@@ -6,7 +6,7 @@ from bursar.access.models import ApiKey, AuditEntry, IdempotencyRecord, User
 from bursar.dashboard.models import Alert, HistoryBucket, LeaderLease, Monitor, SourceState
 from bursar.imports.models import ImportedFile
 from bursar.ledger.models import Account, Transfer
-from bursar.orders.models import CouponUse, Order, OrderLine
+from bursar.orders.models import Order, OrderLine
 from bursar.payments.models import (
     Attempt,
     Fact,

@@ -76,7 +76,7 @@ def exponent_of(currency: str) -> int:
         return EXPONENTS[currency]
     except (KeyError, TypeError):
         raise UnknownCurrency(
-            f"{_shown(currency)} is not an active ISO 4217 currency code or known asset",
+            f"{_preview(currency)} is not an active ISO 4217 currency code or known asset",
             param="currency",
         ) from None
 
@@ -116,15 +116,15 @@ class Money:
             match = None
         if match is None:
             raise BadAmount(
-                f"{_shown(text)} is not a plain decimal number such as 12.30", param="amount"
+                f"{_preview(text)} is not a plain decimal number such as 12.30", param="amount"
             )
-        sign, whole, fraction = match[1], match[2], match[3] or ""
+        sign, integer_part, fraction = match[1], match[2], match[3] or ""
         if len(fraction) > exponent:
             raise BadAmount(
-                f"{_shown(text)} has {len(fraction)} decimals; {currency} has {exponent}",
+                f"{_preview(text)} has {len(fraction)} decimals; {currency} has {exponent}",
                 param="amount",
             )
-        return cls(int(sign + whole + fraction.ljust(exponent, "0")), currency)
+        return cls(int(sign + integer_part + fraction.ljust(exponent, "0")), currency)
 
     @property
     def amount(self) -> Decimal:
@@ -180,17 +180,17 @@ def allocate(amount_minor: int, weights: Sequence[int]) -> list[int]:
 
     :raises ValueError: if a weight is negative or all are zero.
     """
-    whole = sum(weights)
-    if whole <= 0 or min(weights) < 0:
+    total_weight = sum(weights)
+    if total_weight <= 0 or min(weights) < 0:
         raise ValueError("weights must be zero or positive, and one of them positive")
     size = abs(amount_minor)
-    shares = [size * weight // whole for weight in weights]
-    by_remainder = sorted(range(len(weights)), key=lambda i: -(size * weights[i] % whole))
+    shares = [size * weight // total_weight for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: -(size * weights[i] % total_weight))
     for i in by_remainder[: size - sum(shares)]:
         shares[i] += 1
     return shares if amount_minor >= 0 else [-share for share in shares]
 
 
-def _shown(text: object) -> str:
-    shown = repr(text[:40] if isinstance(text, str) else text)
-    return shown if len(shown) <= 42 else shown[:39] + "..."
+def _preview(text: object) -> str:
+    preview = repr(text[:40] if isinstance(text, str) else text)
+    return preview if len(preview) <= 42 else preview[:39] + "..."

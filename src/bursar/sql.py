@@ -37,50 +37,54 @@ def insert(table: str, columns: Sequence[str]) -> str:
 
 def run(statement: str, values: Values = ()) -> int:
     """Run one statement; returns how many rows it wrote."""
-    return _executed(statement, values, lambda cursor: int(cursor.rowcount))
+    return _execute(statement, values, lambda cursor: int(cursor.rowcount))
 
 
 def rows(statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
     """All rows of a query; ask for no more than fit in memory."""
-    return _executed(statement, values, lambda cursor: list(cursor.fetchall()))
+    return _execute(statement, values, lambda cursor: list(cursor.fetchall()))
 
 
 def row(statement: str, values: Values = ()) -> tuple[Any, ...] | None:
     """The first row of a query, or None."""
-    found: tuple[Any, ...] | None = _executed(statement, values, lambda cursor: cursor.fetchone())
-    return found
+    first_row: tuple[Any, ...] | None = _execute(
+        statement, values, lambda cursor: cursor.fetchone()
+    )
+    return first_row
 
 
-def run_many(statement: str, several: Sequence[Values]) -> None:
+def run_many(statement: str, value_rows: Sequence[Values]) -> None:
     """Run one statement for each of *several* lists of values."""
     database = connections[DEFAULT_DB_ALIAS]
-    if _is_watched(database):
+    if _is_instrumented(database):
         with database.cursor() as cursor:
-            cursor.executemany(statement, several)
+            cursor.executemany(statement, value_rows)
         return
     with database.wrap_database_errors:
         cursor = database.connection.cursor()
-        cursor.executemany(_in_its_style(database.vendor, statement), several)
+        cursor.executemany(_to_driver_paramstyle(database.vendor, statement), value_rows)
         cursor.close()
 
 
-def _executed(statement: str, values: Values, read: Callable[[Any], T]) -> T:
+def _execute(statement: str, values: Values, fetch: Callable[[Any], T]) -> T:
     database = connections[DEFAULT_DB_ALIAS]
-    if _is_watched(database):
+    if _is_instrumented(database):
         with database.cursor() as cursor:
             cursor.execute(statement, values)
-            return read(cursor)
+            return fetch(cursor)
     with database.wrap_database_errors:
-        return read(database.connection.execute(_in_its_style(database.vendor, statement), values))
+        return fetch(
+            database.connection.execute(_to_driver_paramstyle(database.vendor, statement), values)
+        )
 
 
-def _is_watched(database: BaseDatabaseWrapper) -> bool:
+def _is_instrumented(database: BaseDatabaseWrapper) -> bool:
     """Tell whether Django has to see the statement, if only to connect first."""
     return bool(database.connection is None or database.execute_wrappers or database.queries_logged)
 
 
 @functools.lru_cache(maxsize=512)
-def _in_its_style(vendor: str, statement: str) -> str:
+def _to_driver_paramstyle(vendor: str, statement: str) -> str:
     if vendor != "sqlite":
         return statement
     return _PLACEHOLDER.sub("?", statement).replace("%%", "%")

@@ -50,12 +50,12 @@ def _append_only(table: str, what: str) -> list[Trigger]:
     ]
 
 
-def _frozen(table: str, what: str, *columns: str) -> Trigger:
+def _immutable_columns(table: str, what: str, *columns: str) -> Trigger:
     changed = " OR ".join(f"NEW.{column} <> OLD.{column}" for column in columns)
     return Trigger(table, "UPDATE", changed, f"{what} never changes")
 
 
-GUARDS: list[Trigger] = [
+TRIGGERS: list[Trigger] = [
     *_append_only("bursar_fact", "facts"),
     *_append_only("bursar_factlink", "fact links"),
     *_append_only("bursar_transfer", "transfers"),
@@ -68,7 +68,7 @@ GUARDS: list[Trigger] = [
         " OR NEW.credit_account_id NOT LIKE '%:' || NEW.currency",
         "transfer currency is that of both accounts",
     ),
-    _frozen(
+    _immutable_columns(
         "bursar_payment",
         "a payment's order or amount or currency",
         "id",
@@ -79,14 +79,14 @@ GUARDS: list[Trigger] = [
         "currency",
     ),
     Trigger("bursar_payment", "DELETE", "", "payments are never deleted"),
-    _frozen(
+    _immutable_columns(
         "bursar_order", "an order's currency or total", "id", "currency", "total_minor", "tax_minor"
     ),
     Trigger("bursar_couponuse", "UPDATE", "NEW.used < OLD.used", "a coupon is never unused"),
     Trigger("bursar_couponuse", "DELETE", "", "coupons' uses are never deleted"),
     Trigger("bursar_order", "DELETE", "", "orders are never deleted"),
     *_append_only("bursar_orderline", "order lines"),
-    _frozen(
+    _immutable_columns(
         "bursar_attempt",
         "what an attempt asks",
         "id",
@@ -108,7 +108,7 @@ GUARDS: list[Trigger] = [
         "an attempt's final status never changes",
     ),
     Trigger("bursar_attempt", "DELETE", "", "attempts are never deleted"),
-    _frozen(
+    _immutable_columns(
         "bursar_refund",
         "a refund's payment or amount",
         "id",
@@ -127,7 +127,7 @@ GUARDS: list[Trigger] = [
     Trigger("bursar_review", "DELETE", "", "reviews are never deleted"),
     *_append_only("bursar_importedfile", "imported files"),
     *_append_only("bursar_auditentry", "audit entries"),
-    _frozen(
+    _immutable_columns(
         "bursar_apikey", "what a key is", "id", "digest", "mode", "scopes", "lineage", "created_at"
     ),
     Trigger(
@@ -144,7 +144,7 @@ GUARDS: list[Trigger] = [
     ),
     Trigger("bursar_apikey", "DELETE", "", "keys are never deleted"),
     Trigger("bursar_user", "DELETE", "", "people are never deleted"),
-    _frozen(
+    _immutable_columns(
         "bursar_refundapproval",
         "what is to be approved",
         "id",
@@ -164,7 +164,7 @@ GUARDS: list[Trigger] = [
     *_append_only("bursar_reconciliation", "reconciliations"),
     *_append_only("bursar_matchedentry", "matched entries"),
     *_append_only("bursar_settlementbreak", "settlement breaks"),
-    _frozen(
+    _immutable_columns(
         "bursar_settlementreportline",
         "what a settlement line tells",
         "provider_account_id",
@@ -178,7 +178,7 @@ GUARDS: list[Trigger] = [
         "payout",
     ),
     Trigger("bursar_settlementreportline", "DELETE", "", "settlement lines are never deleted"),
-    _frozen(
+    _immutable_columns(
         "bursar_alert",
         "what an alert tells",
         "id",
@@ -215,34 +215,36 @@ def _statements(tables: set[str]) -> Iterator[str]:
             "$$ BEGIN RAISE EXCEPTION '%', TG_ARGV[0] USING ERRCODE = 'integrity_constraint_violation'; "
             "END $$"
         )
-    for guard in GUARDS:
-        if guard.table in tables:
-            yield from _postgresql(guard) if connection.vendor == "postgresql" else _sqlite(guard)
+    for trigger in TRIGGERS:
+        if trigger.table in tables:
+            yield from (
+                _postgresql(trigger) if connection.vendor == "postgresql" else _sqlite(trigger)
+            )
 
 
-def _sqlite(guard: Trigger) -> Iterator[str]:
-    when = f"WHEN {guard.condition}" if guard.condition else ""
-    message = guard.message.replace("'", "''")
-    yield f"DROP TRIGGER IF EXISTS {guard.name}"
+def _sqlite(trigger: Trigger) -> Iterator[str]:
+    when = f"WHEN {trigger.condition}" if trigger.condition else ""
+    message = trigger.message.replace("'", "''")
+    yield f"DROP TRIGGER IF EXISTS {trigger.name}"
     yield (
-        f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} {when} "
+        f"CREATE TRIGGER {trigger.name} BEFORE {trigger.event} ON {trigger.table} {when} "
         f"BEGIN SELECT RAISE(ABORT, '{message}'); END"
     )
 
 
-def _postgresql(guard: Trigger) -> Iterator[str]:
-    when = f"WHEN ({guard.condition})" if guard.condition else ""
-    message = guard.message.replace("'", "''")
-    if guard.event == "DELETE":
+def _postgresql(trigger: Trigger) -> Iterator[str]:
+    when = f"WHEN ({trigger.condition})" if trigger.condition else ""
+    message = trigger.message.replace("'", "''")
+    if trigger.event == "DELETE":
         # TRUNCATE empties a table past the triggers of its rows.
-        yield f"DROP TRIGGER IF EXISTS {guard.truncate_name} ON {guard.table}"
+        yield f"DROP TRIGGER IF EXISTS {trigger.truncate_name} ON {trigger.table}"
         yield (
-            f"CREATE TRIGGER {guard.truncate_name} BEFORE TRUNCATE ON {guard.table} "
+            f"CREATE TRIGGER {trigger.truncate_name} BEFORE TRUNCATE ON {trigger.table} "
             f"FOR EACH STATEMENT EXECUTE FUNCTION bursar_refuse('{message}')"
         )
-    yield f"DROP TRIGGER IF EXISTS {guard.name} ON {guard.table}"
+    yield f"DROP TRIGGER IF EXISTS {trigger.name} ON {trigger.table}"
     yield (
-        f"CREATE TRIGGER {guard.name} BEFORE {guard.event} ON {guard.table} FOR EACH ROW {when} "
+        f"CREATE TRIGGER {trigger.name} BEFORE {trigger.event} ON {trigger.table} FOR EACH ROW {when} "
         f"EXECUTE FUNCTION bursar_refuse('{message}')"
     )
 
@@ -256,14 +258,14 @@ def missing_triggers() -> list[str]:
     )
     with connection.cursor() as cursor:
         cursor.execute(query)
-        there = {row[0] for row in cursor.fetchall()}
-    wanted = {guard.name for guard in GUARDS}
+        existing = {row[0] for row in cursor.fetchall()}
+    expected = {guard.name for guard in TRIGGERS}
     if connection.vendor == "postgresql":
-        wanted |= {guard.truncate_name for guard in GUARDS if guard.event == "DELETE"}
-    return sorted(wanted - there)
+        expected |= {guard.truncate_name for guard in TRIGGERS if guard.event == "DELETE"}
+    return sorted(expected - existing)
 
 
-def check() -> None:
+def check_triggers() -> None:
     """:raises GuardsMissing: if a guard is not in place."""
     names = missing_triggers()
     if names:
@@ -286,13 +288,13 @@ def unsafe_settings() -> list[str]:
                 "('fsync', 'synchronous_commit', 'full_page_writes')"
             )
             return [f"{name} is {value}" for name, value in cursor.fetchall() if value == "off"]
-        found = []
+        problems = []
         for pragma, good in (("journal_mode", {"wal"}), ("synchronous", {2, 3})):
             cursor.execute(f"PRAGMA {pragma}")
             (value,) = cursor.fetchone()
             if value not in good:
-                found.append(f"{pragma} is {value}")
-        return found
+                problems.append(f"{pragma} is {value}")
+        return problems
 
 
 class UnsafeDurability(errors.Conflict):

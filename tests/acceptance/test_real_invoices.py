@@ -67,7 +67,7 @@ def test_ten_days_of_a_real_shop(shop: Shop, database: Database, retail: list[Pa
     for report, (invoices, lines, total, credit_notes, unsellable) in zip(
         reports, expected, strict=True
     ):
-        assert (report.orders, report.orders_known, report.lines) == (len(invoices), 0, lines)
+        assert (report.orders, report.existing_orders, report.lines) == (len(invoices), 0, lines)
         assert report.sums == (Money.parse(str(total), "GBP"),)
         assert (len(report.credit_notes), len(report.unsellable)) == (credit_notes, unsellable)
     assert Order.objects.count() == len(set.union(*(day[0] for day in expected)))

@@ -17,7 +17,7 @@ from bursar.dashboard.models import Alert, HistoryBucket, LeaderLease, Monitor, 
 from bursar.imports.models import ImportedFile
 from bursar.money import MINOR_MAX
 from bursar.orders import refunds as refunding_lines
-from bursar.orders.models import CouponUse
+from bursar.orders.models import CouponUsage
 from bursar.payments import reviews
 from bursar.payments.models import Refund, RefundApproval, Review
 from bursar.queue import jobs
@@ -98,7 +98,7 @@ def _extras() -> None:
     SettlementBreak.objects.create(
         reconciliation=run, match_status="late", currency="EUR", reason="new", **moved
     )
-    CouponUse.objects.create(code="SPRING", used=2)
+    CouponUsage.objects.create(code="SPRING", used=2)
     _watched(now)
     RefundApproval.objects.create(
         refund=Refund.objects.get(),
@@ -285,7 +285,7 @@ def _attacks(guard: triggers.Trigger) -> list[str]:
 
 
 def test_every_guard_refuses_what_it_says(shop: Shop) -> None:
-    for guard in triggers.GUARDS:
+    for guard in triggers.TRIGGERS:
         attacks = _attacks(guard)
         assert attacks, guard
         for attack in attacks:
@@ -303,15 +303,15 @@ def test_an_open_review_may_still_be_answered_and_a_job_removed(shop: Shop) -> N
 
 
 def test_guards_have_names_of_their_own() -> None:
-    names = [guard.name for guard in triggers.GUARDS]
+    names = [guard.name for guard in triggers.TRIGGERS]
     assert len(set(names)) == len(names)
     assert [name for name in names if not re.fullmatch(r"guard_[a-z_]{1,57}", name)] == []
 
 
 def test_migrating_puts_dropped_guards_back(database: Database) -> None:
-    guard = triggers.GUARDS[0]
+    guard = triggers.TRIGGERS[0]
     assert triggers.missing_triggers() == []
-    triggers.check()
+    triggers.check_triggers()
 
     on = f" ON {guard.table}" if database.name == "postgres" else ""
     with connection.cursor() as cursor:
@@ -319,14 +319,14 @@ def test_migrating_puts_dropped_guards_back(database: Database) -> None:
 
     assert triggers.missing_triggers() == [guard.name]
     with pytest.raises(triggers.TriggersMissing, match=f"1 guards are missing, first {guard.name}"):
-        triggers.check()
+        triggers.check_triggers()
     management.call_command("migrate", verbosity=0)
     assert triggers.missing_triggers() == []
 
 
 @pytest.mark.parametrize("database", ["postgres"], indirect=True)
 def test_a_guard_that_is_switched_off_is_missing(database: Database) -> None:
-    guard = triggers.GUARDS[0]
+    guard = triggers.TRIGGERS[0]
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE {guard.table} DISABLE TRIGGER {guard.name}")
     assert triggers.missing_triggers() == [guard.name]

@@ -28,7 +28,7 @@ def test_placed_once_charged_once_and_booked(shop: Shop) -> None:
         0,
     )
     assert shop.attempts(payment) == [("charge", "succeeded")]
-    assert queries.annotate_payment_status(Order.objects.get(id=order_id)) == "paid"
+    assert queries.fetch_payment_status(Order.objects.get(id=order_id)) == "paid"
     assert shop.balances() == SOLD
     assert shop.agrees()
     assert depth() == {}
@@ -64,7 +64,7 @@ def test_an_order_of_nothing_to_pay_has_no_payment(shop: Shop) -> None:
     free = [baskets.Line(sku="f", description="free", quantity=1, unit_price="0.00")]
     order_id = shop.place(lines=free)
     assert models.Payment.objects.count() == 0
-    assert queries.annotate_payment_status(Order.objects.get(id=order_id)) == "paid"
+    assert queries.fetch_payment_status(Order.objects.get(id=order_id)) == "paid"
 
 
 #: Token -> code of the decline, and whether it is soft.

@@ -48,7 +48,7 @@ def test_a_full_refund_takes_sales_and_tax_back(shop: Shop) -> None:
         0,
     )
     assert shop.refund_of(refund_id).status == "succeeded"
-    assert queries.annotate_payment_status(Order.objects.get()) == "refunded"
+    assert queries.fetch_payment_status(Order.objects.get()) == "refunded"
     assert shop.balances() == RETURNED
     assert shop.agrees()
 

@@ -116,10 +116,10 @@ def test_an_invoice_is_an_order_with_its_lines(database: Database, tmp_path: Pat
     assert report == imports.ImportReport(
         file="shop.csv",
         orders=2,
-        orders_known=0,
+        existing_orders=0,
         lines=3,
         sums=(Money(2380 + 337 + 802, "EUR"),),
-        left_out=(),
+        skipped_rows=(),
     )
     order = Order.objects.get(reference="A-1")
     assert (order.total_minor, order.tax_minor, order.currency) == (2717, 402, "EUR")
@@ -219,7 +219,7 @@ def test_an_invoice_in_two_files_is_placed_once(database: Database, tmp_path: Pa
 
     report = take_in(tmp_path, more, name="more.csv", now=NOW + timedelta(days=1))
 
-    assert (report.orders, report.orders_known, report.already_imported) == (2, 1, False)
+    assert (report.orders, report.existing_orders, report.already_imported) == (2, 1, False)
     assert Order.objects.count() == 2
 
 
@@ -273,7 +273,7 @@ def test_credit_notes_and_unsellable_rows_are_listed_by_choice(
         SkippedRow(line=7, invoice="A-1", reason="description_missing"),
     )
     again = take_in(tmp_path, rows, text=MAPPING + LISTING)
-    assert again.left_out == report.left_out
+    assert again.skipped_rows == report.skipped_rows
 
 
 NOT_LISTED = "such rows are left out only if [unsellable] of the mapping lists them"

@@ -16,7 +16,7 @@ from bursar import clock, errors, ids, settings
 from bursar.access.roles import Role
 from bursar.orders import operations, quotes
 from bursar.orders import refunds as refunding_lines
-from bursar.orders.models import CouponUse, Order, OrderLine
+from bursar.orders.models import CouponUsage, Order, OrderLine
 from bursar.pricing import rules
 from bursar.pricing.baskets import Line
 from bursar.pricing.discounts import CouponRefused
@@ -88,11 +88,14 @@ def test_an_order_keeps_its_price_and_how_it_came_about(shop: Shop) -> None:
     pen, book, fee = OrderLine.objects.filter(order=placed).order_by("position")
     assert (pen.tax_code, pen.tax_rate, pen.unit_price) == ("S", "19", "100.00")
     assert (book.tax_rate, fee.tax_rate, fee.tax_code) == ("7", "0", "Z")
-    assert pen.explanation["discounts"] == [{"name": "Spring", "amount": 5000}]
-    assert (pen.explanation["price_includes_tax"], pen.explanation["list"]) == (True, 50000)
-    assert fee.explanation["kind"] == "fee"
-    assert placed.explanation["rules"] == parsed().digest
-    assert placed.explanation["coupons"] == ["SPRING"]
+    assert pen.pricing_explanation["discounts"] == [{"name": "Spring", "amount": 5000}]
+    assert (pen.pricing_explanation["price_includes_tax"], pen.pricing_explanation["list"]) == (
+        True,
+        50000,
+    )
+    assert fee.pricing_explanation["kind"] == "fee"
+    assert placed.pricing_explanation["rules"] == parsed().digest
+    assert placed.pricing_explanation["coupons"] == ["SPRING"]
     assert placed.buyer == {"vat_id": "DE136695976"}
     assert placed.total_minor == pen.gross_minor + book.gross_minor + fee.gross_minor
     shop.run_jobs()
@@ -133,12 +136,12 @@ def test_any_sequence_of_refunds_by_lines_adds_up(shop: Shop, seed: int) -> None
 def test_a_plain_order_explains_nothing(shop: Shop) -> None:
     placed = Order.objects.get(id=shop.place())
     [line] = placed.lines.all()
-    assert (placed.explanation, line.explanation, line.tax_code) == ({}, {}, "S")
+    assert (placed.pricing_explanation, line.pricing_explanation, line.tax_code) == ({}, {}, "S")
 
 
 def test_the_quote_is_what_the_order_costs(shop: Shop) -> None:
     new = order(1, coupons=("SPRING",))
-    quote = quotes.quote(new.basket(), at=new.placed_at, rules=parsed())
+    quote = quotes.create_quote(new.basket(), at=new.placed_at, rules=parsed())
     placed = place(new)
     assert (placed.total_minor, placed.tax_minor) == (
         quote.total.amount_minor,
@@ -152,7 +155,7 @@ def test_a_coupon_is_good_for_its_limit_and_a_repeat_uses_none(shop: Shop) -> No
     with pytest.raises(CouponRefused, match="used up"):
         place(order(3, coupons=("SPRING",)))
     assert place(order(1, coupons=("SPRING",))).id == first.id
-    assert CouponUse.objects.get().used == 2
+    assert CouponUsage.objects.get().use_count == 2
     assert Order.objects.count() == 2
 
 
@@ -166,16 +169,16 @@ def test_many_at_once_never_use_a_coupon_more_often(shop: Shop) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert sum(pool.map(one, range(12))) == 2
-    assert (CouponUse.objects.get().used, Order.objects.count()) == (2, 2)
+    assert (CouponUsage.objects.get().use_count, Order.objects.count()) == (2, 2)
 
 
 def test_the_last_one_may_be_taken_between_pricing_and_counting(shop: Shop) -> None:
     new = order(1, coupons=("SPRING",))
-    stale = quotes.quote(new.basket(), at=new.placed_at, rules=parsed())
+    stale = quotes.create_quote(new.basket(), at=new.placed_at, rules=parsed())
     place(order(2, coupons=("SPRING",)))
     place(order(3, coupons=("SPRING",)))
     with pytest.raises(CouponRefused, match="used up"):
-        commit(lambda: quotes.redeem(stale))
+        commit(lambda: quotes.redeem_coupons(stale))
 
 
 def give_back(order_id: str, units: dict[int, int]) -> None:

@@ -104,7 +104,7 @@ class SourceFilter(SimpleListFilter):
 
 def side(order: Order) -> Shown:
     """How far an order is paid."""
-    return state(queries.annotate_payment_status(order).value)
+    return state(queries.fetch_payment_status(order).value)
 
 
 def approval_state(row: RefundApproval) -> Shown:

@@ -41,7 +41,7 @@ async def readyz() -> Response:
 def _check() -> None:
     sql.row("SELECT 1")
     triggers.check_durability()
-    triggers.check()
+    triggers.check_triggers()
 
 
 _required_scope = RequireScope(roles.METRICS_READ)

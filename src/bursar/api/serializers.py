@@ -71,7 +71,7 @@ def serialize_orders(rows: Sequence[Order], expand: Collection[str] = ()) -> lis
             "total": _money(row.total_minor, row.currency),
             "tax": _money(row.tax_minor, row.currency),
             "lines": [_line(line, row.currency) for line in lines[row.id]],
-            "pricing_explanation": row.explanation,
+            "pricing_explanation": row.pricing_explanation,
             "buyer": row.buyer,
             "metadata": row.metadata,
             "payments": [expanded.get(each.id, each.id) for each in payments[row.id]],
@@ -94,7 +94,7 @@ def _line(line: OrderLine, currency: str) -> Json:
         "net": _money(line.net_minor, currency),
         "tax": _money(line.tax_minor, currency),
         "gross": _money(line.gross_minor, currency),
-        "pricing_explanation": line.explanation,
+        "pricing_explanation": line.pricing_explanation,
     }
 
 

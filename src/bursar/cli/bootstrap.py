@@ -105,7 +105,7 @@ def _look_at_database(*, refuse: bool) -> None:
         raise NotMigrated(f"{len(plan)} migrations are missing; run: bursar manage migrate")
     if refuse:
         triggers.check_durability()
-        triggers.check()
+        triggers.check_triggers()
 
 
 def _commit_what_waits() -> None:

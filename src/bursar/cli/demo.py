@@ -42,7 +42,7 @@ def serve(*, host: str, port: int, seconds: float | None) -> None:
     passwords, token = _sign_ins(), _key()
     stream = LoadGenerator(account=main_job.ACCOUNT)
     if not stream.number:
-        stream.history(days=HISTORY_DAYS, orders=HISTORY_ORDERS)
+        stream.create_history(days=HISTORY_DAYS, orders=HISTORY_ORDERS)
     outcomes, depth = server.serve(
         host=host,
         port=port,

@@ -32,7 +32,7 @@ def show_main_job(*, invoices: Path | None, port: int | None) -> bool:
     console.print(_declines())
     console.print(_unknowns())
     console.print(_trial_balance())
-    console.print(_receivables(story.owed))
+    console.print(_receivables(story.balance_owed))
     _show_events(story)
     output.echo("\n[bold]Do the books close?[/]")
     findings = output.show_proof(lambda _: iter(story.findings), seconds=story.seconds["verify"])
@@ -127,7 +127,7 @@ def _shown(amount_minor: int, currency: str) -> str:
     return f"{Money(amount_minor, currency).amount:,f}" if amount_minor else "-"
 
 
-def _show_events(story: main_job.Story) -> None:
+def _show_events(story: main_job.DemoReport) -> None:
     webhooks = ", ".join(f"{count:,} {what}" for what, count in sorted(story.webhooks.items()))
     output.echo(f"webhooks: {webhooks or 'none'}")
     output.echo(f"refunds decided: {story.refunds:,}")

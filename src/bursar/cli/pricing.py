@@ -40,19 +40,19 @@ def price(
             f"{basket} cannot be read: {error.strerror}", param="BASKET"
         ) from error
     path = rules or settings.current.prices
-    known = pricing_rules.load(path) if path else pricing_rules.parse("", name="no rules")
+    loaded_rules = pricing_rules.load(path) if path else pricing_rules.parse("", name="no rules")
     zone = ZoneInfo(settings.current.time_zone)
     day = on.date() if on else clock.now().astimezone(zone).date()
-    quote = calculator.price(baskets.read(data), day=day, rules=known)
+    quote = calculator.price(baskets.read(data), day=day, rules=loaded_rules)
     if json:
         import orjson
 
         typer.echo(orjson.dumps(quote.to_json()))
     else:
-        _show(quote)
+        _print_quote(quote)
 
 
-def _show(quote: Quote) -> None:
+def _print_quote(quote: Quote) -> None:
     from rich.markup import escape
 
     from bursar.cli import output
@@ -75,7 +75,7 @@ def _show(quote: Quote) -> None:
         numbers=("", "units", "unit price", "list", "net", "tax", "gross"),
     )
     for position, line in enumerate(quote.lines, 1):
-        told = f"{line.tax.rate} % {line.tax.code.value}"
+        tax_rate = f"{line.tax.rate} % {line.tax.code.value}"
         with_tax = " incl." if line.includes_tax else ""
         lines.add_row(
             str(position),
@@ -85,16 +85,16 @@ def _show(quote: Quote) -> None:
             money(line.list_minor),
             money(line.net_minor),
             money(line.tax_minor),
-            told,
+            tax_rate,
             money(line.gross_minor),
         )
-        for taken in line.discounts:
+        for discount in line.discounts:
             lines.add_row(
                 "",
-                f"  [dim]{escape(taken.name)}[/]",
+                f"  [dim]{escape(discount.name)}[/]",
                 "",
                 "",
-                f"[dim]-{money(taken.amount_minor)}[/]",
+                f"[dim]-{money(discount.amount_minor)}[/]",
                 "",
                 "",
                 "",
@@ -112,8 +112,8 @@ def _show(quote: Quote) -> None:
             money(each.tax_minor),
             each.tax.reason,
         )
-        if len(each.tax.parts) > 1:
-            for (name, rate), minor in zip(each.tax.parts, each.part_minors, strict=True):
+        if len(each.tax.components) > 1:
+            for (name, rate), minor in zip(each.tax.components, each.component_minors, strict=True):
                 taxes.add_row(
                     "", f"[dim]{rate} %[/]", f"[dim]{escape(name)}[/]", f"[dim]{money(minor)}[/]"
                 )

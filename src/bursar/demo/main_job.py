@@ -35,18 +35,18 @@ from bursar.verify import checks
 from bursar.webhooks import inbox
 
 ACCOUNT = "sandbox"
-DISORDER = DeliveryFaults(dropped=0.1, late=0.2, reordered=0.2, duplicate=0.2, forged=0.05)
+DELIVERY_FAULTS = DeliveryFaults(dropped=0.1, late=0.2, reordered=0.2, duplicate=0.2, forged=0.05)
 #: A look-up that is due later than this is left to the next run.
-WAIT = timedelta(seconds=4)
+RETRY_WAIT_MAX = timedelta(seconds=4)
 SECONDS_MAX = 45.0
-REFUND_EACH = 10
+REFUND_INTERVAL = 10
 
 #: Told what is being done, and how far it is (done, all) where that can be said.
-Watch = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class Story:
+class DemoReport:
     """What happened in one run."""
 
     imported_files: list[tuple[Path, imports.ImportReport]] = field(default_factory=list)
@@ -55,7 +55,7 @@ class Story:
     refunds: int = 0
     payouts: list[Money] = field(default_factory=list)
     findings: list[checks.CheckResult] = field(default_factory=list)
-    owed: Mapping[str, int] = field(default_factory=dict)
+    balance_owed: Mapping[str, int] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -74,36 +74,38 @@ def invoices_folder() -> Path:
     raise errors.NotFound("the example invoices are not installed; give a folder of your own")
 
 
-def run(*, invoices: Path | None, port: int | None = None, watch: Watch = lambda _: None) -> Story:
+def run(
+    *, invoices: Path | None, port: int | None = None, watch: ProgressCallback = lambda _: None
+) -> DemoReport:
     """
     Do the main job on a folder of CSV files with its `mapping.toml`; ours without one.
 
     With *port* the sandbox is a process of its own that listens there on loopback (0: any free
     one). Needs an installation that was started. A second run imports nothing again.
     """
-    story, folder = Story(), invoices or invoices_folder()
+    report, folder = DemoReport(), invoices or invoices_folder()
     with _sandbox(port) as simulator:
-        with _timed(story, "import", watch, "placing the invoices as orders"):
+        with _timed_step(report, "import", watch, "placing the invoices as orders"):
             for file in sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")]):
-                story.imported_files.append((file, _import(file, folder / "mapping.toml")))
-        with _timed(story, "charge", watch, "charging, with every kind of trouble"):
-            _settle(story, simulator, DISORDER)
+                report.imported_files.append((file, _import(file, folder / "mapping.toml")))
+        with _timed_step(report, "charge", watch, "charging, with every kind of trouble"):
+            _process_until_idle(report, simulator, DELIVERY_FAULTS)
             _buyers_act(simulator)
-            _settle(story, simulator, DISORDER)
-            story.payouts = [snapshot.amount for snapshot in simulator.create_payouts()]
-        with _timed(story, "refund", watch, "refunding every tenth order"):
-            story.refunds = _refund_some()
-            _settle(story, simulator, DISORDER)
-        with _timed(
-            story, "webhooks", watch, "a month later: disputes, failed refunds, late webhooks"
+            _process_until_idle(report, simulator, DELIVERY_FAULTS)
+            report.payouts = [snapshot.amount for snapshot in simulator.create_payouts()]
+        with _timed_step(report, "refund", watch, "refunding every tenth order"):
+            report.refunds = _refund_some()
+            _process_until_idle(report, simulator, DELIVERY_FAULTS)
+        with _timed_step(
+            report, "webhooks", watch, "a month later: disputes, failed refunds, late webhooks"
         ):
             simulator.advance(timedelta(days=30).total_seconds())
-            _settle(story, simulator, DeliveryFaults())
+            _process_until_idle(report, simulator, DeliveryFaults())
         # The balance is told before the sandbox's process ends.
-        with _timed(story, "verify", watch, "checking the books"):
-            story.findings = list(checks.run_checks())
-        story.owed = provider_accounts.fetch_balance(ACCOUNT) or {}
-    return story
+        with _timed_step(report, "verify", watch, "checking the books"):
+            report.findings = list(checks.run_checks())
+        report.balance_owed = provider_accounts.fetch_balance(ACCOUNT) or {}
+    return report
 
 
 @contextmanager
@@ -119,8 +121,8 @@ def _sandbox(port: int | None) -> Iterator[SandboxSimulator]:
     command += [f"--{name.replace('_', '-')}={value}" for name, value in terms.items()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        told = process.stdout.readline().strip().removeprefix("port=")
-        _open_account({"url": f"http://127.0.0.1:{told}", "timeout_seconds": 2.0})
+        port_text = process.stdout.readline().strip().removeprefix("port=")
+        _open_account({"url": f"http://127.0.0.1:{port_text}", "timeout_seconds": 2.0})
         simulator = SandboxSimulator(str(path))
         try:
             yield simulator
@@ -130,11 +132,13 @@ def _sandbox(port: int | None) -> Iterator[SandboxSimulator]:
 
 
 @contextmanager
-def _timed(story: Story, name: str, watch: Watch, what: str) -> Iterator[None]:
-    watch(what)
+def _timed_step(
+    report: DemoReport, name: str, watch: ProgressCallback, description: str
+) -> Iterator[None]:
+    watch(description)
     began = time.perf_counter()
     yield
-    story.seconds[name] = time.perf_counter() - began
+    report.seconds[name] = time.perf_counter() - began
 
 
 def _provider() -> SandboxProvider:
@@ -158,23 +162,25 @@ def _import(file: Path, mapping: Path) -> imports.ImportReport:
     )
 
 
-def _settle(story: Story, simulator: SandboxSimulator, disorder: DeliveryFaults) -> None:
+def _process_until_idle(
+    report: DemoReport, simulator: SandboxSimulator, disorder: DeliveryFaults
+) -> None:
     """Work, and take the sandbox's webhooks, until nothing more happens soon."""
     position, until = 0, time.monotonic() + SECONDS_MAX
     while time.monotonic() < until:
         worker = Worker(job_handlers.HANDLERS)
         provider_accounts.run_sync(worker.run(until_empty=True))
-        story.jobs += worker.outcomes
-        position, taken = _deliver(story, simulator, position, disorder)
+        report.jobs += worker.outcomes
+        position, delivered = _deliver(report, simulator, position, disorder)
         due = Job.objects.filter(state__in=[JobState.READY, JobState.LEASED]).exists()
-        soon = Job.objects.filter(state=JobState.DELAYED, run_at__lte=clock.now() + WAIT)
-        if not (taken or due or soon.exists()):
+        soon = Job.objects.filter(state=JobState.DELAYED, run_at__lte=clock.now() + RETRY_WAIT_MAX)
+        if not (delivered or due or soon.exists()):
             return
         time.sleep(0.05)
 
 
 def _deliver(
-    story: Story, simulator: SandboxSimulator, position: int, disorder: DeliveryFaults
+    report: DemoReport, simulator: SandboxSimulator, position: int, disorder: DeliveryFaults
 ) -> tuple[int, int]:
     """Take what the sandbox delivers after *position*; returns the new one and the count."""
     (key, *_) = standard_webhooks.parse_keys(_provider().config.webhook_secret)
@@ -184,9 +190,9 @@ def _deliver(
             new = inbox.receive_sync(
                 provider_account=ACCOUNT, headers=delivery.headers, body=delivery.body
             )
-            story.webhooks["stored" if new else "came before"] += 1
+            report.webhooks["stored" if new else "came before"] += 1
         except InvalidSignature:
-            story.webhooks["forged, refused"] += 1
+            report.webhooks["forged, refused"] += 1
         position = max(position, delivery.position)
     return position, len(deliveries)
 
@@ -204,17 +210,17 @@ def _buyers_act(simulator: SandboxSimulator) -> None:
 def _refund_some() -> int:
     """Refund half of every tenth order that is paid, once however often this is run."""
     references = Order.objects.order_by("reference").values_list("id", flat=True)
-    chosen = list(references)[::REFUND_EACH]
+    chosen = list(references)[::REFUND_INTERVAL]
     paid = Payment.objects.filter(order_id__in=chosen, status=PaymentStatus.CAPTURED)
     refunded = 0
     for payment in paid.order_by("id"):
         half = Money(max(1, payment.captured_minor // 2), payment.currency)
-        _decide(payment, half)
+        _create_refund(payment, half)
         refunded += 1
     return refunded
 
 
-def _decide(payment: Payment, amount: Money) -> None:
+def _create_refund(payment: Payment, amount: Money) -> None:
     refund_id, now = ids.new(ids.REFUND), clock.now()
     group_commit.commits.run_blocking(
         lambda: refunds.create_refund(

@@ -16,14 +16,14 @@ from bursar.imports.models import ImportedFile
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('bursar/imports', 0))"
 
 
-def digest(*, file_sha256: str, purpose: str, ways: tuple[str, ...]) -> str:
+def digest(*, file_sha256: str, purpose: str, options: tuple[str, ...]) -> str:
     """
     Name an import: the bytes of the file, what for, and the *ways* that change what comes of it.
 
     For orders these are the mapping, the provider account and the method, so that a file which
     was taken in uncharged is not mistaken for one that was charged.
     """
-    return hashlib.sha256(json.dumps([file_sha256, purpose, *ways]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([file_sha256, purpose, *options]).encode()).hexdigest()
 
 
 def find_import(digest: str) -> Mapping[str, Any] | None:
@@ -36,8 +36,8 @@ def find_import(digest: str) -> Mapping[str, Any] | None:
     group_commit.require_transaction()
     if connection.vendor == "postgresql":
         sql.row(LOCK)
-    known = ImportedFile.objects.filter(digest=digest).values_list("report", flat=True).first()
-    return known if known is None else dict(known)
+    report = ImportedFile.objects.filter(digest=digest).values_list("report", flat=True).first()
+    return report if report is None else dict(report)
 
 
 def record(
@@ -50,7 +50,7 @@ def record(
     )
 
 
-def names_at(moment: datetime) -> list[str]:
+def file_names_imported_at(imported_at: datetime) -> list[str]:
     """The files that came in at *moment*, which is what they wrote into their rows as well."""
-    found = ImportedFile.objects.filter(imported_at=moment).order_by("name")
-    return list(found.values_list("name", flat=True))
+    files = ImportedFile.objects.filter(imported_at=imported_at).order_by("name")
+    return list(files.values_list("name", flat=True))

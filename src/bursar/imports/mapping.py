@@ -25,7 +25,7 @@ MAPPING_BYTES_MAX = 64 * 2**10
 BUYER_MAX = 20
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
-_TRIED = datetime(2010, 12, 31, 23, 59, 58, tzinfo=UTC)
+_SAMPLE_TIME = datetime(2010, 12, 31, 23, 59, 58, tzinfo=UTC)
 
 
 class InvalidMapping(errors.ValidationError):
@@ -88,7 +88,7 @@ class FileFormat:
     decimal_mark: str
     time: str
     time_zone: str
-    cut_off_allowed: bool
+    missing_line_end_allowed: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,7 +153,7 @@ def parse(text: str) -> InvoiceMapping:
         top = _Table("", tomllib.loads(text))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidMapping(f"not TOML: {error}") from error
-    made = InvoiceMapping(
+    mapping = InvoiceMapping(
         name=_name(top),
         columns=_columns(top.table("columns")),
         format=_format(top.table("format")),
@@ -166,66 +166,66 @@ def parse(text: str) -> InvoiceMapping:
         credit_notes=_credit_notes(top.table("credit_notes")) if top.has("credit_notes") else None,
         unsellable=_unsellable(top.table("unsellable")) if top.has("unsellable") else Unsellable(),
     )
-    top.refuse_the_rest()
-    return made
+    top.reject_unknown_keys()
+    return mapping
 
 
 class _Table:
     """A table of the TOML file; keys are taken out one by one, and none may be left over."""
 
     def __init__(self, path: str, values: dict[str, Any]) -> None:
-        self._path, self._values, self._known = path, dict(values), set[str]()
+        self._path, self._values, self._allowed_keys = path, dict(values), set[str]()
 
     def has(self, key: str) -> bool:
-        self._known.add(key)
+        self._allowed_keys.add(key)
         return key in self._values
 
-    def take(self, key: str, kind: type[Any], what: str) -> Any:
+    def pop(self, key: str, kind: type[Any], what: str) -> Any:
         if not self.has(key):
-            raise self.refusal(key, f"is missing; it is {what}")
+            raise self.error(key, f"is missing; it is {what}")
         value = self._values.pop(key)
         if type(value) is not kind:
-            raise self.refusal(key, f"is {what}")
+            raise self.error(key, f"is {what}")
         return value
 
     def text(self, key: str, default: str | None = None) -> str:
         if default is not None and not self.has(key):
             return default
-        value: str = self.take(key, str, "a text")
+        value: str = self.pop(key, str, "a text")
         if not 1 <= len(value) <= 200:
-            raise self.refusal(key, "is a text of 1 to 200 letters")
+            raise self.error(key, "is a text of 1 to 200 letters")
         return value
 
     def one_of(self, key: str, choices: Sequence[str], default: str | None = None) -> str:
         value = self.text(key, default)
         if value not in choices:
-            raise self.refusal(
-                key, f"is one of {', '.join(repr(str(choice)) for choice in choices)}"
-            )
+            raise self.error(key, f"is one of {', '.join(repr(str(choice)) for choice in choices)}")
         return value
 
     def table(self, key: str) -> _Table:
-        return _Table(self.named(key), self.take(key, dict, f"a table: [{self.named(key)}]"))
+        return _Table(self.key_path(key), self.pop(key, dict, f"a table: [{self.key_path(key)}]"))
 
-    def rest(self) -> list[str]:
+    def remaining_keys(self) -> list[str]:
         return list(self._values)
 
-    def refuse_the_rest(self) -> None:
-        if left := [key for key in self._values if key not in self._known]:
-            raise self.refusal(left[0], f"is unknown; there are {', '.join(sorted(self._known))}")
+    def reject_unknown_keys(self) -> None:
+        if unknown_keys := [key for key in self._values if key not in self._allowed_keys]:
+            raise self.error(
+                unknown_keys[0], f"is unknown; there are {', '.join(sorted(self._allowed_keys))}"
+            )
 
-    def named(self, key: str) -> str:
+    def key_path(self, key: str) -> str:
         return f"{self._path}.{key}" if self._path else key
 
-    def refusal(self, key: str, message: str) -> InvalidMapping:
-        return InvalidMapping(f"{self.named(key)} {message}", param=self.named(key))
+    def error(self, key: str, message: str) -> InvalidMapping:
+        return InvalidMapping(f"{self.key_path(key)} {message}", param=self.key_path(key))
 
 
 def _name(top: _Table) -> str:
     name = top.text("name")
     # It becomes part of every order's idempotency key.
     if _NAME.fullmatch(name) is None or card_numbers.contains_card_number(name):
-        raise top.refusal("name", "is at most 60 of a-z, 0-9, - and _")
+        raise top.error("name", "is at most 60 of a-z, 0-9, - and _")
     return name
 
 
@@ -233,29 +233,29 @@ def _columns(table: _Table) -> ColumnMapping:
     columns = ColumnMapping(
         **{f.name: table.text(f.name) for f in dataclasses.fields(ColumnMapping)}
     )
-    table.refuse_the_rest()
+    table.reject_unknown_keys()
     return columns
 
 
 def _format(table: _Table) -> FileFormat:
-    made = FileFormat(
+    file_format = FileFormat(
         delimiter=table.one_of("delimiter", [",", ";", "\t", "|"], ","),
         decimal_mark=table.one_of("decimal_mark", [".", ","], "."),
         time=table.text("time"),
         time_zone=_time_zone(table),
-        cut_off_allowed=table.one_of("last_line_end", ["required", "optional"], "required")
+        missing_line_end_allowed=table.one_of("last_line_end", ["required", "optional"], "required")
         == "optional",
     )
-    table.refuse_the_rest()
+    table.reject_unknown_keys()
     try:
-        read = datetime.strptime(_TRIED.strftime(made.time), made.time)  # noqa: DTZ007
+        parsed_time = datetime.strptime(_SAMPLE_TIME.strftime(file_format.time), file_format.time)  # noqa: DTZ007
     except (ValueError, re.error) as error:
-        raise table.refusal("time", f"does not read back what it wrote: {error}") from error
-    if read.date() != _TRIED.date():
-        raise table.refusal("time", "needs the year, the month and the day, as in %Y-%m-%d %H:%M")
-    if (read.tzinfo is None) != bool(made.time_zone):
-        raise table.refusal("time_zone", "is needed where time has no %z, and only there")
-    return made
+        raise table.error("time", f"does not read back what it wrote: {error}") from error
+    if parsed_time.date() != _SAMPLE_TIME.date():
+        raise table.error("time", "needs the year, the month and the day, as in %Y-%m-%d %H:%M")
+    if (parsed_time.tzinfo is None) != bool(file_format.time_zone):
+        raise table.error("time_zone", "is needed where time has no %z, and only there")
+    return file_format
 
 
 def _time_zone(table: _Table) -> str:
@@ -263,18 +263,18 @@ def _time_zone(table: _Table) -> str:
     try:
         return ZoneInfo(name).key if name else ""
     except (OSError, ValueError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError
-        raise table.refusal("time_zone", "is no IANA time zone such as Europe/London") from error
+        raise table.error("time_zone", "is no IANA time zone such as Europe/London") from error
 
 
 def _source(table: _Table, check: Callable[[str], object]) -> MappingSource:
     source = MappingSource(fixed=table.text("fixed", ""), column=table.text("column", ""))
-    table.refuse_the_rest()
+    table.reject_unknown_keys()
     if bool(source.fixed) == bool(source.column):
-        raise table.refusal("fixed", "or column must be given, and not both")
+        raise table.error("fixed", "or column must be given, and not both")
     try:
         check(source.fixed) if source.fixed else None
     except errors.ValidationError as error:
-        raise table.refusal("fixed", f"is wrong: {error.message}") from error
+        raise table.error("fixed", f"is wrong: {error.message}") from error
     return source
 
 
@@ -289,28 +289,28 @@ def _check_method(method: str) -> None:
 
 
 def _buyer(table: _Table) -> tuple[tuple[str, str], ...]:
-    names = table.rest()
+    names = table.remaining_keys()
     if len(names) > BUYER_MAX:
-        raise table.refusal(names[BUYER_MAX], f"is one too many: at most {BUYER_MAX}")
+        raise table.error(names[BUYER_MAX], f"is one too many: at most {BUYER_MAX}")
     return tuple((name, table.text(name)) for name in sorted(names))
 
 
 def _credit_notes(table: _Table) -> CreditNotes:
-    made = CreditNotes(
+    credit_notes = CreditNotes(
         invoice_prefix=table.text("invoice_prefix"),
         action=Action(table.one_of("action", list(Action))),
     )
-    table.refuse_the_rest()
-    return made
+    table.reject_unknown_keys()
+    return credit_notes
 
 
 def _unsellable(table: _Table) -> Unsellable:
     action = Action(table.one_of("action", list(Action)))
     reasons: tuple[Reason, ...] = ()
     if action is Action.LIST:
-        given = table.take("reasons", list, "a list of reasons")
-        if not given or not all(reason in list(Reason) for reason in given):
-            raise table.refusal("reasons", f"are some of {', '.join(Reason)}")
-        reasons = tuple(Reason(reason) for reason in given)
-    table.refuse_the_rest()
+        requested_reasons = table.pop("reasons", list, "a list of reasons")
+        if not requested_reasons or not all(reason in list(Reason) for reason in requested_reasons):
+            raise table.error("reasons", f"are some of {', '.join(Reason)}")
+        reasons = tuple(Reason(reason) for reason in requested_reasons)
+    table.reject_unknown_keys()
     return Unsellable(action=action, reasons=reasons)

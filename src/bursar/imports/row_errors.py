@@ -8,7 +8,7 @@ from bursar import card_numbers, errors
 
 #: A file with more mistakes than this is not read further.
 PROBLEMS_MAX = 1_000
-SHOWN_LETTERS = 40
+PREVIEW_CHARACTERS_MAX = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class RowErrors:
 
     def __init__(self, file: str) -> None:
         self._file = file
-        self._found: list[RowError] = []
+        self._errors: list[RowError] = []
 
     def add(self, *, line: int, rule: str, message: str, column: str = "") -> None:
         """
@@ -58,31 +58,35 @@ class RowErrors:
 
         :raises ImportRefused: if there are enough of them by now.
         """
-        self._found.append(RowError(line=line, column=column, rule=rule, message=message))
-        if len(self._found) >= PROBLEMS_MAX:
-            raise self.refusal(more=True)
+        self._errors.append(RowError(line=line, column=column, rule=rule, message=message))
+        if len(self._errors) >= PROBLEMS_MAX:
+            raise self.to_exception(more=True)
 
-    def note(self, error: errors.BursarError, *, line: int, column: str = "") -> None:
+    def add_error(self, error: errors.BursarError, *, line: int, column: str = "") -> None:
         """Note what another part of the house said about a value from *line*."""
         self.add(line=line, column=column, rule=error.code, message=error.message)
 
-    def refuse_if_any(self) -> None:
+    def raise_if_any(self) -> None:
         """
         Go on only with a clean file.
 
         :raises ImportRefused: if there were mistakes; they come in the order of their lines.
         """
-        if self._found:
-            raise self.refusal()
+        if self._errors:
+            raise self.to_exception()
 
-    def refusal(self, *, more: bool = False) -> ImportRefused:
+    def to_exception(self, *, more: bool = False) -> ImportRefused:
         """Make the refusal that tells all mistakes in the order of their lines; at least one."""
-        found = sorted(self._found, key=lambda problem: problem.line)
-        return ImportRefused(self._file, tuple(found), more=more)
+        sorted_errors = sorted(self._errors, key=lambda problem: problem.line)
+        return ImportRefused(self._file, tuple(sorted_errors), more=more)
 
 
-def shown(text: str) -> str:
+def preview(text: str) -> str:
     """Quote the beginning of *text* for a message; a card number is never shown."""
     if card_numbers.contains_card_number(text):
         return "(what looks like a card number)"
-    return repr(text) if len(text) <= SHOWN_LETTERS else f"{text[:SHOWN_LETTERS]!r}..."
+    return (
+        repr(text)
+        if len(text) <= PREVIEW_CHARACTERS_MAX
+        else f"{text[:PREVIEW_CHARACTERS_MAX]!r}..."
+    )

@@ -69,7 +69,7 @@ def _add(lacking: defaultdict[tuple[str, str], int], debit: str, credit: str, am
 def _transfers(
     subject: str, lacking: Mapping[tuple[str, str], int], now: datetime
 ) -> list[tuple[fields.Parameter, ...]]:
-    date = fields.day(now.astimezone(ZoneInfo(settings.current.time_zone)).date())
+    date = fields.to_db_date(now.astimezone(ZoneInfo(settings.current.time_zone)).date())
     created = fields.to_db_datetime(now)
     rows: list[tuple[fields.Parameter, ...]] = []
     for (first, second), amount in sorted(lacking.items()):

@@ -29,7 +29,7 @@ from bursar.orders.models import Order
 from bursar.payments import provider_accounts
 
 PURPOSE = "orders"
-_KEYS_AT_ONCE = 500
+_KEYS_PER_QUERY = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,42 +44,42 @@ class ImportReport:
 
     file: str
     orders: int
-    orders_known: int
+    existing_orders: int
     lines: int
     sums: tuple[Money, ...]
-    left_out: tuple[SkippedRow, ...]
+    skipped_rows: tuple[SkippedRow, ...]
     already_imported: bool = False
 
     @property
     def credit_notes(self) -> tuple[SkippedRow, ...]:
         """The rows left out because they belong to credit notes."""
-        return tuple(row for row in self.left_out if row.reason == CREDIT_NOTE)
+        return tuple(row for row in self.skipped_rows if row.reason == CREDIT_NOTE)
 
     @property
     def unsellable(self) -> tuple[SkippedRow, ...]:
         """The rows left out because they cannot be sold."""
-        return tuple(row for row in self.left_out if row.reason != CREDIT_NOTE)
+        return tuple(row for row in self.skipped_rows if row.reason != CREDIT_NOTE)
 
     def to_json(self) -> dict[str, Any]:
         """Write it as JSON values, money in minor units."""
         return {
             "file": self.file,
             "orders": self.orders,
-            "orders_known": self.orders_known,
+            "orders_known": self.existing_orders,
             "lines": self.lines,
             "sums": [{"amount": m.amount_minor, "currency": m.currency} for m in self.sums],
-            "left_out": [dataclasses.asdict(row) for row in self.left_out],
+            "left_out": [dataclasses.asdict(row) for row in self.skipped_rows],
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], *, already_imported: bool) -> ImportReport:
         """Read what `to_json` wrote."""
-        read = {
+        fields_read = {
             **values,
             "sums": tuple(Money(m["amount"], m["currency"]) for m in values["sums"]),
             "left_out": tuple(SkippedRow(**row) for row in values["left_out"]),
         }
-        return cls(**read, already_imported=already_imported)
+        return cls(**fields_read, already_imported=already_imported)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,19 +113,21 @@ def import_file(
     :raises errors.ValidationError: if there is no method at all, or two.
     """
     _check_method(mapping, provider_account, method)
-    found = RowErrors(path.name)
-    file, gathered = _read(path, mapping, found, charged=bool(provider_account), method=method)
+    problems = RowErrors(path.name)
+    file, batch = _read_invoices(
+        path, mapping, problems, charged=bool(provider_account), method=method
+    )
     to_place = invoices.to_new_orders(
-        gathered.sold,
+        batch.sale_rows,
         mapping_name=mapping.name,
         provider_account=provider_account or "",
-        problems=found,
+        problems=problems,
     )
-    report = _report(file.name, to_place, gathered.left_out, found)
-    found.refuse_if_any()
-    ways = (mapping.digest(), provider_account or "", method)
+    report = _report(file.name, to_place, batch.skipped_rows, problems)
+    problems.raise_if_any()
+    options = (mapping.digest(), provider_account or "", method)
     prepared = _Prepared(
-        digest=import_log.digest(file_sha256=file.sha256, purpose=PURPOSE, ways=ways),
+        digest=import_log.digest(file_sha256=file.sha256, purpose=PURPOSE, options=options),
         file=file.name,
         provider_account=provider_account or "",
         invoices=[(i, ids.new(ids.ORDER), ids.new(ids.PAYMENT)) for i in to_place],
@@ -135,28 +137,28 @@ def import_file(
     return group_commit.commits.run_blocking(lambda: _write(prepared))
 
 
-def _read(
-    path: Path, mapping: InvoiceMapping, found: RowErrors, *, charged: bool, method: str
+def _read_invoices(
+    path: Path, mapping: InvoiceMapping, problems: RowErrors, *, charged: bool, method: str
 ) -> tuple[csv_reader.CsvFile, invoices.InvoiceBatch]:
     try:
         file = csv_reader.load(path)
         rows = csv_reader.rows(
             file,
             columns=mapping.columns_read(),
-            problems=found,
+            problems=problems,
             delimiter=mapping.format.delimiter,
-            cut_off_allowed=mapping.format.cut_off_allowed,
+            missing_line_end_allowed=mapping.format.missing_line_end_allowed,
         )
-        gathered = invoices.group_by_invoice(
-            rows, mapping=mapping, problems=found, charged=charged, method=method
+        batch = invoices.group_by_invoice(
+            rows, mapping=mapping, problems=problems, charged=charged, method=method
         )
-    except csv_reader.Unreadable as error:
-        found.note(error, line=error.line or 1)
-        raise found.refusal() from error
-    if not gathered.sold and not gathered.left_out:
-        found.refuse_if_any()
-        found.add(line=1, rule="no_rows", message="there is nothing to import under the header")
-    return file, gathered
+    except csv_reader.UnreadableFile as error:
+        problems.add_error(error, line=error.line or 1)
+        raise problems.to_exception() from error
+    if not batch.sale_rows and not batch.skipped_rows:
+        problems.raise_if_any()
+        problems.add(line=1, rule="no_rows", message="there is nothing to import under the header")
+    return file, batch
 
 
 def _check_method(mapping: InvoiceMapping, provider_account: str | None, method: str) -> None:
@@ -172,39 +174,39 @@ def _check_method(mapping: InvoiceMapping, provider_account: str | None, method:
 
 
 def _report(
-    file: str, to_place: Sequence[Invoice], left_out: Sequence[SkippedRow], found: RowErrors
+    file: str, to_place: Sequence[Invoice], skipped_rows: Sequence[SkippedRow], problems: RowErrors
 ) -> ImportReport:
     sums: Counter[str] = Counter()
     for invoice in to_place:
         sums[invoice.total.currency] += invoice.total.amount_minor
     if max(sums.values(), default=0) > money.MINOR_MAX:
         message = f"a file holds at most {money.MINOR_MAX:,} minor units of one currency"
-        found.add(line=1, rule="sum_too_large", message=message)
-        found.refuse_if_any()
+        problems.add(line=1, rule="sum_too_large", message=message)
+        problems.raise_if_any()
     return ImportReport(
         file=file,
         orders=len(to_place),
-        orders_known=0,
+        existing_orders=0,
         lines=sum(len(invoice.order.lines) for invoice in to_place),
         sums=tuple(Money(minor, currency) for currency, minor in sorted(sums.items())),
-        left_out=tuple(left_out),
+        skipped_rows=tuple(skipped_rows),
     )
 
 
 def _write(prepared: _Prepared) -> ImportReport:
     """Write a whole file, unless that was done before; needs an open transaction."""
-    done = import_log.find_import(prepared.digest)
-    if done is not None:
-        return ImportReport.from_json(done, already_imported=True)
-    found = RowErrors(prepared.file)
-    _check_account(prepared, found)
-    known = _known(prepared, found)
-    found.refuse_if_any()
+    previous_report = import_log.find_import(prepared.digest)
+    if previous_report is not None:
+        return ImportReport.from_json(previous_report, already_imported=True)
+    problems = RowErrors(prepared.file)
+    _check_account(prepared, problems)
+    existing_keys = _find_existing_keys(prepared, problems)
+    problems.raise_if_any()
     for invoice, order_id, payment_id in prepared.invoices:
-        if invoice.order.idempotency_key not in known:
-            _place(invoice, order_id, payment_id, prepared.now, found)
-    found.refuse_if_any()
-    report = dataclasses.replace(prepared.report, orders_known=len(known))
+        if invoice.order.idempotency_key not in existing_keys:
+            _place(invoice, order_id, payment_id, prepared.now, problems)
+    problems.raise_if_any()
+    report = dataclasses.replace(prepared.report, orders_known=len(existing_keys))
     import_log.record(
         digest=prepared.digest,
         name=prepared.file,
@@ -216,42 +218,44 @@ def _write(prepared: _Prepared) -> ImportReport:
 
 
 def _place(
-    invoice: Invoice, order_id: str, payment_id: str, now: datetime, found: RowErrors
+    invoice: Invoice, order_id: str, payment_id: str, now: datetime, problems: RowErrors
 ) -> None:
     try:
         operations.place_order(invoice.order, order_id=order_id, payment_id=payment_id, now=now)
     except errors.Invalid as error:
-        found.note(error, line=invoice.line)
+        problems.add_error(error, line=invoice.line)
 
 
-def _check_account(prepared: _Prepared, found: RowErrors) -> None:
+def _check_account(prepared: _Prepared, problems: RowErrors) -> None:
     if not prepared.provider_account:
         return
     try:
         provider_accounts.get(prepared.provider_account)
     except (errors.NotFound, errors.Invalid) as error:
         line = min((invoice.line for invoice, _, _ in prepared.invoices), default=1)
-        found.note(error, line=line)
+        problems.add_error(error, line=line)
 
 
-def _known(prepared: _Prepared, found: RowErrors) -> set[str]:
+def _find_existing_keys(prepared: _Prepared, problems: RowErrors) -> set[str]:
     """The keys of invoices that came before; those which came with other content are noted."""
-    known = set()
-    for some in _chunks([invoice for invoice, _, _ in prepared.invoices]):
-        by_key = {invoice.order.idempotency_key: invoice for invoice in some}
+    existing_keys = set()
+    for chunk in _chunks([invoice for invoice, _, _ in prepared.invoices]):
+        by_key = {invoice.order.idempotency_key: invoice for invoice in chunk}
         rows = Order.objects.filter(idempotency_key__in=by_key).values_list(
             "idempotency_key", "id", "fingerprint", "created_at"
         )
         for key, order_id, fingerprint, created_at in rows:
-            known.add(key)
+            existing_keys.add(key)
             if fingerprint != by_key[key].order.fingerprint():
-                _note_changed(by_key[key], order_id, created_at, found)
-    return known
+                _add_changed_invoice(by_key[key], order_id, created_at, problems)
+    return existing_keys
 
 
-def _note_changed(invoice: Invoice, order_id: str, created_at: datetime, found: RowErrors) -> None:
-    earlier = " or ".join(import_log.names_at(created_at)) or "another way"
-    found.add(
+def _add_changed_invoice(
+    invoice: Invoice, order_id: str, created_at: datetime, problems: RowErrors
+) -> None:
+    earlier = " or ".join(import_log.file_names_imported_at(created_at)) or "another way"
+    problems.add(
         line=invoice.line,
         rule=errors.IdempotencyKeyReused.code,
         message=f"invoice {invoice.order.reference} came before, in {earlier}, with other content, "
@@ -259,5 +263,5 @@ def _note_changed(invoice: Invoice, order_id: str, created_at: datetime, found: 
     )
 
 
-def _chunks(these: Sequence[Invoice]) -> Iterator[Sequence[Invoice]]:
-    return (these[at : at + _KEYS_AT_ONCE] for at in range(0, len(these), _KEYS_AT_ONCE))
+def _chunks(items: Sequence[Invoice]) -> Iterator[Sequence[Invoice]]:
+    return (items[at : at + _KEYS_PER_QUERY] for at in range(0, len(items), _KEYS_PER_QUERY))

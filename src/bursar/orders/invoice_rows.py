@@ -19,7 +19,7 @@ from bursar.imports.mapping import (
     MappingSource,
     Reason,
 )
-from bursar.imports.row_errors import RowErrors, shown
+from bursar.imports.row_errors import RowErrors, preview
 from bursar.orders import operations
 from bursar.pricing import baskets, calculator
 from bursar.pricing.baskets import Basket
@@ -27,7 +27,7 @@ from bursar.pricing.baskets import Basket
 CREDIT_NOTE = "credit_note"
 
 # [0-9], not \d: the latter also takes the digits of other scripts, and so does int().
-_WHOLE = re.compile(r"-?[0-9]{1,40}")
+_INTEGER = re.compile(r"-?[0-9]{1,40}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ class SaleRow:
     currency: str
     method: str
     buyer: dict[str, str]
-    head: tuple[tuple[str, str], ...]
+    header: tuple[tuple[str, str], ...]
 
 
 def read(
@@ -66,22 +66,22 @@ def read(
     _refuse_card_numbers(cells, mapping)
     if cells.is_wrong():
         return None
-    invoice = _invoice(cells, columns.invoice)
+    invoice = _parse_invoice_number(cells, columns.invoice)
     if mapping.credit_notes and invoice.startswith(mapping.credit_notes.invoice_prefix):
-        return _credit_note(cells, mapping, invoice, mapping.credit_notes.action)
-    item, currency = _item(cells, mapping)
+        return _skip_credit_note(cells, mapping, invoice, mapping.credit_notes.action)
+    item, currency = _parse_item(cells, mapping)
     if cells.is_wrong():
         return None
-    if faults := _faults(item, mapping.columns):
-        return _unsellable(cells, mapping, invoice, faults)
+    if faults := _find_unsellable_reasons(item, mapping.columns):
+        return _skip_or_refuse(cells, mapping, invoice, faults)
     _check_price(cells, mapping, item, currency)
-    placed_at = _moment(cells, columns.placed_at, mapping.format)
-    buyer = _buyer(cells, mapping)
-    token = _method(cells, mapping, method) if charged else ""
+    placed_at = _parse_time(cells, columns.placed_at, mapping.format)
+    buyer = _parse_buyer(cells, mapping)
+    token = _parse_method(cells, mapping, method) if charged else ""
     if cells.is_wrong() or placed_at is None:
         return None
-    head = [(mapping.currency.column, currency), (mapping.method.column, token)]
-    head += [(column, row.values[column]) for _, column in mapping.buyer]
+    header = [(mapping.currency.column, currency), (mapping.method.column, token)]
+    header += [(column, row.values[column]) for _, column in mapping.buyer]
     return SaleRow(
         line=row.line,
         invoice=invoice,
@@ -90,7 +90,7 @@ def read(
         currency=currency,
         method=token,
         buyer=buyer,
-        head=tuple(head),
+        header=tuple(header),
     )
 
 
@@ -111,7 +111,7 @@ class _Cells:
         self._problems.add(line=self.line, column=column, rule=rule, message=message)
 
     @contextlib.contextmanager
-    def checking(self, column: str) -> Iterator[None]:
+    def collect_errors(self, column: str) -> Iterator[None]:
         """Note what is said about the field in *column*."""
         try:
             yield
@@ -129,98 +129,100 @@ def _refuse_card_numbers(cells: _Cells, mapping: InvoiceMapping) -> None:
             )
 
 
-def _invoice(cells: _Cells, column: str) -> str:
+def _parse_invoice_number(cells: _Cells, column: str) -> str:
     number = cells.values[column]
     fits = 0 < len(number) <= operations.REFERENCE_LETTERS
     if not fits or not number.isprintable() or number != number.strip():
-        said = "there is no invoice number" if not number else f"{shown(number)} is none"
+        reason = "there is no invoice number" if not number else f"{preview(number)} is none"
         cells.refuse(
             column,
             "bad_invoice_number",
-            f"{said}: 1 to {operations.REFERENCE_LETTERS} printable letters, no blanks around",
+            f"{reason}: 1 to {operations.REFERENCE_LETTERS} printable letters, no blanks around",
         )
     return number
 
 
-def _credit_note(
+def _skip_credit_note(
     cells: _Cells, mapping: InvoiceMapping, invoice: str, action: Action
 ) -> SkippedRow | None:
     if action is Action.REFUSE:
-        message = f"{shown(invoice)} is a credit note, which the mapping refuses"
+        message = f"{preview(invoice)} is a credit note, which the mapping refuses"
         cells.refuse(mapping.columns.invoice, CREDIT_NOTE, message)
     if cells.is_wrong():
         return None
     return SkippedRow(line=cells.line, invoice=invoice, reason=CREDIT_NOTE)
 
 
-def _item(cells: _Cells, mapping: InvoiceMapping) -> tuple[baskets.Line, str]:
+def _parse_item(cells: _Cells, mapping: InvoiceMapping) -> tuple[baskets.Line, str]:
     """Read what was bought, sellable or not, and its currency."""
     columns, values = mapping.columns, cells.values
     currency = mapping.currency.of(values)
-    price = _decimal(cells, columns.unit_price, mapping.format)
-    rate = mapping.tax_rate.fixed or _decimal(cells, mapping.tax_rate.column, mapping.format)
-    with cells.checking(mapping.currency.column):
+    price = _parse_decimal(cells, columns.unit_price, mapping.format)
+    rate = mapping.tax_rate.fixed or _parse_decimal(cells, mapping.tax_rate.column, mapping.format)
+    with cells.collect_errors(mapping.currency.column):
         money.exponent_of(currency)
-        with cells.checking(columns.unit_price):
+        with cells.collect_errors(columns.unit_price):
             money.Money.parse(price, currency)
-    with cells.checking(columns.sku):
+    with cells.collect_errors(columns.sku):
         fields.validate_text("sku", values[columns.sku], operations.SKU_LETTERS)
-    with cells.checking(columns.description):
+    with cells.collect_errors(columns.description):
         fields.validate_text("description", values[columns.description], operations.TEXT_LETTERS)
     item = baskets.Line(
         sku=values[columns.sku],
         description=values[columns.description],
-        quantity=_whole(cells, columns.quantity),
+        quantity=_parse_integer(cells, columns.quantity),
         unit_price=price,
         tax_rate=rate,
     )
     return item, currency
 
 
-def _whole(cells: _Cells, column: str) -> int:
+def _parse_integer(cells: _Cells, column: str) -> int:
     text = cells.values[column]
-    if _WHOLE.fullmatch(text) is None:
-        cells.refuse(column, "bad_quantity", f"{shown(text)} is not a whole number such as 12")
+    if _INTEGER.fullmatch(text) is None:
+        cells.refuse(column, "bad_quantity", f"{preview(text)} is not a whole number such as 12")
         return 0
     return int(text)
 
 
-def _decimal(cells: _Cells, column: str, written: FileFormat) -> str:
+def _parse_decimal(cells: _Cells, column: str, file_format: FileFormat) -> str:
     """Return a decimal with a point, whatever mark the file has; it is not checked further."""
     text = cells.values[column]
-    if written.decimal_mark == ".":
+    if file_format.decimal_mark == ".":
         return text
     if "." in text:
-        message = f"{shown(text)} has a point; the mapping's decimal mark is a comma"
+        message = f"{preview(text)} has a point; the mapping's decimal mark is a comma"
         cells.refuse(column, "bad_decimal", message)
         return "0"
     return text.replace(",", ".")
 
 
-def _faults(item: baskets.Line, columns: ColumnMapping) -> dict[Reason, str]:
+def _find_unsellable_reasons(item: baskets.Line, columns: ColumnMapping) -> dict[Reason, str]:
     """Why *item* cannot be sold: reasons and the columns they are read from."""
-    found = {}
+    reasons = {}
     if item.quantity <= 0:
-        found[Reason.QUANTITY] = columns.quantity
+        reasons[Reason.QUANTITY] = columns.quantity
     # A price that was parsed is plain digits: it is zero if there are only zeros.
     if item.unit_price.startswith("-") or not item.unit_price.strip("0."):
-        found[Reason.PRICE] = columns.unit_price
+        reasons[Reason.PRICE] = columns.unit_price
     if not item.description.strip():
-        found[Reason.DESCRIPTION] = columns.description
+        reasons[Reason.DESCRIPTION] = columns.description
     if not item.sku.strip():
-        found[Reason.SKU] = columns.sku
-    return found
+        reasons[Reason.SKU] = columns.sku
+    return reasons
 
 
-def _unsellable(
+def _skip_or_refuse(
     cells: _Cells, mapping: InvoiceMapping, invoice: str, faults: dict[Reason, str]
 ) -> SkippedRow | None:
-    chosen = [reason for reason in faults if reason in mapping.unsellable.reasons]
-    if chosen:
-        return SkippedRow(line=cells.line, invoice=invoice, reason=chosen[0].value)
+    skipped_for = [reason for reason in faults if reason in mapping.unsellable.reasons]
+    if skipped_for:
+        return SkippedRow(line=cells.line, invoice=invoice, reason=skipped_for[0].value)
     for reason, column in faults.items():
-        said = f"{reason.value.replace('_', ' ')}: {shown(cells.values[column])}"
-        message = f"{said}; such rows are left out only if [unsellable] of the mapping lists them"
+        description = f"{reason.value.replace('_', ' ')}: {preview(cells.values[column])}"
+        message = (
+            f"{description}; such rows are left out only if [unsellable] of the mapping lists them"
+        )
         cells.refuse(column, reason.value, message)
     return None
 
@@ -239,38 +241,38 @@ def _check_price(cells: _Cells, mapping: InvoiceMapping, item: baskets.Line, cur
         cells.refuse(columns.get(name, ""), error.code, error.message)
 
 
-def _moment(cells: _Cells, column: str, written: FileFormat) -> datetime | None:
+def _parse_time(cells: _Cells, column: str, file_format: FileFormat) -> datetime | None:
     """
     Read a time. Of a local time that comes twice, as clocks are put back, the first is taken.
 
     None where it is none, or was left out as clocks were put forward.
     """
     text = cells.values[column]
-    zone = ZoneInfo(written.time_zone) if written.time_zone else None
+    zone = ZoneInfo(file_format.time_zone) if file_format.time_zone else None
     try:
         # strptime takes the digits of every script, which a file of ours does not have.
-        told = datetime.strptime(text if text.isascii() else "", written.time)  # noqa: DTZ007
-        moment = told.replace(tzinfo=told.tzinfo or zone).astimezone(UTC)
+        parsed = datetime.strptime(text if text.isascii() else "", file_format.time)  # noqa: DTZ007
+        placed_at = parsed.replace(tzinfo=parsed.tzinfo or zone).astimezone(UTC)
     except (ValueError, OverflowError):
-        message = f"{shown(text)} is not a time written as {written.time}"
+        message = f"{preview(text)} is not a time written as {file_format.time}"
         cells.refuse(column, "bad_time", message)
         return None
-    if zone and moment.astimezone(zone).replace(tzinfo=None) != told:
-        message = f"{shown(text)} does not exist in {zone.key}: clocks were put forward"
+    if zone and placed_at.astimezone(zone).replace(tzinfo=None) != parsed:
+        message = f"{preview(text)} does not exist in {zone.key}: clocks were put forward"
         cells.refuse(column, "bad_time", message)
         return None
-    return moment
+    return placed_at
 
 
-def _buyer(cells: _Cells, mapping: InvoiceMapping) -> dict[str, str]:
+def _parse_buyer(cells: _Cells, mapping: InvoiceMapping) -> dict[str, str]:
     snapshot = {name: cells.values[column] for name, column in mapping.buyer}
     for name, column in mapping.buyer:
-        with cells.checking(column):
+        with cells.collect_errors(column):
             fields.validate_text(name, snapshot[name], operations.METADATA_LETTERS)
     return snapshot
 
 
-def _method(cells: _Cells, mapping: InvoiceMapping, default: str) -> str:
+def _parse_method(cells: _Cells, mapping: InvoiceMapping, default: str) -> str:
     token = mapping.method.of(cells.values) if mapping.method != MappingSource() else default
     if not token:
         cells.refuse(mapping.method.column, "method_missing", "there is no method to charge")

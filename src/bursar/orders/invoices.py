@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from bursar import errors
 from bursar.imports.csv_reader import CsvRow
 from bursar.imports.mapping import InvoiceMapping
-from bursar.imports.row_errors import RowErrors, shown
+from bursar.imports.row_errors import RowErrors, preview
 from bursar.money import Money
 from bursar.orders import invoice_rows, operations
 from bursar.orders.invoice_rows import SaleRow, SkippedRow
 from bursar.pricing import calculator
 
 #: More rows left out than this means that the mapping does not fit the file.
-LEFT_OUT_MAX = 10_000
+SKIPPED_ROWS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +31,8 @@ class Invoice:
 class InvoiceBatch:
     """What a file holds: rows sold by invoice, in the order of the file, and rows left out."""
 
-    sold: dict[str, list[SaleRow]] = field(default_factory=dict)
-    left_out: list[SkippedRow] = field(default_factory=list)
+    sale_rows: dict[str, list[SaleRow]] = field(default_factory=dict)
+    skipped_rows: list[SkippedRow] = field(default_factory=list)
 
 
 def group_by_invoice(
@@ -48,32 +48,34 @@ def group_by_invoice(
 
     *charged* and *method* are as in `invoice_rows.read`.
     """
-    gathered = InvoiceBatch()
+    batch = InvoiceBatch()
     for row in rows:
-        read = invoice_rows.read(
+        parsed_row = invoice_rows.read(
             row, mapping=mapping, problems=problems, charged=charged, method=method
         )
-        if isinstance(read, SaleRow):
-            _add(gathered.sold.setdefault(read.invoice, []), read, problems)
-        elif read is not None:
-            gathered.left_out.append(read)
-            if len(gathered.left_out) > LEFT_OUT_MAX:
-                message = f"more than {LEFT_OUT_MAX:,} rows would be left out: the wrong mapping?"
+        if isinstance(parsed_row, SaleRow):
+            _add_row(batch.sale_rows.setdefault(parsed_row.invoice, []), parsed_row, problems)
+        elif parsed_row is not None:
+            batch.skipped_rows.append(parsed_row)
+            if len(batch.skipped_rows) > SKIPPED_ROWS_MAX:
+                message = (
+                    f"more than {SKIPPED_ROWS_MAX:,} rows would be left out: the wrong mapping?"
+                )
                 problems.add(line=row.line, rule="too_many_left_out", message=message)
-                problems.refuse_if_any()
-    return gathered
+                problems.raise_if_any()
+    return batch
 
 
-def _add(rows: list[SaleRow], row: SaleRow, problems: RowErrors) -> None:
+def _add_row(rows: list[SaleRow], row: SaleRow, problems: RowErrors) -> None:
     first = rows[0] if rows else row
     rows.append(row)
-    for (column, value), (_, before) in zip(row.head, first.head, strict=True):
-        if value != before:
+    for (column, value), (_, first_value) in zip(row.header, first.header, strict=True):
+        if value != first_value:
             problems.add(
                 line=row.line,
                 column=column,
                 rule="invoice_disagrees",
-                message=f"{shown(value)}, but line {first.line} of this invoice has {shown(before)}",
+                message=f"{preview(value)}, but line {first.line} of this invoice has {preview(first_value)}",
             )
 
 
@@ -83,18 +85,18 @@ def to_new_orders(
     """Make an order of each invoice; those that cannot be placed go to *problems*."""
     invoices = []
     for number, rows in sold.items():
-        order = _order(number, rows, mapping_name, provider_account)
+        order = _new_order(number, rows, mapping_name, provider_account)
         try:
             operations.validate(order)
             total = calculator.price(order.basket(), day=order.placed_at.date()).total
         except errors.ValidationError as error:
-            problems.note(error, line=rows[0].line)
+            problems.add_error(error, line=rows[0].line)
         else:
             invoices.append(Invoice(line=rows[0].line, order=order, total=total))
     return invoices
 
 
-def _order(
+def _new_order(
     number: str, rows: list[SaleRow], mapping_name: str, provider_account: str
 ) -> operations.NewOrder:
     first = rows[0]

@@ -16,7 +16,7 @@ class Order(models.Model):
     Guarantees: totals are the sums of the lines; currency and totals never change; one
     *idempotency_key* is one order. *explanation* is how it was priced, beside its lines' (empty
     where that is plain: net prices, a rate, no discount). Whether it is paid is derived from its payments
-    (`orders.queries.annotate_payment_status`). *buyer* is a snapshot that may be erased.
+    (`orders.queries.fetch_payment_status`). *buyer* is a snapshot that may be erased.
     """
 
     id = IdField(ids.ORDER)
@@ -28,7 +28,7 @@ class Order(models.Model):
     metadata = models.JSONField(default=dict)
     idempotency_key = models.CharField(max_length=255, unique=True)
     fingerprint = models.CharField(max_length=32)
-    explanation = models.JSONField(default=dict)
+    pricing_explanation = models.JSONField(default=dict)
     placed_at = models.DateTimeField()
     created_at = models.DateTimeField()
 
@@ -67,7 +67,7 @@ class OrderLine(models.Model):
     net_minor = MinorField()
     tax_minor = MinorField()
     gross_minor = MinorField()
-    explanation = models.JSONField(default=dict)
+    pricing_explanation = models.JSONField(default=dict)
 
     class Meta:
         constraints = (
@@ -83,7 +83,7 @@ class OrderLine(models.Model):
         return f"{self.order_id} line {self.position}"
 
 
-class CouponUse(models.Model):
+class CouponUsage(models.Model):
     """
     How many orders used a coupon.
 
@@ -91,10 +91,10 @@ class CouponUse(models.Model):
     """
 
     code = models.CharField(max_length=60, primary_key=True)
-    used = models.BigIntegerField()
+    use_count = models.BigIntegerField()
 
     class Meta:
         constraints = (models.CheckConstraint(name="coupon_used", condition=Q(used__gt=0)),)
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.used}"
+        return f"{self.code}: {self.use_count}"

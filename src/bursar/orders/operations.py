@@ -37,7 +37,7 @@ class OrderRow(NamedTuple):
     metadata: str
     idempotency_key: str
     fingerprint: str
-    explanation: str
+    pricing_explanation: str
     placed_at: fields.Parameter
     created_at: fields.Parameter
 
@@ -56,7 +56,7 @@ class OrderLineRow(NamedTuple):
     net_minor: int
     tax_minor: int
     gross_minor: int
-    explanation: str
+    pricing_explanation: str
 
 
 INSERT_ORDER = (
@@ -70,7 +70,7 @@ REFERENCE_LETTERS, TEXT_LETTERS, SKU_LETTERS, METHOD_LETTERS = 120, 300, 80, 120
 
 
 #: A payment in one of these collects nothing any more, so that another may be opened.
-_GIVEN_UP = (PaymentStatus.DECLINED, PaymentStatus.CANCELED, PaymentStatus.EXPIRED)
+_UNCOLLECTABLE = (PaymentStatus.DECLINED, PaymentStatus.CANCELED, PaymentStatus.EXPIRED)
 
 
 class UnknownOrder(errors.NotFound):
@@ -154,8 +154,8 @@ def place_order(
     validate(order)
     # Before it is priced: what came before may have used its coupon up.
     if order.coupons and sql.rows(FIND_KEY, [order.idempotency_key]):
-        return _known(order)
-    quote = quotes.quote(order.basket(), at=order.placed_at, rules=rules)
+        return _existing_order_id(order)
+    quote = quotes.create_quote(order.basket(), at=order.placed_at, rules=rules)
     buyer = {**order.buyer, **({"vat_id": order.vat_id} if order.vat_id else {})}
     row = OrderRow(
         id=order_id,
@@ -167,14 +167,14 @@ def place_order(
         metadata=json.dumps(dict(order.metadata)),
         idempotency_key=order.idempotency_key,
         fingerprint=order.fingerprint(),
-        explanation=json.dumps(quotes.explanation(quote)),
+        pricing_explanation=json.dumps(quotes.explain_quote(quote)),
         placed_at=fields.to_db_datetime(order.placed_at),
         created_at=fields.to_db_datetime(now),
     )
     if sql.run(INSERT_ORDER, row) == 0:
-        return _known(order)
+        return _existing_order_id(order)
     sql.run_many(INSERT_LINE, _line_rows(order_id, quote))
-    quotes.redeem(quote)
+    quotes.redeem_coupons(quote)
     if order.provider_account and quote.total.amount_minor:
         charges.create_payment(
             payment_id=payment_id,
@@ -203,13 +203,13 @@ def _line_rows(order_id: str, quote: Quote) -> list[OrderLineRow]:
             net_minor=p.net_minor,
             tax_minor=p.tax_minor,
             gross_minor=p.gross_minor,
-            explanation=json.dumps(quotes.explained_line(p)),
+            pricing_explanation=json.dumps(quotes.explain_line(p)),
         )
         for position, p in enumerate(quote.lines, 1)
     ]
 
 
-def _known(order: NewOrder) -> str:
+def _existing_order_id(order: NewOrder) -> str:
     [(order_id, fingerprint)] = sql.rows(FIND_KEY, [order.idempotency_key])
     if fingerprint != order.fingerprint():
         raise errors.IdempotencyKeyReused(
@@ -236,9 +236,9 @@ def create_payment(
     """
     fields.validate_text("method", method, METHOD_LETTERS, required=True)
     order = lock_order(order_id)
-    standing = order.payments.exclude(status__in=_GIVEN_UP).first()
-    if standing is not None:
-        raise OrderAlreadyPaid(f"{standing.id} collects {order_id} ({standing.status})")
+    active_payment = order.payments.exclude(status__in=_UNCOLLECTABLE).first()
+    if active_payment is not None:
+        raise OrderAlreadyPaid(f"{active_payment.id} collects {order_id} ({active_payment.status})")
     if not order.total_minor:
         raise OrderAlreadyPaid(f"{order_id} costs nothing")
     charges.create_payment(
@@ -284,11 +284,11 @@ def update_order(
     """
     order = lock_order(order_id)
     merged = {**order.metadata, **metadata}
-    kept = {key: value for key, value in merged.items() if value is not None}
-    _check_pairs("metadata", kept)
+    new_metadata = {key: value for key, value in merged.items() if value is not None}
+    _check_pairs("metadata", new_metadata)
     _check_pairs("buyer", buyer or {})
     new_buyer = order.buyer if buyer is None else dict(buyer)
-    Order.objects.filter(id=order_id).update(metadata=kept, buyer=new_buyer)
+    Order.objects.filter(id=order_id).update(metadata=new_metadata, buyer=new_buyer)
     audit_log.record(
         action="order.describe",
         subject=order_id,
@@ -301,8 +301,8 @@ def update_order(
 def filter_by_metadata(orders: QuerySet[Order], name: str, value: str) -> QuerySet[Order]:
     """Those of *orders* whose metadata has *value* under *name*."""
     # Without the cast Django compares on SQLite with JSON, which a plain text is not.
-    found = Cast(KeyTextTransform(name, "metadata"), TextField())
-    return orders.annotate(found=found).filter(found=value)
+    metadata_value = Cast(KeyTextTransform(name, "metadata"), TextField())
+    return orders.annotate(found=metadata_value).filter(found=value)
 
 
 def validate(order: NewOrder) -> None:

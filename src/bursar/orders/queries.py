@@ -20,7 +20,7 @@ class OrderPaymentStatus(StrEnum):
     REFUNDED = "refunded"
 
 
-def annotate_payment_status(order: Order) -> OrderPaymentStatus:
+def fetch_payment_status(order: Order) -> OrderPaymentStatus:
     """How far *order* is paid, over all its payments in its currency."""
     return payment_status(order, order.payments.all())
 

@@ -66,10 +66,10 @@ def parse_quantities(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
 
     :raises errors.ValidationError: if a position is there twice.
     """
-    listed = list(pairs)
-    if len(dict(listed)) != len(listed):
+    entries = list(pairs)
+    if len(dict(entries)) != len(entries):
         raise errors.ValidationError("each line once", param="lines")
-    return dict(listed)
+    return dict(entries)
 
 
 def refund_lines(
@@ -99,7 +99,7 @@ def refund_lines(
     lines = {line.position: line for line in OrderLine.objects.filter(order_id=order_id)}
     if not quantities:
         raise errors.ValidationError("name at least one line", param="lines")
-    if known := refunds.find_repeated(
+    if existing_refund_id := refunds.find_repeated(
         idempotency_key,
         refunds.RefundContent(
             payment_id=payment.id,
@@ -108,8 +108,10 @@ def refund_lines(
             lines={_line(lines, position).pk: units for position, units in quantities.items()},
         ),
     ):
-        return known
-    parts = [_part(lines, position, quantity) for position, quantity in sorted(quantities.items())]
+        return existing_refund_id
+    parts = [
+        _refund_line(lines, position, quantity) for position, quantity in sorted(quantities.items())
+    ]
     amount = Money(sum(part.amount_minor for part in parts), payment.currency)
     return refunds.create_refund(
         refund_id=refund_id,
@@ -143,23 +145,25 @@ def _line(lines: Mapping[int, OrderLine], position: int) -> OrderLine:
     return line
 
 
-def _part(lines: Mapping[int, OrderLine], position: int, quantity: int) -> refunds.RefundLineInput:
+def _refund_line(
+    lines: Mapping[int, OrderLine], position: int, quantity: int
+) -> refunds.RefundLineInput:
     line = _line(lines, position)
     if type(quantity) is not int or quantity < 1:
         raise errors.ValidationError("a quantity is a whole number from 1", param="lines")
-    gone = RefundLine.objects.filter(
+    refunded = RefundLine.objects.filter(
         order_line=line, refund__status__in=[RefundStatus.PENDING, RefundStatus.SUCCEEDED]
     ).aggregate(units=Sum("quantity"), amount=Sum("amount_minor"), tax=Sum("tax_minor"))
-    before = int(gone["units"] or 0)
-    if before + quantity > line.quantity:
+    units_before = int(refunded["units"] or 0)
+    if units_before + quantity > line.quantity:
         raise TooManyUnits(
-            f"line {position} has {line.quantity - before} units left, not {quantity}"
+            f"line {position} has {line.quantity - units_before} units left, not {quantity}"
         )
     # What the units are worth together, less what was given for the others: whichever way they
     # are split, and whichever refund failed in between, they add up to the line.
-    upto = before + quantity
-    amount = max(0, line.gross_minor * upto // line.quantity - int(gone["amount"] or 0))
-    tax = max(0, line.tax_minor * upto // line.quantity - int(gone["tax"] or 0))
+    units_after = units_before + quantity
+    amount = max(0, line.gross_minor * units_after // line.quantity - int(refunded["amount"] or 0))
+    tax = max(0, line.tax_minor * units_after // line.quantity - int(refunded["tax"] or 0))
     return refunds.RefundLineInput(
         order_line_id=line.pk, quantity=quantity, amount_minor=amount, tax_minor=min(tax, amount)
     )

@@ -15,15 +15,15 @@ from bursar import errors
 from bursar.money import MINOR_MAX, BadAmount, Money, exponent_of
 from bursar.pricing import baskets, discounts, rounding, taxes
 from bursar.pricing.baskets import Basket, Line
-from bursar.pricing.discounts import Discount, DiscountRun, shared
+from bursar.pricing.discounts import Discount, DiscountRun, prorate
 from bursar.pricing.pricelists import Item
-from bursar.pricing.quotes import Discounted, PricedLine, Quote, TaxRounding, TaxTotal
+from bursar.pricing.quotes import AppliedDiscount, PricedLine, Quote, TaxRounding, TaxTotal
 from bursar.pricing.rounding import HalfRounding
 from bursar.pricing.rules import NONE, Rules
 from bursar.pricing.taxes import Tax
 
 #: The most decimals of a unit price, and ten to that.
-_FINEST = 10**12
+_UNIT_PRICE_SCALE = 10**12
 
 
 class NoPrice(errors.ValidationError):
@@ -55,7 +55,7 @@ class _Row:
     )
 
     def __init__(
-        self, line: Line, unit_price: str, listed: int, tax: Tax, *, includes_tax: bool
+        self, line: Line, unit_price: str, list_minor: int, tax: Tax, *, includes_tax: bool
     ) -> None:
         self.line, self.unit_price, self.tax, self.includes_tax = (
             line,
@@ -63,18 +63,18 @@ class _Row:
             tax,
             includes_tax,
         )
-        self.listed = self.amount = listed
-        self.before: list[tuple[str, int]] = []
-        self.after: list[tuple[str, int]] = []
-        self.parts: list[int] = []
-        self.net = self.alone = 0
+        self.list_minor = self.amount = list_minor
+        self.discounts_before_tax: list[tuple[str, int]] = []
+        self.discounts_after_tax: list[tuple[str, int]] = []
+        self.component_minors: list[int] = []
+        self.net = self.own_tax = 0
         self.fee = False
 
     @property
     def gross(self) -> int:
-        return self.net + sum(self.parts)
+        return self.net + sum(self.component_minors)
 
-    def key(self) -> tuple[str | int, ...]:
+    def sort_key(self) -> tuple[str | int, ...]:
         """What tells lines apart that cost the same; who has it is the same for every purpose."""
         line = self.line
         return (
@@ -89,7 +89,11 @@ class _Row:
 
 
 def price(
-    basket: Basket, *, day: date, rules: Rules = NONE, redeemed: Mapping[str, int] | None = None
+    basket: Basket,
+    *,
+    day: date,
+    rules: Rules = NONE,
+    coupon_use_counts: Mapping[str, int] | None = None,
 ) -> Quote:
     """
     Price *basket* as on *day* by *rules*; *redeemed* tells how often each coupon was used before.
@@ -103,25 +107,27 @@ def price(
     """
     baskets.check(basket)
     rows = list(_rows(basket, rules, day))
-    found: list[Discount] = []
-    used: set[str] = set()
+    applicable_rules: list[Discount] = []
+    used_coupons: set[str] = set()
     if rules.discounts or basket.coupons:
-        found = discounts.applicable(rules.discounts, basket, day=day, redeemed=redeemed or {})
-        before = [rule for rule in found if not rule.after_tax]
-        used = _take(basket, rows, before, rules.half, after=False)
-    totals = _taxed(rows, rules)
-    late = [rule for rule in found if rule.after_tax]
-    used |= _take(basket, rows, late, rules.half, after=True)
+        applicable_rules = discounts.applicable(
+            rules.discounts, basket, day=day, coupon_use_counts=coupon_use_counts or {}
+        )
+        before_tax_rules = [rule for rule in applicable_rules if not rule.after_tax]
+        used_coupons = _apply_discounts(basket, rows, before_tax_rules, rules.half, after_tax=False)
+    totals = _apply_taxes(rows, rules)
+    after_tax_rules = [rule for rule in applicable_rules if rule.after_tax]
+    used_coupons |= _apply_discounts(basket, rows, after_tax_rules, rules.half, after_tax=True)
     for coupon in basket.coupons:
-        if coupon not in used:
+        if coupon not in used_coupons:
             raise discounts.CouponRefused(
                 f"coupon {coupon[:40]!r}: it takes nothing off this basket", param="coupons"
             )
     if basket.payment_method and (fee := _fee(basket, rows, rules, day)):
         rows.append(fee)
-        totals = _taxed(rows, rules)  # one tax may be on lines and fee, and is rounded once
-        _take(basket, rows, late, rules.half, after=True)
-    return _quote(basket, rows, totals, rules, found)
+        totals = _apply_taxes(rows, rules)  # one tax may be on lines and fee, and is rounded once
+        _apply_discounts(basket, rows, after_tax_rules, rules.half, after_tax=True)
+    return _quote(basket, rows, totals, rules, applicable_rules)
 
 
 # --- What the lines cost ------------------------------------------------------------------------
@@ -129,25 +135,27 @@ def price(
 
 def _rows(basket: Basket, rules: Rules, day: date) -> Iterator[_Row]:
     lists = rules.lists.on(basket, day)
-    ten_to = 10 ** exponent_of(basket.currency)
+    minor_units_per_unit = 10 ** exponent_of(basket.currency)
     for number, line in enumerate(basket.lines, 1):
-        item, listed_with_tax = None, False
+        item, list_includes_tax = None, False
         if not (line.unit_price and (line.tax_rate or line.tax_code or line.tax_category)):
             for prices, items in lists:
                 if line.sku in items:
-                    item, listed_with_tax = items[line.sku], prices.includes_tax
+                    item, list_includes_tax = items[line.sku], prices.includes_tax
                     break
-        with_tax = bool(basket.prices_include_tax) if line.unit_price else listed_with_tax
+        with_tax = bool(basket.prices_include_tax) if line.unit_price else list_includes_tax
         try:
-            text, listed = _listed(line, item, ten_to, rules.half)
+            text, list_minor = _list_amount(line, item, minor_units_per_unit, rules.half)
             tax = _tax(basket, line, item, rules, day)
         except errors.ValidationError as error:
             where = f"lines[{number}].{error.param}" if error.param != "vat_id" else "vat_id"
             raise type(error)(error.message, param=where) from error
-        yield _Row(line, text, listed, tax, includes_tax=with_tax)
+        yield _Row(line, text, list_minor, tax, includes_tax=with_tax)
 
 
-def _listed(line: Line, item: Item | None, ten_to: int, half: HalfRounding) -> tuple[str, int]:
+def _list_amount(
+    line: Line, item: Item | None, minor_units_per_unit: int, half: HalfRounding
+) -> tuple[str, int]:
     """The first unit's price, and that of all units in minor units, rounded once."""
     if line.unit_price:
         pieces = [(line.quantity, line.unit_price)]
@@ -158,27 +166,27 @@ def _listed(line: Line, item: Item | None, ten_to: int, half: HalfRounding) -> t
     exact = 0
     for quantity, text in pieces:
         try:
-            digits, decimals = rounding.decimal(text)
+            digits, decimals = rounding.parse_decimal(text)
         except BadAmount as error:
             raise BadAmount(error.message, param="unit_price") from error
         exact += digits * quantity * 10 ** (12 - decimals)
-    listed = rounding.divide(exact * ten_to, _FINEST, half)
-    if listed > MINOR_MAX:
+    list_minor = rounding.divide(exact * minor_units_per_unit, _UNIT_PRICE_SCALE, half)
+    if list_minor > MINOR_MAX:
         raise BadAmount(
             f"an amount is at most {MINOR_MAX:,} minor units in size", param="unit_price"
         )
-    return pieces[0][1], listed
+    return pieces[0][1], list_minor
 
 
 def _tax(basket: Basket, line: Line, item: Item | None, rules: Rules, day: date) -> Tax:
     try:
         if line.tax_rate or line.tax_code:
-            return taxes.make(line.tax_rate, line.tax_code)
+            return taxes.make_tax(line.tax_rate, line.tax_code)
         category = line.tax_category or (item.tax_category if item else "")
         if not category:
-            return taxes.make("0")
+            return taxes.make_tax("0")
         supply = item.supply if item and not line.tax_category else line.supply
-        return _chosen(basket, category, supply, rules, day)
+        return _choose_tax(basket, category, supply, rules, day)
     except taxes.BadVatId:
         raise
     except errors.ValidationError as error:
@@ -186,9 +194,11 @@ def _tax(basket: Basket, line: Line, item: Item | None, rules: Rules, day: date)
         raise type(error)(error.message, param=which) from error
 
 
-def _chosen(basket: Basket, category: str, supply: taxes.Supply, rules: Rules, day: date) -> Tax:
+def _choose_tax(
+    basket: Basket, category: str, supply: taxes.Supply, rules: Rules, day: date
+) -> Tax:
     abroad = taxes.country_of(basket.vat_id) if basket.vat_id else ""
-    return taxes.choose(
+    return taxes.choose_tax(
         rules.rates,
         seller=rules.seller,
         buyer=basket.country or abroad,
@@ -202,88 +212,98 @@ def _chosen(basket: Basket, category: str, supply: taxes.Supply, rules: Rules, d
 # --- Discounts ----------------------------------------------------------------------------------
 
 
-def _take(
+def _apply_discounts(
     basket: Basket,
     rows: Sequence[_Row],
     rules: Sequence[Discount],
     half: HalfRounding,
     *,
-    after: bool,
+    after_tax: bool,
 ) -> set[str]:
     """Take *rules* off the lines; returns the coupons that took something."""
     if not rules:
         return set()
-    mine = rows[: len(basket.lines)]
-    keys = [row.key() for row in mine]
-    taking = DiscountRun(basket, [row.net if after else row.amount for row in mine], keys, half)
-    used = {rule.coupon for rule in rules if taking.apply(rule)}
-    for row, amount, steps in zip(mine, taking.amounts, taking.steps, strict=True):
-        if after:
-            row.net, row.after = amount, steps
+    line_rows = rows[: len(basket.lines)]
+    keys = [row.sort_key() for row in line_rows]
+    run = DiscountRun(
+        basket, [row.net if after_tax else row.amount for row in line_rows], keys, half
+    )
+    used = {rule.coupon for rule in rules if run.apply(rule)}
+    for row, amount, steps in zip(line_rows, run.amounts, run.steps, strict=True):
+        if after_tax:
+            row.net, row.discounts_after_tax = amount, steps
         else:
-            row.amount, row.before = amount, steps
+            row.amount, row.discounts_before_tax = amount, steps
     return used
 
 
 # --- Taxes --------------------------------------------------------------------------------------
 
 
-def _taxed(rows: Iterable[_Row], rules: Rules) -> list[TaxTotal]:
+def _apply_taxes(rows: Iterable[_Row], rules: Rules) -> list[TaxTotal]:
     """Set net and tax of every row, and sum them by tax."""
     groups: dict[Tax, list[_Row]] = {}
     for row in rows:
-        _alone(row, rules.half)
+        _tax_row(row, rules.half)
         groups.setdefault(row.tax, []).append(row)
-    together: Callable[[Tax, Sequence[_Row], HalfRounding], None] | None = _TOGETHER.get(rules.mode)
+    round_by_sum: Callable[[Tax, Sequence[_Row], HalfRounding], None] | None = _SUM_ROUNDING.get(
+        rules.mode
+    )
     totals = []
-    for tax, mine in groups.items():
-        if together is not None:
+    for tax, tax_rows in groups.items():
+        if round_by_sum is not None:
             # So that equal remainders do not depend on the order of the lines.
-            together(tax, sorted(mine, key=lambda row: (row.amount, row.key())), rules.half)
-        tax_minor = sum(sum(row.parts) for row in mine)
+            round_by_sum(
+                tax, sorted(tax_rows, key=lambda row: (row.amount, row.sort_key())), rules.half
+            )
+        tax_minor = sum(sum(row.component_minors) for row in tax_rows)
         totals.append(
             TaxTotal(
                 tax=tax,
-                base_minor=sum(row.net for row in mine),
+                base_minor=sum(row.net for row in tax_rows),
                 tax_minor=tax_minor,
-                part_minors=tuple(map(sum, zip(*(row.parts for row in mine), strict=True))),
-                rounding_minor=tax_minor - sum(row.alone for row in mine),
+                component_minors=tuple(
+                    map(sum, zip(*(row.component_minors for row in tax_rows), strict=True))
+                ),
+                rounding_minor=tax_minor - sum(row.own_tax for row in tax_rows),
             )
         )
-    return sorted(totals, key=lambda each: (each.tax.code.value, each.tax.rate, each.tax.parts))
+    return sorted(
+        totals, key=lambda each: (each.tax.code.value, each.tax.rate, each.tax.components)
+    )
 
 
-def _alone(row: _Row, half: HalfRounding) -> None:
+def _tax_row(row: _Row, half: HalfRounding) -> None:
     tax, amount = row.tax, row.amount
     if row.includes_tax:
         row.net = tax.net_of(amount, half)
-        row.alone = amount - row.net
-        row.parts = _split(row.alone, tax)
+        row.own_tax = amount - row.net
+        row.component_minors = _split(row.own_tax, tax)
     else:
-        row.net, row.parts = amount, tax.on(amount, half)
-        row.alone = sum(row.parts)
+        row.net, row.component_minors = amount, tax.on(amount, half)
+        row.own_tax = sum(row.component_minors)
 
 
 def _split(tax_minor: int, tax: Tax) -> list[int]:
-    return [tax_minor] if len(tax.weights) == 1 else shared(tax_minor, tax.weights)
+    return [tax_minor] if len(tax.weights) == 1 else prorate(tax_minor, tax.weights)
 
 
-def _by_net(tax: Tax, rows: Sequence[_Row], half: HalfRounding) -> None:
+def _round_by_net(tax: Tax, rows: Sequence[_Row], half: HalfRounding) -> None:
     nets = [row.net for row in rows]
     for part, minor in enumerate(tax.on(sum(nets), half)):
-        for row, share in zip(rows, shared(minor, nets), strict=True):
-            row.parts[part] = share
+        for row, share in zip(rows, prorate(minor, nets), strict=True):
+            row.component_minors[part] = share
 
 
-def _by_gross(tax: Tax, rows: Sequence[_Row], half: HalfRounding) -> None:
+def _round_by_gross(tax: Tax, rows: Sequence[_Row], half: HalfRounding) -> None:
     gross = [row.gross for row in rows]
-    whole = sum(gross)
-    shares = shared(whole - tax.net_of(whole, half), gross)
-    for row, kept, share in zip(rows, gross, shares, strict=True):
-        row.net, row.parts = kept - share, _split(share, tax)
+    total_gross = sum(gross)
+    shares = prorate(total_gross - tax.net_of(total_gross, half), gross)
+    for row, gross_minor, share in zip(rows, gross, shares, strict=True):
+        row.net, row.component_minors = gross_minor - share, _split(share, tax)
 
 
-_TOGETHER = {TaxRounding.SUM_BY_NET: _by_net, TaxRounding.KEEP_GROSS: _by_gross}
+_SUM_ROUNDING = {TaxRounding.SUM_BY_NET: _round_by_net, TaxRounding.KEEP_GROSS: _round_by_gross}
 
 
 # --- Fee and result -----------------------------------------------------------------------------
@@ -292,15 +312,15 @@ _TOGETHER = {TaxRounding.SUM_BY_NET: _by_net, TaxRounding.KEEP_GROSS: _by_gross}
 def _fee(basket: Basket, rows: Sequence[_Row], rules: Rules, day: date) -> _Row | None:
     for fee in rules.fees:
         if fee.is_for(basket.payment_method, basket.currency):
-            asked = Money(sum(row.gross for row in rows), basket.currency)
-            minor = fee.on(asked)
+            amount_due = Money(sum(row.gross for row in rows), basket.currency)
+            minor = fee.on(amount_due)
             if not minor:
                 return None
             category = fee.tax_category
             tax = (
-                _chosen(basket, category, taxes.Supply.SERVICES, rules, day)
+                _choose_tax(basket, category, taxes.Supply.SERVICES, rules, day)
                 if category
-                else taxes.make(fee.tax_rate or "0")
+                else taxes.make_tax(fee.tax_rate or "0")
             )
             unit = f"{Money(minor, basket.currency).amount:f}"
             line = Line(sku=f"fee:{fee.method}", description=fee.name)
@@ -315,13 +335,15 @@ def _quote(
     rows: Sequence[_Row],
     totals: Sequence[TaxTotal],
     rules: Rules,
-    found: Sequence[Discount],
+    applicable_rules: Sequence[Discount],
 ) -> Quote:
-    lines = tuple(_priced(row) for row in rows)
+    lines = tuple(_priced_line(row) for row in rows)
     net = Money(sum(row.net for row in rows), basket.currency)
     tax = Money(sum(each.tax_minor for each in totals), basket.currency)
     limits = {
-        coupon: min((r.limit for r in found if r.coupon == coupon and r.limit), default=None)
+        coupon: min(
+            (r.limit for r in applicable_rules if r.coupon == coupon and r.limit), default=None
+        )
         for coupon in basket.coupons
     }
     return Quote(
@@ -340,18 +362,21 @@ def _quote(
     )
 
 
-def _priced(row: _Row) -> PricedLine:
-    tax_minor = sum(row.parts)
+def _priced_line(row: _Row) -> PricedLine:
+    tax_minor = sum(row.component_minors)
     return PricedLine(
         line=row.line,
         unit_price=row.unit_price,
         includes_tax=row.includes_tax,
-        list_minor=row.listed,
-        discounts=tuple(Discounted(name, minor) for name, minor in (*row.before, *row.after)),
+        list_minor=row.list_minor,
+        discounts=tuple(
+            AppliedDiscount(name, minor)
+            for name, minor in (*row.discounts_before_tax, *row.discounts_after_tax)
+        ),
         tax=row.tax,
         net_minor=row.net,
         tax_minor=tax_minor,
-        part_minors=tuple(row.parts),
-        rounding_minor=tax_minor - row.alone,
+        component_minors=tuple(row.component_minors),
+        rounding_minor=tax_minor - row.own_tax,
         fee=row.fee,
     )

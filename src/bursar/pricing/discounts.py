@@ -19,7 +19,7 @@ from bursar import errors
 from bursar.money import Money, allocate
 from bursar.pricing import rounding
 from bursar.pricing.baskets import Basket
-from bursar.pricing.rounding import WHOLE, HalfRounding
+from bursar.pricing.rounding import PERCENT_SCALE, HalfRounding
 
 
 class CouponRefused(errors.ValidationError):
@@ -95,7 +95,7 @@ class DiscountRun:
 
     def apply(self, rule: Discount) -> bool:
         """Take a discount off; returns whether anything was."""
-        mine = [
+        indexes = [
             at
             for at, line in enumerate(self.basket.lines)
             if at not in self.closed
@@ -103,70 +103,72 @@ class DiscountRun:
             and (not rule.skus or line.sku in rule.skus)
         ]
         # So that equal remainders do not depend on the order of the lines.
-        mine.sort(key=lambda at: (self.amounts[at], self.keys[at]))
-        if not mine or not self._reaches(rule, sum(self.amounts[at] for at in mine)):
+        indexes.sort(key=lambda at: (self.amounts[at], self.keys[at]))
+        if not indexes or not self._reaches_minimum(rule, sum(self.amounts[at] for at in indexes)):
             return False
-        before = sum(self.amounts)
-        for at, off in zip(mine, self._off(rule, mine), strict=True):
+        total_before = sum(self.amounts)
+        for at, off in zip(indexes, self._discount_amounts(rule, indexes), strict=True):
             if off:
                 self.amounts[at] -= off
                 self.steps[at].append((rule.name, off))
                 if rule.exclusive:
                     self.closed.add(at)
-        return sum(self.amounts) < before
+        return sum(self.amounts) < total_before
 
-    def _reaches(self, rule: Discount, costs_minor: int) -> bool:
+    def _reaches_minimum(self, rule: Discount, costs_minor: int) -> bool:
         if not rule.minimum:
             return True
         return costs_minor >= Money.parse(rule.minimum, rule.currency).amount_minor
 
-    def _off(self, rule: Discount, mine: Sequence[int]) -> list[int]:
-        amounts = [self.amounts[at] for at in mine]
+    def _discount_amounts(self, rule: Discount, indexes: Sequence[int]) -> list[int]:
+        amounts = [self.amounts[at] for at in indexes]
         if rule.take:
-            return self._free(rule, mine)
+            return self._free_unit_amounts(rule, indexes)
         if rule.tiers:
-            return [self._share(self._tier(rule, at), self.amounts[at]) for at in mine]
-        together = sum(amounts)
+            return [
+                self._percent_of(self._tier_percent(rule, at), self.amounts[at]) for at in indexes
+            ]
+        subtotal_minor = sum(amounts)
         if rule.percent:
-            parts = rounding.percent(rule.percent)
+            parts = rounding.parse_percent(rule.percent)
             if rule.scope == "line":
-                return [self._share(parts, amount) for amount in amounts]
-            return shared(self._share(parts, together), amounts)
-        most = Money.parse(rule.amount, rule.currency).amount_minor
+                return [self._percent_of(parts, amount) for amount in amounts]
+            return prorate(self._percent_of(parts, subtotal_minor), amounts)
+        amount_minor = Money.parse(rule.amount, rule.currency).amount_minor
         if rule.scope == "line":
-            return [min(most, amount) for amount in amounts]
-        return shared(min(most, together), amounts)
+            return [min(amount_minor, amount) for amount in amounts]
+        return prorate(min(amount_minor, subtotal_minor), amounts)
 
-    def _share(self, parts: int, amount_minor: int) -> int:
-        return rounding.divide(amount_minor * parts, WHOLE, self.half)
+    def _percent_of(self, parts: int, amount_minor: int) -> int:
+        return rounding.divide(amount_minor * parts, PERCENT_SCALE, self.half)
 
-    def _tier(self, rule: Discount, at: int) -> int:
+    def _tier_percent(self, rule: Discount, at: int) -> int:
         units = self.basket.lines[at].quantity
         reached = [tier for tier in rule.tiers if tier.units <= units]
-        return rounding.percent(reached[-1].percent) if reached else 0
+        return rounding.parse_percent(reached[-1].percent) if reached else 0
 
-    def _free(self, rule: Discount, mine: Sequence[int]) -> list[int]:
+    def _free_unit_amounts(self, rule: Discount, indexes: Sequence[int]) -> list[int]:
         """The price of the cheapest units, (take - pay) of every full *take*."""
-        units = {at: self.basket.lines[at].quantity for at in mine}
+        units = {at: self.basket.lines[at].quantity for at in indexes}
         free = sum(units.values()) // rule.take * (rule.take - rule.pay)
         by_price = sorted(
-            mine, key=lambda at: (Fraction(self.amounts[at], units[at]), self.keys[at])
+            indexes, key=lambda at: (Fraction(self.amounts[at], units[at]), self.keys[at])
         )
-        off = dict.fromkeys(mine, 0)
+        off = dict.fromkeys(indexes, 0)
         for at in by_price:
-            here = min(free, units[at])
-            off[at] = rounding.divide(self.amounts[at] * here, units[at], self.half)
-            free -= here
-        return [off[at] for at in mine]
+            free_units = min(free, units[at])
+            off[at] = rounding.divide(self.amounts[at] * free_units, units[at], self.half)
+            free -= free_units
+        return [off[at] for at in indexes]
 
 
-def shared(amount_minor: int, amounts: Sequence[int]) -> list[int]:
+def prorate(amount_minor: int, amounts: Sequence[int]) -> list[int]:
     """Share *amount_minor* in proportion to *amounts*, of which it is at most the sum."""
     return allocate(amount_minor, amounts) if amount_minor else [0] * len(amounts)
 
 
 def applicable(
-    rules: Sequence[Discount], basket: Basket, *, day: date, redeemed: Mapping[str, int]
+    rules: Sequence[Discount], basket: Basket, *, day: date, coupon_use_counts: Mapping[str, int]
 ) -> list[Discount]:
     """
     The rules that concern *basket* on *day*, in their order.
@@ -176,7 +178,7 @@ def applicable(
     :raises CouponRefused: if a coupon of the basket is unknown, not valid, used up or not for it.
     """
     for coupon in basket.coupons:
-        _check_coupon(coupon, rules, basket, day, redeemed)
+        _check_coupon(coupon, rules, basket, day, coupon_use_counts)
     return [
         rule
         for rule in rules
@@ -187,19 +189,23 @@ def applicable(
 
 
 def _check_coupon(
-    coupon: str, rules: Sequence[Discount], basket: Basket, day: date, redeemed: Mapping[str, int]
+    coupon: str,
+    rules: Sequence[Discount],
+    basket: Basket,
+    day: date,
+    coupon_use_counts: Mapping[str, int],
 ) -> None:
-    mine = [rule for rule in rules if rule.coupon == coupon]
+    candidates = [rule for rule in rules if rule.coupon == coupon]
     checks: list[tuple[Callable[[Discount], bool], str]] = [
         (lambda _: True, "there is no such coupon"),
         (lambda rule: rule.is_valid_on(day), f"it is not valid on {day}"),
         (lambda rule: rule.is_for(basket), "it is not for this currency or customer group"),
         (
-            lambda rule: rule.limit is None or redeemed.get(coupon, 0) < rule.limit,
+            lambda rule: rule.limit is None or coupon_use_counts.get(coupon, 0) < rule.limit,
             "it is used up",
         ),
     ]
     for holds, why in checks:
-        mine = [rule for rule in mine if holds(rule)]
-        if not mine:
+        candidates = [rule for rule in candidates if holds(rule)]
+        if not candidates:
             raise CouponRefused(f"coupon {coupon[:40]!r}: {why}", param="coupons")

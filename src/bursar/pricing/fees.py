@@ -6,7 +6,7 @@ import msgspec
 
 from bursar.money import Money
 from bursar.pricing import rounding
-from bursar.pricing.rounding import WHOLE, HalfRounding
+from bursar.pricing.rounding import PERCENT_SCALE, HalfRounding
 
 
 class Fee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,20 +32,20 @@ class Fee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     def on(self, total: Money) -> int:
         """The fee on a total, its own tax included, in minor units."""
-        parts = rounding.percent(self.percent)
+        parts = rounding.parse_percent(self.percent)
         fixed = Money.parse(self.fixed, total.currency).amount_minor if self.fixed else 0
-        asked = total.amount_minor
+        amount_due = total.amount_minor
         if not self.gross_up:
-            return rounding.divide(asked * parts, WHOLE, HalfRounding.UP) + fixed
+            return rounding.divide(amount_due * parts, PERCENT_SCALE, HalfRounding.UP) + fixed
 
         def received(fee: int) -> int:
-            paid = asked + fee
-            return paid - rounding.divide(paid * parts, WHOLE, HalfRounding.UP) - fixed
+            paid = amount_due + fee
+            return paid - rounding.divide(paid * parts, PERCENT_SCALE, HalfRounding.UP) - fixed
 
         # (asked + fixed) / (1 - share) - asked, rounded down; the least that suffices is near it.
-        fee = (asked * parts + fixed * WHOLE) // (WHOLE - parts)
-        while received(fee) < asked:
+        fee = (amount_due * parts + fixed * PERCENT_SCALE) // (PERCENT_SCALE - parts)
+        while received(fee) < amount_due:
             fee += 1
-        while fee and received(fee - 1) >= asked:
+        while fee and received(fee - 1) >= amount_due:
             fee -= 1
         return fee

@@ -61,7 +61,7 @@ class PriceList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 class PriceBook:
     """Price lists made ready for look-ups."""
 
-    listed: tuple[tuple[PriceList, Mapping[str, Item]], ...] = ()
+    lists: tuple[tuple[PriceList, Mapping[str, Item]], ...] = ()
 
     @classmethod
     def of(cls, lists: Sequence[PriceList]) -> PriceBook:
@@ -75,7 +75,7 @@ class PriceBook:
     def _on(
         self, basket: Basket, day: date, *, own: bool
     ) -> Iterator[tuple[PriceList, Mapping[str, Item]]]:
-        for prices, items in self.listed:
+        for prices, items in self.lists:
             of_group = basket.customer_group in prices.groups if own else not prices.groups
             ended = prices.valid_until is not None and prices.valid_until < day
             begun = prices.valid_from is None or prices.valid_from <= day

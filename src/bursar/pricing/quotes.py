@@ -28,7 +28,7 @@ class TaxRounding(StrEnum):
     KEEP_GROSS = "sum_by_net_keep_gross"
 
 
-class Discounted(msgspec.Struct, frozen=True):
+class AppliedDiscount(msgspec.Struct, frozen=True):
     """What a discount took off a line, in minor units."""
 
     name: str
@@ -49,11 +49,11 @@ class PricedLine(msgspec.Struct, frozen=True, kw_only=True):
     unit_price: str
     includes_tax: bool
     list_minor: int
-    discounts: tuple[Discounted, ...]
+    discounts: tuple[AppliedDiscount, ...]
     tax: Tax
     net_minor: int
     tax_minor: int
-    part_minors: tuple[int, ...]
+    component_minors: tuple[int, ...]
     rounding_minor: int
     fee: bool = False
 
@@ -74,7 +74,7 @@ class TaxTotal(msgspec.Struct, frozen=True, kw_only=True):
     tax: Tax
     base_minor: int
     tax_minor: int
-    part_minors: tuple[int, ...]
+    component_minors: tuple[int, ...]
     rounding_minor: int
 
 
@@ -125,7 +125,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
                     "reason": each.tax.reason,
                     "base": money(each.base_minor),
                     "tax": money(each.tax_minor),
-                    "parts": parts(each.tax, each.part_minors, self.currency),
+                    "parts": tax_components_json(each.tax, each.component_minors, self.currency),
                 }
                 for each in self.taxes
             ],
@@ -154,11 +154,11 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
         }
 
 
-def parts(tax: Tax, minors: Sequence[int], currency: str) -> list[dict[str, Any]]:
+def tax_components_json(tax: Tax, minors: Sequence[int], currency: str) -> list[dict[str, Any]]:
     """The named parts of a tax; none where it has but one."""
-    if len(tax.parts) == 1:
+    if len(tax.components) == 1:
         return []
     return [
         {"name": name, "rate": rate, "tax": {"amount": minor, "currency": currency}}
-        for (name, rate), minor in zip(tax.parts, minors, strict=True)
+        for (name, rate), minor in zip(tax.components, minors, strict=True)
     ]

@@ -10,7 +10,7 @@ from bursar import errors
 from bursar.money import BadAmount
 
 #: Parts of one in which a percentage is kept: 100 % is a million, 0.0001 % is one.
-WHOLE = 1_000_000
+PERCENT_SCALE = 1_000_000
 # [0-9], not \d: the latter also takes the digits of other scripts.
 _PERCENT = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,4}))?")
 _DECIMAL = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,12}))?")
@@ -33,7 +33,7 @@ def divide(numerator: int, denominator: int, half: HalfRounding = HalfRounding.E
 
 
 @functools.lru_cache(maxsize=1024)
-def percent(text: str) -> int:
+def parse_percent(text: str) -> int:
     """
     Read a percentage from 0 to 100 with at most four decimals, in millionths.
 
@@ -41,13 +41,13 @@ def percent(text: str) -> int:
     """
     match = _PERCENT.fullmatch(text)
     parts = int(match[1] + (match[2] or "").ljust(4, "0")) if match else -1
-    if not 0 <= parts <= WHOLE:
+    if not 0 <= parts <= PERCENT_SCALE:
         raise errors.ValidationError(f"{text[:40]!r} is not a percentage such as 19 or 5.5")
     return parts
 
 
 @functools.lru_cache(maxsize=4096)
-def decimal(text: str) -> tuple[int, int]:
+def parse_decimal(text: str) -> tuple[int, int]:
     """
     Read a plain decimal from 0 with at most twelve decimals: its digits, and how many are decimals.
 

@@ -28,7 +28,7 @@ from bursar.pricing.discounts import Discount
 from bursar.pricing.fees import Fee
 from bursar.pricing.pricelists import Item, PriceBook, PriceList
 from bursar.pricing.quotes import TaxRounding
-from bursar.pricing.rounding import WHOLE, HalfRounding
+from bursar.pricing.rounding import PERCENT_SCALE, HalfRounding
 from bursar.pricing.taxes import Rate, Rates, Seller
 
 RULES_BYTES_MAX = 16 * 2**20
@@ -53,7 +53,7 @@ class Rounding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     half: HalfRounding = HalfRounding.EVEN
 
 
-class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class _RulesFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     currencies: tuple[str, ...] = ()
     shipped_rates: bool = True
     rounding: Rounding = Rounding()
@@ -64,7 +64,7 @@ class _File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     fees: tuple[Fee, ...] = ()
 
 
-_NOBODY, _NO_LISTS = Seller(), PriceBook()
+_NO_SELLER, _NO_LISTS = Seller(), PriceBook()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,7 @@ class Rules:
 
     mode: TaxRounding = TaxRounding.LINE
     half: HalfRounding = HalfRounding.EVEN
-    seller: Seller = _NOBODY
+    seller: Seller = _NO_SELLER
     rates: Mapping[tuple[str, str], tuple[Rate, ...]]
     lists: PriceBook = _NO_LISTS
     discounts: tuple[Discount, ...] = ()
@@ -85,7 +85,7 @@ class Rules:
 NONE = Rules(rates={})
 
 
-class _Wrong(Exception):
+class _RuleError(Exception):
     """What is wrong, and where: a path such as `discounts[0].percent`."""
 
     def __init__(self, path: str, reason: str) -> None:
@@ -114,7 +114,7 @@ def parse(text: str, *, name: str) -> Rules:
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidRules(f"{name}: {error}") from error
     try:
-        file = msgspec.convert(values, _File)
+        file = msgspec.convert(values, _RulesFile)
         _check(file)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$.")
@@ -122,15 +122,15 @@ def parse(text: str, *, name: str) -> Rules:
         raise InvalidRules(
             f"{name}, line {_line_of(text, path, reason)}: {reason}", param=path
         ) from None
-    except _Wrong as wrong:
-        line = _line_of(text, wrong.path)
-        raise InvalidRules(f"{name}, line {line}: {wrong.reason}", param=wrong.path) from None
+    except _RuleError as error:
+        line = _line_of(text, error.path)
+        raise InvalidRules(f"{name}, line {line}: {error.reason}", param=error.path) from None
     shipped = shipped_rates() if file.shipped_rates else {}
     return Rules(
         mode=file.rounding.mode,
         half=file.rounding.half,
         seller=file.seller,
-        rates={**shipped, **taxes.table(file.rates)},
+        rates={**shipped, **taxes.index_rates(file.rates)},
         lists=PriceBook.of(file.price_lists),
         discounts=file.discounts,
         fees=file.fees,
@@ -142,17 +142,17 @@ def parse(text: str, *, name: str) -> Rules:
 def shipped_rates() -> Rates:
     """The VAT rates that come with Bursar; the file tells their source and date."""
     text = importlib.resources.files("bursar.pricing").joinpath("vat.toml").read_text("utf-8")
-    file = msgspec.convert(tomllib.loads(text), _File)
+    file = msgspec.convert(tomllib.loads(text), _RulesFile)
     _check(file)
-    return taxes.table(file.rates)
+    return taxes.index_rates(file.rates)
 
 
 # --- What must hold -----------------------------------------------------------------------------
 
 
-def _check(file: _File) -> None:
+def _check(file: _RulesFile) -> None:
     for at, currency in enumerate(file.currencies):
-        with _at(f"currencies[{at}]"):
+        with _error_path(f"currencies[{at}]"):
             exponent_of(currency)
     _check_country("seller.country", file.seller.country, needed=False)
     for at, country in enumerate(file.seller.registered_in):
@@ -171,15 +171,15 @@ def _check(file: _File) -> None:
     for at, discount in enumerate(file.discounts):
         _check_discount(f"discounts[{at}]", discount, file)
         if discount.name in names:
-            raise _Wrong(f"discounts[{at}].name", f"{discount.name!r} is there twice")
+            raise _RuleError(f"discounts[{at}].name", f"{discount.name!r} is there twice")
         names.add(discount.name)
     for at, fee in enumerate(file.fees):
         _check_fee(f"fees[{at}]", fee, file)
         if any(each.is_for(fee.method, fee.currency or each.currency) for each in file.fees[:at]):
-            raise _Wrong(f"fees[{at}].method", f"{fee.method!r} has a fee already")
+            raise _RuleError(f"fees[{at}].method", f"{fee.method!r} has a fee already")
 
 
-class _at:  # noqa: N801  (reads as a word)
+class _error_path:  # noqa: N801  (reads as a word)
     """Tell where it was, if something is refused inside."""
 
     def __init__(self, path: str) -> None:
@@ -190,7 +190,7 @@ class _at:  # noqa: N801  (reads as a word)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, errors.ValidationError):
-            raise _Wrong(self._path, error.message) from None
+            raise _RuleError(self._path, error.message) from None
 
 
 class _Dated(Protocol):
@@ -205,102 +205,104 @@ T = TypeVar("T", bound=_Dated)
 
 def _check_dates(path: str, dated: _Dated) -> None:
     if dated.valid_from and dated.valid_until and dated.valid_until < dated.valid_from:
-        raise _Wrong(f"{path}.valid_until", f"it ends before {dated.valid_from}")
+        raise _RuleError(f"{path}.valid_until", f"it ends before {dated.valid_from}")
 
 
 def _check_overlaps(
     name: str, dated: Sequence[T], keys: Callable[[T], Iterable[tuple[str, str]]]
 ) -> None:
     """An entry without an end lasts until the next one begins; no two may hold on one day."""
-    found: dict[tuple[str, str], list[tuple[date, date | None, int]]] = {}
+    spans_by_key: dict[tuple[str, str], list[tuple[date, date | None, int]]] = {}
     for at, each in enumerate(dated):
         _check_dates(f"{name}[{at}]", each)
         for key in keys(each):
             span = (each.valid_from or date.min, each.valid_until, at)
-            found.setdefault(key, []).append(span)
-    for (first, second), spans in found.items():
+            spans_by_key.setdefault(key, []).append(span)
+    for (first, second), spans in spans_by_key.items():
         spans.sort(key=lambda span: (span[0], span[2]))
-        for (begins, ends, before), (follows, _, at) in itertools.pairwise(spans):
-            if follows == begins or (ends is not None and ends >= follows):
-                told = f"{first} {second}".strip()
-                raise _Wrong(f"{name}[{at}]", f"{told} overlaps entry {before + 1} of {name}")
+        for (start, end, previous), (next_start, _, at) in itertools.pairwise(spans):
+            if next_start == start or (end is not None and end >= next_start):
+                description = f"{first} {second}".strip()
+                raise _RuleError(
+                    f"{name}[{at}]", f"{description} overlaps entry {previous + 1} of {name}"
+                )
 
 
 def _check_country(path: str, country: str, *, needed: bool = True) -> None:
     if (needed or country) and _COUNTRY.fullmatch(country) is None:
-        raise _Wrong(path, f"{country!r} is no ISO 3166-1 code such as DE")
+        raise _RuleError(path, f"{country!r} is no ISO 3166-1 code such as DE")
 
 
-def _check_currency(path: str, currency: str, file: _File) -> None:
-    with _at(path):
+def _check_currency(path: str, currency: str, file: _RulesFile) -> None:
+    with _error_path(path):
         exponent_of(currency)
     if file.currencies and currency not in file.currencies:
-        raise _Wrong(path, f"{currency} is none of the merchant's currencies")
+        raise _RuleError(path, f"{currency} is none of the merchant's currencies")
 
 
 def _check_amount(path: str, text: str, currency: str) -> None:
     if not currency:
-        raise _Wrong(path, "an amount needs its currency")
-    with _at(path):
+        raise _RuleError(path, "an amount needs its currency")
+    with _error_path(path):
         if Money.parse(text, currency).amount_minor <= 0:
-            raise _Wrong(path, "an amount is above zero")
+            raise _RuleError(path, "an amount is above zero")
 
 
 def _check_rate(path: str, rate: Rate) -> None:
     _check_country(f"{path}.country", rate.country)
     _check_category(f"{path}.category", rate.category)
-    if not rate.rate and not rate.parts:
-        raise _Wrong(f"{path}.rate", "a rate in percent is needed, or parts")
-    with _at(f"{path}.{'code' if rate.code else 'rate'}"):
+    if not rate.rate and not rate.components:
+        raise _RuleError(f"{path}.rate", "a rate in percent is needed, or parts")
+    with _error_path(f"{path}.{'code' if rate.code else 'rate'}"):
         rate.tax()
 
 
 def _check_category(path: str, category: str) -> None:
     if _WORD.fullmatch(category) is None:
-        raise _Wrong(path, f"{category[:40]!r} is no category such as standard or reduced-2")
+        raise _RuleError(path, f"{category[:40]!r} is no category such as standard or reduced-2")
 
 
-def _check_prices(path: str, prices: PriceList, file: _File) -> None:
+def _check_prices(path: str, prices: PriceList, file: _RulesFile) -> None:
     _check_currency(f"{path}.currency", prices.currency, file)
     skus: set[str] = set()
     for at, item in enumerate(prices.items):
-        here = f"{path}.items[{at}]"
+        item_path = f"{path}.items[{at}]"
         if not item.sku or item.sku in skus:
-            raise _Wrong(f"{here}.sku", f"{item.sku!r} is empty or there twice")
+            raise _RuleError(f"{item_path}.sku", f"{item.sku!r} is empty or there twice")
         skus.add(item.sku)
-        _check_item(here, item)
+        _check_item(item_path, item)
 
 
 def _check_item(path: str, item: Item) -> None:
     if bool(item.price) is bool(item.tiers):
-        raise _Wrong(f"{path}.price", "a price or tiers, and not both")
+        raise _RuleError(f"{path}.price", "a price or tiers, and not both")
     if item.tax_category:
         _check_category(f"{path}.tax_category", item.tax_category)
     if item.price:
-        with _at(f"{path}.price"):
-            rounding.decimal(item.price)
+        with _error_path(f"{path}.price"):
+            rounding.parse_decimal(item.price)
     for at, tier in enumerate(item.tiers):
         if tier.units <= (item.tiers[at - 1].units if at else 0) or (not at and tier.units != 1):
-            raise _Wrong(f"{path}.tiers[{at}].units", "tiers begin at 1 unit and rise")
-        with _at(f"{path}.tiers[{at}].price"):
-            rounding.decimal(tier.price)
+            raise _RuleError(f"{path}.tiers[{at}].units", "tiers begin at 1 unit and rise")
+        with _error_path(f"{path}.tiers[{at}].price"):
+            rounding.parse_decimal(tier.price)
 
 
 def _check_tiers(path: str, rule: Discount) -> None:
     for at, tier in enumerate(rule.tiers):
         if tier.units <= (rule.tiers[at - 1].units if at else 0):
-            raise _Wrong(f"{path}.tiers[{at}].units", "tiers rise, from 1 unit")
-        with _at(f"{path}.tiers[{at}].percent"):
-            rounding.percent(tier.percent)
+            raise _RuleError(f"{path}.tiers[{at}].units", "tiers rise, from 1 unit")
+        with _error_path(f"{path}.tiers[{at}].percent"):
+            rounding.parse_percent(tier.percent)
 
 
-def _check_discount(path: str, rule: Discount, file: _File) -> None:
+def _check_discount(path: str, rule: Discount, file: _RulesFile) -> None:
     _check_dates(path, rule)
     kinds = [bool(rule.percent), bool(rule.amount), bool(rule.take or rule.pay), bool(rule.tiers)]
     if kinds.count(True) != 1:
-        raise _Wrong(f"{path}.name", "exactly one of percent, amount, take and pay, tiers")
+        raise _RuleError(f"{path}.name", "exactly one of percent, amount, take and pay, tiers")
     if not 1 <= len(rule.name) <= 120:
-        raise _Wrong(f"{path}.name", "a name of 1 to 120 letters")
+        raise _RuleError(f"{path}.name", "a name of 1 to 120 letters")
     if rule.currency:
         _check_currency(f"{path}.currency", rule.currency, file)
     if rule.amount:
@@ -308,29 +310,29 @@ def _check_discount(path: str, rule: Discount, file: _File) -> None:
     if rule.minimum:
         _check_amount(f"{path}.minimum", rule.minimum, rule.currency)
     if rule.percent:
-        with _at(f"{path}.percent"):
-            rounding.percent(rule.percent)
+        with _error_path(f"{path}.percent"):
+            rounding.parse_percent(rule.percent)
     if (rule.take or rule.pay) and not 0 < rule.pay < rule.take:
-        raise _Wrong(f"{path}.take", "of every `take` units `pay` are paid: 0 < pay < take")
+        raise _RuleError(f"{path}.take", "of every `take` units `pay` are paid: 0 < pay < take")
     _check_tiers(path, rule)
     if rule.limit is not None and (not rule.coupon or rule.limit < 1):
-        raise _Wrong(f"{path}.limit", "a limit is 1 or more, and of a coupon")
+        raise _RuleError(f"{path}.limit", "a limit is 1 or more, and of a coupon")
     if len(rule.coupon) > COUPON_LETTERS_MAX:
-        raise _Wrong(f"{path}.coupon", f"a coupon has at most {COUPON_LETTERS_MAX} letters")
+        raise _RuleError(f"{path}.coupon", f"a coupon has at most {COUPON_LETTERS_MAX} letters")
 
 
-def _check_fee(path: str, fee: Fee, file: _File) -> None:
+def _check_fee(path: str, fee: Fee, file: _RulesFile) -> None:
     if fee.currency:
         _check_currency(f"{path}.currency", fee.currency, file)
     if fee.fixed:
         _check_amount(f"{path}.fixed", fee.fixed, fee.currency)
-    with _at(f"{path}.percent"):
-        if rounding.percent(fee.percent) == WHOLE:
-            raise _Wrong(f"{path}.percent", "a fee is less than all")
+    with _error_path(f"{path}.percent"):
+        if rounding.parse_percent(fee.percent) == PERCENT_SCALE:
+            raise _RuleError(f"{path}.percent", "a fee is less than all")
     if fee.tax_rate and fee.tax_category:
-        raise _Wrong(f"{path}.tax_rate", "a tax is told by its rate or its category, not both")
-    with _at(f"{path}.tax_rate"):
-        taxes.make(fee.tax_rate or "0")
+        raise _RuleError(f"{path}.tax_rate", "a tax is told by its rate or its category, not both")
+    with _error_path(f"{path}.tax_rate"):
+        taxes.make_tax(fee.tax_rate or "0")
 
 
 # --- Where it is --------------------------------------------------------------------------------
@@ -338,12 +340,12 @@ def _check_fee(path: str, fee: Fee, file: _File) -> None:
 
 def _line_of(text: str, path: str, reason: str = "") -> int:
     """The line (from 1) of *path*, such as `discounts[1].percent`, or of what is nearest to it."""
-    wanted = _unknown_key(path, reason)
-    lines = _lines(text)
-    while wanted:
-        if wanted in lines:
-            return lines[wanted]
-        wanted = re.sub(r"(\.[^.\[\]]+|\[[0-9]+\]|^[^.\[\]]+)$", "", wanted)
+    key_path = _unknown_key(path, reason)
+    lines = _line_numbers(text)
+    while key_path:
+        if key_path in lines:
+            return lines[key_path]
+        key_path = re.sub(r"(\.[^.\[\]]+|\[[0-9]+\]|^[^.\[\]]+)$", "", key_path)
     return 1
 
 
@@ -353,9 +355,9 @@ def _unknown_key(path: str, reason: str) -> str:
     return path
 
 
-def _lines(text: str) -> dict[str, int]:
+def _line_numbers(text: str) -> dict[str, int]:
     """Where each table and key of TOML begins, by its path."""
-    found: dict[str, int] = {}
+    line_numbers: dict[str, int] = {}
     counts: dict[str, int] = {}
     table = ""
     for number, line in enumerate(text.splitlines(), 1):
@@ -363,11 +365,11 @@ def _lines(text: str) -> dict[str, int]:
             names = header[2].split(".")
             for end, name in enumerate(names, 1):
                 last = end == len(names)
-                whole = name if end == 1 else f"{table}.{name}"
+                full_name = name if end == 1 else f"{table}.{name}"
                 if header[1] == "[[" and last:
-                    counts[whole] = counts.get(whole, -1) + 1
-                table = f"{whole}[{counts[whole]}]" if whole in counts else whole
-            found.setdefault(table, number)
+                    counts[full_name] = counts.get(full_name, -1) + 1
+                table = f"{full_name}[{counts[full_name]}]" if full_name in counts else full_name
+            line_numbers.setdefault(table, number)
         elif key := _KEY.match(line):
-            found.setdefault(f"{table}.{key[1]}" if table else key[1], number)
-    return found
+            line_numbers.setdefault(f"{table}.{key[1]}" if table else key[1], number)
+    return line_numbers

@@ -99,13 +99,13 @@ class Tax:
 
     code: TaxCode
     rate: str
-    parts: tuple[tuple[str, str], ...]
+    components: tuple[tuple[str, str], ...]
     reason: str
     weights: tuple[int, ...]
     scale: int
 
     @property
-    def whole(self) -> int:
+    def total_weight(self) -> int:
         """The weight of all parts together."""
         return sum(self.weights)
 
@@ -115,11 +115,13 @@ class Tax:
 
     def net_of(self, gross_minor: int, half: HalfRounding) -> int:
         """The net amount in a gross one."""
-        return rounding.divide(gross_minor * self.scale, self.scale + self.whole, half)
+        return rounding.divide(gross_minor * self.scale, self.scale + self.total_weight, half)
 
 
 @functools.lru_cache(maxsize=4096)
-def make(rate: str, code: str = "", reason: str = "", parts: tuple[TaxComponent, ...] = ()) -> Tax:
+def make_tax(
+    rate: str, code: str = "", reason: str = "", components: tuple[TaxComponent, ...] = ()
+) -> Tax:
     """
     Make a tax of one *rate* in percent, or of several *parts*.
 
@@ -128,35 +130,38 @@ def make(rate: str, code: str = "", reason: str = "", parts: tuple[TaxComponent,
     :raises errors.ValidationError: if a rate is none, the code is unknown, or they do not go
         together.
     """
-    if parts and rate:
+    if components and rate:
         raise errors.ValidationError("a tax has a rate or parts, not both")
-    made = parts or (TaxComponent(name="", rate=rate or "0"),)
-    rates = [Fraction(rounding.percent(part.rate), rounding.WHOLE) for part in made]
+    tax_components = components or (TaxComponent(name="", rate=rate or "0"),)
+    rates = [
+        Fraction(rounding.parse_percent(part.rate), rounding.PERCENT_SCALE)
+        for part in tax_components
+    ]
     effective: list[Fraction] = []
-    for part, share in zip(made, rates, strict=True):
+    for part, share in zip(tax_components, rates, strict=True):
         effective.append(share * (1 + sum(effective)) if part.compound else share)
     taxed = any(effective)
     try:
-        known = TaxCode(code or (TaxCode.STANDARD if taxed else TaxCode.ZERO))
+        tax_code = TaxCode(code or (TaxCode.STANDARD if taxed else TaxCode.ZERO))
     except ValueError:
         raise errors.ValidationError(
             f"{code!r} is no VAT category; known: {', '.join(TaxCode)}"
         ) from None
-    if taxed is not (known is TaxCode.STANDARD):
-        told = "a rate above zero" if taxed else "a zero rate"
-        raise errors.ValidationError(f"{told} does not go with category {known.value}")
+    if taxed is not (tax_code is TaxCode.STANDARD):
+        description = "a rate above zero" if taxed else "a zero rate"
+        raise errors.ValidationError(f"{description} does not go with category {tax_code.value}")
     scale = math.lcm(*(each.denominator for each in effective))
     return Tax(
-        code=known,
-        rate=rate or shown(sum(effective, Fraction())),
-        parts=tuple((part.name, part.rate) for part in made),
-        reason=reason or REASONS.get(known, ""),
+        code=tax_code,
+        rate=rate or format_percent(sum(effective, Fraction())),
+        components=tuple((part.name, part.rate) for part in tax_components),
+        reason=reason or REASONS.get(tax_code, ""),
         weights=tuple(int(each * scale) for each in effective),
         scale=scale,
     )
 
 
-def shown(share: Fraction) -> str:
+def format_percent(share: Fraction) -> str:
     """A share of one as percent; it is a finite decimal, as all rates are."""
     return f"{Decimal(100 * share.numerator) / share.denominator:f}"
 
@@ -174,11 +179,11 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     valid_until: date | None = None
     code: str = ""
     reason: str = ""
-    parts: tuple[TaxComponent, ...] = ()
+    components: tuple[TaxComponent, ...] = ()
 
     def tax(self) -> Tax:
         """Make the tax. Raises what `make` does."""
-        return make(self.rate, self.code, self.reason, self.parts)
+        return make_tax(self.rate, self.code, self.reason, self.components)
 
 
 class Seller(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -192,14 +197,14 @@ class Seller(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 Rates = Mapping[tuple[str, str], tuple[Rate, ...]]
 
 
-def table(rates: Iterable[Rate]) -> Rates:
+def index_rates(rates: Iterable[Rate]) -> Rates:
     """Rates by country and category, each latest first."""
-    found: dict[tuple[str, str], list[Rate]] = {}
+    rates_by_key: dict[tuple[str, str], list[Rate]] = {}
     for rate in rates:
-        found.setdefault((rate.country, rate.category), []).append(rate)
+        rates_by_key.setdefault((rate.country, rate.category), []).append(rate)
     return {
         key: tuple(sorted(each, key=lambda rate: rate.valid_from, reverse=True))
-        for key, each in found.items()
+        for key, each in rates_by_key.items()
     }
 
 
@@ -215,7 +220,7 @@ def rate_on(rates: Rates, country: str, category: str, day: date) -> Tax:
     raise UnknownTax(f"no tax is known for {category!r} in {country!r} on {day}")
 
 
-def choose(
+def choose_tax(
     rates: Rates,
     *,
     seller: Seller,
@@ -236,18 +241,18 @@ def choose(
     if not seller.country:
         raise UnknownTax("the rules do not tell the seller's country")
     place = buyer or seller.country
-    business = bool(vat_id)
-    if business and country_of(vat_id) != place:
+    is_business = bool(vat_id)
+    if is_business and country_of(vat_id) != place:
         raise BadVatId(f"the VAT number is not one of {place}", param="vat_id")
     if place == seller.country or place in seller.registered_in:
         return rate_on(rates, place, category, day)
     if seller.country in EU and place in EU:
-        if business:
+        if is_business:
             goods = supply is Supply.GOODS
-            return make("", TaxCode.INTRA_COMMUNITY if goods else TaxCode.REVERSE_CHARGE)
-        taxed_there = seller.eu_consumers is ConsumerTaxPlace.DESTINATION
-        return rate_on(rates, place if taxed_there else seller.country, category, day)
-    return make("", TaxCode.EXPORT if supply is Supply.GOODS else TaxCode.OUTSIDE_SCOPE)
+            return make_tax("", TaxCode.INTRA_COMMUNITY if goods else TaxCode.REVERSE_CHARGE)
+        is_taxed_at_destination = seller.eu_consumers is ConsumerTaxPlace.DESTINATION
+        return rate_on(rates, place if is_taxed_at_destination else seller.country, category, day)
+    return make_tax("", TaxCode.EXPORT if supply is Supply.GOODS else TaxCode.OUTSIDE_SCOPE)
 
 
 @functools.lru_cache(maxsize=4096)

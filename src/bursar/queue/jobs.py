@@ -37,7 +37,7 @@ CLAIM = (
     "RETURNING id, name, payload, attempts, priority"
 )
 PROMOTE = "UPDATE bursar_job SET state = 'ready' WHERE state = 'delayed' AND run_at <= %s"
-RESCUE = (
+RECLAIM_EXPIRED = (
     "UPDATE bursar_job SET state = 'ready', lease_token = NULL, leased_until = NULL "
     "WHERE state = 'leased' AND leased_until <= %s"
 )
@@ -46,7 +46,7 @@ RETRY = (
     "UPDATE bursar_job SET state = 'delayed', run_at = %s, last_error = %s, attempts = %s, "
     "lease_token = NULL, leased_until = NULL WHERE id = %s AND lease_token = %s"
 )
-BURY = (
+DEAD_LETTER = (
     "UPDATE bursar_job SET state = 'dead', last_error = %s, lease_token = NULL, "
     "leased_until = NULL WHERE id = %s AND lease_token = %s"
 )
@@ -55,7 +55,7 @@ RELEASE = (
     "leased_until = NULL WHERE id = %s AND lease_token = %s"
 )
 EXTEND = "UPDATE bursar_job SET leased_until = %s WHERE id = %s AND lease_token = %s"
-REVIVE = (
+REDRIVE = (
     "UPDATE bursar_job SET state = 'ready', attempts = 0 WHERE id = %s AND state = 'dead' "
     "AND NOT EXISTS (SELECT 1 FROM bursar_job living WHERE living.unique_key IS NOT NULL "
     "AND NOT (living.state = 'dead') AND living.unique_key = bursar_job.unique_key)"
@@ -81,9 +81,9 @@ def database_time() -> datetime:
     """The clock that all workers share: the database's (on SQLite there is one process)."""
     if connection.vendor != "postgresql":
         return clock.now()
-    [(moment,)] = sql.rows("SELECT clock_timestamp()")
-    assert isinstance(moment, datetime)
-    return moment
+    [(current_time,)] = sql.rows("SELECT clock_timestamp()")
+    assert isinstance(current_time, datetime)
+    return current_time
 
 
 def enqueue(
@@ -139,37 +139,39 @@ def promote_due(*, now: datetime) -> int:
     """Make delayed jobs ready whose time has come, and leased ones whose lease ran out."""
     group_commit.require_transaction()
     return sql.run(PROMOTE, [fields.to_db_datetime(now)]) + sql.run(
-        RESCUE, [fields.to_db_datetime(now)]
+        RECLAIM_EXPIRED, [fields.to_db_datetime(now)]
     )
 
 
 def ack(lease: Lease) -> bool:
     """Remove a finished job; False if the lease had been lost and the job is someone else's."""
-    return _touch(ACK, [], lease)
+    return _update_leased(ACK, [], lease)
 
 
-def retry(lease: Lease, *, at: datetime, error: str, forget: bool = False) -> bool:
+def retry(lease: Lease, *, at: datetime, error: str, reset_attempts: bool = False) -> bool:
     """Give a job back to be run again no sooner than *at*; *forget* its earlier attempts."""
-    attempts = 0 if forget else lease.attempts
-    return _touch(RETRY, [fields.to_db_datetime(at), error[:ERROR_LETTERS_MAX], attempts], lease)
+    attempts = 0 if reset_attempts else lease.attempts
+    return _update_leased(
+        RETRY, [fields.to_db_datetime(at), error[:ERROR_LETTERS_MAX], attempts], lease
+    )
 
 
 def dead_letter(lease: Lease, *, error: str) -> bool:
     """Move a job to the dead letters, with the reason."""
-    return _touch(BURY, [error[:ERROR_LETTERS_MAX]], lease)
+    return _update_leased(DEAD_LETTER, [error[:ERROR_LETTERS_MAX]], lease)
 
 
 def release(lease: Lease) -> bool:
     """Hand back a job that was not started; it does not count as an attempt."""
-    return _touch(RELEASE, [], lease)
+    return _update_leased(RELEASE, [], lease)
 
 
 def extend_lease(lease: Lease, *, until: datetime) -> bool:
     """Hold a lease for longer."""
-    return _touch(EXTEND, [fields.to_db_datetime(until)], lease)
+    return _update_leased(EXTEND, [fields.to_db_datetime(until)], lease)
 
 
-def _touch(statement: str, values: Sequence[fields.Parameter], lease: Lease) -> bool:
+def _update_leased(statement: str, values: Sequence[fields.Parameter], lease: Lease) -> bool:
     group_commit.require_transaction()
     return sql.run(statement, [*values, lease.job_id, lease.token]) == 1
 
@@ -181,7 +183,7 @@ def redrive(job_id: int) -> bool:
     False if it is not dead, or a living job does its work already.
     """
     group_commit.require_transaction()
-    return sql.run(REVIVE, [job_id]) == 1
+    return sql.run(REDRIVE, [job_id]) == 1
 
 
 def count_by_state() -> Counter[tuple[str, str]]:

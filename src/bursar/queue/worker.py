@@ -43,9 +43,9 @@ class UnknownJob(errors.NotFound):
 class RetryLater(Exception):
     """Raised by a handler whose work goes on later; it is not an error."""
 
-    def __init__(self, after: timedelta, reason: str) -> None:
+    def __init__(self, delay: timedelta, reason: str) -> None:
         super().__init__(reason)
-        self.after = after
+        self.delay = delay
 
 
 class Worker:
@@ -95,25 +95,25 @@ class Worker:
 
         On the way out jobs get *drain_seconds* to finish; those not started are handed back.
         """
-        keeper = asyncio.create_task(self._keep_leases())
+        lease_extension = asyncio.create_task(self._extend_leases())
         try:
             await self._loop(until_empty=until_empty)
         finally:
-            keeper.cancel()
+            lease_extension.cancel()
             await self._drain(drain_seconds)
 
     async def _loop(self, *, until_empty: bool) -> None:
         while not self._stopping.is_set():
-            room = self.concurrency - len(self._running)
+            free_slots = self.concurrency - len(self._running)
             try:
                 await self._enqueue_periodic_jobs()
-                claimed = await self._claim(room) if room >= self._room_min else []
+                claimed = await self._claim(free_slots) if free_slots >= self._room_min else []
             except (errors.Unavailable, errors.OutcomeUnknown) as error:
                 if until_empty:
                     raise
                 # The database is away. What may have been claimed is free when its lease ends.
                 log.warning("claim_failed", error=error)
-                await self._within(IDLE_SECONDS, self._stopping)
+                await self._wait_for(IDLE_SECONDS, self._stopping)
                 continue
             self._waiting.extend(claimed)
             while self._waiting and not self._stopping.is_set():
@@ -121,13 +121,13 @@ class Worker:
             if not claimed and not self._running:
                 if until_empty:
                     return
-                await self._within(IDLE_SECONDS, self._stopping)
+                await self._wait_for(IDLE_SECONDS, self._stopping)
             elif self._running:
                 # Look for new jobs when enough have ended, or after a while.
                 self._ended.clear()
-                await self._within(IDLE_SECONDS, self._ended)
+                await self._wait_for(IDLE_SECONDS, self._ended)
 
-    async def _within(self, seconds: float, event: asyncio.Event) -> None:
+    async def _wait_for(self, seconds: float, event: asyncio.Event) -> None:
         """Wait for *event*, at most *seconds*."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), seconds)
@@ -158,21 +158,21 @@ class Worker:
         return await group_commit.commits.run(claim)
 
     def _start(self, lease: jobs.Lease) -> None:
-        task = asyncio.create_task(self._work(lease))
+        task = asyncio.create_task(self._run_job(lease))
         self._running[task] = lease
-        task.add_done_callback(self._end)
+        task.add_done_callback(self._on_job_done)
 
-    def _end(self, task: asyncio.Task[None]) -> None:
+    def _on_job_done(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task, None)
         if not self._running or self.concurrency - len(self._running) >= self._room_min:
             self._ended.set()
 
-    async def _work(self, lease: jobs.Lease) -> None:
+    async def _run_job(self, lease: jobs.Lease) -> None:
         with logs.bound_contextvars(request_id=f"job_{lease.job_id}", operation=lease.name):
             try:
                 if lease.attempts > self.attempts_max:
                     # It was claimed, and its worker died, too often: it may be what kills them.
-                    await self._bury(lease, "its lease ran out too often")
+                    await self._dead_letter(lease, "its lease ran out too often")
                     return
                 handler = self.handlers.get(lease.name)
                 if handler is None:
@@ -180,20 +180,20 @@ class Worker:
                 finish = await handler(lease)
                 await group_commit.commits.run(lambda: _finish(lease, finish))
                 self.outcomes[lease.name, "done"] += 1
-            except RetryLater as again:
-                await self._retry(lease, again.after, str(again), outcome="again")
+            except RetryLater as retry_later:
+                await self._retry(lease, retry_later.delay, str(retry_later), outcome="again")
             except Exception as error:  # noqa: BLE001  (a job must not take the worker with it)
-                await self._failed(lease, error)
+                await self._handle_failure(lease, error)
 
-    async def _failed(self, lease: jobs.Lease, error: Exception) -> None:
+    async def _handle_failure(self, lease: jobs.Lease, error: Exception) -> None:
         reason = f"{type(error).__name__}: {error}"
         log.warning("job_failed", job=lease.name, attempts=lease.attempts, error=error)
-        final = isinstance(error, (errors.Invalid, errors.NotFound, errors.Denied))
-        if final or lease.attempts >= self.attempts_max:
-            await self._bury(lease, reason)
+        is_final = isinstance(error, (errors.Invalid, errors.NotFound, errors.Denied))
+        if is_final or lease.attempts >= self.attempts_max:
+            await self._dead_letter(lease, reason)
             return
-        after = getattr(error, "after_seconds", None)
-        pause = timedelta(seconds=after) if after else self.backoff(lease.attempts)
+        after_seconds = getattr(error, "after_seconds", None)
+        pause = timedelta(seconds=after_seconds) if after_seconds else self.backoff(lease.attempts)
         await self._retry(lease, pause, reason, outcome="retried")
 
     def backoff(self, attempts: int) -> timedelta:
@@ -209,17 +209,17 @@ class Worker:
         def retry() -> None:
             at = jobs.database_time() + pause
             # Work that goes on later is no failure: only failures count towards the dead letters.
-            jobs.retry(lease, at=at, error=reason, forget=outcome == "again")
+            jobs.retry(lease, at=at, error=reason, reset_attempts=outcome == "again")
 
         await group_commit.commits.run(retry)
         self.outcomes[lease.name, outcome] += 1
 
-    async def _bury(self, lease: jobs.Lease, reason: str) -> None:
+    async def _dead_letter(self, lease: jobs.Lease, reason: str) -> None:
         log.error("job_dead", job=lease.name, attempts=lease.attempts, reason=reason)
         await group_commit.commits.run(lambda: jobs.dead_letter(lease, error=reason))
         self.outcomes[lease.name, "dead"] += 1
 
-    async def _keep_leases(self) -> None:
+    async def _extend_leases(self) -> None:
         # A slow provider must not cost the lease: those still running are extended in time.
         while True:
             await asyncio.sleep(self.lease.total_seconds() / 3)
@@ -238,8 +238,8 @@ class Worker:
 
     async def _drain(self, seconds: float) -> None:
         if self._running:
-            _, late = await asyncio.wait(list(self._running), timeout=seconds)
-            for task in late:
+            _, unfinished = await asyncio.wait(list(self._running), timeout=seconds)
+            for task in unfinished:
                 task.cancel()  # its lease runs out and the job is run again
         waiting = list(self._waiting)
         self._waiting.clear()

@@ -155,7 +155,7 @@ def _load(loaded: LoadedReport, account: str, now: datetime) -> tuple[int, bool]
             loaded.lines, provider_account=account, again=False, now=now
         )
         return len(rows), False
-    digest = files.digest(file_sha256=loaded.sha256, purpose=PURPOSE, ways=(account,))
+    digest = files.digest(file_sha256=loaded.sha256, purpose=PURPOSE, options=(account,))
     if files.find_import(digest) is not None:
         return 0, True
     rows = settlement_reports.store(loaded.lines, provider_account=account, again=True, now=now)

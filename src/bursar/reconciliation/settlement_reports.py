@@ -48,10 +48,10 @@ def read_file(path: Path, *, provider_account: str) -> LoadedReport:
             line = _line(provider, row, found)
             if line is not None:
                 lines.append(line)
-    except csv_reader.Unreadable as error:
-        found.note(error, line=error.line or 1)
-        raise found.refusal() from error
-    found.refuse_if_any()
+    except csv_reader.UnreadableFile as error:
+        found.add_error(error, line=error.line or 1)
+        raise found.to_exception() from error
+    found.raise_if_any()
     return LoadedReport(file.name, file.sha256, lines)
 
 
@@ -64,7 +64,7 @@ def _line(
             required = name in {"reference", "source"}
             fields.validate_text(name, getattr(line, name), 160, required=required)
     except errors.ValidationError as error:
-        found.note(error, line=row.line, column=error.param or "")
+        found.add_error(error, line=row.line, column=error.param or "")
         return None
     if line.net_minor != line.gross_minor - line.fee_minor:
         found.add(

@@ -11,7 +11,7 @@ from bursar.payments.statuses import CaptureMethod
 from bursar.pricing.baskets import Line
 
 #: (what, its number, price by currency); tax in percent by currency.
-GOODS: tuple[tuple[str, str, dict[str, str]], ...] = (
+PRODUCTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     (
         "Fountain pen",
         "pen-01",
@@ -85,26 +85,26 @@ METHODS = {
 MANUAL_SHARE = 0.12
 
 
-def make_order(draw: random.Random, *, number: int, account: str, placed_at: datetime) -> NewOrder:
+def make_order(rng: random.Random, *, number: int, account: str, placed_at: datetime) -> NewOrder:
     """A basket as a buyer might fill it; the same *draw* and *number* make the same."""
-    currency = draw.choices(CURRENCIES, SHARES)[0]
-    chosen = draw.choices(GOODS, (30, 40, 30, 9, 2), k=draw.choice((1, 1, 1, 2, 2, 3)))
+    currency = rng.choices(CURRENCIES, SHARES)[0]
+    chosen = rng.choices(PRODUCTS, (30, 40, 30, 9, 2), k=rng.choice((1, 1, 1, 2, 2, 3)))
     lines = [
         Line(
             sku=sku,
             description=name,
-            quantity=draw.choice((1, 1, 1, 2, 3)),
+            quantity=rng.choice((1, 1, 1, 2, 3)),
             unit_price=prices[currency],
             tax_rate=TAXES[currency],
         )
         for name, sku, prices in {item[1]: item for item in chosen}.values()
     ]
-    method = draw.choices(list(METHODS), list(METHODS.values()))[0]
-    if method == "tok_visa" and draw.random() < MANUAL_SHARE / 0.43:
+    method = rng.choices(list(METHODS), list(METHODS.values()))[0]
+    if method == "tok_visa" and rng.random() < MANUAL_SHARE / 0.43:
         capture = CaptureMethod.MANUAL
     else:
         capture = CaptureMethod.AUTOMATIC
-    told: dict[str, Any] = {"channel": draw.choice(("web", "web", "app", "phone"))}
+    metadata: dict[str, Any] = {"channel": rng.choice(("web", "web", "app", "phone"))}
     return NewOrder(
         reference=f"W-{number:05}",
         currency=currency,
@@ -114,6 +114,6 @@ def make_order(draw: random.Random, *, number: int, account: str, placed_at: dat
         provider_account=account,
         method=method,
         capture_method=capture,
-        buyer={"name": draw.choice(BUYERS)},
-        metadata=told,
+        buyer={"name": rng.choice(BUYERS)},
+        metadata=metadata,
     )

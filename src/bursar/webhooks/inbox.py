@@ -27,7 +27,7 @@ INSERT_EVENT = (
     "ON CONFLICT (provider_account_id, event_id) DO NOTHING"
 )
 #: An event that was ignored and is of our own account by what is configured now.
-TAKE_IGNORED = (
+REOPEN_IGNORED = (
     "UPDATE bursar_webhookevent SET raw = %s, received_at = %s, processed_at = NULL, ignored = '' "
     "WHERE provider_account_id = %s AND event_id = %s AND ignored <> ''"
 )
@@ -84,7 +84,7 @@ def receive(
     ignored = _reason_to_ignore(event)
     row: list[fields.Parameter] = [provider_account, event.event_id, event.type, raw_id, received]
     is_new = sql.run(INSERT_EVENT, [*row, received if ignored else None, ignored]) == 1
-    if not is_new and (ignored or not _take_ignored(event, provider_account, raw_id, received)):
+    if not is_new and (ignored or not _reopen_ignored(event, provider_account, raw_id, received)):
         return False
     sql.run(INSERT_BODY, [raw_id, body, received])
     if ignored:
@@ -101,10 +101,10 @@ def receive(
     return True
 
 
-def _take_ignored(
+def _reopen_ignored(
     event: capabilities.VerifiedWebhook, account: str, raw_id: str, received: fields.Parameter
 ) -> bool:
-    return sql.run(TAKE_IGNORED, [raw_id, received, account, event.event_id]) == 1
+    return sql.run(REOPEN_IGNORED, [raw_id, received, account, event.event_id]) == 1
 
 
 def _reason_to_ignore(event: capabilities.VerifiedWebhook) -> str:
@@ -140,14 +140,14 @@ def _process(provider_account: str, event_id: str, now: datetime) -> None:
     provider = provider_accounts.get(provider_account)
     if body is None or not isinstance(provider, SupportsWebhookParsing):
         raise errors.NotFound(f"event {event_id} has no body, or its provider cannot read it")
-    told = list(provider.parse_webhook(bytes(body)))
+    snapshots = list(provider.parse_webhook(bytes(body)))
     facts.append_facts(
         provider_account=provider_account,
-        snapshots=told,
+        snapshots=snapshots,
         source="webhook",
         raw=event.raw,
         now=now,
     )
-    for snapshot in status_checks.needs_refresh(provider_account, told):
+    for snapshot in status_checks.needs_refresh(provider_account, snapshots):
         status_checks.enqueue_refresh(provider_account, snapshot, now)
     WebhookEvent.objects.filter(pk=event.pk).update(processed_at=now)

@@ -8,7 +8,7 @@ from bursar.queue.models import Job
 from bursar.webhooks.models import WebhookEvent
 
 
-def _forgotten() -> Iterator[Mapping[str, object]]:
+def _events_without_job() -> Iterator[Mapping[str, object]]:
     jobs = Job.objects.filter(name="webhook").values_list("payload", flat=True)
     waiting = {(payload["provider_account"], payload["event_id"]) for payload in jobs}
     events = WebhookEvent.objects.filter(processed_at__isnull=True)
@@ -17,4 +17,4 @@ def _forgotten() -> Iterator[Mapping[str, object]]:
             yield event
 
 
-INVARIANTS = {"every stored event is processed or waits for it": _forgotten}
+INVARIANTS = {"every stored event is processed or waits for it": _events_without_job}

@@ -19,7 +19,7 @@ class WebhookEvent(models.Model):
 
     provider_account = models.ForeignKey(ProviderAccount, models.PROTECT, db_index=False)
     event_id = models.CharField(max_length=160)
-    type = models.CharField(max_length=120)
+    event_type = models.CharField(max_length=120)
     raw = models.CharField(max_length=40)
     received_at = models.DateTimeField()
     processed_at = models.DateTimeField(null=True)
@@ -37,4 +37,4 @@ class WebhookEvent(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.type} {self.event_id}"
+        return f"{self.event_type} {self.event_id}"

@@ -24,13 +24,13 @@ def prune(*, now: datetime, rows_max: int) -> int:
     group_commit.require_transaction()
     received_before = now - RETENTION
     expired = RawBody.objects.filter(received_at__lt=received_before)
-    needed = _needed(received_before)
+    needed = _bodies_with_job(received_before)
     return retention.delete_first(
         expired.exclude(pk__in=needed).order_by("received_at", "pk"), rows_max
     )
 
 
-def _needed(received_before: datetime) -> list[str]:
+def _bodies_with_job(received_before: datetime) -> list[str]:
     """The bodies of events that have a job still; the job commits with the event."""
     jobs = Job.objects.filter(name="webhook", created_at__lt=received_before)
     return [

@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from bursar import settings
-from bursar.orders.models import CouponUse, Order
+from bursar.orders.models import CouponUsage, Order
 from tests.conftest import Database
 from tests.flows.test_orders_are_priced import RULES
 from tests.shop import ACCOUNT, Shop
@@ -44,7 +44,7 @@ def test_a_quote_is_explained_and_the_order_costs_it(
     assert (quote["object"], quote["rounding_mode"]) == ("quote", "sum_by_net")
     assert [line["kind"] for line in quote["lines"]] == ["item", "item", "fee"]
     assert quote["lines"][0]["discounts"][0]["name"] == "Spring"
-    assert not CouponUse.objects.exists()
+    assert not CouponUsage.objects.exists()
     assert not Order.objects.exists()
     placed = api.post(
         "/v1/orders",
@@ -58,7 +58,7 @@ def test_a_quote_is_explained_and_the_order_costs_it(
     assert placed.status_code == 201, placed.text
     assert (placed.json()["total"], placed.json()["tax"]) == (quote["total"], quote["tax"])
     assert placed.json()["lines"][0]["tax_code"] == "S"
-    assert CouponUse.objects.get().used == 1
+    assert CouponUsage.objects.get().use_count == 1
 
 
 @pytest.mark.parametrize(

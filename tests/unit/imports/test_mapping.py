@@ -43,7 +43,7 @@ def test_a_small_mapping_chooses_nothing() -> None:
             decimal_mark=".",
             time="%Y-%m-%d",
             time_zone="UTC",
-            cut_off_allowed=False,
+            missing_line_end_allowed=False,
         ),
         currency=MappingSource(fixed="EUR"),
         tax_rate=MappingSource(fixed="19"),

@@ -26,7 +26,7 @@ def basket(*lines: Line, currency: str = "EUR", **told: Any) -> Basket:
 def quote(wanted: Basket, text: str = "", *, day: date = DAY, **redeemed: int) -> Quote:
     """The price of *wanted* by the rules in *text*."""
     return calculator.price(
-        wanted, day=day, rules=rules.parse(text, name="rules.toml"), redeemed=redeemed
+        wanted, day=day, rules=rules.parse(text, name="rules.toml"), coupon_use_counts=redeemed
     )
 
 

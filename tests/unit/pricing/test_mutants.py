@@ -56,15 +56,15 @@ def test_halves_are_symmetric(numerator: int, even: int, up: int) -> None:
     ],
 )
 def test_a_share_as_percent(share: str, text: str) -> None:
-    assert taxes.shown(Fraction(share)) == text
+    assert taxes.format_percent(Fraction(share)) == text
 
 
 def test_taxes_made_anew() -> None:
-    fresh = taxes.make.__wrapped__
+    fresh = taxes.make_tax.__wrapped__
     assert fresh("19") == Tax(taxes.TaxCode.STANDARD, "19", (("", "19"),), "", (19,), 100)
     parts = (TaxComponent(name="a", rate="10"), TaxComponent(name="b", rate="10", compound=True))
     assert fresh("", "", "", parts).rate == "21"
-    assert fresh("", "AE").parts == (("", "0"),)
+    assert fresh("", "AE").components == (("", "0"),)
     assert fresh("0", "E", "because").reason == "because"
 
 
@@ -73,7 +73,7 @@ def test_rates_are_found_whatever_their_order() -> None:
     rates = [
         Rate(country="DE", category="x", rate=str(day.year - 2000), valid_from=day) for day in days
     ]
-    table = taxes.table(rates)
+    table = taxes.index_rates(rates)
     found = [taxes.rate_on(table, "DE", "x", date(year, 6, 1)).rate for year in (2020, 2021, 2022)]
     assert found == ["20", "21", "22"]
     text = "".join(
@@ -247,10 +247,10 @@ def test_the_json_of_a_quote_to_the_last_field() -> None:
     ]
     assert told["lines"][0]["unit_price"] == "0.03"
     assert (told["half"], told["rules"]) == ("half_up", rules.parse(text, name="x").digest)
-    parts = taxes.make(
-        "", parts=(TaxComponent(name="a", rate="1"), TaxComponent(name="b", rate="2"))
+    parts = taxes.make_tax(
+        "", components=(TaxComponent(name="a", rate="1"), TaxComponent(name="b", rate="2"))
     )
-    assert quotes.parts(parts, (1, 2), "EUR") == [
+    assert quotes.tax_components_json(parts, (1, 2), "EUR") == [
         {"name": "a", "rate": "1", "tax": {"amount": 1, "currency": "EUR"}},
         {"name": "b", "rate": "2", "tax": {"amount": 2, "currency": "EUR"}},
     ]
@@ -344,7 +344,7 @@ def test_a_long_category_is_told_by_its_first_40_letters() -> None:
 def test_lists_that_always_hold_overlap_those_that_begin() -> None:
     one = '[[price_lists]]\ncurrency = "EUR"\nitems = []\n'
     later = one + "valid_from = 2026-01-01\n"
-    assert len(rules.parse(later + one, name="r").lists.listed) == 2
+    assert len(rules.parse(later + one, name="r").lists.lists) == 2
     with pytest.raises(rules.InvalidRules, match="line 4: EUR overlaps entry 1"):
         rules.parse(one + one, name="r")
     ending = one + "valid_until = 2026-01-01\n"
@@ -388,11 +388,11 @@ def test_money_says_what_is_wrong_and_where() -> None:
 
 
 def test_what_is_shown_of_a_wrong_amount_is_short() -> None:
-    assert money._shown(40 * "x") == repr(40 * "x")
-    assert money._shown(50 * "x") == repr(40 * "x")
-    assert money._shown(10**50) == f"{str(10**50)[:39]}..."
-    assert money._shown(10**41) == str(10**41)
-    assert money._shown(10**42) == f"{str(10**42)[:39]}..."
+    assert money._preview(40 * "x") == repr(40 * "x")
+    assert money._preview(50 * "x") == repr(40 * "x")
+    assert money._preview(10**50) == f"{str(10**50)[:39]}..."
+    assert money._preview(10**41) == str(10**41)
+    assert money._preview(10**42) == f"{str(10**42)[:39]}..."
 
 
 def test_equal_amounts_are_neither_less_nor_more() -> None:

@@ -73,7 +73,7 @@ def test_parts_sum_to_totals_and_nothing_is_negative(basket, name, text):
     for each in quote.lines:
         assert each.net_minor >= 0
         assert each.tax_minor >= 0
-        assert sum(each.part_minors) == each.tax_minor
+        assert sum(each.component_minors) == each.tax_minor
         # A net price that rounding by sums moved up may be taken off whole, after tax.
         assert each.discount_minor <= each.list_minor + abs(each.rounding_minor)
     for total in quote.taxes:
@@ -102,10 +102,10 @@ def test_the_order_of_the_lines_does_not_matter(basket, name, text, draw):
 def test_the_tax_of_a_rate_is_rounded_once(basket, name):
     quote = priced(basket, mode(name))
     for total in quote.taxes:
-        exact = Fraction(total.base_minor * total.tax.whole, total.tax.scale)
+        exact = Fraction(total.base_minor * total.tax.total_weight, total.tax.scale)
         # With gross prices kept, the net sum is what was rounded, and the tax is the rest.
         off = Fraction(1, 2) * (
-            1 if name == "sum_by_net" else 1 + Fraction(total.tax.whole, total.tax.scale)
+            1 if name == "sum_by_net" else 1 + Fraction(total.tax.total_weight, total.tax.scale)
         )
         assert abs(total.tax_minor - exact) <= off
 

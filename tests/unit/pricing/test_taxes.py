@@ -142,7 +142,7 @@ def test_compound_taxes_are_charged_on_those_before():
         TaxComponent(name="GST", rate="5"),
         TaxComponent(name="QST", rate="9.5", compound=True),
     )
-    tax = taxes.make("", parts=parts)
+    tax = taxes.make_tax("", components=parts)
     assert (tax.rate, tax.on(10_000, HalfRounding.EVEN)) == ("14.975", [500, 998])
     assert tax.net_of(11_498, HalfRounding.EVEN) == 10_000
 
@@ -164,9 +164,9 @@ def test_the_parts_of_a_tax_sum_to_it(name, inclusive):
     lines = [line("9.99", tax_category="standard", sku=str(at)) for at in range(7)]
     priced = quote(basket(*lines, prices_include_tax=inclusive), COMPOUND + mode(name))
     [total] = priced.taxes
-    assert sum(total.part_minors) == total.tax_minor == priced.tax.amount_minor
+    assert sum(total.component_minors) == total.tax_minor == priced.tax.amount_minor
     for each in priced.lines:
-        assert sum(each.part_minors) == each.tax_minor
+        assert sum(each.component_minors) == each.tax_minor
     [told] = priced.to_json()["taxes"]
     assert [(part["name"], part["tax"]["currency"]) for part in told["parts"]] == [
         ("GST", "EUR"),
@@ -179,11 +179,11 @@ def test_the_parts_of_a_tax_sum_to_it(name, inclusive):
 def test_codes_and_rates_go_together():
     for code in TaxCode:
         if code is TaxCode.STANDARD:
-            assert taxes.make("19", code).code is code
+            assert taxes.make_tax("19", code).code is code
         else:
-            assert taxes.make("0", code).code is code
+            assert taxes.make_tax("0", code).code is code
     with pytest.raises(errors.ValidationError, match="a rate or parts"):
-        taxes.make("19", parts=(TaxComponent(name="a", rate="1"),))
+        taxes.make_tax("19", components=(TaxComponent(name="a", rate="1"),))
 
 
 def test_the_shipped_rates_cover_what_they_say():

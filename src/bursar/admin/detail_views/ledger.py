@@ -115,7 +115,7 @@ def event(row: WebhookEvent) -> DetailPage:
     """A delivery of a provider."""
     kept = RawBody.objects.filter(id=row.raw).exists()
     return DetailPage(
-        title=row.type,
+        title=row.event_type,
         state=event_state(row),
         reason=f"Nothing is booked: {row.ignored}." if row.ignored else "",
         facts=[

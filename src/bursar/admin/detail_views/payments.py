@@ -72,12 +72,12 @@ def order(row: Order) -> DetailPage:
 
 
 def _unit_price(line: OrderLine) -> str:
-    with_tax = line.explanation.get("price_includes_tax", False)
+    with_tax = line.pricing_explanation.get("price_includes_tax", False)
     return f"{line.unit_price} with tax" if with_tax else line.unit_price
 
 
 def _discounts(line: OrderLine, currency: str) -> str:
-    taken = line.explanation.get("discounts", ())
+    taken = line.pricing_explanation.get("discounts", ())
     return ", ".join(f"{one['name']} {Money(one['amount'], currency)}" for one in taken) or "-"
 
 

@@ -34,7 +34,7 @@ async def create_quote(basket: pricing_schemas.QuoteCreate) -> Response:
     now, requested = clock.now(), basket.to_basket(basket.payment_method)
 
     def read() -> bytes:
-        quote = quotes.quote(requested, at=now, rules=quotes.configured_rules())
+        quote = quotes.create_quote(requested, at=now, rules=quotes.configured_rules())
         return responses.dump_json(quote.to_json())
 
     return Response(await readers.run(read), media_type="application/json")
