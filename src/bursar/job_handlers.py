@@ -1,4 +1,4 @@
-"""The index of jobs: which function runs what the queue holds, and what runs by itself."""
+"""Registry of job handlers by job name, and of periodic jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ HANDLERS: Mapping[str, Handler] = {
     "refund": refunds.refund,
     "check_attempt_status": status_checks.check_attempt_status,
     "refresh_provider_object": status_checks.refresh_provider_object,
-    "webhook": inbox.process,
+    "process_webhook": inbox.process,
     "alert": delivery.deliver,
     **scheduler.handlers(PERIODIC),
 }

@@ -1,4 +1,4 @@
-"""The index of all tables, for Django to find them; nothing else imports this module."""
+"""Registry of all models for Django; nothing else imports this module."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from bursar.access.models import ApiKey, AuditEntry, IdempotencyRecord, User
 from bursar.dashboard.models import Alert, HistoryBucket, LeaderLease, Monitor, SourceState
 from bursar.imports.models import ImportedFile
 from bursar.ledger.models import Account, Transfer
-from bursar.orders.models import Order, OrderLine
+from bursar.orders.models import CouponUsage, Order, OrderLine
 from bursar.payments.models import (
     Attempt,
     Fact,
@@ -34,7 +34,7 @@ __all__ = [
     "ApiKey",
     "Attempt",
     "AuditEntry",
-    "CouponUse",
+    "CouponUsage",
     "Fact",
     "FactLink",
     "HistoryBucket",

@@ -1,9 +1,9 @@
 """
-Declarations of periodic jobs: what a feature has to do again and again, and at which times.
+Declarations of periodic jobs and their schedules.
 
-A feature lists its jobs as `PERIODIC` in its own folder; `bursar.job_handlers` collects them, and the
-queue's scheduler enqueues each run. A schedule is a pure function of time, so that all processes
-compute the same runs without asking each other.
+A feature declares its jobs as `PERIODIC` in its own folder; `bursar.job_handlers` collects them and
+`queue.scheduler` enqueues their runs. A schedule is a pure function of time, so all processes
+compute the same runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _UNITS: Final = (
 @dataclass(frozen=True, slots=True)
 class Every:
     """
-    At every whole multiple of *interval* since 1970-01-01 00:00 UTC.
+    Runs at every whole multiple of *interval* since 1970-01-01 00:00 UTC.
 
     *interval* is a whole number of minutes. `Every(timedelta(minutes=10))` runs at :00, :10, :20.
     """
@@ -41,7 +41,7 @@ class Every:
             raise ValueError(f"interval: {self.interval} is not a whole number of minutes")
 
     def next_after(self, at: datetime) -> datetime:
-        """The first run later than *at* (aware), in UTC."""
+        """Return the first run after *at* (aware), in UTC."""
         return _EPOCH + ((at - _EPOCH) // self.interval + 1) * self.interval
 
     def __str__(self) -> str:
@@ -53,11 +53,11 @@ class Every:
 @dataclass(frozen=True, slots=True)
 class Daily:
     """
-    Once for each calendar day of *zone* (an IANA name), at the local time *at*.
+    Runs once per calendar day of *zone* (an IANA name), at the local time *at*.
 
-    When clocks change, the rule is that of RFC 5545, 3.3.5: a local time that is skipped is taken
-    with the UTC offset before the gap (02:30 becomes 03:30), and of a local time that comes twice
-    the first is meant. So each day has one run.
+    When clocks change, RFC 5545, 3.3.5 applies: a skipped local time is interpreted with the UTC
+    offset before the gap (02:30 becomes 03:30), and an ambiguous local time is its first
+    occurrence. So each day has one run.
     """
 
     at: time
@@ -69,10 +69,10 @@ class Daily:
         ZoneInfo(self.zone)
 
     def next_after(self, at: datetime) -> datetime:
-        """The first run later than *at* (aware), in UTC."""
+        """Return the first run after *at* (aware), in UTC."""
         zone = ZoneInfo(self.zone)
         today = at.astimezone(zone).date()
-        # The day before and a third day, because an offset may change by up to a day.
+        # From the day before to the third day after: an offset may change by up to a day.
         runs = (
             datetime.combine(today + timedelta(days=days), self.at, zone).astimezone(UTC)
             for days in range(-1, 4)
@@ -89,11 +89,11 @@ Schedule = Every | Daily
 @dataclass(frozen=True, slots=True)
 class PeriodicJob:
     """
-    A job that runs by itself at the times of *schedule*.
+    A job that runs at the times of *schedule*.
 
-    *handler* is called with the time at which the run begins; it opens its own transactions by
-    `group_commit` and must be safe to run twice. What it raises is handled as for any job: it is
-    tried again with growing pauses, then becomes a dead letter. *name* is unique among all jobs.
+    *handler* is called with the start time of the run; it opens its own transactions by
+    `group_commit` and must be idempotent. If it raises, the run is retried with backoff and
+    finally becomes a dead letter, like any job. *name* is unique among all jobs.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """
-Retention: rows that have reached their age are deleted in short commits.
+Retention: delete old rows in batches, each in a commit of its own.
 
-One large DELETE would hold every other writer up; a batch takes about as long as any other write.
+One large DELETE would block all other writers; a batch takes about as long as any other write.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from bursar import group_commit, logs
 
-#: So many rows are deleted in one commit, unless the caller says otherwise.
+#: Rows deleted in one commit, by default.
 BATCH_ROWS_MAX: Final = 1_000
 
 log = logs.get(__name__)
@@ -23,11 +23,10 @@ async def delete_in_batches(
     delete: Callable[[int], int], *, what: str, batch_rows_max: int = BATCH_ROWS_MAX
 ) -> int:
     """
-    Call *delete* in one commit after the other until it deletes less than a full batch.
+    Call *delete* in consecutive commits until it deletes less than a full batch.
 
-    *delete* is given the most rows it may delete and returns how many it did. Whoever waits to
-    write goes between two batches. Returns the number of deleted rows; *what* names them in the
-    log.
+    *delete* takes the maximum number of rows and returns the number it deleted. Other writers run
+    between two batches. Returns the total; *what* names the rows in the log.
     """
     deleted_rows = 0
     while True:
@@ -41,9 +40,9 @@ async def delete_in_batches(
 
 
 def delete_first(rows: QuerySet[Any], rows_max: int) -> int:
-    """Delete the first *rows_max* of *rows*, as they are ordered; needs an open transaction."""
+    """Delete the first *rows_max* of *rows* in their order. Needs an open transaction."""
     group_commit.require_transaction()
-    # Keys first: a sub-select with LIMIT may be run again for each row on PostgreSQL.
+    # Keys first: PostgreSQL may run a sub-select with LIMIT once per row.
     keys = list(rows.values_list("pk", flat=True)[:rows_max])
     deleted_rows, _ = rows.model._default_manager.filter(pk__in=keys).delete()  # noqa: SLF001  (Django's)
     return int(deleted_rows)

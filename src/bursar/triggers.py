@@ -35,12 +35,12 @@ class Trigger:
     def name(self) -> str:
         """The trigger's name."""
         words = "_".join(self.message.split()[:6]).replace("'", "")
-        return f"guard_{self.table.removeprefix('bursar_')}_{self.event.lower()}_{words}"[:63]
+        return f"trigger_{self.table.removeprefix('bursar_')}_{self.event.lower()}_{words}"[:63]
 
     @property
     def truncate_name(self) -> str:
         """The name of the trigger that refuses to empty the table (PostgreSQL)."""
-        return f"guard_{self.table.removeprefix('bursar_')}_truncate"
+        return f"trigger_{self.table.removeprefix('bursar_')}_truncate"
 
 
 def _append_only(table: str, what: str) -> list[Trigger]:
@@ -82,8 +82,13 @@ TRIGGERS: list[Trigger] = [
     _immutable_columns(
         "bursar_order", "an order's currency or total", "id", "currency", "total_minor", "tax_minor"
     ),
-    Trigger("bursar_couponuse", "UPDATE", "NEW.used < OLD.used", "a coupon is never unused"),
-    Trigger("bursar_couponuse", "DELETE", "", "coupons' uses are never deleted"),
+    Trigger(
+        "bursar_couponusage",
+        "UPDATE",
+        "NEW.use_count < OLD.use_count",
+        "a coupon use count never decreases",
+    ),
+    Trigger("bursar_couponusage", "DELETE", "", "coupon usages are never deleted"),
     Trigger("bursar_order", "DELETE", "", "orders are never deleted"),
     *_append_only("bursar_orderline", "order lines"),
     _immutable_columns(

@@ -68,7 +68,7 @@ def test_the_main_job_closes_its_books_and_tampering_with_them_is_found(
     assert "the books close" in again
     assert "over_captured" in terminal.run("reviews")
     books = sqlite3.connect(home / "bursar.sqlite3")
-    books.execute("DROP TRIGGER guard_transfer_update_transfers_are_never_changed")
+    books.execute("DROP TRIGGER trigger_transfer_update_transfers_are_never_changed")
     (tampered,) = books.execute(
         "SELECT subject FROM bursar_transfer WHERE credit_account_id = 'sales:EUR' LIMIT 1"
     ).fetchone()
@@ -81,7 +81,7 @@ def test_the_main_job_closes_its_books_and_tampering_with_them_is_found(
     books.close()
     printed = terminal.run("verify", code=1)
     assert "3 BROKEN" in printed  # the receivable is a cent off as well
-    assert "missing guard: guard_transfer_update_transfers_are_never_changed" in printed
+    assert "missing trigger: trigger_transfer_update_transfers_are_never_changed" in printed
     assert f"payment: {tampered}, " in printed
     assert "triggers_missing" in terminal.run("worker", "--until-empty", code=1)
     terminal.run("manage", "migrate")

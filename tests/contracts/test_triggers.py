@@ -98,7 +98,7 @@ def _extras() -> None:
     SettlementBreak.objects.create(
         reconciliation=run, match_status="late", currency="EUR", reason="new", **moved
     )
-    CouponUsage.objects.create(code="SPRING", used=2)
+    CouponUsage.objects.create(code="SPRING", use_count=2)
     _watched(now)
     RefundApproval.objects.create(
         refund=Refund.objects.get(),
@@ -222,7 +222,7 @@ _SPECIAL = {
         "UPDATE bursar_alert SET webhook = 'waiting'",
         "UPDATE bursar_alert SET email = 'off'",
     ],
-    "a coupon is never unused": ["UPDATE bursar_couponuse SET used = 1"],
+    "a coupon use count never decreases": ["UPDATE bursar_couponusage SET use_count = 1"],
     "a decided approval never changes": [
         "UPDATE bursar_refundapproval SET decision = ''",
         "UPDATE bursar_refundapproval SET decided_owner = 'c'",
@@ -305,7 +305,7 @@ def test_an_open_review_may_still_be_answered_and_a_job_removed(shop: Shop) -> N
 def test_guards_have_names_of_their_own() -> None:
     names = [guard.name for guard in triggers.TRIGGERS]
     assert len(set(names)) == len(names)
-    assert [name for name in names if not re.fullmatch(r"guard_[a-z_]{1,57}", name)] == []
+    assert [name for name in names if not re.fullmatch(r"trigger_[a-z_]{1,55}", name)] == []
 
 
 def test_migrating_puts_dropped_guards_back(database: Database) -> None:
@@ -360,10 +360,12 @@ VIOLATIONS: dict[str, list[str]] = {
         copy("Order", tax_minor="total_minor + 1", idempotency_key="'o'"),
         copy("Order", tax_minor="-1", idempotency_key="'o'"),
     ],
-    "coupon_used": [copy("CouponUse", code="'other'", used="0")],
+    "coupon_use_count_positive": [copy("CouponUsage", code="'other'", use_count="0")],
     "order_line_position": [copy("OrderLine")],
-    "order_line_quantity": [copy("OrderLine", position="9", quantity="0")],
-    "order_line_adds_up": [copy("OrderLine", position="9", gross_minor="gross_minor + 1")],
+    "order_line_quantity_positive": [copy("OrderLine", position="9", quantity="0")],
+    "order_line_gross_is_net_plus_tax": [
+        copy("OrderLine", position="9", gross_minor="gross_minor + 1")
+    ],
     "payment_amount_is_positive": [copy("Payment", amount_minor="0", tax_minor="0")],
     "payment_tax_within_amount": [
         copy("Payment", tax_minor="amount_minor + 1"),
@@ -404,17 +406,17 @@ VIOLATIONS: dict[str, list[str]] = {
         copy("Transfer", amount_minor="-1"),
     ],
     "transfer_accounts_differ": [copy("Transfer", debit_account_id="credit_account_id")],
-    "job_state_known": [copy("Job", state="'done'", unique_key="NULL")],
+    "job_state_valid": [copy("Job", state="'done'", unique_key="NULL")],
     "job_leased_has_token": [
         copy("Job", state="'leased'", unique_key="NULL"),
         copy("Job", state="'leased'", lease_token="'t'", unique_key="NULL"),
     ],
-    "job_one_living_per_key": [copy("Job", "unique_key IS NOT NULL")],
-    "periodic_job_outcome_known": [
+    "job_unique_key": [copy("Job", "unique_key IS NOT NULL")],
+    "periodic_job_outcome_valid": [
         copy("PeriodicJobStatus", name="'x'", last_outcome="'done'"),
     ],
-    "inbox_event_once": [copy("WebhookEvent")],
-    "inbox_event_ignored_waits_for_nobody": [
+    "webhook_event_once": [copy("WebhookEvent")],
+    "webhook_event_ignored_is_processed": [
         copy("WebhookEvent", event_id="'x'", ignored="'x'", processed_at="NULL")
     ],
     "person_role_known": [copy("User", email="'x'", role="'king'")],

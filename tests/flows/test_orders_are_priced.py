@@ -89,7 +89,10 @@ def test_an_order_keeps_its_price_and_how_it_came_about(shop: Shop) -> None:
     assert (pen.tax_code, pen.tax_rate, pen.unit_price) == ("S", "19", "100.00")
     assert (book.tax_rate, fee.tax_rate, fee.tax_code) == ("7", "0", "Z")
     assert pen.pricing_explanation["discounts"] == [{"name": "Spring", "amount": 5000}]
-    assert (pen.pricing_explanation["price_includes_tax"], pen.pricing_explanation["list"]) == (
+    assert (
+        pen.pricing_explanation["price_includes_tax"],
+        pen.pricing_explanation["list_price"],
+    ) == (
         True,
         50000,
     )

@@ -199,7 +199,7 @@ def test_outcomes_are_counted(database: Database) -> None:
         ("good", "done"): 2,
         ("bad", "retried"): 1,
         ("wrong", "dead"): 1,
-        ("slow", "again"): 1,
+        ("slow", "rescheduled"): 1,
         ("nobody", "dead"): 1,
     }
     assert depth() == {
@@ -245,7 +245,7 @@ def test_a_job_that_kills_its_worker_is_buried_without_being_run(database: Datab
 def test_work_that_goes_on_is_never_a_dead_letter(database: Database) -> None:
     enqueue("slow")
     for _ in range(5):
-        assert run({"slow": go_on}, attempts_max=2).outcomes == {("slow", "again"): 1}
+        assert run({"slow": go_on}, attempts_max=2).outcomes == {("slow", "rescheduled"): 1}
         hurry()
 
 

@@ -169,7 +169,7 @@ def test_a_look_up_that_cannot_be_asked_comes_back_and_at_last_asks_a_person(
     payment = shop.payment(order_id)
     monkeypatch.setattr(type(shop.provider), "get_status", _Away.get_status)
 
-    assert shop.run_jobs(rounds=20) == {("check_attempt_status", "again"): 20}
+    assert shop.run_jobs(rounds=20) == {("check_attempt_status", "rescheduled"): 20}
     assert depth() == {("check_attempt_status", "delayed"): 1}
 
     shop.age(payment, timedelta(hours=25))

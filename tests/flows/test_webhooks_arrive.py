@@ -194,5 +194,5 @@ def test_a_body_that_was_pruned_or_makes_no_sense_is_a_dead_letter(shop: Shop) -
         )
         commit(receive)
     commit(lambda: models.RawBody.objects.filter(body=b"pruned").delete())
-    assert shop.run_jobs(rounds=1) == {("webhook", "dead"): 2}
+    assert shop.run_jobs(rounds=1) == {("process_webhook", "dead"): 2}
     assert shop.balances() == SOLD

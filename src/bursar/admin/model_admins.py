@@ -246,7 +246,7 @@ class WebhookEventAdmin(ReadOnlyModelAdmin):
     """Events of the inbox."""
 
     scope = roles.FACTS_READ
-    list_display = ("type", "event_id", "provider_account_id", "received", "processed")
+    list_display = ("event_type", "event_id", "provider_account_id", "received", "processed")
     found_by = ("pk", "event_id")
 
     @display(description="received")

@@ -1,10 +1,10 @@
 """
-Importing: a file of invoices becomes orders, all of them or none.
+Import orders from a file of invoices, all or none.
 
-A file is named by its bytes together with the mapping, the provider account and the method; the
-same again does nothing. Every invoice has an idempotency key made of the mapping's name and its
-number, so one that comes in another file too is not placed twice: with the same content it is
-known already, with other content the whole file is refused.
+An import is identified by the file's bytes, the mapping, the provider account and the payment
+method; importing the same again writes nothing. An invoice's idempotency key is the mapping's name
+and the invoice number, so an invoice in two files is placed once. If its content differs, the
+whole second file is refused.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _KEYS_PER_QUERY = 500
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportReport:
     """
-    What a file held.
+    Result of an import.
 
-    *orders*, *lines* and *sums* (with tax, one for each currency) are of all its invoices;
-    *orders_known* of them had come before, in another file. With *already_imported* nothing was
-    written, and *file* is the name under which it came in.
+    *orders*, *lines* and *sums* (gross, one per currency) cover all invoices of the file;
+    *existing_orders* of them were placed by an earlier import. With *already_imported* nothing was
+    written, and *file* is the name of the first import.
     """
 
     file: str
@@ -52,39 +52,39 @@ class ImportReport:
 
     @property
     def credit_notes(self) -> tuple[SkippedRow, ...]:
-        """The rows left out because they belong to credit notes."""
+        """Skipped rows of credit notes."""
         return tuple(row for row in self.skipped_rows if row.reason == CREDIT_NOTE)
 
     @property
     def unsellable(self) -> tuple[SkippedRow, ...]:
-        """The rows left out because they cannot be sold."""
+        """Skipped rows that cannot be sold."""
         return tuple(row for row in self.skipped_rows if row.reason != CREDIT_NOTE)
 
     def to_json(self) -> dict[str, Any]:
-        """Write it as JSON values, money in minor units."""
+        """Return JSON values, with amounts in minor units."""
         return {
             "file": self.file,
             "orders": self.orders,
-            "orders_known": self.existing_orders,
+            "existing_orders": self.existing_orders,
             "lines": self.lines,
             "sums": [{"amount": m.amount_minor, "currency": m.currency} for m in self.sums],
-            "left_out": [dataclasses.asdict(row) for row in self.skipped_rows],
+            "skipped_rows": [dataclasses.asdict(row) for row in self.skipped_rows],
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any], *, already_imported: bool) -> ImportReport:
-        """Read what `to_json` wrote."""
+        """Rebuild a report from the values of `to_json`."""
         fields_read = {
             **values,
             "sums": tuple(Money(m["amount"], m["currency"]) for m in values["sums"]),
-            "left_out": tuple(SkippedRow(**row) for row in values["left_out"]),
+            "skipped_rows": tuple(SkippedRow(**row) for row in values["skipped_rows"]),
         }
         return cls(**fields_read, already_imported=already_imported)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Prepared:
-    """A file as it is to be written; the ids of every order and payment are decided."""
+    """A validated file ready to write, with the ids of its orders and payments assigned."""
 
     digest: str
     file: str
@@ -103,14 +103,14 @@ def import_file(
     method: str = "",
 ) -> ImportReport:
     """
-    Place every invoice of a file as one order, in one commit; blocks until that is done.
+    Place one order per invoice of a file, all in one commit; blocks until it is committed.
 
-    With *provider_account* each is charged, with the method that the mapping names or else with
-    *method*. The memory needed grows with the file. While a large file is written nothing else is.
+    With *provider_account* each order is charged by the mapping's payment method, or by *method*
+    if the mapping has none. Memory use grows with the file, and other writes wait while a large
+    file is written.
 
-    :raises row_errors.ImportRefused: if anything is wrong, with up to 1,000 mistakes by line;
-        nothing was written;
-    :raises errors.ValidationError: if there is no method at all, or two.
+    :raises row_errors.ImportRefused: with up to 1,000 row errors; nothing is written;
+    :raises errors.ValidationError: if the payment method is missing, or given twice.
     """
     _check_method(mapping, provider_account, method)
     problems = RowErrors(path.name)
@@ -157,7 +157,7 @@ def _read_invoices(
         raise problems.to_exception() from error
     if not batch.sale_rows and not batch.skipped_rows:
         problems.raise_if_any()
-        problems.add(line=1, rule="no_rows", message="there is nothing to import under the header")
+        problems.add(line=1, rule="no_rows", message="the file has a header but no rows")
     return file, batch
 
 
@@ -165,11 +165,16 @@ def _check_method(mapping: InvoiceMapping, provider_account: str | None, method:
     mapped = mapping.method != MappingSource()
     if provider_account and not mapped and not method:
         raise errors.ValidationError(
-            "to charge, a method is needed: in the mapping, or given", param="method"
+            "charging needs a payment method: set [method] in the mapping or pass one",
+            param="method",
         )
     if method and (mapped or not provider_account):
-        why = "the mapping names the method" if mapped else "nothing is to be charged"
-        raise errors.ValidationError(f"{why}: none can be given", param="method")
+        reason = (
+            "the mapping already sets the payment method"
+            if mapped
+            else "a payment method needs a provider account"
+        )
+        raise errors.ValidationError(reason, param="method")
     fields.validate_text("method", method, 120)
 
 
@@ -180,7 +185,7 @@ def _report(
     for invoice in to_place:
         sums[invoice.total.currency] += invoice.total.amount_minor
     if max(sums.values(), default=0) > money.MINOR_MAX:
-        message = f"a file holds at most {money.MINOR_MAX:,} minor units of one currency"
+        message = f"the total per currency is limited to {money.MINOR_MAX:,} minor units"
         problems.add(line=1, rule="sum_too_large", message=message)
         problems.raise_if_any()
     return ImportReport(
@@ -194,7 +199,7 @@ def _report(
 
 
 def _write(prepared: _Prepared) -> ImportReport:
-    """Write a whole file, unless that was done before; needs an open transaction."""
+    """Write the file unless it was imported before. Needs an open transaction."""
     previous_report = import_log.find_import(prepared.digest)
     if previous_report is not None:
         return ImportReport.from_json(previous_report, already_imported=True)
@@ -237,7 +242,7 @@ def _check_account(prepared: _Prepared, problems: RowErrors) -> None:
 
 
 def _find_existing_keys(prepared: _Prepared, problems: RowErrors) -> set[str]:
-    """The keys of invoices that came before; those which came with other content are noted."""
+    """Return the keys already in use; an invoice whose content differs is added to *problems*."""
     existing_keys = set()
     for chunk in _chunks([invoice for invoice, _, _ in prepared.invoices]):
         by_key = {invoice.order.idempotency_key: invoice for invoice in chunk}
@@ -254,12 +259,13 @@ def _find_existing_keys(prepared: _Prepared, problems: RowErrors) -> set[str]:
 def _add_changed_invoice(
     invoice: Invoice, order_id: str, created_at: datetime, problems: RowErrors
 ) -> None:
-    earlier = " or ".join(import_log.file_names_imported_at(created_at)) or "another way"
+    files = " or ".join(import_log.file_names_imported_at(created_at))
+    source = f"imported from {files}" if files else "created without an import"
     problems.add(
         line=invoice.line,
         rule=errors.IdempotencyKeyReused.code,
-        message=f"invoice {invoice.order.reference} came before, in {earlier}, with other content, "
-        f"account or method; it is {order_id}",
+        message=f"invoice {invoice.order.reference} already exists as {order_id} ({source}) with "
+        "different content, provider account or payment method",
     )
 
 

@@ -1,4 +1,4 @@
-"""One row of an invoice file, as its mapping reads it: sold, left out, or wrong."""
+"""Parse one row of an invoice file by its mapping: a sale, a skipped row, or row errors."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from bursar.pricing.baskets import Basket
 
 CREDIT_NOTE = "credit_note"
 
-# [0-9], not \d: the latter also takes the digits of other scripts, and so does int().
+# [0-9], not \d: \d and int() also accept digits of other scripts.
 _INTEGER = re.compile(r"-?[0-9]{1,40}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedRow:
-    """A row that was not sold, and why: `credit_note` or one of the mapping's reasons."""
+    """A row that is not imported; *reason* is `credit_note` or one of `mapping.Reason`."""
 
     line: int
     invoice: str
@@ -41,7 +41,7 @@ class SkippedRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaleRow:
-    """A row that was sold. *head* is what all rows of an invoice must agree on, by its column."""
+    """A sale. All rows of an invoice must have the same *header* (column, value) pairs."""
 
     line: int
     invoice: str
@@ -57,9 +57,9 @@ def read(
     row: CsvRow, *, mapping: InvoiceMapping, problems: RowErrors, charged: bool, method: str
 ) -> SaleRow | SkippedRow | None:
     """
-    Read a row; None if something is wrong with it, which is in *problems* then.
+    Parse a row. Returns None if it has errors, which are added to *problems*.
 
-    *charged* tells that it needs a method; *method* is the one where the mapping names none.
+    With *charged* the row needs a payment method; *method* is used if the mapping has none.
     """
     cells = _Cells(row, problems)
     columns = mapping.columns
@@ -95,24 +95,24 @@ def read(
 
 
 class _Cells:
-    """The fields of one row, and whether one of them was refused."""
+    """The values of one row; collects their errors."""
 
     def __init__(self, row: CsvRow, problems: RowErrors) -> None:
         self.line, self.values, self._problems = row.line, row.values, problems
         self._wrong = False
 
     def is_wrong(self) -> bool:
-        """Tell whether a field was refused so far."""
+        """Whether a value of the row has an error."""
         return self._wrong
 
     def refuse(self, column: str, rule: str, message: str) -> None:
-        """Note that the field in *column* is wrong."""
+        """Add an error about the value in *column*."""
         self._wrong = True
         self._problems.add(line=self.line, column=column, rule=rule, message=message)
 
     @contextlib.contextmanager
     def collect_errors(self, column: str) -> Iterator[None]:
-        """Note what is said about the field in *column*."""
+        """Turn a ValidationError raised inside into an error about *column*."""
         try:
             yield
         except errors.ValidationError as error:
@@ -133,11 +133,14 @@ def _parse_invoice_number(cells: _Cells, column: str) -> str:
     number = cells.values[column]
     fits = 0 < len(number) <= operations.REFERENCE_LETTERS
     if not fits or not number.isprintable() or number != number.strip():
-        reason = "there is no invoice number" if not number else f"{preview(number)} is none"
+        reason = (
+            f"{preview(number)} is not an invoice number" if number else "invoice number missing"
+        )
         cells.refuse(
             column,
-            "bad_invoice_number",
-            f"{reason}: 1 to {operations.REFERENCE_LETTERS} printable letters, no blanks around",
+            "invalid_invoice_number",
+            f"{reason}: use 1 to {operations.REFERENCE_LETTERS} printable characters, "
+            "no leading or trailing spaces",
         )
     return number
 
@@ -146,7 +149,7 @@ def _skip_credit_note(
     cells: _Cells, mapping: InvoiceMapping, invoice: str, action: Action
 ) -> SkippedRow | None:
     if action is Action.REFUSE:
-        message = f"{preview(invoice)} is a credit note, which the mapping refuses"
+        message = f"{preview(invoice)} is a credit note; the mapping refuses credit notes"
         cells.refuse(mapping.columns.invoice, CREDIT_NOTE, message)
     if cells.is_wrong():
         return None
@@ -154,7 +157,7 @@ def _skip_credit_note(
 
 
 def _parse_item(cells: _Cells, mapping: InvoiceMapping) -> tuple[baskets.Line, str]:
-    """Read what was bought, sellable or not, and its currency."""
+    """Return the item, sellable or not, and its currency."""
     columns, values = mapping.columns, cells.values
     currency = mapping.currency.of(values)
     price = _parse_decimal(cells, columns.unit_price, mapping.format)
@@ -180,29 +183,31 @@ def _parse_item(cells: _Cells, mapping: InvoiceMapping) -> tuple[baskets.Line, s
 def _parse_integer(cells: _Cells, column: str) -> int:
     text = cells.values[column]
     if _INTEGER.fullmatch(text) is None:
-        cells.refuse(column, "bad_quantity", f"{preview(text)} is not a whole number such as 12")
+        cells.refuse(
+            column, "invalid_quantity", f"{preview(text)} is not a whole number such as 12"
+        )
         return 0
     return int(text)
 
 
 def _parse_decimal(cells: _Cells, column: str, file_format: FileFormat) -> str:
-    """Return a decimal with a point, whatever mark the file has; it is not checked further."""
+    """Return the decimal with a point as its mark; its digits are not checked."""
     text = cells.values[column]
     if file_format.decimal_mark == ".":
         return text
     if "." in text:
-        message = f"{preview(text)} has a point; the mapping's decimal mark is a comma"
-        cells.refuse(column, "bad_decimal", message)
+        message = f"{preview(text)} has a decimal point; the mapping's decimal_mark is a comma"
+        cells.refuse(column, "invalid_decimal", message)
         return "0"
     return text.replace(",", ".")
 
 
 def _find_unsellable_reasons(item: baskets.Line, columns: ColumnMapping) -> dict[Reason, str]:
-    """Why *item* cannot be sold: reasons and the columns they are read from."""
+    """Return the reasons why *item* cannot be sold, with their columns."""
     reasons = {}
     if item.quantity <= 0:
         reasons[Reason.QUANTITY] = columns.quantity
-    # A price that was parsed is plain digits: it is zero if there are only zeros.
+    # A parsed price has only digits and a point: it is zero if all digits are zeros.
     if item.unit_price.startswith("-") or not item.unit_price.strip("0."):
         reasons[Reason.PRICE] = columns.unit_price
     if not item.description.strip():
@@ -221,7 +226,7 @@ def _skip_or_refuse(
     for reason, column in faults.items():
         description = f"{reason.value.replace('_', ' ')}: {preview(cells.values[column])}"
         message = (
-            f"{description}; such rows are left out only if [unsellable] of the mapping lists them"
+            f"{description}; to skip such rows, list the reason in [unsellable] of the mapping"
         )
         cells.refuse(column, reason.value, message)
     return None
@@ -229,7 +234,7 @@ def _skip_or_refuse(
 
 def _check_price(cells: _Cells, mapping: InvoiceMapping, item: baskets.Line, currency: str) -> None:
     try:
-        # Its tax is a rate, so the day does not matter.
+        # The tax is a given rate, so the price does not depend on the day.
         calculator.price(Basket(currency=currency, lines=(item,)), day=date.min)
     except errors.ValidationError as error:
         columns = {
@@ -243,23 +248,23 @@ def _check_price(cells: _Cells, mapping: InvoiceMapping, item: baskets.Line, cur
 
 def _parse_time(cells: _Cells, column: str, file_format: FileFormat) -> datetime | None:
     """
-    Read a time. Of a local time that comes twice, as clocks are put back, the first is taken.
+    Parse a time. An ambiguous local time (clocks set back) means the first.
 
-    None where it is none, or was left out as clocks were put forward.
+    Returns None, with an error, if it is invalid or skipped (clocks set forward).
     """
     text = cells.values[column]
     zone = ZoneInfo(file_format.time_zone) if file_format.time_zone else None
     try:
-        # strptime takes the digits of every script, which a file of ours does not have.
+        # strptime accepts digits of every script; only ASCII is valid here.
         parsed = datetime.strptime(text if text.isascii() else "", file_format.time)  # noqa: DTZ007
         placed_at = parsed.replace(tzinfo=parsed.tzinfo or zone).astimezone(UTC)
     except (ValueError, OverflowError):
-        message = f"{preview(text)} is not a time written as {file_format.time}"
-        cells.refuse(column, "bad_time", message)
+        message = f"{preview(text)} is not a time in the format {file_format.time}"
+        cells.refuse(column, "invalid_time", message)
         return None
     if zone and placed_at.astimezone(zone).replace(tzinfo=None) != parsed:
-        message = f"{preview(text)} does not exist in {zone.key}: clocks were put forward"
-        cells.refuse(column, "bad_time", message)
+        message = f"{preview(text)} does not exist in {zone.key}: clocks were set forward"
+        cells.refuse(column, "invalid_time", message)
         return None
     return placed_at
 
@@ -275,5 +280,5 @@ def _parse_buyer(cells: _Cells, mapping: InvoiceMapping) -> dict[str, str]:
 def _parse_method(cells: _Cells, mapping: InvoiceMapping, default: str) -> str:
     token = mapping.method.of(cells.values) if mapping.method != MappingSource() else default
     if not token:
-        cells.refuse(mapping.method.column, "method_missing", "there is no method to charge")
+        cells.refuse(mapping.method.column, "method_missing", "payment method missing")
     return token

@@ -1,4 +1,4 @@
-"""Invoices: the rows of a file gathered by their number, and the orders they become."""
+"""Group the rows of a file by invoice and convert each invoice to a new order."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bursar.orders import invoice_rows, operations
 from bursar.orders.invoice_rows import SaleRow, SkippedRow
 from bursar.pricing import calculator
 
-#: More rows left out than this means that the mapping does not fit the file.
+#: With more skipped rows than this the mapping does not fit the file.
 SKIPPED_ROWS_MAX = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invoice:
-    """An order to place, its price, and the line of the file on which its invoice begins."""
+    """A new order, its total, and the first line of its invoice in the file."""
 
     line: int
     order: operations.NewOrder
@@ -29,7 +29,7 @@ class Invoice:
 
 @dataclass(slots=True, kw_only=True)
 class InvoiceBatch:
-    """What a file holds: rows sold by invoice, in the order of the file, and rows left out."""
+    """The rows of a file: sales by invoice number, in file order, and skipped rows."""
 
     sale_rows: dict[str, list[SaleRow]] = field(default_factory=dict)
     skipped_rows: list[SkippedRow] = field(default_factory=list)
@@ -44,9 +44,9 @@ def group_by_invoice(
     method: str,
 ) -> InvoiceBatch:
     """
-    Read *rows*; those of one invoice need not be adjacent. What is wrong goes to *problems*.
+    Group *rows* by invoice; rows of one invoice need not be adjacent. Errors go to *problems*.
 
-    *charged* and *method* are as in `invoice_rows.read`.
+    *charged* and *method* are those of `invoice_rows.read`.
     """
     batch = InvoiceBatch()
     for row in rows:
@@ -58,10 +58,8 @@ def group_by_invoice(
         elif parsed_row is not None:
             batch.skipped_rows.append(parsed_row)
             if len(batch.skipped_rows) > SKIPPED_ROWS_MAX:
-                message = (
-                    f"more than {SKIPPED_ROWS_MAX:,} rows would be left out: the wrong mapping?"
-                )
-                problems.add(line=row.line, rule="too_many_left_out", message=message)
+                message = f"more than {SKIPPED_ROWS_MAX:,} rows would be skipped; does the mapping fit the file?"
+                problems.add(line=row.line, rule="too_many_skipped_rows", message=message)
                 problems.raise_if_any()
     return batch
 
@@ -74,7 +72,7 @@ def _add_row(rows: list[SaleRow], row: SaleRow, problems: RowErrors) -> None:
             problems.add(
                 line=row.line,
                 column=column,
-                rule="invoice_disagrees",
+                rule="inconsistent_invoice",
                 message=f"{preview(value)}, but line {first.line} of this invoice has {preview(first_value)}",
             )
 
@@ -82,7 +80,7 @@ def _add_row(rows: list[SaleRow], row: SaleRow, problems: RowErrors) -> None:
 def to_new_orders(
     sold: dict[str, list[SaleRow]], *, mapping_name: str, provider_account: str, problems: RowErrors
 ) -> list[Invoice]:
-    """Make an order of each invoice; those that cannot be placed go to *problems*."""
+    """Convert each invoice to a new order; errors of invalid orders go to *problems*."""
     invoices = []
     for number, rows in sold.items():
         order = _new_order(number, rows, mapping_name, provider_account)
@@ -105,7 +103,7 @@ def _new_order(
         currency=first.currency,
         lines=tuple(row.item for row in rows),
         idempotency_key=f"import/{mapping_name}/{number}",
-        # The minute may change while the till writes a long invoice.
+        # A till may write a long invoice over several minutes.
         placed_at=min(row.placed_at for row in rows),
         provider_account=provider_account,
         method=first.method,

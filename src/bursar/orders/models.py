@@ -11,12 +11,12 @@ from bursar.fields import CurrencyField, IdField, MinorField
 
 class Order(models.Model):
     """
-    What a buyer agreed to pay for, with its prices frozen.
+    An order with frozen prices.
 
     Guarantees: totals are the sums of the lines; currency and totals never change; one
-    *idempotency_key* is one order. *explanation* is how it was priced, beside its lines' (empty
-    where that is plain: net prices, a rate, no discount). Whether it is paid is derived from its payments
-    (`orders.queries.fetch_payment_status`). *buyer* is a snapshot that may be erased.
+    *idempotency_key* is one order. *pricing_explanation* has rounding, discounts and taxes of the
+    whole order, and is empty if no pricing rules applied. The payment status is derived from its
+    payments (`orders.queries.fetch_payment_status`). *buyer* is a snapshot that may be erased.
     """
 
     id = IdField(ids.ORDER)
@@ -51,9 +51,9 @@ class OrderLine(models.Model):
     """
     One priced line of an order.
 
-    Guarantees: net + tax = gross; quantity is positive. *unit_price* is an exact decimal as text
-    in major units: SQLite would keep a decimal column as a float. *tax_code* is the VAT category
-    of EN 16931, "" for lines older than it.
+    Guarantees: net + tax = gross; quantity is positive. *unit_price* is an exact decimal in major
+    units, stored as text because SQLite stores decimal columns as floats. *tax_code* is the VAT
+    category of EN 16931.
     """
 
     order = models.ForeignKey(Order, models.PROTECT, related_name="lines")
@@ -72,9 +72,11 @@ class OrderLine(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(name="order_line_position", fields=["order", "position"]),
-            models.CheckConstraint(name="order_line_quantity", condition=Q(quantity__gt=0)),
             models.CheckConstraint(
-                name="order_line_adds_up",
+                name="order_line_quantity_positive", condition=Q(quantity__gt=0)
+            ),
+            models.CheckConstraint(
+                name="order_line_gross_is_net_plus_tax",
                 condition=Q(gross_minor=F("net_minor") + F("tax_minor")),
             ),
         )
@@ -85,16 +87,18 @@ class OrderLine(models.Model):
 
 class CouponUsage(models.Model):
     """
-    How many orders used a coupon.
+    Number of orders that used a coupon.
 
-    Guarantees: never more than the limit of the rules in force when each was placed.
+    Guarantees: at most the limit of the pricing rules in force when each order was placed.
     """
 
     code = models.CharField(max_length=60, primary_key=True)
     use_count = models.BigIntegerField()
 
     class Meta:
-        constraints = (models.CheckConstraint(name="coupon_used", condition=Q(used__gt=0)),)
+        constraints = (
+            models.CheckConstraint(name="coupon_use_count_positive", condition=Q(used__gt=0)),
+        )
 
     def __str__(self) -> str:
         return f"{self.code}: {self.use_count}"

@@ -1,4 +1,4 @@
-"""Placing: an order, its lines, its payment and the job that charges it, in one commit."""
+"""Place orders: the order, its lines, its payment and the charge job, in one commit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bursar.pricing.rules import NONE, Rules
 
 
 class OrderRow(NamedTuple):
-    """A row of the table of orders: its columns, in the order in which they are inserted."""
+    """Columns of bursar_order, in insert order."""
 
     id: str
     reference: str
@@ -43,7 +43,7 @@ class OrderRow(NamedTuple):
 
 
 class OrderLineRow(NamedTuple):
-    """A row of the table of order lines: its columns, in the order in which they are inserted."""
+    """Columns of bursar_orderline, in insert order."""
 
     order_id: str
     position: int
@@ -69,38 +69,38 @@ METADATA_KEYS_MAX, METADATA_KEY_LETTERS, METADATA_LETTERS = 50, 40, 500
 REFERENCE_LETTERS, TEXT_LETTERS, SKU_LETTERS, METHOD_LETTERS = 120, 300, 80, 120
 
 
-#: A payment in one of these collects nothing any more, so that another may be opened.
+#: Final statuses without a capture: another payment may be created for the order.
 _UNCOLLECTABLE = (PaymentStatus.DECLINED, PaymentStatus.CANCELED, PaymentStatus.EXPIRED)
 
 
 class UnknownOrder(errors.NotFound):
-    """No order has that id or reference, or more than one has."""
+    """No order has the id or reference, or several have the reference."""
 
     code = "order_not_found"
 
 
 class OrderAlreadyPaid(errors.Conflict):
-    """A payment collects the order, or has collected it."""
+    """The order already has a payment, or its total is zero."""
 
     code = "order_already_paid"
 
 
-#: Fields of a new order that do not make it another order, and why. Every other field does.
+#: Fields of `NewOrder` that are not part of its fingerprint, and why. All others are.
 NOT_IN_FINGERPRINT: Final = {
-    "idempotency_key": "it is what the content is found by",
-    "placed_at": "the API takes the time of the request, which is another for each repetition",
+    "idempotency_key": "the fingerprint is looked up by it",
+    "placed_at": "the API sets it to the time of the request, which differs for each retry",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewOrder:
     """
-    An order to place.
+    Content of an order to place.
 
-    *country* (ISO 3166-1) and *vat_id* are the buyer's and decide on its taxes; the latter is kept
-    in the snapshot of the buyer. *reference* is the merchant's own name for it. With *provider_account* it is charged with
-    *method*, a token of that provider; without, it waits for a payment. *placed_at* is when the
-    buyer agreed.
+    *country* (ISO 3166-1) and *vat_id* are the buyer's and determine the taxes; *vat_id* is stored
+    with *buyer*. *reference* is the merchant's own number. With *provider_account* the order is
+    charged by *method*, a payment method token of that provider; without, no payment is created.
+    *placed_at* is when the buyer placed the order.
     """
 
     reference: str
@@ -120,7 +120,7 @@ class NewOrder:
     prices_include_tax: bool | None = None
 
     def basket(self) -> Basket:
-        """What is to be priced."""
+        """Return the basket to price."""
         return Basket(
             currency=self.currency,
             lines=tuple(self.lines),
@@ -133,7 +133,7 @@ class NewOrder:
         )
 
     def fingerprint(self) -> str:
-        """Name the content, so that a key used twice for different orders is noticed."""
+        """Return a digest of the content, to detect a reused key with a different order."""
         return ids.fingerprint(self, excluded=NOT_IN_FINGERPRINT)
 
 
@@ -141,18 +141,18 @@ def place_order(
     order: NewOrder, *, order_id: str, payment_id: str, now: datetime, rules: Rules = NONE
 ) -> str:
     """
-    Price and store an order and, with a provider account, the payment that collects it.
+    Price and store an order and, with a provider account, its payment. Returns the order's id.
 
-    Needs an open transaction. The same idempotency key with the same content is the same order:
-    its id is returned and nothing is written. Its prices, by *rules* on the day it was placed,
-    are frozen with it; its coupons are used up.
+    Needs an open transaction. For an existing idempotency key with the same content the existing
+    order's id is returned and nothing is written. Prices follow *rules* on the day of *placed_at*
+    and are frozen; coupons are redeemed.
 
-    :raises errors.ValidationError: if something in it is wrong, naming the field;
-    :raises errors.IdempotencyKeyReused: if the key came with other content.
+    :raises errors.ValidationError: if a field is invalid;
+    :raises errors.IdempotencyKeyReused: if the key was used with different content.
     """
     group_commit.require_transaction()
     validate(order)
-    # Before it is priced: what came before may have used its coupon up.
+    # Before pricing: the first request may have redeemed the coupon's last use.
     if order.coupons and sql.rows(FIND_KEY, [order.idempotency_key]):
         return _existing_order_id(order)
     quote = quotes.create_quote(order.basket(), at=order.placed_at, rules=rules)
@@ -213,7 +213,8 @@ def _existing_order_id(order: NewOrder) -> str:
     [(order_id, fingerprint)] = sql.rows(FIND_KEY, [order.idempotency_key])
     if fingerprint != order.fingerprint():
         raise errors.IdempotencyKeyReused(
-            f"the key of {order_id} was used again for another order", param="idempotency_key"
+            f"the idempotency key belongs to {order_id}, which has different content",
+            param="idempotency_key",
         )
     return str(order_id)
 
@@ -228,19 +229,22 @@ def create_payment(
     now: datetime,
 ) -> None:
     """
-    Open another payment for an order that nothing collects or has collected.
+    Create another payment for an order whose payments all ended without a capture.
 
     Needs an open transaction.
 
-    :raises UnknownOrder: if there is none; :raises CollectedAlready: if a payment of it stands.
+    :raises UnknownOrder: if there is no such order;
+    :raises OrderAlreadyPaid: if a payment is open or captured, or the total is zero.
     """
     fields.validate_text("method", method, METHOD_LETTERS, required=True)
     order = lock_order(order_id)
     active_payment = order.payments.exclude(status__in=_UNCOLLECTABLE).first()
     if active_payment is not None:
-        raise OrderAlreadyPaid(f"{active_payment.id} collects {order_id} ({active_payment.status})")
+        raise OrderAlreadyPaid(
+            f"{order_id} already has payment {active_payment.id} ({active_payment.status})"
+        )
     if not order.total_minor:
-        raise OrderAlreadyPaid(f"{order_id} costs nothing")
+        raise OrderAlreadyPaid(f"the total of {order_id} is zero")
     charges.create_payment(
         payment_id=payment_id,
         order_id=order_id,
@@ -255,16 +259,16 @@ def create_payment(
 
 def lock_order(order_id: str) -> Order:
     """
-    Read an order and keep everybody else off it until the transaction ends.
+    Return an order, locked until the transaction ends.
 
-    :raises UnknownOrder: if there is none.
+    :raises UnknownOrder: if there is no such order.
     """
     group_commit.require_transaction()
     rows = Order.objects.filter(id=order_id)
-    # SQLite's one writer has the whole database.
+    # SQLite has one writer, which locks the whole database.
     order = (rows.select_for_update() if connection.vendor == "postgresql" else rows).first()
     if order is None:
-        raise UnknownOrder(f"there is no order {order_id!r}")
+        raise UnknownOrder(f"order {order_id!r} not found")
     return order
 
 
@@ -276,11 +280,12 @@ def update_order(
     now: datetime,
 ) -> None:
     """
-    Change an order's *metadata* key by key (None removes one), and replace its *buyer*; {} erases.
+    Merge *metadata* into an order's (None removes a key) and replace its *buyer* ({} erases it).
 
-    The audit trail tells which keys were changed, and of the buyer nothing.
+    Needs an open transaction. The audit log has the metadata before and after, but no buyer data.
 
-    :raises UnknownOrder: if there is none; :raises errors.ValidationError: as `check` does.
+    :raises UnknownOrder: if there is no such order;
+    :raises errors.ValidationError: if a key or value is invalid.
     """
     order = lock_order(order_id)
     merged = {**order.metadata, **metadata}
@@ -299,17 +304,17 @@ def update_order(
 
 
 def filter_by_metadata(orders: QuerySet[Order], name: str, value: str) -> QuerySet[Order]:
-    """Those of *orders* whose metadata has *value* under *name*."""
-    # Without the cast Django compares on SQLite with JSON, which a plain text is not.
+    """Filter *orders* by a metadata key and value."""
+    # Without the cast Django compares with a JSON value on SQLite, which plain text is not.
     metadata_value = Cast(KeyTextTransform(name, "metadata"), TextField())
     return orders.annotate(found=metadata_value).filter(found=value)
 
 
 def validate(order: NewOrder) -> None:
     """
-    Check the texts of an order; its amounts are `pricing.calculator.price`'s to check.
+    Validate the texts of an order; `pricing.calculator.price` validates its amounts.
 
-    :raises errors.ValidationError: if one is too long, missing, or cannot be stored.
+    :raises errors.ValidationError: if a text is too long, missing, or cannot be stored.
     """
     fields.validate_text("reference", order.reference, REFERENCE_LETTERS, required=True)
     fields.validate_text("idempotency_key", order.idempotency_key, 255, required=True)

@@ -1,4 +1,4 @@
-"""Reading orders: their payment side is derived from their payments, never stored."""
+"""Payment status of orders, derived from their payments and never stored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bursar.payments.models import Payment
 
 
 class OrderPaymentStatus(StrEnum):
-    """How far an order is paid."""
+    """Payment status of an order."""
 
     UNPAID = "unpaid"
     PARTIALLY_PAID = "partially_paid"
@@ -21,12 +21,12 @@ class OrderPaymentStatus(StrEnum):
 
 
 def fetch_payment_status(order: Order) -> OrderPaymentStatus:
-    """How far *order* is paid, over all its payments in its currency."""
+    """Return the payment status of *order*, reading its payments from the database."""
     return payment_status(order, order.payments.all())
 
 
 def payment_status(order: Order, collected: Iterable[Payment]) -> OrderPaymentStatus:
-    """How far *order* is paid by *collected*, all the payments it has."""
+    """Return the payment status of *order*; *collected* are all its payments."""
     payments = [p for p in collected if p.currency == order.currency]
     paid = sum(payment.captured_minor for payment in payments)
     refunded = sum(payment.refunded_minor for payment in payments)

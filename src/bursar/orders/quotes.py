@@ -1,4 +1,4 @@
-"""Quoting: prices by the merchant's own rules, and what is kept of them with an order."""
+"""Quotes by the merchant's pricing rules, and the explanation that is stored with an order."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from bursar.pricing.baskets import Basket
 from bursar.pricing.quotes import PricedLine, Quote
 from bursar.pricing.rules import Rules
 
-SELECT_COUPON_USE_COUNT = "SELECT used FROM bursar_couponuse WHERE code = %s"
+SELECT_COUPON_USE_COUNT = "SELECT use_count FROM bursar_couponusage WHERE code = %s"
 COUNT_COUPON_USE = (
-    "INSERT INTO bursar_couponuse (code, used) VALUES (%s, 1) "
-    "ON CONFLICT (code) DO UPDATE SET used = bursar_couponuse.used + 1 "
-    "WHERE bursar_couponuse.used < %s"
+    "INSERT INTO bursar_couponusage (code, use_count) VALUES (%s, 1) "
+    "ON CONFLICT (code) DO UPDATE SET use_count = bursar_couponusage.use_count + 1 "
+    "WHERE bursar_couponusage.use_count < %s"
 )
 
 
 def configured_rules() -> Rules:
     """
-    The rules of this installation (BURSAR_PRICES), read once.
+    Return the pricing rules of this installation (BURSAR_PRICES), read once per process.
 
-    :raises rules.InvalidRules: if they are wrong.
+    :raises rules.InvalidRules: if the file is invalid.
     """
     return _load_rules(settings.current.prices)
 
@@ -39,9 +39,9 @@ def _load_rules(path: Path | None) -> Rules:
 
 def create_quote(basket: Basket, *, at: datetime, rules: Rules) -> Quote:
     """
-    Price *basket* as on the day that *at* is in the accounting time zone.
+    Price *basket* on the day of *at* in the accounting time zone.
 
-    Raises what `calculator.price` does.
+    Raises what `calculator.price` raises.
     """
     day = at.astimezone(ZoneInfo(settings.current.time_zone)).date()
     return calculator.price(
@@ -58,29 +58,39 @@ def _coupon_use_counts(basket: Basket) -> dict[str, int]:
 
 def redeem_coupons(quote: Quote) -> None:
     """
-    Count the coupons of an order; needs an open transaction.
+    Count one use of each coupon of *quote*. Needs an open transaction.
 
-    :raises discounts.CouponRefused: if another order took the last one meanwhile.
+    :raises discounts.CouponRefused: if another order redeemed the coupon's last use meanwhile.
     """
     for coupon, limit in sorted(quote.coupons):
         row: list[fields.Parameter] = [coupon, MINOR_MAX if limit is None else limit]
         if sql.run(COUNT_COUPON_USE, row) == 0:
-            raise discounts.CouponRefused(f"coupon {coupon[:40]!r}: it is used up", param="coupons")
+            raise discounts.CouponRefused(
+                f"coupon {coupon[:40]!r}: usage limit reached", param="coupons"
+            )
 
 
 def explain_quote(quote: Quote) -> dict[str, Any]:
-    """How an order was priced, beside what its lines tell; empty where that is plain."""
+    """Return the pricing explanation of a whole order; empty if no rules applied."""
     if not quote.rules:
         return {}
     quote_json = quote.to_json()
     return {
         key: quote_json[key]
-        for key in ("rules", "rounding_mode", "half", "coupons", "discount", "rounding", "taxes")
+        for key in (
+            "rules",
+            "rounding_mode",
+            "half_rounding",
+            "coupons",
+            "discount",
+            "rounding",
+            "taxes",
+        )
     }
 
 
 def explain_line(line: PricedLine) -> dict[str, Any]:
-    """How a line was priced, beside its columns; empty where that is plain."""
+    """Return what explains a line's price beside its columns; empty for a plain net price."""
     explanation: dict[str, Any] = {}
     if line.includes_tax:
         explanation["price_includes_tax"] = True
@@ -89,9 +99,9 @@ def explain_line(line: PricedLine) -> dict[str, Any]:
             {"name": taken.name, "amount": taken.amount_minor} for taken in line.discounts
         ]
     if explanation or line.rounding_minor:
-        explanation |= {"list": line.list_minor, "rounding": line.rounding_minor}
+        explanation |= {"list_price": line.list_minor, "rounding": line.rounding_minor}
     if len(line.component_minors) > 1:
-        explanation["tax_parts"] = [
+        explanation["tax_components"] = [
             {"name": name, "rate": rate, "tax": minor}
             for (name, rate), minor in zip(line.tax.components, line.component_minors, strict=True)
         ]

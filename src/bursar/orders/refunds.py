@@ -1,4 +1,4 @@
-"""Refunding an order's lines: whole units, with their own tax, and the remainder never lost."""
+"""Refund order lines by whole units, each with its share of price and tax."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from bursar.providers.interface import RefundStatus
 
 
 class TooManyUnits(errors.Conflict):
-    """More units of a line than are left to give back."""
+    """The quantity exceeds the units of the line that are still refundable."""
 
     code = "quantity_exceeds_refundable"
 
 
 class NothingPaid(errors.Conflict):
-    """The order has no payment with that much collected."""
+    """The order has no captured payment, or not by this payment."""
 
     code = "order_not_paid"
 
@@ -38,19 +38,19 @@ def refund(
     reason: str = "",
 ) -> str:
     """
-    Give back *amount* of a payment, or *quantities* of its order's lines, or all that is left.
+    Refund *amount* of a payment, or *quantities* of its order's lines, or the refundable rest.
 
-    Raises what `refund_lines` and `payments.refunds.create_refund` do.
+    Needs an open transaction. Raises what `refund_lines` and `payments.refunds.create_refund` raise.
     """
     if amount is not None and quantities:
-        raise errors.ValidationError("give an amount or lines, not both", param="amount")
+        raise errors.ValidationError("amount and lines are mutually exclusive", param="amount")
     payment = queries.get_payment(payment_id)
     if not quantities:
         return refunds.create_refund(
             refund_id=refund_id, payment_id=payment_id, amount=amount, reason=reason, now=now
         )
     if paid_payment(payment.order_id).id != payment_id:
-        raise NothingPaid(f"the lines of {payment.order_id} were not paid by {payment_id}")
+        raise NothingPaid(f"{payment_id} did not pay the lines of {payment.order_id}")
     return refund_lines(
         order_id=payment.order_id,
         quantities=quantities,
@@ -62,13 +62,13 @@ def refund(
 
 def parse_quantities(pairs: Iterable[tuple[int, int]]) -> dict[int, int]:
     """
-    Units by the position of their line.
+    Return units by line position.
 
-    :raises errors.ValidationError: if a position is there twice.
+    :raises errors.ValidationError: if a position occurs twice.
     """
     entries = list(pairs)
     if len(dict(entries)) != len(entries):
-        raise errors.ValidationError("each line once", param="lines")
+        raise errors.ValidationError("each line may occur only once", param="lines")
     return dict(entries)
 
 
@@ -82,23 +82,23 @@ def refund_lines(
     idempotency_key: str | None = None,
 ) -> str:
     """
-    Give back *quantities* (position of the line -> units) of an order's payment.
+    Refund *quantities* (line position to units) of an order. Returns the refund's id.
 
     Needs an open transaction. Each unit has its share of the line's price and tax; the last unit
-    takes what is left, so that all units together are the whole line. The same
-    *idempotency_key* with the same units is the same refund. Returns the refund's id.
+    takes the remainder, so that all units add up to the line. The same *idempotency_key* with the
+    same units returns the existing refund.
 
-    :raises errors.ValidationError: if a line or quantity is not one;
-    :raises TooManyUnits: if fewer units are left;
-    :raises errors.IdempotencyKeyReused: if the key came with other units;
-    :raises refunds.RefundExceedsBalance: if less money is left.
+    :raises errors.ValidationError: if a line or quantity is invalid;
+    :raises TooManyUnits: if a quantity exceeds the refundable units;
+    :raises errors.IdempotencyKeyReused: if the key was used with different units;
+    :raises refunds.RefundExceedsBalance: if the amount exceeds the refundable balance.
     """
     payment = paid_payment(order_id)
-    # From here on nobody else counts the units that are left.
+    # The lock serializes refunds, so that refundable units are counted once.
     queries.lock_payment(payment.id)
     lines = {line.position: line for line in OrderLine.objects.filter(order_id=order_id)}
     if not quantities:
-        raise errors.ValidationError("name at least one line", param="lines")
+        raise errors.ValidationError("at least one line is required", param="lines")
     if existing_refund_id := refunds.find_repeated(
         idempotency_key,
         refunds.RefundContent(
@@ -126,22 +126,22 @@ def refund_lines(
 
 def paid_payment(order_id: str) -> Payment:
     """
-    The payment that collected money for an order.
+    Return the first captured payment of an order.
 
-    :raises NothingPaid: if there is none; :raises operations.UnknownOrder: if there is no such order.
+    :raises NothingPaid: if it has none; :raises operations.UnknownOrder: if there is no such order.
     """
     payment = Payment.objects.filter(order_id=order_id, captured_minor__gt=0).order_by("id").first()
     if payment is None:
         if not Order.objects.filter(id=order_id).exists():
-            raise operations.UnknownOrder(f"there is no order {order_id!r}")
-        raise NothingPaid(f"nothing was paid for {order_id}")
+            raise operations.UnknownOrder(f"order {order_id!r} not found")
+        raise NothingPaid(f"{order_id} has no captured payment")
     return payment
 
 
 def _line(lines: Mapping[int, OrderLine], position: int) -> OrderLine:
     line = lines.get(position)
     if line is None:
-        raise errors.ValidationError(f"there is no line {position}", param="lines")
+        raise errors.ValidationError(f"the order has no line {position}", param="lines")
     return line
 
 
@@ -150,16 +150,17 @@ def _refund_line(
 ) -> refunds.RefundLineInput:
     line = _line(lines, position)
     if type(quantity) is not int or quantity < 1:
-        raise errors.ValidationError("a quantity is a whole number from 1", param="lines")
+        raise errors.ValidationError("quantity must be a whole number of at least 1", param="lines")
     refunded = RefundLine.objects.filter(
         order_line=line, refund__status__in=[RefundStatus.PENDING, RefundStatus.SUCCEEDED]
     ).aggregate(units=Sum("quantity"), amount=Sum("amount_minor"), tax=Sum("tax_minor"))
     units_before = int(refunded["units"] or 0)
     if units_before + quantity > line.quantity:
         raise TooManyUnits(
-            f"line {position} has {line.quantity - units_before} units left, not {quantity}"
+            f"line {position} has {line.quantity - units_before} refundable units, "
+            f"{quantity} requested"
         )
-    # What the units are worth together, less what was given for the others: whichever way they
+    # The cumulative value of all refunded units less what was refunded before: however the units
     # are split, and whichever refund failed in between, they add up to the line.
     units_after = units_before + quantity
     amount = max(0, line.gross_minor * units_after // line.quantity - int(refunded["amount"] or 0))

@@ -40,16 +40,16 @@ class _Row:
     """
 
     __slots__ = (
-        "after",
-        "alone",
         "amount",
-        "before",
+        "component_minors",
+        "discounts_after_tax",
+        "discounts_before_tax",
         "fee",
         "includes_tax",
         "line",
-        "listed",
+        "list_minor",
         "net",
-        "parts",
+        "own_tax",
         "tax",
         "unit_price",
     )

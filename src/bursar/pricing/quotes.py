@@ -115,7 +115,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
             "discount": money(self.discount_minor),
             "rounding": money(self.rounding_minor),
             "rounding_mode": self.mode.value,
-            "half": self.half.value,
+            "half_rounding": self.half.value,
             "rules": self.rules,
             "coupons": [name for name, _ in self.coupons],
             "taxes": [
@@ -125,7 +125,9 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
                     "reason": each.tax.reason,
                     "base": money(each.base_minor),
                     "tax": money(each.tax_minor),
-                    "parts": tax_components_json(each.tax, each.component_minors, self.currency),
+                    "components": tax_components_json(
+                        each.tax, each.component_minors, self.currency
+                    ),
                 }
                 for each in self.taxes
             ],
@@ -138,7 +140,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
                     "quantity": each.line.quantity,
                     "unit_price": each.unit_price,
                     "price_includes_tax": each.includes_tax,
-                    "list": money(each.list_minor),
+                    "list_price": money(each.list_minor),
                     "discounts": [
                         {"name": taken.name, "amount": money(taken.amount_minor)}
                         for taken in each.discounts

@@ -1,1 +1,1 @@
-"""A durable job queue in the books' own database: a job is visible when its cause is committed."""
+"""Durable job queue in the application's database: a job commits with the change that enqueues it."""

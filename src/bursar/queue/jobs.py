@@ -1,7 +1,7 @@
 """
-The life of a job in the database: enqueued, leased, then acknowledged, retried or dead.
+Job operations in the database: enqueue, claim, acknowledge, retry, dead-letter.
 
-Times are arguments. With several workers they must come from one clock: `database_time`.
+Times are arguments. With several workers they must come from one clock, `database_time`.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ ENQUEUE = (
     "VALUES (%s, %s, %s, %s, %s, 0, %s, NULL, NULL, '', %s) "
     "ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL AND NOT (state = 'dead') DO NOTHING"
 )
-# MATERIALIZED, for PostgreSQL may run a sub-select again for each row it joins, and every run skips
-# what the last has locked: more than LIMIT would be claimed.
-# SKIP LOCKED is filled in on PostgreSQL only: SQLite has one writer.
+# MATERIALIZED, because PostgreSQL may run a sub-select once per joined row, and each run skips the
+# rows that the previous one locked: more than LIMIT would be claimed.
+# SKIP LOCKED is inserted on PostgreSQL only: SQLite has one writer.
 CLAIM = (
     "WITH soonest AS MATERIALIZED (SELECT id FROM bursar_job WHERE state = 'ready' "
     "ORDER BY priority, id LIMIT %s{skip_locked}) "
@@ -67,7 +67,7 @@ ERROR_LETTERS_MAX = 2000
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A job that this worker, and no other, may finish; *token* fences it off from late ones."""
+    """A job leased to this worker. *token* is the fencing token: only its holder may finish it."""
 
     job_id: int
     name: str
@@ -78,7 +78,7 @@ class Lease:
 
 
 def database_time() -> datetime:
-    """The clock that all workers share: the database's (on SQLite there is one process)."""
+    """Return the database's time, the clock that all workers share (on SQLite, this process's)."""
     if connection.vendor != "postgresql":
         return clock.now()
     [(current_time,)] = sql.rows("SELECT clock_timestamp()")
@@ -98,8 +98,8 @@ def enqueue(
     """
     Add a job; it becomes visible when the caller's transaction commits.
 
-    While a living job has *unique_key* another one is not added, and False is returned. A smaller
-    *priority* is sooner.
+    Returns False, and adds nothing, while a job that is not dead has the same *unique_key*. A
+    lower *priority* runs first. Needs an open transaction.
     """
     group_commit.require_transaction()
     state = JobState.DELAYED if delay > timedelta(0) else JobState.READY
@@ -118,17 +118,17 @@ def enqueue(
 
 def claim(*, count: int, token: str, lease: timedelta, now: datetime) -> list[Lease]:
     """
-    Lease up to *count* ready jobs, soonest first.
+    Lease up to *count* ready jobs, by priority, then in the order they were enqueued.
 
-    *token* must be new: it is what later tells this claim from any other. The attempt is counted
-    now, so that a job which kills its worker cannot be tried for ever.
+    *token* must be unique to this claim. The attempt is counted on claiming, so that a job which
+    kills its worker is not retried forever. Needs an open transaction.
     """
     group_commit.require_transaction()
     skip_locked = " FOR UPDATE SKIP LOCKED" if connection.vendor == "postgresql" else ""
     rows = sql.rows(
         CLAIM.format(skip_locked=skip_locked), [count, token, fields.to_db_datetime(now + lease)]
     )
-    # RETURNING keeps no order.
+    # RETURNING has no defined order.
     return [
         Lease(job_id, name, json.loads(payload), attempts, priority, token)
         for job_id, name, payload, attempts, priority in sorted(rows, key=lambda r: (r[4], r[0]))
@@ -136,7 +136,7 @@ def claim(*, count: int, token: str, lease: timedelta, now: datetime) -> list[Le
 
 
 def promote_due(*, now: datetime) -> int:
-    """Make delayed jobs ready whose time has come, and leased ones whose lease ran out."""
+    """Make due delayed jobs and jobs with an expired lease ready. Returns their number."""
     group_commit.require_transaction()
     return sql.run(PROMOTE, [fields.to_db_datetime(now)]) + sql.run(
         RECLAIM_EXPIRED, [fields.to_db_datetime(now)]
@@ -144,12 +144,12 @@ def promote_due(*, now: datetime) -> int:
 
 
 def ack(lease: Lease) -> bool:
-    """Remove a finished job; False if the lease had been lost and the job is someone else's."""
+    """Delete a finished job. Returns False if the lease was lost."""
     return _update_leased(ACK, [], lease)
 
 
 def retry(lease: Lease, *, at: datetime, error: str, reset_attempts: bool = False) -> bool:
-    """Give a job back to be run again no sooner than *at*; *forget* its earlier attempts."""
+    """Delay a job until *at*; with *reset_attempts* its attempts count from zero again."""
     attempts = 0 if reset_attempts else lease.attempts
     return _update_leased(
         RETRY, [fields.to_db_datetime(at), error[:ERROR_LETTERS_MAX], attempts], lease
@@ -157,17 +157,17 @@ def retry(lease: Lease, *, at: datetime, error: str, reset_attempts: bool = Fals
 
 
 def dead_letter(lease: Lease, *, error: str) -> bool:
-    """Move a job to the dead letters, with the reason."""
+    """Mark a job as dead, with the error."""
     return _update_leased(DEAD_LETTER, [error[:ERROR_LETTERS_MAX]], lease)
 
 
 def release(lease: Lease) -> bool:
-    """Hand back a job that was not started; it does not count as an attempt."""
+    """Release the lease of a job that was not started; it does not count as an attempt."""
     return _update_leased(RELEASE, [], lease)
 
 
 def extend_lease(lease: Lease, *, until: datetime) -> bool:
-    """Hold a lease for longer."""
+    """Extend a lease until *until*. Returns False if it was lost."""
     return _update_leased(EXTEND, [fields.to_db_datetime(until)], lease)
 
 
@@ -178,14 +178,14 @@ def _update_leased(statement: str, values: Sequence[fields.Parameter], lease: Le
 
 def redrive(job_id: int) -> bool:
     """
-    Make a dead job ready again with its attempts forgotten.
+    Make a dead job ready with its attempts reset.
 
-    False if it is not dead, or a living job does its work already.
+    Returns False if it is not dead, or another job has its unique key.
     """
     group_commit.require_transaction()
     return sql.run(REDRIVE, [job_id]) == 1
 
 
 def count_by_state() -> Counter[tuple[str, str]]:
-    """How many jobs there are, by (name, state)."""
+    """Count jobs by (name, state)."""
     return Counter({(name, state): int(count) for name, state, count in sql.rows(COUNT)})

@@ -1,4 +1,4 @@
-"""Tables of the queue."""
+"""Tables of the job queue."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ from bursar.periodic import NAME_LETTERS_MAX
 
 
 class JobState(models.TextChoices):
-    """A job that is done has no row."""
+    """States of a job. A finished job has no row."""
 
     READY = "ready"
-    DELAYED = "delayed"  # apart from ready ones, so that a claim never scans over them
+    DELAYED = "delayed"  # a state of its own, so that a claim does not scan delayed jobs
     LEASED = "leased"
     DEAD = "dead"
 
 
 class Job(models.Model):
     """
-    One launch of a handler.
+    A job: one call of the handler *name*, with its retries.
 
-    Guarantees: the row commits with the transaction that enqueued it; it is leased to at most one
-    worker at a time, who holds *lease_token*; *attempts* counts claims, so that a job which kills
-    its worker is counted too; at most one living job has a given *unique_key*.
+    Guarantees: the row commits with the transaction that enqueued it; at most one worker holds its
+    lease, with *lease_token*; *attempts* counts claims, including those that ended with a killed
+    worker; at most one job that is not dead has a given *unique_key*.
     """
 
     name = models.CharField(max_length=60)
     payload = models.JSONField()
-    priority = models.SmallIntegerField(default=100)  # smaller is sooner
+    priority = models.SmallIntegerField(default=100)  # lower runs first
     state = models.CharField(max_length=8, choices=JobState.choices, default=JobState.READY)
     run_at = models.DateTimeField()
     attempts = models.IntegerField(default=0)
-    lease_token = models.CharField(max_length=40, null=True)  # no lease, no token
+    lease_token = models.CharField(max_length=40, null=True)  # NULL unless leased
     leased_until = models.DateTimeField(null=True)
-    unique_key = models.CharField(max_length=120, null=True)  # NULLs never collide
+    unique_key = models.CharField(max_length=120, null=True)  # NULLs are not compared
     last_error = models.TextField(default="")
     created_at = models.DateTimeField()
 
     class Meta:
         constraints = (
-            models.CheckConstraint(name="job_state_known", condition=Q(state__in=JobState.values)),
+            models.CheckConstraint(name="job_state_valid", condition=Q(state__in=JobState.values)),
             models.CheckConstraint(
                 name="job_leased_has_token",
                 condition=Q(state="leased", lease_token__isnull=False, leased_until__isnull=False)
                 | ~Q(state="leased"),
             ),
             models.UniqueConstraint(
-                name="job_one_living_per_key",
+                name="job_unique_key",
                 fields=["unique_key"],
                 condition=Q(unique_key__isnull=False) & ~Q(state="dead"),
             ),
@@ -65,7 +65,7 @@ class Job(models.Model):
 
 
 class RunOutcome(models.TextChoices):
-    """What is known of the last run of a periodic job; empty before the first."""
+    """Outcome of the last run of a periodic job; empty before the first run."""
 
     STARTED = "started"
     SUCCEEDED = "succeeded"
@@ -74,11 +74,10 @@ class RunOutcome(models.TextChoices):
 
 class PeriodicJobStatus(models.Model):
     """
-    When a periodic job runs next, and what became of its last run.
+    Next run and last outcome of a periodic job.
 
-    Guarantees: one row for each job that the program declares; *next_run_at* moves forward in the
-    commit that enqueues the run, so a run is enqueued once; success is written in the commit that
-    acknowledges the run.
+    Guarantees: one row per declared job; *next_run_at* advances in the commit that enqueues the
+    run, so each run is enqueued once; success is written in the commit that acknowledges the run.
     """
 
     name = IdField(max_length=NAME_LETTERS_MAX)
@@ -95,7 +94,7 @@ class PeriodicJobStatus(models.Model):
         verbose_name = "periodic job"
         constraints = (
             models.CheckConstraint(
-                name="periodic_job_outcome_known",
+                name="periodic_job_outcome_valid",
                 condition=Q(last_outcome__in=["", *RunOutcome.values]),
             ),
         )

@@ -1,10 +1,10 @@
 """
-The scheduler: enqueues the runs of periodic jobs, each once in all processes.
+Scheduler of periodic jobs: enqueues each run once across all processes.
 
-Every periodic job has a row with the time of its next run. Whoever moves that time forward (a
-conditional update) enqueues an ordinary job in the same commit, so a run is neither lost nor
-doubled by a crash, and the lease, retries and dead letters are those of every job. Runs that were
-missed while no worker ran are made up for by one run.
+Every periodic job has a row with the time of its next run. The process that advances that time (a
+conditional update) enqueues an ordinary job in the same commit, so a crash neither loses nor
+duplicates a run; lease, retries and dead letters are those of any job. If several runs were missed
+while no worker was running, one run replaces them.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from bursar.periodic import PeriodicJob
 from bursar.queue import jobs
 from bursar.queue.models import PeriodicJobStatus, RunOutcome
 
-#: How often a worker looks for due runs, so a run starts at most this much late on an idle worker.
+#: Interval of the check for due runs: the longest delay of a run on an idle worker.
 CHECK_SECONDS: Final = 10.0
-#: A run that was not enqueued so long after its time is overdue: no worker is at it.
+#: A run not enqueued this long after its time is overdue: no worker checks for due runs.
 OVERDUE_AFTER: Final = timedelta(minutes=5)
 
 INSERT = (
@@ -34,13 +34,13 @@ log = logs.get(__name__)
 
 class Scheduler:
     """
-    Enqueues the due runs of *jobs*; its methods are members of a grouped commit.
+    Enqueues the due runs of *jobs*. Its methods need an open transaction.
 
     *now* must be one clock for all workers. A worker enqueues a run only if the row has the
-    schedule that it declares itself: while two versions of the program run, the one that started
-    last has its way.
+    schedule that it declares: while two versions of the program run, the one that started last
+    decides.
 
-    :raises ValueError: if two jobs have one name.
+    :raises ValueError: if two jobs have the same name.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class Scheduler:
         self._jobs = {job.name: job for job in jobs}
         self._now = now
         if len(self._jobs) < len(jobs):
-            raise ValueError("jobs: two periodic jobs have one name")
+            raise ValueError("jobs: two periodic jobs have the same name")
 
     def register(self) -> None:
         """
-        Bring the rows in line with what is declared; a worker does so when it starts.
+        Create, update and delete rows to match the declared jobs; called when a worker starts.
 
-        A new job is due at the next time of its schedule, not at once. A changed schedule holds
-        from now on; a run that is due already stays due.
+        The first run of a new job is the next time of its schedule. A changed schedule applies
+        from now on; a run that is already due stays due.
         """
         group_commit.require_transaction()
         now = self._now()
@@ -76,9 +76,9 @@ class Scheduler:
 
     def enqueue_due(self) -> list[str]:
         """
-        Enqueue every run whose time has come; returns the names of the jobs.
+        Enqueue every due run. Returns the names of the enqueued jobs.
 
-        A run is left out while the one before still waits or runs.
+        A run is skipped while the previous one is still queued or running.
         """
         group_commit.require_transaction()
         now = self._now()
@@ -87,7 +87,7 @@ class Scheduler:
             job = self._jobs.get(row.name)
             if job is None or str(job.schedule) != row.schedule:
                 continue
-            # Of several processes one moves the time forward; for the others no row is left.
+            # Only one of several processes advances the time; the others update no row.
             unclaimed = PeriodicJobStatus.objects.filter(name=row.name, next_run_at=row.next_run_at)
             if not unclaimed.update(next_run_at=job.schedule.next_after(now)):
                 continue
@@ -101,13 +101,13 @@ class Scheduler:
 
 @dataclass(frozen=True, slots=True)
 class PeriodicHandler:
-    """Runs one periodic job as an ordinary job, and writes down when and how each run ended."""
+    """Runs a periodic job as an ordinary job and records the outcome of each run."""
 
     job: PeriodicJob
     now: Callable[[], datetime] = jobs.database_time
 
     async def __call__(self, lease: jobs.Lease) -> Callable[[], None]:
-        """Run the job; that it succeeded is written with the acknowledgement."""
+        """Run the job. Success is written in the commit that acknowledges it."""
         del lease
         started_at = await group_commit.commits.run(self._start)
         try:
@@ -140,12 +140,12 @@ class PeriodicHandler:
 
 
 def handlers(jobs: Sequence[PeriodicJob]) -> Mapping[str, PeriodicHandler]:
-    """The handlers of *jobs* by name, for the index of all jobs."""
+    """Return the handlers of *jobs* by name."""
     return {job.name: PeriodicHandler(job) for job in jobs}
 
 
 def state_of(row: PeriodicJobStatus, *, now: datetime) -> str:
-    """`overdue`, or how the last run ended; `scheduled` before the first."""
+    """Return `overdue`, the last outcome, or `scheduled` before the first run."""
     if row.next_run_at + OVERDUE_AFTER < now:
         return "overdue"
     return row.last_outcome or "scheduled"

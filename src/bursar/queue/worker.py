@@ -1,9 +1,9 @@
 """
-The worker: one event loop that claims jobs in batches and runs them concurrently.
+Worker: claims jobs in batches and runs them concurrently in one event loop.
 
-A handler does its work and may return its last write, which is committed together with the
-acknowledgement: either both are in the books or neither is. A handler that raises is tried again
-with growing pauses, and becomes a dead letter after `ATTEMPTS_MAX` claims.
+A handler may return its final write, which commits together with the acknowledgement of the job,
+so both happen or neither. A failed job is retried with exponential backoff and becomes a dead
+letter after `ATTEMPTS_MAX` claims.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from bursar.decorators import ExponentialBackoff
 from bursar.queue import jobs
 from bursar.queue.scheduler import CHECK_SECONDS, Scheduler
 
-#: Called with the lease; what it returns runs in the transaction that acknowledges the job.
+#: Called with the lease; may return a function to run in the transaction of the acknowledgement.
 Handler = Callable[[jobs.Lease], Awaitable[Callable[[], None] | None]]
 
 ATTEMPTS_MAX = 12
@@ -34,14 +34,14 @@ log = logs.get(__name__)
 
 
 class UnknownJob(errors.NotFound):
-    """A job's name has no handler: it was enqueued by a newer version, or its handler is gone."""
+    """No handler has the job's name: it was enqueued by another version of the program."""
 
     code = "job_handler_not_found"
     status = None
 
 
 class RetryLater(Exception):
-    """Raised by a handler whose work goes on later; it is not an error."""
+    """Raised by a handler to run the job again after *delay*; not counted as a failure."""
 
     def __init__(self, delay: timedelta, reason: str) -> None:
         super().__init__(reason)
@@ -52,9 +52,9 @@ class Worker:
     """
     Runs jobs until stopped.
 
-    At most *concurrency* jobs run at once. *outcomes* counts (job name, what became of it).
-    *randomness* spreads the pauses between tries. With a *scheduler* it enqueues the runs of
-    periodic jobs when they are due.
+    At most *concurrency* jobs run at once. *outcomes* counts jobs by (name, outcome); outcomes are
+    done, rescheduled, retried and dead. *randomness* is the jitter of the backoff. With a
+    *scheduler* the worker also enqueues due runs of periodic jobs.
     """
 
     def __init__(
@@ -78,22 +78,23 @@ class Worker:
         self._is_registered = False
         self._checked_at = -math.inf  # by the event loop's clock
         self._randomness = randomness or random.Random()  # noqa: S311  (spreads load, no secret)
-        # One claim for many jobs: not for each that ends.
+        # Claim for several free slots at once, not for each finished job.
         self._room_min = max(1, min(concurrency // 4, 17))
         self._waiting: deque[jobs.Lease] = deque()
         self._running: dict[asyncio.Task[None], jobs.Lease] = {}
         self._stopping = asyncio.Event()
-        self._ended = asyncio.Event()  # jobs: all that ran, or enough for another claim
+        self._ended = asyncio.Event()  # all jobs have ended, or enough for another claim
 
     def stop(self) -> None:
-        """Claim no more; `run` ends when what is running has ended."""
+        """Stop claiming jobs; `run` returns when the running ones have ended."""
         self._stopping.set()
 
     async def run(self, *, until_empty: bool = False, drain_seconds: float = 30.0) -> None:
         """
-        Work until `stop`, or with *until_empty* until no job is ready or running.
+        Run jobs until `stop`, or with *until_empty* until no job is ready or running.
 
-        On the way out jobs get *drain_seconds* to finish; those not started are handed back.
+        On stopping, running jobs get *drain_seconds* to finish; leases of jobs that were not
+        started are released.
         """
         lease_extension = asyncio.create_task(self._extend_leases())
         try:
@@ -111,7 +112,7 @@ class Worker:
             except (errors.Unavailable, errors.OutcomeUnknown) as error:
                 if until_empty:
                     raise
-                # The database is away. What may have been claimed is free when its lease ends.
+                # The database is unavailable. Leases that may have been claimed will expire.
                 log.warning("claim_failed", error=error)
                 await self._wait_for(IDLE_SECONDS, self._stopping)
                 continue
@@ -123,7 +124,7 @@ class Worker:
                     return
                 await self._wait_for(IDLE_SECONDS, self._stopping)
             elif self._running:
-                # Look for new jobs when enough have ended, or after a while.
+                # Claim again when enough jobs have ended, or after the idle interval.
                 self._ended.clear()
                 await self._wait_for(IDLE_SECONDS, self._ended)
 
@@ -144,8 +145,8 @@ class Worker:
             await group_commit.commits.run(self._scheduler.enqueue_due)
         except (errors.Unavailable, errors.OutcomeUnknown):
             raise
-        except Exception:  # the worker also moves money: a bug here must not end it
-            log.exception("periodic_jobs_not_enqueued")
+        except Exception:  # payments depend on the worker: a bug here must not stop it
+            log.exception("periodic_enqueue_failed")
 
     async def _claim(self, count: int) -> list[jobs.Lease]:
         token = ids.new("lease")
@@ -171,17 +172,17 @@ class Worker:
         with logs.bound_contextvars(request_id=f"job_{lease.job_id}", operation=lease.name):
             try:
                 if lease.attempts > self.attempts_max:
-                    # It was claimed, and its worker died, too often: it may be what kills them.
-                    await self._dead_letter(lease, "its lease ran out too often")
+                    # Its workers died or lost the lease too often: the job may be the cause.
+                    await self._dead_letter(lease, "lease expired too often")
                     return
                 handler = self.handlers.get(lease.name)
                 if handler is None:
-                    raise UnknownJob(f"no handler is called {lease.name!r}")
+                    raise UnknownJob(f"no handler for job {lease.name!r}")
                 finish = await handler(lease)
                 await group_commit.commits.run(lambda: _finish(lease, finish))
                 self.outcomes[lease.name, "done"] += 1
             except RetryLater as retry_later:
-                await self._retry(lease, retry_later.delay, str(retry_later), outcome="again")
+                await self._retry(lease, retry_later.delay, str(retry_later), outcome="rescheduled")
             except Exception as error:  # noqa: BLE001  (a job must not take the worker with it)
                 await self._handle_failure(lease, error)
 
@@ -197,7 +198,7 @@ class Worker:
         await self._retry(lease, pause, reason, outcome="retried")
 
     def backoff(self, attempts: int) -> timedelta:
-        """Half to all of first * 2^(attempts - 1), at most `BACKOFF_MAX`."""
+        """Return the delay: 50 to 100 % of first * 2^(attempts - 1), at most `BACKOFF_MAX`."""
         bound = ExponentialBackoff(
             self.backoff_first.total_seconds(), 2.0, BACKOFF_MAX.total_seconds()
         )
@@ -208,19 +209,19 @@ class Worker:
     ) -> None:
         def retry() -> None:
             at = jobs.database_time() + pause
-            # Work that goes on later is no failure: only failures count towards the dead letters.
-            jobs.retry(lease, at=at, error=reason, reset_attempts=outcome == "again")
+            # Rescheduled work is no failure: only failures count towards the dead letters.
+            jobs.retry(lease, at=at, error=reason, reset_attempts=outcome == "rescheduled")
 
         await group_commit.commits.run(retry)
         self.outcomes[lease.name, outcome] += 1
 
     async def _dead_letter(self, lease: jobs.Lease, reason: str) -> None:
-        log.error("job_dead", job=lease.name, attempts=lease.attempts, reason=reason)
+        log.error("job_dead_lettered", job=lease.name, attempts=lease.attempts, reason=reason)
         await group_commit.commits.run(lambda: jobs.dead_letter(lease, error=reason))
         self.outcomes[lease.name, "dead"] += 1
 
     async def _extend_leases(self) -> None:
-        # A slow provider must not cost the lease: those still running are extended in time.
+        # Jobs at a slow provider may run longer than a lease.
         while True:
             await asyncio.sleep(self.lease.total_seconds() / 3)
             held = list(self._running.values())
@@ -234,13 +235,13 @@ class Worker:
                 try:
                     await group_commit.commits.run(extend)
                 except (errors.Unavailable, errors.OutcomeUnknown) as error:
-                    log.warning("leases_not_extended", count=len(held), error=error)
+                    log.warning("lease_extension_failed", count=len(held), error=error)
 
     async def _drain(self, seconds: float) -> None:
         if self._running:
             _, unfinished = await asyncio.wait(list(self._running), timeout=seconds)
             for task in unfinished:
-                task.cancel()  # its lease runs out and the job is run again
+                task.cancel()  # its lease expires and the job runs again
         waiting = list(self._waiting)
         self._waiting.clear()
         if waiting:
@@ -251,5 +252,5 @@ def _finish(lease: jobs.Lease, finish: Callable[[], None] | None) -> None:
     if finish is not None:
         finish()
     if not jobs.ack(lease):
-        # The lease was lost and the job is run again; what we learned is kept all the same.
+        # The lease was lost and the job runs again; the handler's write is committed anyway.
         log.warning("lease_lost", job=lease.name, job_id=lease.job_id)

@@ -42,13 +42,13 @@ class CheckResult:
         return not self.rows
 
 
-def _guards() -> Iterator[Row]:
-    yield from ({"missing guard": name} for name in triggers.missing_triggers())
+def _missing_triggers() -> Iterator[Row]:
+    yield from ({"missing trigger": name} for name in triggers.missing_triggers())
     yield from ({"setting": problem} for problem in triggers.unsafe_settings())
 
 
 INVARIANTS: Mapping[str, Mapping[str, Check]] = {
-    "database": {"the guards stand and commits are durable": _guards},
+    "database": {"all triggers are installed and commits are durable": _missing_triggers},
     ledger.__name__: _ledger.INVARIANTS,
     payments.__name__: _payments.INVARIANTS,
     orders.__name__: _orders.INVARIANTS,

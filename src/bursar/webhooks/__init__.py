@@ -1,1 +1,1 @@
-"""The inbox for what providers tell us unasked."""
+"""Webhook inbox: store verified webhook events and process them later."""

@@ -1,11 +1,11 @@
 """
-The inbox: store what a provider delivers, answer only after the commit, work on it later.
+Webhook inbox: verify and store events, respond after the commit, process them in a job.
 
-Nothing is believed before the signature over the raw bytes is verified. An event delivered twice
-is stored once; translation to facts is the worker's, so that a delivery costs one insert.
+Nothing is stored before the signature over the raw body is verified. An event delivered twice is
+stored once. The job translates it to facts, so that a delivery costs one insert.
 
-An event of another account at the provider is stored and ignored by name: a refusal would be
-delivered again for days, and be seen by nobody.
+An event of another account at the provider is stored and marked as ignored with the reason: if it
+were rejected, the provider would deliver it again for days and nobody would see why.
 """
 
 from __future__ import annotations
@@ -22,26 +22,28 @@ from bursar.queue import jobs
 from bursar.webhooks.models import WebhookEvent
 
 INSERT_EVENT = (
-    "INSERT INTO bursar_webhookevent (provider_account_id, event_id, type, raw, received_at, "
+    "INSERT INTO bursar_webhookevent (provider_account_id, event_id, event_type, raw, received_at, "
     "processed_at, ignored) VALUES (%s, %s, %s, %s, %s, %s, %s) "
     "ON CONFLICT (provider_account_id, event_id) DO NOTHING"
 )
-#: An event that was ignored and is of our own account by what is configured now.
+#: For an ignored event that belongs to our account by the current configuration.
 REOPEN_IGNORED = (
     "UPDATE bursar_webhookevent SET raw = %s, received_at = %s, processed_at = NULL, ignored = '' "
     "WHERE provider_account_id = %s AND event_id = %s AND ignored <> ''"
 )
 INSERT_BODY = "INSERT INTO bursar_rawbody (id, body, received_at) VALUES (%s, %s, %s)"
 
+#: Name of the job that processes an event.
+JOB = "process_webhook"
 BODY_BYTES_MAX = 1_000_000
-#: What is kept of the name of another account.
+#: Length to which the name of another account is cut.
 ACCOUNT_LETTERS_MAX = 120
 
 log = logs.get(__name__)
 
 
 class WebhooksNotSupported(errors.NotFound):
-    """The provider account takes no webhooks."""
+    """The provider of the account does not support webhooks."""
 
     code = "webhooks_not_supported"
 
@@ -50,17 +52,19 @@ def verify(
     *, provider_account: str, headers: Mapping[str, str], body: bytes, now: datetime
 ) -> capabilities.VerifiedWebhook:
     """
-    Check a delivery; nothing is stored.
+    Verify the signature of a delivery; nothing is stored.
 
     :raises interface.InvalidSignature: if it was not signed with our secret within the tolerance;
-    :raises NoWebhooks: if the account takes none;
-    :raises errors.ContentTooLarge: if it has more than 1 MB.
+    :raises WebhooksNotSupported: if the provider does not support webhooks;
+    :raises errors.ContentTooLarge: if the body has more than 1 MB.
     """
     if len(body) > BODY_BYTES_MAX:
-        raise errors.ContentTooLarge(f"a body of {len(body)} bytes is above {BODY_BYTES_MAX}")
+        raise errors.ContentTooLarge(
+            f"the body has {len(body):,} bytes; the limit is {BODY_BYTES_MAX:,}"
+        )
     provider = provider_accounts.get(provider_account)
     if not isinstance(provider, SupportsWebhookVerification):
-        raise WebhooksNotSupported(f"{provider_account} takes no webhooks")
+        raise WebhooksNotSupported(f"provider account {provider_account} does not support webhooks")
     return provider.verify_webhook(headers, body, now=now)
 
 
@@ -73,11 +77,11 @@ def receive(
     now: datetime,
 ) -> bool:
     """
-    Store a verified delivery and enqueue its processing, unless it is to be ignored; False if it had
-    come before. One that was ignored is taken when it is delivered again and is not to be ignored any
-    more, after the provider account's own id was configured.
+    Store a verified event and enqueue its processing, unless it is to be ignored.
 
-    Needs an open transaction; answer the provider only after its commit.
+    Returns False for a duplicate. An ignored event that is delivered again is processed if it is
+    no longer to be ignored, because the account's own id has been configured since. Needs an open
+    transaction; respond to the provider only after its commit.
     """
     group_commit.require_transaction()
     received = fields.to_db_datetime(now)
@@ -92,12 +96,12 @@ def receive(
             "webhook_ignored",
             provider_account=provider_account,
             event_id=event.event_id,
-            type=event.type,
+            event_type=event.type,
             reason=ignored,
         )
         return True
     payload = {"provider_account": provider_account, "event_id": event.event_id}
-    jobs.enqueue("webhook", payload, now=now)
+    jobs.enqueue(JOB, payload, now=now)
     return True
 
 
@@ -110,14 +114,14 @@ def _reopen_ignored(
 def _reason_to_ignore(event: capabilities.VerifiedWebhook) -> str:
     if not event.foreign_account:
         return ""
-    # PostgreSQL stores no NUL, and nothing stores half a surrogate pair.
+    # PostgreSQL cannot store NUL, and no database stores a lone surrogate.
     letters = event.foreign_account[:ACCOUNT_LETTERS_MAX]
     named = "".join(letter if letter.isprintable() else "?" for letter in letters)
     return f"of another account: {named}"
 
 
 def receive_sync(*, provider_account: str, headers: Mapping[str, str], body: bytes) -> bool:
-    """Verify, store and commit one delivery, for a synchronous caller; False if it came before."""
+    """Verify, store and commit one delivery; blocks. Returns False for a duplicate."""
     now = clock.now()
     event = verify(provider_account=provider_account, headers=headers, body=body, now=now)
     raw_id = ids.new(ids.BODY)
@@ -129,7 +133,7 @@ def receive_sync(*, provider_account: str, headers: Mapping[str, str], body: byt
 
 
 async def process(lease: jobs.Lease) -> Callable[[], None]:
-    """Job `webhook`: translate a stored event to facts and record them."""
+    """Job `process_webhook`: translate a stored event to facts and record them."""
     account, event_id = lease.payload["provider_account"], lease.payload["event_id"]
     return lambda: _process(account, event_id, clock.now())
 
@@ -139,7 +143,9 @@ def _process(provider_account: str, event_id: str, now: datetime) -> None:
     body = RawBody.objects.filter(id=event.raw).values_list("body", flat=True).first()
     provider = provider_accounts.get(provider_account)
     if body is None or not isinstance(provider, SupportsWebhookParsing):
-        raise errors.NotFound(f"event {event_id} has no body, or its provider cannot read it")
+        raise errors.NotFound(
+            f"event {event_id} has no stored body, or its provider cannot parse it"
+        )
     snapshots = list(provider.parse_webhook(bytes(body)))
     facts.append_facts(
         provider_account=provider_account,

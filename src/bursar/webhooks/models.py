@@ -1,4 +1,4 @@
-"""Table of the inbox."""
+"""Table of webhook events."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from bursar.payments.models import ProviderAccount
 
 class WebhookEvent(models.Model):
     """
-    One event a provider delivered, stored before it is answered.
+    A webhook event, stored before the response to the provider.
 
     Guarantees: an event id of a provider account is stored once; the row commits with the job
-    that will process it, unless it is *ignored*, which says why nothing is read from it; then it
-    counts as processed. *raw* is the id of the body, which may be pruned later.
+    that processes it, or has the reason in *ignored* and counts as processed. *raw* is the id of
+    the body, which may be pruned.
     """
 
     provider_account = models.ForeignKey(ProviderAccount, models.PROTECT, db_index=False)
@@ -28,10 +28,10 @@ class WebhookEvent(models.Model):
     class Meta:
         constraints = (
             models.UniqueConstraint(
-                name="inbox_event_once", fields=["provider_account", "event_id"]
+                name="webhook_event_once", fields=["provider_account", "event_id"]
             ),
             models.CheckConstraint(
-                name="inbox_event_ignored_waits_for_nobody",
+                name="webhook_event_ignored_is_processed",
                 condition=Q(ignored="") | Q(processed_at__isnull=False),
             ),
         )

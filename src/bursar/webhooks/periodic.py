@@ -10,10 +10,10 @@ from bursar.webhooks import raw_bodies
 
 
 async def prune_raw_bodies(now: datetime) -> None:
-    """Delete the bodies of webhooks that are older than 90 days."""
+    """Delete webhook bodies older than 90 days."""
     await retention.delete_in_batches(
         lambda rows_max: raw_bodies.prune(now=now, rows_max=rows_max),
-        what="raw bodies",
+        what="webhook bodies",
         batch_rows_max=raw_bodies.BATCH_ROWS_MAX,
     )
 

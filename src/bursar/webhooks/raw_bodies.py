@@ -1,4 +1,4 @@
-"""Retention of the bodies of webhooks, which may hold personal data."""
+"""Retention of webhook bodies, which may contain personal data."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from datetime import datetime, timedelta
 from bursar import group_commit, retention
 from bursar.payments.models import RawBody
 from bursar.queue.models import Job
+from bursar.webhooks import inbox
 from bursar.webhooks.models import WebhookEvent
 
 RETENTION = timedelta(days=90)
-#: Bodies are large (1 MB at most), so fewer are deleted in one commit.
+#: Fewer rows in one commit than for other tables, because a body has up to 1 MB.
 BATCH_ROWS_MAX = 200
 
 
 def prune(*, now: datetime, rows_max: int) -> int:
     """
-    Delete up to *rows_max* bodies older than `RETENTION`, oldest first; returns how many.
+    Delete up to *rows_max* bodies older than `RETENTION`, oldest first. Returns their number.
 
-    The body of an event that is not processed yet (its job waits, or is a dead letter that may
-    be revived) is kept until it is. Facts and events refer to bodies by no constraint.
+    The body of an unprocessed event (its job is queued, or a dead letter that may be retried) is
+    not deleted. Facts and events have no foreign key to bodies. Needs an open transaction.
     """
     group_commit.require_transaction()
     received_before = now - RETENTION
@@ -31,8 +32,8 @@ def prune(*, now: datetime, rows_max: int) -> int:
 
 
 def _bodies_with_job(received_before: datetime) -> list[str]:
-    """The bodies of events that have a job still; the job commits with the event."""
-    jobs = Job.objects.filter(name="webhook", created_at__lt=received_before)
+    """Return the ids of bodies whose event still has a job, which commits with the event."""
+    jobs = Job.objects.filter(name=inbox.JOB, created_at__lt=received_before)
     return [
         raw
         for payload in jobs.values_list("payload", flat=True)

@@ -174,6 +174,8 @@ def _unknown(name: str) -> int:
 
 def _lag(name: str, now: datetime) -> float:
     """How long the oldest event that is not yet read has waited; dead letters wait too."""
-    oldest = Job.objects.filter(name="webhook", payload__provider_account=name).order_by("pk")
+    oldest = Job.objects.filter(name="process_webhook", payload__provider_account=name).order_by(
+        "pk"
+    )
     created = oldest.values_list("created_at", flat=True).first()
     return 0.0 if created is None else max(round((now - created).total_seconds(), 1), 0.0)
