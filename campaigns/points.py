@@ -27,7 +27,7 @@ MEMBERS = (
     "open check_attempt_status",
     "finish check_attempt_status",
     "receive webhook",
-    "finish webhook",
+    "finish process_webhook",
 )
 CALLS = ("charge", "refund")
 #: What only a provider that looks up by key lets happen.
@@ -69,9 +69,9 @@ NAMES = {
     "child._place.<locals>.place": "place",
     "child._open_refund.<locals>.open_refund": "open refund",
     "worker.Worker._claim.<locals>.claim": "claim",
-    "worker.Worker._work.<locals>.<lambda>": "finish JOB",
+    "worker.Worker._run_job.<locals>.<lambda>": "finish JOB",
     "worker.Worker._retry.<locals>.retry": "postpone JOB",
-    "worker.Worker._keep_leases.<locals>.extend": "extend leases",
+    "worker.Worker._extend_leases.<locals>.extend": "extend leases",
     "charges.charge.<locals>.<lambda>": "intend charge",
     "refunds.refund.<locals>.<lambda>": "intend refund",
     CHECK: "open check_attempt_status",

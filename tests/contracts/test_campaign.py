@@ -172,7 +172,7 @@ def _case(**changes: Any) -> judge.Case:
         "theirs": _theirs(),
         "balances": {CURRENCY: LEFT},
         "account": "bank",
-        "tells": True,
+        "resolves_outcomes": True,
         "plan": {1: PLANNED},
         "acknowledged": {1: {"o"}},
         "refunded": {PLANNED.refund_key(0): {"r"}},
@@ -266,14 +266,14 @@ def _in_doubt() -> dict[str, Any]:
 
 
 def test_a_review_excuses_only_where_nobody_can_tell():
-    assert _codes(_case(ours=_in_doubt(), tells=False)) == []
-    assert _codes(_case(ours=_in_doubt(), tells=True)) == ["needless_review"]
+    assert _codes(_case(ours=_in_doubt(), resolves_outcomes=False)) == []
+    assert _codes(_case(ours=_in_doubt(), resolves_outcomes=True)) == ["needless_review"]
 
 
 def test_doubt_without_a_review_is_no_excuse():
     ours = _in_doubt()
     ours["reviews"] = []
-    found = _codes(_case(ours=ours, tells=False))
+    found = _codes(_case(ours=ours, resolves_outcomes=False))
     assert "attempt_left_open" in found
     assert "moved_and_not_booked" in found
 
@@ -281,7 +281,7 @@ def test_doubt_without_a_review_is_no_excuse():
 def test_a_review_about_what_is_known_is_stale():
     ours = _books()
     ours["reviews"] = _in_doubt()["reviews"]
-    assert "stale_review" in _codes(_case(ours=ours, tells=False))
+    assert "stale_review" in _codes(_case(ours=ours, resolves_outcomes=False))
 
 
 def test_the_plan_is_the_same_in_every_process():

@@ -87,7 +87,7 @@ def test_mistakes_are_one_clear_line(terminal: Terminal, tmp_path: Path) -> None
     cases = {
         ("refund", "nothing"): "order_not_found: no order has the reference 'nothing'",
         ("refund", "pay_0"): "payment_not_found: there is no payment 'pay_0'",
-        ("refund", "ord_0"): "order_not_found: there is no order 'ord_0'",
+        ("refund", "ord_0"): "order_not_found: order 'ord_0' not found",
         ("refund", "x", "--amount", "1", "--line", "1=1"): "give an amount or lines, not both",
         ("refund", "x", "--key", "1", "--again"): "give --key or --again, not both",
         ("providers", "add", "x", "--provider", "nowhere"): "provider_not_found: ",

@@ -160,9 +160,14 @@ def test_a_method_may_be_given_where_the_mapping_has_none(
 @pytest.mark.parametrize(
     ("text", "account", "method", "message"),
     [
-        ("", "sandbox", "", "to charge, a method is needed: in the mapping, or given"),
-        ("column", "sandbox", "tok_visa", "the mapping names the method: none can be given"),
-        ("", None, "tok_visa", "nothing is to be charged: none can be given"),
+        (
+            "",
+            "sandbox",
+            "",
+            "charging needs a payment method: set [method] in the mapping or pass one",
+        ),
+        ("column", "sandbox", "tok_visa", "the mapping already sets the payment method"),
+        ("", None, "tok_visa", "a payment method needs a provider account"),
         ("", "sandbox", "4242424242424242", "this looks like a card number, which is never stored"),
     ],
 )
@@ -232,8 +237,8 @@ def test_an_invoice_with_other_content_refuses_its_file(database: Database, tmp_
 
     assert actual == [
         (
-            "line 3: invoice A-1 came before, in shop.csv, with other content, account or "
-            f"method; it is {known}"
+            f"line 3: invoice A-1 already exists as {known} (imported from shop.csv) with different "
+            "content, provider account or payment method"
         )
     ]
 
@@ -247,7 +252,7 @@ def test_an_uncharged_file_is_not_charged_by_coming_again(
     actual = refused(tmp_path, GOOD, account="sandbox")
 
     assert len(actual) == 1
-    assert "with other content, account or method" in actual[0]
+    assert "with different content, provider account or payment method" in actual[0]
 
 
 def test_credit_notes_and_unsellable_rows_are_listed_by_choice(
@@ -276,7 +281,7 @@ def test_credit_notes_and_unsellable_rows_are_listed_by_choice(
     assert again.skipped_rows == report.skipped_rows
 
 
-NOT_LISTED = "such rows are left out only if [unsellable] of the mapping lists them"
+NOT_LISTED = "to skip such rows, list the reason in [unsellable] of the mapping"
 
 
 @pytest.mark.parametrize(
@@ -348,15 +353,15 @@ NOT_LISTED = "such rows are left out only if [unsellable] of the mapping lists t
         (GOOD.replace(",19,", ",101,"), "line 3, tax: '101' is not a percentage such as 19 or 5.5"),
         (
             GOOD.replace("2026-03-01", "2026-02-30"),
-            "line 3, when: '2026-02-30 10:00' is not a time written as %Y-%m-%d %H:%M",
+            "line 3, when: '2026-02-30 10:00' is not a time in the format %Y-%m-%d %H:%M",
         ),
         (
             GOOD.replace("2026-03-01", "٢026-03-01"),
-            "line 3, when: '٢026-03-01 10:00' is not a time written as %Y-%m-%d %H:%M",
+            "line 3, when: '٢026-03-01 10:00' is not a time in the format %Y-%m-%d %H:%M",
         ),
         (
             GOOD.replace("2026-03-01 10:00", "2026-03-29 02:30"),
-            "line 3, when: '2026-03-29 02:30' does not exist in Europe/Berlin: clocks were put forward",
+            "line 3, when: '2026-03-29 02:30' does not exist in Europe/Berlin: clocks were set forward",
         ),
         (
             GOOD.replace("Storm lantern", "4242 4242 4242 4242"),
@@ -372,11 +377,11 @@ NOT_LISTED = "such rows are left out only if [unsellable] of the mapping lists t
         ),
         (
             GOOD.replace("A-1", ""),
-            "line 3, number: there is no invoice number: 1 to 120 printable letters, no blanks around",
+            "line 3, number: invoice number missing: use 1 to 120 printable characters, no leading or trailing spaces",
         ),
         (
             GOOD.replace("A-1", " A-1"),
-            "line 3, number: ' A-1' is none: 1 to 120 printable letters, no blanks around",
+            "line 3, number: ' A-1' is not an invoice number: use 1 to 120 printable characters, no leading or trailing spaces",
         ),
         (GOOD.replace("Storm", 300 * "x"), "line 3, text: a text of at most 300 letters"),
         (GOOD.replace("EUR", "GBP"), "line 3, money: 'GBP', but line 2 of this invoice has 'EUR'"),
@@ -409,7 +414,7 @@ def test_a_bad_row_is_told_by_its_line_and_nothing_changes(
     ("data", "expected"),
     [
         (b"", "line 1: the file is empty"),
-        (HEADER.encode(), "line 1: there is nothing to import under the header"),
+        (HEADER.encode(), "line 1: the file has a header but no rows"),
         ((HEADER + GOOD).encode("utf-16"), "line 1: this is UTF-16; save the file as UTF-8"),
         (HEADER.replace("who", "text").encode(), "line 1: column 'text' is there twice"),
     ],
@@ -434,7 +439,7 @@ def test_a_refused_credit_note_is_a_mistake(database: Database, tmp_path: Path) 
 
     actual = refused(tmp_path, GOOD.replace("A-1", "CN-1"), text=text)
 
-    assert actual == ["line 2, number: 'CN-1' is a credit note, which the mapping refuses"]
+    assert actual == ["line 2, number: 'CN-1' is a credit note; the mapping refuses credit notes"]
 
 
 def test_a_row_without_a_token_cannot_be_charged(database: Database, tmp_path: Path) -> None:
@@ -442,7 +447,7 @@ def test_a_row_without_a_token_cannot_be_charged(database: Database, tmp_path: P
 
     actual = refused(tmp_path, GOOD.replace("tok_visa", ""), account="sandbox")
 
-    assert actual == ["line 2, token: there is no method to charge"]
+    assert actual == ["line 2, token: payment method missing"]
 
 
 def test_a_card_number_is_never_echoed(database: Database, tmp_path: Path) -> None:
@@ -480,5 +485,5 @@ def test_decimal_commas_and_semicolons(database: Database, tmp_path: Path) -> No
     assert report.sums == (Money(2100 + 116, "EUR"),)  # 115.5 is rounded half to even
     pointed = rows.replace("10,50", "10.50")
     assert refused(tmp_path, pointed.encode(), text=text) == [
-        "line 2, price: '10.50' has a point; the mapping's decimal mark is a comma"
+        "line 2, price: '10.50' has a decimal point; the mapping's decimal_mark is a comma"
     ]

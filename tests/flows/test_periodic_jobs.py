@@ -142,7 +142,7 @@ def test_a_job_that_is_declared_no_more_has_no_row(database: Database) -> None:
 
 
 def test_two_jobs_of_one_name_are_refused() -> None:
-    with pytest.raises(ValueError, match="one name"):
+    with pytest.raises(ValueError, match="the same name"):
         Scheduler([job(), job()])
 
 

@@ -213,7 +213,7 @@ def test_outcomes_are_counted(database: Database) -> None:
         "bad": "Conflict: not yet",
         "wrong": "ValidationError: never",
         "slow": "still waiting",
-        "nobody": "UnknownJob: no handler is called 'nobody'",
+        "nobody": "UnknownJob: no handler for job 'nobody'",
     }
 
 
@@ -239,7 +239,7 @@ def test_a_job_that_kills_its_worker_is_buried_without_being_run(database: Datab
         assert lease.attempts == death + 1
         commit(lambda: jobs.promote_due(now=NOW + MINUTE))
     assert run({"killer": succeed}, attempts_max=3).outcomes == {("killer", "dead"): 1}
-    assert Job.objects.get().last_error == "its lease ran out too often"
+    assert Job.objects.get().last_error == "lease expired too often"
 
 
 def test_work_that_goes_on_is_never_a_dead_letter(database: Database) -> None:

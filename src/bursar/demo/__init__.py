@@ -1,1 +1,1 @@
-"""What people try Bursar with: example invoices charged in the sandbox."""
+"""Demonstration: import example invoices and charge them in the sandbox."""

@@ -1,1 +1,1 @@
-"""Files taken in all or nothing: strict reading, mappings, and the record of what came in."""
+"""File imports, all or nothing: strict CSV reading, mappings, and the log of imported files."""

@@ -1,1 +1,1 @@
-"""Orders: placing them, importing them from files, refunding their lines."""
+"""Orders: place, import from files, refund by lines."""

@@ -211,7 +211,7 @@ def _write(prepared: _Prepared) -> ImportReport:
         if invoice.order.idempotency_key not in existing_keys:
             _place(invoice, order_id, payment_id, prepared.now, problems)
     problems.raise_if_any()
-    report = dataclasses.replace(prepared.report, orders_known=len(existing_keys))
+    report = dataclasses.replace(prepared.report, existing_orders=len(existing_keys))
     import_log.record(
         digest=prepared.digest,
         name=prepared.file,

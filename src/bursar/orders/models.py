@@ -97,7 +97,7 @@ class CouponUsage(models.Model):
 
     class Meta:
         constraints = (
-            models.CheckConstraint(name="coupon_use_count_positive", condition=Q(used__gt=0)),
+            models.CheckConstraint(name="coupon_use_count_positive", condition=Q(use_count__gt=0)),
         )
 
     def __str__(self) -> str:

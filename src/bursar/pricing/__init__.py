@@ -1,1 +1,1 @@
-"""Prices as pure functions: a basket and rules in, an explained price out."""
+"""Pricing as pure functions: basket and rules in, explained quote out."""

@@ -1,1 +1,1 @@
-"""A merchant's day, simulated: orders of every kind coming in without end."""
+"""Simulated shop: a continuous stream of sandbox orders of every kind."""

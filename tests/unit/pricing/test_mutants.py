@@ -246,7 +246,7 @@ def test_the_json_of_a_quote_to_the_last_field() -> None:
         (3, "fee"),
     ]
     assert told["lines"][0]["unit_price"] == "0.03"
-    assert (told["half"], told["rules"]) == ("half_up", rules.parse(text, name="x").digest)
+    assert (told["half_rounding"], told["rules"]) == ("half_up", rules.parse(text, name="x").digest)
     parts = taxes.make_tax(
         "", components=(TaxComponent(name="a", rate="1"), TaxComponent(name="b", rate="2"))
     )

@@ -226,11 +226,15 @@ def test_the_quote_as_json_tells_every_step():
             "reason": "",
             "base": {"amount": 15126, "currency": "EUR"},
             "tax": {"amount": 2874, "currency": "EUR"},
-            "parts": [],
+            "components": [],
         }
     ]
     [row] = told["lines"]
-    assert (row["kind"], row["price_includes_tax"], row["list"]["amount"]) == ("item", True, 20000)
+    assert (row["kind"], row["price_includes_tax"], row["list_price"]["amount"]) == (
+        "item",
+        True,
+        20000,
+    )
     assert row["discounts"] == [{"name": "Sale", "amount": {"amount": 2000, "currency": "EUR"}}]
     assert (row["net"]["amount"], row["tax"]["amount"], row["gross"]["amount"]) == (
         15126,

@@ -154,7 +154,7 @@ country = "CA"
 country = "CA"
 category = "standard"
 valid_from = 2013-01-01
-parts = [{ name = "GST", rate = "5" }, { name = "QST", rate = "9.5", compound = true }]
+components = [{ name = "GST", rate = "5" }, { name = "QST", rate = "9.5", compound = true }]
 """
 
 
@@ -168,7 +168,7 @@ def test_the_parts_of_a_tax_sum_to_it(name, inclusive):
     for each in priced.lines:
         assert sum(each.component_minors) == each.tax_minor
     [told] = priced.to_json()["taxes"]
-    assert [(part["name"], part["tax"]["currency"]) for part in told["parts"]] == [
+    assert [(part["name"], part["tax"]["currency"]) for part in told["components"]] == [
         ("GST", "EUR"),
         ("QST", "EUR"),
     ]
