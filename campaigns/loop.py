@@ -103,7 +103,7 @@ class Loop:
         for point in kill_points:
             for tries in range(4):
                 nth = self.dice.randint(1, 3) if tries == 0 else 1
-                if "postpone" in point or (tries and "look" in point):
+                if "postpone" in point or (tries and "check_attempt_status" in point):
                     self._leave_unsent()
                 reached = self._live(seconds=POINT_SECONDS, point=point, nth=nth)
                 self.kills[reached or "at random"] += 1

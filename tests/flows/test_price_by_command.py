@@ -71,7 +71,7 @@ def test_a_compound_tax_and_rounding_are_told(
     rules.write_text(
         '[rounding]\nmode = "sum_by_net"\n[seller]\ncountry = "CA"\n[[rates]]\ncountry = "CA"\n'
         'category = "standard"\nvalid_from = 2013-01-01\n'
-        'parts = [{ name = "GST", rate = "5" }, { name = "QST", rate = "9.975" }]\n',
+        'components = [{ name = "GST", rate = "5" }, { name = "QST", rate = "9.975" }]\n',
         "utf-8",
     )
     line = {"sku": "a", "unit_price": "0.33", "tax_category": "standard"}
