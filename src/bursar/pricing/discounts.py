@@ -202,7 +202,7 @@ def _check_coupon(
         (lambda rule: rule.is_for(basket), "it is not for this currency or customer group"),
         (
             lambda rule: rule.limit is None or coupon_use_counts.get(coupon, 0) < rule.limit,
-            "it is used up",
+            "usage limit reached",
         ),
     ]
     for holds, why in checks:

@@ -52,7 +52,7 @@ def _happened() -> None:
     now = clock.now()
     for account, hours in ((ACCOUNT, 2), ("another", 5)):
         jobs.enqueue(
-            "webhook",
+            "process_webhook",
             {"provider_account": account, "event_id": "e"},
             now=now - timedelta(hours=hours),
         )

@@ -216,7 +216,7 @@ REFUSED = {
         rule(percent="1", coupon="SPRING", limit=2),
         basket(line("30.00"), coupons=("SPRING",)),
         2,
-        "used up",
+        "usage limit reached",
     ),
     "without effect": (
         rule(percent="10", coupon="SPRING", skus=["b"]),
