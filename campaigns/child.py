@@ -95,7 +95,7 @@ def _set_up_process(life: Life) -> None:
     settings.current = settings.load(home=life.home, database_url=life.database_url)
     connections.settings = connections.configure_settings(settings.databases(settings.current))
     # Only times are made shorter: the same things happen, sooner.
-    attempts.LOOKUP_FIRST = timedelta(seconds=0.03)
+    attempts.FIRST_CHECK_DELAY = timedelta(seconds=0.03)
     worker.IDLE_SECONDS = 0.02
 
 

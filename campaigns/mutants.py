@@ -44,7 +44,7 @@ def _plant_new_key() -> None:
     call = attempts.send
 
     async def call_anew(intent: attempts.PreparedAttempt) -> Result:
-        if not intent.fresh:
+        if not intent.is_new:
             request = replace(intent.request, key=ids.new(ids.ATTEMPT))
             intent = replace(intent, request=request)
         return await call(intent)
@@ -110,7 +110,7 @@ def _prepare_without_row(payment_id: str, attempt_id: str) -> attempts.PreparedA
         0,
         clock.now(),
     )
-    return attempts.prepare(attempt=attempt, payment=payment, fresh=True)
+    return attempts.prepare(attempt=attempt, payment=payment, is_new=True)
 
 
 def _insert(intent: attempts.PreparedAttempt) -> None:

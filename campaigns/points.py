@@ -63,7 +63,7 @@ def name_of(member: Callable[..., Any]) -> str:
 
 
 #: Two members of one function: the one that calls `OPEN` is "open check_attempt_status".
-CHECK, OPEN = "status_checks.check_attempt_status.<locals>.<lambda>", "_open"
+CHECK, OPEN = "status_checks.check_attempt_status.<locals>.<lambda>", "_load_case"
 #: Module, qualified name, and the words; tests/contracts/test_campaign.py finds each in the code.
 NAMES = {
     "child._place.<locals>.place": "place",

@@ -35,4 +35,4 @@ def test_they_flow_to_a_payout_and_reconcile_to_nothing(stripe, tmp_path):  # no
     assert shop.reviews() == []
 
     again = reconcile(path)
-    assert (again.loaded, again.already_loaded, again.judged) == (0, True, [])
+    assert (again.loaded, again.is_already_loaded, again.results) == (0, True, [])

@@ -32,7 +32,7 @@ MODULES = (
     leader_election,
 )
 _VERBS = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ")
-_ONLY_ON_POSTGRESQL = {"queries.LOCK_FAMILY"}
+_ONLY_ON_POSTGRESQL = {"queries.ADVISORY_LOCK"}
 #: Statements that read a whole table, and may: people ask them, not orders.
 _READS_ALL = {"jobs.COUNT"}
 

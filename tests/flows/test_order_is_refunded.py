@@ -347,7 +347,14 @@ def test_a_refund_the_provider_turns_down_is_released(shop: Shop) -> None:
 
 def by_command(shop: Shop, payment: models.Payment, **options: Any) -> tuple[str, str]:
     """`bursar refund`: the refund's id and the rest of what it prints."""
-    given = {"amount": "", "lines": [], "reason": "", "key": "", "again": False, **options}
+    given = {
+        "amount": "",
+        "lines": [],
+        "reason": "",
+        "key": "",
+        "allow_duplicate": False,
+        **options,
+    }
     refund_id, _, rest = refund_command.refund(order=payment.order_id, **given).partition(" ")
     shop.run_jobs()
     return refund_id, rest
@@ -375,7 +382,7 @@ def test_another_command_and_one_that_is_asked_for_again_are_other_refunds(shop:
     by_command(shop, payment, amount="1")  # the same amount
     assert shop.fresh(payment).refunded_minor == 100
     by_command(shop, payment, amount="1.00", reason="late")
-    by_command(shop, payment, amount="1.00", again=True)
+    by_command(shop, payment, amount="1.00", allow_duplicate=True)
     by_command(shop, payment, amount="1.00", key="mine")
     assert by_command(shop, payment, amount="1.00", key="mine")[1].endswith("use another --key")
     assert shop.fresh(payment).refunded_minor == 400

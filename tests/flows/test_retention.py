@@ -125,7 +125,7 @@ def test_bodies_are_kept_for_90_days_and_no_fact_needs_them(
     assert WebhookEvent.objects.count() == 1
     assert list(Fact.objects.order_by("pk").values()) == facts
     assert shop.fresh(payment).status == "captured"
-    assert [finding.sentence for finding in checks.run_checks() if not finding.holds] == []
+    assert [finding.invariant for finding in checks.run_checks() if not finding.holds] == []
     # The same delivery is still known: the event stays.
     assert shop.deliver(shop.deliveries()) == {"known": 1}
 

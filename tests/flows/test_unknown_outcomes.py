@@ -112,7 +112,7 @@ def test_a_worker_that_died_before_the_call_is_not_found_twice_and_tried_anew(sh
     shop.run_jobs()
 
     assert shop.attempts(payment) == [("charge", "not_sent"), ("charge", "succeeded")]
-    assert models.Attempt.objects.get(id="att_1").status_check_count == status_checks.LOOKS_MIN
+    assert models.Attempt.objects.get(id="att_1").status_check_count == status_checks.CHECKS_MIN
     assert (shop.charges(), shop.balances()) == (1, SOLD)
 
 
@@ -123,7 +123,7 @@ def test_a_lost_capture_is_read_off_its_charge(shop: Shop) -> None:
     shop.capture(shop.fresh(payment), 300)
     # The worker dies once after its intent, and once more after the provider has captured.
     job = _next_job()
-    intent = commit(lambda: charges._intend_capture(Operation.CAPTURE, job, clock.now()))
+    intent = commit(lambda: charges._prepare_capture(Operation.CAPTURE, job, clock.now()))
     assert intent is not None
     asyncio.run(shop.provider.capture(intent.request))  # type: ignore[arg-type]
     shop.run_jobs()

@@ -38,6 +38,6 @@ def test_every_sentence_is_checked_and_told_before_it_is(shop: Shop) -> None:
 
     findings = list(checks.run_checks(told.append))
 
-    assert [finding.sentence for finding in findings] == told
+    assert [finding.invariant for finding in findings] == told
     assert len(told) == len(set(told)) == 25
     assert [finding for finding in findings if not finding.holds] == []

@@ -132,7 +132,7 @@ def refund(
                 lines=line or [],
                 reason=reason,
                 key=key,
-                again=again,
+                allow_duplicate=again,
             )
         )
 

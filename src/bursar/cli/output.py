@@ -99,13 +99,13 @@ def show_proof(
             if not as_json:
                 mark = "[green]holds[/]" if finding.holds else "[bold red]BROKEN[/]"
                 where = f"[dim]{finding.folder:9}[/]"
-                echo(f" {mark} {where} {escape(finding.sentence)}")
+                echo(f" {mark} {where} {escape(finding.invariant)}")
     if as_json:
         _print_json(findings)
         return findings
     broken = [finding for finding in findings if not finding.holds]
     for finding in broken:
-        echo(f"\n[bold red]{escape(finding.sentence)}[/]")
+        echo(f"\n[bold red]{escape(finding.invariant)}[/]")
         for row in finding.rows[:LINES_MAX]:
             echo("  " + escape(", ".join(f"{k}: {v}" for k, v in row.items())))
         if len(finding.rows) > LINES_MAX:
@@ -118,7 +118,7 @@ def show_proof(
 
 def _print_json(findings: list[CheckResult]) -> None:
     told = [
-        {"folder": f.folder, "sentence": f.sentence, "holds": f.holds, "rows": f.rows}
+        {"folder": f.folder, "sentence": f.invariant, "holds": f.holds, "rows": f.rows}
         for f in findings
     ]
     sys.stdout.write(json_module.dumps(told, indent=2, default=str) + "\n")

@@ -13,7 +13,7 @@ from bursar.cli.bootstrap import application
 if TYPE_CHECKING:
     from bursar.reconciliation.run import ReconciliationReport
 
-ROWS_SHOWN = 100
+ROWS_MAX = 100
 
 disputes = typer.Typer(invoke_without_command=True, help="Disputes that want an answer.")
 Account = Annotated[str, typer.Option(help="The provider account.")]
@@ -53,12 +53,12 @@ def reconcile(
             raise errors.ValidationError("a FILE is needed, or --since", param="FILE")
         end = until.replace(tzinfo=UTC) if until else None
         report = run.reconcile(loaded, provider_account=account, now=clock.now(), period_end=end)
-        level = _show(report, account)
-    if not report.clean or not level:
+        is_balanced = _print_report(report, account)
+    if not report.is_clean or not is_balanced:
         raise typer.Exit(1)
 
 
-def _show(report: ReconciliationReport, account: str) -> bool:
+def _print_report(report: ReconciliationReport, account: str) -> bool:
     """Print what was found; whether the receivable is what the provider says."""
     from rich.markup import escape
 
@@ -66,7 +66,7 @@ def _show(report: ReconciliationReport, account: str) -> bool:
     from bursar.money import Money
     from bursar.reconciliation import run
 
-    if report.already_loaded:
+    if report.is_already_loaded:
         output.echo(f"{report.file} came before; what is open is matched anew")
     else:
         output.echo(f"{report.loaded} lines of {report.file or account} loaded")
@@ -93,20 +93,20 @@ def _show(report: ReconciliationReport, account: str) -> bool:
         )
     output.console.print(sums)
     if breaks := report.breaks:
-        shown = output.table("What does not match", "class", "movement", "of", "why")
-        for one in breaks[:ROWS_SHOWN]:
+        breaks_table = output.table("What does not match", "class", "movement", "of", "why")
+        for one in breaks[:ROWS_MAX]:
             first = (one.entries or one.lines)[0]
             source = run.source_of(one)
-            shown.add_row(
+            breaks_table.add_row(
                 one.match_status.value, first.category.value, escape(source), escape(one.reason)
             )
-        output.console.print(shown)
-        if len(breaks) > ROWS_SHOWN:
-            output.echo(f"and {len(breaks) - ROWS_SHOWN} more")
-    return _show_balance(account)
+        output.console.print(breaks_table)
+        if len(breaks) > ROWS_MAX:
+            output.echo(f"and {len(breaks) - ROWS_MAX} more")
+    return _compare_balances(account)
 
 
-def _show_balance(account: str) -> bool:
+def _compare_balances(account: str) -> bool:
     from bursar import errors
     from bursar.cli import output
     from bursar.money import Money
@@ -120,13 +120,13 @@ def _show_balance(account: str) -> bool:
         return True
     if theirs is None:
         return True
-    level = True
+    is_balanced = True
     for currency in sorted(ours.keys() | theirs.keys()):
         our, their = (Money(side.get(currency, 0), currency) for side in (ours, theirs))
-        level = level and our == their
+        is_balanced = is_balanced and our == their
         word = "is level with" if our == their else "DIFFERS from"
         output.echo(f"our receivable of {our} {word} the provider's balance of {their}")
-    return level
+    return is_balanced
 
 
 @disputes.callback()
@@ -138,12 +138,12 @@ def show_disputes(context: typer.Context) -> None:
             from bursar.money import Money
             from bursar.payments import disputes
 
-            shown = output.table("Disputes", "account", "dispute", "of", "amount", "respond by")
+            table = output.table("Disputes", "account", "dispute", "of", "amount", "respond by")
             for one in disputes.list_needing_response():
                 by = f"{one.evidence_due_by:%Y-%m-%d %H:%M}" if one.evidence_due_by else "-"
                 amount = Money(one.amount_minor, one.currency)
-                shown.add_row(one.account, one.reference, one.parent_reference, str(amount), by)
-            output.console.print(shown if shown.row_count else "no dispute wants an answer")
+                table.add_row(one.account, one.reference, one.parent_reference, str(amount), by)
+            output.console.print(table if table.row_count else "no dispute wants an answer")
 
 
 @disputes.command("answer")
@@ -187,14 +187,14 @@ def check(account: str) -> None:
         hook_url = f"https://{host}/hooks/{account}"
         findings = provider.check_setup(webhook_url=hook_url)
 
-        async def found() -> list[SetupCheck]:
+        async def collect() -> list[SetupCheck]:
             return [one async for one in findings]
 
-        shown = output.table(f"{account} at {provider.name}", "", "what", "how it is")
-        told = provider_accounts.run_sync(found())
-        for one in told:
+        table = output.table(f"{account} at {provider.name}", "", "what", "how it is")
+        checks = provider_accounts.run_sync(collect())
+        for one in checks:
             mark = "[green]ok[/]" if one.is_ok else "[bold red]missing[/]"
-            shown.add_row(mark, one.subject, escape(one.message))
-        output.console.print(shown)
-        if not all(one.is_ok for one in told):
+            table.add_row(mark, one.subject, escape(one.message))
+        output.console.print(table)
+        if not all(one.is_ok for one in checks):
             raise typer.Exit(1)

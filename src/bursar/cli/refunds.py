@@ -14,7 +14,7 @@ from bursar.payments.models import Payment, Refund
 
 
 def refund(
-    *, order: str, amount: str, lines: Sequence[str], reason: str, key: str, again: bool
+    *, order: str, amount: str, lines: Sequence[str], reason: str, key: str, allow_duplicate: bool
 ) -> str:
     """
     Decide a refund of *order* (its id, its payment's id, or the merchant's reference).
@@ -27,13 +27,15 @@ def refund(
     """
     if amount and lines:
         raise errors.ValidationError("give an amount or lines, not both", param="--amount")
-    if key and again:
+    if key and allow_duplicate:
         raise errors.ValidationError("give --key or --again, not both", param="--again")
     payment = _payment(order)
     now, refund_id = clock.now(), ids.new(ids.REFUND)
     money = Money.parse(amount, payment.currency) if amount else None
     quantities = order_refunding.parse_quantities(_line(text) for text in lines)
-    idempotency_key = None if again else key or _key_of(payment.id, money, quantities, reason)
+    idempotency_key = (
+        None if allow_duplicate else key or _key_of(payment.id, money, quantities, reason)
+    )
 
     def decide() -> str:
         if quantities:
@@ -54,12 +56,12 @@ def refund(
             now=now,
         )
 
-    decided = group_commit.commits.run_blocking(decide)
-    if decided == refund_id:
-        return f"{decided} is decided; the worker carries it out"
-    first = Refund.objects.get(id=decided)
+    created_id = group_commit.commits.run_blocking(decide)
+    if created_id == refund_id:
+        return f"{created_id} is decided; the worker carries it out"
+    first = Refund.objects.get(id=created_id)
     return (
-        f"{decided} was decided before: {Money(first.amount_minor, first.currency)}, "
+        f"{created_id} was decided before: {Money(first.amount_minor, first.currency)}, "
         f"{first.created_at:%Y-%m-%d %H:%M} UTC, now {first.status}. Nothing more is given back; "
         f"for another refund {'use another --key' if key else 'add --again'}"
     )
@@ -78,11 +80,11 @@ def _payment(name: str) -> Payment:
             raise queries.UnknownPayment(f"there is no payment {name!r}")
         return payment
     if not name.startswith(f"{ids.ORDER}_"):
-        found = list(Order.objects.filter(reference=name).values_list("id", flat=True)[:2])
-        if len(found) != 1:
-            many = "more than one order has" if found else "no order has"
+        order_ids = list(Order.objects.filter(reference=name).values_list("id", flat=True)[:2])
+        if len(order_ids) != 1:
+            many = "more than one order has" if order_ids else "no order has"
             raise operations.UnknownOrder(f"{many} the reference {name!r}")
-        name = found[0]
+        name = order_ids[0]
     return order_refunding.paid_payment(name)
 
 

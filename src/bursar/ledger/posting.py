@@ -12,20 +12,20 @@ from django.db import DEFAULT_DB_ALIAS, connections, transaction
 
 from bursar import fields, group_commit, settings, sql
 
-POSTED = (
+SUM_POSTED = (
     "SELECT debit_account_id, credit_account_id, SUM(amount_minor) FROM bursar_transfer "
     "WHERE subject = %s GROUP BY debit_account_id, credit_account_id"
 )
-OPEN_ACCOUNT = (
+INSERT_ACCOUNT = (
     "INSERT INTO bursar_account (name, currency) VALUES (%s, %s) ON CONFLICT (name) DO NOTHING"
 )
-TRANSFER = (
+INSERT_TRANSFER = (
     "INSERT INTO bursar_transfer (subject, debit_account_id, credit_account_id, amount_minor, "
     "currency, posting_date, created_at) VALUES (%s, %s, %s, %s, %s, %s, %s)"
 )
 
 #: Accounts that are surely there, by connection: names enter after the commit that made them.
-_open_accounts: WeakKeyDictionary[object, set[str]] = WeakKeyDictionary()
+_existing_accounts: WeakKeyDictionary[object, set[str]] = WeakKeyDictionary()
 
 
 def post(*, subject: str, target: Mapping[tuple[str, str], int], now: datetime) -> int:
@@ -37,42 +37,44 @@ def post(*, subject: str, target: Mapping[tuple[str, str], int], now: datetime) 
     Repeating it posts nothing. Returns how many transfers were made.
     """
     group_commit.require_transaction()
-    rows = _transfers(subject, due(subject=subject, target=target), now)
+    rows = _transfers(subject, unposted_amounts(subject=subject, target=target), now)
     if rows:
-        _open({str(name) for row in rows for name in row[1:3]})
-        sql.run_many(TRANSFER, rows)
+        _create_accounts({str(name) for row in rows for name in row[1:3]})
+        sql.run_many(INSERT_TRANSFER, rows)
     return len(rows)
 
 
-def due(*, subject: str, target: Mapping[tuple[str, str], int]) -> dict[tuple[str, str], int]:
+def unposted_amounts(
+    *, subject: str, target: Mapping[tuple[str, str], int]
+) -> dict[tuple[str, str], int]:
     """
     What the transfers about *subject* lack to add up to *target*; empty if they do.
 
     By pair of accounts in alphabetical order; a positive amount is to be debited to the first.
     """
-    lacking: defaultdict[tuple[str, str], int] = defaultdict(int)
+    missing: defaultdict[tuple[str, str], int] = defaultdict(int)
     for (debit, credit), amount in target.items():
-        _add(lacking, debit, credit, amount)
-    for debit, credit, amount in sql.rows(POSTED, [subject]):
-        _add(lacking, debit, credit, -int(amount))
-    return {pair: amount for pair, amount in lacking.items() if amount}
+        _add(missing, debit, credit, amount)
+    for debit, credit, amount in sql.rows(SUM_POSTED, [subject]):
+        _add(missing, debit, credit, -int(amount))
+    return {pair: amount for pair, amount in missing.items() if amount}
 
 
-def _add(lacking: defaultdict[tuple[str, str], int], debit: str, credit: str, amount: int) -> None:
+def _add(missing: defaultdict[tuple[str, str], int], debit: str, credit: str, amount: int) -> None:
     # One key for both directions of a pair: its names in order, the first one debited.
     if debit < credit:
-        lacking[debit, credit] += amount
+        missing[debit, credit] += amount
     else:
-        lacking[credit, debit] -= amount
+        missing[credit, debit] -= amount
 
 
 def _transfers(
-    subject: str, lacking: Mapping[tuple[str, str], int], now: datetime
+    subject: str, missing: Mapping[tuple[str, str], int], now: datetime
 ) -> list[tuple[fields.Parameter, ...]]:
     date = fields.to_db_date(now.astimezone(ZoneInfo(settings.current.time_zone)).date())
     created = fields.to_db_datetime(now)
     rows: list[tuple[fields.Parameter, ...]] = []
-    for (first, second), amount in sorted(lacking.items()):
+    for (first, second), amount in sorted(missing.items()):
         debit, credit = (first, second) if amount > 0 else (second, first)
         rows.append((subject, debit, credit, abs(amount), currency_of(debit), date, created))
     return rows
@@ -83,9 +85,9 @@ def currency_of(account: str) -> str:
     return account.rpartition(":")[2]
 
 
-def _open(names: set[str]) -> None:
-    known = _open_accounts.setdefault(connections[DEFAULT_DB_ALIAS], set())
-    new = sorted(names - known)
+def _create_accounts(names: set[str]) -> None:
+    existing = _existing_accounts.setdefault(connections[DEFAULT_DB_ALIAS], set())
+    new = sorted(names - existing)
     if new:
-        sql.run_many(OPEN_ACCOUNT, [(name, currency_of(name)) for name in new])
-        transaction.on_commit(lambda: known.update(new))
+        sql.run_many(INSERT_ACCOUNT, [(name, currency_of(name)) for name in new])
+        transaction.on_commit(lambda: existing.update(new))

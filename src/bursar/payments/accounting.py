@@ -47,7 +47,7 @@ class _Legs:
     def add(self, debit: str, credit: str, currency: str, amount_minor: int) -> None:
         self.amounts[f"{debit}:{currency}", f"{credit}:{currency}"] += amount_minor
 
-    def receive(self, business: str, amount: Money, settled: Money | None) -> None:
+    def add_inflow(self, business: str, amount: Money, settled: Money | None) -> None:
         """Money comes in at the provider, in its own currency where that is another."""
         if settled is None or settled.currency == amount.currency:
             self.add(self.receivable, business, amount.currency, amount.amount_minor)
@@ -55,7 +55,7 @@ class _Legs:
             self.add(CLEARING, business, amount.currency, amount.amount_minor)
             self.add(self.receivable, CLEARING, settled.currency, settled.amount_minor)
 
-    def give(self, business: str, amount: Money, settled: Money | None) -> None:
+    def add_outflow(self, business: str, amount: Money, settled: Money | None) -> None:
         """Money goes back from the provider's balance."""
         if settled is None or settled.currency == amount.currency:
             self.add(business, self.receivable, amount.currency, amount.amount_minor)
@@ -73,10 +73,10 @@ def target_balances(
     """The balances that a payment's transfers should add up to, by pair of accounts."""
     legs = _Legs(provider_account)
     tax = _Tax(commands, state)
-    for share in state.shares:
+    for share in state.allocations:
         _book_captured(legs, share, tax)
-    _book_refunds(legs, state.shares, tax)
-    for refund in state.stray_refunds:
+    _book_refunds(legs, state.allocations, tax)
+    for refund in state.orphan_refunds:
         _book_refund(legs, refund, SUSPENSE, refund.amount.amount_minor)
     _book_disputes(legs, state.disputes)
     _book_fees(legs, state.fees)
@@ -98,15 +98,15 @@ def target_balances_unmatched(
             captured := payment_state.captured_minor(snapshot)
         ):
             amount = Money(captured, snapshot.amount.currency)
-            legs.receive(SUSPENSE, amount, snapshot.settled)
-            gone = payment_state.externally_refunded_minor(
+            legs.add_inflow(SUSPENSE, amount, snapshot.settled)
+            refunded = payment_state.externally_refunded_minor(
                 snapshot, payment_state.merge_all(refunds)
             )
-            _book_refund(legs, _elsewhere(snapshot, gone), SUSPENSE, gone)
+            _book_refund(legs, _external_refund(snapshot, refunded), SUSPENSE, refunded)
         elif snapshot.kind is ObjectKind.REFUND:
             _book_refund(legs, snapshot, SUSPENSE, snapshot.amount.amount_minor)
         elif snapshot.kind is ObjectKind.PAYOUT and snapshot.status != MovementStatus.FAILED:
-            legs.give(legs.in_transit, snapshot.amount, snapshot.settled)
+            legs.add_outflow(legs.in_transit, snapshot.amount, snapshot.settled)
     _book_disputes(legs, [s for s in merged if s.kind is ObjectKind.DISPUTE])
     _book_fees(legs, [s for s in merged if s.kind is ObjectKind.FEE])
     return legs.target()
@@ -124,44 +124,48 @@ class _Tax:
         self.commands = commands
         self.captured_so_far = 0
         self.returned_so_far = 0
-        self.earned = sum(share.earned_minor for share in state.shares)
-        self.total = self._of(self.earned)
-        self.left = self.total
+        self.allocated = sum(share.allocated_minor for share in state.allocations)
+        self.total = self._of(self.allocated)
+        self.remaining = self.total
         self.decided = {
             reference: command.tax_minor
             for command in commands.refunds
             for reference in command.references
         }
-        told = [
+        succeeded = [
             r.reference
-            for share in state.shares
+            for share in state.allocations
             for r in share.refunds
             if r.status == RefundStatus.SUCCEEDED
         ]
         # Tax that our own refunds have claimed is not there for those made elsewhere.
-        self.claimed = sum(self.decided.get(reference, 0) for reference in told)
+        self.claimed = sum(self.decided.get(reference, 0) for reference in succeeded)
 
     def _of(self, amount_minor: int) -> int:
         return round_half_even(self.commands.tax_minor * amount_minor, self.commands.amount_minor)
 
-    def in_capture(self, earned_minor: int) -> int:
+    def in_capture(self, allocated_minor: int) -> int:
         before = self._of(self.captured_so_far)
-        self.captured_so_far += earned_minor
+        self.captured_so_far += allocated_minor
         return self._of(self.captured_so_far) - before
 
     def in_refund(self, reference: str, returned_minor: int) -> int:
         self.returned_so_far += returned_minor
-        free = self.left - self.claimed
+        free = self.remaining - self.claimed
         if reference in self.decided:
             self.claimed -= self.decided[reference]
-            tax = min(self.decided[reference], self.left, returned_minor)
-        elif self.returned_so_far >= self.earned:
+            tax = min(self.decided[reference], self.remaining, returned_minor)
+        elif self.returned_so_far >= self.allocated:
             tax = min(free, returned_minor)
         else:
-            share = round_half_even(self.total * returned_minor, self.earned) if self.earned else 0
+            share = (
+                round_half_even(self.total * returned_minor, self.allocated)
+                if self.allocated
+                else 0
+            )
             tax = min(share, free, returned_minor)
         tax = max(0, tax)
-        self.left -= tax
+        self.remaining -= tax
         return tax
 
 
@@ -173,11 +177,11 @@ def round_half_even(numerator: int, denominator: int) -> int:
 
 def _book_captured(legs: _Legs, share: payment_state.ChargeAllocation, tax: _Tax) -> None:
     charge, currency = share.charge, share.charge.amount.currency
-    taxed = tax.in_capture(share.earned_minor)
+    tax_minor = tax.in_capture(share.allocated_minor)
     parts = {
-        SALES: share.earned_minor - taxed,
-        TAX: taxed,
-        SUSPENSE: share.captured_minor - share.earned_minor,
+        SALES: share.allocated_minor - tax_minor,
+        TAX: tax_minor,
+        SUSPENSE: share.captured_minor - share.allocated_minor,
     }
     if charge.settled is None or charge.settled.currency == currency:
         for business, amount in parts.items():
@@ -194,45 +198,45 @@ def _book_refunds(legs: _Legs, shares: Iterable[payment_state.ChargeAllocation],
     # What was never the order's goes back first, whichever of two charges it is taken from: the
     # refund of a double charge is no return.
     excess: Counter[str] = Counter()
-    earned: Counter[str] = Counter()
+    allocated: Counter[str] = Counter()
     for share in shares:
-        excess[share.charge.amount.currency] += share.captured_minor - share.earned_minor
-        earned[share.charge.amount.currency] += share.earned_minor
+        excess[share.charge.amount.currency] += share.captured_minor - share.allocated_minor
+        allocated[share.charge.amount.currency] += share.allocated_minor
     for share in shares:
-        for refund in _gone(share):
+        for refund in _succeeded_refunds(share):
             currency, amount = refund.amount.currency, refund.amount.amount_minor
             if currency != share.charge.amount.currency:
                 _book_refund(legs, refund, SUSPENSE, amount)
                 continue
             from_excess = min(excess[currency], amount)
-            returned = min(earned[currency], amount - from_excess)
+            returned = min(allocated[currency], amount - from_excess)
             excess[currency] -= from_excess
-            earned[currency] -= returned
-            taxed = tax.in_refund(refund.reference, returned)
-            business = {SUSPENSE: amount - returned, RETURNS: returned - taxed, TAX: taxed}
+            allocated[currency] -= returned
+            tax_minor = tax.in_refund(refund.reference, returned)
+            business = {SUSPENSE: amount - returned, RETURNS: returned - tax_minor, TAX: tax_minor}
             for account, part in business.items():
                 legs.add(account, _other_side(legs, refund), currency, part)
             _settle_refund(legs, refund)
 
 
-def _gone(share: payment_state.ChargeAllocation) -> Iterator[Snapshot]:
+def _succeeded_refunds(share: payment_state.ChargeAllocation) -> Iterator[Snapshot]:
     """The refunds of a charge that left the provider's balance."""
     yield from (r for r in share.refunds if r.status == RefundStatus.SUCCEEDED)
-    if share.refunded_elsewhere_minor:
-        yield _elsewhere(share.charge, share.refunded_elsewhere_minor)
+    if share.externally_refunded_minor:
+        yield _external_refund(share.charge, share.externally_refunded_minor)
 
 
-def _elsewhere(charge: Snapshot, gone: int) -> Snapshot:
+def _external_refund(charge: Snapshot, refunded_minor: int) -> Snapshot:
     settled, captured = charge.settled, payment_state.captured_minor(charge)
     if settled is not None and captured:
         # Only the charge's own rate is known, so that is what went back.
-        part = round_half_even(settled.amount_minor * gone, captured)
+        part = round_half_even(settled.amount_minor * refunded_minor, captured)
         settled = Money(part, settled.currency)
     return Snapshot(
         kind=ObjectKind.REFUND,
         reference=f"{charge.reference} refunded elsewhere",
         status=RefundStatus.SUCCEEDED,
-        amount=Money(gone, charge.amount.currency),
+        amount=Money(refunded_minor, charge.amount.currency),
         settled=settled,
         parent_reference=charge.reference,
     )
@@ -260,8 +264,8 @@ def _book_disputes(legs: _Legs, disputes: Iterable[Snapshot]) -> None:
     for dispute in disputes:
         lost = dispute.status == DisputeStatus.LOST
         account = DISPUTE_LOSSES if lost else DISPUTES_HELD
-        held = dispute.withdrawn_minor - dispute.reinstated_minor
-        legs.add(account, legs.receivable, dispute.amount.currency, held)
+        held_minor = dispute.withdrawn_minor - dispute.reinstated_minor
+        legs.add(account, legs.receivable, dispute.amount.currency, held_minor)
 
 
 def _book_fees(legs: _Legs, fees: Iterable[Snapshot]) -> None:

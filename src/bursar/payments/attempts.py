@@ -27,9 +27,9 @@ CALL_SECONDS_MAX = 60.0
 #: An intent older than this is not sent any more. It is shorter than a job's lease: a worker that
 #: was stopped for longer may find that others have asked, heard "not found", and charged anew.
 SEND_SECONDS_MAX = 20.0
-LOOKUP_FIRST = timedelta(seconds=1)
+FIRST_CHECK_DELAY = timedelta(seconds=1)
 #: What is pending at the provider is asked for again, in case its webhook is lost.
-POLL_FIRST = timedelta(minutes=5)
+FIRST_POLL_DELAY = timedelta(minutes=5)
 
 Request = (
     interface.ChargeRequest
@@ -58,8 +58,8 @@ class PreparedAttempt:
     operation: Operation
     request: Request
     refund_id: str | None
-    fresh: bool
-    made_at: float = field(default_factory=clock.monotonic)
+    is_new: bool
+    prepared_at: float = field(default_factory=clock.monotonic)
 
     @property
     def attempt_id(self) -> str:
@@ -109,7 +109,7 @@ def create_attempt(
 
 
 def prepare(
-    *, attempt: queries.AttemptRow, payment: queries.PaymentRow, fresh: bool
+    *, attempt: queries.AttemptRow, payment: queries.PaymentRow, is_new: bool
 ) -> PreparedAttempt:
     """The intent that an attempt in the books stands for."""
     return PreparedAttempt(
@@ -119,7 +119,7 @@ def prepare(
         operation=Operation(attempt.operation),
         request=build_request(attempt=attempt, payment=payment),
         refund_id=attempt.refund_id,
-        fresh=fresh,
+        is_new=is_new,
     )
 
 
@@ -130,7 +130,7 @@ async def execute(intent: PreparedAttempt) -> Callable[[], None]:
     :raises errors.Unavailable: if surely nothing happened; the attempt is over and a later try
         is a new one.
     """
-    if not intent.fresh:
+    if not intent.is_new:
         return lambda: mark_unknown(
             intent, reason="the process stopped before the answer", now=clock.now()
         )
@@ -162,7 +162,7 @@ async def send(intent: PreparedAttempt) -> Result:
             provider_accounts.concurrency_limit(intent.provider_account),
             asyncio.timeout(CALL_SECONDS_MAX),
         ):
-            if clock.monotonic() - intent.made_at > SEND_SECONDS_MAX:
+            if clock.monotonic() - intent.prepared_at > SEND_SECONDS_MAX:
                 raise errors.Unavailable(f"{intent.attempt_id} waited too long to be sent")
             result = await method(intent.request)
     except (errors.Unavailable, errors.OutcomeUnknown):
@@ -190,7 +190,7 @@ def record_response(intent: PreparedAttempt, result: Result, *, source: str, now
     status = STATUSES[result.outcome]
     facts.append_facts(
         provider_account=intent.provider_account,
-        snapshots=result.snapshots or _told(intent, result),
+        snapshots=result.snapshots or _snapshots_from_result(intent, result),
         source=source,
         now=now,
         response=facts.ProviderResponse(
@@ -204,22 +204,22 @@ def record_response(intent: PreparedAttempt, result: Result, *, source: str, now
         ),
     )
     if status in {AttemptStatus.PENDING, AttemptStatus.REQUIRES_ACTION}:
-        enqueue_status_check(intent.attempt_id, delay=POLL_FIRST, now=now)
+        enqueue_status_check(intent.attempt_id, delay=FIRST_POLL_DELAY, now=now)
 
 
-def _told(intent: PreparedAttempt, result: Result) -> tuple[Snapshot, ...]:
+def _snapshots_from_result(intent: PreparedAttempt, result: Result) -> tuple[Snapshot, ...]:
     """What the answer itself says of its object, for a provider that describes no objects."""
     request, outcome = intent.request, result.outcome
     reference = result.reference or request.key
     if isinstance(request, interface.ChargeRequest):
-        done = (
+        final_status = (
             interface.ChargeStatus.CAPTURED
             if request.capture
             else interface.ChargeStatus.AUTHORIZED
         )
-        status = {Outcome.SUCCEEDED: done.value}.get(outcome, outcome.value)
+        status = {Outcome.SUCCEEDED: final_status.value}.get(outcome, outcome.value)
         captured = request.amount.amount_minor if status == interface.ChargeStatus.CAPTURED else 0
-        told = Snapshot(
+        snapshot = Snapshot(
             kind=ObjectKind.CHARGE,
             reference=reference,
             status=status,
@@ -229,10 +229,10 @@ def _told(intent: PreparedAttempt, result: Result) -> tuple[Snapshot, ...]:
             code=result.code,
             soft_decline=result.soft_decline,
         )
-        return (told,)
+        return (snapshot,)
     if isinstance(request, interface.RefundRequest):
         status = interface.RefundStatus.FAILED if outcome is Outcome.DECLINED else outcome.value
-        told = Snapshot(
+        snapshot = Snapshot(
             kind=ObjectKind.REFUND,
             reference=reference,
             status=status,
@@ -241,7 +241,7 @@ def _told(intent: PreparedAttempt, result: Result) -> tuple[Snapshot, ...]:
             parent_reference=request.reference,
             code=result.code,
         )
-        return (told,)
+        return (snapshot,)
     return ()
 
 
@@ -249,7 +249,7 @@ def mark_unknown(intent: PreparedAttempt, *, reason: str, now: datetime) -> None
     """Write that nobody knows what became of an attempt, and have it looked up."""
     log.warning("outcome_unknown", attempt=intent.attempt_id, reason=reason)
     finalize(intent, status=AttemptStatus.UNKNOWN, failure_code="provider_no_response", now=now)
-    enqueue_status_check(intent.attempt_id, delay=LOOKUP_FIRST, now=now)
+    enqueue_status_check(intent.attempt_id, delay=FIRST_CHECK_DELAY, now=now)
 
 
 def finalize(

@@ -22,7 +22,7 @@ EXPIRES_AFTER = timedelta(days=7)
 #: States in which a payment may (still) be collected.
 _COLLECTABLE = {PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStatus.PROCESSING}
 
-CLOSE = "UPDATE bursar_payment SET closed_status = %s WHERE id = %s"
+CLOSE_PAYMENT = "UPDATE bursar_payment SET closed_status = %s WHERE id = %s"
 
 
 class NotCapturable(errors.Conflict):
@@ -116,7 +116,7 @@ def prepare_charge(
         amount_minor=payment.amount_minor,
         now=now,
     )
-    return attempts.prepare(attempt=attempt, payment=payment, fresh=live is None)
+    return attempts.prepare(attempt=attempt, payment=payment, is_new=live is None)
 
 
 def request_capture(*, payment_id: str, amount: Money, attempt_id: str, now: datetime) -> None:
@@ -142,9 +142,9 @@ def request_capture(*, payment_id: str, amount: Money, attempt_id: str, now: dat
     if amount.amount_minor <= 0:
         raise errors.ValidationError("amount must be greater than zero", param="amount")
     if amount.amount_minor > payment.authorized_minor:
-        left = Money(payment.authorized_minor, payment.currency)
-        raise NotCapturable(f"{amount} exceeds the {left} still authorized")
-    _decide(payment, Operation.CAPTURE, amount.amount_minor, attempt_id, now)
+        authorized = Money(payment.authorized_minor, payment.currency)
+        raise NotCapturable(f"{amount} exceeds the {authorized} still authorized")
+    _request_change(payment, Operation.CAPTURE, amount.amount_minor, attempt_id, now)
 
 
 def request_void(*, payment_id: str, attempt_id: str, now: datetime) -> None:
@@ -156,10 +156,10 @@ def request_void(*, payment_id: str, attempt_id: str, now: datetime) -> None:
     payment = queries.lock_payment(payment_id)
     if payment.authorized_minor <= 0:
         raise NotCapturable(f"nothing of {payment_id} is authorized")
-    _decide(payment, Operation.VOID, 0, attempt_id, now)
+    _request_change(payment, Operation.VOID, 0, attempt_id, now)
 
 
-def _decide(
+def _request_change(
     payment: queries.PaymentRow,
     operation: Operation,
     amount_minor: int,
@@ -167,12 +167,12 @@ def _decide(
     now: datetime,
 ) -> None:
     provider = provider_accounts.get(payment.provider_account)
-    power = (
+    capability = (
         capabilities.SupportsCapture
         if operation is Operation.CAPTURE
         else capabilities.SupportsVoid
     )
-    if not isinstance(provider, power):
+    if not isinstance(provider, capability):
         raise capabilities.OperationNotSupported(f"{provider.name} has no {operation.value}")
     for attempt in queries.attempts_of(payment.id):
         if attempt.operation in {Operation.CAPTURE, Operation.VOID} and attempt.status in LIVE:
@@ -209,25 +209,25 @@ async def capture(lease: jobs.Lease) -> Callable[[], None] | None:
     """Jobs `capture` and `void`: change an authorization as decided."""
     operation = Operation(lease.name)
     intent = await group_commit.commits.run(
-        lambda: _intend_capture(operation, lease, now=clock.now())
+        lambda: _prepare_capture(operation, lease, now=clock.now())
     )
     return None if intent is None else await attempts.execute(intent)
 
 
-def _intend_capture(
+def _prepare_capture(
     operation: Operation, lease: jobs.Lease, now: datetime
 ) -> attempts.PreparedAttempt | None:
     payment = queries.lock_payment(lease.payload["payment_id"])
-    known = {attempt.id: attempt for attempt in queries.attempts_of(payment.id)}
+    attempts_by_id = {attempt.id: attempt for attempt in queries.attempts_of(payment.id)}
     amount_minor: int = lease.payload["amount_minor"]
     for number in itertools.count():
         attempt_id = attempt_id_for(lease.payload["attempt_id"], number)
-        attempt = known.get(attempt_id)
+        attempt = attempts_by_id.get(attempt_id)
         if attempt is not None and attempt.status == AttemptStatus.NOT_SENT:
             continue
         if attempt is not None and attempt.status != AttemptStatus.CREATED:
             return None
-        fresh = attempt is None
+        is_new = attempt is None
         attempt = attempt or attempts.create_attempt(
             attempt_id=attempt_id,
             payment_id=payment.id,
@@ -236,7 +236,7 @@ def _intend_capture(
             target_reference=charge_reference(payment),
             now=now,
         )
-        return attempts.prepare(attempt=attempt, payment=payment, fresh=fresh)
+        return attempts.prepare(attempt=attempt, payment=payment, is_new=is_new)
     raise AssertionError("itertools.count() has no end")
 
 
@@ -258,14 +258,14 @@ def charge_reference(payment: queries.PaymentRow, *, refund_minor: int = 0) -> s
     """
     _, refunds, stored_facts = queries.load_payment_inputs(payment)
     state = payment_state.fold(facts.load_commands(payment, refunds), (), stored_facts)
-    for share in state.shares:
-        gone = share.refunded_elsewhere_minor + sum(
+    for share in state.allocations:
+        refunded = share.externally_refunded_minor + sum(
             r.amount.amount_minor
             for r in share.refunds
             if r.status in {interface.RefundStatus.SUCCEEDED, interface.RefundStatus.PENDING}
         )
         authorized = share.charge.status in payment_state.OPEN_AUTHORIZATION
-        if (authorized and not refund_minor) or share.captured_minor - gone >= refund_minor > 0:
+        if (authorized and not refund_minor) or share.captured_minor - refunded >= refund_minor > 0:
             return share.charge.reference
     raise errors.Conflict(f"{payment.id} has no charge that this could be done to")
 
@@ -307,6 +307,6 @@ def cancel(*, payment_id: str, now: datetime, closed_status: str = "canceled") -
     for attempt in queries.attempts_of(payment_id):
         if attempt.operation in COLLECTING and attempt.status in LIVE:
             raise NotCancelable(f"{payment_id} is being collected ({attempt.status})")
-    sql.run(CLOSE, [closed_status, payment_id])
+    sql.run(CLOSE_PAYMENT, [closed_status, payment_id])
     audit_log.record(action=f"payment.{closed_status}", subject=payment_id, now=now)
     facts.recompute_payment(payment=queries.lock_payment(payment_id), now=now)

@@ -17,7 +17,7 @@ from bursar.providers.capabilities import OperationNotSupported, SupportsEvidenc
 from bursar.providers.interface import DisputeStatus, EvidenceRequest, ObjectKind, Outcome, Result
 
 TEXT_LETTERS_MAX = 20_000
-_WANTS_ANSWER = (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.INQUIRY)
+_NEEDS_RESPONSE = (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.INQUIRY)
 
 
 class EvidenceRefused(errors.Declined):
@@ -45,20 +45,20 @@ def list_needing_response(*, account: str = "") -> list[DisputeNeedingResponse]:
 
     At all provider accounts, or at one.
     """
-    found = _unanswered(account)
-    return sorted(found, key=lambda one: (one.evidence_due_by is None, str(one.evidence_due_by)))
+    disputes = _iterate_open(account)
+    return sorted(disputes, key=lambda one: (one.evidence_due_by is None, str(one.evidence_due_by)))
 
 
-def _unanswered(at: str) -> Iterator[DisputeNeedingResponse]:
-    told = Fact.objects.filter(kind=ObjectKind.DISPUTE).values_list(
+def _iterate_open(account_name: str) -> Iterator[DisputeNeedingResponse]:
+    references = Fact.objects.filter(kind=ObjectKind.DISPUTE).values_list(
         "provider_account_id", "reference"
     )
-    if at:
-        told = told.filter(provider_account_id=at)
-    for account, reference, _ in told.annotate(Max("id")).order_by("provider_account_id"):
+    if account_name:
+        references = references.filter(provider_account_id=account_name)
+    for account, reference, _ in references.annotate(Max("id")).order_by("provider_account_id"):
         facts = queries.facts_of_object(account, (ObjectKind.DISPUTE.value, reference))
         dispute = payment_state.merge_all(facts)[0]
-        if dispute.status in _WANTS_ANSWER:
+        if dispute.status in _NEEDS_RESPONSE:
             yield DisputeNeedingResponse(
                 account=account,
                 reference=reference,

@@ -72,14 +72,14 @@ def append_facts(
     changes nothing. Returns the payments' ids.
     """
     group_commit.require_transaction()
-    told = [part for snapshot in snapshots for part in split_snapshot(snapshot)]
+    parts = [part for snapshot in snapshots for part in split_snapshot(snapshot)]
     # Locks are always taken in this order: families, payments, attempts. Else two transactions
     # could wait for each other.
-    _lock_families(provider_account, told)
-    links, new = _links(provider_account, told, response, now)
+    _lock_charges(provider_account, parts)
+    links, new = _resolve_links(provider_account, parts, response, now)
     # The payments are locked before the facts are read, so that whoever comes second sees both.
-    concerned = {link.payment_id for link in links.values()}
-    payments = sorted(concerned | {response.link.payment_id} if response else concerned)
+    linked_payments = {link.payment_id for link in links.values()}
+    payments = sorted(linked_payments | {response.link.payment_id} if response else linked_payments)
     locked = [queries.lock_payment(payment_id) for payment_id in payments]
     if response:
         update_attempt(
@@ -91,12 +91,12 @@ def append_facts(
             redirect_url=response.redirect_url,
             now=now,
         )
-    _insert_facts(provider_account, told, source=source, now=now, raw=raw)
-    new += _adopt(provider_account, told, links, now)
+    _insert_facts(provider_account, parts, source=source, now=now, raw=raw)
+    new += _link_children(provider_account, parts, links, now)
     for payment in locked:
         recompute_payment(payment=payment, now=now)
-    _release(provider_account, new, now)
-    _keep_unmatched(provider_account, _unmatched(told, links), now)
+    _clear_unmatched(provider_account, new, now)
+    _post_unmatched(provider_account, _unmatched_keys(parts, links), now)
     return payments
 
 
@@ -133,18 +133,18 @@ def snapshot_digest(snapshot: Snapshot) -> str:
     return ids.fingerprint(snapshot, excluded=NOT_IN_DIGEST)
 
 
-def _lock_families(provider_account: str, told: Iterable[Snapshot]) -> None:
+def _lock_charges(provider_account: str, snapshots: Iterable[Snapshot]) -> None:
     """Keep everybody else off the charges that *told* is about."""
     # On PostgreSQL two transactions could store a refund and link its charge, each without
     # seeing the other; so all news about one charge queue up. SQLite has one writer anyway.
     if connection.vendor == "postgresql":
-        roots = sorted({s.parent_reference or s.reference for s in told})
+        roots = sorted({s.parent_reference or s.reference for s in snapshots})
         for root in roots:
-            sql.run(queries.LOCK_FAMILY, [f"{provider_account}/{root}"])
+            sql.run(queries.ADVISORY_LOCK, [f"{provider_account}/{root}"])
 
 
 def _insert_facts(
-    provider_account: str, told: Sequence[Snapshot], *, source: str, now: datetime, raw: str
+    provider_account: str, snapshots: Sequence[Snapshot], *, source: str, now: datetime, raw: str
 ) -> None:
     received = fields.to_db_datetime(now)
     rows = [
@@ -175,16 +175,16 @@ def _insert_facts(
             received,
             raw,
         )
-        for s in told
+        for s in snapshots
     ]
-    for snapshot in told:
+    for snapshot in snapshots:
         payment_state.status_rank(snapshot)  # a status that cannot be folded must not be stored
     sql.run_many(queries.INSERT_FACT, rows)
 
 
-def _links(
+def _resolve_links(
     provider_account: str,
-    told: Sequence[Snapshot],
+    snapshots: Sequence[Snapshot],
     response: ProviderResponse | None,
     now: datetime,
 ) -> tuple[dict[ObjectKey, Link], list[ObjectKey]]:
@@ -192,16 +192,16 @@ def _links(
     links: dict[ObjectKey, Link] = {}
     new: list[tuple[ObjectKey, Link, str]] = []
     # Charges first: a fee, refund or dispute told in the same breath belongs to its charge.
-    for snapshot in sorted(told, key=lambda s: s.kind is not ObjectKind.CHARGE):
+    for snapshot in sorted(snapshots, key=lambda s: s.kind is not ObjectKind.CHARGE):
         key = (snapshot.kind.value, snapshot.reference)
         if key in links:
             continue
         if response and snapshot.key == response.attempt_id:
-            found: tuple[Link, str] | None = (response.link, "key")
+            match: tuple[Link, str] | None = (response.link, "key")
         else:
-            found = _find_link(provider_account, snapshot, links)
-        if found is not None:
-            links[key], linked_by = found
+            match = _find_link(provider_account, snapshot, links)
+        if match is not None:
+            links[key], linked_by = match
             if linked_by:
                 new.append((key, links[key], linked_by))
     _write_links(provider_account, new, now)
@@ -245,23 +245,26 @@ def _write_links(
         sql.run_many(queries.INSERT_LINK, rows)
 
 
-def _adopt(
-    provider_account: str, told: Sequence[Snapshot], links: dict[ObjectKey, Link], now: datetime
+def _link_children(
+    provider_account: str,
+    snapshots: Sequence[Snapshot],
+    links: dict[ObjectKey, Link],
+    now: datetime,
 ) -> list[ObjectKey]:
     """Link what had been told of a charge before we knew whose it is."""
-    adopted: list[tuple[ObjectKey, Link, str]] = []
-    for reference in sorted({s.reference for s in told if s.kind is ObjectKind.CHARGE}):
+    children: list[tuple[ObjectKey, Link, str]] = []
+    for reference in sorted({s.reference for s in snapshots if s.kind is ObjectKind.CHARGE}):
         link = links.get((ObjectKind.CHARGE.value, reference))
         if link is not None:
-            adopted += [
+            children += [
                 (orphan, Link(link.payment_id, None), "parent")
                 for orphan in queries.unlinked_facts(provider_account, reference, linked=links)
             ]
-    _write_links(provider_account, adopted, now)
-    return [key for key, _, _ in adopted]
+    _write_links(provider_account, children, now)
+    return [key for key, _, _ in children]
 
 
-def _release(provider_account: str, keys: Iterable[ObjectKey], now: datetime) -> None:
+def _clear_unmatched(provider_account: str, keys: Iterable[ObjectKey], now: datetime) -> None:
     """Take back what was booked and asked of objects while they belonged to no payment."""
     subjects = [ledger_subject(provider_account, key) for key in keys]
     for subject in queries.unmatched_subjects(subjects):
@@ -281,18 +284,18 @@ def recompute_payment(*, payment: queries.PaymentRow, now: datetime) -> payment_
     Needs an open transaction and the payment locked (`queries.lock_payment`).
     """
     attempts, refunds, facts = queries.load_payment_inputs(payment)
-    attempts = _settle_by_facts(payment, attempts, facts, now)
+    attempts = _finalize_from_facts(payment, attempts, facts, now)
     commands = load_commands(payment, refunds)
-    asked = [
+    summaries = [
         payment_state.AttemptSummary(operation=a.operation, status=a.status, refund_id=a.refund_id)
         for a in attempts
     ]
-    state = payment_state.fold(commands, asked, facts)
+    state = payment_state.fold(commands, summaries, facts)
     target = accounting.target_balances(
         commands=commands, state=state, provider_account=payment.provider_account
     )
     posting.post(subject=payment.id, target=target, now=now)
-    reserved = _settle_refunds(refunds, state)
+    reserved = _update_refunds(refunds, state)
     queries.update_payment(payment, state, pending_refund_minor=reserved, now=now)
     if payment.refunded_minor > payment.captured_minor and (
         state.refunded_minor <= state.captured_minor
@@ -311,7 +314,7 @@ def recompute_payment(*, payment: queries.PaymentRow, now: datetime) -> payment_
 
 
 #: What a provider object that came of an attempt says of the attempt.
-_SETTLED_BY: Mapping[tuple[str, str], AttemptStatus] = {
+_ATTEMPT_STATUS_OF: Mapping[tuple[str, str], AttemptStatus] = {
     (ObjectKind.CHARGE, ChargeStatus.CAPTURED): AttemptStatus.SUCCEEDED,
     (ObjectKind.CHARGE, ChargeStatus.PARTIALLY_CAPTURED): AttemptStatus.SUCCEEDED,
     (ObjectKind.CHARGE, ChargeStatus.AUTHORIZED): AttemptStatus.SUCCEEDED,
@@ -324,7 +327,7 @@ _SETTLED_BY: Mapping[tuple[str, str], AttemptStatus] = {
 }
 
 
-def _settle_by_facts(
+def _finalize_from_facts(
     payment: queries.PaymentRow,
     attempts: list[queries.AttemptRow],
     facts: Sequence[Snapshot],
@@ -334,21 +337,21 @@ def _settle_by_facts(
     if not any(attempt.status in LIVE for attempt in attempts):
         return attempts
     # A page of the provider's and the charge made on it have one key: the further one tells.
-    told_of = sorted(
+    objects = sorted(
         (o for o in payment_state.merge_all(facts) if o.key), key=payment_state.status_rank
     )
-    made = {o.key: o for o in told_of}
-    settled = []
+    object_by_key = {o.key: o for o in objects}
+    updated = []
     for attempt in attempts:
-        told = made.get(attempt.id)
-        status = _SETTLED_BY.get((told.kind, told.status)) if told else None
-        if attempt.status in LIVE and told and status:
+        snapshot = object_by_key.get(attempt.id)
+        status = _ATTEMPT_STATUS_OF.get((snapshot.kind, snapshot.status)) if snapshot else None
+        if attempt.status in LIVE and snapshot and status:
             update_attempt(
                 attempt_id=attempt.id,
                 status=status,
-                reference=told.reference,
-                failure_code=told.code,
-                soft_decline=told.soft_decline,
+                reference=snapshot.reference,
+                failure_code=snapshot.code,
+                soft_decline=snapshot.soft_decline,
                 now=now,
             )
             for code in OUTCOME_REVIEWS:
@@ -359,9 +362,9 @@ def _settle_by_facts(
                     attempt_id=attempt.id,
                     now=now,
                 )
-            attempt = replace(attempt, status=status, reference=told.reference)  # noqa: PLW2901
-        settled.append(attempt)
-    return settled
+            attempt = replace(attempt, status=status, reference=snapshot.reference)  # noqa: PLW2901
+        updated.append(attempt)
+    return updated
 
 
 def load_commands(
@@ -387,7 +390,7 @@ def load_commands(
     )
 
 
-def _settle_refunds(refunds: Sequence[queries.RefundRow], state: payment_state.PaymentState) -> int:
+def _update_refunds(refunds: Sequence[queries.RefundRow], state: payment_state.PaymentState) -> int:
     """Bring our refunds' rows up to what was told; returns what is still reserved."""
     reserved = 0
     for refund in refunds:
@@ -398,18 +401,18 @@ def _settle_refunds(refunds: Sequence[queries.RefundRow], state: payment_state.P
     return reserved
 
 
-def _unmatched(told: Iterable[Snapshot], links: dict[ObjectKey, Link]) -> set[ObjectKey]:
-    keys: set[ObjectKey] = {(s.kind.value, s.reference) for s in told} - links.keys()
+def _unmatched_keys(snapshots: Iterable[Snapshot], links: dict[ObjectKey, Link]) -> set[ObjectKey]:
+    keys: set[ObjectKey] = {(s.kind.value, s.reference) for s in snapshots} - links.keys()
     # The running total of a charge without a payment counts its refunds too.
     keys |= {
         (ObjectKind.CHARGE.value, s.parent_reference)
-        for s in told
+        for s in snapshots
         if s.parent_reference and (ObjectKind.REFUND.value, s.reference) in keys
     }
     return keys
 
 
-def _keep_unmatched(provider_account: str, keys: set[ObjectKey], now: datetime) -> None:
+def _post_unmatched(provider_account: str, keys: set[ObjectKey], now: datetime) -> None:
     """Book objects that belong to no payment of ours, and ask a person about those that should."""
     for key in sorted(keys):
         subject = ledger_subject(provider_account, key)

@@ -14,7 +14,7 @@ from bursar.queue.models import Job
 #: States in which something has still to happen, so that somebody must be at it.
 _OPEN = ("pending", "processing", "unknown", "requires_action")
 
-_STRAYS = (
+_TRANSFERS_WITHOUT_SUBJECT = (
     "SELECT DISTINCT t.subject FROM bursar_transfer t "
     "LEFT JOIN bursar_payment p ON p.id = t.subject "
     "LEFT JOIN bursar_fact f ON t.subject = f.provider_account_id || '/' || f.kind || '/' || "
@@ -22,18 +22,18 @@ _STRAYS = (
 )
 
 
-def _wrong_states() -> Iterator[Mapping[str, object]]:
+def _states_not_matching_facts() -> Iterator[Mapping[str, object]]:
     """Payments whose row or books are not what their commands, attempts and facts make of them."""
-    for payment in _all():
+    for payment in _iterate_payments():
         attempts, refunds, stored_facts = queries.load_payment_inputs(payment)
         commands = facts.load_commands(payment, refunds)
-        asked = [
+        summaries = [
             payment_state.AttemptSummary(
                 operation=a.operation, status=a.status, refund_id=a.refund_id
             )
             for a in attempts
         ]
-        state = payment_state.fold(commands, asked, stored_facts)
+        state = payment_state.fold(commands, summaries, stored_facts)
         target = accounting.target_balances(
             commands=commands, state=state, provider_account=payment.provider_account
         )
@@ -53,11 +53,13 @@ def _wrong_states() -> Iterator[Mapping[str, object]]:
         )
         if row != computed:
             yield {"payment": payment.id, "row": row, "computed": computed}
-        for (first, second), amount in posting.due(subject=payment.id, target=target).items():
+        for (first, second), amount in posting.unposted_amounts(
+            subject=payment.id, target=target
+        ).items():
             yield {"payment": payment.id, "debit": first, "credit": second, "lacks": amount}
 
 
-def _all() -> Iterator[queries.PaymentRow]:
+def _iterate_payments() -> Iterator[queries.PaymentRow]:
     """Every payment, read by key in chunks so that memory stays bounded."""
     last = ""
     while True:
@@ -70,22 +72,22 @@ def _all() -> Iterator[queries.PaymentRow]:
         last = ids[-1]
 
 
-def _unknown_for_long() -> Iterator[Mapping[str, object]]:
-    limit = clock.now() - status_checks.UNKNOWN_MAX - status_checks.PAUSE_MAX
-    asked = Review.objects.filter(resolved_at__isnull=True, payment__isnull=False)
+def _unknown_too_long() -> Iterator[Mapping[str, object]]:
+    limit = clock.now() - status_checks.UNKNOWN_AGE_MAX - status_checks.CHECK_DELAY_MAX
+    open_reviews = Review.objects.filter(resolved_at__isnull=True, payment__isnull=False)
     yield from (
         Attempt.objects.filter(status=AttemptStatus.UNKNOWN, created_at__lt=limit)
-        .exclude(payment_id__in=asked.values("payment_id"))
+        .exclude(payment_id__in=open_reviews.values("payment_id"))
         .values("id", "payment_id", "created_at")
     )
 
 
-def _nobody_at_it() -> Iterator[Mapping[str, object]]:
+def _work_without_job_or_review() -> Iterator[Mapping[str, object]]:
     """Payments and refunds that wait for something that no job will do and no person is asked."""
     # A dead letter is before a person, who revives it or settles its matter.
     payloads = list(Job.objects.values_list("payload", flat=True))
-    worked_on = {payload.get("payment_id") for payload in payloads}
-    looked_up = {payload.get("attempt_id") for payload in payloads}
+    payment_ids = {payload.get("payment_id") for payload in payloads}
+    attempt_ids = {payload.get("attempt_id") for payload in payloads}
     waiting = (
         "SELECT p.id, p.status, a.id FROM bursar_payment p LEFT JOIN bursar_attempt a "
         "ON a.payment_id = p.id AND a.status IN ('created', 'unknown', 'pending', "
@@ -96,12 +98,12 @@ def _nobody_at_it() -> Iterator[Mapping[str, object]]:
         "WHERE f.payment_id = p.id AND d.decided_at IS NULL)"
     )
     for payment_id, status, attempt_id in sql.rows(waiting, _OPEN):
-        if payment_id not in worked_on and attempt_id not in looked_up:
+        if payment_id not in payment_ids and attempt_id not in attempt_ids:
             yield {"payment": payment_id, "status": status, "attempt": attempt_id}
 
 
 INVARIANTS: Mapping[str, str | Callable[[], Iterable[Mapping[str, object]]]] = {
-    "every payment and its books are what its facts make of them": _wrong_states,
+    "every payment and its books are what its facts make of them": _states_not_matching_facts,
     "refunds under way are reserved, and nothing else is": (
         "SELECT p.id, p.pending_refund_minor, COALESCE(SUM(r.amount_minor), 0) AS pending_minor "
         "FROM bursar_payment p LEFT JOIN bursar_refund r "
@@ -118,7 +120,7 @@ INVARIANTS: Mapping[str, str | Callable[[], Iterable[Mapping[str, object]]]] = {
         "WHERE operation IN ('charge', 'authorize') "
         "AND status NOT IN ('declined', 'not_sent') GROUP BY payment_id HAVING COUNT(*) > 1"
     ),
-    "no outcome stays unknown for a day, or a person is asked": _unknown_for_long,
+    "no outcome stays unknown for a day, or a person is asked": _unknown_too_long,
     "money moved for nobody we know is put before a person": (
         "SELECT DISTINCT f.provider_account_id, f.kind, f.reference FROM bursar_fact f "
         "WHERE f.kind IN ('charge', 'refund', 'dispute') AND NOT EXISTS (SELECT 1 FROM "
@@ -127,6 +129,6 @@ INVARIANTS: Mapping[str, str | Callable[[], Iterable[Mapping[str, object]]]] = {
         "bursar_review v WHERE v.subject = f.provider_account_id || '/' || f.kind || '/' || "
         "f.reference)"
     ),
-    "every transfer is about a payment or a provider's object": _STRAYS,
-    "whatever still has to happen has a job or a person": _nobody_at_it,
+    "every transfer is about a payment or a provider's object": _TRANSFERS_WITHOUT_SUBJECT,
+    "whatever still has to happen has a job or a person": _work_without_job_or_review,
 }

@@ -31,7 +31,7 @@ def status_rank(snapshot: Snapshot) -> int:
     return RANKS[snapshot.kind][snapshot.status]
 
 
-def _standing(snapshot: Snapshot) -> tuple[Any, ...]:
+def _precedence(snapshot: Snapshot) -> tuple[Any, ...]:
     # A total order over everything that is taken from the leading snapshot, so that the maximum
     # is the same whichever of two comes first.
     return (
@@ -46,7 +46,7 @@ def _standing(snapshot: Snapshot) -> tuple[Any, ...]:
     )
 
 
-def _larger(a: Money | None, b: Money | None) -> Money | None:
+def _larger_amount(a: Money | None, b: Money | None) -> Money | None:
     if a is None or b is None:
         return a or b
     return max(a, b, key=lambda money: (money.amount_minor, money.currency))
@@ -61,15 +61,15 @@ def merge(a: Snapshot, b: Snapshot) -> Snapshot:
     """
     if (a.kind, a.reference) != (b.kind, b.reference):
         raise ValueError(f"{a.kind} {a.reference} and {b.kind} {b.reference} are two objects")
-    leading = max(a, b, key=_standing)
+    leading = max(a, b, key=_precedence)
     return replace(
         leading,
         captured_minor=max(a.captured_minor, b.captured_minor),
         refunded_minor=max(a.refunded_minor, b.refunded_minor),
         withdrawn_minor=max(a.withdrawn_minor, b.withdrawn_minor),
         reinstated_minor=max(a.reinstated_minor, b.reinstated_minor),
-        fee=_larger(a.fee, b.fee),
-        settled=_larger(a.settled, b.settled),
+        fee=_larger_amount(a.fee, b.fee),
+        settled=_larger_amount(a.settled, b.settled),
         rate=max(a.rate, b.rate),
         key=max(a.key, b.key),
         parent_reference=max(a.parent_reference, b.parent_reference),
@@ -83,8 +83,8 @@ def merge_all(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
     objects: dict[tuple[str, str], Snapshot] = {}
     for snapshot in snapshots:
         name = (snapshot.kind, snapshot.reference)
-        known = objects.get(name)
-        objects[name] = snapshot if known is None else merge(known, snapshot)
+        previous = objects.get(name)
+        objects[name] = snapshot if previous is None else merge(previous, snapshot)
     return [objects[name] for name in sorted(objects)]
 
 
@@ -132,9 +132,9 @@ class ChargeAllocation:
 
     charge: Snapshot
     captured_minor: int
-    earned_minor: int  # the rest is in suspense: too much, or in another currency
+    allocated_minor: int  # the rest is in suspense: too much, or in another currency
     refunds: tuple[Snapshot, ...]
-    refunded_elsewhere_minor: int  # told only as the charge's running total
+    externally_refunded_minor: int  # told only as the charge's running total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,10 +146,10 @@ class PaymentState:
     captured_minor: int
     refunded_minor: int
     disputed_minor: int
-    shares: tuple[ChargeAllocation, ...]
+    allocations: tuple[ChargeAllocation, ...]
     disputes: tuple[Snapshot, ...]
     fees: tuple[Snapshot, ...]
-    stray_refunds: tuple[Snapshot, ...]  # their charge is not known (yet)
+    orphan_refunds: tuple[Snapshot, ...]  # their charge is not known (yet)
     refund_statuses: Mapping[str, RefundStatus]
     issues: tuple[Issue, ...]
 
@@ -170,31 +170,41 @@ def fold(
     charges = by_kind.get(ObjectKind.CHARGE, ())
     refunds = by_kind.get(ObjectKind.REFUND, ())
     disputes = by_kind.get(ObjectKind.DISPUTE, ())
-    shares = _share(commands, charges, refunds)
-    known = {charge.reference for charge in charges}
-    stray = tuple(refund for refund in refunds if refund.parent_reference not in known)
-    captured = sum(s.captured_minor for s in shares if _is_in(commands, s.charge.amount))
-    refunded = sum(r.amount.amount_minor for r in stray if _has_left(commands, r))
-    for share in shares:
-        refunded += share.refunded_elsewhere_minor if _is_in(commands, share.charge.amount) else 0
-        refunded += sum(r.amount.amount_minor for r in share.refunds if _has_left(commands, r))
+    allocations = _allocate(commands, charges, refunds)
+    charge_references = {charge.reference for charge in charges}
+    orphans = tuple(
+        refund for refund in refunds if refund.parent_reference not in charge_references
+    )
+    captured = sum(
+        s.captured_minor for s in allocations if _has_payment_currency(commands, s.charge.amount)
+    )
+    refunded = sum(r.amount.amount_minor for r in orphans if _counts_as_refunded(commands, r))
+    for share in allocations:
+        refunded += (
+            share.externally_refunded_minor
+            if _has_payment_currency(commands, share.charge.amount)
+            else 0
+        )
+        refunded += sum(
+            r.amount.amount_minor for r in share.refunds if _counts_as_refunded(commands, r)
+        )
     authorized = sum(
         charge.amount.amount_minor - charge.captured_minor
         for charge in charges
-        if charge.status in OPEN_AUTHORIZATION and _is_in(commands, charge.amount)
+        if charge.status in OPEN_AUTHORIZATION and _has_payment_currency(commands, charge.amount)
     )
     return PaymentState(
         status=_status(commands, attempts, charges, authorized, captured, refunded),
         authorized_minor=max(0, authorized),
         captured_minor=captured,
         refunded_minor=refunded,
-        disputed_minor=sum(_held(commands, d, shares) for d in disputes),
-        shares=shares,
+        disputed_minor=sum(_disputed_minor(commands, d, allocations) for d in disputes),
+        allocations=allocations,
         disputes=disputes,
         fees=by_kind.get(ObjectKind.FEE, ()),
-        stray_refunds=stray,
+        orphan_refunds=orphans,
         refund_statuses=_refund_statuses(commands, attempts, refunds),
-        issues=_issues(commands, shares, captured, refunded),
+        issues=_issues(commands, allocations, captured, refunded),
     )
 
 
@@ -205,53 +215,59 @@ def captured_minor(charge: Snapshot) -> int:
     return charge.captured_minor
 
 
-def _is_in(commands: Commands, amount: Money) -> bool:
+def _has_payment_currency(commands: Commands, amount: Money) -> bool:
     return amount.currency == commands.currency
 
 
-def _held(commands: Commands, dispute: Snapshot, shares: tuple[ChargeAllocation, ...]) -> int:
+def _disputed_minor(
+    commands: Commands, dispute: Snapshot, allocations: tuple[ChargeAllocation, ...]
+) -> int:
     """What a dispute holds, in the payment's currency; converted back at its charge's own rate."""
-    held = dispute.withdrawn_minor - dispute.reinstated_minor
-    if _is_in(commands, dispute.amount):
-        return held
-    for share in shares:
+    held_minor = dispute.withdrawn_minor - dispute.reinstated_minor
+    if _has_payment_currency(commands, dispute.amount):
+        return held_minor
+    for share in allocations:
         settled = share.charge.settled
         if (
             settled is not None
             and share.charge.reference == dispute.parent_reference
             and settled.currency == dispute.amount.currency
             and settled.amount_minor > 0
-            and _is_in(commands, share.charge.amount)
+            and _has_payment_currency(commands, share.charge.amount)
         ):
             # Whole units, rounded up: a cent less could be given back twice.
-            return -(-held * share.captured_minor // settled.amount_minor)
+            return -(-held_minor * share.captured_minor // settled.amount_minor)
     return 0
 
 
-def _has_left(commands: Commands, refund: Snapshot) -> bool:
-    return refund.status == RefundStatus.SUCCEEDED and _is_in(commands, refund.amount)
+def _counts_as_refunded(commands: Commands, refund: Snapshot) -> bool:
+    return refund.status == RefundStatus.SUCCEEDED and _has_payment_currency(
+        commands, refund.amount
+    )
 
 
-def _share(
+def _allocate(
     commands: Commands, charges: tuple[Snapshot, ...], refunds: tuple[Snapshot, ...]
 ) -> tuple[ChargeAllocation, ...]:
-    shares = []
-    asked = commands.amount_minor
+    allocations = []
+    unallocated = commands.amount_minor
     for charge in charges:
         captured = captured_minor(charge)
-        earned = min(captured, asked) if _is_in(commands, charge.amount) else 0
-        asked -= earned
+        allocated = (
+            min(captured, unallocated) if _has_payment_currency(commands, charge.amount) else 0
+        )
+        unallocated -= allocated
         own = tuple(r for r in refunds if r.parent_reference == charge.reference)
-        shares.append(
+        allocations.append(
             ChargeAllocation(
                 charge=charge,
                 captured_minor=captured,
-                earned_minor=earned,
+                allocated_minor=allocated,
                 refunds=own,
-                refunded_elsewhere_minor=externally_refunded_minor(charge, own),
+                externally_refunded_minor=externally_refunded_minor(charge, own),
             )
         )
-    return tuple(shares)
+    return tuple(allocations)
 
 
 def externally_refunded_minor(charge: Snapshot, refunds: Iterable[Snapshot]) -> int:
@@ -261,14 +277,14 @@ def externally_refunded_minor(charge: Snapshot, refunds: Iterable[Snapshot]) -> 
     Refunds told as objects are in the running total as well, those that failed later included:
     it never shrinks here.
     """
-    told = sum(r.amount.amount_minor for r in refunds if _was_counted(charge, r))
-    return max(0, charge.refunded_minor - told)
+    counted = sum(r.amount.amount_minor for r in refunds if _is_in_running_total(charge, r))
+    return max(0, charge.refunded_minor - counted)
 
 
-def _was_counted(charge: Snapshot, refund: Snapshot) -> bool:
+def _is_in_running_total(charge: Snapshot, refund: Snapshot) -> bool:
     # A refund turned down at once is no object of the provider's: its name is our own key.
-    refused = refund.status == RefundStatus.FAILED and refund.reference == refund.key
-    return not refused and refund.amount.currency == charge.amount.currency
+    is_declined = refund.status == RefundStatus.FAILED and refund.reference == refund.key
+    return not is_declined and refund.amount.currency == charge.amount.currency
 
 
 def _status(  # noqa: C901, PLR0911  (one status a line, the strongest first)
@@ -319,39 +335,41 @@ def _status_of_captured(commands: Commands, captured: int, refunded: int) -> Pay
 def _refund_statuses(
     commands: Commands, attempts: tuple[AttemptSummary, ...], refunds: tuple[Snapshot, ...]
 ) -> dict[str, RefundStatus]:
-    told = {refund.reference: RefundStatus(refund.status) for refund in refunds}
-    asked: dict[str, set[str]] = {}
+    status_by_reference = {refund.reference: RefundStatus(refund.status) for refund in refunds}
+    attempt_statuses: dict[str, set[str]] = {}
     for attempt in attempts:
         if attempt.refund_id:
-            asked.setdefault(attempt.refund_id, set()).add(attempt.status)
+            attempt_statuses.setdefault(attempt.refund_id, set()).add(attempt.status)
     return {
         command.refund_id: _refund_status(
-            {told[r] for r in command.references if r in told},
-            asked.get(command.refund_id, set()),
+            {status_by_reference[r] for r in command.references if r in status_by_reference},
+            attempt_statuses.get(command.refund_id, set()),
         )
         for command in commands.refunds
     }
 
 
-def _refund_status(told: set[RefundStatus], asked: set[str]) -> RefundStatus:
+def _refund_status(object_statuses: set[RefundStatus], attempt_statuses: set[str]) -> RefundStatus:
     # A refund may take several tries at the provider: one that succeeded is enough, and it is
     # over only when none is left open.
-    if RefundStatus.SUCCEEDED in told:
+    if RefundStatus.SUCCEEDED in object_statuses:
         return RefundStatus.SUCCEEDED
-    if RefundStatus.PENDING in told or asked & set(LIVE):
+    if RefundStatus.PENDING in object_statuses or attempt_statuses & set(LIVE):
         return RefundStatus.PENDING
     for final in (RefundStatus.FAILED, RefundStatus.CANCELED):
-        if final in told:
+        if final in object_statuses:
             return final
-    return RefundStatus.FAILED if AttemptStatus.DECLINED in asked else RefundStatus.PENDING
+    return (
+        RefundStatus.FAILED if AttemptStatus.DECLINED in attempt_statuses else RefundStatus.PENDING
+    )
 
 
 def _issues(
-    commands: Commands, shares: tuple[ChargeAllocation, ...], captured: int, refunded: int
+    commands: Commands, allocations: tuple[ChargeAllocation, ...], captured: int, refunded: int
 ) -> tuple[Issue, ...]:
     issues = []
-    paid = [share for share in shares if share.captured_minor > 0]
-    foreign = [share for share in paid if not _is_in(commands, share.charge.amount)]
+    paid = [share for share in allocations if share.captured_minor > 0]
+    foreign = [share for share in paid if not _has_payment_currency(commands, share.charge.amount)]
     expected = str(Money(commands.amount_minor, commands.currency))
     for share in foreign:
         received = Money(share.captured_minor, share.charge.amount.currency)

@@ -24,7 +24,7 @@ T = TypeVar("T")
 CALLS_MAX = 64
 
 _providers: dict[tuple[object, str], PaymentProvider] = {}
-_gates: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = (
+_semaphores: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphore]] = (
     weakref.WeakKeyDictionary()
 )
 
@@ -61,12 +61,12 @@ def create_account(
         registry.create_provider(provider, name, {**config, **load_secrets(name, provider)})
     )
     _providers.pop((settings.current.home, name), None)
-    before = ProviderAccount.objects.filter(name=name).first()
+    previous = ProviderAccount.objects.filter(name=name).first()
     audit_log.record(
         action="account.add",
         subject=name,
         now=now,
-        before={"provider": before.provider, "config": before.config} if before else {},
+        before={"provider": previous.provider, "config": previous.config} if previous else {},
         after={"provider": provider, "config": dict(config)},
     )
     account, _ = ProviderAccount.objects.update_or_create(
@@ -105,8 +105,8 @@ def is_cached(name: str) -> bool:
 
 def concurrency_limit(name: str) -> asyncio.Semaphore:
     """What holds back calls to one account beyond `CALLS_MAX`, within the running event loop."""
-    gates = _gates.setdefault(asyncio.get_running_loop(), {})
-    return gates.setdefault(name, asyncio.Semaphore(CALLS_MAX))
+    semaphores = _semaphores.setdefault(asyncio.get_running_loop(), {})
+    return semaphores.setdefault(name, asyncio.Semaphore(CALLS_MAX))
 
 
 def load_secrets(account: str, provider: str) -> dict[str, str]:
@@ -115,28 +115,28 @@ def load_secrets(account: str, provider: str) -> dict[str, str]:
     those names in the secrets directory; they are never in the database.
     """
     prefix = f"BURSAR_{account}_".upper().replace("-", "_")
-    found = {}
+    secrets = {}
     for field in registry.secret_fields(provider):
         name = prefix + field.upper()
         directory = settings.current.secrets_dir
         if value := os.environ.get(name):
-            found[field] = value
+            secrets[field] = value
         elif directory and (directory / name).is_file():
-            found[field] = (directory / name).read_text(encoding="utf-8").strip()
-    return found
+            secrets[field] = (directory / name).read_text(encoding="utf-8").strip()
+    return secrets
 
 
 def run_sync(work: Coroutine[Any, Any, T]) -> T:
     """Run *work* in an event loop of its own; connections of that loop are closed with it."""
 
-    async def connected() -> T:
+    async def run_and_disconnect() -> T:
         try:
             return await work
         finally:
             for provider in _providers.values():
                 await provider.disconnect()
 
-    return asyncio.run(connected())
+    return asyncio.run(run_and_disconnect())
 
 
 async def close_all() -> None:
@@ -157,11 +157,11 @@ def fetch_balance(account: str) -> dict[str, int] | None:
     if not isinstance(provider, SupportsBalance):
         return None
 
-    async def ask() -> Mapping[str, int]:
+    async def fetch() -> Mapping[str, int]:
         assert isinstance(provider, SupportsBalance)
         return await provider.balances()
 
-    return {currency: amount for currency, amount in run_sync(ask()).items() if amount}
+    return {currency: amount for currency, amount in run_sync(fetch()).items() if amount}
 
 
 def receivable_balances(account: str) -> dict[str, int]:

@@ -21,7 +21,7 @@ from bursar.payments.models import Fact, FactLink
 from bursar.payments.payment_state import PaymentState
 from bursar.providers.interface import ObjectKind, RefundStatus, Snapshot
 
-LOCK_FAMILY = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+ADVISORY_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
 _PAYMENT = (
     "id, order_id, provider_account_id, amount_minor, tax_minor, currency, capture_method, "
@@ -206,9 +206,9 @@ def attempts_of(payment_id: str) -> list[AttemptRow]:
 
 def _attempt(row: Sequence[Any]) -> AttemptRow:
     attempt = AttemptRow(*row)
-    moment = fields.from_db_datetime(attempt.created_at)
-    assert moment is not None
-    return replace(attempt, created_at=moment)
+    created_at = fields.from_db_datetime(attempt.created_at)
+    assert created_at is not None
+    return replace(attempt, created_at=created_at)
 
 
 def load_payment_inputs(
@@ -312,8 +312,8 @@ def unlinked_facts(
 
     Those in *linked* are known to belong to one; most often that is all there are.
     """
-    found = sql.rows(FIND_CHILDREN, [provider_account, reference])
-    children = sorted({(kind, child) for kind, child in found})
+    rows = sql.rows(FIND_CHILDREN, [provider_account, reference])
+    children = sorted({(kind, child) for kind, child in rows})
     return [
         child
         for child in children

@@ -76,13 +76,13 @@ def find_repeated(idempotency_key: str | None, content: RefundContent) -> str | 
     if not refund:
         return None
     amount = Money(refund.amount_minor, refund.currency)
-    known = RefundContent(
+    previous = RefundContent(
         payment_id=refund.payment_id,
         amount=None if content.amount is None else amount,
         reason=refund.reason,
         lines=dict(refund.lines.values_list("order_line_id", "quantity")),
     )
-    if known != content:
+    if previous != content:
         raise errors.IdempotencyKeyReused(
             "this key was used for another refund", param="idempotency_key"
         )
@@ -120,18 +120,18 @@ def create_refund(
         reason=reason,
         lines={line.order_line_id: line.quantity for line in lines},
     )
-    if known := find_repeated(idempotency_key, content):
-        return known
+    if repeated_id := find_repeated(idempotency_key, content):
+        return repeated_id
     if amount is None:
         amount = Money(payment.refundable_minor, payment.currency)
         if amount.amount_minor <= 0:
             raise RefundExceedsBalance(f"nothing is left of {payment_id}")
-    _check(payment, amount)
+    _validate_amount(payment, amount)
     tax_minor = sum(line.tax_minor for line in lines) if lines else _tax_in(payment, amount)
     row = [amount.amount_minor, fields.to_db_datetime(now), payment_id, amount.amount_minor]
     if sql.run(RESERVE, row) != 1:
-        left = Money(payment.refundable_minor, payment.currency)
-        raise RefundExceedsBalance(f"{amount} is more than the {left} left of {payment_id}")
+        refundable = Money(payment.refundable_minor, payment.currency)
+        raise RefundExceedsBalance(f"{amount} is more than the {refundable} left of {payment_id}")
     Refund.objects.create(
         id=refund_id,
         payment_id=payment_id,
@@ -158,18 +158,20 @@ def create_refund(
         now=now,
         after={"payment": payment_id, "amount": str(amount), "reason": reason},
     )
-    _start(refund_id, payment_id, amount, now)
+    _enqueue_or_request_approval(refund_id, payment_id, amount, now)
     return refund_id
 
 
-def _start(refund_id: str, payment_id: str, amount: Money, now: datetime) -> None:
+def _enqueue_or_request_approval(
+    refund_id: str, payment_id: str, amount: Money, now: datetime
+) -> None:
     if refund_approvals.requires_approval(amount):
         refund_approvals.request_approval(refund_id=refund_id, now=now)
     else:
         jobs.enqueue("refund", {"refund_id": refund_id, "payment_id": payment_id}, now=now)
 
 
-def _check(payment: queries.PaymentRow, amount: Money) -> None:
+def _validate_amount(payment: queries.PaymentRow, amount: Money) -> None:
     if amount.currency != payment.currency:
         raise CurrencyMismatch(
             f"{payment.id} is in {payment.currency}, not {amount.currency}", param="currency"
@@ -182,19 +184,21 @@ def _tax_in(payment: queries.PaymentRow, amount: Money) -> int:
     """The tax in a refund without lines: its proportion, and all that is left in the last one."""
     counted = [RefundStatus.PENDING, RefundStatus.SUCCEEDED]
     ours = Refund.objects.filter(payment_id=payment.id, status__in=counted)
-    told = ours.aggregate(amount=Sum("amount_minor"), tax=Sum("tax_minor"))
-    elsewhere = payment.refunded_minor + payment.pending_refund_minor - int(told["amount"] or 0)
-    given = int(told["tax"] or 0)
-    given += accounting.round_half_even(payment.tax_minor * max(0, elsewhere), payment.amount_minor)
+    totals = ours.aggregate(amount=Sum("amount_minor"), tax=Sum("tax_minor"))
+    external = payment.refunded_minor + payment.pending_refund_minor - int(totals["amount"] or 0)
+    refunded_tax = int(totals["tax"] or 0)
+    refunded_tax += accounting.round_half_even(
+        payment.tax_minor * max(0, external), payment.amount_minor
+    )
     total = accounting.round_half_even(
         payment.tax_minor * payment.captured_minor, payment.amount_minor
     )
     if amount.amount_minor == payment.not_refunded_minor:
-        return min(max(0, total - given), amount.amount_minor)
+        return min(max(0, total - refunded_tax), amount.amount_minor)
     share = accounting.round_half_even(
         payment.tax_minor * amount.amount_minor, payment.amount_minor
     )
-    return max(0, min(share, total - given))
+    return max(0, min(share, total - refunded_tax))
 
 
 async def refund(lease: jobs.Lease) -> Callable[[], None] | None:
@@ -244,4 +248,4 @@ def prepare_refund(
         now=now,
         target_reference=charges.charge_reference(payment, refund_minor=refund.amount_minor),
     )
-    return attempts.prepare(attempt=attempt, payment=payment, fresh=live is None)
+    return attempts.prepare(attempt=attempt, payment=payment, is_new=live is None)

@@ -10,7 +10,7 @@ from bursar import errors, fields, group_commit, ids, sql
 from bursar.access import audit_log
 from bursar.payments.models import Review
 
-OPEN = (
+INSERT_REVIEW = (
     "INSERT INTO bursar_review (id, code, subject, fingerprint, payment_id, detail, opened_at, "
     "resolved_at, resolution, resolved_by) VALUES (%s, %s, %s, %s, %s, %s, %s, NULL, '', '') "
     "ON CONFLICT (subject, code, fingerprint) DO NOTHING"
@@ -52,7 +52,7 @@ def create_review(
         text,
         fields.to_db_datetime(now),
     ]
-    sql.run(OPEN, row)
+    sql.run(INSERT_REVIEW, row)
 
 
 def close(
@@ -64,10 +64,10 @@ def close(
     With *attempt_id* only those about that attempt: another of the same payment may be in doubt.
     """
     group_commit.require_transaction()
-    asked = Review.objects.filter(code=code, subject=subject, resolved_at__isnull=True)
+    open_reviews = Review.objects.filter(code=code, subject=subject, resolved_at__isnull=True)
     if attempt_id is not None:
-        asked = asked.filter(detail__attempt=attempt_id)
-    return asked.update(resolved_at=now, resolution=resolution, resolved_by="bursar")
+        open_reviews = open_reviews.filter(detail__attempt=attempt_id)
+    return open_reviews.update(resolved_at=now, resolution=resolution, resolved_by="bursar")
 
 
 def resolve(*, review_id: str, resolution: str, now: datetime, by: str = "") -> None:

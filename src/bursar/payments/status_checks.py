@@ -33,12 +33,12 @@ from bursar.providers.interface import (
 from bursar.queue import jobs, worker
 
 #: Two looks at least before "not found" is believed.
-LOOKS_MIN = 2
-PAUSE_MAX = timedelta(hours=1)
+CHECKS_MIN = 2
+CHECK_DELAY_MAX = timedelta(hours=1)
 #: An outcome that is still unknown by then is a person's to find out.
-UNKNOWN_MAX = timedelta(hours=24)
+UNKNOWN_AGE_MAX = timedelta(hours=24)
 #: A key is not repeated this close to the end of its life.
-KEY_MARGIN = timedelta(minutes=5)
+KEY_TTL_MARGIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +61,31 @@ class _Case:
 async def check_attempt_status(lease: jobs.Lease) -> Callable[[], None] | None:
     """Job `check_attempt_status`: settle one live attempt, or come back later."""
     attempt_id = lease.payload["attempt_id"]
-    case = await group_commit.commits.run(lambda: _open(attempt_id))
+    case = await group_commit.commits.run(lambda: _load_case(attempt_id))
     if case is None:
         return None
     now = clock.now()
     try:
-        result = await _ask(case, now)
+        result = await _request_status(case, now)
     except (errors.OutcomeUnknown, errors.Unavailable) as error:
-        if case.age(now) > UNKNOWN_MAX:
-            return lambda: _ask_a_person(case, "outcome_unresolved", now)
+        if case.age(now) > UNKNOWN_AGE_MAX:
+            return lambda: _open_review(case, "outcome_unresolved", now)
         raise worker.RetryLater(poll_delay(case), str(error)) from error
     if result is None:
-        return lambda: _ask_a_person(case, "outcome_undecidable", now)
+        return lambda: _open_review(case, "outcome_undecidable", now)
     if result.outcome is Outcome.NOT_FOUND:
-        if not _is_settled(case, now):
+        if not _is_not_found_final(case, now):
             raise worker.RetryLater(poll_delay(case), "not found yet")
-        return lambda: _never_happened(case, now)
+        return lambda: _handle_not_found(case, now)
     if result.outcome in {Outcome.PENDING, Outcome.REQUIRES_ACTION}:
         if case.expires_at is not None and now >= case.expires_at:
             return lambda: _expire(case, result, now)
-        await group_commit.commits.run(lambda: _tell(case, result, now))
+        await group_commit.commits.run(lambda: _record_result(case, result, now))
         raise worker.RetryLater(poll_delay(case), f"still {result.outcome.value}")
-    return lambda: _tell(case, result, now)
+    return lambda: _record_result(case, result, now)
 
 
-def _open(attempt_id: str) -> _Case | None:
+def _load_case(attempt_id: str) -> _Case | None:
     """Find the attempt, if it is still live, and count the look."""
     row = Attempt.objects.filter(id=attempt_id).values("payment_id").first()
     if row is None:
@@ -97,7 +97,7 @@ def _open(attempt_id: str) -> _Case | None:
         return None
     sql.run(queries.COUNT_STATUS_CHECK, [attempt_id])
     return _Case(
-        intent=attempts.prepare(attempt=attempt, payment=payment, fresh=False),
+        intent=attempts.prepare(attempt=attempt, payment=payment, is_new=False),
         attempt=attempt,
         captured_before_minor=sum(
             a.amount_minor
@@ -108,7 +108,7 @@ def _open(attempt_id: str) -> _Case | None:
     )
 
 
-async def _ask(case: _Case, now: datetime) -> Result | None:
+async def _request_status(case: _Case, now: datetime) -> Result | None:
     """
     Ask by reference or key, else repeat the key. None where the provider gives no way to know.
 
@@ -116,8 +116,8 @@ async def _ask(case: _Case, now: datetime) -> Result | None:
     :raises errors.Unavailable: if it could not be asked.
     """
     provider, attempt = case.provider, case.attempt
-    of_charge = case.intent.operation in {Operation.CAPTURE, Operation.VOID}
-    reference = attempt.target_reference if of_charge else attempt.reference
+    is_charge_change = case.intent.operation in {Operation.CAPTURE, Operation.VOID}
+    reference = attempt.target_reference if is_charge_change else attempt.reference
     request = StatusRequest(
         operation=case.intent.operation,
         key=attempt.id,
@@ -125,28 +125,32 @@ async def _ask(case: _Case, now: datetime) -> Result | None:
         parent_reference=attempt.target_reference,
     )
     ttl = provider.idempotency_key_ttl
-    lives = ttl is not None and case.age(now) < ttl - KEY_MARGIN
-    if lives and not reference and (provider.repeats_before_lookup or not provider.lookup_by_key):
-        return await _repeat(case, request)
+    is_key_valid = ttl is not None and case.age(now) < ttl - KEY_TTL_MARGIN
+    if (
+        is_key_valid
+        and not reference
+        and (provider.repeats_before_lookup or not provider.lookup_by_key)
+    ):
+        return await _resend(case, request)
     if reference or provider.lookup_by_key:
-        return _was_it_done(case, await _status(case, request))
+        return _outcome_from_charge(case, await _get_status(case, request))
     return None
 
 
-async def _repeat(case: _Case, request: StatusRequest) -> Result:
+async def _resend(case: _Case, request: StatusRequest) -> Result:
     """Send the same again under the same key; what that does not tell, a look-up may."""
     try:
         return await attempts.send(case.intent)
     except errors.OutcomeUnknown:
         if not case.provider.lookup_by_key:
             raise
-        found = await _status(case, request)
-        if found.outcome is Outcome.NOT_FOUND:
+        result = await _get_status(case, request)
+        if result.outcome is Outcome.NOT_FOUND:
             raise  # it may lie in an index that lags
-        return found
+        return result
 
 
-async def _status(case: _Case, request: StatusRequest) -> Result:
+async def _get_status(case: _Case, request: StatusRequest) -> Result:
     try:
         async with asyncio.timeout(attempts.CALL_SECONDS_MAX):
             return await case.provider.get_status(request)
@@ -156,18 +160,22 @@ async def _status(case: _Case, request: StatusRequest) -> Result:
         raise errors.OutcomeUnknown(f"{type(error).__name__}: {error}") from error
 
 
-def _was_it_done(case: _Case, result: Result) -> Result:
+def _outcome_from_charge(case: _Case, result: Result) -> Result:
     """A capture or void is read off its charge: the provider answers for the charge as a whole."""
     operation, charge = case.intent.operation, next(iter(result.snapshots), None)
     if charge is None or operation not in {Operation.CAPTURE, Operation.VOID}:
         return result
     if operation is Operation.VOID:
-        done = charge.status in {ChargeStatus.VOIDED, ChargeStatus.EXPIRED, ChargeStatus.CAPTURED}
+        is_done = charge.status in {
+            ChargeStatus.VOIDED,
+            ChargeStatus.EXPIRED,
+            ChargeStatus.CAPTURED,
+        }
     else:
         # Captures of one payment never overlap, so the charge's total tells them apart.
         expected = case.captured_before_minor + case.attempt.amount_minor
-        done = charge.captured_minor >= expected
-    outcome = Outcome.SUCCEEDED if done else Outcome.NOT_FOUND
+        is_done = charge.captured_minor >= expected
+    outcome = Outcome.SUCCEEDED if is_done else Outcome.NOT_FOUND
     return Result(outcome=outcome, reference=charge.reference, snapshots=result.snapshots)
 
 
@@ -177,21 +185,23 @@ def poll_delay(case: _Case) -> timedelta:
 
     What is not found settles a set time after it was sent; a look soon after that is due.
     """
-    doubled = min(attempts.LOOKUP_FIRST * 2 ** min(case.attempt.status_check_count, 20), PAUSE_MAX)
+    doubled = min(
+        attempts.FIRST_CHECK_DELAY * 2 ** min(case.attempt.status_check_count, 20), CHECK_DELAY_MAX
+    )
     settles = case.attempt.created_at + case.provider.lookup_final_after - clock.now()
     return settles if timedelta(0) < settles < doubled else doubled
 
 
-def _is_settled(case: _Case, now: datetime) -> bool:
+def _is_not_found_final(case: _Case, now: datetime) -> bool:
     old_enough = case.age(now) >= case.provider.lookup_final_after
-    return old_enough and case.attempt.status_check_count + 1 >= LOOKS_MIN
+    return old_enough and case.attempt.status_check_count + 1 >= CHECKS_MIN
 
 
-def _tell(case: _Case, result: Result, now: datetime) -> None:
+def _record_result(case: _Case, result: Result, now: datetime) -> None:
     attempts.record_response(case.intent, result, source="lookup", now=now)
 
 
-def _never_happened(case: _Case, now: datetime) -> None:
+def _handle_not_found(case: _Case, now: datetime) -> None:
     """Close the attempt and have what it was for tried anew, under a new key."""
     intent = case.intent
     attempts.finalize(intent, status=AttemptStatus.NOT_SENT, failure_code="not_found", now=now)
@@ -222,7 +232,7 @@ def _expire(case: _Case, result: Result, now: datetime) -> None:
     charges.cancel(payment_id=case.intent.payment_id, closed_status="expired", now=now)
 
 
-def _ask_a_person(case: _Case, code: str, now: datetime) -> None:
+def _open_review(case: _Case, code: str, now: datetime) -> None:
     # A webhook may have told since we asked; then there is nothing left to decide.
     queries.lock_payment(case.intent.payment_id)
     attempts = queries.attempts_of(case.intent.payment_id)
@@ -237,7 +247,7 @@ def _ask_a_person(case: _Case, code: str, now: datetime) -> None:
     )
 
 
-def needs_refresh(provider_account: str, told: Iterable[Snapshot]) -> list[Snapshot]:
+def needs_refresh(provider_account: str, snapshots: Iterable[Snapshot]) -> list[Snapshot]:
     """
     Which of *told* moved money without saying what of it reached the balance.
 
@@ -247,7 +257,7 @@ def needs_refresh(provider_account: str, told: Iterable[Snapshot]) -> list[Snaps
         return []
     moved = (
         s
-        for s in told
+        for s in snapshots
         if (
             (s.kind is ObjectKind.CHARGE and captured_minor(s))
             or s.status == RefundStatus.SUCCEEDED
@@ -258,13 +268,11 @@ def needs_refresh(provider_account: str, told: Iterable[Snapshot]) -> list[Snaps
     return [
         s
         for s in moved
-        if not _is_settled_in_books(provider_account, s.kind, s.reference, s.captured_minor)
+        if not _has_settlement(provider_account, s.kind, s.reference, s.captured_minor)
     ]
 
 
-def _is_settled_in_books(
-    account: str, kind: ObjectKind, reference: str, captured_minor: int
-) -> bool:
+def _has_settlement(account: str, kind: ObjectKind, reference: str, captured_minor: int) -> bool:
     """Whether another road told what of it reached the balance."""
     facts = Fact.objects.filter(provider_account_id=account, reference=reference)
     if kind is ObjectKind.CHARGE:
@@ -290,25 +298,29 @@ def enqueue_refresh(provider_account: str, snapshot: Snapshot, now: datetime) ->
 
 async def refresh_provider_object(lease: jobs.Lease) -> Callable[[], None] | None:
     """Job `refresh_provider_object`: ask the provider for an object whole, unless its fee is in the books by now."""
-    told = lease.payload
-    account, kind, reference = told["provider_account"], ObjectKind(told["kind"]), told["reference"]
+    payload = lease.payload
+    account, kind, reference = (
+        payload["provider_account"],
+        ObjectKind(payload["kind"]),
+        payload["reference"],
+    )
 
-    def known() -> tuple[bool, PaymentProvider]:
-        is_settled = _is_settled_in_books(account, kind, reference, told["captured_minor"])
+    def load() -> tuple[bool, PaymentProvider]:
+        is_settled = _has_settlement(account, kind, reference, payload["captured_minor"])
         return is_settled, provider_accounts.get(account)
 
-    is_known, provider = await group_commit.commits.run(known)
-    if is_known or not isinstance(provider, SupportsFetchObject):
+    is_settled, provider = await group_commit.commits.run(load)
+    if is_settled or not isinstance(provider, SupportsFetchObject):
         return None
     async with (
         provider_accounts.concurrency_limit(account),
         asyncio.timeout(attempts.CALL_SECONDS_MAX),
     ):
         snapshots = tuple(await provider.fetch_object(kind, reference))
-    return lambda: _record(account, snapshots)
+    return lambda: _record_snapshots(account, snapshots)
 
 
-def _record(account: str, snapshots: Iterable[Snapshot]) -> None:
+def _record_snapshots(account: str, snapshots: Iterable[Snapshot]) -> None:
     facts.append_facts(
         provider_account=account, snapshots=snapshots, source="lookup", now=clock.now()
     )

@@ -18,7 +18,7 @@ from bursar.providers.interface import (
     SettlementLine,
     Snapshot,
 )
-from bursar.reconciliation.expected_entries import Done, Objects
+from bursar.reconciliation.expected_entries import ProviderObjects, SettledAmounts
 from bursar.reconciliation.matching import MatchResult, MatchStatus
 
 _OWN = {Category.CHARGE: ObjectKind.CHARGE, Category.REFUND: ObjectKind.REFUND}
@@ -29,7 +29,7 @@ def missing_snapshot(line: SettlementLine) -> Snapshot | None:
     gross = Money(line.gross_minor, line.currency)
     paid = line.paid or gross
     size = abs(paid.amount_minor)
-    told = Snapshot(
+    snapshot = Snapshot(
         kind=ObjectKind.CHARGE,
         reference=line.source,
         status=ChargeStatus.CAPTURED,
@@ -39,13 +39,13 @@ def missing_snapshot(line: SettlementLine) -> Snapshot | None:
         rate=line.rate,
         fee=Money(line.fee_minor, line.currency) if line.fee_minor else None,
     )
-    taken = Money(abs(gross.amount_minor), gross.currency)
-    loses = line.gross_minor < 0
+    withdrawn = Money(abs(gross.amount_minor), gross.currency)
+    is_debit = line.gross_minor < 0
     changes: dict[str, Any]
     match line.category:
-        case Category.CHARGE if not loses:
+        case Category.CHARGE if not is_debit:
             changes = {"captured_minor": size, "settled": gross}
-        case Category.REFUND if loses:
+        case Category.REFUND if is_debit:
             changes = {
                 "kind": ObjectKind.REFUND,
                 "status": RefundStatus.SUCCEEDED,
@@ -53,19 +53,19 @@ def missing_snapshot(line: SettlementLine) -> Snapshot | None:
             }
         case Category.REFUND_FAILURE:
             changes = {"kind": ObjectKind.REFUND, "status": RefundStatus.FAILED}
-        case Category.DISPUTE if loses:
+        case Category.DISPUTE if is_debit:
             changes = {
                 "kind": ObjectKind.DISPUTE,
                 "status": DisputeStatus.NEEDS_RESPONSE,
-                "amount": taken,
-                "withdrawn_minor": taken.amount_minor,
+                "amount": withdrawn,
+                "withdrawn_minor": withdrawn.amount_minor,
             }
-        case Category.DISPUTE_REVERSAL if not loses:
+        case Category.DISPUTE_REVERSAL if not is_debit:
             changes = {
                 "kind": ObjectKind.DISPUTE,
                 "status": DisputeStatus.WON,
-                "amount": taken,
-                "reinstated_minor": taken.amount_minor,
+                "amount": withdrawn,
+                "reinstated_minor": withdrawn.amount_minor,
             }
         case Category.FEE:
             cost = Money(-line.net_minor, line.currency)
@@ -75,53 +75,70 @@ def missing_snapshot(line: SettlementLine) -> Snapshot | None:
                 "amount": cost,
                 "fee": None,
             }
-        case Category.PAYOUT if loses:
-            changes = {"kind": ObjectKind.PAYOUT, "status": MovementStatus.POSTED, "amount": taken}
+        case Category.PAYOUT if is_debit:
+            changes = {
+                "kind": ObjectKind.PAYOUT,
+                "status": MovementStatus.POSTED,
+                "amount": withdrawn,
+            }
         case Category.PAYOUT_REVERSAL:
-            changes = {"kind": ObjectKind.PAYOUT, "status": MovementStatus.FAILED, "amount": taken}
+            changes = {
+                "kind": ObjectKind.PAYOUT,
+                "status": MovementStatus.FAILED,
+                "amount": withdrawn,
+            }
         case _:
             return None
-    return replace(told, **changes)
+    return replace(snapshot, **changes)
 
 
-def new_snapshots(judged: MatchResult, objects: Objects, done: Done) -> Iterator[Snapshot]:
+def new_snapshots(
+    result: MatchResult, objects: ProviderObjects, settled: SettledAmounts
+) -> Iterator[Snapshot]:
     """
     What a match tells beside that it matches: the fee and the exchange rate, where unknown.
 
     Facts are totals, so what earlier runs have settled of the movement (*done*) is added.
     """
-    if judged.match_status is not MatchStatus.MATCHED or len(judged.entries) != 1:
+    if result.match_status is not MatchStatus.MATCHED or len(result.entries) != 1:
         return
-    (entry,) = judged.entries
+    (entry,) = result.entries
     kind = _OWN.get(entry.category)
-    if kind is None or (entry.settled and entry.fee_minor is not None) or not judged.lines:
+    if kind is None or (entry.settled and entry.fee_minor is not None) or not result.lines:
         return
-    known = objects[kind.value, entry.source].object
-    currency = judged.lines[0].currency
-    gross, fee = done.get((entry.category.value, entry.source), (0, 0))
-    gross += sum(line.gross_minor for line in judged.lines)
-    fee += sum(line.fee_minor for line in judged.lines)
+    snapshot = objects[kind.value, entry.source].snapshot
+    currency = result.lines[0].currency
+    gross, fee = settled.get((entry.category.value, entry.source), (0, 0))
+    gross += sum(line.gross_minor for line in result.lines)
+    fee += sum(line.fee_minor for line in result.lines)
     sign = 1 if kind is ObjectKind.CHARGE else -1
-    rates = {line.rate for line in judged.lines}
+    rates = {line.rate for line in result.lines}
     yield replace(
-        known,
+        snapshot,
         settled=Money(sign * gross, currency),
-        rate=known.rate or (rates.pop() if len(rates) == 1 else ""),
+        rate=snapshot.rate or (rates.pop() if len(rates) == 1 else ""),
         fee=Money(fee, currency) if fee else None,
     )
 
 
-def payouts(lines: Iterable[SettlementLine], objects: Objects) -> Iterator[Snapshot]:
+def missing_payouts(
+    lines: Iterable[SettlementLine], objects: ProviderObjects
+) -> Iterator[Snapshot]:
     """The payouts that lines name and nobody told of: each is the sum of its lines."""
     sums: dict[tuple[str, str], int] = {}
-    at: dict[str, datetime] = {}
-    told = {line.source for line in lines if line.category is Category.PAYOUT}
+    occurred_at: dict[str, datetime] = {}
+    reported = {line.source for line in lines if line.category is Category.PAYOUT}
     for line in lines:
-        new = (ObjectKind.PAYOUT.value, line.payout) not in objects and line.payout not in told
-        if line.payout and line.category is not Category.PAYOUT and new:
+        is_missing = (
+            ObjectKind.PAYOUT.value,
+            line.payout,
+        ) not in objects and line.payout not in reported
+        if line.payout and line.category is not Category.PAYOUT and is_missing:
             name = line.payout, line.currency
             sums[name] = sums.get(name, 0) + line.net_minor
-            at[line.payout] = max(line.occurred_at, at.get(line.payout, line.occurred_at))
+            occurred_at[line.payout] = max(
+                line.occurred_at, occurred_at.get(line.payout, line.occurred_at)
+            )
     for (payout, currency), net in sums.items():
         if net > 0:
             yield Snapshot(
@@ -129,5 +146,5 @@ def payouts(lines: Iterable[SettlementLine], objects: Objects) -> Iterator[Snaps
                 reference=payout,
                 status=MovementStatus.POSTED,
                 amount=Money(net, currency),
-                occurred_at=at[payout],
+                occurred_at=occurred_at[payout],
             )

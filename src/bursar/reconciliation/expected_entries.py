@@ -17,112 +17,138 @@ from bursar.reconciliation.models import MatchedEntry
 
 
 @dataclass(frozen=True, slots=True)
-class KnownObject:
+class ProviderObject:
     """A provider's object as all its facts together tell it, and when it came about."""
 
-    object: Snapshot
-    at: datetime
+    snapshot: Snapshot
+    occurred_at: datetime
 
 
-Objects = dict[tuple[str, str], KnownObject]
+ProviderObjects = dict[tuple[str, str], ProviderObject]
 
 
-def objects_of(provider_account: str) -> Objects:
+def load_objects(provider_account: str) -> ProviderObjects:
     """Every object of the account; memory grows with them."""
     facts = Fact.objects.filter(provider_account_id=provider_account)
     # By the provider's own clock, where it tells; what we heard later happened before.
     when = facts.values_list("kind", "reference").annotate(Max("occurred_at"), Min("received_at"))
-    found = {}
+    objects = {}
     for kind, reference, occurred, received in when.order_by("kind", "reference"):
         snapshots = queries.facts_of_object(provider_account, (kind, reference))
-        found[kind, reference] = KnownObject(
+        objects[kind, reference] = ProviderObject(
             payment_state.merge_all(snapshots)[0], occurred or received
         )
-    return found
+    return objects
 
 
 #: What earlier runs have settled, by (category, source): gross and fee in minor units.
-Done = Mapping[tuple[str, str], tuple[int, int]]
+SettledAmounts = Mapping[tuple[str, str], tuple[int, int]]
 
 
-def matched_entries(provider_account: str) -> Done:
+def load_settled_amounts(provider_account: str) -> SettledAmounts:
     """What earlier runs have settled of each movement."""
     rows = MatchedEntry.objects.filter(provider_account_id=provider_account)
     sums = rows.values_list("category", "source").annotate(Sum("gross_minor"), Sum("fee_minor"))
     return {(category, source): (int(gross), int(fee)) for category, source, gross, fee in sums}
 
 
-def expected(objects: Objects, done: Done) -> list[ExpectedEntry]:
+def open_entries(objects: ProviderObjects, settled: SettledAmounts) -> list[ExpectedEntry]:
     """The movements that no run has settled yet, or what of them it has not."""
-    left = []
+    entries = []
     for entry in _movements(objects):
-        gross, fee = done.get((entry.category.value, entry.source), (0, 0))
-        known = None if entry.fee_minor is None else entry.fee_minor - fee
-        rest = replace(entry, gross_minor=entry.gross_minor - gross, fee_minor=known)
-        if rest.gross_minor or (rest.fee_minor and (entry.category.value, entry.source) in done):
-            left.append(rest)
-    return left
+        gross, fee = settled.get((entry.category.value, entry.source), (0, 0))
+        fee_minor = None if entry.fee_minor is None else entry.fee_minor - fee
+        remaining = replace(entry, gross_minor=entry.gross_minor - gross, fee_minor=fee_minor)
+        if remaining.gross_minor or (
+            remaining.fee_minor and (entry.category.value, entry.source) in settled
+        ):
+            entries.append(remaining)
+    return entries
 
 
-def _movements(objects: Objects) -> Iterator[ExpectedEntry]:
-    for (kind, reference), known in objects.items():
+def _movements(objects: ProviderObjects) -> Iterator[ExpectedEntry]:
+    for (kind, reference), provider_object in objects.items():
         if kind == ObjectKind.FEE:
             owners = (
                 (other.value, reference) for other in ObjectKind if other is not ObjectKind.FEE
             )
             # A fee that hangs on a movement is in that movement's line.
-            if known.object.status != MovementStatus.FAILED and not any(
+            if provider_object.snapshot.status != MovementStatus.FAILED and not any(
                 o in objects for o in owners
             ):
-                yield _entry(known, Category.FEE, -known.object.amount)
+                yield _entry(provider_object, Category.FEE, -provider_object.snapshot.amount)
         else:
             fee = objects.get((ObjectKind.FEE.value, reference))
-            yield from _entries(known, fee.object if fee else None)
+            yield from _entries(provider_object, fee.snapshot if fee else None)
 
 
-def _entries(known: KnownObject, told_fee: Snapshot | None) -> Iterator[ExpectedEntry]:
-    one = known.object
-    fee = told_fee.amount if told_fee else None
-    told = fee if fee is not None or one.settled is None else Money(0, one.settled.currency)
-    if one.kind is ObjectKind.CHARGE and (captured := payment_state.captured_minor(one)):
-        if told_fee is not None and told_fee.version < captured:
-            told = None  # it was told of an earlier part only
-        amount = Money(captured, one.amount.currency)
-        if one.settled is not None and one.settled.currency != amount.currency:
-            amount = one.settled
-        yield _entry(known, Category.CHARGE, amount, told, fee_known=told is not None)
-    elif one.kind is ObjectKind.REFUND and one.status == RefundStatus.SUCCEEDED:
-        amount = -(one.settled or one.amount)
-        yield _entry(known, Category.REFUND, amount, told, fee_known=told is not None)
-    elif one.kind is ObjectKind.DISPUTE:
-        currency = one.amount.currency
-        if one.withdrawn_minor:
-            taken = Money(-one.withdrawn_minor, currency)
-            yield _entry(known, Category.DISPUTE, taken, fee, fee_known=fee is not None)
-        if one.reinstated_minor:
-            yield _entry(known, Category.DISPUTE_REVERSAL, Money(one.reinstated_minor, currency))
-    elif one.kind is ObjectKind.PAYOUT and one.status != MovementStatus.FAILED:
-        yield _entry(known, Category.PAYOUT, -(one.settled or one.amount))
+def _entries(
+    provider_object: ProviderObject, fee_snapshot: Snapshot | None
+) -> Iterator[ExpectedEntry]:
+    snapshot = provider_object.snapshot
+    fee = fee_snapshot.amount if fee_snapshot else None
+    total_fee = (
+        fee if fee is not None or snapshot.settled is None else Money(0, snapshot.settled.currency)
+    )
+    if snapshot.kind is ObjectKind.CHARGE and (captured := payment_state.captured_minor(snapshot)):
+        if fee_snapshot is not None and fee_snapshot.version < captured:
+            total_fee = None  # it was told of an earlier part only
+        amount = Money(captured, snapshot.amount.currency)
+        if snapshot.settled is not None and snapshot.settled.currency != amount.currency:
+            amount = snapshot.settled
+        yield _entry(
+            provider_object,
+            Category.CHARGE,
+            amount,
+            total_fee,
+            is_fee_reported=total_fee is not None,
+        )
+    elif snapshot.kind is ObjectKind.REFUND and snapshot.status == RefundStatus.SUCCEEDED:
+        amount = -(snapshot.settled or snapshot.amount)
+        yield _entry(
+            provider_object,
+            Category.REFUND,
+            amount,
+            total_fee,
+            is_fee_reported=total_fee is not None,
+        )
+    elif snapshot.kind is ObjectKind.DISPUTE:
+        currency = snapshot.amount.currency
+        if snapshot.withdrawn_minor:
+            withdrawn = Money(-snapshot.withdrawn_minor, currency)
+            yield _entry(
+                provider_object, Category.DISPUTE, withdrawn, fee, is_fee_reported=fee is not None
+            )
+        if snapshot.reinstated_minor:
+            yield _entry(
+                provider_object,
+                Category.DISPUTE_REVERSAL,
+                Money(snapshot.reinstated_minor, currency),
+            )
+    elif snapshot.kind is ObjectKind.PAYOUT and snapshot.status != MovementStatus.FAILED:
+        yield _entry(provider_object, Category.PAYOUT, -(snapshot.settled or snapshot.amount))
 
 
 def _entry(
-    known: KnownObject,
+    provider_object: ProviderObject,
     category: Category,
     amount: Money,
     fee: Money | None = None,
     *,
-    fee_known: bool = True,
+    is_fee_reported: bool = True,
 ) -> ExpectedEntry:
-    one = known.object
+    snapshot = provider_object.snapshot
     fee_minor = fee.amount_minor if fee is not None else 0
     return ExpectedEntry(
         category=category,
-        source=one.reference,
-        parent_reference=one.parent_reference,
+        source=snapshot.reference,
+        parent_reference=snapshot.parent_reference,
         currency=amount.currency,
         gross_minor=amount.amount_minor,
-        fee_minor=fee_minor if fee_known else None,
-        occurred_at=known.at,
-        settled=one.kind not in {ObjectKind.CHARGE, ObjectKind.REFUND} or one.settled is not None,
-        converted=one.settled is not None and one.settled.currency != one.amount.currency,
+        fee_minor=fee_minor if is_fee_reported else None,
+        occurred_at=provider_object.occurred_at,
+        settled=snapshot.kind not in {ObjectKind.CHARGE, ObjectKind.REFUND}
+        or snapshot.settled is not None,
+        converted=snapshot.settled is not None
+        and snapshot.settled.currency != snapshot.amount.currency,
     )

@@ -77,8 +77,8 @@ def reconcile(
     *,
     period_end: datetime,
     late_after: timedelta,
-    seen: frozenset[str] = frozenset(),
-    paid_out: Mapping[str, int] | None = None,
+    settled_references: frozenset[str] = frozenset(),
+    payout_totals: Mapping[str, int] | None = None,
 ) -> list[MatchResult]:
     """
     Match *lines* with *entries*, one entry for each category and source.
@@ -93,37 +93,39 @@ def reconcile(
     by_name = {entry.name: entry for entry in entries}
     if len(by_name) != len(entries):
         raise ValueError("two entries have the same category and source")
-    fresh, found = _without_duplicates(lines, seen)
-    sums = Counter(paid_out or {})
-    for line in fresh:
+    new_lines, results = _without_duplicates(lines, settled_references)
+    sums = Counter(payout_totals or {})
+    for line in new_lines:
         if line.payout and line.category not in _PAYOUTS:
             sums[line.payout] += line.net_minor
     grouped: defaultdict[tuple[Category, str], list[SettlementLine]] = defaultdict(list)
-    for line in fresh:
+    for line in new_lines:
         grouped[line.category, line.source].append(line)
-    alone: list[SettlementLine] = []
+    unmatched_lines: list[SettlementLine] = []
     for name, group in grouped.items():
         entry = by_name.pop(name, None)
         if entry is None:
-            alone += group
+            unmatched_lines += group
         else:
-            found += _compared(entry, group, sums)
-    made = list(_paid_out(by_name.values(), sums))
-    made, alone, left = _rest(made, alone, list(by_name.values()))
-    found += made
-    for step in (_by_parent, _by_spelling, _look_alike):
-        made, alone, left = step(alone, left)
-        found += made
-    found += [
+            results += _compare(entry, group, sums)
+    step_results = list(_match_payouts(by_name.values(), sums))
+    step_results, unmatched_lines, unmatched_entries = _remove_matched(
+        step_results, unmatched_lines, list(by_name.values())
+    )
+    results += step_results
+    for step in (_match_by_parent, _match_by_normalized_reference, _match_by_amount):
+        step_results, unmatched_lines, unmatched_entries = step(unmatched_lines, unmatched_entries)
+        results += step_results
+    results += [
         MatchResult(
             match_status=MatchStatus.MISSING_IN_BOOKS,
             reason="our books have no such movement",
             lines=(line,),
         )
-        for line in alone
+        for line in unmatched_lines
     ]
-    found += [_lacking(entry, period_end, late_after) for entry in left]
-    return found
+    results += [_classify_unmatched(entry, period_end, late_after) for entry in unmatched_entries]
+    return results
 
 
 _PAYOUTS = {Category.PAYOUT, Category.PAYOUT_REVERSAL}
@@ -131,28 +133,28 @@ _Step = tuple[list[MatchResult], list[SettlementLine], list[ExpectedEntry]]
 
 
 def _without_duplicates(
-    lines: Iterable[SettlementLine], seen: frozenset[str]
+    lines: Iterable[SettlementLine], settled_references: frozenset[str]
 ) -> tuple[list[SettlementLine], list[MatchResult]]:
-    known, fresh, found = set(seen), [], []
+    references, new_lines, duplicates = set(settled_references), [], []
     for line in lines:
-        if line.reference in known:
+        if line.reference in references:
             reason = f"{line.reference} was told before"
-            found.append(
+            duplicates.append(
                 MatchResult(match_status=MatchStatus.DUPLICATE, reason=reason, lines=(line,))
             )
         else:
-            known.add(line.reference)
-            fresh.append(line)
-    return fresh, found
+            references.add(line.reference)
+            new_lines.append(line)
+    return new_lines, duplicates
 
 
-def _compared(
+def _compare(
     entry: ExpectedEntry, group: Sequence[SettlementLine], sums: Mapping[str, int]
 ) -> Iterator[MatchResult]:
     """What has the same category and source on both sides."""
-    if len(group) > 1 and _content(group[0], entry) and len({_amounts(one) for one in group}) == 1:
+    if len(group) > 1 and _is_match(group[0], entry) and len({_amounts(one) for one in group}) == 1:
         # The whole movement again under another id: one of them is true.
-        yield from _compared(entry, group[:1], sums)
+        yield from _compare(entry, group[:1], sums)
         for line in group[1:]:
             reason = f"{entry.source} was settled by {group[0].reference}"
             yield MatchResult(match_status=MatchStatus.DUPLICATE, reason=reason, lines=(line,))
@@ -163,7 +165,7 @@ def _compared(
         and entry.category is Category.PAYOUT
         and entry.source in sums
     ):
-        match_status, reason = _sum_of(entry, sums[entry.source])
+        match_status, reason = _check_payout_sum(entry, sums[entry.source])
     if match_status is MatchStatus.MATCHED and len(group) > 1:
         reason = f"the sum of {len(group)} lines"
     yield MatchResult(
@@ -175,7 +177,7 @@ def _amounts(line: SettlementLine) -> tuple[object, ...]:
     return line.currency, line.gross_minor, line.fee_minor, line.paid
 
 
-def _content(line: SettlementLine, entry: ExpectedEntry) -> bool:
+def _is_match(line: SettlementLine, entry: ExpectedEntry) -> bool:
     return _difference(entry, [line])[0] is MatchStatus.MATCHED
 
 
@@ -185,13 +187,18 @@ def _difference(entry: ExpectedEntry, group: Sequence[SettlementLine]) -> tuple[
     fee = sum(line.fee_minor for line in group)
     if currencies != {entry.currency}:
         paid = [line.paid for line in group if line.paid is not None]
-        told = Money(sum(one.amount_minor for one in paid), paid[0].currency) if paid else None
-        if not entry.settled and told == Money(entry.gross_minor, entry.currency):
+        paid_total = (
+            Money(sum(one.amount_minor for one in paid), paid[0].currency) if paid else None
+        )
+        if not entry.settled and paid_total == Money(entry.gross_minor, entry.currency):
             return MatchStatus.MATCHED, "settled in another currency"
-        there = ", ".join(sorted(currencies))
-        return MatchStatus.CURRENCY_MISMATCH, f"{there} there, {entry.currency} in our books"
+        reported_currencies = ", ".join(sorted(currencies))
+        return (
+            MatchStatus.CURRENCY_MISMATCH,
+            f"{reported_currencies} there, {entry.currency} in our books",
+        )
     if gross != entry.gross_minor:
-        return MatchStatus.AMOUNT_MISMATCH, _why(entry, gross)
+        return MatchStatus.AMOUNT_MISMATCH, _amount_mismatch_reason(entry, gross)
     if entry.fee_minor is not None and fee != entry.fee_minor:
         ours = Money(entry.fee_minor, entry.currency)
         return (
@@ -201,21 +208,21 @@ def _difference(entry: ExpectedEntry, group: Sequence[SettlementLine]) -> tuple[
     return MatchStatus.MATCHED, ""
 
 
-def _why(entry: ExpectedEntry, gross: int) -> str:
-    off = gross - entry.gross_minor
-    both = (
+def _amount_mismatch_reason(entry: ExpectedEntry, gross: int) -> str:
+    difference = gross - entry.gross_minor
+    amounts = (
         f"{Money(gross, entry.currency)}, {Money(entry.gross_minor, entry.currency)} in our books"
     )
     if gross == -entry.gross_minor:
-        return f"the sign is turned: {both}"
-    if abs(off) == 1:
-        return f"rounded otherwise: {both}"
+        return f"the sign is turned: {amounts}"
+    if abs(difference) == 1:
+        return f"rounded otherwise: {amounts}"
     if entry.converted:
-        return f"another exchange rate: {both}"
-    return both
+        return f"another exchange rate: {amounts}"
+    return amounts
 
 
-def _sum_of(entry: ExpectedEntry, net: int) -> tuple[MatchStatus, str]:
+def _check_payout_sum(entry: ExpectedEntry, net: int) -> tuple[MatchStatus, str]:
     if net == -entry.gross_minor:
         return MatchStatus.MATCHED, "the sum of its lines"
     paid = Money(-entry.gross_minor, entry.currency)
@@ -224,30 +231,34 @@ def _sum_of(entry: ExpectedEntry, net: int) -> tuple[MatchStatus, str]:
     return MatchStatus.AMOUNT_MISMATCH, reason
 
 
-def _paid_out(left: Iterable[ExpectedEntry], sums: Mapping[str, int]) -> Iterator[MatchResult]:
+def _match_payouts(
+    entries: Iterable[ExpectedEntry], sums: Mapping[str, int]
+) -> Iterator[MatchResult]:
     """A payout that has no line of its own is the sum of the lines that it paid out."""
-    for entry in left:
+    for entry in entries:
         if entry.category is Category.PAYOUT and entry.source in sums:
-            match_status, reason = _sum_of(entry, sums[entry.source])
+            match_status, reason = _check_payout_sum(entry, sums[entry.source])
             yield MatchResult(match_status=match_status, reason=reason, entries=(entry,))
 
 
-def _by_parent(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step:
+def _match_by_parent(
+    unmatched_lines: list[SettlementLine], unmatched_entries: list[ExpectedEntry]
+) -> _Step:
     """One refund of ours may be several of theirs, and the other way round: the sums tell."""
     ours: defaultdict[tuple[str, ...], list[ExpectedEntry]] = defaultdict(list)
     theirs: defaultdict[tuple[str, ...], list[SettlementLine]] = defaultdict(list)
-    for entry in left:
+    for entry in unmatched_entries:
         if entry.parent_reference:
             ours[entry.category, entry.parent_reference, entry.currency].append(entry)
-    for line in alone:
+    for line in unmatched_lines:
         if line.parent_reference:
             theirs[line.category, line.parent_reference, line.currency].append(line)
-    made = []
+    results = []
     for name, entries in ours.items():
         lines = theirs.get(name, [])
         if lines and sum(e.gross_minor for e in entries) == sum(s.gross_minor for s in lines):
             reason = f"{len(lines)} lines are {len(entries)} of our movements on {name[1]}"
-            made.append(
+            results.append(
                 MatchResult(
                     match_status=MatchStatus.MATCHED,
                     reason=reason,
@@ -255,22 +266,24 @@ def _by_parent(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step:
                     entries=tuple(entries),
                 )
             )
-    return _rest(made, alone, left)
+    return _remove_matched(results, unmatched_lines, unmatched_entries)
 
 
-def _by_spelling(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step:
+def _match_by_normalized_reference(
+    unmatched_lines: list[SettlementLine], unmatched_entries: list[ExpectedEntry]
+) -> _Step:
     """A reference that lost its case or signs on the way is still the same, if only one is."""
-    spelled: defaultdict[tuple[object, ...], list[ExpectedEntry]] = defaultdict(list)
-    for entry in left:
-        spelled[entry.category, _plain(entry.source)].append(entry)
-    counted = Counter((line.category, _plain(line.source)) for line in alone)
-    made = []
-    for line in alone:
-        name = line.category, _plain(line.source)
-        candidates = spelled.get(name, [])
-        if len(candidates) == 1 and counted[name] == 1 and _content(line, candidates[0]):
+    entries_by_reference: defaultdict[tuple[object, ...], list[ExpectedEntry]] = defaultdict(list)
+    for entry in unmatched_entries:
+        entries_by_reference[entry.category, _normalize(entry.source)].append(entry)
+    counted = Counter((line.category, _normalize(line.source)) for line in unmatched_lines)
+    results = []
+    for line in unmatched_lines:
+        name = line.category, _normalize(line.source)
+        candidates = entries_by_reference.get(name, [])
+        if len(candidates) == 1 and counted[name] == 1 and _is_match(line, candidates[0]):
             reason = f"{line.source!r} is {candidates[0].source} in another spelling"
-            made.append(
+            results.append(
                 MatchResult(
                     match_status=MatchStatus.MATCHED,
                     reason=reason,
@@ -278,22 +291,24 @@ def _by_spelling(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Ste
                     entries=(candidates[0],),
                 )
             )
-    return _rest(made, alone, left)
+    return _remove_matched(results, unmatched_lines, unmatched_entries)
 
 
-def _plain(reference: str) -> str:
+def _normalize(reference: str) -> str:
     return re.sub(r"[^0-9a-z]", "", reference.casefold())
 
 
-def _look_alike(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step:
+def _match_by_amount(
+    unmatched_lines: list[SettlementLine], unmatched_entries: list[ExpectedEntry]
+) -> _Step:
     """The same kind and amount at about the same time: it may be, so a person is asked."""
     ours: defaultdict[tuple[object, ...], list[ExpectedEntry]] = defaultdict(list)
     theirs: defaultdict[tuple[object, ...], list[SettlementLine]] = defaultdict(list)
-    for entry in left:
+    for entry in unmatched_entries:
         ours[entry.category, entry.currency, entry.gross_minor].append(entry)
-    for line in alone:
+    for line in unmatched_lines:
         theirs[line.category, line.currency, line.gross_minor].append(line)
-    made = []
+    results = []
     for name, lines in theirs.items():
         near = [
             entry
@@ -301,30 +316,36 @@ def _look_alike(alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step
             if any(abs(entry.occurred_at - one.occurred_at) <= DAYS_APART_MAX for one in lines)
         ]
         if near:
-            others = ", ".join(entry.source for entry in near)
-            told = ", ".join(line.source for line in lines)
-            made.append(
+            entry_sources = ", ".join(entry.source for entry in near)
+            line_sources = ", ".join(line.source for line in lines)
+            results.append(
                 MatchResult(
                     match_status=MatchStatus.AMBIGUOUS,
-                    reason=f"{told} may be {others}",
+                    reason=f"{line_sources} may be {entry_sources}",
                     lines=tuple(lines),
                     entries=tuple(near),
                 )
             )
-    return _rest(made, alone, left)
+    return _remove_matched(results, unmatched_lines, unmatched_entries)
 
 
-def _rest(made: list[MatchResult], alone: list[SettlementLine], left: list[ExpectedEntry]) -> _Step:
-    lines = {line.reference for judged in made for line in judged.lines}
-    names = {entry.name for judged in made for entry in judged.entries}
+def _remove_matched(
+    results: list[MatchResult],
+    unmatched_lines: list[SettlementLine],
+    unmatched_entries: list[ExpectedEntry],
+) -> _Step:
+    lines = {line.reference for judged in results for line in judged.lines}
+    names = {entry.name for judged in results for entry in judged.entries}
     return (
-        made,
-        [line for line in alone if line.reference not in lines],
-        [entry for entry in left if entry.name not in names],
+        results,
+        [line for line in unmatched_lines if line.reference not in lines],
+        [entry for entry in unmatched_entries if entry.name not in names],
     )
 
 
-def _lacking(entry: ExpectedEntry, period_end: datetime, late_after: timedelta) -> MatchResult:
+def _classify_unmatched(
+    entry: ExpectedEntry, period_end: datetime, late_after: timedelta
+) -> MatchResult:
     if entry.occurred_at > period_end - late_after:
         reason = "too new for this report; it should be in the next"
         return MatchResult(match_status=MatchStatus.LATE, reason=reason, entries=(entry,))
@@ -345,26 +366,26 @@ class Total:
     entries_minor: int = 0
 
 
-def totals(judged: Iterable[MatchResult]) -> list[Total]:
+def totals(results: Iterable[MatchResult]) -> list[Total]:
     """Count and add up both sides by verdict and currency."""
-    made: dict[tuple[MatchStatus, str], Total] = {}
+    sums: dict[tuple[MatchStatus, str], Total] = {}
 
     def of(match_status: MatchStatus, currency: str) -> Total:
-        return made.get(
+        return sums.get(
             (match_status, currency), Total(match_status=match_status, currency=currency)
         )
 
-    for one in judged:
+    for one in results:
         for line in one.lines:
             total = of(one.match_status, line.currency)
-            made[one.match_status, line.currency] = replace(
+            sums[one.match_status, line.currency] = replace(
                 total, lines=total.lines + 1, lines_minor=total.lines_minor + line.gross_minor
             )
         for entry in one.entries:
             total = of(one.match_status, entry.currency)
-            made[one.match_status, entry.currency] = replace(
+            sums[one.match_status, entry.currency] = replace(
                 total,
                 entries=total.entries + 1,
                 entries_minor=total.entries_minor + entry.gross_minor,
             )
-    return [made[name] for name in sorted(made)]
+    return [sums[name] for name in sorted(sums)]

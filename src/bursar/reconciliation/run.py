@@ -32,11 +32,11 @@ PURPOSE = "settlement"
 #: What our books had less long ago than this before a report ends may come with the next one.
 LATE_AFTER = timedelta(days=3)
 #: Verdicts after which a line and its entry are done with.
-DONE = (MatchStatus.MATCHED, MatchStatus.MISSING_IN_BOOKS, MatchStatus.DUPLICATE)
-REVIEW = "settlement_break"
+SETTLED_STATUSES = (MatchStatus.MATCHED, MatchStatus.MISSING_IN_BOOKS, MatchStatus.DUPLICATE)
+REVIEW_CODE = "settlement_break"
 
 #: The kind of object that moves the balance in a category.
-KINDS = {
+OBJECT_KINDS = {
     Category.CHARGE: ObjectKind.CHARGE,
     Category.REFUND: ObjectKind.REFUND,
     Category.REFUND_FAILURE: ObjectKind.REFUND,
@@ -55,22 +55,22 @@ class ReconciliationReport:
     id: str
     file: str
     loaded: int
-    already_loaded: bool
-    judged: Sequence[MatchResult]
+    is_already_loaded: bool
+    results: Sequence[MatchResult]
     totals: Sequence[matching.Total]
 
     @property
     def breaks(self) -> list[MatchResult]:
         """What is not simply matched, the worst first."""
         order = {verdict: number for number, verdict in enumerate(_WORST_FIRST)}
-        found = [one for one in self.judged if one.match_status is not MatchStatus.MATCHED]
-        return sorted(found, key=lambda one: (order[one.match_status], source_of(one)))
+        breaks = [one for one in self.results if one.match_status is not MatchStatus.MATCHED]
+        return sorted(breaks, key=lambda one: (order[one.match_status], source_of(one)))
 
     @property
-    def clean(self) -> bool:
+    def is_clean(self) -> bool:
         """Whether everything matched, but for what is only late."""
         return all(
-            one.match_status in {MatchStatus.MATCHED, MatchStatus.LATE} for one in self.judged
+            one.match_status in {MatchStatus.MATCHED, MatchStatus.LATE} for one in self.results
         )
 
 
@@ -114,24 +114,26 @@ def _run(
     period_end: datetime | None,
     late_after: timedelta,
 ) -> ReconciliationReport:
-    new, known = _load(loaded, account, now)
+    new, is_already_loaded = _store_lines(loaded, account, now)
     rows = list(_open_rows(account))
-    lines = [settlement_reports.line_of(row) for row in rows]
+    lines = [settlement_reports.to_settlement_line(row) for row in rows]
     end = period_end or max((line.occurred_at for line in lines), default=now)
-    objects = expected_entries.objects_of(account)
-    if told := list(corrections.payouts(lines, objects)):
-        facts.append_facts(provider_account=account, snapshots=told, source="settlement", now=now)
-        objects = expected_entries.objects_of(account)
-    done = expected_entries.matched_entries(account)
-    judged = matching.reconcile(
-        expected_entries.expected(objects, done),
+    objects = expected_entries.load_objects(account)
+    if payouts := list(corrections.missing_payouts(lines, objects)):
+        facts.append_facts(
+            provider_account=account, snapshots=payouts, source="settlement", now=now
+        )
+        objects = expected_entries.load_objects(account)
+    settled = expected_entries.load_settled_amounts(account)
+    results = matching.reconcile(
+        expected_entries.open_entries(objects, settled),
         lines,
         period_end=end,
         late_after=late_after,
-        seen=_seen(account, rows),
-        paid_out=_paid_out(account),
+        settled_references=_settled_references(account, rows),
+        payout_totals=_payout_totals(account),
     )
-    totals = matching.totals(judged)
+    totals = matching.totals(results)
     Reconciliation.objects.create(
         id=run_id,
         provider_account_id=account,
@@ -140,25 +142,32 @@ def _run(
         created_at=now,
         totals=[asdict(total) for total in totals],
     )
-    _book(account, judged, objects, done, now)
-    _settle(run_id, account, judged, rows)
-    _tell(run_id, account, judged, now)
+    _record_corrections(account, results, objects, settled, now)
+    _mark_settled(run_id, account, results, rows)
+    _record_breaks(run_id, account, results, now)
     return ReconciliationReport(
-        id=run_id, file=loaded.file, loaded=new, already_loaded=known, judged=judged, totals=totals
+        id=run_id,
+        file=loaded.file,
+        loaded=new,
+        is_already_loaded=is_already_loaded,
+        results=results,
+        totals=totals,
     )
 
 
-def _load(loaded: LoadedReport, account: str, now: datetime) -> tuple[int, bool]:
+def _store_lines(loaded: LoadedReport, account: str, now: datetime) -> tuple[int, bool]:
     """Store the lines of a report that did not come before; how many, and whether it did."""
     if not loaded.sha256:
-        rows = settlement_reports.store(
-            loaded.lines, provider_account=account, again=False, now=now
+        rows = settlement_reports.store_lines(
+            loaded.lines, provider_account=account, keep_duplicates=False, now=now
         )
         return len(rows), False
     digest = files.digest(file_sha256=loaded.sha256, purpose=PURPOSE, options=(account,))
     if files.find_import(digest) is not None:
         return 0, True
-    rows = settlement_reports.store(loaded.lines, provider_account=account, again=True, now=now)
+    rows = settlement_reports.store_lines(
+        loaded.lines, provider_account=account, keep_duplicates=True, now=now
+    )
     report = {"lines": len(rows), "account": account}
     files.record(digest=digest, name=loaded.file, purpose=PURPOSE, report=report, now=now)
     return len(rows), False
@@ -171,56 +180,58 @@ def _open_rows(account: str) -> Iterable[SettlementReportLine]:
     return rows.order_by("occurred_at", "reference", "duplicate_index")
 
 
-def _seen(account: str, rows: Iterable[SettlementReportLine]) -> frozenset[str]:
+def _settled_references(account: str, rows: Iterable[SettlementReportLine]) -> frozenset[str]:
     """The lines that an earlier run has settled and that are told again now."""
-    again = [row.reference for row in rows if row.duplicate_index]
-    done = SettlementReportLine.objects.filter(
-        provider_account_id=account, reference__in=again, reconciliation__isnull=False
+    references = [row.reference for row in rows if row.duplicate_index]
+    settled = SettlementReportLine.objects.filter(
+        provider_account_id=account, reference__in=references, reconciliation__isnull=False
     )
-    return frozenset(done.values_list("reference", flat=True))
+    return frozenset(settled.values_list("reference", flat=True))
 
 
-def _paid_out(account: str) -> dict[str, int]:
-    done = SettlementReportLine.objects.filter(
+def _payout_totals(account: str) -> dict[str, int]:
+    settled = SettlementReportLine.objects.filter(
         provider_account_id=account, reconciliation__isnull=False
     )
-    counted = done.exclude(payout="").exclude(category__in=["payout", "payout_reversal"])
+    counted = settled.exclude(payout="").exclude(category__in=["payout", "payout_reversal"])
     sums = counted.exclude(match_status=MatchStatus.DUPLICATE).values_list("payout")
     return {payout: int(net) for payout, net in sums.annotate(Sum("net_minor"))}
 
 
-def _book(
+def _record_corrections(
     account: str,
-    judged: Iterable[MatchResult],
-    objects: expected_entries.Objects,
-    done: expected_entries.Done,
+    results: Iterable[MatchResult],
+    objects: expected_entries.ProviderObjects,
+    settled: expected_entries.SettledAmounts,
     now: datetime,
 ) -> None:
     """Record what the lines tell and the books missed."""
-    told = []
-    for one in judged:
-        told += list(corrections.new_snapshots(one, objects, done))
+    snapshots = []
+    for one in results:
+        snapshots += list(corrections.new_snapshots(one, objects, settled))
         if one.match_status is MatchStatus.MISSING_IN_BOOKS:
-            told += [
-                made
+            snapshots += [
+                snapshot
                 for line in one.lines
-                if (made := corrections.missing_snapshot(line)) is not None
+                if (snapshot := corrections.missing_snapshot(line)) is not None
             ]
-    if told:
-        facts.append_facts(provider_account=account, snapshots=told, source="settlement", now=now)
+    if snapshots:
+        facts.append_facts(
+            provider_account=account, snapshots=snapshots, source="settlement", now=now
+        )
 
 
-def _settle(
-    run_id: str, account: str, judged: Iterable[MatchResult], rows: Iterable[SettlementReportLine]
+def _mark_settled(
+    run_id: str, account: str, results: Iterable[MatchResult], rows: Iterable[SettlementReportLine]
 ) -> None:
     """Mark what is done with; the rest stays open for the next run."""
     by_reference: dict[str, list[SettlementReportLine]] = {}
     for row in rows:
         by_reference.setdefault(row.reference, []).append(row)
-    changed, done = [], []
-    for one in judged:
+    changed, entries = [], []
+    for one in results:
         booked = [line for line in one.lines if corrections.missing_snapshot(line) is not None]
-        over = one.match_status in DONE and (
+        is_settled = one.match_status in SETTLED_STATUSES and (
             one.match_status is not MatchStatus.MISSING_IN_BOOKS or booked
         )
         for line in one.lines:
@@ -228,28 +239,28 @@ def _settle(
             same = by_reference[line.reference]
             row = same.pop(-1 if one.match_status is MatchStatus.DUPLICATE else 0)
             row.match_status = one.match_status
-            row.reconciliation_id = run_id if over else None
+            row.reconciliation_id = run_id if is_settled else None
             changed.append(row)
         if one.match_status is MatchStatus.MATCHED:
-            done += [
+            entries += [
                 _entry(run_id, account, e.category, e.source, e.gross_minor, _fee(one, e))
                 for e in one.entries
             ]
-        elif over and one.match_status is MatchStatus.MISSING_IN_BOOKS:
-            done += [
+        elif is_settled and one.match_status is MatchStatus.MISSING_IN_BOOKS:
+            entries += [
                 _entry(run_id, account, s.category, s.source, s.gross_minor, s.fee_minor)
                 for s in booked
             ]
     SettlementReportLine.objects.bulk_update(
         changed, ["match_status", "reconciliation"], batch_size=500
     )
-    MatchedEntry.objects.bulk_create(done, batch_size=500)
+    MatchedEntry.objects.bulk_create(entries, batch_size=500)
 
 
-def _fee(judged: MatchResult, entry: matching.ExpectedEntry) -> int:
+def _fee(result: MatchResult, entry: matching.ExpectedEntry) -> int:
     if entry.fee_minor is not None:
         return entry.fee_minor
-    return sum(line.fee_minor for line in judged.lines)
+    return sum(line.fee_minor for line in result.lines)
 
 
 def _entry(
@@ -265,30 +276,32 @@ def _entry(
     )
 
 
-def source_of(judged: MatchResult) -> str:
+def source_of(result: MatchResult) -> str:
     """The object that a group is about: our name of it, where we have one."""
-    if judged.entries:
-        return judged.entries[0].source
-    return judged.lines[0].source
+    if result.entries:
+        return result.entries[0].source
+    return result.lines[0].source
 
 
-def _tell(run_id: str, account: str, judged: Sequence[MatchResult], now: datetime) -> None:
+def _record_breaks(
+    run_id: str, account: str, results: Sequence[MatchResult], now: datetime
+) -> None:
     """Write the breaks, ask a person about them, and take back what has been answered."""
-    broken = [one for one in judged if one.match_status is not MatchStatus.MATCHED]
-    SettlementBreak.objects.bulk_create([_break(run_id, one) for one in broken], batch_size=500)
+    breaks = [one for one in results if one.match_status is not MatchStatus.MATCHED]
+    SettlementBreak.objects.bulk_create([_break(run_id, one) for one in breaks], batch_size=500)
     # First what is answered: a duplicate is asked about under the name of what it duplicates.
-    for one in judged:
+    for one in results:
         if one.match_status in {MatchStatus.MATCHED, MatchStatus.LATE}:
             resolution = (
                 "it matches now" if one.match_status is MatchStatus.MATCHED else "it is only late"
             )
             reviews.close(
-                code=REVIEW, subject=_subject(account, one), resolution=resolution, now=now
+                code=REVIEW_CODE, subject=_subject(account, one), resolution=resolution, now=now
             )
-    for one in broken:
+    for one in breaks:
         if one.match_status is not MatchStatus.LATE:
             reviews.create_review(
-                code=REVIEW,
+                code=REVIEW_CODE,
                 subject=_subject(account, one),
                 payment_id=_payment(account, one),
                 detail={"match_status": one.match_status.value, "reason": one.reason},
@@ -296,8 +309,8 @@ def _tell(run_id: str, account: str, judged: Sequence[MatchResult], now: datetim
             )
 
 
-def _subject(account: str, judged: MatchResult) -> str:
-    return f"{account}/{_category(judged).value}/{source_of(judged)}"
+def _subject(account: str, result: MatchResult) -> str:
+    return f"{account}/{_category(result).value}/{source_of(result)}"
 
 
 def _break(run_id: str, one: MatchResult) -> SettlementBreak:
@@ -314,19 +327,19 @@ def _break(run_id: str, one: MatchResult) -> SettlementBreak:
     )
 
 
-def _category(judged: MatchResult) -> Category:
-    return judged.entries[0].category if judged.entries else judged.lines[0].category
+def _category(result: MatchResult) -> Category:
+    return result.entries[0].category if result.entries else result.lines[0].category
 
 
-def _payment(account: str, judged: MatchResult) -> str | None:
+def _payment(account: str, result: MatchResult) -> str | None:
     """The payment that a group belongs to, by the object or by its charge."""
-    kind = KINDS.get(_category(judged))
-    parents: list[matching.ExpectedEntry | SettlementLine] = [*judged.entries, *judged.lines]
-    names = [(kind.value, source_of(judged))] if kind else []
+    kind = OBJECT_KINDS.get(_category(result))
+    parents: list[matching.ExpectedEntry | SettlementLine] = [*result.entries, *result.lines]
+    names = [(kind.value, source_of(result))] if kind else []
     names += [(ObjectKind.CHARGE.value, one.parent_reference) for one in parents]
     links = FactLink.objects.filter(provider_account_id=account)
     for own_kind, reference in names:
-        found = links.filter(kind=own_kind, reference=reference).values_list("payment_id").first()
-        if found:
-            return str(found[0])
+        link = links.filter(kind=own_kind, reference=reference).values_list("payment_id").first()
+        if link:
+            return str(link[0])
     return None

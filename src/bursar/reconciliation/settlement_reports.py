@@ -40,23 +40,23 @@ def read_file(path: Path, *, provider_account: str) -> LoadedReport:
     provider = provider_accounts.get(provider_account)
     if not isinstance(provider, SupportsSettlementFile):
         raise OperationNotSupported(f"{provider_account} has no settlement report that can be read")
-    found, lines = RowErrors(path.name), []
+    row_errors, lines = RowErrors(path.name), []
     try:
         file = csv_reader.load(path)
-        rows = csv_reader.rows(file, columns=provider.settlement_columns, problems=found)
+        rows = csv_reader.rows(file, columns=provider.settlement_columns, problems=row_errors)
         for row in rows:
-            line = _line(provider, row, found)
+            line = _parse_line(provider, row, row_errors)
             if line is not None:
                 lines.append(line)
     except csv_reader.UnreadableFile as error:
-        found.add_error(error, line=error.line or 1)
-        raise found.to_exception() from error
-    found.raise_if_any()
+        row_errors.add_error(error, line=error.line or 1)
+        raise row_errors.to_exception() from error
+    row_errors.raise_if_any()
     return LoadedReport(file.name, file.sha256, lines)
 
 
-def _line(
-    provider: SupportsSettlementFile, row: csv_reader.CsvRow, found: RowErrors
+def _parse_line(
+    provider: SupportsSettlementFile, row: csv_reader.CsvRow, row_errors: RowErrors
 ) -> SettlementLine | None:
     try:
         line = provider.parse_settlement_row(row.values)
@@ -64,10 +64,10 @@ def _line(
             required = name in {"reference", "source"}
             fields.validate_text(name, getattr(line, name), 160, required=required)
     except errors.ValidationError as error:
-        found.add_error(error, line=row.line, column=error.param or "")
+        row_errors.add_error(error, line=row.line, column=error.param or "")
         return None
     if line.net_minor != line.gross_minor - line.fee_minor:
-        found.add(
+        row_errors.add(
             line=row.line,
             column="net",
             rule="net_is_gross_less_fee",
@@ -89,14 +89,14 @@ def fetch_lines(*, provider_account: str, since: datetime) -> LoadedReport:
         raise OperationNotSupported(f"{provider_account} tells no settlement lines by API")
     listing = provider.list_settlement_lines(since)
 
-    async def told() -> list[SettlementLine]:
+    async def collect() -> list[SettlementLine]:
         return [line async for line in listing]
 
-    return LoadedReport("", "", provider_accounts.run_sync(told()))
+    return LoadedReport("", "", provider_accounts.run_sync(collect()))
 
 
-def store(
-    lines: Iterable[SettlementLine], *, provider_account: str, again: bool, now: datetime
+def store_lines(
+    lines: Iterable[SettlementLine], *, provider_account: str, keep_duplicates: bool, now: datetime
 ) -> list[SettlementReportLine]:
     """
     Write lines; what has been there is written again as a further occurrence, for a person to see.
@@ -105,17 +105,17 @@ def store(
     Needs an open transaction. Returns the rows written.
     """
     group_commit.require_transaction()
-    known = Counter(
+    counts = Counter(
         SettlementReportLine.objects.filter(provider_account_id=provider_account).values_list(
             "reference", flat=True
         )
     )
     rows = []
     for line in lines:
-        if known[line.reference] and not again:
+        if counts[line.reference] and not keep_duplicates:
             continue
-        rows.append(_row(line, provider_account, known[line.reference], now))
-        known[line.reference] += 1
+        rows.append(_row(line, provider_account, counts[line.reference], now))
+        counts[line.reference] += 1
     return SettlementReportLine.objects.bulk_create(rows, batch_size=500)
 
 
@@ -142,7 +142,7 @@ def _row(
     )
 
 
-def line_of(row: SettlementReportLine) -> SettlementLine:
+def to_settlement_line(row: SettlementReportLine) -> SettlementLine:
     """The line that *row* keeps."""
     paid = None if row.paid_minor is None else Money(row.paid_minor, row.paid_currency)
     return SettlementLine(

@@ -33,7 +33,7 @@ class CheckResult:
     """One sentence, the folder it is from, and the rows that break it (at most `ROWS_MAX`)."""
 
     folder: str
-    sentence: str
+    invariant: str
     rows: tuple[Row, ...]
 
     @property
@@ -62,13 +62,13 @@ INVARIANTS: Mapping[str, Mapping[str, Check]] = {
 }
 
 
-def run_checks(watch: Callable[[str], None] | None = None) -> Iterator[CheckResult]:
+def run_checks(on_start: Callable[[str], None] | None = None) -> Iterator[CheckResult]:
     """Check one sentence after the other; *watch* is told each before it is checked."""
     for folder, checks in INVARIANTS.items():
-        for sentence, check in checks.items():
-            if watch is not None:
-                watch(sentence)
-            yield CheckResult(folder.removeprefix("bursar."), sentence, confirm_failures(check))
+        for invariant, check in checks.items():
+            if on_start is not None:
+                on_start(invariant)
+            yield CheckResult(folder.removeprefix("bursar."), invariant, confirm_failures(check))
 
 
 def confirm_failures(check: Check) -> tuple[Row, ...]:
@@ -78,11 +78,11 @@ def confirm_failures(check: Check) -> tuple[Row, ...]:
     Work goes on meanwhile, and some checks read more than once: what was only on its way between
     two tables, or between the provider and us, is not there the second time.
     """
-    found = list(islice(_rows(check), ROWS_MAX))
-    if not found:
+    rows = list(islice(_rows(check), ROWS_MAX))
+    if not rows:
         return ()
-    again = list(islice(_rows(check), 10 * ROWS_MAX))
-    return tuple(row for row in found if row in again)
+    second_rows = list(islice(_rows(check), 10 * ROWS_MAX))
+    return tuple(row for row in rows if row in second_rows)
 
 
 def _rows(check: Check) -> Iterable[Row]:

@@ -20,24 +20,24 @@ def compare_objects() -> Iterator[Row]:
         provider = provider_accounts.get(account.name)
         if isinstance(provider, SupportsListObjects):
             theirs = {
-                (s.kind.value, s.reference): money_in(s)
-                for s in provider_accounts.run_sync(_listed(provider))
+                (s.kind.value, s.reference): moved_amounts(s)
+                for s in provider_accounts.run_sync(_fetch_objects(provider))
             }
             yield from _differences(account.name, theirs)
 
 
-async def _listed(provider: PaymentProvider) -> list[Snapshot]:
+async def _fetch_objects(provider: PaymentProvider) -> list[Snapshot]:
     assert isinstance(provider, SupportsListObjects)
-    told = [s async for s in provider.list_objects()]
+    snapshots = [s async for s in provider.list_objects()]
     return payment_state.merge_all(
-        part for snapshot in told for part in facts.split_snapshot(snapshot)
+        part for snapshot in snapshots for part in facts.split_snapshot(snapshot)
     )
 
 
 def _differences(account: str, theirs: Mapping[tuple[str, str], Counter[str]]) -> Iterator[Row]:
     keys = Fact.objects.filter(provider_account_id=account)
     ours = {
-        (kind, reference): money_in(
+        (kind, reference): moved_amounts(
             payment_state.merge_all(queries.facts_of_object(account, (kind, reference)))[0]
         )
         for kind, reference in keys.values_list("kind", "reference").distinct().iterator()
@@ -54,7 +54,7 @@ def _differences(account: str, theirs: Mapping[tuple[str, str], Counter[str]]) -
             }
 
 
-def money_in(snapshot: Snapshot) -> Counter[str]:
+def moved_amounts(snapshot: Snapshot) -> Counter[str]:
     """The money an object has moved, by what it did; an object that moved none is empty."""
     currency = snapshot.amount.currency
     moved: Counter[str] = Counter()

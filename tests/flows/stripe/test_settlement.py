@@ -267,7 +267,7 @@ def test_fourteen_kinds_of_trouble_are_each_classified_right(stripe, tmp_path):
     assert SettlementBreak.objects.count() == len(report.breaks) == 12
     # What the books missed is booked now; what nobody can know is asked of a person.
     assert models.Fact.objects.filter(source="settlement", reference="pi_extra").exists()
-    assert shop.reviews().count(run.REVIEW) == 11
+    assert shop.reviews().count(run.REVIEW_CODE) == 11
 
 
 # --- one by one ----------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ def test_the_api_tells_the_same_as_the_report(stripe):
     report = run.reconcile(asked, provider_account=ACCOUNT, now=clock.now())
     assert found(report).keys() == {"matched"}
     again = run.reconcile(asked, provider_account=ACCOUNT, now=clock.now())
-    assert (again.loaded, again.judged) == (0, [])
+    assert (again.loaded, again.results) == (0, [])
     assert shop.agrees()
 
 

@@ -268,13 +268,13 @@ def test_a_refund_is_what_its_tries_came_to(asked: list[str], told: list[str], s
 def test_a_refund_told_only_as_the_charges_total_counts() -> None:
     state = payment_state.fold(EUR_1000, (), [charge(captured_minor=1000, refunded_minor=250)])
     assert state.refunded_minor == 250
-    assert state.shares[0].refunded_elsewhere_minor == 250
+    assert state.allocations[0].externally_refunded_minor == 250
 
 
 def test_a_refund_told_as_an_object_and_in_the_total_counts_once() -> None:
     told = [charge(captured_minor=1000, refunded_minor=250), refund(250)]
     state = payment_state.fold(EUR_1000, (), told)
-    assert (state.refunded_minor, state.shares[0].refunded_elsewhere_minor) == (250, 0)
+    assert (state.refunded_minor, state.allocations[0].externally_refunded_minor) == (250, 0)
 
 
 def test_a_pending_refund_in_the_total_is_not_given_back_yet() -> None:
@@ -353,7 +353,7 @@ def test_a_decline_without_a_reference_is_a_decline() -> None:
 def test_charged_twice_is_one_order_and_a_review() -> None:
     provider = histories.COURSES["charged twice"]()
     state = payment_state.fold(provider.commands(), (), provider.news[:2])
-    assert [share.earned_minor for share in state.shares] == [1000, 0]
+    assert [share.allocated_minor for share in state.allocations] == [1000, 0]
     assert state.captured_minor == 2000
     assert {issue.code: dict(issue.detail) for issue in state.issues} == {
         "over_captured": {"expected": "10.00 EUR", "received": "20.00 EUR"},
@@ -364,7 +364,7 @@ def test_charged_twice_is_one_order_and_a_review() -> None:
 def test_a_wrong_amount_is_a_review() -> None:
     told = [charge(amount=Money(1001, "EUR"), captured_minor=1001)]
     state = payment_state.fold(EUR_1000, (), told)
-    assert (state.status, state.shares[0].earned_minor) == (PaymentStatus.CAPTURED, 1000)
+    assert (state.status, state.allocations[0].allocated_minor) == (PaymentStatus.CAPTURED, 1000)
     assert [issue.code for issue in state.issues] == ["over_captured"]
 
 
