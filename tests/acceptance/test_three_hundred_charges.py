@@ -21,9 +21,9 @@ def test_they_flow_to_a_payout_and_reconcile_to_nothing(stripe, tmp_path):  # no
 
     report = reconcile(path)
 
-    assert [one for one in report.judged if one.match_status is not MatchStatus.MATCHED] == []
+    assert [one for one in report.results if one.match_status is not MatchStatus.MATCHED] == []
     assert report.loaded == len(reports.rows(shop.book)) == sum(t.lines for t in report.totals)
-    assert report.clean
+    assert report.is_clean
     # The parts of an authorization have no fee of their own until the report: it told them.
     assert (
         provider_accounts.receivable_balances(ACCOUNT)

@@ -34,7 +34,7 @@ def reconcile(path, **told):
 
 
 def found(report) -> Counter[str]:
-    return Counter(one.match_status.value for one in report.judged)
+    return Counter(one.match_status.value for one in report.results)
 
 
 def lines(cents: int):
@@ -245,7 +245,7 @@ def test_fourteen_kinds_of_trouble_are_each_classified_right(stripe, tmp_path):
     report = reconcile(write(tmp_path, trouble.rows))
 
     got: dict[str, set[str]] = {}
-    for one in report.judged:
+    for one in report.results:
         for each in (*one.entries, *one.lines):
             got.setdefault(each.source, set()).add(one.match_status.value)
     for source, verdict in expected.items():
@@ -258,7 +258,7 @@ def test_fourteen_kinds_of_trouble_are_each_classified_right(stripe, tmp_path):
     }
     assert others <= {
         s.source
-        for one in report.judged
+        for one in report.results
         if one.match_status is MatchStatus.AMBIGUOUS
         for s in one.lines
     }

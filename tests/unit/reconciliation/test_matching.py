@@ -162,13 +162,13 @@ def test_each_kind_of_trouble_has_its_class_and_reason(entries, lines, expected)
 
 
 def test_a_line_of_an_earlier_report_is_a_duplicate():
-    told = verdicts([], [line()], seen=frozenset({"txn_1"}))
+    told = verdicts([], [line()], settled_references=frozenset({"txn_1"}))
     assert told == [("duplicate", "txn_1 was told before")]
 
 
 def test_a_payout_counts_the_lines_of_earlier_reports():
     entries = [entry("po_1", -1000, **PAYOUT), entry()]
-    told = verdicts(entries, [line(payout="po_1")], paid_out={"po_1": 40})
+    told = verdicts(entries, [line(payout="po_1")], payout_totals={"po_1": 40})
     assert told[1] == ("matched", "the sum of its lines")
 
 
