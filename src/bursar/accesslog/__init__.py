@@ -1,1 +1,1 @@
-"""Access logs of any size read in constant memory, exactly."""
+"""Exact access log analysis in constant memory."""

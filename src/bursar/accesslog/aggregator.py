@@ -1,4 +1,4 @@
-"""What one process counts: every table that the questions ask for, a block of lines at a time."""
+"""The tables of one process, filled one block of lines at a time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from bursar.accesslog.parsing.ip_addresses import Tokens
 from bursar.accesslog.parsing.records import MAXIMA, MEASURES, Hashes, Records, Texts
 from bursar.accesslog.signals import classification
 
-#: Tables of texts, by the field they count.
+#: Tables keyed by text, with the field that is their key.
 TEXT_TABLES = {
     "methods": "method",
     "paths": "path",
@@ -42,7 +42,7 @@ TEXT_TABLES = {
     "referrers": "referrer",
     "hosts": "host",
 }
-#: Tables of numbers.
+#: Tables keyed by a number.
 NUMBER_TABLES = ("statuses", "hours")
 SUSPECTS = "suspects"
 _SLOT_BITS = {"paths": 15, "agents": 12, "referrers": 12}
@@ -50,7 +50,7 @@ _SLOT_BITS = {"paths": 15, "agents": 12, "referrers": 12}
 _ODD_INVERSE = U(pow(int(ODD), -1, 2**64))
 _ONE_REQUEST = (U(1),)
 _HASH = ord("#")
-#: No text of an address is longer; what is, is none.
+#: Maximum length of an address; a longer text is not an address.
 _ADDRESS_BYTES_MAX = 45
 _CACHE_SIZE = 1 << 16
 
@@ -58,10 +58,11 @@ _CACHE_SIZE = 1 << 16
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """
-    What is to be counted.
+    Tables to fill, and the requests to count.
 
-    *tables* are "addresses", `TEXT_TABLES`, `NUMBERS` and "suspects". *rows_max* is how many rows each table
-    lets wait in memory. *approximate* estimates addresses, and needs them to be all that is asked.
+    *tables* may contain "addresses", `TEXT_TABLES`, `NUMBER_TABLES` and "suspects". *rows_max* is the
+    number of rows each table may hold pending in memory. *approximate* estimates the number of addresses
+    and is only allowed if "addresses" is the only table.
     """
 
     tables: frozenset[str]
@@ -72,22 +73,22 @@ class Plan:
 
     @property
     def requests_only(self) -> bool:
-        """Whether nothing but the number of requests of an address is asked."""
+        """Whether only the number of requests per address is counted."""
         return self.tables == {"addresses"}
 
     def with_rows_max(self, rows_max: int) -> Plan:
-        """Return the plan with so many waiting rows."""
+        """Return a copy with another *rows_max*."""
         return replace(self, rows_max=rows_max)
 
     @property
     def selects_lines(self) -> bool:
-        """Whether only some lines count, or an address may stand elsewhere than where it should."""
+        """Whether lines are filtered, or the client may be taken from a forwarded address."""
         return bool(self.trusted) or self.filters != Filters()
 
 
 @dataclass(slots=True)
 class LineCounts:
-    """How many lines there were, and when. *first* and *last* are epoch seconds, None without lines."""
+    """Line counts and period; *first* and *last* are epoch seconds, None without a time."""
 
     read: int = 0
     counted: int = 0
@@ -98,14 +99,14 @@ class LineCounts:
     last: int | None = None
 
     def add(self, other: LineCounts) -> None:
-        """Add what another has counted."""
+        """Add the counts of another process or run."""
         for name in ("read", "counted", "filtered", "too_long", "bytes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         if other.first is not None and other.last is not None:
             self.add_times(np.array([other.first, other.last]))
 
     def add_times(self, epochs: Ints) -> None:
-        """Widen the period."""
+        """Extend the period to *epochs*; negative values (no time) are ignored."""
         valid = epochs[epochs >= 0]
         if len(valid):
             low, high = int(valid.min()), int(valid.max())
@@ -114,17 +115,17 @@ class LineCounts:
 
 
 def number_keys(number: Any) -> Any:
-    """Make numbers keys that spread evenly."""
+    """Return evenly distributed keys for *number*."""
     return number.astype(U) * ODD
 
 
 def numbers_from_keys(keys: Words) -> Words:
-    """Return the numbers of keys."""
+    """Return the numbers from which `number_keys` made *keys*."""
     return keys * _ODD_INVERSE
 
 
 class Aggregator:
-    """Tables that fill up, in memory that is set beforehand."""
+    """Counts the lines of blocks in the tables of a plan, within its memory limit."""
 
     def __init__(self, plan: Plan, spill: Spill) -> None:
         self.plan, self.lines = plan, LineCounts()
@@ -167,7 +168,7 @@ class Aggregator:
         return classification.PathCategoryCache()
 
     def block_counter(self, log_format: LogFormat) -> Callable[[Block], None]:
-        """Return what counts the blocks of a log of this format."""
+        """Return the function that counts the blocks of a log in *log_format*."""
         if (
             self.plan.requests_only
             and not self.plan.selects_lines
@@ -179,19 +180,19 @@ class Aggregator:
         return functools.partial(self._count, log_format)
 
     def add_too_long(self, too_long: int) -> None:
-        """Note lines that nobody looked at."""
+        """Count lines that were skipped because they are too long."""
         self.lines.read += too_long
         self.lines.too_long += too_long
 
     def flush(self) -> None:
-        """Write all tables out."""
+        """Write all tables to the spill file."""
         for table in self._tables.values():
             table.flush()
         if self._clients is not None:
             self._clients.flush()
 
     def _count_leading(self, block: Block) -> None:
-        """Count addresses that lines begin with, and look at nothing else."""
+        """Count the addresses at the start of the lines; nothing else is parsed."""
         assert self._clients is not None
         self.lines.read += len(block.starts)
         if len(block.starts):
@@ -200,7 +201,7 @@ class Aggregator:
             )
 
     def _count_headed(self, declared: LogFormat) -> Callable[[Block], None]:
-        """Return what counts a log of which a `#Fields:` line may say at any point what follows."""
+        """Return the function that counts a log in which `#Fields:` lines may redefine the columns."""
 
         def count(block: Block) -> None:
             nonlocal declared
@@ -243,7 +244,7 @@ class Aggregator:
     def _select(
         self, lines: Records, client: Span | None
     ) -> tuple[Mask, Sequence[bytes | None] | None]:
-        """Return which lines count, and who is their client where that had to be found out."""
+        """Return the mask of counted lines, and their client addresses if they had to be resolved."""
         filters, selected = self.plan.filters, lines.good.copy()
         if filters.since is not None or filters.until is not None:
             times = lines.times
@@ -289,7 +290,7 @@ class Aggregator:
             return
         values: Sequence[Any] = _ONE_REQUEST
         if not self.plan.requests_only:
-            good = selected[index]  # of other lines nothing is known but that they came
+            good = selected[index]  # of other lines only the client is valid
             values = [
                 _ONE_REQUEST[0],
                 *(
@@ -321,7 +322,7 @@ class Aggregator:
         index: Ints,
         paths: Hashes | None,
     ) -> None:
-        """Keep what `suspects` finds worth keeping, by address and path."""
+        """Count the requests that are relevant for signals, by address and path."""
         if client is None or lines.path is None or paths is None:
             return
         path, is_post = lines.path, lines.is_post
@@ -355,7 +356,7 @@ class Aggregator:
         self._tables[SUSPECTS].add(by_address, by_path, counts, texts)
 
     def add_rows(self, table: str, rows: Rows) -> None:
-        """Count *rows* of a table that were counted before; keys are made with this process's secrets."""
+        """Add *rows* of a table from a partial result; their keys use this process's secrets."""
         if table in (client_counts.V4, client_counts.V6):
             assert self._clients is not None
             self._clients.add_rows(table, rows)
@@ -382,7 +383,7 @@ def _parse_tokens(texts: Sequence[bytes]) -> Tokens:
 
 
 def suspect_keys(rows: Sequence[tuple[bytes, bytes]]) -> tuple[Words, Words]:
-    """Return a key from each address and a check from each path, so that an address stays together."""
+    """Return a key for each address and a check word for each path, so that an address's rows are adjacent."""
     by_address, _ = byte_search.hash_texts(*records.to_buffer([address for address, _ in rows]))
     by_path, _ = byte_search.hash_texts(*records.to_buffer([path for _, path in rows]))
     return by_address, by_path

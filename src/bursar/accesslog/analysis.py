@@ -1,7 +1,7 @@
 """
-Access logs of any size read in constant memory, and what they say as a report.
+Analyze access logs of any size in constant memory, or merge partial results, into a report.
 
-    report = analysis.analyze([Path("access.log")], only=frozenset({"addresses"}))
+    report = analysis.analyze([Path("access.log")], tables=frozenset({"addresses"}))
     report["addresses"]["distinct"]
 """
 
@@ -41,17 +41,16 @@ from bursar.accesslog.signals import detection
 from bursar.accesslog.workers import WorkerResult
 
 MEMORY_BYTES = 128_000_000
-#: What Python, NumPy and the command take before anything is counted, which processes share, and what
-#: each needs of its own.
+#: Memory of Python, NumPy and the command before counting: shared by all processes, and per process.
 _SHARED_BYTES, _PROCESS_BYTES = 32_000_000, 8_000_000
-#: What a process has whatever waits: a block and what is made of it; the caches of all tables.
+#: Fixed memory of a process: its block with derived arrays, and the slots of all tables.
 _OWN_BYTES, _FULL_OWN_BYTES = 4_000_000, 20_000_000
-#: What a row that waits takes with all that sorting it needs, measured: of addresses alone, of all tables.
+#: Measured memory of a pending row including sorting: addresses only, all tables.
 _ROW_BYTES, _FULL_ROW_BYTES = 220, 700
-#: More rows are hardly faster, and one process is to stay within 64 MB with what it holds in slots.
+#: More rows are hardly faster, and one process must stay within 64 MB including its slots.
 _ROWS_MIN, _ROWS_MAX = 1 << 13, 200_000
 _SKETCHED_ROWS = 1 << 16
-#: A process more pays from so many bytes on.
+#: Bytes of input that justify another process.
 _WORTH_BYTES = 1 << 26
 
 Progress = Callable[[int | None], AbstractContextManager[Callable[[int], None]]]
@@ -64,7 +63,7 @@ def _no_progress(_total: int | None) -> Iterator[Callable[[int], None]]:
     yield lambda _done: None
 
 
-def analyze(  # noqa: PLR0913  (a question has as many sides as it has)
+def analyze(  # noqa: PLR0913  (one parameter per option of the command)
     paths: Iterable[Path],
     *,
     tables: Collection[str] = ALL_TABLES,
@@ -81,18 +80,19 @@ def analyze(  # noqa: PLR0913  (a question has as many sides as it has)
     progress: Progress = _no_progress,
 ) -> AccessLogReport:
     """
-    Read logs and answer the questions that *only* names (`report.KEYS` and "signals").
+    Analyze logs and return a report with *tables* (`report.KEYS` and "signals").
 
-    The answers are exact, in memory that depends on *memory_bytes* (all processes together) and not on
-    the logs; what outgrows it lies in a temporary file. *approximate* estimates how many addresses
-    there are instead (999.1.1.1 then counts as the client of a request). *partial* is written for
-    `merge`. *state* is a file that remembers what was read, so that the next run reads only what is
-    new. *against* is a partial result of the period before, to tell of changes.
+    Counts are exact. Memory is limited by *memory_bytes* (all processes together), independent of the
+    size of the logs; larger tables spill to a temporary file. *approximate* estimates the number of
+    addresses instead (and counts requests of 999.1.1.1). *partial* is a file to write for `merge`.
+    *state* is a file that stores totals and positions, so that the next run reads only new lines.
+    *compare_to* is a partial result of an earlier period, for signals about changes.
 
-    :raises LogUnreadable: for a file that is not there or may not be read.
-    :raises FormatUnknown: for a log of no known format.
+    :raises LogUnreadable: if a file does not exist or cannot be read.
+    :raises FormatUnknown: if the format of a log is not recognized.
     :raises SpillFailed: if the temporary folder is full.
-    :raises PartialDamaged: for a damaged *state* or *against*.
+    :raises PartialDamaged: if *state* or *compare_to* is damaged.
+    :raises PartialMismatch: if *state* was written with other tables or filters.
     """
     started_at = time.monotonic()
     requested = frozenset(tables)
@@ -136,8 +136,8 @@ def merge(
     """
     Merge partial results exactly, as if one run had read all their logs.
 
-    :raises PartialDamaged: for a file that is none, or not whole.
-    :raises PartialMismatch: if they answer different questions, or none that *only* asks.
+    :raises PartialDamaged: if a file is not a complete partial result.
+    :raises PartialMismatch: if the parts have different tables or filters, or lack one of *tables*.
     """
     started_at = time.monotonic()
     parts = list(paths)
@@ -167,7 +167,7 @@ def merge(
 
 @dataclass(slots=True)
 class _Run:
-    """One run: what was counted before is in *parts*."""
+    """One run; *parts* are the partial results with earlier counts."""
 
     plan: Plan
     tables: frozenset[str]
@@ -183,13 +183,13 @@ class _Run:
         compared: Header | None,
         before: Header | None,
     ) -> AccessLogReport:
-        """Count, finish, write what is to be written, and tell."""
+        """Count all lines, write partial results, and return the report."""
 
         def observe(table: str, rows: Rows) -> None:
             for writer in writers:
                 writer.write_rows(table, rows)
 
-        # A partial result is written by one process, which then sees all shares.
+        # A partial result is written by one process, which then has to see all rows.
         in_workers = not writers
         with workers.run_workers(
             self.plan,
@@ -256,7 +256,7 @@ class _Run:
         results: Mapping[str, TableResult],
         compared: Header | None,
     ) -> AccessLogReport:
-        """Make the report."""
+        """Build the report from the totals and tables."""
         lines = LineCounts(**header.lines)  # type: ignore[arg-type]
         report_data: AccessLogReport = {
             "bursar_version": bursar.__version__,
@@ -311,7 +311,7 @@ def _seconds_covered(header: Header) -> int:
 
 
 def _offsets(counted: Sequence[WorkerResult]) -> dict[int, int]:
-    """Return how far each source was read."""
+    """Return the offset up to which each source was read."""
     offsets: dict[int, int] = {}
     for one in counted:
         for number, offset in one.offsets.items():
@@ -347,7 +347,7 @@ def _source_report(
 
 
 def _sum_headers(headers: Sequence[Header]) -> Header:
-    """Add up what partial results are of."""
+    """Return the sum of the headers of partial results."""
     lines = LineCounts()
     for header in headers:
         lines.add(LineCounts(**header.lines))  # type: ignore[arg-type]
@@ -380,7 +380,7 @@ def _previous(state: Path | None) -> Header | None:
 
 
 def _needed_tables(requested: Collection[str]) -> frozenset[str]:
-    """Return the tables that questions need."""
+    """Return the tables to count for the requested tables of the report."""
     needed = {
         name
         for name in requested
@@ -409,14 +409,14 @@ def _plan(
 
 
 def _total_bytes(inputs: Sequence[LogSource]) -> int | None:
-    """Return how many bytes are to be read, if that is known beforehand."""
+    """Return the number of bytes to read, None for streams and compressed files."""
     if any(source.stream or source.compression for source in inputs):
         return None
     return sum(max(source.size - source.begin, 0) for source in inputs)
 
 
 def _processes(inputs: Sequence[LogSource], memory_bytes: int) -> int:
-    """Return how many processes pay: one for each core, if there is work and memory for it."""
+    """Return the number of processes: one per core, if there is enough input and memory."""
     work = sum(-(-max(source.size - source.begin, 0) // _WORTH_BYTES) for source in inputs)
     if all(source.in_one_piece for source in inputs):
         work = min(work, len(inputs))
@@ -425,7 +425,7 @@ def _processes(inputs: Sequence[LogSource], memory_bytes: int) -> int:
 
 
 def _rows_max(plan: Plan, memory_bytes: int, processes: int) -> int:
-    """Return how many rows may wait in the largest table."""
+    """Return the number of rows that may be pending in the largest table."""
     if plan.approximate:
         return _SKETCHED_ROWS
     own, row = (

@@ -1,9 +1,9 @@
 """
-Partial results: files that merge exactly, whoever made them and wherever.
+Partial results: files that merge exactly, from any process or machine.
 
 A file is a zstd stream (RFC 8878) of records, each a length of four bytes, little-endian, and
-MessagePack: rows of tables, a `Header`, and an end with a checksum of all, by which it is whole.
-In it keys stand for themselves: the secrets of a process that make its keys are not in it.
+MessagePack: rows of tables, a `Header`, and an end record with a checksum of everything before it.
+Keys are stored as plain values: hashes with a process's secrets are not in the file.
 """
 
 from __future__ import annotations
@@ -33,28 +33,28 @@ else:
     from backports import zstd
 
 FORMAT = "bursar-traffic-3"
-#: A larger record is none of ours.
+#: A larger record is invalid.
 _RECORD_BYTES_MAX = 1 << 28
 _DECOMPRESSION: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 25}
 _V6_BYTES = 8 * ip_addresses.V6_WORDS
 
 
 class PartialDamaged(errors.Invalid):
-    """A partial result or a state file is cut, damaged, or no such file."""
+    """A partial result or state file is truncated, damaged or of another format."""
 
     code = "partial_aggregate_corrupt"
     status = None
 
 
 class PartialMismatch(errors.Conflict):
-    """Partial results answer different questions, or with different filters: they cannot be added up."""
+    """Partial results have different tables or filters and cannot be merged."""
 
     code = "partial_aggregate_mismatch"
     status = None
 
 
 class Position(msgspec.Struct, kw_only=True):
-    """How far a log was read: to *offset*, in plain bytes; `continuing` says what the rest is for."""
+    """The *offset* (plain bytes) up to which a log was read, and hashes to recognize it (`checkpoints`)."""
 
     offset: int
     head_bytes: int
@@ -63,7 +63,7 @@ class Position(msgspec.Struct, kw_only=True):
 
 
 class Header(msgspec.Struct, kw_only=True):
-    """What a partial result is of. *lines* are the fields of `aggregator.LineCounts`, None where unknown."""
+    """Header of a partial result; *lines* are the fields of `aggregator.LineCounts`."""
 
     format: str = FORMAT
     tables: list[str]
@@ -87,19 +87,19 @@ class _End(msgspec.Struct):
 
 
 class Writer:
-    """Writes a partial result; `see` takes rows, and `end` the header, which is known at last."""
+    """Writes a partial result: rows with `write_rows`, then the header with `finish`."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._compressor = file, zstd.ZstdCompressor(level=1)
         self._crc = 0
 
     def write_rows(self, table: str, rows: Rows) -> None:
-        """Write some rows of a table."""
+        """Write rows of a table."""
         keys, lengths = _encode_keys(table, rows)
         self._put(_Part(table, np.ascontiguousarray(rows.values).tobytes(), keys, lengths))
 
     def finish(self, header: Header) -> None:
-        """Write what it all is, and that it is all."""
+        """Write the header and the end record."""
         self._put(header)
         self._put(_End(self._crc))
         self._file.write(self._compressor.flush())
@@ -113,7 +113,7 @@ class Writer:
 @contextlib.contextmanager
 def open_writer(path: Path) -> Iterator[Writer]:
     """
-    Write a partial result that appears when it is whole.
+    Yield a writer; the file appears when the block ends without an error.
 
     :raises OutputFailed: if it cannot be written.
     """
@@ -123,9 +123,9 @@ def open_writer(path: Path) -> Iterator[Writer]:
 
 def read_header(path: Path) -> Header:
     """
-    Return what a partial result is of, having read it through.
+    Return the header of a partial result, after reading and verifying the complete file.
 
-    :raises PartialDamaged: if it is none, or not whole.
+    :raises PartialDamaged: if it is not a complete partial result.
     """
     headers = [record for record in _read_records(path, parts=False) if isinstance(record, Header)]
     return headers[0]
@@ -135,7 +135,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, Rows]]:
     """
     Yield the rows of a partial result.
 
-    :raises PartialDamaged: where it is not whole.
+    :raises PartialDamaged: at the first damaged record.
     """
     for record in _read_records(path, parts=True):
         if isinstance(record, _Part):
@@ -170,9 +170,11 @@ def _read_records(path: Path, *, parts: bool) -> Iterator[Header | _Part]:
         raise PartialDamaged(f"{path} cannot be read: {error.strerror}") from error
     except (EOFError, ValueError, zstd.ZstdError, msgspec.MsgspecError) as error:
         raise PartialDamaged(
-            f"{path} is no whole partial result of bursar traffic ({error})"
+            f"{path} is not a complete partial result of bursar traffic ({error})"
         ) from error
-    raise PartialDamaged(f"{path} is no whole partial result of bursar traffic (it ends early)")
+    raise PartialDamaged(
+        f"{path} is not a complete partial result of bursar traffic (it ends early)"
+    )
 
 
 def _read_exactly(reader: Any, count: int) -> bytes:
@@ -186,7 +188,7 @@ def _read_exactly(reader: Any, count: int) -> bytes:
 
 
 def _encode_keys(table: str, rows: Rows) -> tuple[bytes, bytes]:
-    """Return what stands for the keys of *rows* outside this process, and the lengths of texts."""
+    """Return the keys of *rows* as plain values, and the lengths of texts."""
     if table == client_counts.V4:
         return ip_addresses.v4_halves(rows.key).tobytes(), b""
     if table in NUMBER_TABLES:
@@ -199,7 +201,7 @@ def _encode_keys(table: str, rows: Rows) -> tuple[bytes, bytes]:
 
 
 def _decode_rows(part: _Part) -> Rows:
-    """Make rows with the keys of this process."""
+    """Return the rows of *part* with keys of this process."""
     if part.table == client_counts.V4:
         key, check, texts = ip_addresses.v4_keys(np.frombuffer(part.keys, U)), None, None
     elif part.table in NUMBER_TABLES:

@@ -1,12 +1,12 @@
-"""Paths folded into routes: what names one thing among many becomes `{id}`."""
+"""Turn paths into routes: a segment that is an identifier becomes `{id}`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-#: A segment that is a number, a date, a UUID, a ULID, an e-mail address, a prefixed id as payment
-#: providers make them (`ch_3Nv2...`), a hash, or a token of 16 characters or more with a digit in it.
+#: A segment that is a number, a date, a UUID, a ULID, an e-mail address, a prefixed id of a payment
+#: provider (`ch_3Nv2...`), a hash, or a token of 16 characters or more that contains a digit.
 _ID = re.compile(
     rb"(?<=/)(?:"
     rb"\d+"
@@ -20,8 +20,8 @@ _ID = re.compile(
 
 
 def to_routes(paths: Sequence[bytes]) -> list[bytes]:
-    """Fold *paths*, without their queries, into routes: `/orders/42/pay` is `/orders/{id}/pay`."""
+    """Return the routes of *paths* (without queries): `/orders/42/pay` becomes `/orders/{id}/pay`."""
     if not paths:
         return []
-    # One search for all: a call for each would cost ten times as much. No path holds a line end.
+    # One substitution for all paths: ten times as fast as one per path. No path contains a line end.
     return _ID.sub(b"{id}", b"\n".join([*paths, b""])).split(b"\n")[:-1]

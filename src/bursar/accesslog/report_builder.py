@@ -1,4 +1,4 @@
-"""From tables to answers: what a process brings together of its share, and what all shares say."""
+"""Merge the runs of each share of the keys, combine the shares, and add the tables to the report."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from bursar.accesslog.signals import classification, detection
 from bursar.accesslog.signals.detection import Suspect
 
 ROUTES = "routes"
-#: The hours that are told: as many as a year has.
+#: Maximum number of hours in a report: one year.
 HOURS_MAX = 24 * 366
-#: HTTP has three digits for them.
+#: HTTP statuses have three digits.
 STATUSES_MAX = 1000
 _ROUTE_ROWS_MAX = _MOVED_ROWS_MAX = 1 << 14
 _MOVED_SLOT_BITS = 8
-#: Which measures a ranking needs.
+#: Names of the rankings.
 _BY_REQUESTS, _BY_TIME = "requests", "micros"
 
 RowObserver = Callable[[str, Rows], None]
-"""Is shown all rows of a table, some at a time; those of one key perhaps not at once."""
+"""Receives all rows of a table in batches; the rows of one key may be in several batches."""
 
 
 def _ignore_rows(_table: str, _rows: Rows) -> None:
@@ -46,10 +46,10 @@ def _ignore_rows(_table: str, _rows: Rows) -> None:
 @dataclass(slots=True)
 class Share:
     """
-    What one process brought together.
+    The result of one share of the keys.
 
-    *runs* are of routes, *moved* of addresses that were written in another way than the canonical one:
-    in all shares together they are counted only when these runs are among those that are finished.
+    *runs* are runs of routes. *moved* are runs of addresses that were not written in canonical form:
+    their counts are included only after a second pass over all runs including these.
     """
 
     tables: dict[str, TableResult] = field(default_factory=dict)
@@ -69,13 +69,13 @@ def finish_share(
     observe: RowObserver = _ignore_rows,
 ) -> Share:
     """
-    Bring share i of n of the keys of all tables together; *see* is shown every row.
+    Merge *share* (i of n) of the keys of all tables; *observe* receives every row.
 
-    *again* if *runs* hold what was moved when this was done before.
+    Pass *is_second_pass* if *runs* contain the runs that the first pass moved.
     """
     result, canonicalizer = Share(), _Canonicalizer(plan, spills[share[0]])
     if is_second_pass:
-        observe = _ignore_rows  # it has seen all, and what was moved
+        observe = _ignore_rows  # it received all rows in the first pass
     for name in sorted({run.table for run in runs}):
         maxima = _maxima(plan, name)
         table_runs = [run for run in runs if run.table == name]
@@ -122,7 +122,7 @@ def _summarize(
 
 
 def _rows_max(name: str, top: int) -> int:
-    """Return how many rows of a table are told: of what a chart shows, all."""
+    """Return the number of rows of a table in the report; tables drawn as a chart have all rows."""
     return {"hours": HOURS_MAX, "statuses": STATUSES_MAX}.get(name, top)
 
 
@@ -152,7 +152,7 @@ _COLUMNS: Mapping[str, SortColumns] = {
 
 
 class _RouteCounter:
-    """Counts routes while paths pass by."""
+    """Counts routes from the rows of the paths table."""
 
     def __init__(self, spill: Spill) -> None:
         self._spill = spill
@@ -160,7 +160,7 @@ class _RouteCounter:
         self._table = HashAggregate(ROUTES, shape, spill, slot_bits=8, rows_max=_ROUTE_ROWS_MAX)
 
     def add_paths(self, rows: Rows) -> None:
-        """Count the routes of some paths."""
+        """Add the routes of *rows* of paths."""
         assert rows.texts is not None
         folded = path_templates.to_routes(rows.texts.tolist())
         key, check = byte_search.hash_texts(*records.to_buffer(folded))
@@ -178,7 +178,7 @@ class _RouteCounter:
 
 
 class _Canonicalizer:
-    """Sorts out, while they pass by, addresses that were written in another way than the canonical one."""
+    """Separates addresses that are not in canonical form, and counts them under it."""
 
     def __init__(self, plan: Plan, spill: Spill) -> None:
         self._spill = spill
@@ -193,7 +193,7 @@ class _Canonicalizer:
     def canonical_rows(
         self, parts: Iterator[Rows], name: str, observe: RowObserver
     ) -> Iterator[Rows]:
-        """Yield those of a table of addresses that stay where they are; *see* is shown the others."""
+        """Yield the rows whose address is canonical; *observe* receives the others under their canonical key."""
 
         def move(table: str, rows: Rows) -> None:
             observe(table, rows)
@@ -205,19 +205,19 @@ class _Canonicalizer:
                 yield part if is_canonical.all() else part.take(is_canonical)
 
     def runs(self) -> list[Run]:
-        """Write the others out."""
+        """Write the counts of moved addresses; return their runs."""
         before = len(self._spill.runs)
         self._clients.flush()
         return self._spill.runs[before:]
 
 
-# --- The answers ----------------------------------------------------------------------------------
+# --- Tables of the report -------------------------------------------------------------------------
 
 
 def combine_shares(
     plan: Plan, top: int, shares: Sequence[Share], spills: Mapping[int, Spill]
 ) -> dict[str, TableResult]:
-    """Combine the shares of all processes, and finish the routes that they found."""
+    """Combine the shares of all processes, and summarize the routes."""
     together: dict[str, TableResult] = {}
     for name in sorted({name for share in shares for name in share.tables}):
         parts = [share.tables[name] for share in shares if name in share.tables]
@@ -238,7 +238,7 @@ def combine_shares(
 
 
 def sketch_result(sketch: AddressSketch, top: int) -> TableResult:
-    """Tell of addresses what a sketch knows."""
+    """Return the addresses table estimated by a sketch."""
     leaders = [TopRow(-count, text, [count]) for text, count in sketch.top(top)]
     return TableResult(sketch.distinct(), [sketch.requests], {_BY_REQUESTS: leaders})
 
@@ -246,7 +246,7 @@ def sketch_result(sketch: AddressSketch, top: int) -> TableResult:
 def add_tables(
     report_data: AccessLogReport, requested: frozenset[str], results: Mapping[str, TableResult]
 ) -> None:
-    """Write the tables that were asked for into a report."""
+    """Add the requested tables to a report."""
     timed = any(one.totals[_MICROS] for one in results.values() if len(one.totals) > 1)
     for name, key in report.KEYS.items():
         if name not in requested:
@@ -262,7 +262,7 @@ def add_tables(
 
 
 def totals(results: Mapping[str, TableResult]) -> ReportRow | None:
-    """Return what all requests come to, from a table that has every one of them."""
+    """Return the totals of all requests, from a table that contains every request."""
     complete = results.get("methods") or results.get("paths") or results.get("statuses")
     if complete is None or len(complete.totals) < len(MEASURES):
         return None
@@ -293,6 +293,6 @@ def _key_text(name: str, text: bytes) -> str | int:
 
 
 def iso_time(epoch: int) -> str:
-    """Write epoch seconds as ISO 8601 in UTC; years beyond 9999 as the last that can be written."""
+    """Return epoch seconds as ISO 8601 in UTC; years after 9999 as the last hour of 9999."""
     latest = int(datetime(9999, 12, 31, 23, tzinfo=UTC).timestamp())
     return datetime.fromtimestamp(min(epoch, latest), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,9 +1,8 @@
 """
-Reading and counting, in this process or in several.
+Count lines in this process or in several worker processes.
 
-Each process counts in tables of its own and spills to a file of its own. At the end every one brings
-together a share of the keys, from all files. A process that dies ends the whole: no part of a log
-passes for the whole.
+Each process has its own tables and its own spill file. At the end each one merges a share of the keys
+from all spill files. If a worker dies the run fails, so that a report never silently lacks lines.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from bursar.accesslog.parsing.decompression import LogTruncated
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 
 ReportProgress = Callable[[int], None]
-"""Called with the bytes read so far, now and then."""
+"""Called repeatedly with the number of bytes read so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class TruncatedInput:
-    """Where a source ended before its time."""
+    """A source that ended early, and the offset (plain bytes) where it did."""
 
     source: int
     offset: int
@@ -43,21 +42,21 @@ class TruncatedInput:
 
 @dataclass(slots=True)
 class WorkerResult:
-    """What one process has counted; the tables are in *runs*."""
+    """The counts of one process; its tables are in *runs*."""
 
     runs: list[Run]
     sketch: AddressSketch | None
     lines: LineCounts
     truncated: list[TruncatedInput] = field(default_factory=list)
     offsets: dict[int, int] = field(default_factory=dict)
-    """Where in each source the next line begins."""
+    """Offset of the next line, by source."""
 
     read: dict[int, int] = field(default_factory=dict)
-    """Lines of each source."""
+    """Number of lines, by source."""
 
 
 class FinishShare(Protocol):
-    """Brings together a share (i of n) of the keys of all runs."""
+    """Merges a share (i of n) of the keys of all runs."""
 
     def __call__(
         self,
@@ -67,22 +66,21 @@ class FinishShare(Protocol):
         *,
         is_second_pass: bool,
     ) -> ShareResult:
-        """Return the share; *again* if what the first round moved is now among the runs."""
+        """Return the share; in the second pass *runs* include those that the first pass moved."""
 
 
 class ShareResult(Protocol):
-    """A share. If any share has *moved* rows to other keys, all are brought together again with them."""
+    """A merged share. If any share *moved* rows to other keys, a second pass merges all runs."""
 
     moved: list[Run]
 
 
 def tune_malloc() -> None:
     """
-    Have this process, and those it forks, keep what they free for what they need next.
+    Raise glibc's mmap and trim thresholds so that freed memory is reused, also in forked processes.
 
-    By default glibc gives arrays of 128 KiB and more back to the system, and each new one is paid for
-    page by page: a tenth of all time. What is held is no more than the peak was. Elsewhere nothing
-    is done.
+    By default glibc returns arrays of 128 KiB and more to the system, and page faults of new arrays take
+    a tenth of the run time. Memory stays below the earlier peak. Without glibc this does nothing.
     """
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
@@ -91,7 +89,7 @@ def tune_malloc() -> None:
 
 
 def trim_malloc() -> None:
-    """Give what is free back to the system: what comes next needs it in other sizes."""
+    """Return free memory to the system, because the next step allocates other sizes."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
@@ -108,12 +106,12 @@ def run_workers(
     in_workers: bool = True,
 ) -> Iterator[tuple[list[WorkerResult], list[Any], Mapping[int, Spill]]]:
     """
-    Count all lines of *inputs* and finish: what each process counted, its share of the end, the spills.
+    Count all lines of *inputs*; yield the result of each process, the merged shares, and the spill files.
 
-    *prepare* is run in the first process before it begins. Unless *apart*, this process alone finishes.
-    The spills are gone when the block ends.
+    *prepare* runs in the first process before it reads. Unless *in_workers*, this process merges all
+    shares itself. The spill files are closed when the block ends.
 
-    :raises errors.WorkerProcessDied: if a process ends before its time.
+    :raises errors.WorkerProcessDied: if a worker process dies.
     :raises SpillFailed: if the temporary folder is full.
     """
     todo = list(sources.split_into_pieces(inputs))
@@ -166,7 +164,7 @@ def _count_in_process(
 
 
 class _PieceReader:
-    """Feeds pieces to *counting*, and keeps what became of them."""
+    """Reads pieces into an aggregator, and records offsets, line counts and truncated inputs."""
 
     def __init__(self, aggregator: Aggregator, inputs: Sequence[LogSource]) -> None:
         self._aggregator, self._inputs = aggregator, inputs
@@ -175,7 +173,7 @@ class _PieceReader:
         self._read: Counter[int] = Counter()
 
     def read(self, piece: Piece, *, own_process: bool) -> Iterator[int]:
-        """Count the lines of *piece*; yields how many bytes more were read, now and then."""
+        """Count the lines of *piece*; yield the number of bytes read since the last yield."""
         source = self._inputs[piece.source]
         at = reported_at = piece.begin
         before = self._aggregator.lines.read
@@ -200,10 +198,10 @@ class _PieceReader:
         yield at - reported_at
 
     def result(self, spill: Spill) -> WorkerResult:
-        """Write out the tables."""
+        """Flush the tables and return the result."""
         self._aggregator.flush()
         return WorkerResult(
-            list(spill.runs),  # a copy: the end writes runs of its own
+            list(spill.runs),  # a copy: merging adds runs to the list
             self._aggregator.sketch,
             self._aggregator.lines,
             self._truncated,
@@ -222,11 +220,11 @@ def _count_in_workers(
     prepare: Callable[[Aggregator], None],
 ) -> tuple[list[WorkerResult], list[Any]]:
     """
-    Fork a worker for each spill, hand out pieces as they ask, and then shares of the keys.
+    Fork a worker per spill file, distribute the pieces on request, then the shares of the keys.
 
-    Forked, not spawned: they share what is loaded, and the files without names. A pool of the
-    standard library cannot address a worker: each keeps its own tables between the pieces, and the
-    death of one ends the run (`test_a_killed_worker_ends_the_run`).
+    Workers are forked, not spawned: they share loaded modules and the unnamed files. A pool of the
+    standard library cannot address a worker: each keeps its own tables between pieces, and a dead
+    worker ends the run (`test_a_killed_worker_ends_the_run`).
     """
     fork = multiprocessing.get_context("fork")
     inflate_apart = len(todo) < len(spills)
@@ -265,7 +263,7 @@ def _count_in_workers(
 
 
 def _finish_shares(workers: Sequence[_Worker], runs: Sequence[Run]) -> list[Any]:
-    """Have everybody bring a share of the keys of *runs* together."""
+    """Have every worker merge its share of the keys of *runs*; return the shares."""
     for worker in workers:
         worker.send(runs)
     return [worker.receive() for worker in workers]
@@ -273,7 +271,7 @@ def _finish_shares(workers: Sequence[_Worker], runs: Sequence[Run]) -> list[Any]
 
 @dataclass(slots=True)
 class _Worker:
-    """A worker as its parent sees it."""
+    """Parent-side handle of a worker process."""
 
     process: Any
     pipe: Connection
@@ -285,7 +283,11 @@ class _Worker:
             raise self._died() from error
 
     def receive(self) -> Any:
-        """:raises BaseException: what ended the worker."""
+        """
+        Return the next payload of the worker.
+
+        :raises BaseException: the error that ended the worker.
+        """
         try:
             kind, payload = self.pipe.recv()
         except (EOFError, OSError) as error:
@@ -297,12 +299,12 @@ class _Worker:
     def _died(self) -> errors.WorkerProcessDied:
         self.process.join(5)
         return errors.WorkerProcessDied(
-            f"a process of ours ended with exit code {self.process.exitcode} before its work was done"
-            " (killed, or out of memory); nothing was counted"
+            f"a worker process ended with exit code {self.process.exitcode} before it was finished"
+            " (killed, or out of memory); there is no report"
         )
 
     def stop(self) -> None:
-        """Make sure that it is gone."""
+        """Close the pipe; wait half a second for the process to end, then kill it."""
         self.pipe.close()
         self.process.join(0.5 if self.process.exitcode is None else None)
         if self.process.exitcode is None:
@@ -313,7 +315,7 @@ class _Worker:
 def _distribute(
     workers: Sequence[_Worker], todo: Iterator[Piece], report_progress: ReportProgress
 ) -> list[WorkerResult]:
-    """Give pieces to whoever asks until there are none; what each has counted, in order."""
+    """Send pieces to the workers that request one until none are left; return all results in order."""
     results: dict[int, WorkerResult] = {}
     by_pipe = {worker.pipe: number for number, worker in enumerate(workers)}
     done = 0
@@ -342,10 +344,10 @@ def _worker_main(
     *,
     inflate_apart: bool,
 ) -> None:
-    """Count the pieces that the parent hands out, then bring a share together."""
-    pipe, others = pipes  # its own, and those that it inherited by forking
+    """Count the pieces that the parent sends, then merge a share."""
+    pipe, others = pipes  # its own, and those inherited from the parent
     for other in others:
-        other.close()  # else nobody would notice that its owner is gone
+        other.close()  # otherwise the end of a process would not close its pipe
     try:
         aggregator = Aggregator(plan, spills[number])
         prepare(aggregator)
@@ -359,12 +361,12 @@ def _worker_main(
             return
         trim_malloc()
         for is_second_pass in (False, True):
-            runs = pipe.recv()  # the second time only if there was something to move
+            runs = pipe.recv()  # a second time only if the first pass moved rows
             pipe.send(
                 ("", finish(runs, spills, (number, len(spills)), is_second_pass=is_second_pass))
             )
     except (EOFError, BrokenPipeError, KeyboardInterrupt):
-        pass  # the parent is gone, or going
+        pass  # the parent has ended or is ending
     except errors.BursarError as error:
         pipe.send(("error", error))
     except BaseException as error:
@@ -373,7 +375,7 @@ def _worker_main(
             (
                 "error",
                 errors.WorkerProcessDied(
-                    f"a process of ours failed: {type(error).__name__}: {error}"
+                    f"a worker process failed: {type(error).__name__}: {error}"
                 ),
             )
         )

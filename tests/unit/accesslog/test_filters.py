@@ -100,7 +100,7 @@ def test_rotated_logs_come_the_oldest_first(tmp_path: Path) -> None:
     assert [path.name for path in paths.expand([str(tmp_path)])] == oldest_first
     assert [path.name for path in paths.expand([f"{tmp_path}/error*"])] == oldest_first[4:]
     assert paths.expand(["-", "none"]) == [Path("-"), Path("none")]
-    with pytest.raises(decompression.LogUnreadable, match="there is no log"):
+    with pytest.raises(decompression.LogUnreadable, match="no log file found"):
         paths.expand([f"{tmp_path}/*.zip"])
 
 

@@ -114,7 +114,7 @@ def test_logs_that_declare_their_fields(log: bytes, name: str, expected: dict[st
 
 
 def test_a_log_without_a_header_is_not_taken_for_w3c() -> None:
-    with pytest.raises(FormatInvalid, match="begins with a #Fields: line; this has none"):
+    with pytest.raises(FormatInvalid, match="must start with a #Fields: line"):
         formats.find_format("w3c", head=_COMMON)
 
 
@@ -177,11 +177,11 @@ def test_formats_as_servers_take_them(text: str, line: bytes, expected: dict[str
     [
         ("%l %t", "no client address"),
         ("plain %%", "no client address"),
-        ("%h%l %t", "nothing between field 1 and field 2"),
-        ("$remote_addr $status$body_bytes_sent", "nothing between field 2 and field 3"),
+        ("%h%l %t", "no text between field 1 and field 2"),
+        ("$remote_addr $status$body_bytes_sent", "no text between field 2 and field 3"),
         ("%h" + "-" * 33 + "%s", "more than 32 bytes between two fields"),
         ("-" * 33 + "%h", "more than 32 bytes between two fields"),
-        ("apache", "there is no format 'apache'"),
+        ("apache", "unknown format 'apache'"),
     ],
 )
 def test_formats_that_nobody_can_read(text: str, message: str) -> None:

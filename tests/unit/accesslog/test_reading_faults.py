@@ -88,7 +88,8 @@ def test_a_log_cut_while_it_is_read(tmp_path: Path) -> None:
         prepare=lambda counting: None,
     ) as (counted, _, _):
         assert [
-            (cut.offset, "was cut to 100,000 bytes" in cut.message) for cut in counted[0].truncated
+            (cut.offset, "was truncated to 100,000 bytes" in cut.message)
+            for cut in counted[0].truncated
         ] == [(100_000, True)]
         assert counted[0].lines.read == _LOG[:100_000].count(b"\n")
 
@@ -156,7 +157,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         analysis.analyze([tmp_path / "none.log"])
     (tmp_path / "a.txt").write_text("Dear \x1b[31msir\nhello\n")
     with pytest.raises(
-        FormatUnknown, match=r"a\.txt is of no format we know; it begins .*x1b.*--format"
+        FormatUnknown, match=r"a\.txt has no known log format; it starts with .*x1b.*--format"
     ):
         analysis.analyze([tmp_path / "a.txt"])
 
@@ -177,7 +178,7 @@ def test_a_full_disk_ends_the_run(tmp_path: Path, processes: int) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(_LOG[:15_000])
     with pytest.raises(
-        SpillFailed, match=r"cannot grow beyond [\d,]+ bytes: File too large \(TMPDIR"
+        SpillFailed, match=r"cannot grow beyond [\d,]+ bytes: File too large \(set TMPDIR"
     ):
         analysis.analyze([path], processes=processes)
 

@@ -1,1 +1,1 @@
-"""Counting without bound in bounded memory: exact by spilling, approximate by sketches."""
+"""Counting any number of keys in bounded memory: exact by spilling, approximate by sketches."""

@@ -1,8 +1,8 @@
 """
-Counts by client address: exact for any number of them, each counted under its canonical text.
+Exact counts by client address, each under its canonical text.
 
-Keys are counted as they are written. Which of them are addresses, and canonical ones, is looked at when
-each is left once (`canonical`): that is several times cheaper than to look at every batch.
+Keys are counted as written in the log. Whether a key is an address in canonical form is checked once per
+distinct key at the end (`split_canonical`), which is several times faster than checking every batch.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from bursar.accesslog.parsing import byte_search, ip_addresses
 from bursar.accesslog.parsing.byte_search import Mask, Words
 from bursar.accesslog.parsing.ip_addresses import Tokens
 
-#: The two tables: IPv4 by key, IPv6 by text.
+#: The two tables: IPv4 by number, IPv6 by text.
 V4, V6 = "address4", "address6"
-#: More slots than that hold hardly more of what comes again, and are slower.
+#: More slots catch hardly more recurring keys, and are slower.
 _SLOT_BITS_MAX = 17
-#: How IPv6 texts are kept.
+#: Width of an IPv6 text in bytes.
 TEXT_BYTES = 8 * ip_addresses.V6_WORDS
 
 
 class KeyCounter(Protocol):
-    """What counts by key."""
+    """A table that counts by key."""
 
     def add(
         self,
@@ -44,20 +44,20 @@ class KeyCounter(Protocol):
         """Count *values* for each key."""
 
     def add_rows(self, rows: Rows, /) -> None:
-        """Count *rows*, which have been counted before."""
+        """Add *rows* of earlier counts."""
 
     def flush(self) -> None:
-        """Write out all that is held."""
+        """Write all counts to the spill file."""
 
 
 class ClientCounter:
-    """Counts in two tables by what may be an address; *checked* texts of one key are told apart."""
+    """Counts possible addresses in an IPv4 and an IPv6 table; *checked* distinguishes texts of equal keys."""
 
     def __init__(self, v4: KeyCounter, v6: KeyCounter, *, checked: bool = True) -> None:
         self._v4, self._v6, self._checked = v4, v6, checked
 
     def add(self, tokens: Tokens, values: Sequence[Measure]) -> None:
-        """Count *values*, in the order of the tokens."""
+        """Count *values*, which are in the order of the tokens."""
         if len(tokens.v4):
             self._v4.add(
                 tokens.v4, None, [hash_aggregate.select(value, tokens.is_v4) for value in values]
@@ -70,11 +70,11 @@ class ClientCounter:
         self._v6.add(key, check, chosen, FixedWidthTexts(words))
 
     def add_rows(self, table: str, rows: Rows) -> None:
-        """Count *rows* of `V4` or `V6` that were counted before."""
+        """Add *rows* of earlier counts to the table `V4` or `V6`."""
         (self._v4 if table == V4 else self._v6).add_rows(rows)
 
     def flush(self) -> None:
-        """Write out all that is held."""
+        """Write all counts to the spill file."""
         self._v4.flush()
         self._v6.flush()
 
@@ -83,9 +83,9 @@ def exact_counter(
     spill: Spill, *, measures: int = 1, maxima: int = 0, slot_bits: int = 16, rows_max: int
 ) -> ClientCounter:
     """
-    Return what counts exactly: with one measure requests alone, far faster.
+    Return an exact counter; with one measure it counts requests only, which is much faster.
 
-    *rows_max* is how many rows wait in memory for each table.
+    *rows_max* is the number of rows that may be pending in memory for each table.
     """
     if measures == 1:
         bits = min(rows_max.bit_length() - 1, _SLOT_BITS_MAX)
@@ -107,9 +107,9 @@ def exact_counter(
 
 def split_canonical(table: str, rows: Rows, move: Callable[[str, Rows], None]) -> Mask:
     """
-    Tell which of *rows* are addresses in their canonical texts.
+    Return the mask of *rows* whose key is an address in canonical form.
 
-    *move* is given, under its canonical text and with its table, what is another way to write one.
+    *move* is called with the table and the row, under its canonical text, of every other address.
     """
     if table == V4:
         return ip_addresses.v4_is_valid(rows.key)
@@ -129,7 +129,7 @@ def split_canonical(table: str, rows: Rows, move: Callable[[str, Rows], None]) -
 
 
 def _row(canonical_text: str, values: Words) -> tuple[str, Rows]:
-    """Return the table and the row of a canonical text."""
+    """Return the table and the row for a canonical text."""
     if ":" not in canonical_text:
         key = np.array([ip_addresses.v4_key(canonical_text)], np.uint64)
         return V4, Rows(key, None, values, None)
@@ -150,5 +150,5 @@ def _v6_columns(rows: Rows) -> Sequence[Words]:
     return list(words.byteswap().T)
 
 
-#: How the rows of each table sort: IPv4 by number, IPv6, behind them, by text.
+#: Sort order of each table: IPv4 by number, then IPv6 by text.
 SORT_COLUMNS = {V4: _v4_columns, V6: _v6_columns}

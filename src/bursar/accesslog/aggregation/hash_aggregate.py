@@ -1,10 +1,10 @@
 """
-A table of counts that is exact however many keys there are, in memory that is set beforehand.
+Exact counts for any number of keys in fixed memory.
 
-What is counted often stays in a direct-mapped cache: a slot is chosen by the first bits of a key and
-holds one key with its counts. What is not there waits in a list; when the list is long, rows of
-one key are made one, those that were counted most get the slots, and the rest, if it is still long, is
-written out as a run.
+Frequent keys stay in a direct-mapped cache: the first bits of a key choose a slot, which holds one key
+with its counts. Rows of other keys are collected in a pending list. When it is full, rows of the same key
+are merged, the most frequent keys replace less frequent ones in the slots, and if many rows remain, they
+are written as a sorted run.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from bursar.accesslog.aggregation.spill import Spill
 from bursar.accesslog.parsing.byte_search import Ints, Mask, U, Words
 
 Measure = Words | np.uint64
-"""One value a key, or the same for all."""
+"""One value per key, or one for all keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a table has beside its key."""
+    """The columns of a table other than its key."""
 
     measures: int
     maxima: int = 0
-    """So many of the last measures are maxima, the others sums; the first counts requests."""
+    """The number of last measures that are maxima; the others are sums, and the first counts requests."""
 
     checked: bool = False
     text: str = ""
-    """The type of its texts: "" for none, "V40" for one width, "O" for any."""
+    """NumPy type of the texts: "" for none, "V40" for a fixed width, "O" for any length."""
 
 
 class HashAggregate:
     """
     Counts by key.
 
-    *slot_bits* sets the size of the cache, *rows_max* how many rows wait in memory.
+    The cache has 2 to the power of *slot_bits* slots; at most *rows_max* rows are pending in memory.
     """
 
     def __init__(
@@ -54,9 +54,7 @@ class HashAggregate:
         self._key = np.zeros(slots, np.uint64)
         self._check = np.zeros(slots, np.uint64) if shape.checked else None
         self._values = [np.zeros(slots, np.uint64) for _ in range(shape.measures)]
-        self._requests_before = np.zeros(
-            slots, np.uint64
-        )  # requests when the list was last gone through
+        self._requests_before = np.zeros(slots, np.uint64)  # requests at the last compaction
         self._texts: Texts | None = np.empty(slots, shape.text) if shape.text else None
         self._pending: list[Rows] = []
         self._pending_rows = 0
@@ -68,7 +66,7 @@ class HashAggregate:
         values: Sequence[Measure],
         texts: Callable[[Ints], Texts] | None = None,
     ) -> None:
-        """Count *values* for each key; *texts* is asked for the texts of the keys at some positions."""
+        """Count *values* for each key; *texts* returns the texts of the keys at some positions."""
         slot = (key >> self._shift).astype(np.int64)
         hit = self._is_in_slot(slot, key, check)
         missed = np.flatnonzero(~hit)
@@ -94,7 +92,7 @@ class HashAggregate:
         )
 
     def _is_in_slot(self, slot: Ints, key: Words, check: Words | None) -> Mask:
-        """Tell which keys have their slots."""
+        """Return the mask of keys that are in their slot."""
         has: Mask = self._key[slot] == key
         if check is not None and self._check is not None:
             has &= self._check[slot] == check
@@ -108,7 +106,7 @@ class HashAggregate:
         free: Ints,
         texts: Callable[[Ints], Texts] | None,
     ) -> None:
-        """Give slots that nobody has to the first who want them, of the keys at *free*."""
+        """Store the keys at *free* in their empty slots; of several keys for one slot the first."""
         _, first = np.unique(slot[free], return_index=True)
         new = free[first]
         self._key[slot[new]] = key[new]
@@ -118,7 +116,7 @@ class HashAggregate:
             self._texts[slot[new]] = texts(new)
 
     def add_rows(self, rows: Rows) -> None:
-        """Count *rows*, which have been counted before."""
+        """Add *rows* of earlier counts."""
         self._add_pending(rows)
         if self._pending_rows >= self._rows_max:
             self._compact()
@@ -133,10 +131,10 @@ class HashAggregate:
 
     def _promote(self, rows: Rows) -> Rows:
         """
-        Give slots to those of *rows* that were counted oftener than who has them was of late.
+        Move those of *rows* into slots that are more frequent than the key there since the last compaction.
 
-        Of those that want the same one the most counted gets it; returns the rest. Whoever is driven
-        out waits.
+        Of several rows for one slot the most frequent wins. Return the other rows; replaced keys become
+        pending.
         """
         slot = (rows.key >> self._shift).astype(np.int64)
         requests = rows.values[:, 0]
@@ -174,7 +172,7 @@ class HashAggregate:
         self._pending_rows += len(rows)
 
     def _compact(self, *, write: bool = False) -> None:
-        """Make rows of one key one, and let some in; write the rest if they are many, or at the end."""
+        """Merge pending rows by key and promote frequent ones; write the rest if many, or if *write*."""
         if not self._pending:
             return
         rows = rowsets.concatenate(self._pending)
@@ -188,7 +186,7 @@ class HashAggregate:
             self._add_pending(rows)
 
     def flush(self) -> None:
-        """Write out all that is held."""
+        """Write all counts to the spill file."""
         used = np.flatnonzero(self._values[0])
         if len(used):
             self._add_pending(self._slot_rows(used))
@@ -198,5 +196,5 @@ class HashAggregate:
 
 
 def select(value: Measure, index: Ints | Mask) -> Measure:
-    """Return the values of some keys."""
+    """Return the values of the keys at *index*."""
     return value[index] if isinstance(value, np.ndarray) else value

@@ -1,4 +1,4 @@
-"""Bringing the runs of a table together: how many keys, sums, and who leads, a range of keys at a time."""
+"""Merge sorted runs, one range of keys at a time; compute distinct count, totals and top-k."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from bursar.accesslog.aggregation.rows import Rows
 from bursar.accesslog.aggregation.spill import Run, Spill
 from bursar.accesslog.parsing.byte_search import Ints, Mask, U, Words
 
-#: What the rows of a range take; with what sorting needs some ten times that is in memory.
+#: Size of the rows of a range; sorting takes about ten times as much memory.
 RANGE_BYTES = 1 << 21
 
 Ranking = Callable[[NDArray[Any]], NDArray[Any]]
-"""From values (rows, measures) to what rows are ranked by, the largest first."""
+"""Returns the rank of each row from its values (rows, measures); the largest comes first."""
 
 
 SortColumns = Callable[[Rows], Sequence[Words]]
-"""From rows to numbers that sort as what they stand for, the first counting most."""
+"""Returns the sort columns of rows, the most significant first."""
 
 
 class TopRow(NamedTuple):
-    """A row that leads. They sort as they are shown: by rank, then by text."""
+    """A row of a top-k list; rows sort by rank, then by text."""
 
     negated_rank: int
-    """The rank, negative, so that the first is the least."""
+    """The negated rank, so that ascending order is from the first row on."""
 
     text: bytes
-    """The text; of a table without, its `SortColumns` as big-endian words."""
+    """The text of the key; in tables without texts its `SortColumns` as big-endian words."""
 
     values: list[int]
 
 
 @dataclass(slots=True)
 class TableResult:
-    """A table as it is told. *leaders* holds one list for each ranking, each from the first on."""
+    """Distinct keys, totals and first rows of a table; *top_rows* has a sorted list for each ranking."""
 
     distinct: int = 0
     totals: list[int] = field(default_factory=list)
@@ -59,8 +59,8 @@ def merge_runs(
     """
     Yield the rows of a table, each key once, a range of keys at a time.
 
-    *share* (i, n) takes each n-th range from the i-th on, for n processes. The rows of a range take
-    at most *range_bytes*, but one cell of the key space is not divided.
+    *share* (i, n) selects every n-th range from the i-th on, for n processes. The rows of a range take
+    at most *range_bytes*, except that a cell of the key space is never divided.
     """
     rows_max = range_bytes // runs[0].row_bytes if runs else 0
     for number, (first, end) in enumerate(spill.split_ranges(runs, spills, rows_max=rows_max)):
@@ -73,9 +73,9 @@ def merge_runs(
 
 class TopK:
     """
-    Keeps the first *count* rows by each ranking; of equal ones those whose text comes first.
+    Collects the first *count* rows of each ranking; ties are ordered by text.
 
-    Rows of rank 0 do not compete. *columns* stand for the texts in a table that has none of any length.
+    Rows of rank 0 are ignored. *columns* replace the texts in a table without texts of any length.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class TopK:
         self.top_rows: dict[str, list[TopRow]] = {name: [] for name in rankings}
 
     def add(self, rows: Rows) -> None:
-        """Let *rows*, each key once, compete."""
+        """Add *rows*, in which every key occurs once."""
         for name, ranking in self._rankings.items():
             rank, top = ranking(rows.values).astype(np.int64), self.top_rows[name]
             last = top[-1] if len(top) == self._count else TopRow(0, b"", [])
@@ -104,7 +104,7 @@ class TopK:
     def _texts(
         self, rows: Rows, rank: Ints, index: Ints, last: TopRow
     ) -> Iterator[tuple[int, bytes]]:
-        """Yield the rows that may come before *last*, with their texts."""
+        """Yield index and text of the rows that may come before *last*."""
         if self._columns is None:
             assert rows.texts is not None
             yield from zip(index.tolist(), rows.texts[index].tolist(), strict=True)
@@ -123,7 +123,7 @@ class TopK:
 
 
 def _sorts_before(columns: Words, limit: NDArray[Any]) -> Mask:
-    """Tell which rows of *columns* come before *limit*."""
+    """Return the mask of rows of *columns* that sort before *limit*."""
     before = np.zeros(len(columns), np.bool_)
     equal = np.ones(len(columns), np.bool_)
     for column, bound in zip(columns.T, limit.tolist(), strict=True):
@@ -140,7 +140,7 @@ def summarize(
     maxima: int,
     on_rows: Callable[[Rows], None] = lambda _: None,
 ) -> TableResult:
-    """Go through all *rows* of a table once; *beside* sees them too."""
+    """Return the result of a table in one pass over its *rows*; *on_rows* receives each batch too."""
     sums = measures - maxima
     result = TableResult(totals=[0] * measures)
     for part in rows:
@@ -158,7 +158,7 @@ def summarize(
 
 
 def combine(parts: Sequence[TableResult], *, count: int, maxima: int) -> TableResult:
-    """Combine what several processes found in ranges of their own, or tables that share no key."""
+    """Combine the results of disjoint key ranges, or of tables without common keys."""
     result = TableResult(sum(part.distinct for part in parts))
     columns = list(zip(*(part.totals for part in parts), strict=True))
     sums = len(columns) - maxima

@@ -1,7 +1,7 @@
 """
-Counting requests by key and nothing else, which is what most people ask of a log, as fast as can be.
+Fast path that counts only requests by key.
 
-Keys wait in arrays. When these are full they are sorted, and each key is handed on with its number.
+Keys are collected in arrays. When these are full they are sorted, and each key is passed on with its count.
 """
 
 from __future__ import annotations
@@ -16,34 +16,34 @@ from bursar.accesslog.aggregation.rows import FixedWidthTexts, Rows, TextLookup,
 from bursar.accesslog.aggregation.spill import Spill
 from bursar.accesslog.parsing.byte_search import Ints, U, Words
 
-#: Where less than one key in so many came before, there is no use in holding them.
+#: If fewer than one in this many keys is in a slot, the slots are bypassed.
 _KEYS_PER_HIT_MAX = 4
-#: So many times nothing is held then; twice as many the next time.
+#: Number of batches that then bypass the slots; it doubles each time.
 _BYPASS_BATCHES = 64
-#: Sets of rows counted before that may wait.
+#: Maximum number of pending sets of rows of earlier counts.
 _PARTS_MAX = 1 << 12
 
 
 class CountSink(Protocol):
-    """Where counted keys go."""
+    """Receives counted keys."""
 
     def add_counts(
         self, key: Words, check: Words | None, requests: Words, texts: TextLookup | None, /
     ) -> None:
-        """Take keys, sorted and each once; *texts* gives those of some, until this returns."""
+        """Add sorted, distinct keys; *texts* returns the texts at some positions until this call returns."""
 
     def add_rows(self, rows: Rows, /) -> None:
-        """Take rows that were counted before."""
+        """Add rows of earlier counts."""
 
     def flush(self) -> None:
-        """Write out all that is held."""
+        """Write all counts."""
 
 
 class RequestCounter:
     """
-    Requests by key, with a text of *text_bytes* (none by default), and a check word if *checked*.
+    Counts requests by key, with a text of *text_bytes* (none by default), and a check word if *checked*.
 
-    *room* is how many keys wait: 8 bytes each, and what belongs to them.
+    *room* is the number of keys that are collected: 8 bytes each, and their texts and check words.
     """
 
     def __init__(
@@ -62,8 +62,8 @@ class RequestCounter:
         values: Sequence[Any],
         texts: FixedWidthTexts | None = None,
     ) -> None:
-        """Count each key once, which *values* must say too."""
-        assert list(values) == [1], "a tally counts requests alone"
+        """Count one request for each key; *values* must be `[1]`."""
+        assert list(values) == [1], "RequestCounter counts requests only"
         done = 0
         while done < len(key):
             take = min(len(key) - done, len(self._key) - self._pending)
@@ -79,11 +79,11 @@ class RequestCounter:
                 self._flush_pending()
 
     def add_rows(self, rows: Rows) -> None:
-        """Count *rows*, which have been counted before."""
+        """Add *rows* of earlier counts."""
         self._sink.add_rows(rows)
 
     def flush(self) -> None:
-        """Write out all that is held."""
+        """Pass on all collected keys, and flush the sink."""
         self._flush_pending()
         self._sink.flush()
 
@@ -110,11 +110,11 @@ class RequestCounter:
 
 class SlotCounter:
     """
-    Takes what a `Tally` has counted, exactly: adds up what there is room for, and writes the rest as runs.
+    Exact sink of a `RequestCounter`: adds up keys in slots, and writes keys without a slot as runs.
 
-    A slot is chosen by the first bits of a key, and holds the first key that wants it.
-    2 to the power of *slot_bits* keys are held: 16 bytes each; with a text of *text_bytes* 8 more,
-    and the text. Of rows counted before *rows_max* wait until they are written.
+    The first bits of a key choose its slot, which holds the first key that needs it.
+    There are 2 to the power of *slot_bits* slots of 16 bytes; with a text of *text_bytes* 8 more and
+    the text. At most *rows_max* rows of earlier counts are pending until they are written.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class SlotCounter:
     def add_counts(
         self, key: Words, check: Words | None, requests: Words, texts: TextLookup | None
     ) -> None:
-        """Add up what is held; write the rest."""
+        """Add the counts of keys in slots; write the rest as a run."""
         if self._bypass_remaining:
             self._bypass_remaining -= 1
             remaining = np.arange(len(key))
@@ -154,7 +154,7 @@ class SlotCounter:
     def _add_to_slots(
         self, key: Words, check: Words | None, requests: Words, texts: TextLookup | None
     ) -> tuple[Ints, int]:
-        """Add up what is held, and hold what finds a free slot; where is the rest, how many were held."""
+        """Add counts to slots, and store keys in free slots; return the other positions and the hits."""
         self._slots_in_use = True
         slot = (key >> self._shift).view(np.int64)
         is_free = self._requests[slot] == 0
@@ -178,14 +178,14 @@ class SlotCounter:
         return np.flatnonzero(~held), len(at)
 
     def add_rows(self, rows: Rows) -> None:
-        """Take *rows*, which have been counted before."""
+        """Add *rows* of earlier counts."""
         self._rows.append(rows)
         self._rows_count += len(rows)
         if len(self._rows) >= _PARTS_MAX or self._rows_count >= self._rows_max:
             self._write_pending()
 
     def flush(self) -> None:
-        """Write out all that is held."""
+        """Write all counts to the spill file."""
         self._write_pending()
         self._evict_all()
 

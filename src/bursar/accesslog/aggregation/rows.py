@@ -1,8 +1,8 @@
 """
-Rows of a table: keys, what is counted of each, and the text a person reads.
+Rows of a table: keys, their counts, and their texts.
 
-A key is a word that spreads evenly; rows of one key may differ in their check word, and are one row
-only where both agree. Where the key stands for the value itself there is no check word.
+Keys are evenly distributed words. Rows with equal keys but different check words are different rows. If
+the key encodes the value itself there is no check word.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from bursar.accesslog.parsing.byte_search import Ints, Mask, U, Words
 
 Texts = NDArray[Any]
-"""Texts of one width (`V40`), or of any (objects, each a `bytes`)."""
+"""Texts of a fixed width (`V40`) or of any length (objects, each a `bytes`)."""
 
 TextLookup = Callable[[Ints], Texts]
-"""Gives the texts of some keys, by position."""
+"""Returns the texts at some positions."""
 
 
 @dataclass(frozen=True, slots=True)
 class FixedWidthTexts:
-    """Texts of one width that stay in words until they are asked for: shape (words, texts)."""
+    """Texts of a fixed width, stored as words of shape (words, texts) and converted on access."""
 
     words: Words
 
@@ -35,13 +35,13 @@ class FixedWidthTexts:
 
 
 def pack_texts(words: Words) -> Texts:
-    """Pack words, a row a text, into texts."""
+    """Convert words of shape (texts, words) to texts."""
     return np.ascontiguousarray(words).view(f"V{8 * words.shape[1]}").reshape(-1)
 
 
 @dataclass(slots=True, eq=False)
 class Rows:
-    """*values* has a column for each measure: shape (rows, measures)."""
+    """Keys with their counts; *values* has shape (rows, measures)."""
 
     key: Words
     check: Words | None
@@ -52,9 +52,9 @@ class Rows:
         return len(self.key)
 
     def take(self, index: Ints | Mask) -> Rows:
-        """Return the rows that a mask or positions choose."""
+        """Return the rows at a mask or at positions."""
         at = np.flatnonzero(index) if index.dtype == np.bool_ else index
-        return Rows(  # texts are taken four times as fast as by an index in brackets
+        return Rows(  # for texts `take` is four times as fast as indexing
             self.key.take(at),
             None if self.check is None else self.check.take(at),
             self.values.take(at, 0),
@@ -63,7 +63,7 @@ class Rows:
 
 
 def concatenate(parts: Sequence[Rows]) -> Rows:
-    """Put rows of one table behind one another; there must be at least one part."""
+    """Concatenate one or more parts of a table."""
     if len(parts) == 1:
         return parts[0]
     first = parts[0]
@@ -78,7 +78,7 @@ def concatenate(parts: Sequence[Rows]) -> Rows:
 
 
 def group_by_key(rows: Rows, *, maxima: int) -> Rows:
-    """Make one row for each key, sorted by it; the last *maxima* values are maxima, the others sums."""
+    """Return one row per key, sorted by key; the last *maxima* values are maxima, the others sums."""
     order, starts = key_groups(rows.key, rows.check)
     if len(starts) == len(order):
         return rows.take(order)
@@ -98,7 +98,7 @@ def group_by_key(rows: Rows, *, maxima: int) -> Rows:
 
 
 def key_groups(key: Words, check: Words | None) -> tuple[Ints, Ints]:
-    """Return an order that brings equal keys together, and where in it each key begins."""
+    """Return an order in which equal keys are adjacent, and the start of each key in it."""
     order, sorted_key = sort_order(key)
     begins = np.empty(len(key), np.bool_)
     begins[:1] = True
@@ -106,7 +106,7 @@ def key_groups(key: Words, check: Words | None) -> tuple[Ints, Ints]:
     if check is not None:
         sorted_check = check[order]
         differs = sorted_check[1:] != sorted_check[:-1]
-        if (differs & ~begins[1:]).any():  # two texts of one key: bring each one's rows together
+        if (differs & ~begins[1:]).any():  # two texts with one key: order by both
             order = np.lexsort((check, key))
             sorted_key, sorted_check = key[order], check[order]
             differs = sorted_check[1:] != sorted_check[:-1]
@@ -117,10 +117,10 @@ def key_groups(key: Words, check: Words | None) -> tuple[Ints, Ints]:
 
 def sort_order(key: Words) -> tuple[Ints, Words]:
     """
-    Return an order that sorts *key*, whose words spread evenly, and the sorted words.
+    Return the sort order of *key*, evenly distributed words, and the sorted words.
 
-    Words are sorted twice as fast as positions of words: so positions take the place of the low bits,
-    which hardly ever decide.
+    Sorting words is twice as fast as sorting positions, so positions replace the low bits of the words,
+    which hardly ever decide the order.
     """
     bits = U(len(key).bit_length())
     order: Ints = np.sort(key >> bits << bits | np.arange(len(key), dtype=U)).view(np.int64)

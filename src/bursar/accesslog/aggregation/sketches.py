@@ -1,10 +1,10 @@
 """
-How many addresses there are, and which come most often, estimated in a few megabytes.
+Estimate the number of addresses and the most frequent ones in a few megabytes.
 
-The number by HyperLogLog (P. Flajolet et al. 2007) with the estimator of O. Ertl, "New cardinality
-estimation algorithms for HyperLogLog sketches" (2017, algorithm 6), which has no bias for small
-numbers; the requests of an address by the summary of J. Misra and D. Gries (1982), which merges (P.
-Agarwal et al., "Mergeable summaries", 2012).
+The number is estimated by HyperLogLog (P. Flajolet et al. 2007) with the estimator of O. Ertl, "New
+cardinality estimation algorithms for HyperLogLog sketches" (2017, algorithm 6), which has no bias for
+small numbers; the requests per address by the summary of J. Misra and D. Gries (1982), which is mergeable
+(P. Agarwal et al., "Mergeable summaries", 2012).
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from bursar.accesslog.parsing.byte_search import SECRETS, Ints, U, Words
 _BITS = 16
 _REGISTERS = 1 << _BITS
 _REST_BITS = 64 - _BITS
-#: Three standard errors: one estimate in 370 is further off.
+#: Three standard errors: one estimate in 370 has a larger error.
 ERROR_BOUND = 3 * 1.04 / math.sqrt(_REGISTERS)
-#: Addresses of one kind whose requests are kept: one that has this share of all is among them.
+#: Addresses of one table whose requests are stored; one with more than this fraction of all is among them.
 _FREQUENT_MAX = 1 << 12
-#: So many sets of rows wait until they are made one.
+#: Number of pending sets of rows that are merged into one.
 _PARTS_MAX = 4
-#: So many first bits of a key choose a slot, which remembers by the next 32 who was seen there last: one
-#: address in four billion is taken for another.
+#: The first bits of a key choose a slot, which stores the next 32 bits of its last key: one address in
+#: four billion is mistaken for another.
 _RECENT_BITS = 18
 
 
 class _FrequentRows:
-    """The rows of one table that have most requests: each has at most *missed* more than it says."""
+    """The most frequent rows of one table; each has at most *undercount* more requests than stored."""
 
     def __init__(self) -> None:
         self._parts: list[Rows] = []
         self.undercount = 0
 
     def add(self, rows: Rows, undercount: int) -> None:
-        """Take in what *rows*, each key once, leave of others: each has at most *missed* more."""
+        """Add *rows* with distinct keys, each of which has at most *undercount* more requests."""
         self._parts.append(rows)
         self.undercount += undercount
         if len(self._parts) == _PARTS_MAX:
             self.rows()
 
     def rows(self) -> Rows:
-        """Return what is kept, each key once; there must have been something."""
+        """Return the stored rows with distinct keys; at least one set must have been added."""
         if len(self._parts) > 1:
             rows = rowsets.group_by_key(rowsets.concatenate(self._parts), maxima=0)
             index, less = _most_frequent(rows.values[:, 0])
@@ -68,17 +68,17 @@ class _FrequentRows:
 
 
 def _most_frequent(requests: Words) -> tuple[Ints, int]:
-    """Return where the most are, at most `_KEPT`, and how many less each has to be."""
+    """Return the positions of at most `_FREQUENT_MAX` largest counts, and the number to subtract from each."""
     if len(requests) <= _FREQUENT_MAX:
         return np.arange(len(requests)), 0
     least = requests.min()
-    if np.count_nonzero(requests > least) > _FREQUENT_MAX:  # seldom: most come once in a batch
+    if np.count_nonzero(requests > least) > _FREQUENT_MAX:  # rare: most keys occur once in a batch
         least = np.partition(requests, -_FREQUENT_MAX - 1)[-_FREQUENT_MAX - 1]
     return np.flatnonzero(requests > least), int(least)
 
 
 class AddressSketch:
-    """Keeps the estimate alone of the rows that it is given."""
+    """Estimates the number of distinct addresses and the most frequent ones."""
 
     def __init__(self) -> None:
         self._registers = np.zeros(_REGISTERS, np.uint8)
@@ -89,16 +89,16 @@ class AddressSketch:
         self.requests = 0
 
     def add_rows(self, table: str, rows: Rows) -> None:
-        """Take *rows* in, as `add`."""
+        """Add *rows* as `add` does."""
         texts = rows.texts
         self.add(table, rows.key, rows.values[:, 0], None if texts is None else texts.take)
 
     def add(self, table: str, key: Words, requests: Words, texts: TextLookup | None) -> None:
         """
-        Take keys in, each once, addresses or not; *texts* is asked for those of a few.
+        Add distinct keys, addresses or not; *texts* returns the texts at some positions.
 
-        What looks like an IPv4 address is asked whether it is one only where it would tell, and its
-        requests count.
+        Keys that look like IPv4 are validated only where they would change the estimate; their requests
+        count in any case.
         """
         self._update_registers(table, key, requests, texts)
         index, less = _most_frequent(requests)
@@ -108,12 +108,12 @@ class AddressSketch:
     def _update_registers(
         self, table: str, key: Words, requests: Words, texts: TextLookup | None
     ) -> None:
-        """Have the registers know of what was not seen of late, if it is an address."""
+        """Update the registers with the addresses that are not among the recent keys."""
         place = key >> U(32 - _RECENT_BITS)
         slot, tag = (place >> U(32)).view(np.int64), place.astype(np.uint32)
         is_recent = self._recent[table][slot] == tag
         new = np.flatnonzero(~is_recent)
-        if texts is not None and len(new):  # another way to write an address would tell of it twice
+        if texts is not None and len(new):  # another spelling of an address would count twice
             rows = Rows(key[new], None, requests[new].reshape(-1, 1), texts(new))
             new = new[client_counts.split_canonical(table, rows, self.add_rows)]
             is_recent[new] = True
@@ -129,7 +129,7 @@ class AddressSketch:
         np.maximum.at(self._registers, register[higher], rank[higher])
 
     def merge(self, other: AddressSketch) -> None:
-        """Take in what a sketch of a process of the same secrets has seen."""
+        """Merge the sketch of a process with the same secrets."""
         np.maximum(self._registers, other._registers, out=self._registers)
         self.requests += other.requests
         for table, frequent in other._frequent.items():
@@ -146,7 +146,7 @@ class AddressSketch:
         return round(_REGISTERS * _REGISTERS / (2 * math.log(2) * total))
 
     def top(self, count: int) -> list[tuple[bytes, int]]:
-        """Return the first by requests, as `client_counts.SORT_COLUMNS`, and at most how many they have."""
+        """Return sort columns and maximum requests of the *count* most frequent addresses."""
         candidates: list[tuple[bytes, int]] = []
         for table, frequent in self._frequent.items():
             if frequent:
@@ -162,7 +162,7 @@ class AddressSketch:
 
 @dataclass(frozen=True, slots=True)
 class _SketchSink:
-    """Takes what a `Tally` has counted for one table of a sketch."""
+    """Sink of a `RequestCounter` for one table of a sketch."""
 
     sketch: AddressSketch
     table: str
@@ -180,9 +180,9 @@ class _SketchSink:
 
 
 def sketch_counter(sketch: AddressSketch, *, rows_max: int) -> ClientCounter:
-    """Return what counts for *sketch*; *rows_max* is how many keys wait in memory for each table."""
+    """Return a counter that feeds *sketch*; *rows_max* keys are collected in memory for each table."""
     v4, v6 = _SketchSink(sketch, client_counts.V4), _SketchSink(sketch, client_counts.V6)
-    # No check words: that two texts have one key is nothing beside the error of the estimate.
+    # No check words: key collisions are negligible compared with the error of the estimate.
     return ClientCounter(
         RequestCounter(v4, room=rows_max),
         RequestCounter(v6, room=rows_max // 2, text_bytes=client_counts.TEXT_BYTES),
@@ -191,8 +191,8 @@ def sketch_counter(sketch: AddressSketch, *, rows_max: int) -> ClientCounter:
 
 
 def _ranks(word: Words) -> NDArray[np.uint8]:
-    """Return for each word which of its last `_REST_BITS` bits is the first that is set, from 1 on."""
-    # A float tells in its exponent where the first bit of a whole number is; below 2^53 it is exact.
+    """Return the position, from 1 on, of the first bit that is set among the last `_REST_BITS` of each word."""
+    # The exponent of a float is the position of the highest bit of an integer; exact below 2^53.
     rest = (word & U((1 << _REST_BITS) - 1)) << U(1) | U(1)
     exponent = (rest.astype(np.float64).view(U) >> U(52)) - U(1023)
     return (U(_REST_BITS + 1) - exponent).astype(np.uint8)

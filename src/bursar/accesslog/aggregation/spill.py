@@ -1,9 +1,9 @@
 """
-Where tables put what outgrows memory: sorted runs in a temporary file without a name.
+Spill file: sorted runs of tables that outgrow memory, in an unnamed temporary file.
 
-A run is some rows of a table, sorted by key. To finish a table its runs are merged a range of keys at
-a time, so that what is in memory is a range and not the table. The file has no name, so that nothing
-is left of it however we end; forked processes share it and read by position.
+A run is some rows of a table, sorted by key. Runs are merged one range of keys at a time, so that only
+that range is in memory. The file has no name, so that it disappears however the process ends; forked
+processes share it and read by position.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from bursar import errors
 from bursar.accesslog.aggregation.rows import Rows, Texts
 from bursar.accesslog.parsing.byte_search import Ints, U, Words
 
-#: A run tells where each of so many equal parts of the key space begins in it.
+#: The index of a run has the start of each of this many equal cells of the key space.
 CELL_BITS = 12
 CELLS = 1 << CELL_BITS
 _BOUNDS = np.arange(1, CELLS, dtype=np.uint64) << U(64 - CELL_BITS)
 
 
 class SpillFailed(errors.Unavailable):
-    """The temporary folder is full or cannot be written; set TMPDIR, or give more `--memory`."""
+    """The temporary folder is full or not writable; set TMPDIR to another folder, or raise `--memory`."""
 
     code = "temporary_storage_full"
     status = None
@@ -38,9 +38,9 @@ class Run:
     """
     Some rows of *table*, from *offset* in file number *file*.
 
-    First an index, where each cell begins: in rows and, for texts of different lengths, in bytes of
-    text. Then the columns: keys, values, checks, texts. What is kept in memory has no length, so
-    that there may be any number of runs.
+    The run starts with an index, the start of each cell in rows and, for texts of any length, in bytes of
+    text. The columns follow: keys, values, checks, texts. This descriptor has a fixed size, so that
+    there may be many runs.
     """
 
     table: str
@@ -50,11 +50,11 @@ class Run:
     measures: int
     checked: bool
     text_width: int
-    """0: no texts; -1: of different lengths; else the width of all."""
+    """0: no texts; -1: texts of any length; otherwise the fixed width."""
 
     @property
     def row_bytes(self) -> int:
-        """What a row takes; texts of different lengths come on top."""
+        """The size of a row, without texts of any length."""
         return 8 * (1 + self.measures + self.checked) + max(self.text_width, 0)
 
 
@@ -62,25 +62,25 @@ class Spill:
     """
     One temporary file for the runs of one process.
 
-    *folder* is where it lies (default: TMPDIR). *number* tells the files of several processes apart.
+    It is in *folder* (default: TMPDIR). *number* identifies the files of several processes.
     """
 
     def __init__(self, *, folder: Path | None = None, number: int = 0) -> None:
         try:
-            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  (ours to close)
+            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  (closed by `close`)
         except OSError as error:
-            raise SpillFailed(f"no temporary file can be made: {error.strerror}") from error
+            raise SpillFailed(f"cannot create a temporary file: {error.strerror}") from error
         self.number = number
         self.runs: list[Run] = []
         self._end = 0
 
     def seek_end(self) -> None:
-        """Go on behind what other processes have written."""
+        """Continue after the runs that another process has written."""
         self._end = os.fstat(self._file.fileno()).st_size
 
     def write(self, table: str, rows: Rows) -> None:
         """
-        Append *rows*, which are sorted by key, as a run of *table*.
+        Append *rows*, sorted by key, as a run of *table*.
 
         :raises SpillFailed: if the disk is full.
         """
@@ -119,21 +119,21 @@ class Spill:
         try:
             for view in views:
                 at = 0
-                while at < len(view):  # a nearly full disk takes less, and refuses the next
+                while at < len(view):  # a nearly full disk writes less, and fails the next call
                     at += os.pwrite(self._file.fileno(), view[at:], self._end + at)
                 self._end += len(view)
         except OSError as error:
             raise SpillFailed(
                 f"the temporary file cannot grow beyond {self._end:,} bytes: {error.strerror}"
-                " (TMPDIR names another folder)"
+                " (set TMPDIR to another folder)"
             ) from error
 
     def cell_starts(self, run: Run) -> Ints:
-        """Return where each cell of *run* begins, in rows, and where the last ends."""
+        """Return the first row of each cell of *run*, and the number of rows."""
         return np.frombuffer(self._bytes(run.offset, 8 * (CELLS + 1)), np.int64)
 
     def read(self, run: Run, first_cell: int, end_cell: int) -> Rows:
-        """Read a run's rows from *first_cell* to *end_cell*."""
+        """Return the rows of a run from *first_cell* to *end_cell* (exclusive)."""
         begin, end = self._between(run.offset, first_cell, end_cell)
         count = end - begin
         at = text_index = run.offset + 8 * (CELLS + 1)
@@ -168,17 +168,17 @@ class Spill:
         data = os.pread(self._file.fileno(), size, offset)
         while len(data) < size:
             more = os.pread(self._file.fileno(), size - len(data), offset + len(data))
-            assert more, "a run is read back whole"
+            assert more, "a run is never truncated"
             data += more
         return data
 
     def close(self) -> None:
-        """Give the space back."""
+        """Close the file, which frees its space."""
         self._file.close()
 
 
 def split_texts(data: bytes, lengths: Sequence[int] | Ints | Texts) -> Texts:
-    """Cut *data* into texts of these *lengths*."""
+    """Split *data* into texts of these *lengths*."""
     texts = np.empty(len(lengths), object)
     at = 0
     for index, length in enumerate(np.asarray(lengths).tolist()):
@@ -190,7 +190,7 @@ def split_texts(data: bytes, lengths: Sequence[int] | Ints | Texts) -> Texts:
 def split_ranges(
     runs: Sequence[Run], spills: Mapping[int, Spill], *, rows_max: int
 ) -> Iterator[tuple[int, int]]:
-    """Yield ranges of cells, all of them in order, each with at most *rows_max* rows or one cell."""
+    """Yield consecutive ranges of cells that cover all cells, each of at most *rows_max* rows or one cell."""
     if not runs:
         return
     counts = np.zeros(CELLS, np.int64)

@@ -1,1 +1,1 @@
-"""Which logs are read, from where on, and in what pieces."""
+"""Inputs: paths, formats, positions and pieces of the logs."""

@@ -1,9 +1,8 @@
 """
-Going on where the last run ended, although logs are rotated, compressed and cut meanwhile.
+Resume where the last run ended, although logs are rotated, compressed and truncated in between.
 
-A log is known again by how it begins, whatever it is called by now and whether it is compressed; and
-what was read of it must still stand before where we go on. Otherwise it is another log, and
-is read from its beginning.
+A log is recognized by a hash of its first bytes, whatever its name and compression, and by a hash of the
+bytes before the stored offset. If either differs it is another log, and is read from its start.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from bursar.accesslog.inputs.sources import LogSource
 from bursar.accesslog.partial_aggregates import Position
 
 _HEAD_BYTES, _TAIL_BYTES = 1024, 256
-#: Logs that are remembered; those not seen for longest are forgotten first.
+#: Maximum number of stored positions; the least recently read logs are dropped first.
 POSITIONS_MAX = 256
 
 
 def resume(inputs: Sequence[LogSource], positions: Sequence[Position]) -> None:
-    """Set where each of *inputs* is read from. The last line of a log that may still grow is left."""
+    """Set the start offset of each of *inputs*; an unterminated last line of a growing log is not read."""
     for source in inputs:
         source.tail = source.path is None or bool(source.compression)
         if source.path is None:
@@ -36,7 +35,7 @@ def _is_same(source: LogSource, head: bytes, position: Position) -> bool:
     if not position.offset or _digest(head[: position.head_bytes]) != position.head:
         return False
     if source.compression:
-        return True  # its offset is in plain bytes: only reading it through would tell more
+        return True  # the offset is in plain bytes: a check would have to decompress up to it
     begin = max(position.offset - _TAIL_BYTES, 0)
     return _digest(sources.read_range(source, begin, position.offset)) == position.tail
 
@@ -44,7 +43,7 @@ def _is_same(source: LogSource, head: bytes, position: Position) -> bool:
 def updated_positions(
     inputs: Sequence[LogSource], offsets: Mapping[int, int], before: Sequence[Position]
 ) -> list[Position]:
-    """Return how far each of *inputs* was read, and what is remembered of others."""
+    """Return the new position of each of *inputs*, and the earlier positions of other logs."""
     now = [
         _position(source, offsets.get(number, source.begin))
         for number, source in enumerate(inputs)
@@ -70,6 +69,6 @@ def _position(source: LogSource, offset: int) -> Position:
 
 
 def _digest(data: bytes) -> bytes:
-    import hashlib  # OpenSSL comes with it: 4 MB that a run which remembers nothing does without
+    import hashlib  # loads OpenSSL, 4 MB: only for runs with a state file
 
     return hashlib.sha256(data).digest()

@@ -1,4 +1,4 @@
-"""Which files are meant: names, globs and directories of rotated logs, the oldest first."""
+"""Expand file names, globs and folders of rotated logs to paths, oldest first."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _LOG_NAME = re.compile(r"log|access", re.IGNORECASE)
 
 def expand(patterns: Iterable[str]) -> list[Path]:
     """
-    Name the files that *given* means, in its order; `-` stays, for the standard input.
+    Return the files that *patterns* match, in their order; `-` (standard input) is kept as it is.
 
-    A directory stands for the files in it whose names speak of a log, not for its folders.
+    A folder is expanded to the files in it whose name contains "log" or "access", without subfolders.
 
-    :raises decompression.LogUnreadable: if a pattern or a directory has none, or it cannot be listed.
+    :raises LogUnreadable: if a pattern matches no file, or a folder has no log or cannot be listed.
     """
     paths: list[Path] = []
     for text in patterns:
@@ -28,7 +28,7 @@ def expand(patterns: Iterable[str]) -> list[Path]:
         if path.is_dir():
             paths += _require_files(text, _logs_in(path))
         elif glob.has_magic(text) and not path.exists():
-            paths += _require_files(text, [Path(name) for name in glob.glob(text, recursive=True)])  # noqa: PTH207  (of any root)
+            paths += _require_files(text, [Path(name) for name in glob.glob(text, recursive=True)])  # noqa: PTH207  (the pattern may be absolute)
         else:
             paths.append(path)
     return paths
@@ -44,12 +44,12 @@ def _logs_in(folder: Path) -> list[Path]:
 def _require_files(text: str, paths: list[Path]) -> list[Path]:
     files = sorted((path for path in paths if path.is_file()), key=_rotation_order)
     if not files:
-        raise decompression.LogUnreadable(f"{text}: there is no log")
+        raise decompression.LogUnreadable(f"{text}: no log file found")
     return files
 
 
 def _rotation_order(path: Path) -> tuple[str, str, int, str]:
-    """Order rotated files: a higher number is older; a date sorts by itself; bare is the newest."""
+    """Sort key of rotated files: higher numbers are older, dates sort by date, no suffix is the newest."""
     match = _ROTATED.search(path.name)
     assert match is not None  # the pattern may be empty
     base = path.name[: match.start()]

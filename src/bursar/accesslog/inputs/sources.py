@@ -1,4 +1,4 @@
-"""The logs that are read: which files are meant, in which order, and in what pieces they are handed out."""
+"""Inputs: open logs, detect their format, and split them into pieces for the processes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bursar.accesslog.parsing.blocks import Blocks
 from bursar.accesslog.parsing.decompression import ByteStream, LogTruncated, LogUnreadable
 from bursar.accesslog.parsing.formats import LogFormat
 
-#: What one process takes at a time of a plain file.
+#: Size of a piece of a plain file.
 PIECE_BYTES = 1 << 25
-#: How much of a log is looked at to tell its format.
+#: Number of first bytes used to detect the format.
 HEAD_BYTES = 1 << 16
 STANDARD_INPUT = "-"
 
@@ -25,10 +25,10 @@ STANDARD_INPUT = "-"
 @dataclass(slots=True, kw_only=True)
 class LogSource:
     """
-    One input. *size* is what the file has on the disk, 0 for a stream.
+    One input. *size* is the size of the file on disk, 0 for a stream.
 
-    What is read begins at *begin*, an offset in plain bytes; without *tail* a last line that lacks
-    its line end is left, as it may still be written.
+    Reading starts at *begin*, an offset in plain bytes; without *tail* an unterminated last line is not
+    read, as it may still be written.
     """
 
     name: str
@@ -37,20 +37,20 @@ class LogSource:
     size: int
     format: LogFormat
     stream: ByteStream | None = None
-    """Of what can be read once only."""
+    """Set for inputs that can be read only once."""
 
     begin: int = 0
     tail: bool = True
 
     @property
     def in_one_piece(self) -> bool:
-        """Whether it has to be read from its beginning."""
+        """Whether the input cannot be split into pieces."""
         return bool(self.stream or self.compression or self.format.has_fields_line)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Part of a source: the lines that begin in [begin, end); without *end*, to the source's own."""
+    """Part of a source: the lines that start in [begin, end), or up to the end of the source."""
 
     source: int
     begin: int
@@ -58,7 +58,7 @@ class Piece:
 
 
 def split_into_pieces(sources: Sequence[LogSource]) -> Iterator[Piece]:
-    """Cut *sources* into what one process takes at a time."""
+    """Yield the pieces of all *sources*."""
     for number, source in enumerate(sources):
         if source.in_one_piece:
             is_stream = source.stream or source.compression
@@ -70,10 +70,10 @@ def split_into_pieces(sources: Sequence[LogSource]) -> Iterator[Piece]:
 
 def open_piece(source: LogSource, piece: Piece, *, own_process: bool = False) -> Blocks:
     """
-    Open a piece of *source*; *own_process* inflates a compressed file on another core.
+    Open a piece of *source*; *own_process* decompresses in a process of its own.
 
-    :raises LogUnreadable: if it is gone.
-    :raises LogTruncated: if it ends before the piece begins.
+    :raises LogUnreadable: if the file no longer exists.
+    :raises LogTruncated: if it ends before the piece starts.
     """
     before = max(piece.begin - 1, 0)
     if source.stream is not None:
@@ -102,13 +102,13 @@ def _skip(stream: ByteStream, count: int) -> None:
 
 def open_sources(paths: Iterable[Path], *, format_name: str | None = None) -> list[LogSource]:
     """
-    Open *paths*, in their order; "-" is the standard input.
+    Open *paths* in their order; "-" is standard input.
 
-    The format of each is told from its first lines, unless *format_name* says it: a preset, or a
+    The format of each is detected from its first lines, unless *format_name* is set: a preset, or a
     `LogFormat` or `log_format` text.
 
-    :raises LogUnreadable: if one is not there or may not be read.
-    :raises FormatUnknown: if the first lines are of no format we know.
+    :raises LogUnreadable: if a file does not exist or cannot be read.
+    :raises FormatUnknown: if the first lines are of no known format.
     """
     return [_source(None if str(path) == STANDARD_INPUT else path, format_name) for path in paths]
 
@@ -116,7 +116,7 @@ def open_sources(paths: Iterable[Path], *, format_name: str | None = None) -> li
 def _source(path: Path | None, chosen: str | None) -> LogSource:
     name = STANDARD_INPUT if path is None else str(path)
     if path is None or not _is_regular(path):
-        # Of our own, as the standard input of a forked process is closed.
+        # A duplicate, as multiprocessing closes standard input in the child.
         file = os.fdopen(os.dup(0), "rb") if path is None else _open_binary(path)
         stream, kind = decompression.open_stream(file, name)
         head = _read_head(stream)
@@ -154,14 +154,17 @@ def _detect_format(head: bytes, chosen: str | None, name: str) -> LogFormat:
 def _read_head(stream: ByteStream) -> bytes:
     buffer = bytearray(HEAD_BYTES)
     filled = 0
-    with memoryview(buffer) as view, contextlib.suppress(LogTruncated):  # it will be met again
+    with (
+        memoryview(buffer) as view,
+        contextlib.suppress(LogTruncated),
+    ):  # raised again when the log is read
         while filled < HEAD_BYTES and (count := stream.readinto(view[filled:])):
             filled += count
     return bytes(buffer[:filled])
 
 
 class _PrefixedStream:
-    """A stream of which the first bytes were taken already."""
+    """A stream whose first bytes were already read for format detection."""
 
     def __init__(self, head: bytes, stream: ByteStream) -> None:
         self._head, self._stream = head, stream
@@ -192,7 +195,7 @@ def _open_binary(path: Path) -> BinaryIO:
 
 
 def read_range(source: LogSource, begin: int, end: int) -> bytes:
-    """Return the plain bytes of a file from *begin* to *end*, or to its own end."""
+    """Return the plain bytes of a file from *begin* to *end*, or to the end of the file."""
     buffer = memoryview(bytearray(end - begin))
     filled = 0
     with contextlib.suppress(LogTruncated), contextlib.closing(_open_at(source, begin)) as stream:

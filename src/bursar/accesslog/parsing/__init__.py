@@ -1,1 +1,1 @@
-"""From bytes to columns: streams, blocks of whole lines, formats, and the values in their fields."""
+"""Parse bytes into columns: streams, blocks of complete lines, formats, field values."""

@@ -1,4 +1,4 @@
-"""A stream of bytes as blocks of whole lines, in a buffer that is used again and again."""
+"""Read a byte stream as blocks of complete lines in one reused buffer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bursar.accesslog.parsing import byte_search
 from bursar.accesslog.parsing.byte_search import SLACK, Bytes, Ints
 from bursar.accesslog.parsing.decompression import ByteStream
 
-#: What one read takes; the speed hardly depends on it.
+#: Size of one read; the speed hardly depends on it.
 BLOCK_BYTES = 1 << 20
-#: A longer line is no line of an access log: it is counted as too long and not looked at.
+#: A longer line is counted as too long and not parsed.
 LINE_BYTES_MAX = 1 << 16
 _NEWLINE, _RETURN = 10, 13
 
@@ -22,25 +22,25 @@ _NEWLINE, _RETURN = 10, 13
 @dataclass(slots=True, eq=False)
 class Block:
     """
-    Whole lines in a buffer: line i is `raw[starts[i]:ends[i]]`, without its line end, LF or CRLF.
+    Complete lines in a buffer: line i is `raw[starts[i]:ends[i]]`, without its line end (LF or CRLF).
 
-    It is good until the next one is asked for.
+    A block is valid until the next one is read.
     """
 
     raw: bytearray
     bytes: Bytes
-    """The same memory as numbers."""
+    """The same memory as an array."""
 
     starts: Ints
     breaks: Ints
-    """Where each line's LF is."""
+    """Position of each line's LF."""
 
     extent: tuple[int, int]
-    """Where in the buffer the lines lie."""
+    """Start and end of the lines in the buffer."""
 
     @property
     def ends(self) -> Ints:
-        """Where each line ends; worked out anew each time, as who counts addresses never asks."""
+        """End of each line; computed on each access, as counting addresses does not need it."""
         ends: Ints = self.breaks - (self.bytes[self.breaks - 1] == _RETURN)
         np.maximum(ends, self.starts, out=ends)
         return ends
@@ -48,15 +48,15 @@ class Block:
 
 class Blocks(Iterator[Block]):
     """
-    An iterator over the lines of *stream* that begin in [begin, end), a block at a time.
+    Iterator over the lines of *stream* that start in [begin, end), one block at a time.
 
-    *begin* and *end* are offsets in the stream, which must stand at `begin - 1`, or at 0 if that is
-    where we begin: only the byte before tells whether a line begins at *begin*. A stream without
-    *end* is read to its own. The last line may lack its line end if *tail* (else it is left for
-    later, as it may still be written). Memory: one buffer, however long a line is.
+    *begin* and *end* are offsets in the stream. The stream must be positioned at `begin - 1` (or at 0 if
+    *begin* is 0), because the byte before shows whether a line starts at *begin*. Without *end* the stream
+    is read to its end. With *tail* the last line may lack its line end; otherwise it is not returned, as
+    it may still be written. Memory is one buffer, however long a line is.
 
-    Attributes: *offset* is where the next line begins, *too_long* counts lines above
-    `LINE_BYTES_MAX`. Use it in a `with` block: it closes the stream in every case.
+    Attributes: *offset* is the start of the next line, *too_long* counts lines above `LINE_BYTES_MAX`.
+    In a `with` block the stream is always closed.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class Blocks(Iterator[Block]):
         self._bytes = np.frombuffer(self._raw, np.uint8)
         self._view = memoryview(self._raw)
         self._block_bytes = block_bytes
-        self._carried = 0  # bytes of a line that has begun, at the buffer's front
-        self._rest = (SLACK, SLACK)  # where the last block left them
-        self._skipping = begin > 0  # within a line that is not ours, or too long
+        self._carried = 0  # bytes of an incomplete line at the start of the buffer
+        self._rest = (SLACK, SLACK)  # their position after the last block
+        self._skipping = begin > 0  # inside a line of the previous piece, or one that is too long
         self._read_at = max(begin - 1, 0)
         self._at_end = False
         self.offset = begin
@@ -94,7 +94,7 @@ class Blocks(Iterator[Block]):
         self.close()
 
     def close(self) -> None:
-        """Give the stream back; asked for more, the iterator is at its end."""
+        """Close the stream; the iterator is then exhausted."""
         self._at_end = True
         self._stream.close()
 
@@ -105,7 +105,7 @@ class Blocks(Iterator[Block]):
             if not count:
                 self._at_end = True
                 if self._skipping:
-                    self.offset = self._read_at  # it need not be seen again
+                    self.offset = self._read_at  # it need not be read again
                 elif self._carried and self._tail:
                     self._raw[SLACK + self._carried] = _NEWLINE
                     block = self._split_lines(self._carried + 1, last=True)
@@ -118,12 +118,12 @@ class Blocks(Iterator[Block]):
         raise StopIteration
 
     def _read(self) -> int:
-        """Read behind what is held: a block, or less where our range ends."""
+        """Read after the carried bytes: a block, or less at the end of the range."""
         wanted = self._block_bytes
         if self._end is not None:
             if self.offset >= self._end or (self._skipping and self._read_at >= self._end):
                 return 0
-            # Past our range only the rest of one line is wanted.
+            # After the range only the rest of one line is needed.
             wanted = min(wanted, max(self._end - self._read_at, LINE_BYTES_MAX))
         at = SLACK + self._carried
         count = self._stream.readinto(self._view[at : at + wanted])
@@ -131,7 +131,7 @@ class Blocks(Iterator[Block]):
         return count
 
     def _split_lines(self, filled: int, *, last: bool = False) -> Block | None:
-        """Make a block of the whole lines among *filled* bytes, and keep what follows them."""
+        """Return a block of the complete lines in *filled* bytes; the rest is carried forward."""
         stop = SLACK + filled
         padded = -(-filled // 8) * 8
         self._bytes[stop : SLACK + padded] = 0
@@ -167,7 +167,7 @@ class Blocks(Iterator[Block]):
         return Block(self._raw, self._bytes, starts, breaks, extent)
 
     def _carry_forward(self) -> None:
-        """Move the begun line to the front, now that nobody needs the block before it any more."""
+        """Move the incomplete line to the start of the buffer; the block before it is no longer valid."""
         begin, stop = self._rest
         held = stop - begin
         if self._skipping or held > LINE_BYTES_MAX:

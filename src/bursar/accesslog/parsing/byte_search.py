@@ -1,9 +1,9 @@
 """
-Finding and taking bytes in a block, many at once.
+Vectorized search, extraction and hashing of bytes in a block.
 
-A block's buffer has `SLACK` bytes to spare on both sides, so that words of eight bytes can be taken
-anywhere in it. Words are little-endian: the first byte of a text is the lowest of its word.
-The tricks on words are those of H. Warren, Hacker's Delight (2nd ed., section 6-1).
+A block's buffer has `SLACK` spare bytes on both sides, so that words of eight bytes can be read at any
+position. Words are little-endian: the first byte of a text is the lowest of its word.
+The bit operations are from H. Warren, Hacker's Delight (2nd ed., section 6-1).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ Mask = NDArray[np.bool_]
 
 SLACK = 64
 U = np.uint64
-#: Secrets of this process and those it forks, odd: multiplying by one can be undone.
+#: Random odd secrets of this process and its forks; multiplication by an odd number is invertible.
 SECRETS = np.frombuffer(os.urandom(8 * 134), U) | U(1)
 ODD = SECRETS[-1]
 
 
 def repeat_byte(byte: int) -> np.uint64:
-    """Return a word of eight times the same byte."""
+    """Return a word with *byte* in all eight bytes."""
     return U(byte * 0x0101010101010101)
 
 
@@ -40,26 +40,26 @@ ONES, HIGH = repeat_byte(0x01), repeat_byte(0x80)
 
 def positions(buffer: Bytes, byte: int) -> Ints:
     """
-    Return where *byte* is in *buffer*, ascending; the buffer's length is a multiple of 8.
+    Return the ascending positions of *byte* in *buffer*, whose length must be a multiple of 8.
 
-    Whole words without the byte are passed over at once, which for line ends is three times as fast
-    as `flatnonzero` on the bytes.
+    Words without the byte are skipped, which for line ends is three times as fast as `flatnonzero` on
+    the bytes.
     """
     equal = buffer == byte
     words = equal.view(U)
-    at = np.flatnonzero(words != 0)  # of bools it is five times as fast as of words
+    at = np.flatnonzero(words != 0)  # five times as fast on bools as on words
     within = np.flatnonzero(words[at].view(np.bool_))
     matches: Ints = (at[within >> 3] << 3) | (within & 7)
     return matches
 
 
 def lowest_byte(word: Words) -> Ints:
-    """Return the number (0 to 7) of the lowest byte that is not zero; of no word that is zero."""
+    """Return the index (0 to 7) of the lowest byte that is not zero; words must not be zero."""
     return (np.bitwise_count((word & (~word + U(1))) - U(1)) >> 3).astype(np.int64)
 
 
 def below_first(words: Words, byte: np.uint64) -> Words:
-    """Return masks of the bytes of each word before the first *byte* (repeated), of all where it is not."""
+    """Return masks of the bytes before the first *byte* (repeated) in each word; all bytes if there is none."""
     zeros = zero_bytes(words ^ byte)
     masks: Words = ((zeros & (~zeros + U(1))) >> U(7)) - U(1)
     return masks
@@ -67,9 +67,9 @@ def below_first(words: Words, byte: np.uint64) -> Words:
 
 def clear_after_end(masks: Words) -> None:
     """
-    Clear, in the masks of texts of several words, what is behind one that is not whole.
+    Clear the masks of all words after the word in which a text ends.
 
-    A row holds a word of each text: shape (words, texts).
+    *masks* has shape (words, texts).
     """
     for before, behind in itertools.pairwise(masks):
         highest = (before.view(np.int64) >> 63).view(U)  # its highest bit, 64 times
@@ -77,22 +77,21 @@ def clear_after_end(masks: Words) -> None:
 
 
 def zero_bytes(word: Words) -> Words:
-    """Return the high bit of the lowest byte that is zero (of higher ones it may be wrong), or 0."""
+    """Return the high bit of the lowest zero byte (higher bits may be wrong), or 0."""
     return (word - ONES) & ~word & HIGH
 
 
 def windows(raw: bytearray, width: int) -> NDArray[Any]:
     """
-    Return a view of *raw* with an item of *width* bytes at every byte.
+    Return a view of *raw* with an item of *width* bytes at every position.
 
-    Taking items by an index array copies *width* bytes each; `np.take` would be a hundred times
-    slower on it.
+    Indexing by an array copies *width* bytes per item; `np.take` is a hundred times slower here.
     """
     return np.ndarray((len(raw) - width + 1,), f"V{width}", raw, strides=(1,))
 
 
 def words_at(raw: bytearray, at: Ints, words: int) -> Words:
-    """Return *words* words from each position: shape (positions, words)."""
+    """Return *words* words at each position: shape (positions, words)."""
     taken_words: Words = windows(raw, 8 * words)[at].view(U).reshape(-1, words)
     return taken_words
 
@@ -112,15 +111,15 @@ _SUMMING = SECRETS[1:11].reshape(2, 5)
 
 def first_bytes(count: Ints) -> Words:
     """Return for each *count* a mask of that many low bytes: none below 1, all from 8 on."""
-    return _FIRST[np.minimum(np.maximum(count, 0), 8)]  # np.clip costs three times as much
+    return _FIRST[np.minimum(np.maximum(count, 0), 8)]  # np.clip takes three times as long
 
 
 def hash_texts(raw: bytearray, starts: Ints, ends: Ints) -> tuple[Words, Words]:
     """
-    Return two words of hash for each text, below 64 KiB, from *starts* to *ends*.
+    Return two hash words for each text (below 64 KiB) from *starts* to *ends*.
 
-    They depend on secrets of this process, so that nobody can write texts that collide. Texts of
-    many lengths are hashed 32 bytes a round, the shorter ones leaving it early.
+    Hashes depend on secrets of this process, so that clients cannot craft collisions. Texts are hashed
+    32 bytes per round; shorter texts leave the loop earlier.
     """
     length = ends - starts
     order = np.argsort(length.astype(np.uint16), kind="stable")  # a radix sort
@@ -144,23 +143,23 @@ def hash_texts(raw: bytearray, starts: Ints, ends: Ints) -> tuple[Words, Words]:
 
 
 def hash_words(words: Words, *, checked: bool = True) -> tuple[Words, Words | None]:
-    """Return as `hashes` two words of hash for each column, of at most 5; the second only if *checked*."""
+    """Return two hash words for each column of at most 5 words, as `hash_texts`; the second only if *checked*."""
     spread = _spread(words, _SPREADING[: len(words), None])
     key = np.einsum("i,ij->j", _SUMMING[0, : len(words)], spread)
-    key += SECRETS[0]  # so that there is a hash of zeros
-    key ^= key >> U(32)  # of a sum of products the low bits tell least
+    key += SECRETS[0]  # so that zeros have a hash
+    key ^= key >> U(32)  # the low bits of a sum of products are the weakest
     return key, np.einsum("i,ij->j", _SUMMING[1, : len(words)], spread) if checked else None
 
 
 def _spread(words: Words, secrets: Words) -> Words:
-    """Bring what differs in high bits down: else a sum of products may not show it."""
+    """Mix high bits into low ones: otherwise a sum of products may lose their differences."""
     words = words * secrets
     words ^= words >> U(32)
     return words
 
 
 def mix_bits(word: Words) -> Words:
-    """Return *word* with every bit spread over all (the finaliser of SplitMix64, Steele 2014)."""
+    """Return *word* with every bit mixed into all others (the finaliser of SplitMix64, Steele 2014)."""
     word = (word ^ (word >> U(30))) * U(0xBF58476D1CE4E5B9)
     word = (word ^ (word >> U(27))) * U(0x94D049BB133111EB)
     return word ^ (word >> U(31))

@@ -1,9 +1,9 @@
 """
-Who calls: the client of a connection, or behind proxies of ours whom they say they act for.
+Resolve the client address: that of the connection, or a forwarded one behind trusted proxies.
 
-Anybody can write an `X-Forwarded-For` header, so it is believed only of a client in a trusted network,
-and of the addresses in it the last that is not trusted itself: what stands before was not
-written by a proxy of ours.
+Any client can send an `X-Forwarded-For` header, so it is used only if the connection comes from a trusted
+network, and then its last address that is not trusted itself: earlier entries were not written by a
+trusted proxy.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from bursar.accesslog.parsing import ip_addresses
 
 
 def client_ip(trusted: Sequence[Network], client: bytes, forwarded: bytes) -> bytes | None:
-    """Return the canonical address of who called; None if there is none."""
+    """Return the canonical client address, None if *client* is not an address."""
     address = _canonical(client)
     if address is None or not in_networks(address, trusted):
         return address
     for entry in reversed(forwarded.split(b",")):
         forwarded_address = _canonical(entry.strip())
         if forwarded_address is None:
-            break  # nothing before it can be believed
+            break  # entries before it are not trustworthy
         address = forwarded_address
         if not in_networks(address, trusted):
             break

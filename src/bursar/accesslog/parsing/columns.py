@@ -1,4 +1,4 @@
-"""Where each field stands in each line of a block, found for all lines at once."""
+"""Locate the fields of all lines of a block at once."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from bursar.accesslog.parsing.formats import LogFormat
 
 _QUOTE, _BACKSLASH = ord('"'), ord("\\")
 _INDEXED_BYTES = frozenset(b'"?')
-#: After so many more steps of 16 bytes, bytes that are farther away are looked for line by line, or in the
-#: whole block where they are more than one in `_FAR_SHARE`.
+#: After this many more steps of 16 bytes, the remaining lines are searched one by one, or, if they are more
+#: than one in `_FAR_SHARE`, with an index of the complete block.
 _STEPS, _FAR_SHARE = 5, 16
 
 Span = tuple[Ints, Ints]
-"""Where texts begin and end in the block's buffer."""
+"""Starts and ends of texts in the block's buffer."""
 
 
 class FieldColumns(NamedTuple):
     """
-    The fields of a block's lines; of those that are not *good* they mean nothing.
+    The fields of a block's lines; they are undefined for lines that are not *good*.
 
-    A line *has_client* that is of the format up to what follows the client.
+    *has_client* marks lines that match the format up to the text after the client.
     """
 
     good: Mask
@@ -38,9 +38,9 @@ class Finder:
     """
     Finds bytes in a block.
 
-    What is rare, and quotes, which may be escaped, is looked for once in the whole block. Anything else
-    is mostly near where it is looked for, and there are so many blanks that listing them would cost
-    more than all the rest.
+    Rare bytes, and quotes, which may be escaped, are indexed once for the complete block. Other bytes
+    are mostly near the start of the search, and there are so many spaces that indexing them would take
+    longer than everything else.
     """
 
     def __init__(self, block: Block) -> None:
@@ -53,11 +53,11 @@ class Finder:
 
     def find_first(self, at: Ints, byte: int) -> Ints:
         """
-        Return for each position the first *byte* there or later; a quote counts if it is not escaped.
+        Return for each position the first *byte* at or after it; escaped quotes are ignored.
 
-        Where there is none, that is beyond every line.
+        If there is none, the result is after the end of every line.
         """
-        at = np.minimum(at, self._stop)  # it may be behind what was not found itself
+        at = np.minimum(at, self._stop)  # it may come from an earlier search without a match
         if byte in _INDEXED_BYTES:
             return self._find_in_index(at, byte)
         matches, is_there = self._find_near(at, byte)
@@ -75,7 +75,7 @@ class Finder:
         return matches
 
     def _find_near(self, at: Ints, byte: int) -> tuple[Ints, Mask]:
-        """Look at 16 bytes: return where *byte* is, or what follows them, and whether it is there."""
+        """Search 16 bytes: return the position of *byte*, or that after them, and whether it was found."""
         words = byte_search.words_at(self._raw, at, 2)
         equal = byte_search.zero_bytes(words ^ byte_search.repeat_byte(byte))
         low = equal[:, 0]
@@ -98,7 +98,7 @@ class Finder:
 
 
 def _unescaped(data: Bytes, quotes: Ints) -> Ints:
-    """Leave out quotes behind an odd number of backslashes."""
+    """Remove quotes that follow an odd number of backslashes."""
     behind = np.flatnonzero(data[np.maximum(quotes - 1, 0)] == _BACKSLASH)
     escaped = []
     for number in behind.tolist():
@@ -111,7 +111,7 @@ def _unescaped(data: Bytes, quotes: Ints) -> Ints:
 
 
 def find_columns(block: Block, log_format: LogFormat, finder: Finder) -> FieldColumns:
-    """Find the fields of *log_format* in the lines of *block*."""
+    """Return the fields of *log_format* in the lines of *block*."""
     cursor, ends = block.starts, block.ends
     good = _matches(block.bytes, cursor, log_format.prefix) & (
         cursor + len(log_format.prefix) <= ends

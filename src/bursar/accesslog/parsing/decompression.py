@@ -1,8 +1,8 @@
 """
-Streams of plain bytes from files, compressed ones and pipes, each read in bounded memory.
+Streams of plain bytes from files, compressed files and pipes, in bounded memory.
 
-What a file is says its content, not its name: gzip (RFC 1952), zstd (RFC 8878), bzip2 and xz are
-known by their first bytes.
+The compression is detected from the first bytes, not from the file name: gzip (RFC 1952), zstd
+(RFC 8878), bzip2 and xz.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-#: A zstd or xz stream may ask for at most so much memory: what `zstd -19` and `xz -6` make is within.
+#: Maximum window of a zstd or xz stream; the output of `zstd -19` and `xz -6` is within it.
 WINDOW_BYTES_MAX = 1 << 25
 PIPE_BYTES = 1 << 20
-#: Decompressors join what they return of more than this, and copying it once more then takes longer.
+#: Decompressors assemble larger outputs from parts, and copying these again takes longer.
 _PIECE_BYTES = 1 << 15
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz"}
 
 
 class LogUnreadable(errors.NotFound):
-    """A log file does not exist or may not be read."""
+    """A log file does not exist or cannot be read."""
 
     code = "log_unreadable"
     status = None
 
 
 class LogTruncated(errors.Invalid):
-    """A log ended early or is damaged; what came before was read. *offset* is in plain bytes."""
+    """A log is truncated or damaged; everything before *offset* (in plain bytes) was read."""
 
     code = "log_truncated"
     status = None
@@ -55,19 +55,19 @@ class LogTruncated(errors.Invalid):
 
 
 class ByteStream(Protocol):
-    """Bytes, one after another; `readinto` returns 0 at the end and only there."""
+    """A readable stream; `readinto` returns 0 only at its end."""
 
     def readinto(self, buffer: memoryview, /) -> int:
-        """Fill the front of *buffer*; how many bytes."""
+        """Read into the start of *buffer*; return the number of bytes."""
         ...
 
     def close(self) -> None:
-        """Give the source back."""
+        """Close the source."""
 
 
 def detect_compression(path: Path) -> str:
     """
-    Name how *path* is compressed, "" for not at all.
+    Return the compression of *path*, "" if it is not compressed.
 
     :raises LogUnreadable: if it cannot be read.
     """
@@ -79,23 +79,27 @@ def detect_compression(path: Path) -> str:
 
 
 def compression_of(head: bytes) -> str:
-    """Name the compression of what begins with *head*."""
+    """Return the compression of a file that starts with *head*, "" if it is none."""
     return next((name for magic, name in MAGIC.items() if head.startswith(magic)), "")
 
 
 class PlainFile:
-    """A file from *begin*; if it is shorter than *size* in the end, it was cut while it was read."""
+    """A plain file from *begin* on; if it ends before *size*, it was truncated while it was read."""
 
     def __init__(self, path: Path, *, begin: int = 0, size: int = 0) -> None:
         self._path, self._at, self._size = path, begin, size
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
     def readinto(self, buffer: memoryview) -> int:
-        """:raises LogTruncated: at an end that comes too early."""
+        """
+        Read as `ByteStream`.
+
+        :raises LogTruncated: if the file ends before its expected size.
+        """
         count = os.preadv(self._file, [buffer], self._at)
         if not count and self._at < self._size:
             raise LogTruncated(
-                f"{self._path} was cut to {self._at:,} bytes while it was read; it had {self._size:,}",
+                f"{self._path} was truncated to {self._at:,} bytes while it was read (before: {self._size:,})",
                 offset=self._at,
             )
         self._at += count
@@ -107,7 +111,7 @@ class PlainFile:
 
 
 class DecompressedStream:
-    """A compressed stream, plain; counts what it gave, to say where it broke."""
+    """The plain bytes of a compressed stream; counts them for the offset of an error."""
 
     def __init__(self, name: str, kind: str, file: io.BufferedIOBase | io.BufferedReader) -> None:
         self._name, self._kind, self._file = name, kind, file
@@ -115,14 +119,18 @@ class DecompressedStream:
         self._bytes_out = 0
 
     def readinto(self, buffer: memoryview) -> int:
-        """:raises LogTruncated: where the stream ends early or is damaged."""
+        """
+        Read as `ByteStream`.
+
+        :raises LogTruncated: if the stream is truncated or damaged.
+        """
         try:
             count: int = self._stream.readinto(buffer)
         except (EOFError, OSError, zlib.error, lzma.LZMAError, zstd.ZstdError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise LogTruncated(
-                f"{self._name}: the {self._kind} stream is cut or damaged after {self._bytes_out:,} plain"
+                f"{self._name}: the {self._kind} stream is truncated or damaged after {self._bytes_out:,} plain"
                 f" bytes ({error})",
                 offset=self._bytes_out,
             ) from error
@@ -144,7 +152,7 @@ def _bzip2(file: Any) -> Any:
 
 
 class _Decompressor(Protocol):
-    """One stream of xz or frame of zstd; a file may have several, one behind the other."""
+    """Decompresses one xz stream or zstd frame; a file may consist of several."""
 
     @property
     def eof(self) -> bool: ...
@@ -157,10 +165,9 @@ class _Decompressor(Protocol):
 
 class _BoundedDecompressor:
     """
-    A file decompressed within a limit of memory, which its format's own file object has none of.
+    Decompresses a file within a memory limit, which the format's own file object does not support.
 
-    Each stream or frame in it is read by a decompressor that *make* returns; *padding* may follow
-    any of them.
+    *make* returns a decompressor for each stream or frame; *padding* bytes may follow each of them.
     """
 
     def __init__(self, file: Any, make: Callable[[], _Decompressor], *, padding: bytes) -> None:
@@ -179,7 +186,7 @@ class _BoundedDecompressor:
         except (EOFError, OSError, lzma.LZMAError, zstd.ZstdError) as error:
             if not filled:
                 raise
-            self._error = error  # for the next call: what came before it is whole
+            self._error = error  # raised by the next call: the bytes before it are valid
         return filled
 
     def _piece(self, bytes_max: int) -> bytes:
@@ -192,7 +199,7 @@ class _BoundedDecompressor:
             else:
                 rest = self._file.read(PIPE_BYTES // 8) if self._inner.needs_input else b""
                 if self._inner.needs_input and not rest:
-                    raise EOFError("it ends within a stream")
+                    raise EOFError("the file ends within a stream")
             if plain := self._inner.decompress(rest, max_length=bytes_max):
                 return plain
         return b""
@@ -223,7 +230,7 @@ _OPENERS: dict[str, Callable[[Any], Any]] = {
 
 
 def open_stream(file: BinaryIO, name: str) -> tuple[ByteStream, str]:
-    """Return an open file that can be read once only as plain bytes, and how it was compressed."""
+    """Return the plain bytes of a file that can be read only once, and its compression."""
     kind = compression_of(file.peek(8)[:8]) if isinstance(file, io.BufferedReader) else ""
     return (DecompressedStream(name, kind, file), kind) if kind else (file, "")  # type: ignore[arg-type,return-value]
 
@@ -235,9 +242,9 @@ def open_compressed(path: Path, kind: str) -> ByteStream:
 
 class DecompressionProcess:
     """
-    A compressed file inflated by a process of its own, on another core, through a pipe.
+    A compressed file, decompressed in a process of its own and read through a pipe.
 
-    Only for a process without threads: it forks.
+    It forks, so the current process must not have threads.
     """
 
     def __init__(self, path: Path, kind: str) -> None:
@@ -252,7 +259,11 @@ class DecompressionProcess:
         os.close(error_out)
 
     def readinto(self, buffer: memoryview) -> int:
-        """:raises LogTruncated: what the other process ran into, once all it gave was read."""
+        """
+        Read as `ByteStream`.
+
+        :raises LogTruncated: after the last byte, if the other process failed.
+        """
         count = os.readv(self._plain, [buffer])
         if not count and (error := os.read(self._error_pipe, 4096)):
             offset, _, message = error.decode("utf-8", "replace").partition(" ")
@@ -261,13 +272,13 @@ class DecompressionProcess:
 
     def close(self) -> None:
         """End the other process."""
-        os.close(self._plain)  # its writer ends at the next write
+        os.close(self._plain)  # the writer then fails at its next write
         os.close(self._error_pipe)
         os.waitpid(self._child, 0)
 
 
 def _inflate(path: Path, kind: str, plain: int, error_pipe: int) -> None:
-    """Write *path* plain into a pipe, and what went wrong into another; never returns."""
+    """Write the plain bytes of *path* to one pipe, and an error to another; never returns."""
     status = 1
     try:
         with contextlib.suppress(OSError):
@@ -281,7 +292,7 @@ def _inflate(path: Path, kind: str, plain: int, error_pipe: int) -> None:
     except LogTruncated as error:
         os.write(error_pipe, f"{error.offset} {error.message}"[:2000].encode("utf-8", "replace"))
     except BrokenPipeError:
-        pass  # the reader has had enough
+        pass  # the reader has closed the pipe
     except BaseException as error:  # noqa: BLE001  (a forked process must not run its parent's code)
         os.write(
             error_pipe,

@@ -1,4 +1,4 @@
-"""What fields say: times, numbers and requests, of all lines of a block at once."""
+"""Parse times, numbers and requests of all lines of a block at once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bursar.accesslog.parsing.blocks import Block
 from bursar.accesslog.parsing.byte_search import Ints, Mask, U, Words, repeat_byte
 from bursar.accesslog.parsing.columns import Finder, Span
 
-#: What `epochs` gives for a text that is no time.
+#: Result of `parse_epochs` for a text that is not a time.
 NO_TIME = -1
-#: No request takes longer: more than eleven days.
+#: Maximum duration of a request (more than eleven days).
 MICROS_MAX = 10**12
 _ZEROS, _SIXES, _HIGH_HALVES = repeat_byte(0x30), repeat_byte(0x06), repeat_byte(0xF0)
 _BLANK, _QUESTION, _SLASH, _DOT, _COLON, _OPEN, _CLOSE = b" ?/.:[]"
@@ -26,19 +26,19 @@ _TWO_BYTES, _SEVEN_BYTES = U(0xFFFF), U(0x00FFFFFFFFFFFFFF)
 _HTTP, _HTTPS = (U(int.from_bytes(text, "little")) for text in (b"http://", b"https://"))
 #: The bit that makes a letter lower case, in the letters of `http` and of `https`.
 _FOUR_CASES, _FIVE_CASES = U(0x20202020), U(0x2020202020)
-#: Longest method that is believed; RFC 9110 sets no bound, what is registered has up to 17 letters.
+#: Maximum length of a method; RFC 9110 has no limit, registered methods have up to 17 letters.
 _METHOD_BYTES_MAX = 20
 
 
 class RequestSpans(NamedTuple):
-    """Where method and path stand; a request that is none has an empty method and is all path."""
+    """Spans of method and path; an invalid request has an empty method and is its own path."""
 
     method: Span
     path: Span
 
 
 def parse_requests(block: Block, span: Span, finder: Finder) -> RequestSpans:
-    """Take `GET /path?query HTTP/1.1` (RFC 9112 section 3) apart."""
+    """Split `GET /path?query HTTP/1.1` (RFC 9112 section 3) into method and path."""
     starts, ends = span
     gap = finder.find_first(starts, _BLANK)
     first = block.bytes[starts]
@@ -49,7 +49,7 @@ def parse_requests(block: Block, span: Span, finder: Finder) -> RequestSpans:
 
 
 def parse_paths(block: Block, span: Span, finder: Finder) -> Span:
-    """Cut the query off, and scheme and host of an absolute form (`http://host/path`)."""
+    """Remove the query, and scheme and host of the absolute form (`http://host/path`)."""
     starts, ends = span
     ends = np.maximum(np.minimum(ends, finder.find_first(starts, _QUESTION)), starts)
     absolute = np.flatnonzero((block.bytes[starts] != _SLASH) & (ends - starts > len("http://")))
@@ -66,7 +66,7 @@ def parse_paths(block: Block, span: Span, finder: Finder) -> Span:
 
 
 def strip_ports(block: Block, span: Span, finder: Finder) -> Span:
-    """Cut a port off addresses: `192.0.2.1:443`, `[2001:db8::1]:443`; without one they stay."""
+    """Remove the port of addresses: `192.0.2.1:443`, `[2001:db8::1]:443`."""
     starts, ends = span
     colon = finder.find_first(starts, _COLON)
     alone = (colon < ends) & (finder.find_first(colon + 1, _COLON) >= ends)
@@ -80,7 +80,7 @@ def strip_ports(block: Block, span: Span, finder: Finder) -> Span:
 
 
 def parse_integers(block: Block, span: Span, *, default: int) -> Ints:
-    """Return decimals of up to 16 digits, and *otherwise* for all else ("-", none, more)."""
+    """Return integers of up to 16 digits; *default* for any other text ("-", empty, longer)."""
     starts, ends = span
     length = ends - starts
     words = byte_search.words_at(block.raw, np.maximum(ends - 16, 0), 2)
@@ -93,7 +93,7 @@ def parse_integers(block: Block, span: Span, *, default: int) -> Ints:
 
 
 def _zero_padded(word: Words, count: Ints) -> Words:
-    """Keep the last *count* bytes of each word, and put zeros, the digits, before them."""
+    """Keep the last *count* bytes of each word, and replace the others by the digit zero."""
     drop = byte_search.first_bytes(8 - np.clip(count, 0, 8))
     return (word & ~drop) | (_ZEROS & drop)
 
@@ -103,7 +103,7 @@ def _not_digits(word: Words) -> Words:
 
 
 def _eight_digits(word: Words) -> Words:
-    """Read eight digits, the first in the lowest byte (D. Lemire, "Quickly parsing eight digits")."""
+    """Parse eight digits, the first in the lowest byte (D. Lemire, "Quickly parsing eight digits")."""
     word = word - _ZEROS
     word = (word * U(10)) + (word >> U(8))
     pairs = U(0x000000FF000000FF)
@@ -113,9 +113,9 @@ def _eight_digits(word: Words) -> Words:
 
 def parse_micros(block: Block, span: Span, unit: int, finder: Finder) -> Ints:
     """
-    Return decimals, of a unit of so many microseconds, in microseconds.
+    Return decimals in a *unit* (in microseconds) as microseconds.
 
-    What is none, or more than `MICROS_MAX`, is 0.
+    The result is 0 for other texts and above `MICROS_MAX`.
     """
     starts, ends = span
     dot = np.minimum(finder.find_first(starts, _DOT), ends)
@@ -136,7 +136,7 @@ _DURATIONS = {
 
 
 def parse_durations(block: Block, spans: Mapping[str, Span], finder: Finder) -> Ints | None:
-    """Return how long each request took, in microseconds; None where the log does not say."""
+    """Return the duration of each request in microseconds, None if the log has no durations."""
     durations = [
         parse_micros(block, spans[name], unit, finder)
         for name, unit in _DURATIONS.items()
@@ -146,7 +146,7 @@ def parse_durations(block: Block, spans: Mapping[str, Span], finder: Finder) -> 
 
 
 def parse_epochs(block: Block, spans: Mapping[str, Span], finder: Finder) -> Ints | None:
-    """Return each line's time in seconds since 1970, UTC (`NO_TIME` where it has none); None without times."""
+    """Return the time of each line in epoch seconds (`NO_TIME` if invalid), None if the log has no times."""
     if "time" in spans:
         return _common_times(block, spans["time"])
     if "time_iso" in spans:
@@ -180,7 +180,7 @@ def _letters(block: Block, starts: Ints, words: int) -> Letters:
 
 
 def _number(letters: Letters, at: int, digits: int, bad: Mask) -> Ints:
-    """Read so many digits of each row; rows with another letter become *bad*."""
+    """Parse *digits* digits of each row; rows with another character are marked *bad*."""
     number = np.zeros(len(letters), np.int64)
     for column in range(at, at + digits):
         digit = letters[:, column] - ord("0")
@@ -190,7 +190,7 @@ def _number(letters: Letters, at: int, digits: int, bad: Mask) -> Ints:
 
 
 def _common_times(block: Block, span: Span) -> Ints:
-    """Read `10/Oct/2000:13:55:36 -0700`; lines that follow one another in the same second are read once."""
+    """Parse `10/Oct/2000:13:55:36 -0700`; consecutive equal times are parsed once."""
     starts, ends = span
     words = byte_search.words_at(block.raw, starts, 4)
     words[:, 3] &= _TWO_BYTES
@@ -217,7 +217,7 @@ def _common_time(letters: Letters) -> Ints:
 
 
 def _zone(letters: Letters, *, minutes_at: int, bad: Mask) -> Ints:
-    """Read a sign, two digits of hours and, if *minutes_at* is not 0, two of minutes, in seconds."""
+    """Parse a sign, two digits of hours and, if *minutes_at* is not 0, two of minutes; return seconds."""
     sign = letters[:, 0]
     hours = _number(letters, 1, 2, bad)
     minutes = _number(letters, minutes_at, 2, bad) if minutes_at else np.zeros_like(hours)
@@ -227,7 +227,7 @@ def _zone(letters: Letters, *, minutes_at: int, bad: Mask) -> Ints:
 
 
 def _iso_times(block: Block, dates: Ints, clocks: Ints, ends: Ints, *, bad: Mask) -> Ints:
-    """Read ISO 8601 times: a date, a clock (with a fraction, which is dropped) and a zone (else UTC)."""
+    """Parse ISO 8601 times: date, time (a fraction is dropped) and zone (default UTC)."""
     date, clock = (_letters(block, at, 2) for at in (dates, clocks))
     after = clocks + len("13:55:36")
     bad = bad | (after > ends)
@@ -242,7 +242,7 @@ def _iso_times(block: Block, dates: Ints, clocks: Ints, ends: Ints, *, bad: Mask
 
 
 def _iso_zones(last: Letters, room: Ints) -> tuple[Ints, Ints]:
-    """Read `Z`, `+07:00`, `+0700` or `+07` from the last eight letters: return seconds, and its length."""
+    """Parse `Z`, `+07:00`, `+0700` or `+07` in the last eight characters; return seconds and length."""
     zone, size = np.zeros_like(room), ((room > 0) & (last[:, 7] == ord("Z"))).astype(np.int64)
     for length, minutes_at in ((6, 4), (5, 3), (3, 0)):
         letters = last[:, 8 - length :]
@@ -255,7 +255,7 @@ def _iso_zones(last: Letters, room: Ints) -> tuple[Ints, Ints]:
 
 
 def _epoch(year: Ints, month: Ints, day: Ints, clock: list[Ints], zone: Ints, bad: Mask) -> Ints:
-    """Count seconds since 1970 (days by H. Hinnant, "chrono-compatible low-level date algorithms")."""
+    """Return epoch seconds (days by H. Hinnant, "chrono-compatible low-level date algorithms")."""
     hour, minute, second = clock
     leaps = (month == 2) & (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
     bad = bad | (month < 1) | (month > 12) | (day < 1) | (year < 1970)

@@ -1,4 +1,4 @@
-"""Telling a log's format from its first lines."""
+"""Detect the format of a log from its first lines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bursar.accesslog.parsing.blocks import Block, Blocks
 from bursar.accesslog.parsing.columns import Finder
 from bursar.accesslog.parsing.formats import PRESETS, FormatUnknown, LogFormat
 
-#: So many lines are looked at; half of them must be of the format.
+#: Number of lines that are checked; half of them must match the format.
 _LINES_MAX = 100
 _EXCERPT_BYTES_MAX = 120
 
@@ -29,11 +29,9 @@ class _Head:
 
 def detect_format(head: bytes, *, name: str) -> LogFormat:
     """
-    Tell which of `formats.PRESETS` or W3C *head*, the beginning of the log *name*, is.
+    Return the preset or W3C format of *head*, the start of the log *name*; "combined" for an empty log.
 
-    An empty log is taken for "combined".
-
-    :raises FormatUnknown: if less than half of the first lines are of one format.
+    :raises FormatUnknown: if no format matches half of the first lines.
     """
     if (declared := formats.declared_format(head)) is not None:
         return declared
@@ -53,8 +51,8 @@ def detect_format(head: bytes, *, name: str) -> LogFormat:
             return preset
     excerpt = lines[0][:_EXCERPT_BYTES_MAX].decode("ascii", "backslashreplace")
     raise FormatUnknown(
-        f"{name} is of no format we know; it begins {excerpt!a}. --format takes a name or the server's"
-        " LogFormat or log_format text"
+        f"{name} has no known log format; it starts with {excerpt!a}. Set --format to a name or to the"
+        " server's LogFormat or log_format text"
     )
 
 

@@ -1,9 +1,9 @@
 """
-Formats of access logs: what a line is made of.
+Access log formats.
 
-A format is a row of fields, each with the text that stands between it and the next. It comes from an
-Apache `LogFormat` (mod_log_config), an nginx `log_format` (ngx_http_log_module), the `#Fields` line of
-a W3C extended log file, or is one of `PRESETS`.
+A format is a sequence of fields, each with the literal text after it. It is parsed from an Apache
+`LogFormat` (mod_log_config), an nginx `log_format` (ngx_http_log_module) or the `#Fields` line of a W3C
+extended log file, or is one of `PRESETS`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from bursar import errors
 
-#: The fields that are understood. Of times and durations a log has one.
+#: Supported fields. A log has one kind of time and one of duration.
 FIELDS = frozenset(
     {
         "client",
@@ -52,19 +52,19 @@ _NUMBERS = frozenset(
     }
 )
 
-#: What may stand between two fields.
+#: Maximum length of the literal text between two fields.
 LITERAL_BYTES_MAX = 32
 
 
 class FormatUnknown(errors.Invalid):
-    """The first lines of a log are of no known format; `--format` says which it is."""
+    """The format of a log is not recognized; set `--format`."""
 
     code = "unknown_log_format"
     status = None
 
 
 class FormatInvalid(errors.Invalid):
-    """A format's text cannot be understood, or its fields cannot be told apart."""
+    """A format text is invalid, or its fields cannot be separated."""
 
     code = "invalid_log_format"
     status = None
@@ -73,28 +73,27 @@ class FormatInvalid(errors.Invalid):
 @dataclass(frozen=True, slots=True)
 class LogFormat:
     """
-    What a line consists of: *prefix*, then each field and what follows it.
+    The structure of a line: *prefix*, then each field and the literal text after it.
 
-    The last field goes up to the end of the line if nothing follows it. Fields without a name are
-    passed over.
+    A last field without literal text extends to the end of the line. Unnamed fields are skipped.
     """
 
     name: str
     steps: tuple[tuple[str, bytes], ...]
     prefix: bytes = b""
     has_fields_line: bool = False
-    """Whether `#` lines are comments, and `#Fields:` among them says what follows."""
+    """Whether `#` lines are comments, and `#Fields:` lines define the columns."""
 
     is_json: bool = False
     client_has_port: bool = False
 
     def has(self, field: str) -> bool:
-        """Whether lines tell *field*."""
+        """Whether lines contain *field*."""
         return any(name == field for name, _ in self.steps)
 
     @property
     def starts_with_client(self) -> bool:
-        """Whether a line begins with the client, and a blank follows."""
+        """Whether a line starts with the client, followed by a space."""
         name, literal = self.steps[0]
         return (
             name == "client"
@@ -104,7 +103,7 @@ class LogFormat:
 
     @property
     def forbidden_in_last(self) -> int | None:
-        """The byte that a last field to the end of the line cannot hold; None if it may hold any."""
+        """The byte that a last field without literal text cannot contain; None if it may contain any."""
         name, literal = self.steps[-1]
         if literal or len(self.steps) < 2 or not (self.has_fields_line or name in _NUMBERS):
             return None
@@ -146,7 +145,7 @@ _APACHE_ARGUMENTS = {
 
 
 def _apache(text: str) -> list[str]:
-    """Cut a LogFormat into literals and `%`-marked fields, alternately, beginning with a literal."""
+    """Split a LogFormat into alternating literals and fields, starting with a literal."""
     parts, at = [""], 0
     for match in _APACHE.finditer(text):
         parts[-1] += text[at : match.start()]
@@ -206,9 +205,9 @@ def _nginx(text: str) -> list[str]:
 
 def parse_format(text: str) -> LogFormat:
     r"""
-    Read an Apache `LogFormat` or an nginx `log_format` (`\"` and `\t` may be written as there).
+    Parse an Apache `LogFormat` or an nginx `log_format`; `\"` and `\t` are unescaped.
 
-    :raises FormatInvalid: if it names no client, or two fields stand side by side.
+    :raises FormatInvalid: if it has no client, or no text between two fields.
     """
     plain = text.strip().replace('\\"', '"').replace("\\t", "\t")
     parts = _nginx(plain) if "$" in plain else _apache(plain)
@@ -226,14 +225,13 @@ def parse_format(text: str) -> LogFormat:
     for number, (name, literal) in enumerate(zip(names, literals, strict=True)):
         used_names = {before for before, _ in steps}
         if name == "query" and steps and steps[-1] == ("path", b""):
-            steps[-1] = "path", literal.encode()  # it belongs to the path, and is cut off there
+            steps[-1] = "path", literal.encode()  # part of the path, from which it is removed later
             continue
         steps.append((name if name in FIELDS and name not in used_names else "", literal.encode()))
         follows = number + 1 < len(names)
         if follows and not literal and not (name == "path" and names[number + 1] == "query"):
             raise FormatInvalid(
-                f"the format {text!r} has nothing between field {number + 1} and field {number + 2}:"
-                " nobody can tell where one ends",
+                f"the format {text!r} has no text between field {number + 1} and field {number + 2}",
                 param="format",
             )
     return LogFormat("custom", tuple(steps), parts[0].encode())
@@ -261,7 +259,7 @@ _FIELDS_LINE = re.compile(rb"#fields:[ \t]*(?P<names>[^\r\n]*)", re.IGNORECASE)
 
 
 def parse_fields_line(line: bytes) -> LogFormat | None:
-    """Return the format that a `#Fields:` line declares; None of another line."""
+    """Return the format that a `#Fields:` line declares; None for any other line."""
     match = _FIELDS_LINE.match(line)
     if match is None:
         return None
@@ -304,7 +302,7 @@ def _alb() -> LogFormat:
     return LogFormat("alb", (*steps, ("agent", b'" '), ("", b"")), client_has_port=True)
 
 
-#: How JSON lines are told: what `json_lines` makes of them.
+#: The columns to which `json_lines` converts a JSON object.
 JSON_FIELDS = (
     "client",
     "epoch",
@@ -326,7 +324,7 @@ def _json() -> LogFormat:
     return LogFormat("json", tuple(steps), is_json=True)
 
 
-#: In the order in which they are tried; one that says more stands before one that says less.
+#: In the order of detection; a format with more fields comes before one with fewer.
 PRESETS: Mapping[str, LogFormat] = {
     "vhost": replace(parse_format(f"%v:%p {_COMBINED}"), name="vhost"),
     "combined": replace(parse_format(_COMBINED), name="combined"),
@@ -343,11 +341,11 @@ _BY_HEADER: Mapping[str, Callable[[bytes], LogFormat | None]] = {
 
 def find_format(text: str, *, head: bytes = b"") -> LogFormat:
     """
-    Return a preset by its name, or the format that a text describes.
+    Return a preset by name, or the format of a LogFormat or log_format text.
 
-    *head*, the first lines of the log, tells the columns of "w3c" and "cloudfront".
+    The columns of "w3c" and "cloudfront" are read from *head*, the first lines of the log.
 
-    :raises FormatInvalid: if it is neither.
+    :raises FormatInvalid: if *text* is neither a name nor a valid format text.
     """
     if text in _BY_HEADER:
         return declared_format(head) or _w3c_missing(text)
@@ -357,13 +355,13 @@ def find_format(text: str, *, head: bytes = b"") -> LogFormat:
         return parse_format(text)
     names = ", ".join(sorted([*PRESETS, *_BY_HEADER]))
     raise FormatInvalid(
-        f"there is no format {text!r}; there are {names}, and LogFormat or log_format texts",
+        f"unknown format {text!r}; use {names}, or a LogFormat or log_format text",
         param="format",
     )
 
 
 def declared_format(head: bytes) -> LogFormat | None:
-    """Return what the first `#Fields:` line in *head* declares, if its comments begin the log."""
+    """Return the format of the first `#Fields:` line, if *head* starts with comments that include one."""
     for line in head.splitlines():
         if not line.startswith(b"#"):
             return None
@@ -374,5 +372,6 @@ def declared_format(head: bytes) -> LogFormat | None:
 
 def _w3c_missing(text: str) -> LogFormat:
     raise FormatInvalid(
-        f"a log of format {text!r} begins with a #Fields: line; this has none", param="format"
+        f"a log of format {text!r} must start with a #Fields: line; this log has none",
+        param="format",
     )

@@ -1,10 +1,10 @@
 """
-Client addresses as keys, many at once.
+Vectorized conversion of client addresses to keys.
 
-An IPv4 address in dotted decimals has one text only, of at most 15 letters of 11 kinds: half a byte
-a letter, so a word holds it exactly. An IPv6 address (RFC 4291) may be written in many ways: it is
-kept as its canonical text (RFC 5952), 40 bytes padded with zeros; one that maps IPv4
-(::ffff:192.0.2.1) is that IPv4 address.
+An IPv4 address in dotted decimals has exactly one text, at most 15 characters out of 11: half a byte per
+character, so a word stores it exactly. An IPv6 address (RFC 4291) can be written in many ways: it is
+stored as its canonical text (RFC 5952), 40 bytes padded with zeros; an IPv4-mapped one
+(::ffff:192.0.2.1) is stored as that IPv4 address.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from bursar.accesslog.parsing import byte_search
 from bursar.accesslog.parsing.byte_search import HIGH, ODD, Ints, Mask, U, Words, repeat_byte
 
 _SPACE, _DOT, _LOW_HALVES = repeat_byte(0x20), repeat_byte(0x2E), repeat_byte(0x0F)
-#: Brings what is above "9", less ".", above seven bits.
+#: Added to a character minus ".", sets the high bit for characters above "9".
 _ABOVE_NINE = repeat_byte(0x80 - (0x3A - 0x2E))
 _LOW_BITS = repeat_byte(0x11)
 #: The inverse of ODD modulo 2^64.
 _ODD_INVERSE = U(pow(int(ODD), -1, 2**64))
-#: Half bytes: of a letter the lower half of its byte, behind the end a half that no letter has.
+#: Half bytes: the lower half of a character's byte; after the end a value that no character has.
 _DOT_HALF, _NO_LETTER = 0xE, 0xD
 _NO_LETTERS = repeat_byte(_NO_LETTER)
 _MAPPED, _SEVEN_BYTES = U(int.from_bytes(b"::ffff:", "little")), U((1 << 56) - 1)
-#: Steps that bring the lower halves of eight bytes together in the low four.
+#: Steps that pack the lower halves of eight bytes into the low four bytes.
 _CLOSING_UP = (
     (U(4), U(0x00FF00FF00FF00FF)),
     (U(8), U(0x0000FFFF0000FFFF)),
@@ -38,44 +38,44 @@ _CLOSING_UP = (
 )
 _PIECE_ROWS = 1 << 12
 V6_WORDS = 5
-#: Where the words behind the first two begin.
+#: Offsets of the words after the first two.
 _BEHIND = np.arange(16, 8 * V6_WORDS, 8).reshape(-1, 1)
 
 
 class Tokens(NamedTuple):
-    """Texts that may be addresses, sorted by what they look like."""
+    """Texts that may be addresses, separated into IPv4 and the rest."""
 
     v4: Words
-    """Keys of what consists of digits and dots, by *is_v4*."""
+    """Keys of the texts that consist of digits and dots, in the order of *is_v4*."""
 
     is_v4: Mask
     v6: Words
     """
-    The texts of the rest, padded with zeros: shape (5, count of the rest).
+    The other texts, padded with zeros: shape (5, number of texts).
 
-    What does not end within 39 letters, or holds NUL, is no address, and zeros here.
+    Texts of more than 39 characters or with NUL are not addresses, and are zeros here.
     """
 
 
 class _Beginnings(NamedTuple):
-    """The first 16 bytes of some texts, zeros behind their ends: shape (2, texts)."""
+    """The first 16 bytes of texts, padded with zeros: shape (2, texts)."""
 
     words: Words
     masks: Words
-    """Of the bytes before the end; a text goes on if both are whole."""
+    """Masks of the bytes before the end; both are all ones if the text is longer."""
 
     def take(self, index: Ints) -> _Beginnings:
-        # Along the second axis an index in brackets takes six times as long.
+        # Along the second axis indexing takes six times as long as `take`.
         return _Beginnings(self.words.take(index, 1), self.masks.take(index, 1))
 
 
 def parse_tokens(raw: bytearray, starts: Ints, ends: Ints | None) -> Tokens:
-    """Take a text at each start: up to its end or, without *ends*, up to the first blank."""
+    """Return the tokens at *starts*, up to *ends* or, if that is None, up to the first space."""
     begun = _first_words(raw, starts, ends)
     keys, is_v4 = _dotted(begun)
     rest = np.flatnonzero(~is_v4)
     mapped = rest[(begun.words[0].take(rest) & _SEVEN_BYTES) == _MAPPED]
-    if len(mapped):  # ::ffff:192.0.2.1, as servers write that listen to both kinds at once
+    if len(mapped):  # ::ffff:192.0.2.1, written by dual-stack servers
         behind = None if ends is None else ends[mapped]
         keys[mapped], is_dotted = _dotted(_first_words(raw, starts[mapped] + 7, behind))
         is_v4[mapped] = is_dotted & v4_is_valid(keys[mapped] * ODD)
@@ -99,14 +99,14 @@ def _first_words(raw: bytearray, starts: Ints, ends: Ints | None) -> _Beginnings
 
 
 def _ends_within(masks: Words) -> Mask:
-    """Tell from the masks of their last words which texts end before these do."""
+    """Return the mask of texts that end within their last word."""
     ends: Mask = masks.view(np.int64) >= 0
     return ends
 
 
 def _dotted(begun: _Beginnings) -> tuple[Words, Mask]:
-    """Return the half bytes of each text, and whether it is digits and dots."""
-    # A slash lies between dots and digits; it passes here, and `v4_is_valid` knows its half.
+    """Return the half bytes of each text, and whether it consists of digits and dots."""
+    # A slash is between dot and digits in ASCII; it passes here, and `v4_is_valid` rejects it.
     above_dot = begun.words - _DOT
     other = above_dot + _ABOVE_NINE
     other |= above_dot
@@ -133,31 +133,31 @@ def _texts(raw: bytearray, starts: Ints, ends: Ints | None, begun: _Beginnings) 
     words = np.concatenate((begun.words, words))
     words &= masks
     is_none = ~_ends_within(masks[-1])
-    # A text that holds NUL would look like a shorter one.
+    # A text that contains NUL would look like a shorter one.
     is_none |= byte_search.zero_bytes(words | ~masks).any(axis=0)
     words[:, np.flatnonzero(is_none)] = 0
     return words
 
 
 def v6_text(words: Words) -> str:
-    """Return the text that is kept in *words*; it may hold any bytes where it is no address."""
+    """Return the text stored in *words*; it may contain any bytes if it is not an address."""
     return words.tobytes().rstrip(b"\0").decode("latin-1")
 
 
 def address_text(columns: bytes) -> str:
-    """Return an address from its columns, big-endian: one word of an IPv4 number, or five of IPv6 text."""
+    """Return the address of big-endian sort columns: one word of IPv4 number, or five words of IPv6 text."""
     if len(columns) == 8:
         return socket.inet_ntoa(columns[4:])
     return columns.rstrip(b"\0").decode("ascii")
 
 
 def v6_words(text: str) -> Words:
-    """Keep *text*, of at most 39 letters, in words: shape (5, 1)."""
+    """Return *text*, at most 39 characters, as words: shape (5, 1)."""
     return np.frombuffer(text.encode("ascii").ljust(8 * V6_WORDS, b"\0"), U).reshape(-1, 1)
 
 
 def _in_batches(test: Callable[[Words], Mask]) -> Callable[[Words], Mask]:
-    """Have *test* see some rows at a time: what it makes of many would not stay in the cache."""
+    """Apply *test* to batches of rows, whose intermediate arrays fit into the CPU cache."""
 
     @functools.wraps(test)
     def batched(words: Words) -> Mask:
@@ -169,10 +169,10 @@ def _in_batches(test: Callable[[Words], Mask]) -> Callable[[Words], Mask]:
 
 @_in_batches
 def v4_is_valid(keys: Words) -> Mask:
-    """Tell which keys are four decimals up to 255 without leading zeros."""
+    """Return the mask of keys with four decimals up to 255 without leading zeros."""
     halves = keys * _ODD_INVERSE
     ones, twos, fours, eights = (halves >> U(bit) & _LOW_BITS for bit in range(4))
-    other = eights & (fours | twos)  # dots, slashes and what is behind the end; digits are below 10
+    other = eights & (fours | twos)  # dots, slashes and padding; digits are below 10
     dots, ends = other & ~ones, other & ones
     digits = other ^ _LOW_BITS
     begins = dots << U(4) | U(1)
@@ -191,7 +191,7 @@ def v4_is_valid(keys: Words) -> Mask:
 
 
 def v4_numbers(keys: Words) -> Words:
-    """Return valid keys as the 32-bit numbers of their addresses."""
+    """Return the 32-bit numbers of the addresses of valid keys."""
     halves = keys * _ODD_INVERSE
     number, value = np.zeros(len(keys), U), np.zeros(len(keys), U)
     for at in range(16):
@@ -203,13 +203,13 @@ def v4_numbers(keys: Words) -> Words:
 
 
 def v4_halves(keys: Words) -> Words:
-    """Return keys without this process's secret, as another one may read them."""
+    """Return keys without this process's secret, for use in other processes."""
     halves: Words = keys * _ODD_INVERSE
     return halves
 
 
 def v4_keys(halves: Words) -> Words:
-    """Make keys of what `v4_halves` returned."""
+    """Return keys from the result of `v4_halves`."""
     keys: Words = halves * ODD
     return keys
 
@@ -224,7 +224,7 @@ def v4_key(text: str) -> int:
 
 
 def canonical_address(text: str) -> str | None:
-    """Return the one way to write an address, "192.0.2.1" or as RFC 5952 says; None if it is none."""
+    """Return the canonical text of an address (RFC 5952 for IPv6), None if *text* is not an address."""
     try:
         if ":" not in text:
             return socket.inet_ntop(socket.AF_INET, socket.inet_pton(socket.AF_INET, text))
@@ -239,9 +239,9 @@ def canonical_address(text: str) -> str | None:
 @_in_batches
 def is_surely_canonical(texts: Words) -> Mask:
     """
-    Tell of which texts the letters alone show that they are canonical IPv6.
+    Return the mask of texts that are certainly canonical IPv6, by a check of their characters only.
 
-    That is nearly all, as servers write addresses canonically. What is left, `canonical` decides.
+    That is nearly all, as servers write addresses canonically. The others need `canonical_address`.
     """
     letters = texts.view(np.uint8)
     colon = _bits(letters == 0x3A)
@@ -250,7 +250,7 @@ def is_surely_canonical(texts: Words) -> Mask:
     one, end = U(1), text & ~(text >> U(1))
     begins = digit & ~(digit << one)
     zeros = begins & _bits(letters == 0x30)
-    # Another letter, a group of five, one that begins with a zero and goes on, a colon alone at an edge.
+    # Another character, a group of five, a leading zero, a single colon at an edge.
     bad = text ^ (colon | digit)
     bad |= digit & digit >> one & digit >> U(2) & digit >> U(3) & digit >> U(4)
     bad |= zeros & digit >> one
@@ -265,7 +265,7 @@ def is_surely_canonical(texts: Words) -> Mask:
 
 
 def _bits(mask: Mask) -> Words:
-    """Pack each row, of a multiple of 8 up to 64, into the low bits of a word."""
+    """Pack each row (a multiple of 8, up to 64) into the low bits of a word."""
     packed = np.packbits(mask.reshape(-1), bitorder="little").reshape(len(mask), -1)
     padded = np.zeros((len(packed), 8), np.uint8)
     padded[:, : packed.shape[1]] = packed

@@ -1,9 +1,9 @@
 """
-JSON lines as tab-separated ones, so that all that follows is the same for every format.
+Convert JSON lines to tab-separated lines, so that later steps are the same for every format.
 
-Known are the names that nginx, Caddy, Traefik and Bursar use, and what most `log_format ... escape=json`
-texts call the variables of nginx. In values, control characters and tabs become spaces: no value
-can make a field or a line of its own.
+Supported are the field names of nginx, Caddy, Traefik and Bursar, and the names that most
+`log_format ... escape=json` texts use for nginx variables. Control characters and tabs in values become
+spaces, so that no value can inject a field or a line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bursar.accesslog.parsing.byte_search import SLACK
 from bursar.accesslog.parsing.formats import JSON_FIELDS
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-#: Where each field may stand, the likeliest first; a dot leads into an object.
+#: Possible names of each field, the most common first; a dot separates the names of nested objects.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "client": (
         "client",
@@ -59,7 +59,7 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
         "x_forwarded_for",
     ),
 }
-#: Durations, and how many microseconds their unit has.
+#: Names of durations, and their unit in microseconds.
 _DURATIONS = {
     "milliseconds": 1e3,
     "request_time": 1e6,
@@ -69,7 +69,7 @@ _DURATIONS = {
     "duration_us": 1.0,
 }
 _METHOD_LETTERS_MAX = 20
-#: Larger numbers tell no time; one above `_SECONDS_MAX`, in the year 5138, is not in seconds.
+#: Larger numbers are not times; a number above `_SECONDS_MAX` (year 5138) is not in seconds.
 _NUMBER_MAX, _SECONDS_MAX = 1e20, 1e11
 _decode = msgspec.json.Decoder().decode
 
@@ -80,13 +80,13 @@ def is_json_object(line: bytes) -> bool:
 
 
 def has_client(line: bytes) -> bool:
-    """Whether *line* is a JSON object that tells a client."""
+    """Whether *line* is a JSON object with a client."""
     entry = _object(line)
     return entry is not None and bool(_field(entry, "client"))
 
 
 def to_tab_separated(block: Block) -> Block:
-    """Return *block* with a tab-separated line for each; what is no JSON object becomes an empty one."""
+    """Return *block* with tab-separated lines; a line that is not a JSON object becomes empty."""
     lines = [
         _line(bytes(block.raw[start:end]))
         for start, end in zip(block.starts.tolist(), block.ends.tolist(), strict=True)
@@ -114,7 +114,7 @@ def _object(line: bytes) -> dict[str, Any] | None:
 def _line(line: bytes) -> bytes:
     entry = _object(line)
     if entry is None or not _field(entry, "client"):
-        return b""  # a log of many things has lines about others than requests
+        return b""  # application logs also contain lines that are not requests
     row = b"\t".join([_text(_value(entry, field)) for field in JSON_FIELDS])
     return row if len(row) <= blocks.LINE_BYTES_MAX else b""
 
@@ -139,7 +139,7 @@ def _value(entry: dict[str, Any], field: str) -> object:
 
 
 def _split_request(text: str) -> tuple[str, str]:
-    """Return method and path; a request that is none has no method and is all path."""
+    """Return method and path; an invalid request has no method and is its own path."""
     method, blank, rest = text.partition(" ")
     if not blank or len(method) > _METHOD_LETTERS_MAX or not "A" <= method[:1] <= "Z":
         return "", text
@@ -185,7 +185,7 @@ def _epoch(value: object) -> object:
 
 
 def _seconds(number: float) -> int | str:
-    """Return a time in seconds that was told in them or in thousandths, millionths or billionths."""
+    """Return seconds from a time in seconds, milliseconds, microseconds or nanoseconds."""
     if not 0 <= number < _NUMBER_MAX:
         return ""
     while number >= _SECONDS_MAX:

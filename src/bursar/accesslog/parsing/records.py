@@ -1,4 +1,4 @@
-"""A block's lines as records: what each says of its request, worked out as it is asked for."""
+"""The parsed fields of a block's lines, computed on first access."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bursar.accesslog.parsing.columns import FieldColumns, Finder, Span
 
 Texts = NDArray[Any]
 Hashes = tuple[Words, Words]
-#: What is counted of each key: sums, and at last one maximum.
+#: The counts of each key: sums, and one maximum at the end.
 MEASURES = ("requests", "bytes", "client_errors", "server_errors", "micros", "micros_max")
 MAXIMA = 1
-#: Texts longer than this are counted by what they begin with.
+#: Longer texts are truncated to this length.
 TEXT_BYTES_MAX = 1024
 ZERO = U(0)
 _POST = U(int.from_bytes(b"POST", "little"))
@@ -27,7 +27,7 @@ _FOUR_BYTES = U(0xFFFFFFFF)
 
 
 class Records:
-    """A block's lines and what they say, worked out as it is asked for."""
+    """The parsed fields of a block's lines, computed on first access."""
 
     def __init__(self, block: Block, field_columns: FieldColumns, finder: Finder) -> None:
         self.block, self.finder = block, finder
@@ -35,12 +35,12 @@ class Records:
 
     @functools.cached_property
     def epochs(self) -> Ints | None:
-        """Return the times in seconds since 1970, None where the log has none."""
+        """Return the times in epoch seconds, None if the log has no times."""
         return field_parsers.parse_epochs(self.block, self.spans, self.finder)
 
     @property
     def times(self) -> Ints:
-        """Return the times, `field_parsers.NO_TIME` for a line without."""
+        """Return the times in epoch seconds, `field_parsers.NO_TIME` for lines without."""
         return (
             self.epochs
             if self.epochs is not None
@@ -49,12 +49,12 @@ class Records:
 
     @functools.cached_property
     def hours(self) -> Ints:
-        """Return whole hours since 1970, -1 without a time."""
+        """Return hours since 1970, -1 for lines without a time."""
         return np.where(self.times >= 0, self.times // 3600, -1)
 
     @functools.cached_property
     def statuses(self) -> Ints:
-        """Return the statuses, -1 for what is none."""
+        """Return the statuses, -1 if invalid."""
         if "status" not in self.spans:
             return np.full(len(self.good), -1)
         starts, ends = self.spans["status"]
@@ -63,7 +63,7 @@ class Records:
 
     @functools.cached_property
     def measures(self) -> list[Words | np.uint64]:
-        """The columns of `MEASURES`; one number where it is the same for all lines."""
+        """The columns of `MEASURES`; a single number if it is the same for all lines."""
         hundreds = self.statuses // 100
         micros = field_parsers.parse_durations(self.block, self.spans, self.finder)
         took = ZERO if micros is None else micros.astype(U)
@@ -81,18 +81,18 @@ class Records:
 
     @functools.cached_property
     def path(self) -> Span | None:
-        """Return where the paths stand, without their queries."""
+        """Return the span of the paths without queries."""
         span = self._request.path if self._request else self.spans.get("path")
         return field_parsers.parse_paths(self.block, span, self.finder) if span else None
 
     @property
     def method(self) -> Span | None:
-        """Return where the methods stand."""
+        """Return the span of the methods."""
         return self._request.method if self._request else self.spans.get("method")
 
     @functools.cached_property
     def is_post(self) -> Mask:
-        """Tell which lines are of a POST."""
+        """Return the mask of POST requests."""
         if self.method is None:
             return np.zeros(len(self.good), np.bool_)
         starts, ends = self.method
@@ -101,21 +101,21 @@ class Records:
         return is_post
 
     def span_of(self, name: str) -> Span | None:
-        """Return where a field stands, None if the log has none."""
+        """Return the span of a field, None if the log does not have it."""
         if name == "method":
             return self.method
         return self.path if name == "path" else self.spans.get(name)
 
     def texts(self, span: Span) -> list[bytes]:
-        """Take the texts of a span, of all lines."""
+        """Return the texts of a span for all lines."""
         return list(self.texts_of(span, slice(None)))
 
     def texts_of(self, span: Span, index: Any, positions: Any = slice(None)) -> Texts:
-        """Take the texts of a span: of the lines *index* those at some *positions*."""
+        """Return the texts of a span: of the lines *index*, those at *positions*."""
         return texts_at(self.block.raw, *_bounded(span, index), positions)
 
     def hashes(self, span: Span, index: Ints) -> Hashes:
-        """Return `byte_search.hash_texts` of the texts of a span, of the lines *index*."""
+        """Return `byte_search.hash_texts` of a span for the lines *index*."""
         return byte_search.hash_texts(self.block.raw, *_bounded(span, index))
 
 
@@ -125,7 +125,7 @@ def _bounded(span: Span, index: Any) -> Span:
 
 
 def texts_at(raw: bytearray, starts: Ints, ends: Ints, positions: Any) -> Texts:
-    """Take the texts at some positions."""
+    """Return the texts at some positions."""
     return object_array(
         [
             bytes(raw[start:end])
@@ -135,14 +135,14 @@ def texts_at(raw: bytearray, starts: Ints, ends: Ints, positions: Any) -> Texts:
 
 
 def object_array(texts: Sequence[bytes]) -> Texts:
-    """Make an array of texts of any length."""
+    """Return an object array of texts of any length."""
     array = np.empty(len(texts), object)
     array[:] = texts
     return array
 
 
 def to_buffer(texts: Sequence[bytes]) -> tuple[bytearray, Ints, Ints]:
-    """Lay texts in a buffer as `scanning` wants it."""
+    """Return a buffer with *texts* and `byte_search.SLACK`, and the starts and ends of the texts."""
     lengths = np.fromiter(map(len, texts), np.int64, len(texts))
     ends = byte_search.SLACK + np.cumsum(lengths)
     slack = bytes(byte_search.SLACK)
