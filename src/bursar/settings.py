@@ -1,8 +1,8 @@
 """
 Every setting, read once from the environment, a secrets directory, or (test mode only) `.env`.
 
-Each is an environment variable `BURSAR_<NAME>`. The upper-case names at the end are what Django
-reads; they follow from the settings above them.
+Each is an environment variable `BURSAR_<NAME>`. The upper-case names at the end are Django's
+settings, derived from those above them.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import difflib
 import os
 import re
 import secrets
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -30,15 +31,18 @@ from bursar.money import Money
 #: Schemes of mail servers, and the port of each.
 SMTP_PORTS: Final = {"smtps": 465, "smtp": 587, "smtp+plain": 25}
 
+#: Variables that are no settings: secrets of monitors, and those of the test suite.
+_OTHER_PREFIXES: Final = ("BURSAR_MONITOR_SECRET_", "BURSAR_TESTS_", "BURSAR_REAL_DATA")
+
 
 class Mode(StrEnum):
-    """An installation is one or the other for life: live keys never meet test money."""
+    """The mode of an installation; it never changes."""
 
     TEST = "test"
     LIVE = "live"
 
 
-class BadSettings(errors.Invalid):
+class InvalidSettings(errors.Invalid):
     """The installation cannot start with these settings."""
 
     code = "invalid_settings"
@@ -46,7 +50,7 @@ class BadSettings(errors.Invalid):
 
 
 class Settings(BaseSettings):
-    """What an installation is told from outside."""
+    """The settings of an installation."""
 
     model_config = SettingsConfigDict(
         env_prefix="BURSAR_",
@@ -57,99 +61,99 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(default=Path("bursar-data"))
-    """The one folder that holds everything an installation keeps."""
+    """The folder of the installation: databases, logs, reports, keys."""
 
     mode: Mode = Mode.TEST
-    """`test` or `live`; the sandbox provider is refused in live."""
+    """`test` or `live`; the sandbox provider is not allowed in live mode."""
 
     database_url: SecretStr | None = None
-    """A PostgreSQL connection URL; without it the books are SQLite in `home`."""
+    """PostgreSQL connection URL; without it the database is SQLite in `home`."""
 
     secrets_dir: Path | None = None
-    """A directory with one file a secret, named as the environment variable (Docker, Vault)."""
+    """Directory with one file per secret, named like the environment variable (Docker, Vault)."""
 
     secret_key: SecretStr | None = None
-    """Signs sessions; made and kept in `home` in test mode, required in live mode."""
+    """Signs sessions and forms; generated in `home` in test mode, required in live mode."""
 
     time_zone: str = "UTC"
-    """The accounting time zone: it decides on which day a transfer is posted (IANA name)."""
+    """Accounting time zone (IANA name): decides the posting date of a transfer."""
 
     log_level: str = "INFO"
     """DEBUG, INFO, WARNING or ERROR."""
 
-    hosts: str = "localhost,127.0.0.1,[::1]"
-    """The host names this installation answers to, parted by commas; never `*`."""
+    allowed_hosts: str = "localhost,127.0.0.1,[::1]"
+    """Host names that requests may name, comma-separated; `*` is not allowed."""
 
-    second_factor: bool = False
-    """Let people into the back office with a one-time code only."""
+    require_mfa: bool = False
+    """Require a one-time code (TOTP) to sign in to the back office."""
 
-    prices: Path | None = None
-    """The TOML file of price lists, taxes, discounts and fees; none: prices come with orders."""
+    pricing_rules: Path | None = None
+    """TOML file of pricing rules; without it orders carry their prices."""
 
-    refund_approval_above: str = ""
+    refund_approval_thresholds: str = ""
     """
-    Above which amount a second person approves a refund, by currency in major units, such as
-    `EUR=500,JPY=80000`. Where it is set, refunds in any other currency always need approval.
+    Amounts above which a refund needs a second person's approval, by currency in major units, such
+    as `EUR=500,JPY=80000`. If set, refunds in any other currency always need approval.
     """
 
-    api_requests_per_minute: int = Field(default=6_000, ge=1)
-    """How many requests one API key may make in a minute, per process."""
+    api_rate_limit: int = Field(default=6_000, ge=1)
+    """Requests per minute of one API key, per process."""
 
-    dashboard: Path | None = None
-    """The TOML file of APIs and certificates to watch; none: provider accounts, and what people enter."""
+    monitors: Path | None = None
+    """TOML file of monitors; provider accounts and monitors added by users need none."""
 
-    alert_webhook: SecretStr | None = None
-    """The address that alerts of the dashboard are posted to, signed."""
+    alert_webhook_url: SecretStr | None = None
+    """URL that alerts are posted to, signed."""
 
     alert_webhook_secret: SecretStr | None = None
-    """What they are signed with (Standard Webhooks): `whsec_` and base64 of 24 to 64 bytes."""
+    """Signing secret of that webhook (Standard Webhooks): `whsec_` and base64 of 24 to 64 bytes."""
 
-    alert_emails: str = ""
-    """Who is told of alerts by e-mail: addresses parted by commas."""
+    alert_email_to: str = ""
+    """E-mail recipients of alerts, comma-separated."""
 
     alert_email_from: str = ""
-    """The sender of these messages."""
+    """Sender of alert e-mails."""
 
     smtp_url: SecretStr | None = None
-    """The mail server: `smtp://user:password@host:port` (TLS demanded), `smtps://` or `smtp+plain://`."""
+    """Mail server: `smtp://user:password@host:port` (STARTTLS required), `smtps://` or `smtp+plain://`."""
 
-    status_page: str = ""
+    status_page_groups: str = ""
     """
-    The groups of the dashboard that everybody may see at `/status`, in words and without numbers,
-    parted by commas; empty: there is no such page.
+    Groups of monitors shown at the public page `/status`, without numbers, comma-separated; empty:
+    no status page.
     """
 
     @field_validator("time_zone")
     @classmethod
-    def _known_zone(cls, name: str) -> str:
+    def _validate_time_zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
         except (KeyError, ValueError, OSError) as error:
-            raise ValueError(f"{name!r} is no IANA time zone") from error
+            raise ValueError(f"{name!r} is not an IANA time zone") from error
         return name
 
-    @field_validator("hosts")
+    @field_validator("allowed_hosts")
     @classmethod
-    def _named_hosts(cls, text: str) -> str:
+    def _validate_allowed_hosts(cls, text: str) -> str:
         if not all(re.fullmatch(r"[A-Za-z0-9.:\[\]-]+", name) for name in text.split(",")):
-            raise ValueError("host names parted by commas, without blanks; * is none")
+            raise ValueError("must be host names separated by commas, without spaces or *")
         return text
 
-    @field_validator("refund_approval_above")
+    @field_validator("refund_approval_thresholds")
     @classmethod
-    def _known_limits(cls, text: str) -> str:
-        _limits(text)
+    def _validate_thresholds(cls, text: str) -> str:
+        _parse_thresholds(text)
         return text
 
     @field_validator("log_level")
     @classmethod
-    def _known_level(cls, name: str) -> str:
+    def _validate_log_level(cls, name: str) -> str:
         if name.upper() not in {"DEBUG", "INFO", "WARNING", "ERROR"}:
-            raise ValueError("one of DEBUG, INFO, WARNING, ERROR")
+            raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
         return name.upper()
 
     @model_validator(mode="after")
-    def _live_needs_care(self) -> Settings:
+    def _validate_live_mode(self) -> Settings:
         if self.mode is Mode.LIVE:
             if Path(".env").exists():
                 raise ValueError("live mode does not read .env files; remove it")
@@ -158,22 +162,24 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
-    def _alerts_can_be_sent(self) -> Settings:
-        if self.alert_webhook is not None:
-            hook = urlsplit(self.alert_webhook.get_secret_value())
+    def _validate_alerts(self) -> Settings:
+        if self.alert_webhook_url is not None:
+            hook = urlsplit(self.alert_webhook_url.get_secret_value())
             if hook.scheme not in {"http", "https"} or not hook.hostname:
-                raise ValueError("BURSAR_ALERT_WEBHOOK: an address that begins with https://")
+                raise ValueError("BURSAR_ALERT_WEBHOOK_URL must be an http(s) URL")
             if self.alert_webhook_secret is None:
-                raise ValueError("BURSAR_ALERT_WEBHOOK needs BURSAR_ALERT_WEBHOOK_SECRET")
-            _check_hook_secret(self.alert_webhook_secret.get_secret_value())
-        if self.alert_emails:
-            for address in (*self.alert_emails.split(","), self.alert_email_from):
+                raise ValueError("BURSAR_ALERT_WEBHOOK_URL needs BURSAR_ALERT_WEBHOOK_SECRET")
+            _check_webhook_secret(self.alert_webhook_secret.get_secret_value())
+        if self.alert_email_to:
+            for address in (*self.alert_email_to.split(","), self.alert_email_from):
                 if not re.fullmatch(r"\s*[^@\s,<>]+@[^@\s,<>]+\s*", address):
-                    raise ValueError("BURSAR_ALERT_EMAILS, BURSAR_ALERT_EMAIL_FROM: addresses")
+                    raise ValueError(
+                        "BURSAR_ALERT_EMAIL_TO and BURSAR_ALERT_EMAIL_FROM must be e-mail addresses"
+                    )
             server = urlsplit(self.smtp_url.get_secret_value()) if self.smtp_url else None
             if server is None or server.scheme not in SMTP_PORTS or not server.hostname:
                 raise ValueError(
-                    "BURSAR_ALERT_EMAILS needs BURSAR_SMTP_URL, such as smtp://host:587"
+                    "BURSAR_ALERT_EMAIL_TO needs BURSAR_SMTP_URL, such as smtp://host:587"
                 )
         return self
 
@@ -190,42 +196,42 @@ class Settings(BaseSettings):
         return init_settings, env_settings, file_secret_settings, dotenv_settings
 
     @property
-    def refund_limits(self) -> dict[str, int]:
-        """`refund_approval_above` as minor units by currency."""
-        return _limits(self.refund_approval_above)
+    def refund_thresholds(self) -> dict[str, int]:
+        """`refund_approval_thresholds` in minor units by currency."""
+        return _parse_thresholds(self.refund_approval_thresholds)
 
     @property
     def status_groups(self) -> list[str]:
-        """`status_page` as the names of groups."""
-        return [name.strip() for name in self.status_page.split(",") if name.strip()]
+        """`status_page_groups` as the names of groups."""
+        return [name.strip() for name in self.status_page_groups.split(",") if name.strip()]
 
     @property
     def sqlite_path(self) -> Path:
-        """Where the books are without a `database_url`."""
+        """Path of the SQLite database, used without a `database_url`."""
         return self.home / "bursar.sqlite3"
 
     def signing_key(self) -> str:
-        """The secret key; in test mode one is made at first need and kept in `home`."""
+        """Return the secret key; in test mode it is generated in `home` at first use."""
         if self.secret_key is not None:
             return self.secret_key.get_secret_value()
         path = self.home / "secret_key"
         try:
             return path.read_text(encoding="ascii").strip()
         except FileNotFoundError:
-            return _made_once(path, secrets.token_urlsafe(48))
+            return _create_once(path, secrets.token_urlsafe(48))
 
 
-def _check_hook_secret(secret: str) -> None:
+def _check_webhook_secret(secret: str) -> None:
     prefix, _, key = secret.partition("_")
     try:
         good = prefix == "whsec" and 24 <= len(base64.b64decode(key, validate=True)) <= 64
     except binascii.Error:
         good = False
     if not good:
-        raise ValueError("BURSAR_ALERT_WEBHOOK_SECRET: whsec_ and base64 of 24 to 64 bytes")
+        raise ValueError("BURSAR_ALERT_WEBHOOK_SECRET must be whsec_ and base64 of 24 to 64 bytes")
 
 
-def _limits(text: str) -> dict[str, int]:
+def _parse_thresholds(text: str) -> dict[str, int]:
     limits = {}
     for pair in filter(None, text.split(",")):
         currency, separator, amount = pair.partition("=")
@@ -238,10 +244,10 @@ def _limits(text: str) -> dict[str, int]:
     return limits
 
 
-def _made_once(path: Path, text: str) -> str:
-    """Write *text* to *path*, mode 0600, unless another process was faster; return what it holds."""
+def _create_once(path: Path, text: str) -> str:
+    """Create *path* (mode 0600) with *text* unless it exists; return its content."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A link appears whole or not at all: nobody ever reads an empty key.
+    # A link is atomic: no process reads an empty key.
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as file:
         file.write(text)
         file.flush()
@@ -251,36 +257,55 @@ def _made_once(path: Path, text: str) -> str:
     return path.read_text(encoding="ascii").strip()
 
 
-def load(**given: Any) -> Settings:
+def load(**overrides: Any) -> Settings:
     """
     Read the settings.
 
     :raises BadSettings: with one line for each setting that is wrong.
     """
-    directory = given.get("secrets_dir") or os.environ.get("BURSAR_SECRETS_DIR")
+    directory = overrides.get("secrets_dir") or os.environ.get("BURSAR_SECRETS_DIR")
     if directory and not Path(directory).is_dir():
-        raise BadSettings(f"BURSAR_SECRETS_DIR: {directory} is no directory")
+        raise InvalidSettings(f"BURSAR_SECRETS_DIR: {directory} is not a directory")
+    _refuse_unknown(os.environ)
     try:
-        return Settings(_secrets_dir=directory, **given)
+        return Settings(_secrets_dir=directory, **overrides)
     except ValueError as error:
         problems = error.errors() if isinstance(error, ValidationError) else []
-        lines = [_told(problem) for problem in problems]
-        raise BadSettings("; ".join(lines) or str(error)) from error
+        lines = [_format_problem(problem) for problem in problems]
+        raise InvalidSettings("; ".join(lines) or str(error)) from error
 
 
-def _told(problem: Mapping[str, Any]) -> str:
+def _refuse_unknown(names: Iterable[str]) -> None:
+    """
+    Refuse variables that look like a misspelt or former setting.
+
+    `BURSAR_<ACCOUNT>_<FIELD>` names a provider account's secret, so other names of several words pass.
+    """
+    known = {f"BURSAR_{field.upper()}" for field in Settings.model_fields}
+    for name in sorted(names):
+        if not name.startswith("BURSAR_") or name in known or name.startswith(_OTHER_PREFIXES):
+            continue
+        is_one_word = "_" not in name.removeprefix("BURSAR_")
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if is_one_word else 0.85)
+        is_of_account = nearest and name.endswith(nearest[0].removeprefix("BURSAR"))
+        if is_one_word or (nearest and not is_of_account):
+            hint = f"; did you mean {nearest[0]}?" if nearest else ""
+            raise InvalidSettings(f"{name} is not a setting{hint}")
+
+
+def _format_problem(problem: Mapping[str, Any]) -> str:
     message = str(problem["msg"]).removeprefix("Value error, ")
     name = "_".join(map(str, problem["loc"])).upper()
     return f"BURSAR_{name}: {message}" if name else message
 
 
-def databases(settings: Settings) -> dict[str, dict[str, Any]]:
+def databases(config: Settings) -> dict[str, dict[str, Any]]:
     """Django's DATABASES: SQLite with every commit on disk, or PostgreSQL."""
-    if settings.database_url is None:
+    if config.database_url is None:
         return {
             "default": {
                 "ENGINE": "django.db.backends.sqlite3",
-                "NAME": settings.sqlite_path,
+                "NAME": config.sqlite_path,
                 "OPTIONS": {
                     # A deferred BEGIN fails with "database is locked" as soon as two threads
                     # read and then write; and WAL with NORMAL loses payments in a power cut.
@@ -294,7 +319,7 @@ def databases(settings: Settings) -> dict[str, dict[str, Any]]:
         }
     from psycopg import conninfo
 
-    parts = conninfo.conninfo_to_dict(settings.database_url.get_secret_value())
+    parts = conninfo.conninfo_to_dict(config.database_url.get_secret_value())
     return {
         "default": {
             "ENGINE": "django.db.backends.postgresql",
@@ -304,7 +329,7 @@ def databases(settings: Settings) -> dict[str, dict[str, Any]]:
             "HOST": parts.pop("host", ""),
             "PORT": parts.pop("port", ""),
             "CONN_MAX_AGE": None,
-            # Our statements are few and always the same: each is parsed and planned once.
+            # Statements are few and always the same: each is parsed and planned once.
             "OPTIONS": {**parts, "server_side_binding": True, "prepare_threshold": 2},
         }
     }
@@ -314,7 +339,7 @@ current = load()
 
 SECRET_KEY = current.signing_key()
 DEBUG = False
-ALLOWED_HOSTS = current.hosts.split(",")
+ALLOWED_HOSTS = current.allowed_hosts.split(",")
 USE_TZ = True
 TIME_ZONE = "UTC"
 USE_I18N = False
@@ -367,7 +392,7 @@ TEMPLATES = [
         },
     }
 ]
-# Unfold keeps what a search found for five minutes; somebody who looks again wants it as it is.
+# Unfold caches search results for five minutes; a repeated search must be current.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}}
 STATIC_URL = "/static/"
 SESSION_ENGINE = "bursar.access.sessions"

@@ -19,14 +19,14 @@ def test_from_invoices_to_proven_books_and_back_from_a_backup(
     database: Database,
 ) -> None:
     book = home / "sandbox.sqlite3"
-    terminal.run("providers", "add", "europe", "--provider", "sandbox", "--set", f"store={book}")
+    terminal.run("accounts", "add", "europe", "--provider", "sandbox", "--set", f"store={book}")
     assert "europe" in terminal.run("providers", "list")
     mapping = str(INVOICES / "mapping.toml")
     importing = ["import", "orders", str(FILE), "--mapping", mapping, "--charge", "europe"]
     assert "54 orders of 139 lines" in terminal.run(*importing)
     assert "nothing changed" in terminal.run(*importing)
-    assert "charge" in terminal.run("queue")
-    assert "charge" in terminal.run("worker", "--until-empty")
+    assert "charge" in terminal.run("jobs")
+    assert "charge" in terminal.run("worker", "--burst")
 
     first = terminal.run("refund", "TL-1001", "--reason", "sent back", "--key", "one")
     again = terminal.run("refund", "TL-1001", "--reason", "sent back", "--key", "one")
@@ -34,7 +34,7 @@ def test_from_invoices_to_proven_books_and_back_from_a_backup(
     one_line = ("refund", "TL-1002", "--line", "1=1")
     assert "is decided" in terminal.run(*one_line)
     assert "Nothing more is given back" in terminal.run(*one_line)
-    terminal.run("worker", "--until-empty")
+    terminal.run("worker", "--burst")
     assert "refund_exceeds_balance" in terminal.run("refund", "TL-1001", "--amount", "1", code=1)
     terminal.until_proven()
 
@@ -50,7 +50,7 @@ def test_from_invoices_to_proven_books_and_back_from_a_backup(
         terminal.run("refund", "TL-1003")  # gone again after the backup is restored
         terminal.run("restore", str(saved), "--force")
         findings = json.loads(terminal.run("verify", "--json"))
-        assert "refund" not in terminal.run("queue")
+        assert "refund" not in terminal.run("jobs")
     assert [finding["holds"] for finding in findings] == [True] * 25
 
 
@@ -83,6 +83,6 @@ def test_the_main_job_closes_its_books_and_tampering_with_them_is_found(
     assert "3 BROKEN" in printed  # the receivable is a cent off as well
     assert "missing trigger: trigger_transfer_update_transfers_are_never_changed" in printed
     assert f"payment: {tampered}, " in printed
-    assert "triggers_missing" in terminal.run("worker", "--until-empty", code=1)
+    assert "triggers_missing" in terminal.run("worker", "--burst", code=1)
     terminal.run("manage", "migrate")
     assert "2 BROKEN" in terminal.run("verify", code=1)

@@ -25,7 +25,7 @@ WATCHED = '[apis.nobody]\nurl = "http://127.0.0.1:9/"\ninterval_seconds = 10\n'
 @contextmanager
 def served(told: Path) -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "bursar", "serve", "--port", "0"]
-    environment = os.environ | {"BURSAR_DASHBOARD": str(told)}
+    environment = os.environ | {"BURSAR_MONITORS": str(told)}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     ) as process:

@@ -54,7 +54,7 @@ def address(database: Database, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> 
     shop.run_jobs()
     commit(lambda: jobs.enqueue("charge", {"payment_id": "pay_gone"}, now=now))
     shop.run_jobs()
-    with driving.serving(BURSAR_REFUND_APPROVAL_ABOVE="EUR=5") as served:
+    with driving.serving(BURSAR_REFUND_APPROVAL_THRESHOLDS="EUR=5") as served:
         yield served
 
 

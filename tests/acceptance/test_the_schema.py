@@ -47,7 +47,7 @@ EXAMPLES = 4
 @pytest.fixture
 def address(database: Database) -> Iterator[str]:
     """`bursar serve` with a worker, on the test's own database."""
-    environment = os.environ | {"BURSAR_API_REQUESTS_PER_MINUTE": "10000000"}
+    environment = os.environ | {"BURSAR_API_RATE_LIMIT": "10000000"}
     command = [sys.executable, "-m", "bursar", "serve", "--port", "0"]
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

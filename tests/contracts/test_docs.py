@@ -86,7 +86,7 @@ def test_the_api_describes_only_errors_with_that_status() -> None:
 
 def test_every_setting_has_a_heading() -> None:
     names = {f"BURSAR_{name.upper()}" for name in Settings.model_fields}
-    patterns = {"BURSAR_<ACCOUNT>_<FIELD>", "BURSAR_WATCH_<HOST>"}
+    patterns = {"BURSAR_<ACCOUNT>_<FIELD>", "BURSAR_MONITOR_SECRET_<HOST>"}
     assert headings("settings.md") - {"Settings", *patterns} == names
 
 

@@ -39,7 +39,7 @@ class Terminal:
     def until_proven(self) -> None:
         """Work until `verify` is content: what was unknown is looked up a second later."""
         while "BROKEN" in self.run("verify", code=None):
-            self.run("worker", "--until-empty")
+            self.run("worker", "--burst")
 
 
 def process(home: Path, *arguments: str) -> str:
@@ -90,14 +90,14 @@ def test_mistakes_are_one_clear_line(terminal: Terminal, tmp_path: Path) -> None
         ("refund", "ord_0"): "order_not_found: order 'ord_0' not found",
         ("refund", "x", "--amount", "1", "--line", "1=1"): "give an amount or lines, not both",
         ("refund", "x", "--key", "1", "--again"): "give --key or --again, not both",
-        ("providers", "add", "x", "--provider", "nowhere"): "provider_not_found: ",
-        ("providers", "add", "x", "--provider", "sandbox", "--set", "speed=9"): "speed: ",
+        ("accounts", "add", "x", "--provider", "nowhere"): "provider_not_found: ",
+        ("accounts", "add", "x", "--provider", "sandbox", "--set", "speed=9"): "speed: ",
         ("reviews", "resolve", "rev_0", "--resolution", "x", "--by", "me"): "review_not_found: ",
         ("restore", str(tmp_path / "none")): "backup_target_not_empty: ",
-        ("queue", "retry", "1"): "job 1 is not dead",
+        ("jobs", "retry", "1"): "job 1 is not a failed job",
     }
     for arguments, line in cases.items():
-        assert line in terminal.run(*arguments, code=2 if arguments[0] == "queue" else 1)
+        assert line in terminal.run(*arguments, code=2 if arguments[0] == "jobs" else 1)
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -136,11 +136,13 @@ def times_open(path: Path) -> int:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_provider_is_tested_from_the_command_line(terminal: Terminal) -> None:
-    assert "41 passed, 0 failed, 3 not supported" in terminal.run("providers", "test", "sandbox")
+    assert "41 passed, 0 failed, 3 not supported" in terminal.run(
+        "providers", "conformance", "sandbox"
+    )
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_second_worker_is_kept_off_sqlite_books(terminal: Terminal, home: Path) -> None:
     with (home / "worker.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "worker_already_running" in terminal.run("worker", "--until-empty", code=1)
+        assert "worker_already_running" in terminal.run("worker", "--burst", code=1)

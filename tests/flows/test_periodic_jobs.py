@@ -352,11 +352,11 @@ def test_the_command_line_shows_them(
     database: Database, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     terminal = Terminal(monkeypatch, capfd)
-    assert "periodic jobs are set up when a worker starts" in terminal.run("queue")
+    assert "periodic jobs are set up when a worker starts" in terminal.run("jobs")
     _late_by_an_hour()
     sweep, wipe = status("sweep"), status("wipe")
     text = "%Y-%m-%d %H:%M UTC"
-    assert terminal.run("queue").splitlines()[-6:] == [
+    assert terminal.run("jobs").splitlines()[-6:] == [
         "Periodic jobs",
         "  sweep, every hour: overdue",
         (

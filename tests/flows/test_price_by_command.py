@@ -1,4 +1,4 @@
-"""`bursar price`: the example basket by the example rules, and what cannot be priced."""
+"""`bursar quote`: the example basket by the example rules, and what cannot be priced."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RULES = ["--rules", str(EXAMPLES / "prices.toml")]
 
 
 def say(*words: str, told: str = "") -> Result:
-    return CliRunner().invoke(app, ["price", *words], input=told)
+    return CliRunner().invoke(app, ["quote", *words], input=told)
 
 
 def test_the_example_is_explained_as_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_the_example_as_json_after_the_offer_ended() -> None:
 def test_no_database_and_no_django_are_needed(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if "DJANGO" not in name}
     done = subprocess.run(
-        [sys.executable, "-m", "bursar", "price", str(EXAMPLES / "basket.json"), *RULES, "--json"],
+        [sys.executable, "-m", "bursar", "quote", str(EXAMPLES / "basket.json"), *RULES, "--json"],
         env=kept | {"BURSAR_HOME": str(tmp_path)},
         capture_output=True,
         text=True,

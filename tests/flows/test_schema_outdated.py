@@ -19,7 +19,7 @@ __all__ = ["terminal"]
 
 COMMANDS = (
     ("verify",),
-    ("worker", "--until-empty"),
+    ("worker", "--burst"),
     ("serve", "--port", "0"),
     ("demo", "--once"),
     ("manage", "migrate"),

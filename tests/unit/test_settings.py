@@ -43,26 +43,26 @@ def test_nothing_needs_to_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
         (
             "TIME_ZONE",
             "Mars/Olympus",
-            "BURSAR_TIME_ZONE: 'Mars/Olympus' is no IANA time zone",
+            "BURSAR_TIME_ZONE: 'Mars/Olympus' is not an IANA time zone",
         ),
         (
             "TIME_ZONE",
             "../etc/passwd",
-            "BURSAR_TIME_ZONE: '../etc/passwd' is no IANA time zone",
+            "BURSAR_TIME_ZONE: '../etc/passwd' is not an IANA time zone",
         ),
         (
             "LOG_LEVEL",
             "LOUD",
-            "BURSAR_LOG_LEVEL: one of DEBUG, INFO, WARNING, ERROR",
+            "BURSAR_LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR",
         ),
-        ("SECRETS_DIR", "/nowhere", "BURSAR_SECRETS_DIR: /nowhere is no directory"),
+        ("SECRETS_DIR", "/nowhere", "BURSAR_SECRETS_DIR: /nowhere is not a directory"),
     ],
 )
 def test_a_wrong_value_gives_one_clear_line(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
 ) -> None:
     monkeypatch.setenv(f"BURSAR_{name}", value)
-    with pytest.raises(settings.BadSettings) as caught:
+    with pytest.raises(settings.InvalidSettings) as caught:
         settings.load()
     assert str(caught.value) == message
 
@@ -70,11 +70,11 @@ def test_a_wrong_value_gives_one_clear_line(
 def test_two_wrong_values_are_told_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BURSAR_MODE", "x")
     monkeypatch.setenv("BURSAR_LOG_LEVEL", "x")
-    with pytest.raises(settings.BadSettings) as caught:
+    with pytest.raises(settings.InvalidSettings) as caught:
         settings.load()
     assert str(caught.value) == (
         "BURSAR_MODE: Input should be 'test' or 'live'; "
-        "BURSAR_LOG_LEVEL: one of DEBUG, INFO, WARNING, ERROR"
+        "BURSAR_LOG_LEVEL: must be DEBUG, INFO, WARNING or ERROR"
     )
 
 
@@ -87,9 +87,9 @@ def test_test_mode_reads_the_env_file_below_the_environment(
     assert (loaded.time_zone, loaded.log_level) == ("Europe/Paris", "DEBUG")
 
 
-HOOK = {"ALERT_WEBHOOK": "https://hooks.example/x", "ALERT_WEBHOOK_SECRET": f"whsec_{'A' * 32}"}
+HOOK = {"ALERT_WEBHOOK_URL": "https://hooks.example/x", "ALERT_WEBHOOK_SECRET": f"whsec_{'A' * 32}"}
 MAIL = {
-    "ALERT_EMAILS": "a@b.example, c@d.example",
+    "ALERT_EMAIL_TO": "a@b.example, c@d.example",
     "ALERT_EMAIL_FROM": "bursar@b.example",
     "SMTP_URL": "smtp://me:pw@mail.example",
 }
@@ -98,17 +98,35 @@ MAIL = {
 @pytest.mark.parametrize(
     ("told", "message"),
     [
-        (HOOK | {"ALERT_WEBHOOK": "hooks.example"}, "BURSAR_ALERT_WEBHOOK: an address that begins"),
-        (HOOK | {"ALERT_WEBHOOK_SECRET": ""}, "SECRET: whsec_ and base64 of 24 to 64 bytes"),
-        (HOOK | {"ALERT_WEBHOOK_SECRET": "A" * 32}, "SECRET: whsec_ and base64 of 24 to 64"),
-        (HOOK | {"ALERT_WEBHOOK_SECRET": "whsec_AAAA"}, "SECRET: whsec_ and base64 of 24 to 64"),
-        (HOOK | {"ALERT_WEBHOOK_SECRET": "whsec_!!!!"}, "SECRET: whsec_ and base64 of 24 to 64"),
-        ({"ALERT_WEBHOOK": "https://a.example"}, "needs BURSAR_ALERT_WEBHOOK_SECRET"),
-        (MAIL | {"ALERT_EMAILS": "a@b.example,nobody"}, "BURSAR_ALERT_EMAIL_FROM: addresses"),
-        (MAIL | {"ALERT_EMAIL_FROM": ""}, "BURSAR_ALERT_EMAIL_FROM: addresses"),
-        (MAIL | {"ALERT_EMAIL_FROM": "a@b.example\nBcc: x@y.example"}, "EMAIL_FROM: addresses"),
+        (
+            HOOK | {"ALERT_WEBHOOK_URL": "hooks.example"},
+            "BURSAR_ALERT_WEBHOOK_URL must be an http",
+        ),
+        (HOOK | {"ALERT_WEBHOOK_SECRET": ""}, "SECRET must be whsec_ and base64 of 24 to 64 bytes"),
+        (HOOK | {"ALERT_WEBHOOK_SECRET": "A" * 32}, "SECRET must be whsec_ and base64 of 24 to 64"),
+        (
+            HOOK | {"ALERT_WEBHOOK_SECRET": "whsec_AAAA"},
+            "SECRET must be whsec_ and base64 of 24 to 64",
+        ),
+        (
+            HOOK | {"ALERT_WEBHOOK_SECRET": "whsec_!!!!"},
+            "SECRET must be whsec_ and base64 of 24 to 64",
+        ),
+        ({"ALERT_WEBHOOK_URL": "https://a.example"}, "needs BURSAR_ALERT_WEBHOOK_SECRET"),
+        (
+            MAIL | {"ALERT_EMAIL_TO": "a@b.example,nobody"},
+            "BURSAR_ALERT_EMAIL_FROM must be e-mail addresses",
+        ),
+        (MAIL | {"ALERT_EMAIL_FROM": ""}, "BURSAR_ALERT_EMAIL_FROM must be e-mail addresses"),
+        (
+            MAIL | {"ALERT_EMAIL_FROM": "a@b.example\nBcc: x@y.example"},
+            "EMAIL_FROM must be e-mail addresses",
+        ),
         (MAIL | {"SMTP_URL": "mail.example"}, "needs BURSAR_SMTP_URL, such as smtp://host:587"),
-        ({key: MAIL[key] for key in ("ALERT_EMAILS", "ALERT_EMAIL_FROM")}, "needs BURSAR_SMTP_URL"),
+        (
+            {key: MAIL[key] for key in ("ALERT_EMAIL_TO", "ALERT_EMAIL_FROM")},
+            "needs BURSAR_SMTP_URL",
+        ),
     ],
 )
 def test_alerts_that_could_not_be_sent_are_told_at_the_start(
@@ -116,7 +134,7 @@ def test_alerts_that_could_not_be_sent_are_told_at_the_start(
 ) -> None:
     for name, value in told.items():
         monkeypatch.setenv(f"BURSAR_{name}", value)
-    with pytest.raises(settings.BadSettings) as caught:
+    with pytest.raises(settings.InvalidSettings) as caught:
         settings.load()
     assert message in str(caught.value)
     assert "whsec_A" not in str(caught.value)
@@ -138,7 +156,7 @@ def test_live_mode_refuses_an_env_file(
     else:
         written += "BURSAR_MODE=live\n"
     (tmp_path / ".env").write_text(written)
-    with pytest.raises(settings.BadSettings) as caught:
+    with pytest.raises(settings.InvalidSettings) as caught:
         settings.load()
     assert str(caught.value) == "live mode does not read .env files; remove it"
     assert "kept-in-a-file" not in repr(caught.value.__cause__) + str(caught.value.__cause__)
@@ -146,7 +164,7 @@ def test_live_mode_refuses_an_env_file(
 
 def test_live_mode_needs_a_secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BURSAR_MODE", "live")
-    with pytest.raises(settings.BadSettings) as caught:
+    with pytest.raises(settings.InvalidSettings) as caught:
         settings.load()
     assert str(caught.value) == "live mode needs BURSAR_SECRET_KEY"
 
@@ -222,5 +240,47 @@ def test_a_wrong_setting_stops_the_process_with_its_line(tmp_path: Path) -> None
     )
     assert told.returncode == 1
     assert told.stderr.splitlines()[-1] == (
-        "bursar.settings.BadSettings: BURSAR_MODE: Input should be 'test' or 'live'"
+        "bursar.settings.InvalidSettings: BURSAR_MODE: Input should be 'test' or 'live'"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("BURSAR_HOSTS", "BURSAR_HOSTS is not a setting"),
+        ("BURSAR_MODUS", "BURSAR_MODUS is not a setting; did you mean BURSAR_MODE?"),
+        (
+            "BURSAR_ALERT_WEBHOOK",
+            "BURSAR_ALERT_WEBHOOK is not a setting; did you mean BURSAR_ALERT_WEBHOOK_URL?",
+        ),
+        (
+            "BURSAR_DATABASE_URI",
+            "BURSAR_DATABASE_URI is not a setting; did you mean BURSAR_DATABASE_URL?",
+        ),
+    ],
+)
+def test_a_misspelt_or_former_setting_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, message: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+    with pytest.raises(settings.InvalidSettings) as refused:
+        settings.load()
+    assert str(refused.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "BURSAR_EU_SECRET_KEY",
+        "BURSAR_STRIPE_API_KEY",
+        "BURSAR_STRIPE_WEBHOOK_SECRET",
+        "BURSAR_MONITOR_SECRET_API_EXAMPLE_COM",
+        "BURSAR_TESTS_WITHOUT_POSTGRES",
+        "BURSAR_REAL_DATA",
+    ],
+)
+def test_secrets_of_accounts_and_monitors_are_no_settings(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "x")
+    settings.load()

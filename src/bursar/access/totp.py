@@ -26,7 +26,7 @@ def device_of(person: User) -> TOTPDevice | None:
 
 def setup_required(person: User) -> bool:
     """Whether *person* must set one up before being let in."""
-    return settings.current.second_factor and device_of(person) is None
+    return settings.current.require_mfa and device_of(person) is None
 
 
 def begin_enrollment(*, email: str) -> str:

@@ -94,7 +94,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
             device = totp.device_of(person)
             if device is not None and request.method == "POST":
                 verify_session(request, device)
-            elif device is None and settings.current.second_factor:
+            elif device is None and settings.current.require_mfa:
                 return HttpResponse(status=302, headers={"Location": second_factor_url()})
         return response
 

@@ -67,7 +67,7 @@ class InvalidJson(errors.Invalid):
 
 
 class MisdirectedRequest(errors.Invalid):
-    """The `Host` of the request is not one of `BURSAR_HOSTS`."""
+    """The `Host` of the request is not one of `BURSAR_ALLOWED_HOSTS`."""
 
     code = "misdirected_request"
     status = 421

@@ -1,4 +1,4 @@
-"""The commands; each imports what it needs when it runs, so that `--help` starts fast."""
+"""The commands. Each imports what it needs when it runs, so that `--help` starts fast."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ app = typer.Typer(
     rich_markup_mode=None,  # its help takes a third of a second to import
     help="Bursar: self-hosted payment operations whose books always close.",
 )
-imports = typer.Typer(no_args_is_help=True, help="Take files in, whole or not at all.")
-providers = typer.Typer(no_args_is_help=True, help="Payment providers and accounts at them.")
-queue = typer.Typer(invoke_without_command=True, help="What waits, and what is dead.")
-reviews = typer.Typer(invoke_without_command=True, help="What only a person can decide.")
+imports = typer.Typer(no_args_is_help=True, help="Import files, all or nothing.")
+providers = typer.Typer(
+    no_args_is_help=True, help="Installed payment providers, and the conformance suite."
+)
+accounts = typer.Typer(no_args_is_help=True, help="Provider accounts.")
+jobs = typer.Typer(invoke_without_command=True, help="Jobs in the queue; retry failed ones.")
+reviews = typer.Typer(invoke_without_command=True, help="Open reviews; resolve one.")
 app.add_typer(imports, name="import")
 app.add_typer(providers, name="providers")
-app.add_typer(queue, name="queue")
+app.add_typer(accounts, name="accounts")
+app.add_typer(jobs, name="jobs")
 app.add_typer(reviews, name="reviews")
 app.add_typer(access.keys, name="keys")
 app.add_typer(access.users, name="users")
 app.add_typer(reconciliation.disputes, name="disputes")
 app.command("reconcile")(reconciliation.reconcile)
-app.command("price")(pricing.price)
-providers.command("check")(reconciliation.check)
+app.command("quote")(pricing.price)
+accounts.command("check")(reconciliation.check)
 
 Setting = Annotated[
     Optional[list[str]],  # noqa: UP045  (Typer reads this at run time)
-    typer.Option("--set", metavar="NAME=VALUE", help="A setting of the provider; repeatable."),
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting of the provider; may be repeated."),
 ]
 
 
@@ -47,37 +51,37 @@ Setting = Annotated[
     },
 )
 def read_traffic(context: typer.Context) -> None:
-    """Read access logs of any size."""
+    """Analyze access logs of any size."""
     traffic.main(context.args)  # here for `bursar --help`: `cli.main` does not come this way
 
 
 @app.command()
 def worker(
-    until_empty: Annotated[
-        bool, typer.Option("--until-empty", help="Stop when no job is ready or running.")
+    burst: Annotated[
+        bool, typer.Option("--burst", help="Stop when no job is ready or running.")
     ] = False,
-    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at once.")] = 128,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=1000, help="Maximum concurrent jobs.")
+    ] = 128,
 ) -> None:
-    """Run jobs: charge, refund, look up, read webhooks. Ctrl+C drains and stops."""
+    """Run jobs until interrupted; Ctrl+C finishes running jobs, then stops."""
     with application(log_to_file=False), bootstrap.exclusive_worker_lock():
         from bursar.cli import output, server
 
-        outcomes, depth = server.work(until_empty=until_empty, concurrency=concurrency)
+        outcomes, depth = server.work(burst=burst, concurrency=concurrency)
         output.show_outcomes(outcomes, depth)
 
 
 @imports.command("orders")
 def import_orders(
-    files: Annotated[list[Path], typer.Argument(help="CSV files, plain or .gz.")],
-    mapping: Annotated[Path, typer.Option(help="A TOML file: which column is what.")],
+    files: Annotated[list[Path], typer.Argument(help="CSV files, plain or gzipped (.gz).")],
+    mapping: Annotated[Path, typer.Option(help="TOML file that maps columns to fields.")],
     charge: Annotated[
         str, typer.Option(metavar="ACCOUNT", help="Charge the orders at this provider account.")
     ] = "",
-    method: Annotated[
-        str, typer.Option(help="The payment method token, where the mapping has none.")
-    ] = "",
+    method: Annotated[str, typer.Option(help="Payment method token for rows without one.")] = "",
 ) -> None:
-    """Place the invoices of FILES as orders, all or nothing per file."""
+    """Import the invoices in FILES as orders, all or nothing per file."""
     with application():
         from bursar import clock
         from bursar.cli import output
@@ -98,29 +102,28 @@ def import_orders(
 
 @app.command()
 def refund(
-    order: Annotated[str, typer.Argument(help="The order's or payment's id, or your reference.")],
-    amount: Annotated[str, typer.Option(help="In major units, such as 12.30; else by lines.")] = "",
+    order: Annotated[str, typer.Argument(help="Order or payment id, or your order reference.")],
+    amount: Annotated[str, typer.Option(help="Amount in major units, such as 12.30.")] = "",
     line: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="POSITION=UNITS", help="Units of a line to give back; repeatable."),
+        typer.Option(metavar="POSITION=UNITS", help="Units of a line to refund; may be repeated."),
     ] = None,
-    reason: Annotated[str, typer.Option(help="Kept with the refund.")] = "",
+    reason: Annotated[str, typer.Option(help="Stored with the refund.")] = "",
     key: Annotated[
         str,
         typer.Option(
-            help="Repeating with the same key is the same refund. Default: made of payment, amount or "
-            "lines, and reason."
+            help="Idempotency key. Default: derived from payment, amount or lines, and reason."
         ),
     ] = "",
     again: Annotated[
-        bool, typer.Option("--again", help="Decide another refund like one decided before.")
+        bool, typer.Option("--again", help="Create another refund with the same content.")
     ] = False,
 ) -> None:
     """
-    Give money back: an amount, lines, or (with neither) all that is left.
+    Refund an amount, lines, or (with neither) everything that is left.
 
-    The same command repeated is the same refund: it tells the first one and gives nothing more back,
-    unless --again or another --key is given.
+    The same command repeated shows the first refund and creates no other, unless --again or another
+    --key is given.
     """
     with application():
         from bursar.cli import refunds
@@ -139,43 +142,45 @@ def refund(
 
 @app.command()
 def verify(
-    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Prove that the books close: every invariant, and both directions against the providers."""
+    """Check that the books close: every invariant, and our balances against the providers'."""
     with application(refuse=False):
         from bursar.cli import output
         from bursar.verify import checks
 
-        if not all(finding.holds for finding in output.show_proof(checks.run_checks, as_json=json)):
+        if not all(
+            finding.holds for finding in output.show_checks(checks.run_checks, as_json=json)
+        ):
             raise typer.Exit(1)
 
 
-@queue.callback()
-def show_queue(context: typer.Context) -> None:
-    """Show how many jobs wait, the dead letters, and when periodic jobs run next."""
+@jobs.callback()
+def show_jobs(context: typer.Context) -> None:
+    """List jobs by state, failed jobs, and the next runs of periodic jobs."""
     if context.invoked_subcommand is None:
         with application():
             from bursar.cli import output
 
-            output.show_queue()
+            output.show_jobs()
             output.show_periodic_jobs()
 
 
-@queue.command("retry")
-def retry(job_id: Annotated[int, typer.Argument(help="A dead job's number.")]) -> None:
-    """Make a dead job ready again."""
+@jobs.command("retry")
+def retry(job_id: Annotated[int, typer.Argument(help="Number of a failed job.")]) -> None:
+    """Retry a failed job."""
     with application():
         from bursar import group_commit
         from bursar.queue import jobs
 
         if not group_commit.commits.run_blocking(lambda: jobs.redrive(job_id)):
-            raise typer.BadParameter(f"job {job_id} is not dead")
+            raise typer.BadParameter(f"job {job_id} is not a failed job")
         typer.echo(f"job {job_id} is ready")
 
 
 @reviews.callback()
 def show_reviews(context: typer.Context) -> None:
-    """List the questions that are open."""
+    """List open reviews."""
     if context.invoked_subcommand is None:
         with application():
             from bursar.cli import output
@@ -186,10 +191,10 @@ def show_reviews(context: typer.Context) -> None:
 @reviews.command("resolve")
 def resolve(
     review_id: Annotated[str, typer.Argument(help="The review's id.")],
-    resolution: Annotated[str, typer.Option(help="What was found and decided.")],
-    by: Annotated[str, typer.Option(help="Who decided.")],
+    resolution: Annotated[str, typer.Option(help="What was decided, and why.")],
+    by: Annotated[str, typer.Option(help="Name of the person who decided.")],
 ) -> None:
-    """Write down what a person decided."""
+    """Resolve a review."""
     with application():
         from bursar import clock, group_commit
         from bursar.payments import reviews
@@ -203,20 +208,20 @@ def resolve(
 
 @providers.command("list")
 def list_providers() -> None:
-    """List the providers installed, their powers, and the accounts set up."""
+    """List installed providers, their capabilities, and provider accounts."""
     with application():
         from bursar.cli import output
 
         output.show_providers()
 
 
-@providers.command("add")
+@accounts.command("add")
 def add_account(
-    account: Annotated[str, typer.Argument(help="The account's name, such as europe.")],
+    account: Annotated[str, typer.Argument(help="Name of the account, such as europe.")],
     provider: Annotated[str, typer.Option(help="One of `bursar providers list`.")],
     settings: Setting = None,
 ) -> None:
-    """Set up an account; its secrets come from the environment or the secrets directory."""
+    """Add a provider account; its secrets come from the environment or the secrets directory."""
     with application():
         from bursar import clock, group_commit
         from bursar.cli import options
@@ -228,15 +233,15 @@ def add_account(
                 name=account, provider=provider, config=config, now=now
             )
         )
-        typer.echo(f"{account} is set up at {provider}")
+        typer.echo(f"provider account {account} added ({provider})")
 
 
-@providers.command("test")
-def test_provider(
-    name: Annotated[str, typer.Argument(help="A provider's name.")],
+@providers.command("conformance")
+def run_conformance(
+    name: Annotated[str, typer.Argument(help="Name of the provider.")],
     settings: Setting = None,
 ) -> None:
-    """Run the conformance suite against a provider (its test mode, or a stand-in)."""
+    """Run the conformance suite against a provider's test mode or a stand-in."""
     with bootstrap.configure():
         from bursar.cli import conformance
 
@@ -245,8 +250,8 @@ def test_provider(
 
 
 @app.command()
-def backup(file: Annotated[Path, typer.Argument(help="The archive to write.")]) -> None:
-    """Save the whole installation into FILE while it runs."""
+def backup(file: Annotated[Path, typer.Argument(help="Archive to write.")]) -> None:
+    """Back up the whole installation to FILE, while it runs."""
     with application():
         from bursar import backups
 
@@ -255,16 +260,16 @@ def backup(file: Annotated[Path, typer.Argument(help="The archive to write.")]) 
 
 @app.command()
 def restore(
-    file: Annotated[Path, typer.Argument(help="An archive of `bursar backup`.")],
-    force: Annotated[bool, typer.Option(help="Replace what is there.")] = False,
+    file: Annotated[Path, typer.Argument(help="Archive written by `bursar backup`.")],
+    force: Annotated[bool, typer.Option(help="Replace existing books.")] = False,
 ) -> None:
-    """Bring an installation back from FILE, into an empty BURSAR_HOME or database."""
+    """Restore an installation from FILE into an empty BURSAR_HOME or database."""
     with bootstrap.configure():
         from bursar import backups
 
         backups.restore(file, force=force)
     with application():
-        typer.echo(f"{file} is restored; run: bursar verify")
+        typer.echo(f"{file} restored; run: bursar verify")
 
 
 @app.command(
@@ -272,7 +277,7 @@ def restore(
     add_help_option=False,
 )
 def manage(context: typer.Context) -> None:
-    """Django's own commands, such as `bursar manage migrate`."""
+    """Run a Django command, such as `bursar manage migrate`."""
     with bootstrap.configure():
         from django.core.management import execute_from_command_line
 
@@ -283,8 +288,8 @@ def manage(context: typer.Context) -> None:
         execute_from_command_line(["bursar manage", *context.args])
 
 
-Port = Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0: any free port.")]
-Host = Annotated[str, typer.Option(help="On which address to listen.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for any free port.")]
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
 
 
 @app.command()
@@ -293,22 +298,24 @@ def serve(
     port: Port = 8000,
     api: Annotated[bool, typer.Option(help="Serve the public API.")] = True,
     admin: Annotated[bool, typer.Option(help="Serve the back office.")] = True,
-    hooks: Annotated[bool, typer.Option(help="Take the providers' webhooks.")] = True,
+    webhooks: Annotated[bool, typer.Option(help="Receive providers' webhooks.")] = True,
     with_worker: Annotated[
-        bool, typer.Option("--worker/--no-worker", help="Run jobs in this process too.")
+        bool, typer.Option("--worker/--no-worker", help="Run jobs in this process.")
     ] = True,
-    concurrency: Annotated[int, typer.Option(min=1, max=1000, help="Jobs at once.")] = 128,
+    concurrency: Annotated[
+        int, typer.Option(min=1, max=1000, help="Maximum concurrent jobs.")
+    ] = 128,
 ) -> None:
-    """Serve the API, the back office and the webhooks, with a worker inside."""
+    """Serve the API, the back office and webhooks, with a worker."""
     with application(log_to_file=False), bootstrap.exclusive_worker_lock():
         from bursar.cli import output, server
 
         parts = server.ServerComponents(
             api=api,
             admin=admin,
-            hooks=hooks,
+            webhooks=webhooks,
             worker=with_worker,
-            watch=api or admin,
+            monitor=api or admin,
             concurrency=concurrency,
         )
         outcomes, depth = server.serve(
@@ -328,7 +335,7 @@ def dashboard(
     group: Annotated[str, typer.Option(help="Only this group.")] = "",
     seconds: Annotated[float, typer.Option(min=0.5, max=3_600, help="Look so often.")] = 2.0,
     check: Annotated[
-        bool, typer.Option("--check", help="Only say whether BURSAR_DASHBOARD is right.")
+        bool, typer.Option("--check", help="Only say whether BURSAR_MONITORS is right.")
     ] = False,
 ) -> None:
     """Show the dashboard in the terminal, worst first, as it changes; Ctrl+C ends it."""
@@ -336,7 +343,7 @@ def dashboard(
         from bursar import settings
         from bursar.dashboard.config import config_file
 
-        watched = config_file.load(settings.current.dashboard)
+        watched = config_file.load(settings.current.monitors)
     if check:
         typer.echo(f"{len(watched.apis)} APIs and {len(watched.certificates)} certificates")
         return
@@ -367,23 +374,25 @@ def dashboard(
 def demo(
     invoices: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="A folder of invoices with its mapping.toml; ours by default."),
+        typer.Option(help="Folder of invoices with a mapping.toml; default: the examples."),
     ] = None,
     once: Annotated[
-        bool, typer.Option("--once", help="Only the main job and its proof; serve nothing.")
+        bool, typer.Option("--once", help="Run the main job and verify; serve nothing.")
     ] = False,
     counterpart_port: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=0, max=65535, help="With --once: the counterpart as a process, here."),
+        typer.Option(
+            min=0, max=65535, help="With --once: run the sandbox as a process on this port."
+        ),
     ] = None,
     host: Host = "127.0.0.1",
     port: Port = 8000,
     seconds: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(min=0, help="Stop by itself after so long."),
+        typer.Option(min=0, help="Stop after this many seconds."),
     ] = None,
 ) -> None:
-    """Show Bursar at work: the main job, then everything served with orders coming in."""
+    """Run the demonstration: the main job, then everything served with orders coming in."""
     with application(), bootstrap.exclusive_worker_lock():
         from bursar.cli import demo, main_job_summary
 

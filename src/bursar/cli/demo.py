@@ -37,8 +37,10 @@ def serve(*, host: str, port: int, seconds: float | None) -> None:
         raise provider_accounts.TestCredentialsInLiveMode(
             "this is a live installation; try the demonstration in one of its own"
         )
-    if not settings.current.refund_approval_above:
-        settings.current = settings.current.model_copy(update={"refund_approval_above": LIMITS})
+    if not settings.current.refund_approval_thresholds:
+        settings.current = settings.current.model_copy(
+            update={"refund_approval_thresholds": LIMITS}
+        )
     passwords, token = _sign_ins(), _key()
     stream = LoadGenerator(account=main_job.ACCOUNT)
     if not stream.number:

@@ -35,7 +35,7 @@ def show_main_job(*, invoices: Path | None, port: int | None) -> bool:
     console.print(_receivables(story.balance_owed))
     _show_events(story)
     output.echo("\n[bold]Do the books close?[/]")
-    findings = output.show_proof(lambda _: iter(story.findings), seconds=story.seconds["verify"])
+    findings = output.show_checks(lambda _: iter(story.findings), seconds=story.seconds["verify"])
     spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in story.seconds.items())
     output.echo(f"[dim]{spent}[/]")
     return all(finding.holds for finding in findings)

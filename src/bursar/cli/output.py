@@ -80,7 +80,7 @@ def show_import(file: Path, report: ImportReport) -> None:
             echo(f"  {name}, lines {escape(listed)}{more}")
 
 
-def show_proof(
+def show_checks(
     prove: Callable[[Callable[[str], None]], Iterator[CheckResult]],
     *,
     as_json: bool = False,
@@ -124,7 +124,7 @@ def _print_json(findings: list[CheckResult]) -> None:
     sys.stdout.write(json_module.dumps(told, indent=2, default=str) + "\n")
 
 
-def show_queue() -> None:
+def show_jobs() -> None:
     """Print how many jobs wait, what is dead, and when periodic jobs run next."""
     from bursar.queue import jobs
     from bursar.queue.models import Job, JobState

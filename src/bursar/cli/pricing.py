@@ -16,7 +16,7 @@ def price(
     basket: Annotated[Path, typer.Argument(help="A JSON file, or - for standard input.")],
     rules: Annotated[
         Optional[Path],  # noqa: UP045  (Typer reads this at run time)
-        typer.Option(help="A TOML file of rules; else BURSAR_PRICES."),
+        typer.Option(help="A TOML file of rules; else BURSAR_PRICING_RULES."),
     ] = None,
     on: Annotated[
         Optional[datetime],  # noqa: UP045
@@ -39,7 +39,7 @@ def price(
         raise errors.ValidationError(
             f"{basket} cannot be read: {error.strerror}", param="BASKET"
         ) from error
-    path = rules or settings.current.prices
+    path = rules or settings.current.pricing_rules
     loaded_rules = pricing_rules.load(path) if path else pricing_rules.parse("", name="no rules")
     zone = ZoneInfo(settings.current.time_zone)
     day = on.date() if on else clock.now().astimezone(zone).date()

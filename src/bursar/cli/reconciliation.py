@@ -183,7 +183,7 @@ def check(account: str) -> None:
         if not isinstance(provider, SupportsSetupCheck):
             output.echo(f"{provider.name} offers no check of its set-up")
             return
-        host = settings.current.hosts.split(",")[0]
+        host = settings.current.allowed_hosts.split(",")[0]
         hook_url = f"https://{host}/hooks/{account}"
         findings = provider.check_setup(webhook_url=hook_url)
 

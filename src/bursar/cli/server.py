@@ -44,14 +44,14 @@ class ServerComponents:
 
     api: bool = True
     admin: bool = True
-    hooks: bool = True
+    webhooks: bool = True
     worker: bool = True
-    watch: bool = True
+    monitor: bool = True
     concurrency: int = 128
 
 
 def work(
-    *, until_empty: bool, concurrency: int
+    *, burst: bool, concurrency: int
 ) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
     """
     Run a worker until it is empty or told to stop (SIGINT, SIGTERM).
@@ -59,7 +59,7 @@ def work(
     Returns what became of the jobs it ran, and what is left in the queue.
     """
     worker = _worker(concurrency)
-    asyncio.run(_work(worker, until_empty))
+    asyncio.run(_work(worker, burst))
     return worker.outcomes, jobs.count_by_state()
 
 
@@ -96,7 +96,7 @@ def serve(
     :raises monitors.InvalidMonitorConfig: if what is to be watched is declared wrongly;
     :raises PortTaken: if the address cannot be listened on.
     """
-    watched = config_file.load(settings.current.dashboard) if parts.watch else None
+    watched = config_file.load(settings.current.monitors) if parts.monitor else None
     worker = _worker(parts.concurrency)
     with (
         _listening(host, port) as listener,
@@ -186,7 +186,7 @@ async def _serve(
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    made = app.create_app(api=parts.api, admin=parts.admin, with_webhooks=parts.hooks)
+    made = app.create_app(api=parts.api, admin=parts.admin, with_webhooks=parts.webhooks)
     server = _server_of(made)
     freeze_gc()
     name, port = listener.getsockname()[:2]

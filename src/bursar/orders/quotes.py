@@ -25,11 +25,11 @@ COUNT_COUPON_USE = (
 
 def configured_rules() -> Rules:
     """
-    Return the pricing rules of this installation (BURSAR_PRICES), read once per process.
+    Return the pricing rules of this installation (BURSAR_PRICING_RULES), read once per process.
 
     :raises rules.InvalidRules: if the file is invalid.
     """
-    return _load_rules(settings.current.prices)
+    return _load_rules(settings.current.pricing_rules)
 
 
 @functools.cache

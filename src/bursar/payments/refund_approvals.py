@@ -35,7 +35,7 @@ class SelfApprovalForbidden(Forbidden):
 
 def requires_approval(amount: Money) -> bool:
     """Whether *amount* is above the limit of its currency; one without a limit of its own is."""
-    limits = settings.current.refund_limits
+    limits = settings.current.refund_thresholds
     return bool(limits) and amount.amount_minor > limits.get(amount.currency, 0)
 
 
@@ -107,4 +107,4 @@ def _decide(refund_id: str, *, decision: Decision, now: datetime) -> Refund:
 
 def approval_threshold(currency: str) -> Money:
     """Above what amount a second person is needed."""
-    return Money(settings.current.refund_limits.get(currency, 0), currency)
+    return Money(settings.current.refund_thresholds.get(currency, 0), currency)

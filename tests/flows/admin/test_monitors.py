@@ -51,9 +51,9 @@ def test_an_api_is_entered_changed_and_removed(
     assert (row.declaration, row.active) == (DECLARED, True)
     assert row.created_by == "person:developer@example.com"
 
-    monkeypatch.setenv("BURSAR_WATCH_API_EXAMPLE_COM", "s3cret")
+    monkeypatch.setenv("BURSAR_MONITOR_SECRET_API_EXAMPLE_COM", "s3cret")
     page = me.get("/bursar/monitor/rates/change/").text
-    assert "bearer: BURSAR_WATCH_API_EXAMPLE_COM (set)" in page
+    assert "bearer: BURSAR_MONITOR_SECRET_API_EXAMPLE_COM (set)" in page
     assert "Rates &lt;b&gt;" in page
     assert "s3cret" not in page
     shown = html.unescape(me.get("/decide/change_watch/rates/").text)

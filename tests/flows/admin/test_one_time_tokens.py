@@ -53,7 +53,7 @@ class Form:
 @pytest.fixture
 def limited(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refunds above 5 EUR need a second person."""
-    changed = settings.current.model_copy(update={"refund_approval_above": "EUR=5"})
+    changed = settings.current.model_copy(update={"refund_approval_thresholds": "EUR=5"})
     monkeypatch.setattr(settings, "current", changed)
 
 

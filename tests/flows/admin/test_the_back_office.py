@@ -40,7 +40,7 @@ def _figures_are_worked_out_anew() -> None:
 @pytest.fixture
 def limited(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
     """Refunds above 5 EUR need a second person."""
-    changed = settings.current.model_copy(update={"refund_approval_above": LIMITED})
+    changed = settings.current.model_copy(update={"refund_approval_thresholds": LIMITED})
     monkeypatch.setattr(settings, "current", changed)
 
 

@@ -26,7 +26,7 @@ ADMIN, OTHER = "admin@example.com", "other@example.com"
 
 @pytest.fixture(autouse=True)
 def _limited(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
-    changed = settings.current.model_copy(update={"refund_approval_above": "EUR=5"})
+    changed = settings.current.model_copy(update={"refund_approval_thresholds": "EUR=5"})
     monkeypatch.setattr(settings, "current", changed)
 
 

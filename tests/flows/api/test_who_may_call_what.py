@@ -154,7 +154,7 @@ def test_the_token_is_kept_nowhere(api: TestClient, key: KeyMaker) -> None:
 def test_who_calls_too_often_is_told_when_to_come_back(
     api: TestClient, key: KeyMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = settings.current.model_copy(update={"api_requests_per_minute": 3})
+    few = settings.current.model_copy(update={"api_rate_limit": 3})
     monkeypatch.setattr(settings, "current", few)
     me = key()
     answers = [api.get("/v1/orders", headers=me) for _ in range(4)]

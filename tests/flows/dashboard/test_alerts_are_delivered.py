@@ -32,7 +32,7 @@ SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
 
 def set_up(monkeypatch: pytest.MonkeyPatch, **told: Any) -> None:
-    secrets = {"alert_webhook", "alert_webhook_secret", "smtp_url"}
+    secrets = {"alert_webhook_url", "alert_webhook_secret", "smtp_url"}
     values = {name: SecretStr(value) if name in secrets else value for name, value in told.items()}
     monkeypatch.setattr(settings, "current", settings.current.model_copy(update=values))
 
@@ -78,7 +78,7 @@ def test_a_webhook_is_signed_and_repeated_by_the_same_id_until_it_is_taken(
 ) -> None:
     async def story() -> None:
         async with serving() as api, serving() as hook:
-            set_up(monkeypatch, alert_webhook=f"{hook.url}/hook", alert_webhook_secret=SECRET)
+            set_up(monkeypatch, alert_webhook_url=f"{hook.url}/hook", alert_webhook_secret=SECRET)
             alert_id = await alarm(api)
             for status in (503, 302, 200):
                 hook.status, hook.headers = status, [f"Location: {api.url}"]
@@ -114,7 +114,7 @@ def test_after_a_crash_before_the_acknowledgement_it_is_told_again_and_once_mark
 ) -> None:
     async def story() -> None:
         async with serving() as api, serving() as hook:
-            set_up(monkeypatch, alert_webhook=f"{hook.url}/hook", alert_webhook_secret=SECRET)
+            set_up(monkeypatch, alert_webhook_url=f"{hook.url}/hook", alert_webhook_secret=SECRET)
             alert_id = await alarm(api)
             payload = await read(lambda: Job.objects.get().payload)
             lease = jobs.Lease(0, "alert", payload, 1, 100, "t")
@@ -131,9 +131,9 @@ def test_what_is_no_longer_set_up_is_not_told(
 ) -> None:
     async def story() -> None:
         async with serving() as api, serving() as hook:
-            set_up(monkeypatch, alert_webhook=hook.url, alert_webhook_secret=SECRET)
+            set_up(monkeypatch, alert_webhook_url=hook.url, alert_webhook_secret=SECRET)
             await alarm(api)
-            set_up(monkeypatch, alert_webhook="")
+            set_up(monkeypatch, alert_webhook_url="")
             assert await run_jobs() == {("alert", "done"): 1}
             assert (await read(Alert.objects.get)).webhook == "off"
             await read(lambda: _enqueue({"alert": "alr_none", "channel": "email"}))
@@ -191,7 +191,7 @@ async def mail(**options: Any) -> AsyncIterator[Mailbox]:
 def by_mail(monkeypatch: pytest.MonkeyPatch, box: Mailbox) -> None:
     set_up(
         monkeypatch,
-        alert_emails="ops@example.com, cfo@example.com",
+        alert_email_to="ops@example.com, cfo@example.com",
         alert_email_from="bursar@shop.example",
         smtp_url=f"smtp+plain://127.0.0.1:{box.port}",
     )
@@ -231,7 +231,7 @@ def test_both_channels_have_a_job_of_their_own(
     async def story() -> None:
         async with serving() as api, serving() as hook, mail() as box:
             by_mail(monkeypatch, box)
-            set_up(monkeypatch, alert_webhook=hook.url, alert_webhook_secret=SECRET)
+            set_up(monkeypatch, alert_webhook_url=hook.url, alert_webhook_secret=SECRET)
             await alarm(api)
             hook.status = 500
             assert await run_jobs() == {("alert", "done"): 1, ("alert", "retried"): 1}

@@ -147,10 +147,10 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     ("url", "variable"),
     [
-        ("https://api.example.com/x", "BURSAR_WATCH_API_EXAMPLE_COM"),
-        ("https://API.example.com:8443", "BURSAR_WATCH_API_EXAMPLE_COM"),
-        ("https://api-example.com", "BURSAR_WATCH_API__EXAMPLE_COM"),
-        ("https://[2606:4700::1111]/", "BURSAR_WATCH_2606_C4700_C_C1111"),
+        ("https://api.example.com/x", "BURSAR_MONITOR_SECRET_API_EXAMPLE_COM"),
+        ("https://API.example.com:8443", "BURSAR_MONITOR_SECRET_API_EXAMPLE_COM"),
+        ("https://api-example.com", "BURSAR_MONITOR_SECRET_API__EXAMPLE_COM"),
+        ("https://[2606:4700::1111]/", "BURSAR_MONITOR_SECRET_2606_C4700_C_C1111"),
     ],
 )
 def test_the_host_names_its_secret(url: str, variable: str) -> None:

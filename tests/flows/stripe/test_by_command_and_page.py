@@ -93,7 +93,7 @@ def test_disputes_are_listed_and_answered(stripe, say):
 
 def test_the_check_says_what_is_missing(stripe, say, monkeypatch):
     stripe()
-    status, told = say("providers", "check", ACCOUNT)
+    status, told = say("accounts", "check", ACCOUNT)
     assert status == 1
     for words in (
         "a test key: no real money moves",

@@ -151,7 +151,7 @@ async def read_history(key: Key, series: Series = None, back: Range = "day") -> 
 @status.get("/status")
 async def show_status() -> Response:
     """
-    Tell the public how the groups of `BURSAR_STATUS_PAGE` are, in words.
+    Tell the public how the groups of `BURSAR_STATUS_PAGE_GROUPS` are, in words.
 
     :raises NoStatusPage: unless the setting names any.
     """

@@ -31,7 +31,7 @@ def check_principal(principal: Principal) -> dict[str, str]:
 
     :raises problem_details.TooManyRequests: if the principal exceeds the limit.
     """
-    requests_max = settings.current.api_requests_per_minute
+    requests_max = settings.current.api_rate_limit
     return _count(limits.RateLimitItemPerMinute(requests_max, namespace="key"), principal.id)
 
 

@@ -76,7 +76,7 @@ def channels() -> list[str]:
     current = settings.current
     return [
         name
-        for name, told in ((WEBHOOK, current.alert_webhook), (EMAIL, current.alert_emails))
+        for name, told in ((WEBHOOK, current.alert_webhook_url), (EMAIL, current.alert_email_to))
         if told
     ]
 

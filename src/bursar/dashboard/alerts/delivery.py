@@ -41,11 +41,11 @@ async def deliver(lease: Lease) -> Callable[[], None] | None:
         return lambda: _mark(alert_id, channel, creation.OFF)
     current = settings.current
     if channel == creation.WEBHOOK:
-        assert current.alert_webhook is not None
+        assert current.alert_webhook_url is not None
         assert current.alert_webhook_secret is not None
         await webhook_channel.send(
             alert,
-            url=current.alert_webhook.get_secret_value(),
+            url=current.alert_webhook_url.get_secret_value(),
             secret=Secret(current.alert_webhook_secret.get_secret_value()),
             now=clock.now(),
         )
@@ -53,7 +53,7 @@ async def deliver(lease: Lease) -> Callable[[], None] | None:
         assert current.smtp_url is not None
         server = email_channel.server_of(current.smtp_url.get_secret_value())
         message = email_channel.message(
-            alert, sender=current.alert_email_from, to=current.alert_emails.split(",")
+            alert, sender=current.alert_email_from, to=current.alert_email_to.split(",")
         )
         await asyncio.to_thread(email_channel.send, message, server)
     log.info("alert_delivered", alert=alert_id, channel=channel)

@@ -28,7 +28,7 @@ from bursar.dashboard.fetching.sources import HttpSource, Source
 from bursar.dashboard.live_state import Level
 
 #: Before the host's name in the variable of what proves who we are to that host alone.
-VARIABLE_PREFIX: Final = "BURSAR_WATCH_"
+VARIABLE_PREFIX: Final = "BURSAR_MONITOR_SECRET_"
 _PRINTABLE = re.compile(r"[ -~]+")
 
 

@@ -1,5 +1,5 @@
 """
-The file of what to watch (BURSAR_DASHBOARD): TOML, taken whole or not at all.
+The file of what to watch (BURSAR_MONITORS): TOML, taken whole or not at all.
 
     [accounts.default]              provider accounts, all of them unless told otherwise
     [apis.NAME]                     an API
