@@ -154,7 +154,9 @@ def _check_head(scope: Scope, headers: Headers) -> None:
         )
     host = re.sub(r":\d*$", "", headers.get("host", "").lower())
     if host not in settings.current.allowed_hosts.lower().split(","):
-        raise problem_details.MisdirectedRequest("the Host header is not one of BURSAR_ALLOWED_HOSTS")
+        raise problem_details.MisdirectedRequest(
+            "the Host header is not one of BURSAR_ALLOWED_HOSTS"
+        )
     for text in (scope["path"], *_query_texts(scope)):
         if card_numbers.contains_card_number(text):
             raise fields.CardNumberDetected(
