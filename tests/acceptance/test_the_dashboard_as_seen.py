@@ -55,7 +55,7 @@ def address(database: Database, shown: LiveState, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
     driving.chromium()
     public = settings.current.model_copy(
-        update={"status_page": f"Mail,{dashboard_factory.GROUPS[0]}"}
+        update={"status_page_groups": f"Mail,{dashboard_factory.GROUPS[0]}"}
     )
     monkeypatch.setattr(settings, "current", public)
     with driving.served_here(app.create_app()) as served:

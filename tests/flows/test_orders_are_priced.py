@@ -233,7 +233,7 @@ def test_the_installed_rules_are_those_of_the_setting(tmp_path: Path, monkeypatc
     file = tmp_path / "prices.toml"
     file.write_text(RULES, "utf-8")
     told = settings.current
-    monkeypatch.setattr(settings, "current", told.model_copy(update={"prices": file}))
+    monkeypatch.setattr(settings, "current", told.model_copy(update={"pricing_rules": file}))
     assert quotes.configured_rules().digest == parsed().digest
-    monkeypatch.setattr(settings, "current", told.model_copy(update={"prices": None}))
+    monkeypatch.setattr(settings, "current", told.model_copy(update={"pricing_rules": None}))
     assert (quotes.configured_rules().discounts, quotes.configured_rules().digest) == ((), "")

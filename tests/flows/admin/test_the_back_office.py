@@ -119,7 +119,7 @@ def test_where_a_second_factor_is_required_nobody_gets_far_without(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     email = add(Role.ADMIN)
-    strict = settings.current.model_copy(update={"second_factor": True})
+    strict = settings.current.model_copy(update={"require_mfa": True})
     monkeypatch.setattr(settings, "current", strict)
     me = Office()
     assert me.sign_in(email)

@@ -31,7 +31,7 @@ def database(sqlite_only: Database) -> Database:
 def rules(tmp_path, monkeypatch) -> None:
     file = tmp_path / "prices.toml"
     file.write_text(RULES, "utf-8")
-    told = settings.current.model_copy(update={"prices": file})
+    told = settings.current.model_copy(update={"pricing_rules": file})
     monkeypatch.setattr(settings, "current", told)
 
 

@@ -108,7 +108,7 @@ def test_a_second_factor_is_asked_for_here_too(
     api: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     viewer = signed_in()
-    strict = settings.current.model_copy(update={"second_factor": True})
+    strict = settings.current.model_copy(update={"require_mfa": True})
     monkeypatch.setattr(settings, "current", strict)
     assert viewer.get("/dashboard").status_code == 303
 
@@ -335,7 +335,7 @@ def test_there_is_no_public_page_unless_it_is_asked_for(api: TestClient) -> None
 def test_the_public_is_told_words_and_neither_numbers_nor_reasons(
     api: TestClient, shown: LiveState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = settings.current.model_copy(update={"status_page": "Shop, Mail"})
+    chosen = settings.current.model_copy(update={"status_page_groups": "Shop, Mail"})
     monkeypatch.setattr(settings, "current", chosen)
     secret = {
         "reason": "10.0.0.7 refused key 12345",
@@ -357,6 +357,6 @@ def test_the_public_is_told_words_and_neither_numbers_nor_reasons(
 
 
 def test_a_public_page_of_nothing_says_so(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = settings.current.model_copy(update={"status_page": "Shop"})
+    chosen = settings.current.model_copy(update={"status_page_groups": "Shop"})
     monkeypatch.setattr(settings, "current", chosen)
     assert "Nothing is known yet" in api.get("/status").text

@@ -16,7 +16,7 @@ API = '[apis.rates]\nurl = "https://a.example"\n'
 
 
 def run(monkeypatch: pytest.MonkeyPatch, path: Path, *arguments: str) -> int:
-    current = settings.current.model_copy(update={"dashboard": path})
+    current = settings.current.model_copy(update={"monitors": path})
     monkeypatch.setattr(settings, "current", current)
     monkeypatch.setattr(sys, "argv", ["bursar", *arguments])
     with pytest.raises(SystemExit) as left:
