@@ -155,10 +155,16 @@ class _DecoratorCollector(_LazyCollector):
             "bursar_cache_entries_max", "Capacity of the cache.", labels=["function"]
         )
         for function, cache_counts in sorted(all_cache_statistics().items()):
-            outcomes = dataclasses.asdict(cache_counts)
-            evictions.add_metric([function], outcomes.pop("evicted"))
-            entries.add_metric([function], outcomes.pop("size"))
-            maximum.add_metric([function], outcomes.pop("maxsize"))
+            evictions.add_metric([function], cache_counts.evictions)
+            entries.add_metric([function], cache_counts.size)
+            maximum.add_metric([function], cache_counts.maxsize)
+            outcomes = {
+                "hits": cache_counts.hits,
+                "stale_hits": cache_counts.stale_hits,
+                "misses": cache_counts.misses,
+                "coalesced": cache_counts.coalesced,
+                "errors": cache_counts.errors,
+            }
             for outcome, number in outcomes.items():
                 requests.add_metric([function, outcome], number)
         yield from (retries, requests, evictions, entries, maximum)

@@ -104,7 +104,7 @@ class CircuitBreaker:
         self._open_seconds = max(first_seconds, doubled)
         self._open_until = self._monotonic() + self._open_seconds
         self._probing, self.reason = False, reason
-        # The alarm: an error in the log, and `bursar_provider_circuit_open` in the metrics.
+        # The alarm: an error in the log, and `bursar_circuit_breaker_open` in the metrics.
         fields = {self.kind: self.name, "why": reason, "seconds": self._open_seconds}
         log.error("circuit_opened", **fields)
 
