@@ -5,16 +5,34 @@ import logging
 import sqlite3
 import sys
 import tempfile
+import uuid
 from datetime import datetime
 from decimal import Decimal
 
 task = json.loads(sys.argv[1])
-books = sqlite3.connect(tempfile.mktemp(), isolation_level=None)
-books.execute("CREATE TABLE orders (invoice TEXT, issued TEXT, cents INTEGER)")
+
+
+class ValidationError(Exception):
+    def __init__(self, line, row):
+        super().__init__(f"line {line}: {row}")
+
+
+class JsonFormatter(logging.Formatter):
+    def format(self, record):
+        line = {"level": record.levelname, "message": record.getMessage(), **record.context}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+handler = logging.StreamHandler()
+handler.setFormatter(JsonFormatter())
+logger = logging.getLogger("imports")
+logger.addHandler(handler)
 
 
 @contextlib.contextmanager
-def transaction():
+def transaction(books):
     books.execute("BEGIN")
     try:
         yield
@@ -24,19 +42,28 @@ def transaction():
         raise
 
 
-def load(path):
-    with open(path, encoding="utf-8") as file, transaction():
-        for row in csv.DictReader(file):
-            cents = int(100 * Decimal(row["unit_price"]) * int(row["quantity"]))
-            issued = str(datetime.strptime(row["issued"], "%d/%m/%Y %H:%M"))
-            books.execute("INSERT INTO orders VALUES (?, ?, ?)", (row["invoice"], issued, cents))
+def parse(line, row):
+    try:
+        cents = int(100 * Decimal(row["unit_price"]) * int(row["quantity"]))
+        return row["invoice"], str(datetime.strptime(row["issued"], "%d/%m/%Y %H:%M")), cents
+    except (ValueError, ArithmeticError) as error:
+        raise ValidationError(line, row) from error
 
 
-try:
-    load(task["broken"])
-except (ValueError, ArithmeticError):  # with a traceback, and one class of one's own less
-    logging.exception(json.dumps({"operation": "import", "file": task["broken"]}))
-left = books.execute("SELECT COUNT(*) FROM orders").fetchone()[0]
-load(task["mended"])
-[answer] = books.execute("SELECT COUNT(*), SUM(cents) FROM orders")
+def load(books, path):
+    with open(path, encoding="utf-8") as file, transaction(books):
+        for line, row in enumerate(csv.DictReader(file), 2):
+            books.execute("INSERT INTO orders VALUES (?, ?, ?)", parse(line, row))
+
+
+with contextlib.closing(sqlite3.connect(tempfile.mktemp(), isolation_level=None)) as books:
+    books.execute("CREATE TABLE orders (invoice TEXT, issued TEXT, cents INTEGER)")
+    context = {"request_id": str(uuid.uuid4()), "user_id": "finance", "operation": "import"}
+    try:
+        load(books, task["broken"])
+    except ValidationError:
+        logger.exception("import rolled back", extra={"context": context})
+    left = books.execute("SELECT COUNT(*) FROM orders").fetchone()[0]
+    load(books, task["mended"])
+    [answer] = books.execute("SELECT COUNT(*), SUM(cents) FROM orders")
 print(json.dumps({"answer": answer, "figures": {"rows left behind": left, "mistakes named": 1}}))
