@@ -382,7 +382,7 @@ def demo(
     counterpart_port: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(
-            min=0, max=65535, help="With --once: run the sandbox as a process on this port."
+            min=0, max=65535, help="With --once: run the provider as a process on this port."
         ),
     ] = None,
     host: Host = "127.0.0.1",
