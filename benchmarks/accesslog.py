@@ -1,15 +1,15 @@
 """
-Access logs: unique addresses and the full report, beside what people use instead.
+Access logs: unique addresses and the full report, compared with other tools.
 
-Each log is made up, so that the truth about it is known, and lies in the page cache. First every
-contestant runs once with its memory watched, then all run in turn, unwatched, for time; those that
-take minutes run only once, watched gently. Every answer is held against the truth, ours exactly; the
-peers count malformed lines as clients, and may. Speed is in bytes of the plain log. Peers get all the
-memory there is. A peer that is not installed is left out, and said to be.
+Each log is generated, so that the true answers are known, and is in the page cache. First every contestant
+runs once with its memory sampled, then all run in turn without sampling for time; those that take
+minutes run only once, sampled at long intervals. Every answer is checked against the truth, Bursar's
+exactly; peers may count malformed lines as clients. Speed is in bytes of the plain log. Peers may use all
+memory of the machine. A peer that is not installed is skipped with a message.
 
-Logs have 4 GB unless `--size` or `--quick` says otherwise; all sizes change with it, and fewer lines
-have fewer addresses. `--only` names rows, or how they begin. The row `long` comes with `--long`: 12 GB
-under an address space of 2 GB, in which a list of all lines has no room.
+Logs have 4 GB unless `--size` or `--quick` is given; all sizes scale with it, and fewer lines have fewer
+addresses. `--only` selects rows by name or prefix. `--long` adds the row `long`: 12 GB under an address
+space of 2 GB, in which a list of all lines does not fit.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ ESTIMATING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """What is compared on one log. *timed* rows run in rounds; the others once, for their memory."""
+    """One comparison on a log. *timed* rows run in rounds; the others once, for their memory."""
 
     contestants: tuple[Contestant, ...]
     packed: str = ""
@@ -152,13 +152,13 @@ LONG = "long"
 
 @dataclass(slots=True)
 class Entry:
-    """A contestant in a row: its answer, its watched run, and its timed ones."""
+    """A contestant in a row: its answer, its memory-sampled run, and its timed runs."""
 
     contestant: Contestant
     answer: Answer
     watched: Watched
     timed: list[Watched] = field(default_factory=list)
-    #: Its memory ended before the log did.
+    #: It ran out of memory before the end of the log.
     ended: bool = False
 
     def seconds(self) -> float:
@@ -188,28 +188,28 @@ def _wanted(plan: Plan) -> set[str]:
         return {name for name in names if name != LONG or plan.long}
     for begin in plan.only:
         if not any(name.startswith(begin) for name in names):
-            raise SystemExit(f"no row begins with {begin!r}; there are: {', '.join(names)}")
+            raise SystemExit(f"no row starts with {begin!r}; rows: {', '.join(names)}")
     return {name for name in names if name.startswith(plan.only) or (plan.long and name == LONG)}
 
 
 class GeneratedLog:
-    """A log that was made in a folder, also packed, and the truth about it."""
+    """A generated log in a folder, plain and compressed, and its true answers."""
 
     def __init__(self, log: Log, *, scale: float, folder: Path, console: Console) -> None:
         size = round(log.megabytes * scale * 1e6)
         distinct = max(DISTINCT_MIN, round(log.distinct * min(1, scale)))
         if shutil.disk_usage(folder).free < 1.3 * size:
             raise SystemExit(
-                f"{folder} has no room for {size / 1e9:.1f} GB; name another with --folder"
+                f"{folder} has no space for {size / 1e9:.1f} GB; set another folder with --folder"
             )
         self.folder = folder
         self._plain = folder / "access.log"
-        console.print(f"making a log of {size / 1e9:,.3g} GB and {distinct:,} addresses ...")
+        console.print(f"generating a log of {size / 1e9:,.3g} GB and {distinct:,} addresses ...")
         self.truth: Truth = accesslog_log.write(self._plain, size=size, distinct=distinct)
         _settle(self._plain)
 
     def path(self, packed: str) -> Path:
-        """Return the log's file, plain or packed as gzip and zstd do by default, in the page cache."""
+        """Return the log's file in the page cache, plain or compressed with the default level."""
         path = self.folder / f"access.log.{packed}" if packed else self._plain
         if not path.exists():
             with self._plain.open("rb") as plain, path.open("wb") as file:
@@ -223,7 +223,7 @@ class GeneratedLog:
 
 
 def _settle(path: Path) -> None:
-    """Have a file written, so that no writing disturbs, and in the page cache."""
+    """Sync a file to disk, so that no write-back disturbs a run, and load it into the page cache."""
     block = bytearray(1 << 20)
     with path.open("rb", buffering=0) as file:
         os.fsync(file.fileno())
@@ -235,7 +235,7 @@ def _row(name: str, row: Row, log: GeneratedLog, plan: Plan, console: Console) -
     contestants = [each for each in row.contestants if each.ours or plan.peers]
     for each in contestants:
         if not each.is_installed():
-            console.print(f"{name}: {each.name} is not installed, and is left out")
+            console.print(f"{name}: {each.name} is not installed and is skipped")
     path = log.path(row.packed)
     entered = [
         one
@@ -255,7 +255,7 @@ def _row(name: str, row: Row, log: GeneratedLog, plan: Plan, console: Console) -
 def _enter(
     contestant: Contestant, row: Row, path: Path, log: GeneratedLog, console: Console
 ) -> Entry | None:
-    """Run a contestant for its memory; a peer that fails is left out, ours may not fail."""
+    """Run a contestant for its memory; a failing peer is skipped, a failure of Bursar is an error."""
     gently = contestant.once or row.address_space is not None
     watched = _watch(contestant, row, path, log, gently=gently)
     if watched.status == 0:
@@ -289,7 +289,11 @@ def _once(contestant: Contestant, path: Path, log: GeneratedLog, *, memory: bool
 
 
 def _checked(contestant: Contestant, run: Watched, truth: Truth) -> Answer:
-    """:raises WrongAnswer: if the answer is not true."""
+    """
+    Return the answer of a run.
+
+    :raises WrongAnswer: if it differs from the truth.
+    """
     answer = contestant.answer(run.output)
     try:
         contestant.check(answer, truth)
@@ -325,7 +329,7 @@ def _records(name: str, row: Row, entered: list[Entry], truth: Truth) -> Iterabl
 
 
 def _figures(one: Entry, row: Row, truth: Truth) -> dict[tuple[str, str], float]:
-    """What was measured of a contestant, by measure and unit."""
+    """Return the values measured for a contestant, by measure and unit."""
     figures = {
         ("peak memory", "MB"): one.watched.peak_mb,
         ("peak memory without pages of files", "MB"): one.watched.anonymous_mb,

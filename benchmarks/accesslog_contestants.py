@@ -1,4 +1,4 @@
-"""Who reads the logs: how each is called, and how its answer is read and held against the truth."""
+"""The contestants: their commands, and how their answers are parsed and checked against the truth."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks import contestants
 from benchmarks.accesslog_log import TOP, Truth
 
-#: Keeps the most frequent addresses in a list of its own: sorting all of them would cost gawk more.
+#: Keeps the most frequent addresses in a separate list: sorting all of them would take gawk longer.
 GAWK = """
     { count[$1]++ }
     END {
@@ -49,17 +49,17 @@ PANELS = (
     "REMOTE_USER",
     "GEO_LOCATION",
 )
-#: GoAccess leaves out requests longer than its buffer, some in ten thousand.
+#: GoAccess skips requests longer than its buffer, a few in ten thousand.
 GOACCESS_MISSES = 0.001
 
 
 class WrongAnswer(Exception):
-    """A contestant's answer is not the truth."""
+    """A contestant's answer differs from the truth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a contestant said; None where it does not tell."""
+    """The answer of a contestant; None for values that it does not report."""
 
     distinct: int | None = None
     top: Mapping[str, int] | None = None
@@ -71,10 +71,10 @@ class Answer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contestant:
     """
-    One program. *command* reads one log, prints, and may write into a folder; *answer* reads the print.
+    One program. *command* reads a log, prints, and may write into a folder; *answer* parses the output.
 
-    *needs* is a program that must be installed, or "" for a Python package of the bench's
-    environment. *once* says that it is so slow that one run has to do.
+    *needs* is a program that must be installed, or "" for a Python package of the benchmark's
+    environment. *once* limits a slow contestant to one run.
     """
 
     name: str
@@ -140,7 +140,7 @@ def _report(output: str) -> Answer:
 
 
 def _exact(answer: Answer, truth: Truth) -> None:
-    """Bursar says no more and no less than the truth; it may count what is broken behind its client."""
+    """Bursar's answer must equal the truth; it may count lines that are malformed after the client."""
     _expect("lines", answer.lines, truth.lines)
     _expect("distinct addresses", answer.distinct, truth.distinct)
     _same_top(answer, truth)
@@ -156,7 +156,7 @@ def _estimate(answer: Answer, truth: Truth) -> None:
 
 
 def _first_fields(answer: Answer, truth: Truth) -> None:
-    """Who takes first fields for clients also counts those of lines that name none."""
+    """Tools that count first fields also count those of lines without a client."""
     if answer.distinct is not None and not 0 <= answer.distinct - truth.distinct <= truth.no_client:
         _expect("distinct first fields", answer.distinct, truth.distinct)
     if answer.top:
@@ -164,7 +164,7 @@ def _first_fields(answer: Answer, truth: Truth) -> None:
 
 
 def _nearly(answer: Answer, truth: Truth) -> None:
-    """GoAccess's answer: the same clients, and nearly all of their requests."""
+    """GoAccess must report the same clients, and nearly all of their requests."""
     assert answer.top is not None
     for address, count in truth.top:
         if not (1 - GOACCESS_MISSES) * count - 10 <= answer.top.get(address, 0) <= count:
@@ -172,7 +172,7 @@ def _nearly(answer: Answer, truth: Truth) -> None:
 
 
 def _same_top(answer: Answer, truth: Truth) -> None:
-    """Who is as busy as the 21st may be in the top, or not."""
+    """Addresses with as many requests as the 21st may be in the top or not."""
     assert answer.top is not None
     _expect("rows", len(answer.top), min(TOP, truth.distinct))
     _expect("top", {a: answer.top.get(a) for a, _ in truth.top}, dict(truth.top))
@@ -184,11 +184,11 @@ def _expect(what: str, actual: object, expected: object) -> None:
 
 
 def _any(_: Answer, __: Truth) -> None:
-    """An estimate is judged by its error, which is a figure of its own."""
+    """Estimates are not checked: their error is a measure of its own."""
 
 
 def way(name: str, title: str, *, once: bool = False, estimates: bool = False) -> Contestant:
-    """One of `accesslog_peers`, in the peers' own environment."""
+    """A contestant from `accesslog_peers`, run in the peers' environment."""
 
     def command(log: Path, _: Path) -> list[str]:
         return [str(_python()), "-m", "benchmarks.accesslog_peers", name, str(log)]
@@ -208,7 +208,7 @@ def _python() -> Path:
 
 
 def lines_before_memory_error(errors: str) -> int | None:
-    """Return how many lines the list of all lines held when its memory ended, if that it was."""
+    """Return the number of lines in the list at its MemoryError, None for other errors."""
     match = re.search(r"^MemoryError after (\d+) lines$", errors, re.MULTILINE)
     return int(match[1]) if match else None
 
@@ -233,7 +233,7 @@ def _gawk(output: str) -> Answer:
 
 
 def goaccess(*, full: bool) -> Contestant:
-    """GoAccess with all its panels and its page, or only that of the hosts."""
+    """GoAccess with all panels and its HTML page, or with the hosts panel only."""
 
     def command(log: Path, folder: Path) -> list[str]:
         outputs = [f"--output={folder}/goaccess.html"] if full else []

@@ -1,12 +1,12 @@
 """
-Access logs of any size, made up from a seed, and the true answers about them.
+Generate access logs of any size from a seed, with their true answers.
 
-A log of a shop with its API and its webhooks in the combined format, times ascending over four days.
-Half of its lines sweep the pool of client addresses, so that every one of them occurs (more, where
-the pool is larger than half of the lines); half are drawn by Zipf's law. 70 % of the addresses are
+The log of a shop with its API and its webhooks in the combined format, times ascending over four days.
+Half of its lines iterate over the pool of client addresses, so that every address occurs (more, if the
+pool is larger than half of the lines); half are drawn by Zipf's law. 70 % of the addresses are
 IPv4, 30 % IPv6 in canonical text (RFC 5952). One line in a thousand has a URL of 0.8 to 10 KB. Two
-in a thousand are malformed: three of four of them name no client (empty, bytes of TLS, torn at
-either end, 999.1.1.1), the others name one and are broken behind it.
+in a thousand are malformed: three of four of them have no client (empty, TLS bytes, truncated at
+either end, 999.1.1.1), the others have one and are malformed after it.
 
     python -m benchmarks.accesslog_log FILE --megabytes 4000 --distinct 5000000
 """
@@ -33,7 +33,7 @@ LONG_SHARE, NO_CLIENT_SHARE, BROKEN_SHARE = 0.001, 0.0015, 0.0005
 BEGAN_AT = datetime(2026, 11, 16, tzinfo=UTC)
 DAYS = 4
 TOP = 20
-#: Broken lines are never of the busiest clients: who leaves them out has the same top.
+#: Malformed lines are never from the busiest clients, so that the top is the same without them.
 BUSIEST = 64
 CHUNK_LINES = 1 << 15
 PARTS = 5  # of a line: two of its address, time, request with its answer, who asked
@@ -46,10 +46,10 @@ class TooManyAddresses(ValueError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
     """
-    What is true of a log, known from its making.
+    The true answers about a generated log.
 
-    *no_client* lines name no client address; *broken* ones name one and are malformed behind it.
-    *top* are the 20 busiest, without those that are as busy as the 21st; it is the same whether
+    *no_client* lines have no client address; *broken* lines have one and are malformed after it.
+    *top* are the 20 busiest addresses, without those that equal the 21st; it is the same whether
     broken lines count or not.
     """
 
@@ -75,7 +75,7 @@ def write(path: Path, *, size: int, distinct: int, seed: int = machine.SEED) -> 
 
 
 class LogGenerator:
-    """The making of one log: take all of `chunks`, then ask for the `truth`."""
+    """Generates one log: consume `chunks` completely, then call `truth`."""
 
     def __init__(self, *, size: int, distinct: int, seed: int) -> None:
         self._addresses, self._requests = accesslog_texts.of(seed)
@@ -97,7 +97,7 @@ class LogGenerator:
         self._sweep_share = max(SWEEP_SHARE_MIN, wanted / good)
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the log, some thousand lines at a time."""
+        """Yield the log in chunks of `CHUNK_LINES` lines."""
         while self._done < self._lines:
             count = min(CHUNK_LINES, self._lines - self._done)
             chunk = self._chunk(count)
@@ -106,7 +106,7 @@ class LogGenerator:
             yield chunk
 
     def truth(self) -> Truth:
-        """Tell what is true of the log, once all chunks were taken."""
+        """Return the true answers; all chunks must have been consumed."""
         assert self._done == self._lines
         distinct = int(np.count_nonzero(self._counts))
         assert distinct == self._distinct
@@ -158,14 +158,14 @@ class LogGenerator:
         return clients
 
     def _times(self, count: int) -> list[bytes]:
-        """Return the texts between address and request; traffic has its tide, day by day."""
+        """Return the texts between address and request; the rate varies over each day."""
         days = DAYS * (self._done + np.arange(count)) / self._lines
         seconds = ((days - 0.1 * np.sin(2 * np.pi * days)) * 86_400).astype(np.int64)
         return list(map(self._seconds.__getitem__, seconds.tolist()))
 
     def _ask(self, parts: list[bytes], count: int, long: Ints) -> None:
         requests = self._requests
-        # A kind's heads are as many as its lines are frequent. Half of its lines have a quarter of them.
+        # The number of heads of a kind is proportional to its lines. Half of its lines use a quarter of them.
         kinds = np.searchsorted(
             np.cumsum(requests.ranges[:, 1]),
             self._draw.integers(len(requests.heads), size=count),
@@ -204,7 +204,7 @@ class LogGenerator:
 
 
 def _seconds() -> list[bytes]:
-    """Return what stands between address and request in each second of the log."""
+    """Return the text between address and request for each second of the log."""
     days = [(BEGAN_AT + timedelta(days=day)).strftime("%d/%b/%Y") for day in range(DAYS + 1)]
     clock = [
         f"{hour:02}:{minute:02}:{second:02}"
@@ -220,7 +220,9 @@ def _rank(pair: tuple[str, int]) -> tuple[int, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make an access log up; tell the truth about it.")
+    parser = argparse.ArgumentParser(
+        description="Generate an access log; print its true answers as JSON."
+    )
     parser.add_argument("file", type=Path)
     parser.add_argument("--megabytes", type=float, default=100)
     parser.add_argument("--distinct", type=int, default=20_000)

@@ -1,8 +1,8 @@
 """
-What people write to find the unique addresses of a log: python -m benchmarks.accesslog_peers WAY FILE.
+Other programs that count the unique addresses of a log: python -m benchmarks.accesslog_peers WAY FILE.
 
-Each prints one line of JSON: how many first fields are distinct, and the 20 most frequent where the
-way tells them. Lines need to be no log lines for that, so that malformed ones count as clients.
+Each prints one line of JSON: the number of distinct first fields, and the 20 most frequent if the program
+counts them. Malformed lines count as clients.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TOP = 20
 
 
 def polars(path: str) -> tuple[int, list[Any]]:
-    """Polars' streaming engine on the first column; strict UTF-8 refuses the whole log."""
+    """Polars' streaming engine on the first column; with strict UTF-8 it rejects the log."""
     from polars import col
 
     counts = _polars_column(path).group_by("column_0").len().collect(engine="streaming")
@@ -47,7 +47,7 @@ def _polars_column(path: str) -> Any:
 
 
 def duckdb(path: str) -> tuple[int, list[Any]]:
-    """DuckDB's CSV reader on the first column; without its errors ignored it refuses the log."""
+    """DuckDB's CSV reader on the first column; unless errors are ignored it rejects the log."""
     rows = _duckdb(
         path,
         "WITH counts AS (SELECT address, count(*) AS n FROM log GROUP BY address) "
@@ -73,7 +73,7 @@ def _duckdb(path: str, query: str) -> Any:
 
 
 def chdb(path: str) -> tuple[int, list[Any]]:
-    """ClickHouse within the process, on whole lines; `splitByChar` is its fastest first field."""
+    """ClickHouse in the process, on complete lines; `splitByChar` is its fastest way to the first field."""
     import chdb
 
     name = path.replace("\\", "\\\\").replace("'", "\\'")
@@ -88,7 +88,7 @@ def chdb(path: str) -> tuple[int, list[Any]]:
 
 
 def generator(path: str) -> tuple[int, list[Any]]:
-    """The guide's way: one line at a time, a set of what was seen. Bytes are faster than text."""
+    """The guide's approach: one line at a time, a set of addresses. Bytes are faster than text."""
 
     def addresses() -> Iterator[bytes]:
         with open(path, "rb") as lines:  # noqa: PTH123
@@ -100,14 +100,14 @@ def generator(path: str) -> tuple[int, list[Any]]:
 
 def every_line(path: str) -> tuple[int, list[Any]]:
     """
-    The way before the guide's: all lines in a list, then all addresses, then the different ones.
+    The approach before the guide's: all lines in a list, then all addresses, then the distinct ones.
 
-    Where memory ends, it tells how far it came.
+    On a MemoryError it prints the number of lines.
     """
     lines: list[bytes] = []
     try:
         with open(path, "rb") as file:  # noqa: PTH123
-            lines.extend(file)  # as readlines(), but what is read stays where memory ends
+            lines.extend(file)  # as readlines(), but the lines are kept on a MemoryError
         return len({*[line.split(b" ")[0] for line in lines]}), []
     except MemoryError:
         read = len(lines)

@@ -1,4 +1,4 @@
-"""What lines of made-up access logs are put together from: addresses, requests with answers, clients."""
+"""Parts of generated log lines: addresses, requests with responses, user agents."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 
 HALF = 1 << 16
-#: How many of a hundred lines are of which kind.
+#: Percentage of lines by kind.
 SHARES = {"page": 28, "asset": 24, "call": 34, "hook": 12, "probe": 2}
 HEADS = 80_000
 THINGS = "mug teapot kettle lamp scarf desk chair shelf blanket candle".split()
@@ -28,7 +28,7 @@ ADDRESS_DIGITS = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class Addresses:
-    """Client addresses by number, each number another one: `heads[a] + tails[b]`."""
+    """Client addresses by number, all distinct: `heads[a] + tails[b]`."""
 
     def __init__(self, *, seed: int) -> None:
         dice = random.Random(seed)
@@ -42,11 +42,11 @@ class Addresses:
 
     def parts(self, numbers: Ints) -> tuple[Ints, Ints]:
         """
-        Return for each number its places in `heads` and in `tails`.
+        Return for each number its indexes in `heads` and in `tails`.
 
-        Seven of ten numbers are IPv4. Each family's are spread over its room by a factor that has
-        no divisor in common with it, and the tails once more, otherwise for each head: both can be
-        undone, so that different numbers are different addresses.
+        Seven of ten numbers are IPv4. The numbers of a family are multiplied by a factor coprime to the
+        size of its address space, and the tails are permuted again per head: both are invertible, so that
+        different numbers are different addresses.
         """
         tens, ones = np.divmod(numbers, 10)
         spread4 = (tens * 7 + ones) * 2_654_435_761 % (self._heads4 * HALF)
@@ -58,13 +58,13 @@ class Addresses:
         return np.where(is_v4, head, head + self._heads4), np.where(is_v4, tail, tail + HALF)
 
     def text(self, number: int) -> str:
-        """Return an address as the log has it."""
+        """Return the text of an address."""
         [head], [tail] = self.parts(np.array([number]))
         return str(self.heads[head] + self.tails[tail], "ascii")
 
 
 def _reserved(a: int, b: int) -> bool:
-    """Tell whether addresses a.b.0.0/16 are, even in part, not of the public Internet (RFC 6890)."""
+    """Return whether any part of a.b.0.0/16 is not public (RFC 6890)."""
     return (
         a in {10, 127}
         or (a == 100 and 64 <= b < 128)
@@ -79,7 +79,7 @@ def _groups(dice: random.Random, count: int) -> str:
 
 
 def _interface(dice: random.Random) -> str:
-    """Return the last four groups of an address; servers give themselves short ones (`::1f`)."""
+    """Return the last four groups of an address; 5 % are short, as of servers (`::1f`)."""
     return f":{dice.randrange(1, HALF):x}" if dice.random() < 0.05 else _groups(dice, 4)
 
 
@@ -92,10 +92,10 @@ def _different(draw: Callable[[], str]) -> list[str]:
 
 class Requests:
     """
-    What stands behind time: `heads` (request, status, size) and `ends` (referrer, user agent).
+    The parts of a line after its time: `heads` (request, status, size) and `ends` (referrer, user agent).
 
-    *ranges* tells for each kind where its heads begin and how many there are, and the same of its
-    ends, as lines of a page are not asked for by a webhook.
+    *ranges* has for each kind the first index and number of its heads, and of its ends, because each kind
+    of request has its own user agents.
     """
 
     def __init__(self, *, seed: int) -> None:
@@ -216,5 +216,5 @@ class Requests:
 
 @functools.cache
 def of(seed: int) -> tuple[Addresses, Requests]:
-    """Return what a seed's logs are put together from; it takes a second to make."""
+    """Return the parts of a seed's logs; creating them takes a second."""
     return Addresses(seed=seed), Requests(seed=seed)

@@ -1,4 +1,4 @@
-"""Reports made up for the tests that show them; the hostile ones have every trick in every key."""
+"""Sample reports for the tests of outputs; the hostile one has attack strings in every key."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOSTILE = (
 
 
 def usual(*, complete: bool = True, approximate: bool = False) -> reports.AccessLogReport:
-    """A quiet day of a small shop; what is not *complete* was cut."""
+    """Return the report of a small shop; one input is truncated unless *complete*."""
     report: reports.AccessLogReport = {
         "bursar_version": "0.1.0",
         "complete": complete,
@@ -115,7 +115,7 @@ def usual(*, complete: bool = True, approximate: bool = False) -> reports.Access
 
 
 def hostile() -> reports.AccessLogReport:
-    """Every trick in every key, in the signals, the filters and the name of the input."""
+    """Return a report with `HOSTILE` in every key, the signals, the filters and the input names."""
     report = usual(complete=False)
     for name, key in reports.KEYS.items():
         rows = [{key: text, "requests": 9} for text in HOSTILE]

@@ -163,7 +163,7 @@ def test_a_small_run_has_a_record_for_each_figure_and_leaves_nothing(tmp_path: P
 
 
 def test_a_row_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="no row begins with 'xz'; there are: unique-200k, "):
+    with pytest.raises(SystemExit, match="no row starts with 'xz'; rows: unique-200k, "):
         _records(tmp_path, "xz")
 
 

@@ -1,4 +1,4 @@
-"""`bursar traffic`: what it refuses before it reads, and what it does without."""
+"""`bursar traffic`: invalid options, exit codes and imports."""
 
 from __future__ import annotations
 

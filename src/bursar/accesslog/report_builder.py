@@ -218,29 +218,29 @@ def combine_shares(
     plan: Plan, top: int, shares: Sequence[Share], spills: Mapping[int, Spill]
 ) -> dict[str, TableResult]:
     """Combine the shares of all processes, and summarize the routes."""
-    together: dict[str, TableResult] = {}
+    combined: dict[str, TableResult] = {}
     for name in sorted({name for share in shares for name in share.tables}):
         parts = [share.tables[name] for share in shares if name in share.tables]
-        together[name] = merge.combine(
+        combined[name] = merge.combine(
             parts, count=_rows_max(name, top), maxima=_maxima(plan, name)
         )
     runs = [run for share in shares for run in share.runs]
     if runs:
         rows = merge.merge_runs(runs, spills, maxima=MAXIMA)
-        together[ROUTES] = _summarize(plan, ROUTES, rows, top)
-    v4, v6 = together.pop(client_counts.V4, None), together.pop(client_counts.V6, None)
+        combined[ROUTES] = _summarize(plan, ROUTES, rows, top)
+    v4, v6 = combined.pop(client_counts.V4, None), combined.pop(client_counts.V6, None)
     both = [one for one in (v4, v6) if one is not None]
     if both:
-        together["addresses"] = merge.combine(
+        combined["addresses"] = merge.combine(
             both, count=top, maxima=_maxima(plan, client_counts.V4)
         )
-    return together
+    return combined
 
 
 def sketch_result(sketch: AddressSketch, top: int) -> TableResult:
     """Return the addresses table estimated by a sketch."""
-    leaders = [TopRow(-count, text, [count]) for text, count in sketch.top(top)]
-    return TableResult(sketch.distinct(), [sketch.requests], {_BY_REQUESTS: leaders})
+    top_rows = [TopRow(-count, text, [count]) for text, count in sketch.top(top)]
+    return TableResult(sketch.distinct(), [sketch.requests], {_BY_REQUESTS: top_rows})
 
 
 def add_tables(
@@ -252,12 +252,12 @@ def add_tables(
         if name not in requested:
             continue
         slowest = name == "slowest"
-        finished = results.get(ROUTES if slowest else name) or TableResult()
-        leaders = finished.top_rows.get(_BY_TIME if slowest else _BY_REQUESTS, [])
-        rows = [_row(key, _key_text(name, one.text), one, timed=timed) for one in leaders]
+        result = results.get(ROUTES if slowest else name) or TableResult()
+        top_rows = result.top_rows.get(_BY_TIME if slowest else _BY_REQUESTS, [])
+        rows = [_row(key, _key_text(name, one.text), one, timed=timed) for one in top_rows]
         if name == "hours":
             rows.sort(key=lambda row: row["hour"])
-        distinct = 0 if slowest and not timed else finished.distinct
+        distinct = 0 if slowest and not timed else result.distinct
         report_data[name] = {"distinct": distinct, "top": rows}  # type: ignore[literal-required]
 
 

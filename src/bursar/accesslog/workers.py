@@ -114,18 +114,18 @@ def run_workers(
     :raises errors.WorkerProcessDied: if a worker process dies.
     :raises SpillFailed: if the temporary folder is full.
     """
-    todo = list(sources.split_into_pieces(inputs))
+    pieces = list(sources.split_into_pieces(inputs))
     spills = {number: Spill(number=number) for number in range(processes)}
     try:
         if processes == 1:
-            result = _count_in_process(plan, inputs, todo, spills[0], report_progress, prepare)
+            result = _count_in_process(plan, inputs, pieces, spills[0], report_progress, prepare)
             yield [result], _finish_in_process(finish, result.runs, spills), spills
             return
         results, shares = _count_in_workers(
-            plan, inputs, todo, spills, finish if in_workers else None, report_progress, prepare
+            plan, inputs, pieces, spills, finish if in_workers else None, report_progress, prepare
         )
         if not in_workers:
-            runs = [run for each in results for run in each.runs]
+            runs = [run for result in results for run in result.runs]
             spills[0].seek_end()
             shares = _finish_in_process(finish, runs, spills)
         yield results, shares, spills
@@ -147,19 +147,19 @@ def _finish_in_process(
 def _count_in_process(
     plan: Plan,
     inputs: Sequence[LogSource],
-    todo: Sequence[Piece],
+    pieces: Sequence[Piece],
     spill: Spill,
     report_progress: ReportProgress,
     prepare: Callable[[Aggregator], None],
 ) -> WorkerResult:
     aggregator = Aggregator(plan, spill)
     prepare(aggregator)
-    done = 0
+    bytes_read = 0
     reader = _PieceReader(aggregator, inputs)
-    for piece in todo:
+    for piece in pieces:
         for read in reader.read(piece, own_process=False):
-            done += read
-            report_progress(done)
+            bytes_read += read
+            report_progress(bytes_read)
     return reader.result(spill)
 
 
@@ -213,7 +213,7 @@ class _PieceReader:
 def _count_in_workers(
     plan: Plan,
     inputs: Sequence[LogSource],
-    todo: Sequence[Piece],
+    pieces: Sequence[Piece],
     spills: Mapping[int, Spill],
     finish: FinishShare | None,
     report_progress: ReportProgress,
@@ -227,17 +227,17 @@ def _count_in_workers(
     worker ends the run (`test_a_killed_worker_ends_the_run`).
     """
     fork = multiprocessing.get_context("fork")
-    inflate_apart = len(todo) < len(spills)
+    decompress_in_process = len(pieces) < len(spills)
     workers: list[_Worker] = []
     try:
         for number in spills:
-            ours, theirs = fork.Pipe()
-            worker = fork.Process(
+            parent_end, child_end = fork.Pipe()
+            process = fork.Process(
                 target=_worker_main,
                 daemon=True,
-                kwargs={"inflate_apart": inflate_apart},
+                kwargs={"decompress_in_process": decompress_in_process},
                 args=(
-                    (theirs, [*(hand.pipe for hand in workers), ours]),
+                    (child_end, [*(worker.pipe for worker in workers), parent_end]),
                     plan,
                     inputs,
                     spills,
@@ -246,20 +246,20 @@ def _count_in_workers(
                     prepare if number == 0 else lambda _: None,
                 ),
             )
-            worker.start()
-            theirs.close()
-            workers.append(_Worker(worker, ours))
-        results = _distribute(workers, iter(todo), report_progress)
+            process.start()
+            child_end.close()
+            workers.append(_Worker(process, parent_end))
+        results = _distribute(workers, iter(pieces), report_progress)
         if finish is None:
             return results, []
-        runs = [run for each in results for run in each.runs]
+        runs = [run for result in results for run in result.runs]
         shares = _finish_shares(workers, runs)
         if moved := [run for share in shares for run in share.moved]:
             shares = _finish_shares(workers, [*runs, *moved])
         return results, shares
     finally:
-        for hand in workers:
-            hand.stop()
+        for worker in workers:
+            worker.stop()
 
 
 def _finish_shares(workers: Sequence[_Worker], runs: Sequence[Run]) -> list[Any]:
@@ -313,12 +313,12 @@ class _Worker:
 
 
 def _distribute(
-    workers: Sequence[_Worker], todo: Iterator[Piece], report_progress: ReportProgress
+    workers: Sequence[_Worker], pieces: Iterator[Piece], report_progress: ReportProgress
 ) -> list[WorkerResult]:
     """Send pieces to the workers that request one until none are left; return all results in order."""
     results: dict[int, WorkerResult] = {}
     by_pipe = {worker.pipe: number for number, worker in enumerate(workers)}
-    done = 0
+    bytes_read = 0
     while len(results) < len(workers):
         for pipe in wait([pipe for pipe, number in by_pipe.items() if number not in results]):
             number = by_pipe[pipe]  # type: ignore[index]
@@ -326,10 +326,10 @@ def _distribute(
             if isinstance(message, WorkerResult):
                 results[number] = message
             elif message is None:
-                workers[number].send(next(todo, None))
+                workers[number].send(next(pieces, None))
             else:
-                done += message
-                report_progress(done)
+                bytes_read += message
+                report_progress(bytes_read)
     return [results[number] for number in range(len(workers))]
 
 
@@ -342,7 +342,7 @@ def _worker_main(
     finish: FinishShare | None,
     prepare: Callable[[Aggregator], None],
     *,
-    inflate_apart: bool,
+    decompress_in_process: bool,
 ) -> None:
     """Count the pieces that the parent sends, then merge a share."""
     pipe, others = pipes  # its own, and those inherited from the parent
@@ -353,7 +353,7 @@ def _worker_main(
         prepare(aggregator)
         reader = _PieceReader(aggregator, inputs)
         while (piece := _next_piece(pipe)) is not None:
-            for read in reader.read(piece, own_process=inflate_apart):
+            for read in reader.read(piece, own_process=decompress_in_process):
                 pipe.send(("", read))
         pipe.send(("", reader.result(spills[number])))
         del aggregator, reader

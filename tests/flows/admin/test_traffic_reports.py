@@ -1,4 +1,4 @@
-"""The kept traffic reports in the back office: who sees them, and that their text does nothing."""
+"""Saved traffic reports in the back office: permissions, and escaped text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a report must say, worked out line by line in plain Python: slow, obvious, and of its own."""
+"""Expected reports, computed line by line in plain Python, independent of the code under test."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def address(text: bytes) -> str | None:
 
 
 def lines(log: bytes) -> list[bytes]:
-    """Split *log* at line ends; a carriage return before one belongs to it."""
+    """Split *log* at LF or CRLF."""
     parts = log.split(b"\n")
     if not parts[-1]:
         parts.pop()
@@ -39,7 +39,7 @@ def lines(log: bytes) -> list[bytes]:
 
 
 def clients(log: bytes) -> Counter[str]:
-    """Count the lines whose first field, with the blank behind it, is an address."""
+    """Count lines by their first field, if it is an address followed by a space."""
     counted: Counter[str] = Counter()
     for line in lines(log):
         first, blank, _ = line.partition(b" ")
@@ -49,7 +49,7 @@ def clients(log: bytes) -> Counter[str]:
 
 
 class Expected:
-    """All tables of a combined log."""
+    """The expected tables of a combined log."""
 
     def __init__(self, log: bytes) -> None:
         self.read = self.counted = 0
@@ -93,7 +93,7 @@ def request(text: bytes) -> tuple[bytes, bytes]:
 
 
 def as_text(text: bytes) -> str:
-    """Write *text* as reports do."""
+    """Return *text* as reports contain it."""
     return text[:1024].decode("utf-8", "backslashreplace")
 
 

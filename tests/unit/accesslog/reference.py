@@ -1,4 +1,4 @@
-"""Access-log lines read a line at a time in plain Python: what the vectorised reading must agree with."""
+"""Reference parsers in plain Python, line by line, for the vectorized ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _REQUEST = re.compile(rb"([A-Z][^ ]{0,19}) ([^ ]*)(?: .*)?", re.DOTALL)
 
 
 class _ByteStream:
-    """Bytes as a stream that gives at most *most* at a time."""
+    """A stream of *data* that returns at most *most* bytes per read."""
 
     def __init__(self, data: bytes, most: int) -> None:
         self._data, self._most = memoryview(data), most
@@ -42,7 +42,7 @@ class _ByteStream:
 
 
 def blocks_of(data: bytes, *, block_bytes: int = 1 << 20) -> Iterator[Block]:
-    """Return *data* as blocks; each is good until the next."""
+    """Yield *data* as blocks; each is valid until the next."""
     yield from Blocks(_ByteStream(data, block_bytes), block_bytes=block_bytes)
 
 
@@ -60,7 +60,7 @@ def find_columns(log_format: LogFormat, *lines: bytes) -> tuple[Block, Finder, F
 
 
 def texts(block: Block, span: Span) -> list[bytes]:
-    """Return the texts that stand in a span."""
+    """Return the texts of a span."""
     return [bytes(block.raw[start:end]) for start, end in zip(*span, strict=True)]
 
 
@@ -75,7 +75,7 @@ def rows(log_format: LogFormat, *lines: bytes) -> list[dict[str, bytes] | None]:
 
 
 def common_time(text: bytes) -> int:
-    """Read `10/Oct/2000:13:55:36 -0700`; -1 for what is none."""
+    """Parse `10/Oct/2000:13:55:36 -0700`; -1 for other texts."""
     match = _COMMON_TIME.fullmatch(text)
     if match is None or match[2] not in _MONTHS:
         return -1
@@ -86,7 +86,7 @@ def common_time(text: bytes) -> int:
 
 
 def iso_time(text: bytes) -> int:
-    """Read an ISO 8601 time; without a zone it is UTC; -1 for what is none."""
+    """Parse an ISO 8601 time (default zone UTC); -1 for other texts."""
     match = _ISO_TIME.fullmatch(text)
     if match is None:
         return -1
@@ -116,7 +116,7 @@ def _epoch(
 
 
 def integer(text: bytes, *, otherwise: int) -> int:
-    """Read a decimal of up to 16 digits."""
+    """Parse an integer of up to 16 digits."""
     return int(text) if re.fullmatch(rb"[0-9]{1,16}", text) else otherwise
 
 

@@ -1,4 +1,4 @@
-"""Fields found in all lines of a block at once, beside a parser of one line after another."""
+"""Fields of all lines of a block, compared with the reference parser."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ _assembled_lines = st.tuples(
 
 @st.composite
 def _damaged(draw: st.DrawFn) -> bytes:
-    """The line as it should be, of which a part is other."""
+    """A valid line with one part replaced."""
     begin = draw(st.integers(0, len(_LINE)))
     end = draw(st.integers(begin, min(begin + 12, len(_LINE))))
     return _LINE[:begin] + draw(_field) + _LINE[end:]

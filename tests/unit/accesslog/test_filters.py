@@ -1,4 +1,4 @@
-"""The words of `bursar traffic`, understood or refused by name."""
+"""Options of `bursar traffic`: parsing, and errors that name the option."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Formats as the servers' documentation describes them, with lines of our own."""
+"""Log formats from the servers' documentation."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _CLOUDFRONT = (
 
 
 def _read(log_format: LogFormat, *lines: bytes) -> dict[str, object]:
-    """Return what the last of *lines* says, as values."""
+    """Return the parsed fields of the last of *lines*."""
     block, finder, told = reference.find_columns(log_format, *lines)
     assert told.good.all()
     spans = dict(told.spans)

@@ -1,4 +1,4 @@
-"""The table of counts: exact whatever drives what out of its few slots."""
+"""`HashAggregate` is exact, whichever keys replace others in its slots."""
 
 from __future__ import annotations
 

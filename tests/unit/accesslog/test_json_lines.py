@@ -1,4 +1,4 @@
-"""JSON lines of several servers, and hostile ones, as rows of the fields that count."""
+"""JSON lines of several servers, and hostile ones, converted to fields."""
 
 from __future__ import annotations
 

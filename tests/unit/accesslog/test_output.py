@@ -1,4 +1,4 @@
-"""A report shown: the same facts in each output, and nothing of the log's text obeyed."""
+"""Outputs of a report: the same content in each, and text from the log is escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Partial results merge exactly; a state file lets the next run go on; filters and proxies."""
+"""Partial results, state files, filters, trusted proxies and signals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logs that are damaged, endless, hostile or cut while they are read; full disks; killed processes."""
+"""Damaged, endless, hostile or truncated logs; full disks; killed processes."""
 
 from __future__ import annotations
 

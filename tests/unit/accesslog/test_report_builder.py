@@ -1,4 +1,4 @@
-"""Reports say what plain Python says, of any bytes."""
+"""Reports of arbitrary bytes equal the expected reports of `oracle`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _noise = st.binary(max_size=40).map(lambda text: text.replace(b"\n", b" "))
 
 @st.composite
 def _misspelt(draw: st.DrawFn) -> bytes:
-    """An address with a byte put in place of another, or behind it, such as the one next to a dot."""
+    """An address with a byte replaced or inserted."""
     text = draw(_written)
     at = draw(st.integers(0, len(text)))
     letter = draw(
@@ -215,7 +215,7 @@ def test_tables_that_spill_are_exact(
 
 
 def _many_spellings(addresses: int) -> bytes:
-    """So many addresses of each kind, each in four or five ways to write it, far from one another."""
+    """*addresses* IPv4 and IPv6 addresses, each in four or five spellings, far apart in the log."""
     v4 = [(192, 0, number >> 8, number & 255) for number in range(addresses)]
     spellings = [
         *(f"{a}.{b}.{c}.{d}" for a, b, c, d in v4),

@@ -1,4 +1,4 @@
-"""Requests that are added up in slots come out exact, whoever wants a slot and whenever they are given up."""
+"""`RequestCounter` is exact, whichever keys compete for a slot and whenever slots are evicted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an estimate promises: how far a count may be off, whoever merges what."""
+"""Error bounds of estimates, also after merging sketches."""
 
 from __future__ import annotations
 

@@ -92,8 +92,8 @@ def windows(raw: bytearray, width: int) -> NDArray[Any]:
 
 def words_at(raw: bytearray, at: Ints, words: int) -> Words:
     """Return *words* words at each position: shape (positions, words)."""
-    taken_words: Words = windows(raw, 8 * words)[at].view(U).reshape(-1, words)
-    return taken_words
+    result: Words = windows(raw, 8 * words)[at].view(U).reshape(-1, words)
+    return result
 
 
 def _byte_masks() -> Words:
@@ -125,18 +125,18 @@ def hash_texts(raw: bytearray, starts: Ints, ends: Ints) -> tuple[Words, Words]:
     order = np.argsort(length.astype(np.uint16), kind="stable")  # a radix sort
     at, remaining = starts[order], length[order]
     state = np.outer(mix_bits(remaining.astype(U) ^ SECRETS[0]), SECRETS[:2])
-    gone = int(np.searchsorted(remaining, 0, side="right"))
+    finished = int(np.searchsorted(remaining, 0, side="right"))
     for turn in itertools.count(0, 8):
-        if gone == len(order):
+        if finished == len(order):
             break
         secrets = SECRETS[turn % _CYCLE : turn % _CYCLE + 8].reshape(4, 2)
-        words = words_at(raw, at[gone:], 4)
-        bound = int(np.searchsorted(remaining[gone:], 32))
-        words[:bound] &= first_bytes(remaining[gone : gone + bound, None] - _WITHIN)
-        state[gone:] = mix_bits(state[gone:] + _spread(words, _SPREADING[:4]) @ secrets)
+        words = words_at(raw, at[finished:], 4)
+        bound = int(np.searchsorted(remaining[finished:], 32))
+        words[:bound] &= first_bytes(remaining[finished : finished + bound, None] - _WITHIN)
+        state[finished:] = mix_bits(state[finished:] + _spread(words, _SPREADING[:4]) @ secrets)
         at += 32
         remaining -= 32
-        gone = int(np.searchsorted(remaining, 0, side="right"))
+        finished = int(np.searchsorted(remaining, 0, side="right"))
     hashed = np.empty_like(state)
     hashed[order] = state
     return hashed[:, 0].copy(), hashed[:, 1].copy()
