@@ -433,7 +433,7 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": ["/static/bursar/bursar.css"],
     "ENVIRONMENT": "bursar.admin.site.environment",
-    "COMMAND": {"search_callback": "bursar.admin.site.found", "show_history": False},
+    "COMMAND": {"search_callback": "bursar.admin.site.search_objects", "show_history": False},
     "SIDEBAR": {
         "show_search": True,
         "command_search": True,

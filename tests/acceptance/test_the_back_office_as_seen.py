@@ -99,11 +99,11 @@ def _refund_with_approval(address: str, fin: Any, eve: Any) -> Refund:
     fin.fill("[name=amount]", "6.00")
     fin.fill("[name=reason]", "broken")
     fin.click("button.b-button:has-text('Refund')")
-    fin.wait_for_selector("text=waits for a second person")
+    fin.wait_for_selector("text=Pending approval")
     refund = Refund.objects.order_by("-pk")[0]
     assert refund.amount_minor == 600
     # Who asked cannot approve; somebody else can.
-    fin.goto(f"{address}/admin/decide/approve/{refund.id}/")
+    fin.goto(f"{address}/admin/actions/approve_refund/{refund.id}/")
     fin.click("button.b-button:has-text('Approve')")
     fin.wait_for_selector("text=self_approval_forbidden")
     sign_in(eve, address, "eve")
@@ -122,7 +122,7 @@ def _answer_a_review(address: str, eve: Any) -> None:
     eve.fill("[name=resolution]", "a test of ours")
     eve.click("button.b-button:has-text('Resolve')")
     eve.wait_for_selector("text=Resolved.")
-    assert Review.objects.get(id=review.id).resolved_by == "person:eve@example.com"
+    assert Review.objects.get(id=review.id).resolved_by == "user:eve@example.com"
 
 
 def _retry_a_dead_letter(address: str, ann: Any) -> None:
@@ -145,7 +145,7 @@ def _find_from_anywhere(page: Any, words: str) -> None:
 
 
 def _refund_form(page: Any, address: str, payment_id: str) -> None:
-    page.goto(f"{address}/admin/decide/refund/{payment_id}/")
+    page.goto(f"{address}/admin/actions/refund_payment/{payment_id}/")
     page.fill("[name=amount]", "2.11")
     page.fill("[name=reason]", "broken")
 
@@ -226,7 +226,7 @@ def test_every_page_is_whole_and_accessible(address: str, width: int, scheme: st
 
 
 def _paths() -> list[str]:
-    paths = ["/admin/", "/admin/decide/key/", "/admin/decide/second_factor/", "/docs"]
+    paths = ["/admin/", "/admin/actions/create_api_key/", "/admin/actions/set_up_mfa/", "/docs"]
     for model in model_admins.LISTS:
         name, row = model._meta.model_name, model._default_manager.first()
         paths.append(f"/admin/bursar/{name}/")

@@ -419,9 +419,9 @@ VIOLATIONS: dict[str, list[str]] = {
     "webhook_event_ignored_is_processed": [
         copy("WebhookEvent", event_id="'x'", ignored="'x'", processed_at="NULL")
     ],
-    "person_role_known": [copy("User", email="'x'", role="'king'")],
-    "api_key_mode_known": [copy("ApiKey", digest="'x'", mode="'both'")],
-    "idempotent_answer_once": [copy("IdempotencyRecord")],
+    "user_role_valid": [copy("User", email="'x'", role="'king'")],
+    "api_key_mode_valid": [copy("ApiKey", digest="'x'", mode="'both'")],
+    "idempotency_record_unique": [copy("IdempotencyRecord")],
     "settlement_line_once": [copy("SettlementReportLine")],
     "settlement_line_net_is_gross_less_fee": [
         copy("SettlementReportLine", net_minor="100", duplicate_index="1")

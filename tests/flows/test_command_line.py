@@ -104,13 +104,16 @@ def test_mistakes_are_one_clear_line(terminal: Terminal, tmp_path: Path) -> None
 def test_a_key_made_for_a_person_is_bounded_by_their_role(terminal: Terminal) -> None:
     terminal.run("users", "add", "ann@example.com", "--name", "Ann", "--role", "viewer")
     own = ("--owner", "ann@example.com")
-    refused = terminal.run("keys", "add", "shop", *own, "--scope", "refunds:write", code=1)
-    assert "scope_exceeds_role: refunds:write: more than the role viewer" in refused
-    assert "user_not_found: " in terminal.run("keys", "add", "x", "--owner", "bob@b", code=1)
-    key_id = terminal.run("keys", "add", "shop", *own).split()[0]
-    terminal.run("keys", "rotate", key_id)
-    terminal.run("keys", "add", "till", "--scope", "refunds:write")
-    assert "operator" in terminal.run("keys")
+    refused = terminal.run("api-keys", "add", "shop", *own, "--scope", "refunds:write", code=1)
+    assert (
+        "scope_exceeds_role: the role viewer of ann@example.com does not have refunds:write"
+        in refused
+    )
+    assert "user_not_found: " in terminal.run("api-keys", "add", "x", "--owner", "bob@b", code=1)
+    key_id = terminal.run("api-keys", "add", "shop", *own).split()[0]
+    terminal.run("api-keys", "rotate", key_id)
+    terminal.run("api-keys", "add", "till", "--scope", "refunds:write")
+    assert "operator" in terminal.run("api-keys")
     owned = ApiKey.objects.order_by("id").values_list("owner__email", flat=True)
     assert list(owned) == ["ann@example.com", "ann@example.com", None]
     assert "metrics:read" not in ApiKey.objects.get(id=key_id).scopes

@@ -42,7 +42,7 @@ def _at_once(me: Office, path: str, **values: Any) -> list[httpx2.Response]:
 def test_one_refund(shop: Shop) -> None:
     payment = shop.paid()
     me = office(Role.FINANCE)
-    answers = _at_once(me, f"/decide/refund/{payment.id}/", amount="3.92", reason="broken")
+    answers = _at_once(me, f"/actions/refund_payment/{payment.id}/", amount="3.92", reason="broken")
     assert [answer.status_code for answer in answers] == [302] * TIMES
     assert len({answer.headers["Location"] for answer in answers}) == 1
     assert [refund.amount_minor for refund in Refund.objects.all()] == [392]
@@ -57,7 +57,7 @@ def test_one_refund(shop: Shop) -> None:
 def test_one_capture(shop: Shop) -> None:
     payment = shop.authorized()
     me = office(Role.FINANCE)
-    answers = _at_once(me, f"/decide/capture/{payment.id}/", amount="4.00")
+    answers = _at_once(me, f"/actions/capture_payment/{payment.id}/", amount="4.00")
     assert [answer.status_code for answer in answers] == [302] * TIMES
     shop.run_jobs()
     assert shop.fresh(payment).captured_minor == 400
@@ -67,8 +67,8 @@ def test_one_capture(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("path", "values"),
     [
-        ("/decide/key/", {"name": "till", "scopes": ["orders:read"], "days": "30"}),
-        ("/decide/add_person/", {"email": "n@example.com", "name": "N", "role": "support"}),
+        ("/actions/create_api_key/", {"name": "till", "scopes": ["orders:read"], "days": "30"}),
+        ("/actions/create_user/", {"email": "n@example.com", "name": "N", "role": "support"}),
     ],
 )
 def test_one_secret_shown_to_one(shop: Shop, path: str, values: dict[str, Any]) -> None:
@@ -77,7 +77,7 @@ def test_one_secret_shown_to_one(shop: Shop, path: str, values: dict[str, Any]) 
     assert [answer.status_code for answer in answers] == [200] * TIMES
     shown = Counter("b-secret" in answer.text for answer in answers)
     assert shown == {True: 1, False: TIMES - 1}
-    if path == "/decide/key/":
+    if path == "/actions/create_api_key/":
         assert ApiKey.objects.count() == 1
         return
     # The one password that was shown is the one that works.

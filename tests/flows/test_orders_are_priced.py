@@ -110,7 +110,7 @@ def test_the_back_office_shows_the_discounts_and_the_code_of_the_tax(shop: Shop)
     placed = place(order(1, coupons=("SPRING",)))
     page = office(Role.VIEWER).get(f"/bursar/order/{placed.id}/change/").text
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
-    for words in ("100.00 with tax", "Spring 50.00 EUR", "19 % S", "Card fee"):
+    for words in ("100.00 (incl. tax)", "Spring 50.00 EUR", "19 % S", "Card fee"):
         assert words in text, words
 
 

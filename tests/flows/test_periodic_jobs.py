@@ -340,10 +340,10 @@ def test_the_back_office_shows_them(database: Database) -> None:
     _late_by_an_hour()
     admin = office(Role.ADMIN)
     listed = admin.get("/bursar/periodicjobstatus/").text
-    for text in ("sweep", "every hour", "overdue", "wipe", "failed"):
+    for text in ("sweep", "every hour", "Overdue", "wipe", "Failed"):
         assert text in listed
     page = admin.get("/bursar/periodicjobstatus/wipe/change/").text
-    for text in ("Periodic job: wipe", "Conflict: not [yet]", "every hour", "No run is under way."):
+    for text in ("Periodic job: wipe", "Conflict: not [yet]", "every hour", "No run in progress."):
         assert text in page
     assert "/bursar/periodicjobstatus/" in admin.get("/").text
 

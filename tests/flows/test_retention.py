@@ -43,7 +43,7 @@ def _answer(key: str, age: timedelta) -> None:
 def test_answers_are_kept_for_a_day(database: Database) -> None:
     commit(lambda: _answer("old", idempotency.RETENTION + SECOND))
     commit(lambda: _answer("young", idempotency.RETENTION - SECOND))
-    asyncio.run(access_periodic.prune_idempotent_answers(NOW))
+    asyncio.run(access_periodic.prune_idempotency_records(NOW))
     assert list(IdempotencyRecord.objects.values_list("key", flat=True)) == ["young"]
     assert timedelta(hours=24) == idempotency.RETENTION
 
@@ -185,7 +185,7 @@ def _answers(count: int) -> None:
         (_bodies, webhooks_periodic.prune_raw_bodies, RawBody, raw_bodies.BATCH_ROWS_MAX),
         (
             _answers,
-            access_periodic.prune_idempotent_answers,
+            access_periodic.prune_idempotency_records,
             IdempotencyRecord,
             retention.BATCH_ROWS_MAX,
         ),

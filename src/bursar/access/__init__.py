@@ -1,1 +1,1 @@
-"""Who may do what: people and their roles, API keys, sessions, and the trail of what was changed."""
+"""Users and their roles, API keys, sessions, idempotency records and the audit log."""

@@ -1,4 +1,4 @@
-"""The audit trail: who changed what, before and after, in the change's own commit."""
+"""Audit log: actor, action, and values before and after, in the transaction of the change."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bursar.decorators import Unauthenticated, current_principal
 
 
 def actor() -> str:
-    """Who is acting: the principal of the context, who typed the command, or Bursar itself."""
+    """Return the actor: the principal of the context, `cli:NAME` for a command, or `bursar`."""
     try:
         return current_principal().id
     except Unauthenticated:
-        typed = logs.bound_values().get("actor")
-        return f"cli:{typed}" if typed else "bursar"
+        user_name = logs.bound_values().get("actor")
+        return f"cli:{user_name}" if user_name else "bursar"
 
 
 def record(
@@ -28,14 +28,14 @@ def record(
     after: Mapping[str, object] | None = None,
 ) -> None:
     """
-    Add an entry in the name of `actor()`; needs the transaction of the change itself.
+    Add an entry for `actor()`; needs the open transaction of the change.
 
-    *action* is a word such as `refund.open`; *before* and *after* hold what can be written as JSON
-    and is no secret.
+    *action* is `<object>.<verb>`, such as `refund.create`; *before* and *after* are JSON without
+    secrets.
     """
     group_commit.require_transaction()
     AuditEntry.objects.create(
-        at=now,
+        created_at=now,
         actor=actor(),
         action=action,
         subject=subject,

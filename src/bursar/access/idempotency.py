@@ -1,11 +1,11 @@
 """
-Idempotency keys (draft-ietf-httpapi-idempotency-key-header): the same request twice is one effect.
+Idempotency keys (draft-ietf-httpapi-idempotency-key-header): a repeated request has one effect.
 
-The answer is claimed, made and stored inside the effect's own transaction, so there is no moment
-at which the effect is there and the answer is not. A second request with the key waits for that
-commit and is answered with the same bytes. A refusal writes nothing, so it is decided anew.
+The key is claimed and the response stored in the transaction of the effect, so neither exists
+without the other. A second request with the key waits for that commit and gets the same bytes. An
+error writes nothing, so a retry after it runs again.
 
-A caller is a lineage of API keys: a key that was rotated between two requests changes nothing.
+A caller is a lineage of API keys: rotating a key between two requests changes nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CLAIM = (
     "INSERT INTO bursar_idempotencyrecord (caller, key, fingerprint, status, headers, body, "
     "created_at) VALUES (%s, %s, %s, 0, '{}', %s, %s) ON CONFLICT (caller, key) DO NOTHING"
 )
-KEEP = (
+STORE = (
     "UPDATE bursar_idempotencyrecord SET status = %s, headers = %s, body = %s "
     "WHERE caller = %s AND key = %s"
 )
@@ -38,7 +38,7 @@ RETENTION = timedelta(hours=24)
 
 @dataclass(frozen=True, slots=True)
 class StoredResponse:
-    """An HTTP answer as it was given: *status*, *headers* of its own, and the bytes of *body*."""
+    """A stored HTTP response: *status*, its own *headers*, and the bytes of *body*."""
 
     status: int
     body: bytes
@@ -47,7 +47,7 @@ class StoredResponse:
 
 
 def caller_of(principal: Principal) -> str:
-    """Whose idempotency keys those of *principal* are: the same before and after a rotation."""
+    """Return the caller that owns *principal*'s idempotency keys: the same after a rotation."""
     return principal.lineage or principal.id
 
 
@@ -55,22 +55,24 @@ def run_once(
     *, caller: str, key: str, fingerprint: str, now: datetime, make: Callable[[], StoredResponse]
 ) -> StoredResponse:
     """
-    Make the answer to *key*, or return the one that was made.
+    Return the stored response to *key*, or call *make* and store its response.
 
-    Needs an open transaction, which *make* shares. *fingerprint* names the request's content.
+    Needs an open transaction, which *make* shares. *fingerprint* is a digest of the request.
 
-    :raises errors.IdempotencyKeyReused: if the key came with another request.
+    :raises errors.IdempotencyKeyReused: if the key was used for a different request.
     """
     group_commit.require_transaction()
     if sql.run(CLAIM, [caller, key, fingerprint, b"", fields.to_db_datetime(now)]) == 0:
         return _replay(caller, key, fingerprint)
-    answer = make()
-    sql.run(KEEP, [answer.status, json.dumps(dict(answer.headers)), answer.body, caller, key])
-    return answer
+    response = make()
+    sql.run(
+        STORE, [response.status, json.dumps(dict(response.headers)), response.body, caller, key]
+    )
+    return response
 
 
 def find(*, caller: str, key: str) -> tuple[str, StoredResponse] | None:
-    """Return the fingerprint of the request that came with *key*, and its answer."""
+    """Return the fingerprint and the stored response of *key*; None without one."""
     row = sql.row(FIND, [caller, key])
     if row is None:
         return None
@@ -82,15 +84,15 @@ def find(*, caller: str, key: str) -> tuple[str, StoredResponse] | None:
 
 def _replay(caller: str, key: str, fingerprint: str) -> StoredResponse:
     stored = find(caller=caller, key=key)
-    assert stored is not None, "the claim met a row"
+    assert stored is not None, "the claim conflicted with a row"
     if stored[0] != fingerprint:
         raise errors.IdempotencyKeyReused(
-            "this Idempotency-Key was used for another request", param="Idempotency-Key"
+            "this Idempotency-Key was used for a different request", param="Idempotency-Key"
         )
     return stored[1]
 
 
 def prune(*, now: datetime, rows_max: int) -> int:
-    """Delete up to *rows_max* answers older than `RETENTION`, oldest first; returns how many."""
+    """Delete up to *rows_max* records older than `RETENTION`, oldest first. Returns the number."""
     expired = IdempotencyRecord.objects.filter(created_at__lt=now - RETENTION)
     return retention.delete_first(expired.order_by("created_at"), rows_max)

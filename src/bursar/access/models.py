@@ -1,4 +1,4 @@
-"""Tables of access."""
+"""Tables of users, API keys, idempotency records and the audit log."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from bursar.fields import IdField
 
 
 class UserManager(BaseUserManager["User"]):
-    """People are found by their e-mail address, however its letters are written."""
+    """Finds users by e-mail address, ignoring case."""
 
     def get_by_natural_key(self, email: str | None) -> User:
-        """The person who signs in as *email*."""
+        """Return the user with the address *email*."""
         return self.get(email=(email or "").strip().lower())
 
 
 class User(AbstractBaseUser):
     """
-    Somebody who signs in to the back office.
+    A user of the back office.
 
-    Guarantees: *email* is unique and in lower case; *role* alone decides what a person may do.
-    People are never deleted, for the audit trail names them: they are made inactive.
+    Guarantees: *email* is unique and in lower case; *role* alone decides the scopes. Users are never
+    deleted, because the audit log names them: they are made inactive.
     """
 
-    #: Django writes this on every sign-in, past the group commit; ours is *signed_in_at*.
+    #: Django writes this at every sign-in outside the group commit; *last_login_at* replaces it.
     last_login = None
 
     email = models.CharField(max_length=200, unique=True)
@@ -38,9 +38,9 @@ class User(AbstractBaseUser):
         max_length=12, choices=[(role.value, role.value) for role in roles.Role]
     )
     is_active = models.BooleanField(default=True)
-    failures = models.IntegerField(default=0)  # wrong passwords or codes since the last right one
+    failed_login_count = models.IntegerField(default=0)  # since the last successful one
     locked_until = models.DateTimeField(null=True)
-    signed_in_at = models.DateTimeField(null=True)
+    last_login_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField()
 
     objects = UserManager()
@@ -48,9 +48,8 @@ class User(AbstractBaseUser):
     USERNAME_FIELD = "email"
 
     class Meta:
-        verbose_name_plural = "people"
         constraints = (
-            models.CheckConstraint(name="person_role_known", condition=Q(role__in=[*roles.Role])),
+            models.CheckConstraint(name="user_role_valid", condition=Q(role__in=[*roles.Role])),
         )
 
     def __str__(self) -> str:
@@ -58,51 +57,51 @@ class User(AbstractBaseUser):
 
     @property
     def scopes(self) -> frozenset[str]:
-        """What the person may do; nothing once inactive."""
+        """Return the scopes of the role; none while inactive."""
         return roles.SCOPES_OF[roles.Role(self.role)] if self.is_active else frozenset()
 
-    # What Django's admin asks for.
+    # Required by Django's admin.
 
     @property
     def is_staff(self) -> bool:
-        """Whether the back office lets the person in at all."""
+        """Return whether the user may sign in to the back office."""
         return bool(self.is_active)
 
     is_superuser = False
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:  # noqa: ARG002  (Django's)
-        """Nobody has Django's own permissions: the back office asks for scopes."""
+        """Return False: the back office checks scopes, not Django's permissions."""
         return False
 
     def has_module_perms(self, app_label: str) -> bool:  # noqa: ARG002  (Django's)
-        """Whether the person sees anything of an app in the menu."""
+        """Return whether the user sees the app in the menu."""
         return bool(self.is_active)
 
     def get_full_name(self) -> str:
-        """As the page's corner shows it."""
+        """Return the name shown in the account menu."""
         return str(self.name)
 
     def get_short_name(self) -> str:
-        """As Django greets."""
+        """Return the name that Django shows in greetings."""
         return str(self.name)
 
 
 class ApiKey(models.Model):
     """
-    A secret that programs call the public API with.
+    A key of the public API.
 
-    Guarantees: only the SHA-256 of the token is kept; *mode* is the installation's; a key works
+    Guarantees: only the SHA-256 of the token is stored; *mode* is the installation's; a key is valid
     from its creation until *expires_at* or *revoked_at*, whichever is first, and only while its
-    owner may sign in. Its scopes are those of *scopes* that the owner's role has at that time.
-    *owner* is None for a key of the operator, made at the shell for no person. *lineage* is the id
-    of the first key of the chain of rotations, its own for one that replaces none; all keys of a
-    lineage are of one mode.
+    owner is active. Its effective scopes are those of *scopes* that the owner's role has at that
+    time. *owner* is None for a key of the operator, created at the shell without an owner. *lineage*
+    is the id of the first key of a chain of rotations, its own id for a key that was not rotated
+    from another; all keys of a lineage have the same mode.
     """
 
     id = IdField(ids.API_KEY)
     name = models.CharField(max_length=80)
     digest = models.CharField(max_length=64, unique=True)
-    hint = models.CharField(max_length=24)  # how the token begins and ends, for people
+    redacted_token = models.CharField(max_length=24)  # the first and last characters
     mode = models.CharField(max_length=4)
     scopes = models.JSONField()
     created_at = models.DateTimeField()
@@ -112,33 +111,33 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True)
     owner = models.ForeignKey(User, models.PROTECT, null=True, related_name="keys")
     lineage = models.CharField(max_length=40)
-    replaces = models.ForeignKey("self", models.PROTECT, null=True, related_name="replaced_by")
+    rotated_from = models.ForeignKey("self", models.PROTECT, null=True, related_name="rotated_to")
 
     class Meta:
         verbose_name = "API key"
         constraints = (
             models.CheckConstraint(
-                name="api_key_mode_known", condition=Q(mode__in=["test", "live"])
+                name="api_key_mode_valid", condition=Q(mode__in=["test", "live"])
             ),
         )
 
     def __str__(self) -> str:
-        return f"{self.name} ({self.hint})"
+        return f"{self.name} ({self.redacted_token})"
 
     @property
     def allowed_scopes(self) -> list[str]:
-        """The scopes that the key has now; none while its owner is inactive."""
+        """Return the effective scopes; none while the owner is inactive."""
         owner = self.owner
         return [one for one in self.scopes if owner is None or one in owner.scopes]
 
 
 class IdempotencyRecord(models.Model):
     """
-    The answer that was given to one `Idempotency-Key` of one caller, to be given again.
+    The stored response to one `Idempotency-Key` of one caller.
 
     *caller* is the lineage of an API key, so that a rotated key is the same caller, or `form:` and
-    the number of a person of the back office, whose keys are those of forms. Guarantees: it commits
-    with what it tells of; one caller's key is one request. Pruned a day after it was given.
+    the id of a user of the back office, whose keys are the tokens of forms. Guarantees: it commits
+    with its effect; one key of a caller is one request. Pruned after a day.
     """
 
     caller = models.CharField(max_length=40)
@@ -151,7 +150,7 @@ class IdempotencyRecord(models.Model):
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(name="idempotent_answer_once", fields=["caller", "key"]),
+            models.UniqueConstraint(name="idempotency_record_unique", fields=["caller", "key"]),
         )
 
     def __str__(self) -> str:
@@ -160,21 +159,23 @@ class IdempotencyRecord(models.Model):
 
 class AuditEntry(models.Model):
     """
-    One thing that somebody changed: who, what, before and after.
+    One change: actor, action, subject, and the values before and after.
 
-    Guarantees: it commits with the change; never changed or deleted.
+    Guarantees: it commits with the change; it is never changed or deleted.
     """
 
-    at = models.DateTimeField(db_index=True)
-    actor = models.CharField(max_length=200)  # `person:...`, `key:...` or `cli:...`
-    action = models.CharField(max_length=40)  # such as `refund.open`
+    created_at = models.DateTimeField(db_index=True)
+    actor = models.CharField(
+        max_length=200
+    )  # `user:EMAIL`, the id of an API key, `cli:NAME` or `bursar`
+    action = models.CharField(max_length=40)  # such as `refund.create`
     subject = models.CharField(max_length=160, db_index=True)
     before = models.JSONField(default=dict)
     after = models.JSONField(default=dict)
     request_id = models.CharField(max_length=80, default="")
 
     class Meta:
-        verbose_name_plural = "audit trail"
+        verbose_name_plural = "audit log"
 
     def __str__(self) -> str:
         return f"{self.action} {self.subject}"

@@ -1,8 +1,8 @@
 """
-Owners: the person behind an action, whichever session or API key of theirs is used.
+Owners: the user behind an action, whether by session or by API key.
 
-An owner is `person:` and the number of a person, or `operator` for whoever types commands at the
-shell of the machine. It does not change when the person's e-mail address or the key does.
+An owner is `user:` and the id of a user, or `operator` for commands at the shell of the machine. It
+does not change when the user's e-mail address or the key does.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from bursar import logs
 from bursar.decorators import Principal, Unauthenticated, current_principal
 
 OPERATOR: Final = "operator"
-#: What Bursar does by itself, such as the orders of the demonstration.
+#: The owner of what Bursar does on its own, such as the orders of the demonstration.
 SYSTEM: Final = "bursar"
-_PERSON: Final = "person:"
+_USER_PREFIX: Final = "user:"
 
 
-def owner_of_person(person_id: int | None) -> str:
-    """The owner that a person is; `OPERATOR` for None, as a key of nobody's has it."""
-    return OPERATOR if person_id is None else f"{_PERSON}{person_id}"
+def owner_of_user(user_id: int | None) -> str:
+    """Return the owner of a user id; `OPERATOR` for None, the owner of a key without a user."""
+    return OPERATOR if user_id is None else f"{_USER_PREFIX}{user_id}"
 
 
-def person_of_owner(owner: str) -> int | None:
-    """The number of the person that *owner* is; None for the operator and for Bursar itself."""
-    return int(owner.removeprefix(_PERSON)) if owner.startswith(_PERSON) else None
+def user_id_of_owner(owner: str) -> int | None:
+    """Return the user id of *owner*; None for the operator and for Bursar itself."""
+    return int(owner.removeprefix(_USER_PREFIX)) if owner.startswith(_USER_PREFIX) else None
 
 
 def find_principal() -> Principal | None:
-    """The principal of the context; None for a command and for Bursar itself."""
+    """Return the principal of the context; None for a command and for Bursar itself."""
     try:
         return current_principal()
     except Unauthenticated:
@@ -37,7 +37,7 @@ def find_principal() -> Principal | None:
 
 
 def current_owner() -> str:
-    """The owner of what is being done: that of the principal, else `OPERATOR` or `SYSTEM`."""
+    """Return the owner of the current action: that of the principal, else `OPERATOR` or `SYSTEM`."""
     principal = find_principal()
     if principal is not None:
         return principal.owner or principal.id

@@ -1,9 +1,9 @@
 """
-Roles and scopes: the one table of who may do what, with the least each role needs.
+Roles and scopes: the permissions of users and API keys, by least privilege.
 
-A scope is `<thing>:read`, `<thing>:write` or, for a second pair of eyes, `refunds:approve`. None
-includes another. A person has the scopes of one role; an API key has scopes of its own choice
-among `KEY_SCOPES`, and of them only those that its owner's role has.
+A scope is `<resource>:read`, `<resource>:write` or `refunds:approve` (four-eyes principle). None
+includes another. A user has the scopes of one role; an API key has scopes chosen from `KEY_SCOPES`,
+and of those only the ones that its owner's role has.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bursar import errors
 
 
 class Role(StrEnum):
-    """What a person is to the merchant."""
+    """Role of a user."""
 
     VIEWER = "viewer"
     SUPPORT = "support"
@@ -34,13 +34,13 @@ FACTS_READ = "facts:read"
 LEDGER_READ = "ledger:read"
 JOBS_READ, JOBS_WRITE = "jobs:read", "jobs:write"
 KEYS_READ, KEYS_WRITE = "keys:read", "keys:write"
-PEOPLE_READ, PEOPLE_WRITE = "people:read", "people:write"
+USERS_READ, USERS_WRITE = "users:read", "users:write"
 AUDIT_READ = "audit:read"
 METRICS_READ = "metrics:read"
 DASHBOARD_READ = "dashboard:read"
-SOURCES_WRITE = "sources:write"
+MONITORS_WRITE = "monitors:write"
 
-_SEE: Final = frozenset(
+_READ_SCOPES: Final = frozenset(
     {
         ORDERS_READ,
         PAYMENTS_READ,
@@ -55,11 +55,11 @@ _SEE: Final = frozenset(
 )
 
 SCOPES_OF: Final[dict[Role, frozenset[str]]] = {
-    Role.VIEWER: _SEE,
-    Role.SUPPORT: _SEE | {REFUNDS_WRITE},
-    Role.FINANCE: _SEE
+    Role.VIEWER: _READ_SCOPES,
+    Role.SUPPORT: _READ_SCOPES | {REFUNDS_WRITE},
+    Role.FINANCE: _READ_SCOPES
     | {PAYMENTS_WRITE, REFUNDS_WRITE, REFUNDS_APPROVE, REVIEWS_WRITE, AUDIT_READ},
-    Role.DEVELOPER: _SEE
+    Role.DEVELOPER: _READ_SCOPES
     | {
         ORDERS_WRITE,
         ACCOUNTS_WRITE,
@@ -67,15 +67,15 @@ SCOPES_OF: Final[dict[Role, frozenset[str]]] = {
         KEYS_READ,
         KEYS_WRITE,
         METRICS_READ,
-        SOURCES_WRITE,
+        MONITORS_WRITE,
     },
 }
 SCOPES_OF[Role.ADMIN] = frozenset().union(*SCOPES_OF.values()) | {
-    PEOPLE_READ,
-    PEOPLE_WRITE,
+    USERS_READ,
+    USERS_WRITE,
 }
 
-#: What an API key may be given: what the public API serves, and its metrics.
+#: Scopes that an API key may have: those of the public API and of the metrics.
 KEY_SCOPES: Final = (
     ORDERS_READ,
     ORDERS_WRITE,
@@ -92,35 +92,37 @@ KEY_SCOPES: Final = (
 )
 
 
-class UnknownScope(errors.ValidationError):
-    """No such scope can be given to a key."""
+class InvalidScope(errors.ValidationError):
+    """The scope does not exist, or a key cannot have it."""
 
     code = "invalid_scope"
 
 
-class UnknownRole(errors.ValidationError):
-    """There is no such role."""
+class InvalidRole(errors.ValidationError):
+    """The role does not exist."""
 
     code = "invalid_role"
 
 
 def check_scopes(scopes: Iterable[str]) -> list[str]:
     """
-    The scopes of a key in the order of `KEY_SCOPES`, each once.
+    Return *scopes* without duplicates, in the order of `KEY_SCOPES`.
 
-    :raises UnknownScope: if one is none, or there is none at all.
+    :raises InvalidScope: if *scopes* is empty, or one is not in `KEY_SCOPES`.
     """
-    wanted = set(scopes)
-    unknown = sorted(wanted - set(KEY_SCOPES))
-    if unknown or not wanted:
-        named = f"{unknown[0]!r} is no scope" if unknown else "a key needs a scope"
-        raise UnknownScope(f"{named}; known: {', '.join(KEY_SCOPES)}", param="scopes")
-    return [scope for scope in KEY_SCOPES if scope in wanted]
+    requested = set(scopes)
+    unknown = sorted(requested - set(KEY_SCOPES))
+    if unknown or not requested:
+        problem = f"invalid scope {unknown[0]!r}" if unknown else "an API key needs a scope"
+        raise InvalidScope(f"{problem}; valid scopes: {', '.join(KEY_SCOPES)}", param="scopes")
+    return [scope for scope in KEY_SCOPES if scope in requested]
 
 
-def role_of(name: str) -> Role:
-    """:raises UnknownRole: if there is no role of that name."""
+def parse_role(name: str) -> Role:
+    """Return the role called *name*. Raises `InvalidRole` if there is none."""
     try:
         return Role(name)
     except ValueError:
-        raise UnknownRole(f"{name!r} is no role; known: {', '.join(Role)}", param="role") from None
+        raise InvalidRole(
+            f"invalid role {name!r}; valid roles: {', '.join(Role)}", param="role"
+        ) from None

@@ -1,4 +1,4 @@
-"""The second factor: one-time codes of an app (TOTP, RFC 6238), set up by the person themselves."""
+"""Two-factor authentication by one-time codes of an app (TOTP, RFC 6238)."""
 
 from __future__ import annotations
 
@@ -14,72 +14,71 @@ from bursar.access.models import User
 
 
 class InvalidOneTimeCode(errors.ValidationError):
-    """The code is not the one the app shows now."""
+    """The one-time code is wrong, expired or already used."""
 
     code = "invalid_one_time_code"
 
 
-def device_of(person: User) -> TOTPDevice | None:
-    """The device whose codes the person signs in with; None without one."""
-    return TOTPDevice.objects.filter(user_id=person.pk, confirmed=True).first()
+def device_of(user: User) -> TOTPDevice | None:
+    """Return the confirmed TOTP device of the user; None without one."""
+    return TOTPDevice.objects.filter(user_id=user.pk, confirmed=True).first()
 
 
-def setup_required(person: User) -> bool:
-    """Whether *person* must set one up before being let in."""
-    return settings.current.require_mfa and device_of(person) is None
+def setup_required(user: User) -> bool:
+    """Return whether *user* must set up two-factor authentication before using the back office."""
+    return settings.current.require_mfa and device_of(user) is None
 
 
 def begin_enrollment(*, email: str) -> str:
     """
-    Keep a device that is not trusted yet, in the place of an earlier such; returns its
-    `otpauth://` address, which holds its secret.
+    Create an unconfirmed device, or reuse the existing one. Needs an open transaction.
 
-    Needs an open transaction.
+    Returns its `otpauth://` URI, which contains the secret.
     """
     group_commit.require_transaction()
-    person = User.objects.get(email=email)
+    user = User.objects.get(email=email)
     device, _ = TOTPDevice.objects.get_or_create(
-        user_id=person.pk, confirmed=False, defaults={"name": "one-time codes"}
+        user_id=user.pk, confirmed=False, defaults={"name": "one-time codes"}
     )
     return str(device.config_url)
 
 
 def confirm_enrollment(*, email: str, token: str, now: datetime) -> None:
     """
-    Trust the proposed device from now on, if *token* is its code.
+    Confirm the device if *token* is its current code; it replaces an earlier device.
 
-    :raises WrongCode: if it is not.
+    Needs an open transaction.
+
+    :raises InvalidOneTimeCode: if it is not.
     """
     group_commit.require_transaction()
-    person = User.objects.get(email=email)
-    device = TOTPDevice.objects.filter(user_id=person.pk, confirmed=False).first()
+    user = User.objects.get(email=email)
+    device = TOTPDevice.objects.filter(user_id=user.pk, confirmed=False).first()
     if device is None or not token.isdigit() or not device.verify_token(token):
-        raise InvalidOneTimeCode("this is not the code that the app shows now", param="code")
-    TOTPDevice.objects.filter(user_id=person.pk, confirmed=True).delete()
+        raise InvalidOneTimeCode("the one-time code is wrong or expired", param="code")
+    TOTPDevice.objects.filter(user_id=user.pk, confirmed=True).delete()
     device.confirmed = True
     device.save()
-    audit_log.record(action="person.second_factor", subject=email, now=now, after={"set_up": True})
+    audit_log.record(action="user.enable_mfa", subject=email, now=now)
 
 
 def verify_code(*, email: str, token: str) -> bool:
-    """Whether *token* is the person's code now; each is good once, and wrong ones slow down."""
+    """Check a one-time code: each is accepted once, and failed attempts are throttled."""
     group_commit.require_transaction()
     device = device_of(User.objects.get(email=email))
     return device is not None and token.isdigit() and bool(device.verify_token(token))
 
 
 def disable(*, email: str, now: datetime) -> None:
-    """Forget a person's devices: the phone is lost."""
+    """Delete a user's devices, for example after a lost phone. Needs an open transaction."""
     group_commit.require_transaction()
     devices = TOTPDevice.objects.filter(user__email=email.strip().lower())
     if devices.delete()[0]:
-        audit_log.record(
-            action="person.second_factor", subject=email, now=now, after={"set_up": False}
-        )
+        audit_log.record(action="user.disable_mfa", subject=email, now=now)
 
 
 def qr_code_svg(address: str) -> str:
-    """The QR code of an `otpauth://` address, as SVG."""
+    """Render an `otpauth://` URI as a QR code in SVG."""
     out = io.BytesIO()
     segno.make(address, error="m").save(
         out, kind="svg", scale=5, border=2, xmldecl=False, svgns=True, dark="#111", light="#fff"

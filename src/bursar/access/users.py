@@ -1,7 +1,7 @@
 """
-People: added, given a role, signed in, locked out after too many wrong passwords or codes.
+User accounts: creation, roles, sign-in, and lock-out after failed attempts.
 
-Everything that is written goes through the group commit; what a sign-in changes too.
+Every write goes through the group commit, those of a sign-in included.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from bursar.access import audit_log, owners, roles, sessions, totp
 from bursar.access.models import User
 from bursar.decorators import Principal
 
-#: From this many wrong tries in a row on, each locks for twice as long as the one before.
-FAILURES_MAX = 5
+#: From this many failed sign-ins in a row, each locks the account for twice as long as the last.
+FAILED_LOGINS_MAX = 5
 LOCK_FIRST, LOCK_MAX = timedelta(minutes=1), timedelta(hours=1)
 
 log = logs.get(__name__)
 
 
 class UserNotFound(errors.NotFound):
-    """Nobody signs in with that e-mail address."""
+    """There is no user with that e-mail address."""
 
     code = "user_not_found"
 
 
 class UserAlreadyExists(errors.Conflict):
-    """Somebody signs in with that e-mail address already."""
+    """There is a user with that e-mail address already."""
 
     code = "user_already_exists"
 
@@ -47,20 +47,20 @@ class WeakPassword(errors.ValidationError):
 
 @dataclass(frozen=True, slots=True)
 class NewUserCredentials:
-    """A person and the password to hand over."""
+    """The credentials of a new user."""
 
     email: str
     password: str
 
 
 def make_password() -> str:
-    """A new random password of 20 letters (120 bits)."""
+    """Generate a random password of 20 characters (120 bits)."""
     return secrets.token_urlsafe(15)
 
 
 def hash_password(password: str) -> str:
     """
-    The Argon2 hash of a password; costs a tenth of a second, so make it before the commit.
+    Hash a password with Argon2. Takes about 0.1 s: call it before the commit.
 
     :raises WeakPassword: if it is too short or too common.
     """
@@ -73,35 +73,33 @@ def hash_password(password: str) -> str:
 
 def create_user(*, email: str, name: str, role: str, password_hash: str, now: datetime) -> User:
     """
-    Add a person who may sign in.
+    Create an active user. Needs an open transaction.
 
-    Needs an open transaction.
-
-    :raises PersonExists: if the address is taken; :raises roles.UnknownRole: if *role* is none;
-    :raises errors.ValidationError: if the address or name is none.
+    :raises UserAlreadyExists: if the address is taken; :raises roles.InvalidRole: for an invalid role;
+    :raises errors.ValidationError: for an invalid address or name.
     """
     group_commit.require_transaction()
     email = email.strip().lower()
     if not 3 <= len(email) <= 200 or email.count("@") != 1 or not email.isprintable():
-        raise errors.ValidationError("an e-mail address is expected", param="email")
+        raise errors.ValidationError("email is not a valid e-mail address", param="email")
     fields.validate_text("email", email, 200)
     fields.validate_text("name", name, 120, required=True)
     if User.objects.filter(email=email).exists():
-        raise UserAlreadyExists(f"{email} signs in already")
-    person = User.objects.create(
+        raise UserAlreadyExists(f"user {email} already exists")
+    user = User.objects.create(
         email=email,
         name=name,
-        role=roles.role_of(role).value,
+        role=roles.parse_role(role).value,
         password=password_hash,
         created_at=now,
     )
     audit_log.record(
-        action="person.add", subject=email, now=now, after={"name": name, "role": role}
+        action="user.create", subject=email, now=now, after={"name": name, "role": role}
     )
-    return person
+    return user
 
 
-def change(
+def update_user(
     *,
     email: str,
     now: datetime,
@@ -110,92 +108,97 @@ def change(
     password_hash: str | None = None,
 ) -> None:
     """
-    Change what is given of a person; a new password or role ends every session of theirs.
+    Change the given attributes of a user; a new password ends the user's sessions.
 
-    :raises UnknownPerson: if there is none; :raises errors.Conflict: if no admin would be left.
+    Needs an open transaction.
+
+    :raises UserNotFound: if there is none; :raises errors.Conflict: if no active admin would remain.
     """
     group_commit.require_transaction()
-    person = get_person(email)
-    before = {"role": person.role, "is_active": person.is_active}
-    person.role = person.role if role is None else roles.role_of(role).value
-    person.is_active = person.is_active if is_active is None else is_active
+    user = get_by_email(email)
+    before = {"role": user.role, "is_active": user.is_active}
+    user.role = user.role if role is None else roles.parse_role(role).value
+    user.is_active = user.is_active if is_active is None else is_active
     if password_hash is not None:
-        person.password, person.failures, person.locked_until = password_hash, 0, None
-    person.save()
+        user.password, user.failed_login_count, user.locked_until = password_hash, 0, None
+    user.save()
     admins = User.objects.filter(role=roles.Role.ADMIN, is_active=True)
     if before["role"] == roles.Role.ADMIN and not admins.exists():
-        raise errors.Conflict("somebody must remain an admin")
-    after = {"role": person.role, "is_active": person.is_active}
+        raise errors.Conflict("at least one active user must have the role admin")
+    after = {"role": user.role, "is_active": user.is_active}
     if password_hash is not None:
         after["credentials_changed"] = True
-    audit_log.record(
-        action="person.change", subject=person.email, now=now, before=before, after=after
-    )
+    audit_log.record(action="user.update", subject=user.email, now=now, before=before, after=after)
 
 
-def is_locked(person: User, *, now: datetime) -> bool:
-    """Whether nobody may sign in as *person* now, however right the password."""
-    return person.locked_until is not None and person.locked_until > now
+def is_locked(user: User, *, now: datetime) -> bool:
+    """Return whether the account is locked after failed sign-ins."""
+    return user.locked_until is not None and user.locked_until > now
 
 
 def record_failed_login(*, email: str, now: datetime) -> None:
-    """Count a wrong password or code, and lock the person out when there were too many."""
+    """Count a failed sign-in; lock the account from `FAILED_LOGINS_MAX` on. Needs an open transaction."""
     group_commit.require_transaction()
-    person = User.objects.filter(email=email).first()
-    if person is None:
+    user = User.objects.filter(email=email).first()
+    if user is None:
         return
-    person.failures += 1
-    beyond = person.failures - FAILURES_MAX
+    user.failed_login_count += 1
+    beyond = user.failed_login_count - FAILED_LOGINS_MAX
     if beyond >= 0:
-        person.locked_until = now + min(LOCK_FIRST * 2 ** min(beyond, 10), LOCK_MAX)
+        user.locked_until = now + min(LOCK_FIRST * 2 ** min(beyond, 10), LOCK_MAX)
         audit_log.record(
-            action="person.lock",
+            action="user.lock",
             subject=email,
             now=now,
-            after={"failures": person.failures, "until": person.locked_until.isoformat()},
+            after={
+                "failed_login_count": user.failed_login_count,
+                "locked_until": user.locked_until.isoformat(),
+            },
         )
-    person.save(update_fields=["failures", "locked_until"])
+    user.save(update_fields=["failed_login_count", "locked_until"])
 
 
 def record_login(*, email: str, now: datetime) -> None:
-    """Forget the wrong tries of a person who has proved who they are."""
+    """Reset the failed sign-ins and record the time. Needs an open transaction."""
     group_commit.require_transaction()
-    User.objects.filter(email=email).update(failures=0, locked_until=None, signed_in_at=now)
+    User.objects.filter(email=email).update(
+        failed_login_count=0, locked_until=None, last_login_at=now
+    )
 
 
-def get_person(email: str) -> User:
-    """:raises UnknownPerson: if nobody signs in with that address."""
-    person = User.objects.filter(email=email.strip().lower()).first()
-    if person is None:
-        raise UserNotFound(f"nobody signs in as {email!r}")
-    return person
+def get_by_email(email: str) -> User:
+    """Return the user with that address, ignoring case. Raises `UserNotFound` if there is none."""
+    user = User.objects.filter(email=email.strip().lower()).first()
+    if user is None:
+        raise UserNotFound(f"there is no user {email!r}")
+    return user
 
 
 def describe_owner(owner: str) -> str:
-    """The e-mail address of the person that *owner* is; *owner* itself where it is none."""
-    person_id = owners.person_of_owner(owner)
-    found = User.objects.filter(pk=person_id).first() if person_id is not None else None
-    return owner if found is None else found.email
+    """Return the e-mail address of the user that *owner* is; *owner* itself if it is not a user."""
+    user_id = owners.user_id_of_owner(owner)
+    user = User.objects.filter(pk=user_id).first() if user_id is not None else None
+    return owner if user is None else user.email
 
 
-def principal_of(person: User) -> Principal:
-    """Who acts when *person* does."""
-    owner = owners.owner_of_person(person.pk)
-    return Principal(f"person:{person.email}", person.scopes, owner)
+def principal_of(user: User) -> Principal:
+    """Return the principal of *user*."""
+    owner = owners.owner_of_user(user.pk)
+    return Principal(f"user:{user.email}", user.scopes, owner)
 
 
-def of_session(session_key: str) -> Principal | None:
-    """Whose a session of the back office is; None where it has ended or would not be let in there."""
+def principal_of_session(session_key: str) -> Principal | None:
+    """Return the principal of a back-office session; None if it has expired or is not allowed in."""
     request = HttpRequest()
     request.session = sessions.SessionStore(session_key)
-    person = get_user(request)
-    if not isinstance(person, User) or not person.is_staff or totp.setup_required(person):
+    user = get_user(request)
+    if not isinstance(user, User) or not user.is_staff or totp.setup_required(user):
         return None
-    return principal_of(person)
+    return principal_of(user)
 
 
 class Backend:
-    """How Django's sign-in checks a password; a locked person and a wrong one look the same."""
+    """Django authentication backend; the caller cannot tell a locked account from a wrong password."""
 
     def authenticate(
         self,
@@ -203,21 +206,21 @@ class Backend:
         username: str | None = None,
         password: str | None = None,
     ) -> User | None:
-        """The person, if the password is right and nobody is locked out."""
+        """Return the user if the password is correct and the account is active and not locked."""
         now, email = clock.now(), (username or "").strip().lower()
-        person = User.objects.filter(email=email).first()
-        # An unknown address costs as much time as a known one.
-        encoded = person.password if person else hashers.make_password("nobody")
-        right = hashers.check_password(password or "", encoded)
-        if person is None or is_locked(person, now=now) or not person.is_active:
-            log.warning("sign_in_refused", known=person is not None)
+        user = User.objects.filter(email=email).first()
+        # An unknown address takes as long as an existing one.
+        encoded = user.password if user else hashers.make_password("nobody")
+        is_correct = hashers.check_password(password or "", encoded)
+        if user is None or is_locked(user, now=now) or not user.is_active:
+            log.warning("login_blocked", user_exists=user is not None)
             return None
-        if not right:
+        if not is_correct:
             group_commit.commits.run_blocking(lambda: record_failed_login(email=email, now=now))
-            log.warning("sign_in_failed", person=person.pk)
+            log.warning("login_failed", user_id=user.pk)
             return None
-        return person
+        return user
 
     def get_user(self, user_id: int) -> User | None:
-        """The person of a session, unless made inactive since."""
+        """Return the user of a session; None once inactive."""
         return User.objects.filter(pk=user_id, is_active=True).first()

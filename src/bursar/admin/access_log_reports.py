@@ -12,7 +12,7 @@ from django.urls import URLPattern, path
 from bursar import errors, settings
 from bursar.access import roles
 from bursar.accesslog.output import html, saved_reports
-from bursar.admin.filters import scopes
+from bursar.admin.permissions import scopes_of
 
 #: Reports contain IP addresses of clients, so they are for operators only.
 SCOPE = roles.METRICS_READ
@@ -39,7 +39,7 @@ def report_view(site: Any, request: HttpRequest, name: str) -> HttpResponse:
     :raises PermissionDenied: without `SCOPE`.
     :raises Http404: if there is no such report, or it cannot be rendered.
     """
-    if SCOPE not in scopes(request):
+    if SCOPE not in scopes_of(request):
         raise PermissionDenied
     folder = settings.current.home / "traffic"
     page = ""

@@ -1,4 +1,4 @@
-"""What all lists have in common: read-only, newest first, found by index, never counted."""
+"""Base of all lists: read-only, newest first, searched by index, never counted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from unfold.admin import ModelAdmin
 from unfold.paginator import InfinitePaginator
 
 from bursar.admin.detail_views import registry
-from bursar.admin.filters import keys_of, scopes
+from bursar.admin.permissions import scopes_of
+from bursar.admin.queries import find_keys
 
 PAGE_ROWS = 50
 
 
 class ReadOnlyModelAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no types
-    """A list that a scope opens, and a page for each of its rows."""
+    """A read-only list that requires a scope, with a detail page for each row."""
 
     scope: ClassVar[str]
     paginator = InfinitePaginator
@@ -26,47 +27,47 @@ class ReadOnlyModelAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no typ
     ordering = ("-pk",)
     actions = None
     list_filter_sheet = True
-    #: Columns with an index, of which a search finds exactly one value.
-    found_by: ClassVar[tuple[str, ...]] = ("pk",)
-    search_fields = ("pk",)  # so that the box is there
+    #: Indexed columns that a search matches exactly.
+    search_columns: ClassVar[tuple[str, ...]] = ("pk",)
+    search_fields = ("pk",)  # any value shows the search box
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Whoever has the scope may look."""
-        return self.scope in scopes(request)
+        """Return whether the user has the scope of the list."""
+        return self.scope in scopes_of(request)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody adds rows by hand."""
+        """Return False: rows are created by actions only."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody edits rows."""
+        """Return False: rows are changed by actions only."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Nobody deletes rows."""
+        """Return False: rows are never deleted here."""
         return False
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Whether it is in the menu."""
+        """Return whether the list is in the menu."""
         return self.has_view_permission(request)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """Rows with exactly that id or reference: an index answers, however many rows there are."""
+        """Return the rows with exactly that id or reference; every lookup uses an index."""
         term = search_term.strip()
         if not term:
             return queryset, False
-        return queryset.filter(pk__in=keys_of(self.model, self.found_by, term)), False
+        return queryset.filter(pk__in=find_keys(self.model, self.search_columns, term)), False
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """The page of one row."""
-        return registry.show(self, request, object_id)
+        """Show the detail page of a row."""
+        return registry.detail_view(self, request, object_id)
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: Any = None
     ) -> HttpResponse:
-        """The audit trail has it."""
-        return registry.show(self, request, object_id)
+        """Show the detail page: changes are in the audit log."""
+        return registry.detail_view(self, request, object_id)

@@ -1,8 +1,8 @@
-"""How the back office shows things: amounts by their currency, times, states in colour, in words."""
+"""Formatting of amounts, dates, statuses and links, and the parts of a detail page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -16,10 +16,10 @@ from django.utils.safestring import SafeString
 from bursar import settings
 from bursar.money import Money
 
-Shown = str | SafeString
+DisplayValue = str | SafeString
 
-#: What a state looks like: good, bad, needs care, under way, or nothing special.
-TONES: Mapping[str, str] = {
+#: The colour of a status: good, bad, care (needs attention), busy (in progress); others are plain.
+STATUS_TONES: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "captured",
@@ -28,9 +28,11 @@ TONES: Mapping[str, str] = {
             "approved",
             "active",
             "won",
-            "refund_succeeded",
             "ok",
             "sent",
+            "processed",
+            "resolved",
+            "matched",
         ),
         "good",
     ),
@@ -50,6 +52,7 @@ TONES: Mapping[str, str] = {
             "warning",
             "stale",
             "overdue",
+            "differs",
         ),
         "care",
     ),
@@ -73,17 +76,28 @@ TONES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class DetailTable:
-    """A table on a page; *empty* is the sentence in its place when there is nothing."""
+    """
+    A table on a page; *empty* is shown in its place when it has no rows.
+
+    *numeric* names the headers of right-aligned columns: amounts and counts.
+    """
 
     title: str
     headers: Sequence[str]
-    rows: Sequence[Sequence[Shown]]
-    empty: str = "Nothing."
+    rows: Sequence[Sequence[DisplayValue]]
+    empty: str = "None."
+    numeric: Collection[str] = ()
+
+    @property
+    def cells(self) -> list[list[tuple[DisplayValue, str]]]:
+        """Return the rows as (value, CSS class) pairs."""
+        classes = ["b-number" if header in self.numeric else "" for header in self.headers]
+        return [list(zip(row, classes, strict=True)) for row in self.rows]
 
 
 @dataclass(frozen=True, slots=True)
 class ActionButton:
-    """A next step; *tone* is `primary`, `danger` or plain."""
+    """A button that opens an action; *tone* is `primary`, `danger` or `plain`."""
 
     label: str
     url: str
@@ -92,81 +106,100 @@ class ActionButton:
 
 @dataclass(frozen=True, slots=True)
 class TimelineEntry:
-    """One entry of a time line."""
+    """One entry of a timeline."""
 
     at: datetime
-    title: Shown
-    detail: Shown = ""
+    title: DisplayValue
+    detail: DisplayValue = ""
     tone: str = ""
-    order: int = 0  # among entries of one instant: what leads to what
+    order: int = 0  # among entries with the same time: causes before effects
+
+    @property
+    def time(self) -> DisplayValue:
+        """Return the time to the second, because entries of one minute are common."""
+        return format_datetime(self.at, with_seconds=True)
 
 
 @dataclass(slots=True)
 class DetailPage:
-    """What a page about one thing holds."""
+    """The contents of a detail page."""
 
     title: str
-    state: Shown = ""
+    status: DisplayValue = ""
     reason: str = ""
-    facts: list[tuple[str, Shown]] = field(default_factory=list)
+    details: list[tuple[str, DisplayValue]] = field(default_factory=list)
     buttons: list[ActionButton] = field(default_factory=list)
     tables: list[DetailTable] = field(default_factory=list)
-    moments: list[TimelineEntry] = field(default_factory=list)
+    timeline: list[TimelineEntry] = field(default_factory=list)
 
 
-def money(amount_minor: int, currency: str) -> Shown:
-    """An amount as its currency writes it, kept on one line."""
+def format_money(amount_minor: int, currency: str) -> DisplayValue:
+    """Format an amount in minor units with its currency's digits: `1,234.50 EUR`."""
     return format_html('<span class="b-amount">{}</span>', str(Money(amount_minor, currency)))
 
 
-def format_datetime(moment: datetime | None) -> Shown:
-    """A time in the accounting time zone, to the second; the zone is in the page's foot."""
-    if moment is None:
-        return "never"
-    local = moment.astimezone(ZoneInfo(settings.current.time_zone))
+def format_datetime(
+    at: datetime | None, *, empty: str = "-", with_seconds: bool = False
+) -> DisplayValue:
+    """Format a time in the accounting time zone, which it names: `2026-12-01 14:05 UTC`."""
+    if at is None:
+        return empty
+    local = at.astimezone(ZoneInfo(settings.current.time_zone))
     return format_html(
-        '<time class="b-time" datetime="{}">{}</time>',
-        moment.isoformat(),
-        local.strftime("%Y-%m-%d %H:%M:%S"),
+        '<time class="b-time" datetime="{}" title="{}">{}</time>',
+        at.isoformat(),
+        at.isoformat(timespec="milliseconds"),
+        local.strftime("%Y-%m-%d %H:%M:%S %Z" if with_seconds else "%Y-%m-%d %H:%M %Z"),
     )
 
 
 def format_age(seconds: float) -> str:
-    """How long, in the largest unit that fits."""
+    """Format a duration in the largest unit that fits: d, h, min or s."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= size:
             return f"{int(seconds // size)} {unit}"
     return f"{int(seconds)} s"
 
 
+#: Codes that are not spelled as their parts.
+_SPELLINGS = {"over_captured": "overcaptured", "over_refunded": "overrefunded"}
+
+
 def humanize(code: str) -> str:
-    """`insufficient_funds` as people write it."""
-    return code.replace("_", " ")
+    """Format a code for people: `insufficient_funds` as `insufficient funds`."""
+    return _SPELLINGS.get(code) or code.replace("_", " ")
 
 
-def state(name: str, label: str = "") -> Shown:
-    """A state in its colour; the word is there for those who see none."""
+def format_action(action: str) -> str:
+    """Format the action of an audit entry: `api_key.create` as `Api key create`."""
+    return humanize(action.replace(".", " ")).capitalize().replace("Api ", "API ")
+
+
+def format_status(name: str, label: str = "") -> DisplayValue:
+    """Format a status as a word in its colour; *label* replaces the word."""
     return format_html(
-        '<span class="b-state b-{}">{}</span>', TONES.get(name, "plain"), label or humanize(name)
+        '<span class="b-state b-{}">{}</span>',
+        STATUS_TONES.get(name, "plain"),
+        label or humanize(name).capitalize(),
     )
 
 
-def link(row: Model, label: object = "") -> Shown:
-    """A link to a row's page."""
+def link(row: Model, label: object = "") -> DisplayValue:
+    """Link to the detail page of a row."""
     name = f"admin:bursar_{row._meta.model_name}_change"
     return format_html(
         '<a class="b-link" href="{}">{}</a>', reverse(name, args=[quote(row.pk)]), label or row.pk
     )
 
 
-def link_to(model: str, key: object, label: object = "") -> Shown:
-    """A link to the page of the row with *key*, which need not have been read."""
+def link_to(model: str, key: object, label: object = "") -> DisplayValue:
+    """Link to the detail page of the row with *key*, without reading it."""
     if not key:
         return ""
     url = reverse(f"admin:bursar_{model}_change", args=[quote(str(key))])
     return format_html('<a class="b-link" href="{}">{}</a>', url, label or key)
 
 
-def pairs(values: Mapping[str, object]) -> str:
-    """A small JSON object in a line."""
+def format_mapping(values: Mapping[str, object]) -> str:
+    """Format a small JSON object on one line."""
     return ", ".join(f"{humanize(str(key))}: {value}" for key, value in values.items()) or "-"

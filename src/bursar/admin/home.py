@@ -1,4 +1,4 @@
-"""The home page: what somebody wants to see on a Monday morning, with a link to each cause."""
+"""The home page: open work, payments and volume of the last days, each linked to its list."""
 
 from __future__ import annotations
 
@@ -15,34 +15,42 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 from bursar import clock
-from bursar.admin.formatting import DetailTable, Shown, format_age, humanize, link_to, money
+from bursar.admin.formatting import (
+    DetailTable,
+    DisplayValue,
+    format_age,
+    format_money,
+    humanize,
+    link_to,
+)
 from bursar.decorators import cache
 from bursar.ledger.models import Transfer
+from bursar.money import exponent_of
 from bursar.payments.models import Attempt, Payment, Refund, RefundApproval, Review
 from bursar.payments.statuses import COLLECTING, AttemptStatus, PaymentStatus
 from bursar.queue import jobs
 
 DAYS = 14
-#: So old may the figures be; they are worked out once for all who look meanwhile.
+#: Age up to which the figures are shared between requests.
 FRESH_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """One figure: what it counts, and where its cause is."""
+class SummaryCard:
+    """A count and a link to the list of what it counts."""
 
     label: str
-    value: Shown
+    value: DisplayValue
     note: str
     url: str
     tone: str = ""
 
 
 @dataclass(slots=True)
-class Figures:
-    """All that the page shows."""
+class HomeFigures:
+    """The contents of the page."""
 
-    cards: list[Card] = field(default_factory=list)
+    cards: list[SummaryCard] = field(default_factory=list)
     tables: list[DetailTable] = field(default_factory=list)
     outcomes: str = ""
     volume: str = ""
@@ -50,37 +58,38 @@ class Figures:
 
 
 def context(_: HttpRequest) -> dict[str, Any]:
-    """What the template of the home page needs."""
+    """Return the context of the home page's template."""
     return {"figures": figures(), "days": DAYS}
 
 
 @cache(maxsize=1, ttl_seconds=FRESH_SECONDS, stale_seconds=60.0)
-def figures() -> Figures:
-    """Work the figures out; a handful of queries, each bounded by time or by a partial index."""
+def figures() -> HomeFigures:
+    """Query the figures: a few queries, each bounded by time or by a partial index."""
     now = clock.now()
     since = now - timedelta(days=DAYS)
     opened = Payment.objects.filter(created_at__gte=since)
     days = [(since + timedelta(days=n + 1)).date() for n in range(DAYS)]
     volume = _volume(opened)
     main = max(volume, key=lambda each: each["orders"], default={"currency": "EUR"})["currency"]
-    made = Figures(volume_currency=main)
-    made.cards = [*_waiting(now), *_queue()]
-    made.outcomes = _outcomes(opened, days)
-    made.volume = _by_day(opened.filter(currency=main), days)
-    made.tables = [
+    result = HomeFigures(volume_currency=main)
+    result.cards = [*_open_work(now), *_queue()]
+    result.outcomes = _outcomes(opened, days)
+    result.volume = _volume_chart(opened.filter(currency=main), days, main)
+    result.tables = [
         DetailTable(
-            f"Volume of {DAYS} days",
-            ["currency", "payments", "collected", "refunded", "disputed", "fees"],
+            f"Volume, last {DAYS} days",
+            ["Currency", "Payments", "Captured", "Refunded", "Disputed", "Fees"],
             _volume_rows(volume, since.date()),
-            "No payment was opened in these days.",
+            "No payments in this period.",
+            numeric=("Payments", "Captured", "Refunded", "Disputed", "Fees"),
         ),
         _success(since),
         _declines(since),
     ]
-    return made
+    return result
 
 
-def _waiting(now: Any) -> list[Card]:
+def _open_work(now: Any) -> list[SummaryCard]:
     unknown = Attempt.objects.filter(status=AttemptStatus.UNKNOWN).aggregate(
         n=Count("id"), oldest=Min("created_at")
     )
@@ -91,31 +100,31 @@ def _waiting(now: Any) -> list[Card]:
         n=Count("id"), oldest=Min("requested_at")
     )
 
-    def card(label: str, found: Mapping[str, Any], name: str, query: str) -> Card:
-        oldest = found["oldest"]
+    def card(label: str, totals: Mapping[str, Any], name: str, query: str) -> SummaryCard:
+        oldest = totals["oldest"]
         note = f"oldest {format_age((now - oldest).total_seconds())}" if oldest else "none"
         url = reverse(f"admin:bursar_{name}_changelist") + query
-        return Card(label, f"{found['n']:,}", note, url, "care" if found["n"] else "good")
+        return SummaryCard(label, f"{totals['n']:,}", note, url, "care" if totals["n"] else "good")
 
     return [
-        card("Reviews to answer", reviews, "review", "?state=open"),
-        card("Refunds to approve", approvals, "refundapproval", "?state=open"),
-        card("Outcomes not known yet", unknown, "payment", "?status__exact=unknown"),
+        card("Needs review", reviews, "review", "?state=open"),
+        card("Pending approval", approvals, "refundapproval", "?state=open"),
+        card("Awaiting confirmation", unknown, "payment", "?status__exact=unknown"),
     ]
 
 
-def _queue() -> list[Card]:
+def _queue() -> list[SummaryCard]:
     depth: Counter[str] = Counter()
     for (_, state), number in jobs.count_by_state().items():
         depth[state] += number
-    waiting = depth["ready"] + depth["leased"]
+    queued = depth["ready"] + depth["leased"]
     url = reverse("admin:bursar_job_changelist")
     return [
-        Card("Jobs waiting", f"{waiting:,}", f"{depth['delayed']:,} for later", url),
-        Card(
-            "Dead letters",
+        SummaryCard("Queued jobs", f"{queued:,}", f"{depth['delayed']:,} delayed", url),
+        SummaryCard(
+            "Failed jobs",
             f"{depth['dead']:,}",
-            "jobs that gave up" if depth["dead"] else "none",
+            "retries exhausted" if depth["dead"] else "none",
             f"{url}?state__exact=dead",
             "bad" if depth["dead"] else "good",
         ),
@@ -127,7 +136,7 @@ def _volume(opened: Any) -> list[Any]:
         opened.values("currency")
         .annotate(
             orders=Count("id"),
-            collected=Sum("captured_minor"),
+            captured=Sum("captured_minor"),
             refunded=Sum("refunded_minor"),
             disputed=Sum("disputed_minor"),
             last=Max("created_at"),
@@ -136,7 +145,7 @@ def _volume(opened: Any) -> list[Any]:
     )
 
 
-def _volume_rows(volume: list[Any], since: date) -> list[tuple[Shown, ...]]:
+def _volume_rows(volume: list[Any], since: date) -> list[tuple[DisplayValue, ...]]:
     fees: defaultdict[str, int] = defaultdict(int)
     paid = Transfer.objects.filter(posting_date__gte=since)
     for sign, side in ((1, "debit_account"), (-1, "credit_account")):
@@ -148,22 +157,22 @@ def _volume_rows(volume: list[Any], since: date) -> list[tuple[Shown, ...]]:
             row["currency"],
             f"{row['orders']:,}",
             *(
-                money(int(row[name]), row["currency"])
-                for name in ("collected", "refunded", "disputed")
+                format_money(int(row[name]), row["currency"])
+                for name in ("captured", "refunded", "disputed")
             ),
-            money(fees[row["currency"]], row["currency"]),
+            format_money(fees[row["currency"]], row["currency"]),
         )
         for row in volume
     ]
 
 
 def _success(since: Any) -> DetailTable:
-    tried = (
+    counts = (
         Attempt.objects.filter(created_at__gte=since, operation__in=COLLECTING)
         .values("payment__provider_account_id")
         .annotate(
-            tried=Count("id"),
-            good=Count("id", filter=Q(status=AttemptStatus.SUCCEEDED)),
+            total=Count("id"),
+            succeeded=Count("id", filter=Q(status=AttemptStatus.SUCCEEDED)),
             declined=Count("id", filter=Q(status=AttemptStatus.DECLINED)),
             was_unknown=Count("id", filter=Q(was_unknown=True)),
         )
@@ -171,47 +180,52 @@ def _success(since: Any) -> DetailTable:
     rows = [
         (
             link_to("provideraccount", row["payment__provider_account_id"]),
-            f"{row['tried']:,}",
-            f"{100 * row['good'] / row['tried']:.1f} %",
-            f"{100 * row['declined'] / row['tried']:.1f} %",
-            f"{100 * row['was_unknown'] / row['tried']:.1f} %",
+            f"{row['total']:,}",
+            f"{100 * row['succeeded'] / row['total']:.1f} %",
+            f"{100 * row['declined'] / row['total']:.1f} %",
+            f"{100 * row['was_unknown'] / row['total']:.1f} %",
         )
-        for row in tried
+        for row in counts
     ]
     return DetailTable(
         "Success by provider account",
-        ["account", "tries", "succeeded", "declined", "first unclear"],
+        ["Account", "Attempts", "Succeeded", "Declined", "Initially unknown"],
         rows,
-        "Nothing was asked of a provider in these days.",
+        "No attempts in this period.",
+        numeric=("Attempts", "Succeeded", "Declined", "Initially unknown"),
     )
 
 
 def _declines(since: Any) -> DetailTable:
-    found = (
+    counts = (
         Attempt.objects.filter(created_at__gte=since, status=AttemptStatus.DECLINED)
         .values("failure_code", "soft_decline")
         .annotate(n=Count("id"))
         .order_by("-n")[:8]
     )
-    back = Refund.objects.filter(created_at__gte=since, status="failed").count()
-    rows: list[tuple[Shown, ...]] = [
+    failed_refunds = Refund.objects.filter(created_at__gte=since, status="failed").count()
+    rows: list[tuple[DisplayValue, ...]] = [
         (
-            humanize(row["failure_code"]) or "no reason",
-            "may succeed later" if row["soft_decline"] else "final",
+            humanize(row["failure_code"]).capitalize() or "No reason given",
+            "Soft decline" if row["soft_decline"] else "Hard decline",
             f"{row['n']:,}",
         )
-        for row in found
+        for row in counts
     ]
-    if back:
-        rows.append(("refund that failed", "see refunds", f"{back:,}"))
+    if failed_refunds:
+        rows.append(("Failed refunds", "See refunds", f"{failed_refunds:,}"))
     return DetailTable(
-        "Declines by reason", ["reason", "kind", "count"], rows, "Nothing was declined."
+        "Declines by reason",
+        ["Reason", "Type", "Count"],
+        rows,
+        "No declines.",
+        numeric=("Count",),
     )
 
 
 def _outcomes(opened: Any, days: list[date]) -> str:
     by_day: dict[str, Counter[date]] = {
-        "collected": Counter(),
+        "captured": Counter(),
         "declined": Counter(),
         "other": Counter(),
     }
@@ -224,27 +238,27 @@ def _outcomes(opened: Any, days: list[date]) -> str:
     }
     counts = opened.annotate(day=TruncDate("created_at")).values("day", "status")
     for row in counts.annotate(n=Count("id")):
-        kind = "collected" if row["status"] in good else "other"
+        kind = "captured" if row["status"] in good else "other"
         kind = "declined" if row["status"] == PaymentStatus.DECLINED else kind
         by_day[kind][row["day"]] += row["n"]
-    colours = {"collected": "#16a34a", "declined": "#dc2626", "other": "#d97706"}
+    colours = {"captured": "#16a34a", "declined": "#dc2626", "other": "#d97706"}
     return _chart(
         days, {name: [counts[day] for day in days] for name, counts in by_day.items()}, colours
     )
 
 
-def _by_day(opened: Any, days: list[date]) -> str:
+def _volume_chart(opened: Any, days: list[date], currency: str) -> str:
     sums = opened.annotate(day=TruncDate("created_at")).values("day")
-    found = {
+    by_day = {
         row["day"]: row for row in sums.annotate(c=Sum("captured_minor"), r=Sum("refunded_minor"))
     }
-    # For the chart only: amounts on the page itself are exact.
-    exponent = 2
+    # Floats for the chart only: amounts in the tables are exact.
+    exponent = exponent_of(currency)
     data = {
-        "collected": [float(found[d]["c"]) / 10**exponent if d in found else 0 for d in days],
-        "refunded": [float(found[d]["r"]) / 10**exponent if d in found else 0 for d in days],
+        "captured": [float(by_day[d]["c"]) / 10**exponent if d in by_day else 0 for d in days],
+        "refunded": [float(by_day[d]["r"]) / 10**exponent if d in by_day else 0 for d in days],
     }
-    return _chart(days, data, {"collected": "#2563eb", "refunded": "#d97706"})
+    return _chart(days, data, {"captured": "#2563eb", "refunded": "#d97706"})
 
 
 def _chart(days: list[date], data: Mapping[str, list[Any]], colours: Mapping[str, str]) -> str:
@@ -256,6 +270,8 @@ def _chart(days: list[date], data: Mapping[str, list[Any]], colours: Mapping[str
             "borderColor": colours[name],
             "tension": 0.2,
             "barPercentage": 0.9,
+            "grouped": True,
+            "maxBarThickness": 8,
         }
         for name, values in data.items()
     ]

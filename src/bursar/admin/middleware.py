@@ -1,4 +1,4 @@
-"""What holds for every page of the back office: who acts, strict policies, no card numbers, no crash."""
+"""Request middleware of the back office: principal, security headers, card number check, error pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bursar.access import users
 from bursar.access.models import User
 from bursar.decorators import acting_as
 
-#: Unfold's Alpine evaluates expressions of its templates, and styles elements itself.
+#: `unsafe-eval` and `unsafe-inline`: Unfold's Alpine evaluates template expressions and sets styles.
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self'; connect-src 'self'; frame-ancestors 'none'; "
@@ -24,17 +24,26 @@ T = TypeVar("T")
 
 log = logs.get(__name__)
 
+_TITLES = {
+    403: "You don't have permission",
+    404: "Not found",
+    409: "Conflict",
+    422: "Invalid input",
+    500: "Internal error",
+    503: "Temporarily unavailable",
+}
+
 
 class AdminRequestMiddleware:
-    """Django's innermost middleware: the person of the session is the principal of the context."""
+    """Innermost middleware: binds the signed-in user as the principal of the request."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer one request."""
-        person = request.user if isinstance(request.user, User) else None
-        principal = None if person is None else users.principal_of(person)
+        """Handle one request."""
+        user = request.user if isinstance(request.user, User) else None
+        principal = None if user is None else users.principal_of(user)
         request_id = request.META.get("HTTP_X_REQUEST_ID", "")
         with (
             acting_as(principal),
@@ -42,31 +51,35 @@ class AdminRequestMiddleware:
                 actor=principal.id if principal else "nobody", request_id=request_id
             ),
         ):
-            response = self._refused(request) or self.get_response(request)
+            response = self._reject_card_numbers(request) or self.get_response(request)
         response.headers["Content-Security-Policy"] = CONTENT_POLICY
         response.headers["Cache-Control"] = "no-store"
         return response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Show an error of ours as a page; any other is Django's to log."""
+        """Render a `BursarError` as a page; Django logs any other error and answers 500."""
         if not isinstance(error, errors.BursarError):
             return None
-        return refusal(request, error)
+        return render_error(request, error)
 
-    def _refused(self, request: HttpRequest) -> HttpResponse | None:
-        typed = [*request.GET.values(), *request.POST.values()]
-        if not any(card_numbers.contains_card_number(str(text)) for text in typed):
+    def _reject_card_numbers(self, request: HttpRequest) -> HttpResponse | None:
+        values = [*request.GET.values(), *request.POST.values()]
+        if not any(card_numbers.contains_card_number(str(text)) for text in values):
             return None
-        told = fields.CardNumberDetected("This looks like a card number, which is never taken.")
-        return refusal(request, told)
+        error = fields.CardNumberDetected(
+            "The form contains what looks like a card number. Card numbers are never accepted."
+        )
+        return render_error(request, error)
 
 
-def refusal(request: HttpRequest, error: errors.BursarError) -> HttpResponse:
-    """The page that tells an error, with the status it has over HTTP; 500 where it has none."""
-    facts = {"title": "That was not possible", "error": error}
-    return render(request, "bursar/refused.html", facts, status=error.status or 500)
+def render_error(request: HttpRequest, error: errors.BursarError) -> HttpResponse:
+    """Render the page of an error with its HTTP status; 500 where it has none."""
+    status = error.status or 500
+    title = _TITLES.get(status, "Request rejected")
+    context = {"title": title, "error": error}
+    return render(request, "bursar/error.html", context, status=status)
 
 
 def run_in_transaction(member: Callable[[], T]) -> T:
-    """Run *member* in a grouped commit, in the name of the person who asked."""
+    """Run *member* in a grouped commit on behalf of the signed-in user; block until committed."""
     return group_commit.commits.run_blocking(member)

@@ -1,8 +1,7 @@
 """
-The lists: newest first, found by index, never counted.
+The lists: read-only, newest first, searched by index, never counted.
 
-Nothing can be edited in a list or form of Django's: every change is a decision (`deciding`), which
-calls the same function as the API.
+Every change is an action (`admin.actions`), which calls the same function as the API.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from django.http import HttpRequest
 from bursar import clock
 from bursar.access import roles
 from bursar.access.models import ApiKey, AuditEntry, User
-from bursar.admin import filters, formatting, monitor_admins
+from bursar.admin import filters, formatting, monitor_admins, queries, status_labels
 from bursar.admin.base import ReadOnlyModelAdmin
 from bursar.ledger.models import Account, Transfer
 from bursar.orders.models import Order
@@ -38,37 +37,37 @@ class OrderAdmin(ReadOnlyModelAdmin):
     """Orders."""
 
     scope = roles.ORDERS_READ
-    list_display = ("number", "total", "paid", "buyer_name", "placed")
+    list_display = ("order", "total", "payment_status", "buyer_name", "placed")
     list_filter = (filters.CurrencyFilter,)
-    found_by = ("pk", "reference")
+    search_columns = ("pk", "reference")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Order]:
-        """With their payments, in one query more however many there are."""
+        """Return the orders with their payments, in two queries."""
         return super().get_queryset(request).prefetch_related("payments")  # type: ignore[no-any-return]
 
     @display(description="order")
-    def number(self, row: Order) -> formatting.Shown:
-        """The merchant's own reference."""
+    def order(self, row: Order) -> formatting.DisplayValue:
+        """Return the merchant's order reference."""
         return row.reference
 
     @display(description="total")
-    def total(self, row: Order) -> formatting.Shown:
-        """What it costs."""
-        return formatting.money(row.total_minor, row.currency)
+    def total(self, row: Order) -> formatting.DisplayValue:
+        """Return the total amount."""
+        return formatting.format_money(row.total_minor, row.currency)
 
-    @display(description="payment")
-    def paid(self, row: Order) -> formatting.Shown:
-        """How far it is paid."""
-        return filters.side(row)
+    @display(description="payment status")
+    def payment_status(self, row: Order) -> formatting.DisplayValue:
+        """Return the payment status."""
+        return status_labels.order_payment_status(row)
 
     @display(description="buyer")
-    def buyer_name(self, row: Order) -> formatting.Shown:
-        """Who bought."""
+    def buyer_name(self, row: Order) -> formatting.DisplayValue:
+        """Return the buyer's name."""
         return str(row.buyer.get("name", "-"))
 
     @display(description="placed")
-    def placed(self, row: Order) -> formatting.Shown:
-        """When."""
+    def placed(self, row: Order) -> formatting.DisplayValue:
+        """Return when the order was placed."""
         return formatting.format_datetime(row.placed_at)
 
 
@@ -76,39 +75,46 @@ class PaymentAdmin(ReadOnlyModelAdmin):
     """Payments."""
 
     scope = roles.PAYMENTS_READ
-    list_display = ("reference", "amount", "shown_status", "kept", "account", "opened")
+    list_display = (
+        "order_reference",
+        "amount",
+        "status_label",
+        "net_captured",
+        "account",
+        "created",
+    )
     list_filter = ("status", filters.CurrencyFilter)
     list_select_related = ("order",)
-    found_by = ("pk", "order__reference", "links__reference", "attempts__id")
+    search_columns = ("pk", "order__reference", "links__reference", "attempts__id")
 
     @display(description="order")
-    def reference(self, row: Payment) -> formatting.Shown:
-        """The order's reference."""
+    def order_reference(self, row: Payment) -> formatting.DisplayValue:
+        """Return the order's reference."""
         return row.order.reference
 
-    @display(description="asked")
-    def amount(self, row: Payment) -> formatting.Shown:
-        """What is to be collected."""
-        return formatting.money(row.amount_minor, row.currency)
+    @display(description="amount")
+    def amount(self, row: Payment) -> formatting.DisplayValue:
+        """Return the amount to collect."""
+        return formatting.format_money(row.amount_minor, row.currency)
 
-    @display(description="state")
-    def shown_status(self, row: Payment) -> formatting.Shown:
-        """What became of it."""
-        return formatting.state(row.status)
+    @display(description="status")
+    def status_label(self, row: Payment) -> formatting.DisplayValue:
+        """Return the status."""
+        return formatting.format_status(row.status)
 
-    @display(description="collected, less refunds")
-    def kept(self, row: Payment) -> formatting.Shown:
-        """What is left."""
-        return formatting.money(row.captured_minor - row.refunded_minor, row.currency)
+    @display(description="captured, net of refunds")
+    def net_captured(self, row: Payment) -> formatting.DisplayValue:
+        """Return the captured amount minus refunds."""
+        return formatting.format_money(row.captured_minor - row.refunded_minor, row.currency)
 
-    @display(description="at")
-    def account(self, row: Payment) -> formatting.Shown:
-        """At which provider account."""
+    @display(description="provider account")
+    def account(self, row: Payment) -> formatting.DisplayValue:
+        """Return the provider account."""
         return str(row.provider_account_id)
 
-    @display(description="opened")
-    def opened(self, row: Payment) -> formatting.Shown:
-        """When."""
+    @display(description="created")
+    def created(self, row: Payment) -> formatting.DisplayValue:
+        """Return when the payment was created."""
         return formatting.format_datetime(row.created_at)
 
 
@@ -116,49 +122,54 @@ class RefundAdmin(ReadOnlyModelAdmin):
     """Refunds."""
 
     scope = roles.REFUNDS_READ
-    list_display = ("pk", "amount", "shown_status", "reason", "decided")
+    list_display = ("refund_id", "amount", "status_label", "reason", "created")
     list_filter = ("status", filters.CurrencyFilter)
     list_select_related = ("approval",)
-    found_by = ("pk", "payment_id")
+    search_columns = ("pk", "payment_id")
+
+    @display(description="refund")
+    def refund_id(self, row: Refund) -> formatting.DisplayValue:
+        """Return the id."""
+        return str(row.pk)
 
     @display(description="amount")
-    def amount(self, row: Refund) -> formatting.Shown:
-        """What goes back."""
-        return formatting.money(row.amount_minor, row.currency)
+    def amount(self, row: Refund) -> formatting.DisplayValue:
+        """Return the amount."""
+        return formatting.format_money(row.amount_minor, row.currency)
 
-    @display(description="state")
-    def shown_status(self, row: Refund) -> formatting.Shown:
-        """What became of it."""
-        return filters.refund_state(row)
+    @display(description="status")
+    def status_label(self, row: Refund) -> formatting.DisplayValue:
+        """Return the status."""
+        return status_labels.refund_status(row)
 
-    @display(description="decided")
-    def decided(self, row: Refund) -> formatting.Shown:
-        """When."""
+    @display(description="created")
+    def created(self, row: Refund) -> formatting.DisplayValue:
+        """Return when the refund was created."""
         return formatting.format_datetime(row.created_at)
 
 
 class RefundApprovalAdmin(ReadOnlyModelAdmin):
-    """Refunds that a second person has to approve."""
+    """Refund approvals."""
 
     scope = roles.REFUNDS_READ
-    list_display = ("refund_id", "amount", "requested_by", "shown_state", "asked")
+    list_display = ("refund_id", "amount", "requested_by", "status_label", "requested")
     list_select_related = ("refund",)
     list_filter = (filters.UndecidedFilter,)
-    found_by = ("refund_id",)
+    search_columns = ("refund_id",)
 
     @display(description="amount")
-    def amount(self, row: RefundApproval) -> formatting.Shown:
-        """What goes back."""
-        return formatting.money(row.refund.amount_minor, row.refund.currency)
+    def amount(self, row: RefundApproval) -> formatting.DisplayValue:
+        """Return the amount of the refund."""
+        return formatting.format_money(row.refund.amount_minor, row.refund.currency)
 
-    @display(description="state")
-    def shown_state(self, row: RefundApproval) -> formatting.Shown:
-        """Whether it was decided."""
-        return filters.approval_state(row)
+    @display(description="status")
+    def status_label(self, row: RefundApproval) -> formatting.DisplayValue:
+        """Return the status."""
+        return status_labels.approval_status(row)
 
-    @display(description="asked")
-    def asked(self, row: RefundApproval) -> formatting.Shown:
-        """When."""
+    @display(description="requested")
+    def requested(self, row: RefundApproval) -> formatting.DisplayValue:
+        """Return when the approval was requested."""
         return formatting.format_datetime(row.requested_at)
 
 
@@ -166,151 +177,196 @@ class ReviewAdmin(ReadOnlyModelAdmin):
     """Reviews."""
 
     scope = roles.REVIEWS_READ
-    list_display = ("question", "subject", "shown_state", "opened")
+    list_display = ("problem", "subject", "status_label", "opened")
     list_filter = (filters.UnresolvedFilter,)
-    found_by = ("pk", "payment_id")
+    search_columns = ("pk", "payment_id")
 
-    @display(description="question")
-    def question(self, row: Review) -> formatting.Shown:
-        """What is asked."""
-        return formatting.humanize(row.code)
+    @display(description="problem")
+    def problem(self, row: Review) -> formatting.DisplayValue:
+        """Return the code of the review in words."""
+        return formatting.humanize(row.code).capitalize()
 
-    @display(description="state")
-    def shown_state(self, row: Review) -> formatting.Shown:
-        """Open or resolved."""
-        return formatting.state("open") if row.resolved_at is None else formatting.state("resolved")
+    @display(description="status")
+    def status_label(self, row: Review) -> formatting.DisplayValue:
+        """Return whether the review is open or resolved."""
+        return formatting.format_status("open" if row.resolved_at is None else "resolved")
 
     @display(description="opened")
-    def opened(self, row: Review) -> formatting.Shown:
-        """When."""
+    def opened(self, row: Review) -> formatting.DisplayValue:
+        """Return when the review was opened."""
         return formatting.format_datetime(row.opened_at)
 
 
 class LedgerAccountAdmin(ReadOnlyModelAdmin):
-    """Ledger accounts; there are few, and a page shows a balance."""
+    """Ledger accounts; there are few of them."""
 
     scope = roles.LEDGER_READ
     ordering = ("name",)
     list_display = ("name", "currency", "balance")
-    found_by = ("pk",)
+    search_columns = ("pk",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
-        """With their balances, added up by the database."""
-        return filters.with_balances(super().get_queryset(request))
+        """Return the accounts with their balances, summed by the database."""
+        return queries.with_balances(super().get_queryset(request))
 
     @display(description="balance (debit positive)")
-    def balance(self, row: Any) -> formatting.Shown:
-        """What its transfers add up to."""
-        return formatting.money(int(row.balance_minor), row.currency)
+    def balance(self, row: Any) -> formatting.DisplayValue:
+        """Return debits minus credits."""
+        return formatting.format_money(int(row.balance_minor), row.currency)
 
 
 class TransferAdmin(ReadOnlyModelAdmin):
     """Transfers."""
 
     scope = roles.LEDGER_READ
-    list_display = ("pk", "amount", "debit_account_id", "credit_account_id", "posting_date")
+    list_display = ("transfer_id", "amount", "debit", "credit", "posted")
     list_filter = (filters.CurrencyFilter,)
-    found_by = ("pk", "subject")
+    search_columns = ("pk", "subject")
+
+    @display(description="transfer")
+    def transfer_id(self, row: Transfer) -> formatting.DisplayValue:
+        """Return the id."""
+        return str(row.pk)
 
     @display(description="amount")
-    def amount(self, row: Transfer) -> formatting.Shown:
-        """How much."""
-        return formatting.money(row.amount_minor, row.currency)
+    def amount(self, row: Transfer) -> formatting.DisplayValue:
+        """Return the amount."""
+        return formatting.format_money(row.amount_minor, row.currency)
+
+    @display(description="debit")
+    def debit(self, row: Transfer) -> formatting.DisplayValue:
+        """Return the debited account."""
+        return str(row.debit_account_id)
+
+    @display(description="credit")
+    def credit(self, row: Transfer) -> formatting.DisplayValue:
+        """Return the credited account."""
+        return str(row.credit_account_id)
+
+    @display(description="posting date")
+    def posted(self, row: Transfer) -> formatting.DisplayValue:
+        """Return the posting date."""
+        return str(row.posting_date)
 
 
 class FactAdmin(ReadOnlyModelAdmin):
-    """Facts: what providers told us."""
+    """Facts: objects of providers as reported at one time."""
 
     scope = roles.FACTS_READ
-    list_display = ("pk", "kind", "reference", "shown_status", "amount", "source", "received")
+    list_display = ("fact_id", "kind", "reference", "status_label", "amount", "source", "received")
     list_filter = ("kind", filters.SourceFilter)
-    found_by = ("pk",)
+    search_columns = ("pk",)
 
-    @display(description="state")
-    def shown_status(self, row: Fact) -> formatting.Shown:
-        """As the provider had it."""
-        return formatting.state(row.status)
+    @display(description="fact")
+    def fact_id(self, row: Fact) -> formatting.DisplayValue:
+        """Return the id."""
+        return str(row.pk)
+
+    @display(description="status")
+    def status_label(self, row: Fact) -> formatting.DisplayValue:
+        """Return the status that the provider reported."""
+        return formatting.format_status(row.status)
 
     @display(description="amount")
-    def amount(self, row: Fact) -> formatting.Shown:
-        """Of the object."""
-        return formatting.money(row.amount_minor, row.currency)
+    def amount(self, row: Fact) -> formatting.DisplayValue:
+        """Return the amount of the object."""
+        return formatting.format_money(row.amount_minor, row.currency)
 
     @display(description="received")
-    def received(self, row: Fact) -> formatting.Shown:
-        """When."""
+    def received(self, row: Fact) -> formatting.DisplayValue:
+        """Return when the fact was received."""
         return formatting.format_datetime(row.received_at)
 
 
 class WebhookEventAdmin(ReadOnlyModelAdmin):
-    """Events of the inbox."""
+    """Webhook events."""
 
     scope = roles.FACTS_READ
-    list_display = ("event_type", "event_id", "provider_account_id", "received", "processed")
-    found_by = ("pk", "event_id")
+    list_display = (
+        "event_type",
+        "provider_event_id",
+        "account",
+        "status_label",
+        "received",
+    )
+    search_columns = ("pk", "event_id")
+
+    @display(description="event ID")
+    def provider_event_id(self, row: WebhookEvent) -> formatting.DisplayValue:
+        """Return the provider's id of the event."""
+        return row.event_id
+
+    @display(description="status")
+    def status_label(self, row: WebhookEvent) -> formatting.DisplayValue:
+        """Return the status, and why an event is ignored."""
+        return status_labels.webhook_event_status(row)
 
     @display(description="received")
-    def received(self, row: WebhookEvent) -> formatting.Shown:
-        """When it came."""
+    def received(self, row: WebhookEvent) -> formatting.DisplayValue:
+        """Return when the event was received."""
         return formatting.format_datetime(row.received_at)
 
-    @display(description="read")
-    def processed(self, row: WebhookEvent) -> formatting.Shown:
-        """When it was translated, or why it is not."""
-        is_read = row.processed_at is not None and not row.ignored
-        return formatting.format_datetime(row.processed_at) if is_read else filters.event_state(row)
+    @display(description="provider account")
+    def account(self, row: WebhookEvent) -> formatting.DisplayValue:
+        """Return the provider account."""
+        return str(row.provider_account_id)
 
 
 class JobAdmin(ReadOnlyModelAdmin):
-    """Jobs, and the dead letters among them."""
+    """Jobs."""
 
     scope = roles.JOBS_READ
-    list_display = ("pk", "name", "shown_state", "attempts", "why", "due")
+    list_display = ("job_id", "name", "status_label", "attempts", "error", "runs_at")
     list_filter = ("state",)
-    found_by = ("pk",)
+    search_columns = ("pk",)
 
-    @display(description="state")
-    def shown_state(self, row: Job) -> formatting.Shown:
-        """Where it stands."""
-        return formatting.state(row.state)
+    @display(description="job")
+    def job_id(self, row: Job) -> formatting.DisplayValue:
+        """Return the id."""
+        return str(row.pk)
+
+    @display(description="status")
+    def status_label(self, row: Job) -> formatting.DisplayValue:
+        """Return the state."""
+        return formatting.format_status(row.state)
 
     @display(description="last error")
-    def why(self, row: Job) -> formatting.Shown:
-        """Why it is not done."""
+    def error(self, row: Job) -> formatting.DisplayValue:
+        """Return the last error, shortened."""
         return row.last_error[:120] or "-"
 
-    @display(description="due")
-    def due(self, row: Job) -> formatting.Shown:
-        """When it may run."""
+    @display(description="runs at")
+    def runs_at(self, row: Job) -> formatting.DisplayValue:
+        """Return the earliest time of the next run."""
         return formatting.format_datetime(row.run_at)
 
 
-class PeriodicJobs(ReadOnlyModelAdmin):
-    """Periodic jobs: when each runs next, and how its last run ended."""
+class PeriodicJobAdmin(ReadOnlyModelAdmin):
+    """Periodic jobs."""
 
     scope = roles.JOBS_READ
     ordering = ("name",)
-    list_display = ("name", "schedule", "shown_state", "next_run", "last_start", "last_success")
+    list_display = ("name", "schedule", "status_label", "next_run", "last_start", "last_success")
 
-    @display(description="state")
-    def shown_state(self, row: PeriodicJobStatus) -> formatting.Shown:
-        """How the last run ended, or that the next is overdue."""
-        return formatting.state(scheduler.state_of(row, now=clock.now()))
+    @display(description="status")
+    def status_label(self, row: PeriodicJobStatus) -> formatting.DisplayValue:
+        """Return how the last run ended, or that the next is overdue."""
+        return formatting.format_status(scheduler.state_of(row, now=clock.now()))
 
     @display(description="next run")
-    def next_run(self, row: PeriodicJobStatus) -> formatting.Shown:
-        """When it runs next."""
+    def next_run(self, row: PeriodicJobStatus) -> formatting.DisplayValue:
+        """Return when the job runs next."""
         return formatting.format_datetime(row.next_run_at)
 
     @display(description="last start")
-    def last_start(self, row: PeriodicJobStatus) -> formatting.Shown:
-        """When the last run began."""
-        return formatting.format_datetime(row.last_started_at)
+    def last_start(self, row: PeriodicJobStatus) -> formatting.DisplayValue:
+        """Return when the last run started."""
+        return formatting.format_datetime(row.last_started_at, empty="never")
 
     @display(description="last success")
-    def last_success(self, row: PeriodicJobStatus) -> formatting.Shown:
-        """When a run last succeeded."""
-        return formatting.format_datetime(row.last_succeeded_at)
+    def last_success(self, row: PeriodicJobStatus) -> formatting.DisplayValue:
+        """Return when a run last succeeded."""
+        return formatting.format_datetime(row.last_succeeded_at, empty="never")
 
 
 class ProviderAccountAdmin(ReadOnlyModelAdmin):
@@ -318,110 +374,123 @@ class ProviderAccountAdmin(ReadOnlyModelAdmin):
 
     scope = roles.ACCOUNTS_READ
     ordering = ("name",)
-    list_display = ("name", "provider", "added")
+    list_display = ("name", "provider", "created")
 
-    @display(description="added")
-    def added(self, row: ProviderAccount) -> formatting.Shown:
-        """When."""
+    @display(description="created")
+    def created(self, row: ProviderAccount) -> formatting.DisplayValue:
+        """Return when the account was added."""
         return formatting.format_datetime(row.created_at)
 
 
 class UserAdmin(ReadOnlyModelAdmin):
-    """People."""
+    """Users."""
 
-    scope = roles.PEOPLE_READ
-    list_before_template = "bursar/new.html"
-    new_scope, new_url, new_label = roles.PEOPLE_WRITE, "admin:decide_add_person", "Add a person"
-    list_display = ("email", "name", "role", "shown_state", "signed_in")
-    found_by = ("email",)
+    scope = roles.USERS_READ
+    list_before_template = "bursar/create_button.html"
+    create_scope, create_url, create_label = (
+        roles.USERS_WRITE,
+        "admin:action_create_user",
+        "Add user",
+    )
+    list_display = ("email", "name", "role", "status_label", "last_login")
+    search_columns = ("email",)
 
-    @display(description="state")
-    def shown_state(self, row: User) -> formatting.Shown:
-        """Whether they may sign in."""
-        return filters.person_state(row)
+    @display(description="status")
+    def status_label(self, row: User) -> formatting.DisplayValue:
+        """Return whether the user may sign in."""
+        return status_labels.user_status(row)
 
-    @display(description="signed in")
-    def signed_in(self, row: User) -> formatting.Shown:
-        """When last."""
-        return formatting.format_datetime(row.signed_in_at)
+    @display(description="last sign-in")
+    def last_login(self, row: User) -> formatting.DisplayValue:
+        """Return when the user last signed in."""
+        return formatting.format_datetime(row.last_login_at, empty="Never signed in")
 
 
 class ApiKeyAdmin(ReadOnlyModelAdmin):
     """API keys."""
 
     scope = roles.KEYS_READ
-    list_before_template = "bursar/new.html"
-    new_scope, new_url, new_label = roles.KEYS_WRITE, "admin:decide_key", "New API key"
-    list_display = ("name", "hint", "owned_by", "shown_state", "used", "ends")
+    list_before_template = "bursar/create_button.html"
+    create_scope, create_url, create_label = (
+        roles.KEYS_WRITE,
+        "admin:action_create_api_key",
+        "Create API key",
+    )
+    list_display = ("name", "token", "owned_by", "status_label", "last_used", "expires")
     list_select_related = ("owner",)
-    found_by = ("pk",)
+    search_columns = ("pk",)
+
+    @display(description="key")
+    def token(self, row: ApiKey) -> formatting.DisplayValue:
+        """Return the first and last characters of the key."""
+        return row.redacted_token
 
     @display(description="owner")
-    def owned_by(self, row: ApiKey) -> formatting.Shown:
-        """Whose role bounds it."""
-        return filters.key_owner(row)
+    def owned_by(self, row: ApiKey) -> formatting.DisplayValue:
+        """Return the owner, whose role bounds the scopes."""
+        return status_labels.api_key_owner(row)
 
-    @display(description="state")
-    def shown_state(self, row: ApiKey) -> formatting.Shown:
-        """Whether it works."""
-        return filters.key_state(row)
+    @display(description="status")
+    def status_label(self, row: ApiKey) -> formatting.DisplayValue:
+        """Return whether the key is accepted."""
+        return status_labels.api_key_status(row)
 
     @display(description="last used")
-    def used(self, row: ApiKey) -> formatting.Shown:
-        """When last, to the minute."""
-        return formatting.format_datetime(row.last_used_at)
+    def last_used(self, row: ApiKey) -> formatting.DisplayValue:
+        """Return when the key was last used, to within a minute."""
+        return formatting.format_datetime(row.last_used_at, empty="never")
 
-    @display(description="ends")
-    def ends(self, row: ApiKey) -> formatting.Shown:
-        """When it stops working."""
-        return formatting.format_datetime(row.expires_at)
+    @display(description="expires")
+    def expires(self, row: ApiKey) -> formatting.DisplayValue:
+        """Return when the key expires."""
+        return formatting.format_datetime(row.expires_at, empty="never")
 
 
 class AuditEntryAdmin(ReadOnlyModelAdmin):
-    """The audit trail."""
+    """The audit log."""
 
     scope = roles.AUDIT_READ
-    list_display = ("when", "actor", "what", "subject")
-    found_by = ("subject",)
+    list_display = ("time", "actor", "action_label", "subject")
+    search_columns = ("subject",)
 
-    @display(description="at")
-    def when(self, row: AuditEntry) -> formatting.Shown:
-        """When."""
-        return formatting.format_datetime(row.at)
+    @display(description="time")
+    def time(self, row: AuditEntry) -> formatting.DisplayValue:
+        """Return when the change was made."""
+        return formatting.format_datetime(row.created_at)
 
-    @display(description="did")
-    def what(self, row: AuditEntry) -> formatting.Shown:
-        """What."""
-        return row.action.replace(".", " ").replace("_", " ")
+    @display(description="action")
+    def action_label(self, row: AuditEntry) -> formatting.DisplayValue:
+        """Return the action in words."""
+        return formatting.format_action(row.action)
 
 
 class ReconciliationAdmin(ReadOnlyModelAdmin):
-    """Runs of reconciliation."""
+    """Reconciliations."""
 
     scope = roles.LEDGER_READ
-    list_display = ("when", "account", "file", "lines", "open")
-    found_by = ("pk",)
+    list_display = ("created", "account", "file", "line_count", "break_count")
+    search_columns = ("pk",)
 
-    @display(description="run")
-    def when(self, row: Reconciliation) -> formatting.Shown:
-        """When."""
+    @display(description="created")
+    def created(self, row: Reconciliation) -> formatting.DisplayValue:
+        """Return when the reconciliation ran."""
         return formatting.format_datetime(row.created_at)
 
-    @display(description="at")
-    def account(self, row: Reconciliation) -> formatting.Shown:
-        """Whose report."""
+    @display(description="provider account")
+    def account(self, row: Reconciliation) -> formatting.DisplayValue:
+        """Return the provider account."""
         return str(row.provider_account_id)
 
     @display(description="lines")
-    def lines(self, row: Reconciliation) -> formatting.Shown:
-        """How many lines were looked at."""
+    def line_count(self, row: Reconciliation) -> formatting.DisplayValue:
+        """Return the number of report lines."""
         return f"{sum(total['lines'] for total in row.totals):,}"
 
-    @display(description="does not match")
-    def open(self, row: Reconciliation) -> formatting.Shown:
-        """How many lines and entries of ours do not match."""
-        broken = (each for each in row.totals if each["match_status"] != "matched")
-        count = sum(each["lines"] + each["entries"] for each in broken)
+    @display(description="breaks")
+    def break_count(self, row: Reconciliation) -> formatting.DisplayValue:
+        """Return how many report lines and ledger entries do not match."""
+        unmatched = (each for each in row.totals if each["match_status"] != "matched")
+        count = sum(each["lines"] + each["entries"] for each in unmatched)
         return f"{count:,}" if count else "-"
 
 
@@ -436,7 +505,7 @@ LISTS: dict[type[Model], type[ReadOnlyModelAdmin]] = {
     Fact: FactAdmin,
     WebhookEvent: WebhookEventAdmin,
     Job: JobAdmin,
-    PeriodicJobStatus: PeriodicJobs,
+    PeriodicJobStatus: PeriodicJobAdmin,
     Reconciliation: ReconciliationAdmin,
     ProviderAccount: ProviderAccountAdmin,
     User: UserAdmin,

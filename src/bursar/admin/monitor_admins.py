@@ -17,22 +17,26 @@ class MonitorAdmin(ReadOnlyModelAdmin):
 
     scope = roles.DASHBOARD_READ
     ordering = ("pk",)
-    list_before_template = "bursar/new.html"
-    new_scope, new_url, new_label = roles.SOURCES_WRITE, "admin:decide_watch", "Watch an API"
+    list_before_template = "bursar/create_button.html"
+    create_scope, create_url, create_label = (
+        roles.MONITORS_WRITE,
+        "admin:action_create_monitor",
+        "Watch an API",
+    )
     list_display = ("name", "shown_state", "url", "every", "changed")
 
     @display(description="state")
-    def shown_state(self, row: Monitor) -> formatting.Shown:
+    def shown_state(self, row: Monitor) -> formatting.DisplayValue:
         """As the board has it."""
         return monitors.api_state(row)
 
     @display(description="every")
-    def every(self, row: Monitor) -> formatting.Shown:
+    def every(self, row: Monitor) -> formatting.DisplayValue:
         """How often it is asked."""
         return formatting.format_age(row.interval_seconds)
 
     @display(description="changed")
-    def changed(self, row: Monitor) -> formatting.Shown:
+    def changed(self, row: Monitor) -> formatting.DisplayValue:
         """When last."""
         return formatting.format_datetime(row.changed_at)
 
@@ -42,25 +46,25 @@ class AlertAdmin(ReadOnlyModelAdmin):
 
     scope = roles.DASHBOARD_READ
     list_display = ("title", "was", "became", "why", "raised")
-    found_by = ("pk", "source_key")
+    search_columns = ("pk", "source_key")
 
     @display(description="was")
-    def was(self, row: Alert) -> formatting.Shown:
+    def was(self, row: Alert) -> formatting.DisplayValue:
         """Before."""
-        return formatting.state(row.before)
+        return formatting.format_status(row.before)
 
     @display(description="became")
-    def became(self, row: Alert) -> formatting.Shown:
+    def became(self, row: Alert) -> formatting.DisplayValue:
         """After."""
-        return formatting.state(row.after)
+        return formatting.format_status(row.after)
 
     @display(description="why")
-    def why(self, row: Alert) -> formatting.Shown:
+    def why(self, row: Alert) -> formatting.DisplayValue:
         """What was said, if it could not be asked."""
         return row.reason or "-"
 
     @display(description="raised")
-    def raised(self, row: Alert) -> formatting.Shown:
+    def raised(self, row: Alert) -> formatting.DisplayValue:
         """When."""
         return formatting.format_datetime(row.raised_at)
 

@@ -1,4 +1,4 @@
-"""The site: who is let in, the menu, the search, and every address below /admin."""
+"""The admin site: sign-in, menu, global search, and the URLs below /admin."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from bursar.access import roles, totp, users
 from bursar.access.models import User
 from bursar.admin import access_log_reports, formatting, home, model_admins
 from bursar.admin.actions import urls
-from bursar.admin.filters import keys_of, scopes
+from bursar.admin.permissions import scopes_of
+from bursar.admin.queries import find_keys
 from bursar.orders.models import Order
 from bursar.payments.models import Payment, Refund, Review
 
 RESULTS_MAX = 20
 
 
-class SignIn(AdminAuthenticationForm):
-    """E-mail and password and, for who has set one up, the code of the second factor."""
+class LoginForm(AdminAuthenticationForm):
+    """Sign-in form: e-mail, password and, if two-factor authentication is on, a one-time code."""
 
     username = forms.CharField(
         label="E-mail",
@@ -42,7 +43,7 @@ class SignIn(AdminAuthenticationForm):
         label="One-time code",
         required=False,
         max_length=8,
-        help_text="Only if you have set up a second factor.",
+        help_text="Only if two-factor authentication is on for your account.",
         widget=UnfoldAdminTextInputWidget(
             {"autocomplete": "one-time-code", "inputmode": "numeric"}
         ),
@@ -50,19 +51,19 @@ class SignIn(AdminAuthenticationForm):
 
     error_messages = {
         **AdminAuthenticationForm.error_messages,
-        "invalid_login": "That is not right, or the account is locked for a while after too many "
-        "wrong tries.",
+        "invalid_login": "E-mail, password or one-time code is wrong, or the account is temporarily "
+        "locked after too many failed attempts.",
     }
 
     def confirm_login_allowed(self, user: Any) -> None:
-        """After the password, the code; both wrong ones look the same."""
+        """Check the one-time code after the password; the error does not say which was wrong."""
         super().confirm_login_allowed(user)
         now, email, token = clock.now(), user.email, self.cleaned_data.get("code", "").strip()
         if totp.device_of(user) is not None:
-            right = group_commit.commits.run_blocking(
+            is_correct = group_commit.commits.run_blocking(
                 lambda: totp.verify_code(email=email, token=token)
             )
-            if not right:
+            if not is_correct:
                 group_commit.commits.run_blocking(
                     lambda: users.record_failed_login(email=email, now=now)
                 )
@@ -70,62 +71,63 @@ class SignIn(AdminAuthenticationForm):
         group_commit.commits.run_blocking(lambda: users.record_login(email=email, now=now))
 
 
-class Site(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
-    """The back office."""
+class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no types
+    """The admin site of the back office."""
 
-    index_title = "Monday morning"
-    login_form = SignIn
+    index_title = "Home"
+    site_url = None
+    login_form = LoginForm
     login_template = "bursar/sign_in.html"
     index_template = "bursar/home.html"
     enable_nav_sidebar = True
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Whoever is active and, where it is required, has signed in with a second factor."""
-        person = request.user
-        if not isinstance(person, User) or not person.is_staff:
+        """Return whether the user is active and has two-factor authentication where it is required."""
+        user = request.user
+        if not isinstance(user, User) or not user.is_staff:
             return False
-        return request.path == second_factor_url() or not totp.setup_required(person)
+        return request.path == mfa_url() or not totp.setup_required(user)
 
     def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Sign in; one who still lacks a required second factor is led to set it up."""
+        """Sign in; redirect to the two-factor set-up where it is required and missing."""
         response: HttpResponse = super().login(request, extra_context)
-        person = request.user
-        if isinstance(person, User):
-            device = totp.device_of(person)
+        user = request.user
+        if isinstance(user, User):
+            device = totp.device_of(user)
             if device is not None and request.method == "POST":
                 verify_session(request, device)
             elif device is None and settings.current.require_mfa:
-                return HttpResponse(status=302, headers={"Location": second_factor_url()})
+                return HttpResponse(status=302, headers={"Location": mfa_url()})
         return response
 
     def get_urls(self) -> list[Any]:
-        """Django's, those of the decisions and of the traffic reports."""
+        """Return Django's URLs, those of the actions and those of the traffic reports."""
         return [*urls.urls(self), *access_log_reports.urls(self), *super().get_urls()]
 
     def index(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Home."""
-        answer: HttpResponse = super().index(request, home.context(request))
-        return answer
+        """Show the home page."""
+        response: HttpResponse = super().index(request, home.context(request))
+        return response
 
 
-def second_factor_url() -> str:
-    """Where people set up their second factor."""
-    return reverse("admin:decide_second_factor")
+def mfa_url() -> str:
+    """Return the URL of the two-factor set-up."""
+    return reverse("admin:action_set_up_mfa")
 
 
 def account_links(_: HttpRequest) -> list[dict[str, Any]]:
-    """What people find under their own name."""
-    return [{"title": "Second factor", "link": second_factor_url()}]
+    """Return the links of the account menu."""
+    return [{"title": "Two-factor authentication", "link": mfa_url()}]
 
 
 def environment(_: HttpRequest) -> list[str]:
-    """The installation's mode, in the corner of every page."""
+    """Return the installation's mode and its colour, shown on every page."""
     live = settings.current.mode is settings.Mode.LIVE
     return ["live", "danger"] if live else ["test", "info"]
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The menu: only what the person may see."""
+    """Return the menu: the entries that the user's scopes allow."""
 
     def item(title: str, icon: str, model: str, scope: str) -> dict[str, Any]:
         link = reverse_lazy(f"admin:bursar_{model}_changelist")
@@ -133,7 +135,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             "title": title,
             "icon": icon,
             "link": link,
-            "permission": lambda r: scope in scopes(r),
+            "permission": lambda r: scope in scopes_of(r),
         }
 
     groups: list[tuple[str, list[dict[str, Any]]]] = [
@@ -145,22 +147,22 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
                     "title": "Dashboard",
                     "icon": "dashboard",
                     "link": "/dashboard",
-                    "permission": lambda r: roles.DASHBOARD_READ in scopes(r),
+                    "permission": lambda r: roles.DASHBOARD_READ in scopes_of(r),
                 },
             ],
         ),
         (
-            "Money",
+            "Payments",
             [
                 item("Orders", "shopping_cart", "order", roles.ORDERS_READ),
                 item("Payments", "credit_card", "payment", roles.PAYMENTS_READ),
                 item("Refunds", "undo", "refund", roles.REFUNDS_READ),
-                item("Approvals", "approval", "refundapproval", roles.REFUNDS_READ),
+                item("Refund approvals", "approval", "refundapproval", roles.REFUNDS_READ),
                 item("Reviews", "rule", "review", roles.REVIEWS_READ),
             ],
         ),
         (
-            "Books",
+            "Accounting",
             [
                 item("Ledger accounts", "account_balance", "account", roles.LEDGER_READ),
                 item("Transfers", "swap_horiz", "transfer", roles.LEDGER_READ),
@@ -168,56 +170,56 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
             ],
         ),
         (
-            "Machine",
+            "Operations",
             [
                 item("Jobs", "manufacturing", "job", roles.JOBS_READ),
                 item("Periodic jobs", "schedule", "periodicjobstatus", roles.JOBS_READ),
-                item("Events", "receipt_long", "fact", roles.FACTS_READ),
-                item("Inbox", "inbox", "webhookevent", roles.FACTS_READ),
+                item("Facts", "receipt_long", "fact", roles.FACTS_READ),
+                item("Webhook events", "inbox", "webhookevent", roles.FACTS_READ),
                 item("Provider accounts", "hub", "provideraccount", roles.ACCOUNTS_READ),
-                item("Watched APIs", "sensors", "monitor", roles.DASHBOARD_READ),
+                item("Monitors", "sensors", "monitor", roles.DASHBOARD_READ),
                 item("Alerts", "notifications", "alert", roles.DASHBOARD_READ),
                 {
                     "title": "Traffic",
                     "icon": "monitoring",
                     "link": reverse_lazy("admin:traffic"),
-                    "permission": lambda r: access_log_reports.SCOPE in scopes(r),
+                    "permission": lambda r: access_log_reports.SCOPE in scopes_of(r),
                 },
             ],
         ),
         (
             "Access",
             [
-                item("People", "group", "user", roles.PEOPLE_READ),
+                item("Users", "group", "user", roles.USERS_READ),
                 item("API keys", "key", "apikey", roles.KEYS_READ),
-                item("Audit trail", "history", "auditentry", roles.AUDIT_READ),
+                item("Audit log", "history", "auditentry", roles.AUDIT_READ),
             ],
         ),
     ]
-    may = scopes(request)
-    shown = []
+    allowed_scopes = scopes_of(request)
+    menu = []
     for title, items in groups:
-        allowed = [
+        visible = [
             each for each in items if "permission" not in each or each["permission"](request)
         ]
-        if allowed and may:
-            shown.append({"title": title, "items": allowed, "separator": bool(title)})
-    return shown
+        if visible and allowed_scopes:
+            menu.append({"title": title, "items": visible, "separator": bool(title)})
+    return menu
 
 
-def found(request: HttpRequest, _: str) -> list[SearchResult]:
-    """What Ctrl+K finds: a thing by its id, or by the merchant's or the provider's reference."""
-    term, may = request.GET.get("s", "").strip(), scopes(request)
+def search_objects(request: HttpRequest, _: str) -> list[SearchResult]:
+    """Return the matches of the global search (Ctrl+K): by id, order reference or provider reference."""
+    term, allowed = request.GET.get("s", "").strip(), scopes_of(request)
     results = []
-    for model, shown in (
+    for model, model_admin in (
         (Order, model_admins.OrderAdmin),
         (Payment, model_admins.PaymentAdmin),
         (Refund, model_admins.RefundAdmin),
         (Review, model_admins.ReviewAdmin),
     ):
-        if shown.scope not in may:
+        if model_admin.scope not in allowed:
             continue
-        for key in keys_of(model, shown.found_by, term)[:RESULTS_MAX]:
+        for key in find_keys(model, model_admin.search_columns, term)[:RESULTS_MAX]:
             row = model._default_manager.get(pk=key)
             name = model._meta.verbose_name or ""
             link = reverse(f"admin:bursar_{model._meta.model_name}_change", args=[quote(key)])
@@ -229,13 +231,13 @@ def _title(row: Any) -> str:
     if isinstance(row, Order):
         return f"{row.reference}"
     if isinstance(row, Review):
-        return formatting.humanize(row.code)
+        return formatting.humanize(row.code).capitalize()
     return f"{row.pk} ({row.status})"
 
 
-site = Site()
+site = BackOfficeSite()
 for _model, _list in model_admins.LISTS.items():
     site.register(_model, _list)
 
-# A2wsgi strips /admin before Django sees the address, and names it as the script's.
+# a2wsgi strips /admin from the path and passes it as SCRIPT_NAME.
 urlpatterns = [path("", site.urls)]

@@ -143,7 +143,7 @@ def describe(app: FastAPI) -> Schema:
             "apiKey": {
                 "type": "http",
                 "scheme": "bearer",
-                "description": f"`bk_{settings.current.mode}_...`; created by `bursar keys add`.",
+                "description": f"`bk_{settings.current.mode}_...`; created by `bursar api-keys add`.",
             }
         }
         component_schemas = components.setdefault("schemas", {})

@@ -1,4 +1,4 @@
-"""The commands about who may do what: `bursar keys` and `bursar users`."""
+"""The commands `bursar api-keys` and `bursar users`."""
 
 from __future__ import annotations
 
@@ -8,37 +8,39 @@ import typer
 
 from bursar.cli.bootstrap import application
 
-keys = typer.Typer(invoke_without_command=True, help="Keys that programs call the API with.")
-users = typer.Typer(invoke_without_command=True, help="People who sign in to the back office.")
+api_keys_app = typer.Typer(invoke_without_command=True, help="API keys: list, add, rotate, revoke.")
+users_app = typer.Typer(
+    invoke_without_command=True, help="Users of the back office: list, add, change."
+)
 
 
-@keys.callback()
-def show_keys(context: typer.Context) -> None:
-    """List the API keys; what they are is never shown again."""
+@api_keys_app.callback()
+def list_api_keys(context: typer.Context) -> None:
+    """List the API keys. The keys themselves are not shown again."""
     if context.invoked_subcommand is None:
         with application():
             from bursar.cli import output
 
-            output.show_keys()
+            output.show_api_keys()
 
 
-@keys.command("add")
-def add_key(
-    name: Annotated[str, typer.Argument(help="What it is for, such as webshop.")],
+@api_keys_app.command("add")
+def add_api_key(
+    name: Annotated[str, typer.Argument(help="A name for the key, such as webshop.")],
     scope: Annotated[
         Optional[list[str]],  # noqa: UP045  (Typer reads this at run time)
-        typer.Option(help="What it may do, such as orders:write; repeatable. Default: read all."),
+        typer.Option(help="A scope, such as orders:write; repeatable. Default: all read scopes."),
     ] = None,
-    days: Annotated[int, typer.Option(min=1, max=3650, help="How long it works.")] = 365,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="Days until the key expires.")] = 365,
     owner: Annotated[
         str,
         typer.Option(
-            help="E-mail address of the person it belongs to, whose role bounds it. Default: the "
-            "operator of this machine."
+            help="E-mail address of the user who owns the key and whose role bounds its scopes. "
+            "Default: the operator of this machine."
         ),
     ] = "",
 ) -> None:
-    """Make a key and print it, once."""
+    """Create an API key and print it once."""
     with application():
         from datetime import timedelta
 
@@ -47,28 +49,28 @@ def add_key(
 
         scopes = scope or api_keys.default_scopes(owner=owner)
         token, key_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
-        made = group_commit.commits.run_blocking(
+        created = group_commit.commits.run_blocking(
             lambda: api_keys.create(
                 key_id=key_id,
                 token=token,
                 name=name,
                 scopes=scopes,
                 now=now,
-                life=timedelta(days=days),
+                lifetime=timedelta(days=days),
                 owner=owner,
             )
         )
-        typer.echo(f"{made.id}\n{made.token}\nIt is not shown again.")
+        typer.echo(f"{created.id}\n{created.token}\nCopy it now: it is not shown again.")
 
 
-@keys.command("rotate")
-def rotate_key(
-    key_id: Annotated[str, typer.Argument(help="The key's id.")],
+@api_keys_app.command("rotate")
+def rotate_api_key(
+    key_id: Annotated[str, typer.Argument(help="The id of the key.")],
     overlap_hours: Annotated[
-        float, typer.Option(min=0, max=720, help="How long the old one goes on working.")
+        float, typer.Option(min=0, max=720, help="Hours that the old key stays valid.")
     ] = 24.0,
 ) -> None:
-    """Make a key like another one, which ends after the overlap."""
+    """Create a successor of a key, which expires after the overlap."""
     with application():
         from datetime import timedelta
 
@@ -76,7 +78,7 @@ def rotate_key(
         from bursar.access import api_keys
 
         token, new_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
-        made = group_commit.commits.run_blocking(
+        created = group_commit.commits.run_blocking(
             lambda: api_keys.rotate(
                 key_id=key_id,
                 new_id=new_id,
@@ -85,38 +87,40 @@ def rotate_key(
                 now=now,
             )
         )
-        typer.echo(f"{made.id}\n{made.token}\n{key_id} works for {overlap_hours:g} more hours.")
+        typer.echo(
+            f"{created.id}\n{created.token}\n{key_id} stays valid for {overlap_hours:g} hours."
+        )
 
 
-@keys.command("revoke")
-def revoke_key(key_id: Annotated[str, typer.Argument(help="The key's id.")]) -> None:
-    """End a key at once."""
+@api_keys_app.command("revoke")
+def revoke_api_key(key_id: Annotated[str, typer.Argument(help="The id of the key.")]) -> None:
+    """Revoke a key at once."""
     with application():
         from bursar import clock, group_commit
         from bursar.access import api_keys
 
         now = clock.now()
         group_commit.commits.run_blocking(lambda: api_keys.revoke(key_id=key_id, now=now))
-        typer.echo(f"{key_id} works no more")
+        typer.echo(f"{key_id} revoked")
 
 
-@users.callback()
-def show_users(context: typer.Context) -> None:
-    """List the people, their roles, and when they last signed in."""
+@users_app.callback()
+def list_users(context: typer.Context) -> None:
+    """List the users, their roles, and their last sign-in."""
     if context.invoked_subcommand is None:
         with application():
             from bursar.cli import output
 
-            output.show_people()
+            output.show_users()
 
 
-@users.command("add")
+@users_app.command("add")
 def add_user(
-    email: Annotated[str, typer.Argument(help="What the person signs in with.")],
-    name: Annotated[str, typer.Option(help="What the person is called.")],
+    email: Annotated[str, typer.Argument(help="The user's e-mail address.")],
+    name: Annotated[str, typer.Option(help="The user's name.")],
     role: Annotated[str, typer.Option(help="viewer, support, finance, developer or admin.")],
 ) -> None:
-    """Let a person into the back office; a password is made and printed, once."""
+    """Create a user; a password is generated and printed once."""
     with application():
         from bursar import clock, group_commit
         from bursar.access import users
@@ -128,23 +132,24 @@ def add_user(
                 email=email, name=name, role=role, password_hash=hashed, now=now
             )
         )
-        typer.echo(f"{email.strip().lower()}\n{password}\nIt is not shown again.")
+        typer.echo(f"{email.strip().lower()}\n{password}\nCopy it now: it is not shown again.")
 
 
-@users.command("change")
+@users_app.command("change")
 def change_user(
-    email: Annotated[str, typer.Argument(help="Who.")],
+    email: Annotated[str, typer.Argument(help="The user's e-mail address.")],
     role: Annotated[Optional[str], typer.Option(help="The new role.")] = None,  # noqa: UP045
     active: Annotated[
         Optional[bool],  # noqa: UP045
-        typer.Option("--active/--inactive", help="Whether the person may sign in."),
+        typer.Option("--active/--inactive", help="Activate or deactivate the account."),
     ] = None,
-    new_password: Annotated[bool, typer.Option(help="Make and print a new one.")] = False,
-    no_second_factor: Annotated[
-        bool, typer.Option(help="Forget the device; its owner sets up another one.")
+    new_password: Annotated[bool, typer.Option(help="Generate and print a new password.")] = False,
+    reset_mfa: Annotated[
+        bool,
+        typer.Option(help="Turn off two-factor authentication, for example after a lost phone."),
     ] = False,
 ) -> None:
-    """Change a person's role, password or whether they may sign in."""
+    """Change a user's role, password, status or two-factor authentication."""
     with application():
         from bursar import clock, group_commit
         from bursar.access import totp, users
@@ -153,9 +158,11 @@ def change_user(
         hashed = users.hash_password(password) if new_password else None
 
         def change() -> None:
-            users.change(email=email, role=role, is_active=active, password_hash=hashed, now=now)
-            if no_second_factor:
+            users.update_user(
+                email=email, role=role, is_active=active, password_hash=hashed, now=now
+            )
+            if reset_mfa:
                 totp.disable(email=email, now=now)
 
         group_commit.commits.run_blocking(change)
-        typer.echo(password if new_password else f"{email} is changed")
+        typer.echo(password if new_password else f"{email} updated")

@@ -76,7 +76,7 @@ def _sign_ins() -> dict[str, str]:
     def write() -> None:
         for email, (name, role) in PEOPLE.items():
             if email in known:
-                users.change(
+                users.update_user(
                     email=email, role=role, is_active=True, password_hash=hashes[email], now=now
                 )
             else:

@@ -205,17 +205,17 @@ def show_providers() -> None:
     console.print(listed if accounts else "no account is set up")
 
 
-def show_keys() -> None:
+def show_api_keys() -> None:
     """Print the API keys, newest first."""
     from bursar.access.models import ApiKey
 
-    shown = table("API keys", "id", "name", "key", "owner", "scopes", "ends", "last used")
+    shown = table("API keys", "id", "name", "key", "owner", "scopes", "expires", "last used")
     for key in ApiKey.objects.select_related("owner").order_by("-id")[: LINES_MAX * 5]:
         ends = "revoked" if key.revoked_at else _day(key.expires_at)
         shown.add_row(
             key.id,
             escape(key.name),
-            key.hint,
+            key.redacted_token,
             escape(key.owner.email) if key.owner else "operator",
             " ".join(key.allowed_scopes) or "none",
             ends,
@@ -224,15 +224,15 @@ def show_keys() -> None:
     console.print(shown)
 
 
-def show_people() -> None:
-    """Print who may sign in, by e-mail address."""
+def show_users() -> None:
+    """Print the users, by e-mail address."""
     from bursar.access.models import User
 
-    shown = table("People", "e-mail", "name", "role", "signs in", "signed in")
-    for person in User.objects.order_by("email")[: LINES_MAX * 5]:
-        may = "yes" if person.is_active else "no"
+    shown = table("Users", "e-mail", "name", "role", "active", "last sign-in")
+    for user in User.objects.order_by("email")[: LINES_MAX * 5]:
+        active = "yes" if user.is_active else "no"
         shown.add_row(
-            escape(person.email), escape(person.name), person.role, may, _day(person.signed_in_at)
+            escape(user.email), escape(user.name), user.role, active, _day(user.last_login_at)
         )
     console.print(shown)
 

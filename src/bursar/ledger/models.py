@@ -19,6 +19,7 @@ class Account(models.Model):
     currency = CurrencyField()
 
     class Meta:
+        verbose_name = "ledger account"
         constraints = (
             models.CheckConstraint(
                 name="account_name_ends_in_currency",

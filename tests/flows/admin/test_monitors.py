@@ -46,29 +46,29 @@ def test_an_api_is_entered_changed_and_removed(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     me = office(Role.DEVELOPER)
-    assert me.send("/decide/watch/", **FORM).status_code == 302
+    assert me.send("/actions/create_monitor/", **FORM).status_code == 302
     row = Monitor.objects.get()
     assert (row.declaration, row.active) == (DECLARED, True)
-    assert row.created_by == "person:developer@example.com"
+    assert row.created_by == "user:developer@example.com"
 
     monkeypatch.setenv("BURSAR_MONITOR_SECRET_API_EXAMPLE_COM", "s3cret")
     page = me.get("/bursar/monitor/rates/change/").text
     assert "bearer: BURSAR_MONITOR_SECRET_API_EXAMPLE_COM (set)" in page
     assert "Rates &lt;b&gt;" in page
     assert "s3cret" not in page
-    shown = html.unescape(me.get("/decide/change_watch/rates/").text)
+    shown = html.unescape(me.get("/actions/edit_monitor/rates/").text)
     assert 'name = "status", path = "s", expected = "say \\"ok\\""' in shown
 
     changed = {**FORM, "auth": "none", "values": "", "active": ""}
     changed.pop("name")
     changed.pop("active")
-    assert me.send("/decide/change_watch/rates/", **changed).status_code == 302
+    assert me.send("/actions/edit_monitor/rates/", **changed).status_code == 302
     row.refresh_from_db()
     assert (row.active, row.declaration) == (
         False,
         {key: DECLARED[key] for key in ("title", "url", "interval_seconds")},
     )
-    assert me.send("/decide/remove_watch/rates/").status_code == 302
+    assert me.send("/actions/delete_monitor/rates/").status_code == 302
     assert Monitor.objects.count() == 0
     done = AuditEntry.objects.filter(subject="rates").order_by("pk")
     assert [entry.action for entry in done] == ["source.save", "source.save", "source.remove"]
@@ -94,7 +94,7 @@ def test_an_api_is_entered_changed_and_removed(
 def test_what_is_wrong_is_told_and_changes_nothing(
     database: Database, change: dict[str, str], told: str
 ) -> None:
-    answer = office(Role.DEVELOPER).send("/decide/watch/", **{**FORM, **change})
+    answer = office(Role.DEVELOPER).send("/actions/create_monitor/", **{**FORM, **change})
     assert answer.status_code == 422
     assert told in html.unescape(answer.text)
     assert Monitor.objects.count() == 0
@@ -103,8 +103,8 @@ def test_what_is_wrong_is_told_and_changes_nothing(
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_name_is_taken_once(database: Database) -> None:
     me = office(Role.ADMIN)
-    assert me.send("/decide/watch/", **FORM).status_code == 302
-    again = me.send("/decide/watch/", **{**FORM, "title": "Other"})
+    assert me.send("/actions/create_monitor/", **FORM).status_code == 302
+    again = me.send("/actions/create_monitor/", **{**FORM, "title": "Other"})
     assert "rates is there already: change it" in again.text
     assert Monitor.objects.get().declaration["title"] == "Rates <b>"
 
@@ -112,13 +112,13 @@ def test_a_name_is_taken_once(database: Database) -> None:
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_pages_show_what_was_told_and_alerted(database: Database) -> None:
     me = office(Role.ADMIN)
-    me.send("/decide/watch/", **FORM)
+    me.send("/actions/create_monitor/", **FORM)
     commit(_told)
     page = me.get("/bursar/monitor/rates/change/").text
-    for text in ("it answered 503", "1.25 USD", "critical", "2 times", "EUR/USD"):
+    for text in ("it answered 503", "1.25 USD", "Critical", "2 times", "EUR/USD"):
         assert text in page, text
     page = me.get("/bursar/alert/alr_1/change/").text
-    for text in ("Rates: ok to critical", "it answered 503", "not set up", "sent"):
+    for text in ("Rates: ok to critical", "it answered 503", "not set up", "Sent"):
         assert text in page, text
     assert "it answered 503" in office(Role.VIEWER).get("/bursar/alert/").text
 

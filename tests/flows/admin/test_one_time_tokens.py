@@ -20,7 +20,7 @@ from bursar.access import api_keys, users
 from bursar.access.models import ApiKey, IdempotencyRecord, User
 from bursar.access.roles import Role
 from bursar.admin.actions import form_tokens
-from bursar.admin.actions.urls import DECISIONS, NEW
+from bursar.admin.actions.urls import GLOBAL_ACTIONS, OBJECT_ACTIONS
 from bursar.dashboard.config import user_monitors
 from bursar.dashboard.models import Monitor
 from bursar.payments import reviews
@@ -109,35 +109,37 @@ def _device(_: Shop) -> Form:
 
 #: How each form is filled in. A decision that is missing here fails the first test.
 FORMS: Mapping[str, Callable[[Shop], Form]] = {
-    "refund": lambda shop: Form(shop.paid().id, {"amount": "3.92", "reason": "broken"}),
-    "approve": _awaited_refund,
-    "reject": _awaited_refund,
-    "capture": lambda shop: Form(shop.authorized().id, {"amount": "4.00"}),
-    "cancel": lambda shop: Form(shop.authorized().id),
-    "resolve": _open_review,
-    "retry": _dead_job,
-    "rotate": lambda _: _key(hours="24"),
-    "revoke": lambda _: _key(),
-    "person": lambda _: _person(role="viewer", active="on"),
-    "password": lambda _: _person(),
-    "change_watch": lambda _: _watched(**API),
-    "remove_watch": lambda _: _watched(),
-    "key": lambda _: Form(values={"name": "till", "scopes": ["orders:read"], "days": "30"}),
-    "add_person": lambda _: Form(
+    "refund_payment": lambda shop: Form(shop.paid().id, {"amount": "3.92", "reason": "broken"}),
+    "approve_refund": _awaited_refund,
+    "reject_refund": _awaited_refund,
+    "capture_payment": lambda shop: Form(shop.authorized().id, {"amount": "4.00"}),
+    "cancel_payment": lambda shop: Form(shop.authorized().id),
+    "resolve_review": _open_review,
+    "retry_job": _dead_job,
+    "rotate_api_key": lambda _: _key(hours="24"),
+    "revoke_api_key": lambda _: _key(),
+    "update_user": lambda _: _person(role="viewer", active="on"),
+    "reset_password": lambda _: _person(),
+    "edit_monitor": lambda _: _watched(**API),
+    "delete_monitor": lambda _: _watched(),
+    "create_api_key": lambda _: Form(
+        values={"name": "till", "scopes": ["orders:read"], "days": "30"}
+    ),
+    "create_user": lambda _: Form(
         values={"email": "new@example.com", "name": "New", "role": "support"}
     ),
-    "second_factor": _device,
-    "watch": lambda _: Form(values={"name": "rates", **API}),
+    "set_up_mfa": _device,
+    "create_monitor": lambda _: Form(values={"name": "rates", **API}),
 }
-WITH_SECRETS = {"rotate", "password", "key", "add_person"}
+WITH_SECRETS = {"rotate_api_key", "reset_password", "create_api_key", "create_user"}
 
 
 def test_every_form_is_tried_here() -> None:
-    assert set(FORMS) == {*DECISIONS, *NEW}
+    assert set(FORMS) == {*OBJECT_ACTIONS, *GLOBAL_ACTIONS}
 
 
 def _path(name: str, subject: str) -> str:
-    return f"/decide/{name}/{subject}/" if subject else f"/decide/{name}/"
+    return f"/actions/{name}/{subject}/" if subject else f"/actions/{name}/"
 
 
 def _books() -> dict[str, list[Any]]:
@@ -176,7 +178,7 @@ def test_a_form_sent_again_shows_the_first_result_and_changes_nothing(
         assert secret not in f"{bytes(kept.body)!r}{kept.headers}"
     else:
         told = html.unescape(me.get("/").text)
-        assert told.count("Sent more than once, carried out once: ") == 1
+        assert told.count("Submitted more than once, carried out once: ") == 1
 
 
 def _changed_signature(token: str) -> str:
@@ -190,7 +192,7 @@ def _changed_payload(token: str) -> str:
 def _own(name: str, subject: str) -> dict[str, Any]:
     """What the token of the administrator's form is issued for."""
     me = User.objects.get(email="admin@example.com")
-    return {"person_id": me.pk, "action": name, "subject": subject, "now": clock.now()}
+    return {"user_id": me.pk, "action": name, "subject": subject, "now": clock.now()}
 
 
 @pytest.mark.usefixtures("limited")
@@ -208,7 +210,7 @@ def test_a_form_without_a_token_of_its_own_is_refused_with_a_fresh_one(
     cases = {
         "missing": ("", "invalid_form_token"),
         "forged": (_changed_signature(opened["form_token"]), "invalid_form_token"),
-        "other person": (form_tokens.issue(**{**own, "person_id": stranger}), "invalid_form_token"),
+        "other person": (form_tokens.issue(**{**own, "user_id": stranger}), "invalid_form_token"),
         "other action": (form_tokens.issue(**{**own, "action": "other"}), "invalid_form_token"),
         "other object": (form_tokens.issue(**{**own, "subject": "other"}), "invalid_form_token"),
         "expired": (form_tokens.issue(**{**own, "now": late}), "form_expired"),
@@ -232,9 +234,9 @@ def test_a_form_without_a_token_of_its_own_is_refused_with_a_fresh_one(
 
 def test_a_token_is_what_we_signed_for_this_form_and_time(database: Database) -> None:
     add(Role.ADMIN)
-    own = _own("refund", "pay_x")
+    own = _own("refund_payment", "pay_x")
     good, now = form_tokens.issue(**own), own["now"]
-    content = [own["person_id"], "refund", "pay_x", int(now.timestamp()), "x"]
+    content = [own["user_id"], "refund_payment", "pay_x", int(now.timestamp()), "x"]
     early = form_tokens.issue(**{**own, "now": now + timedelta(minutes=6)})
     for token, refusal in {
         "x" * 5_000: form_tokens.FormTokenRefused,
@@ -254,7 +256,7 @@ def test_a_token_is_what_we_signed_for_this_form_and_time(database: Database) ->
 
 
 def test_two_open_tabs_are_two_decisions(shop: Shop) -> None:
-    path = _path("refund", shop.paid().id)
+    path = _path("refund_payment", shop.paid().id)
     me = office(Role.FINANCE)
     tabs = [me.open(path), me.open(path)]
     for tab in tabs:
@@ -263,7 +265,7 @@ def test_two_open_tabs_are_two_decisions(shop: Shop) -> None:
 
 
 def test_a_form_is_the_same_after_signing_in_again(shop: Shop) -> None:
-    path = _path("refund", shop.paid().id)
+    path = _path("refund_payment", shop.paid().id)
     me = office(Role.FINANCE)
     sent = {**me.open(path), "amount": "1.00", "reason": "x"}
     assert me.post(path, sent).status_code == 302
@@ -278,14 +280,14 @@ def _csrf(me: Office, path: str) -> dict[str, str]:
 
 
 def test_other_values_with_the_same_token_are_refused_and_told_what_was_done(shop: Shop) -> None:
-    path = _path("refund", shop.paid().id)
+    path = _path("refund_payment", shop.paid().id)
     me = office(Role.FINANCE)
     opened = me.open(path)
     assert me.post(path, {**opened, "amount": "1.00", "reason": "x"}).status_code == 302
     other = me.post(path, {**opened, "amount": "2.00", "reason": "x"})
     assert other.status_code == 409
     assert "form_already_sent" in other.text
-    assert "1.00 EUR will be given back; the provider is being asked." in other.text
+    assert "Refund of 1.00 EUR created: sent to the provider." in other.text
     assert 'value="2.00"' in other.text
     assert Refund.objects.count() == 1
     wanted = {**hidden_fields(other), "amount": "2.00", "reason": "x"}
@@ -295,7 +297,7 @@ def test_other_values_with_the_same_token_are_refused_and_told_what_was_done(sho
 
 def test_a_refused_decision_is_corrected_on_the_same_form(shop: Shop) -> None:
     payment = shop.authorized()
-    path = _path("capture", payment.id)
+    path = _path("capture_payment", payment.id)
     me = office(Role.FINANCE)
     opened = me.open(path)
     much = me.post(path, {**opened, "amount": "99.00"})
@@ -309,17 +311,17 @@ def test_a_refused_decision_is_corrected_on_the_same_form(shop: Shop) -> None:
 def test_who_may_no_longer_decide_is_not_shown_the_first_result(database: Database) -> None:
     add(Role.ADMIN, "boss@example.com")
     me = office(Role.DEVELOPER)
-    sent = {**me.open("/decide/watch/"), "name": "rates", **API}
-    assert me.post("/decide/watch/", sent).status_code == 302
-    commit(lambda: users.change(email="developer@example.com", role="viewer", now=clock.now()))
-    assert me.post("/decide/watch/", sent).status_code == 403
+    sent = {**me.open("/actions/create_monitor/"), "name": "rates", **API}
+    assert me.post("/actions/create_monitor/", sent).status_code == 302
+    commit(lambda: users.update_user(email="developer@example.com", role="viewer", now=clock.now()))
+    assert me.post("/actions/create_monitor/", sent).status_code == 403
     assert Monitor.objects.count() == 1
 
 
 def test_a_key_in_use_by_the_api_is_not_met_by_a_form(database: Database) -> None:
     """A form's kept result is told apart by its caller from every answer of the API."""
     me = office(Role.ADMIN)
-    me.send("/decide/key/", name="till", scopes=["orders:read"], days="30")
+    me.send("/actions/create_api_key/", name="till", scopes=["orders:read"], days="30")
     kept = IdempotencyRecord.objects.get()
     assert kept.caller == f"form:{User.objects.get().pk}"
-    assert not kept.caller.startswith((ApiKey.objects.get().id, "person:", "key_"))
+    assert not kept.caller.startswith((ApiKey.objects.get().id, "user:", "key_"))

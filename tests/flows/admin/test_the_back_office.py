@@ -17,7 +17,7 @@ from bursar.access import totp, users
 from bursar.access.models import AuditEntry, User
 from bursar.access.roles import SCOPES_OF, Role
 from bursar.admin import model_admins
-from bursar.admin.actions.urls import DECISIONS, NEW
+from bursar.admin.actions.urls import GLOBAL_ACTIONS, OBJECT_ACTIONS
 from bursar.admin.home import figures
 from bursar.decorators import cache_of
 from bursar.orders.models import Order
@@ -49,7 +49,7 @@ def limited(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
 
 def test_a_stranger_sees_the_sign_in_and_nothing_else(database: Database) -> None:
     stranger = Office()
-    for path in ("/", "/bursar/payment/", "/decide/key/", "/search/?s=x"):
+    for path in ("/", "/bursar/payment/", "/actions/create_api_key/", "/search/?s=x"):
         answer = stranger.get(path)
         assert (answer.status_code, answer.headers["Location"].split("?")[0]) == (
             302,
@@ -64,17 +64,17 @@ def test_wrong_passwords_lock_out_for_a_while_and_the_right_one_too(
 ) -> None:
     email = add(Role.FINANCE)
     at_the_door = Office()
-    tries = [at_the_door.sign_in(email, "wrong") for _ in range(users.FAILURES_MAX)]
+    tries = [at_the_door.sign_in(email, "wrong") for _ in range(users.FAILED_LOGINS_MAX)]
     assert not any(tries)
     assert at_the_door.sign_in(email) is False
     person = User.objects.get()
     assert person.locked_until is not None
-    assert AuditEntry.objects.filter(action="person.lock", subject=email).count() == 1
+    assert AuditEntry.objects.filter(action="user.lock", subject=email).count() == 1
     later = clock.now() + timedelta(minutes=2)
     monkeypatch.setattr(clock, "now", lambda: later)
     assert at_the_door.sign_in(email)
     person.refresh_from_db()
-    assert [person.failures, person.locked_until] == [0, None]
+    assert [person.failed_login_count, person.locked_until] == [0, None]
 
 
 def test_an_unknown_address_and_a_wrong_password_look_the_same(database: Database) -> None:
@@ -97,13 +97,13 @@ def test_a_second_factor_is_set_up_and_then_needed(database: Database) -> None:
     email = add(Role.ADMIN)
     me = Office()
     assert me.sign_in(email)
-    page = me.get("/decide/second_factor/")
+    page = me.get("/actions/set_up_mfa/")
     assert "<svg" in page.text
     device = TOTPDevice.objects.get()
-    wrong = me.send("/decide/second_factor/", code="000000")
+    wrong = me.send("/actions/set_up_mfa/", code="000000")
     assert (wrong.status_code, "invalid_one_time_code" in wrong.text) == (422, True)
     commit(lambda: TOTPDevice.objects.update(throttling_failure_count=0))
-    assert me.send("/decide/second_factor/", code=_code(device)).status_code == 302
+    assert me.send("/actions/set_up_mfa/", code=_code(device)).status_code == 302
     commit(lambda: TOTPDevice.objects.update(last_t=-1))
     device = totp.device_of(User.objects.get())
     other = Office()
@@ -124,14 +124,14 @@ def test_where_a_second_factor_is_required_nobody_gets_far_without(
     me = Office()
     assert me.sign_in(email)
     assert me.get("/").status_code == 302
-    assert me.get("/decide/second_factor/").status_code == 200
+    assert me.get("/actions/set_up_mfa/").status_code == 200
 
 
 def test_who_is_made_inactive_is_out_at_once(database: Database) -> None:
     me = office(Role.VIEWER)
     assert me.get("/").status_code == 200
     add(Role.ADMIN)
-    commit(lambda: users.change(email="viewer@example.com", is_active=False, now=clock.now()))
+    commit(lambda: users.update_user(email="viewer@example.com", is_active=False, now=clock.now()))
     assert me.get("/").status_code == 302
 
 
@@ -151,27 +151,27 @@ def test_each_role_sees_its_lists_and_no_others(shop: Shop, role: Role) -> None:
 
 
 NEEDED = {
-    "refund": "refunds:write",
-    "approve": "refunds:approve",
-    "reject": "refunds:write",
-    "capture": "payments:write",
-    "cancel": "payments:write",
-    "resolve": "reviews:write",
-    "retry": "jobs:write",
-    "rotate": "keys:write",
-    "revoke": "keys:write",
-    "person": "people:write",
-    "password": "people:write",
-    "key": "keys:write",
-    "add_person": "people:write",
-    "watch": "sources:write",
-    "change_watch": "sources:write",
-    "remove_watch": "sources:write",
+    "refund_payment": "refunds:write",
+    "approve_refund": "refunds:approve",
+    "reject_refund": "refunds:write",
+    "capture_payment": "payments:write",
+    "cancel_payment": "payments:write",
+    "resolve_review": "reviews:write",
+    "retry_job": "jobs:write",
+    "rotate_api_key": "keys:write",
+    "revoke_api_key": "keys:write",
+    "update_user": "users:write",
+    "reset_password": "users:write",
+    "create_api_key": "keys:write",
+    "create_user": "users:write",
+    "create_monitor": "monitors:write",
+    "edit_monitor": "monitors:write",
+    "delete_monitor": "monitors:write",
 }
 
 
 def test_every_decision_has_a_scope_but_that_about_oneself() -> None:
-    assert {*DECISIONS, *NEW} == {*NEEDED, "second_factor"}
+    assert {*OBJECT_ACTIONS, *GLOBAL_ACTIONS} == {*NEEDED, "set_up_mfa"}
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -179,11 +179,11 @@ def test_every_decision_has_a_scope_but_that_about_oneself() -> None:
 def test_each_role_decides_what_it_may_and_nothing_else(database: Database, role: Role) -> None:
     me = office(role)
     for name, scope in NEEDED.items():
-        path = f"/decide/{name}/" if name in NEW else f"/decide/{name}/nothing/"
+        path = f"/actions/{name}/" if name in GLOBAL_ACTIONS else f"/actions/{name}/nothing/"
         answer = me.get(path)
         may = scope in SCOPES_OF[role]
         # What is allowed finds nothing of that name; what is not is refused before it looks.
-        expected = (200 if name in NEW else 404) if may else 403
+        expected = (200 if name in GLOBAL_ACTIONS else 404) if may else 403
         assert (name, answer.status_code) == (name, expected)
 
 
@@ -204,30 +204,30 @@ def test_nothing_can_be_edited_added_or_deleted_by_a_form_of_djangos(shop: Shop)
 def test_a_refund_above_the_limit_waits_for_somebody_else(shop: Shop, limited: None) -> None:
     payment = shop.paid()
     fin, other = office(Role.FINANCE), office(Role.FINANCE, "second@example.com")
-    decided = fin.send(f"/decide/refund/{payment.id}/", amount="6.00", reason="broken")
+    decided = fin.send(f"/actions/refund_payment/{payment.id}/", amount="6.00", reason="broken")
     assert decided.status_code == 302
     refund = Refund.objects.get()
     assert Job.objects.filter(name="refund").count() == 0
     page = fin.get(f"/bursar/payment/{quote(payment.id)}/change/").text
-    assert "waits for a second person" in page
-    own = fin.send(f"/decide/approve/{refund.id}/")
+    assert "Pending approval" in page
+    own = fin.send(f"/actions/approve_refund/{refund.id}/")
     assert (own.status_code, "self_approval_forbidden" in own.text) == (403, True)
-    assert other.send(f"/decide/approve/{refund.id}/").status_code == 302
-    assert other.send(f"/decide/approve/{refund.id}/").status_code == 409
+    assert other.send(f"/actions/approve_refund/{refund.id}/").status_code == 302
+    assert other.send(f"/actions/approve_refund/{refund.id}/").status_code == 409
     shop.run_jobs()
     assert shop.fresh(payment).refunded_minor == 600
     trail = list(AuditEntry.objects.order_by("pk").values_list("action", "actor"))
-    assert ("refund.open", "person:finance@example.com") in trail
-    assert ("refund.approve", "person:second@example.com") in trail
+    assert ("refund.open", "user:finance@example.com") in trail
+    assert ("refund.approve", "user:second@example.com") in trail
 
 
 def test_a_rejected_refund_frees_what_it_reserved(shop: Shop, limited: None) -> None:
     payment = shop.paid()
     fin = office(Role.FINANCE)
-    fin.send(f"/decide/refund/{payment.id}/", amount="", reason="all of it")
+    fin.send(f"/actions/refund_payment/{payment.id}/", amount="", reason="all of it")
     refund = Refund.objects.get()
     assert shop.fresh(payment).pending_refund_minor == 1000
-    assert fin.send(f"/decide/reject/{refund.id}/").status_code == 302
+    assert fin.send(f"/actions/reject_refund/{refund.id}/").status_code == 302
     assert (shop.fresh(payment).pending_refund_minor, Refund.objects.get().status) == (
         0,
         "canceled",
@@ -235,7 +235,7 @@ def test_a_rejected_refund_frees_what_it_reserved(shop: Shop, limited: None) -> 
     shop.run_jobs()
     assert shop.fresh(payment).refunded_minor == 0
     assert RefundApproval.objects.get().decided_by.endswith("(taken back)")
-    small = fin.send(f"/decide/refund/{payment.id}/", amount="5.00", reason="a part")
+    small = fin.send(f"/actions/refund_payment/{payment.id}/", amount="5.00", reason="a part")
     assert small.status_code == 302
     shop.run_jobs()
     assert shop.fresh(payment).refunded_minor == 500
@@ -247,7 +247,7 @@ def test_two_browsers_race_for_the_same_refund(shop: Shop) -> None:
     statuses: list[int] = []
 
     def give_back(who: Office) -> None:
-        answer = who.send(f"/decide/refund/{payment.id}/", amount="10.00", reason="once")
+        answer = who.send(f"/actions/refund_payment/{payment.id}/", amount="10.00", reason="once")
         statuses.append(answer.status_code)
 
     threads = [threading.Thread(target=give_back, args=[who]) for who in people_at_it]
@@ -262,11 +262,11 @@ def test_two_browsers_race_for_the_same_refund(shop: Shop) -> None:
 def test_a_part_is_captured_and_what_is_refused_is_told_on_the_form(shop: Shop) -> None:
     payment = shop.authorized()
     fin = office(Role.FINANCE)
-    much = fin.send(f"/decide/capture/{payment.id}/", amount="99.00")
+    much = fin.send(f"/actions/capture_payment/{payment.id}/", amount="99.00")
     assert (much.status_code, "payment_not_capturable" in much.text) == (409, True)
-    odd = fin.send(f"/decide/capture/{payment.id}/", amount="1.234")
+    odd = fin.send(f"/actions/capture_payment/{payment.id}/", amount="1.234")
     assert (odd.status_code, "invalid_amount" in odd.text) == (422, True)
-    assert fin.send(f"/decide/capture/{payment.id}/", amount="4.00").status_code == 302
+    assert fin.send(f"/actions/capture_payment/{payment.id}/", amount="4.00").status_code == 302
     shop.run_jobs()
     assert shop.fresh(payment).captured_minor == 400
 
@@ -285,30 +285,35 @@ def test_a_review_is_answered_and_a_dead_letter_tried_again(shop: Shop) -> None:
     review, dead = Review.objects.get(), Job.objects.get(state="dead")
     admin = office(Role.ADMIN)
     page = admin.get(f"/bursar/review/{quote(review.id)}/change/").text
-    assert f"/admin/decide/resolve/{review.id}/" in page
-    empty = admin.send(f"/decide/resolve/{review.id}/", resolution="")
+    assert f"/admin/actions/resolve_review/{review.id}/" in page
+    empty = admin.send(f"/actions/resolve_review/{review.id}/", resolution="")
     assert (empty.status_code, Review.objects.get().resolved_at) == (200, None)
-    assert admin.send(f"/decide/resolve/{review.id}/", resolution="paid twice").status_code == 302
+    assert (
+        admin.send(f"/actions/resolve_review/{review.id}/", resolution="paid twice").status_code
+        == 302
+    )
     resolved = Review.objects.get()
-    assert (resolved.resolution, resolved.resolved_by) == ("paid twice", "person:admin@example.com")
-    assert admin.send(f"/decide/retry/{dead.pk}/").status_code == 302
+    assert (resolved.resolution, resolved.resolved_by) == ("paid twice", "user:admin@example.com")
+    assert admin.send(f"/actions/retry_job/{dead.pk}/").status_code == 302
     assert Job.objects.get(pk=dead.pk).state == "ready"
-    assert admin.send(f"/decide/retry/{dead.pk}/").status_code == 409
+    assert admin.send(f"/actions/retry_job/{dead.pk}/").status_code == 409
 
 
 def test_keys_and_people_are_made_and_shown_once(database: Database) -> None:
     admin = office(Role.ADMIN)
-    made = admin.send("/decide/key/", name="shop", scopes=["orders:read"], days="30")
+    made = admin.send("/actions/create_api_key/", name="shop", scopes=["orders:read"], days="30")
     token = made.text[made.text.index("bk_test_") :][:51]
     assert token not in admin.get("/bursar/apikey/").text
-    added = admin.send("/decide/add_person/", email="New@Example.com", name="New", role="support")
+    added = admin.send("/actions/create_user/", email="New@Example.com", name="New", role="support")
     assert added.status_code == 200
-    twice = admin.send("/decide/add_person/", email="new@example.com", name="New", role="support")
+    twice = admin.send("/actions/create_user/", email="new@example.com", name="New", role="support")
     assert twice.status_code == 409
     new = User.objects.get(email="new@example.com")
-    assert admin.send(f"/decide/person/{new.pk}/", role="viewer", active="on").status_code == 302
+    assert (
+        admin.send(f"/actions/update_user/{new.pk}/", role="viewer", active="on").status_code == 302
+    )
     me = User.objects.get(email="admin@example.com")
-    last = admin.send(f"/decide/person/{me.pk}/", role="viewer", active="on")
+    last = admin.send(f"/actions/update_user/{me.pk}/", role="viewer", active="on")
     assert (last.status_code, User.objects.get(pk=me.pk).role) == (409, "admin")
 
 
@@ -316,7 +321,7 @@ def test_what_people_type_is_never_code(shop: Shop) -> None:
     payment = shop.paid()
     admin = office(Role.ADMIN)
     evil = "<script>alert(1)</script>"
-    admin.send(f"/decide/refund/{payment.id}/", amount="1.00", reason=evil)
+    admin.send(f"/actions/refund_payment/{payment.id}/", amount="1.00", reason=evil)
     shop.run_jobs()
     for path in (f"/bursar/payment/{quote(payment.id)}/change/", "/bursar/refund/"):
         page = admin.get(path)
@@ -328,9 +333,9 @@ def test_what_people_type_is_never_code(shop: Shop) -> None:
 def test_a_form_without_its_token_or_with_a_card_number_changes_nothing(shop: Shop) -> None:
     payment = shop.paid()
     admin = office(Role.ADMIN)
-    path = f"/admin/decide/refund/{payment.id}/"
+    path = f"/admin/actions/refund_payment/{payment.id}/"
     assert admin.http.post(path, data={"reason": "x"}).status_code == 403
-    card = admin.send(f"/decide/refund/{payment.id}/", reason="card 4111 1111 1111 1111")
+    card = admin.send(f"/actions/refund_payment/{payment.id}/", reason="card 4111 1111 1111 1111")
     assert (card.status_code, "4111" in card.text) == (422, False)
     assert "<code>card_number_refused</code>" in card.text
     assert admin.get("/bursar/order/?q=4111111111111111").status_code == 422

@@ -118,9 +118,9 @@ def test_the_back_office_shows_what_is_ignored_and_why(shop: Shop, deliver: Deli
     deliver(CHARGE, account=OTHER)
     viewer = office(Role.VIEWER)
     event = WebhookEvent.objects.get()
-    assert f"ignored, of another account: {OTHER}" in viewer.get("/bursar/webhookevent/").text
+    assert f"Ignored: of another account: {OTHER}" in viewer.get("/bursar/webhookevent/").text
     page = viewer.get(f"/bursar/webhookevent/{event.pk}/change/").text
-    assert f"Nothing is booked: of another account: {OTHER}." in page
+    assert f"Not processed: of another account: {OTHER}." in page
 
 
 def test_an_event_without_an_account_is_ours(shop: Shop, deliver: Deliver) -> None:

@@ -24,11 +24,13 @@ HOUR = timedelta(hours=1)
 
 def made_by(who: Office, *scopes: str) -> str:
     """The token of a key that *who* makes in the back office; "" where that is refused."""
-    return _token(who.send("/decide/key/", name="shop", scopes=list(scopes), days="30").text)
+    return _token(
+        who.send("/actions/create_api_key/", name="shop", scopes=list(scopes), days="30").text
+    )
 
 
 def rotated_by(who: Office, key: ApiKey) -> str:
-    return _token(who.send(f"/decide/rotate/{key.id}/", hours="1").text)
+    return _token(who.send(f"/actions/rotate_api_key/{key.id}/", hours="1").text)
 
 
 def _token(page: str) -> str:
@@ -50,7 +52,7 @@ def headers(token: str, key: str = "k") -> dict[str, str]:
 
 
 def change(email: str, **to: object) -> None:
-    commit(lambda: users.change(email=email, now=clock.now(), **to))  # type: ignore[arg-type]
+    commit(lambda: users.update_user(email=email, now=clock.now(), **to))  # type: ignore[arg-type]
     auth.clear_key_cache()
 
 
@@ -69,7 +71,7 @@ def refund(api: TestClient, payment_id: str, token: str) -> int:
 
 def test_a_developer_makes_no_key_that_refunds(shop: Shop, api: TestClient) -> None:
     payment, dev = shop.paid(), office(Role.DEVELOPER)
-    assert 'value="refunds:write"' not in dev.get("/decide/key/").text
+    assert 'value="refunds:write"' not in dev.get("/actions/create_api_key/").text
     assert made_by(dev, "refunds:write") == ""
     assert made_by(dev, "orders:write", "refunds:write") == ""
     assert ApiKey.objects.count() == 0
@@ -77,7 +79,7 @@ def test_a_developer_makes_no_key_that_refunds(shop: Shop, api: TestClient) -> N
     assert refund(api, payment.id, token) == 403
     assert Refund.objects.count() == 0
     assert newest().owner == User.objects.get(email="developer@example.com")
-    entry = AuditEntry.objects.get(action="key.create")
+    entry = AuditEntry.objects.get(action="api_key.create")
     assert entry.after["owner"] == "developer@example.com"
 
 
@@ -92,7 +94,9 @@ def test_a_key_is_made_for_a_person_within_their_role_alone(
         made_at_the_shell(scope, owner=email.upper())
         assert newest().allowed_scopes == [scope]
     else:
-        with pytest.raises(api_keys.ScopeBeyondRole, match=f"{scope}: more than the role {role}"):
+        with pytest.raises(
+            api_keys.ScopeBeyondRole, match=f"the role {role} of .* does not have {scope}"
+        ):
             made_at_the_shell(scope, owner=email)
         assert ApiKey.objects.count() == 0
 
@@ -125,10 +129,10 @@ def test_keys_of_an_inactive_owner_are_refused_until_they_are_active(api: TestCl
     change(email, is_active=False)
     refused = api.get("/v1/orders", headers=headers(token))
     assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
-    with pytest.raises(api_keys.ScopeBeyondRole, match="may not sign in"):
+    with pytest.raises(api_keys.ScopeBeyondRole, match="is inactive"):
         made_at_the_shell("orders:read", owner=email)
     key_id, new_id, now = newest().id, ids.new(ids.API_KEY), clock.now()
-    with pytest.raises(api_keys.ApiKeyExpired, match="who is inactive"):
+    with pytest.raises(api_keys.ApiKeyExpired, match="is inactive; create a new key"):
         commit(
             lambda: api_keys.rotate(
                 key_id=key_id, new_id=new_id, token=api_keys.make_token(), overlap=HOUR, now=now
@@ -143,7 +147,7 @@ def test_a_key_is_rotated_by_who_may_all_that_it_does(shop: Shop, api: TestClien
     dev, admin = office(Role.DEVELOPER), office(Role.ADMIN)
     assert made_by(admin, "refunds:write", "orders:read")
     key = newest()
-    refused = dev.send(f"/decide/rotate/{key.id}/", hours="0")
+    refused = dev.send(f"/actions/rotate_api_key/{key.id}/", hours="0")
     assert (refused.status_code, "scope_exceeds_role" in refused.text) == (403, True)
     assert (ApiKey.objects.count(), "bk_test_" in refused.text) == (1, False)
     assert ApiKey.objects.get().expires_at == key.expires_at
@@ -168,7 +172,7 @@ def test_rotating_gives_back_nothing_that_the_owner_lost(shop: Shop, api: TestCl
     third = add(Role.ADMIN, "third@example.com")
     made_at_the_shell("refunds:write", owner=third)
     change(third, role=Role.VIEWER)
-    empty = admin.send(f"/decide/rotate/{newest().id}/", hours="1")
+    empty = admin.send(f"/actions/rotate_api_key/{newest().id}/", hours="1")
     assert (empty.status_code, "api_key_expired" in empty.text) == (409, True)
 
 
@@ -185,22 +189,22 @@ def test_at_the_shell_a_rotated_key_keeps_its_owner(api: TestClient) -> None:
 
         commit(rotate)
         new = ApiKey.objects.get(id=new_id)
-        assert (new.owner, new.scopes, new.replaces_id) == (old.owner, old.scopes, old.id)
+        assert (new.owner, new.scopes, new.rotated_from_id) == (old.owner, old.scopes, old.id)
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_key_makes_no_key_beyond_itself(database: Database) -> None:
     add(Role.ADMIN)
     person = User.objects.get()
-    for owner in ("operator", f"person:{person.pk}"):
+    for owner in ("operator", f"user:{person.pk}"):
         caller = Principal("key_1", frozenset({"orders:read"}), owner)
         with acting_as(caller):
             with pytest.raises(
-                api_keys.ScopeBeyondRole, match="refunds:write: more than you may do"
+                api_keys.ScopeBeyondRole, match="your role does not have refunds:write"
             ):
                 made_at_the_shell("orders:read", "refunds:write")
             with pytest.raises(
-                api_keys.ScopeBeyondRole, match="belongs to the person who makes it"
+                api_keys.ScopeBeyondRole, match="owner of a key is the user who creates it"
             ):
                 made_at_the_shell("orders:read", owner="somebody@example.com")
             made_at_the_shell("orders:read")
@@ -212,7 +216,7 @@ def test_a_key_makes_no_key_beyond_itself(database: Database) -> None:
     "scope", ["*", "refunds:*", "*:write", "refunds:write ", "refunds:approve", ""]
 )
 def test_no_scope_stands_for_others(database: Database, scope: str) -> None:
-    with pytest.raises(roles.UnknownScope):
+    with pytest.raises(roles.InvalidScope):
         made_at_the_shell(scope)
     admin = office(Role.ADMIN)
     assert made_by(admin, scope) == ""
@@ -227,7 +231,7 @@ def test_a_key_of_the_other_mode_is_not_rotated(
     key_id, new_id, now = newest().id, ids.new(ids.API_KEY), clock.now()
     live = settings.current.model_copy(update={"mode": settings.Mode.LIVE})
     monkeypatch.setattr(settings, "current", live)
-    with pytest.raises(api_keys.ApiKeyExpired, match="of the other mode, test"):
+    with pytest.raises(api_keys.ApiKeyExpired, match="is a test key"):
         commit(
             lambda: api_keys.rotate(
                 key_id=key_id, new_id=new_id, token=api_keys.make_token(), overlap=HOUR, now=now

@@ -32,7 +32,9 @@ def _limited(monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
 
 def key_of(who: Office) -> str:
     """The token of a key that *who* makes for themselves."""
-    return _token(who.send("/decide/key/", name="x", scopes=["refunds:write"], days="3").text)
+    return _token(
+        who.send("/actions/create_api_key/", name="x", scopes=["refunds:write"], days="3").text
+    )
 
 
 def _token(page: str) -> str:
@@ -50,15 +52,15 @@ def ask(api: TestClient, payment: Payment, token: str) -> Refund:
 
 
 def approve(who: Office, refund: Refund) -> int:
-    return who.send(f"/decide/approve/{refund.id}/").status_code
+    return who.send(f"/actions/approve_refund/{refund.id}/").status_code
 
 
 def test_who_asks_by_key_does_not_approve_as_a_person(shop: Shop, api: TestClient) -> None:
     payment, admin, other = shop.paid(), office(Role.ADMIN), office(Role.FINANCE, OTHER)
     refund = ask(api, payment, key_of(admin))
-    page = admin.get(f"/decide/approve/{refund.id}/").text
+    page = admin.get(f"/actions/approve_refund/{refund.id}/").text
     assert f"(owner: {ADMIN})" in page
-    refused = admin.send(f"/decide/approve/{refund.id}/")
+    refused = admin.send(f"/actions/approve_refund/{refund.id}/")
     assert (refused.status_code, "self_approval_forbidden" in refused.text) == (403, True)
     shop.run_jobs()
     assert (Job.objects.count(), shop.fresh(payment).refunded_minor) == (0, 0)
@@ -69,7 +71,7 @@ def test_who_asks_by_key_does_not_approve_as_a_person(shop: Shop, api: TestClien
 
 def test_who_asks_as_a_person_does_not_approve_by_key(shop: Shop) -> None:
     payment, admin = shop.paid(), office(Role.ADMIN)
-    admin.send(f"/decide/refund/{payment.id}/", amount="6.00", reason="x")
+    admin.send(f"/actions/refund_payment/{payment.id}/", amount="6.00", reason="x")
     refund = Refund.objects.get()
     with (
         acting_as(principal("key_1", ADMIN)),
@@ -81,7 +83,7 @@ def test_who_asks_as_a_person_does_not_approve_by_key(shop: Shop) -> None:
 
 def principal(name: str, email: str) -> Principal:
     person = User.objects.get(email=email)
-    return Principal(name, frozenset({"refunds:approve"}), f"person:{person.pk}")
+    return Principal(name, frozenset({"refunds:approve"}), f"user:{person.pk}")
 
 
 def test_two_keys_of_one_person_are_one_person(shop: Shop, api: TestClient) -> None:
@@ -102,7 +104,7 @@ def test_two_keys_of_one_person_are_one_person(shop: Shop, api: TestClient) -> N
 def test_who_rotates_a_key_of_another_is_who_asks_with_it(shop: Shop, api: TestClient) -> None:
     payment, admin, other = shop.paid(), office(Role.ADMIN), office(Role.ADMIN, OTHER)
     key_of(other)
-    page = admin.send(f"/decide/rotate/{ApiKey.objects.get().id}/", hours="1").text
+    page = admin.send(f"/actions/rotate_api_key/{ApiKey.objects.get().id}/", hours="1").text
     refund = ask(api, payment, _token(page))
     assert approve(admin, refund) == 403
     assert approve(other, refund) == 302
@@ -112,7 +114,7 @@ def test_a_new_address_or_role_makes_no_second_person(shop: Shop, api: TestClien
     payment, admin = shop.paid(), office(Role.ADMIN)
     other = office(Role.ADMIN, OTHER)
     refund = ask(api, payment, key_of(admin))
-    commit(lambda: users.change(email=ADMIN, role=Role.FINANCE, now=clock.now()))
+    commit(lambda: users.update_user(email=ADMIN, role=Role.FINANCE, now=clock.now()))
     commit(lambda: User.objects.filter(email=ADMIN).update(email="new@example.com"))
     assert approve(admin, refund) == 403
     assert approve(other, refund) == 302
@@ -140,8 +142,8 @@ def test_a_key_of_the_operator_is_approved_by_a_person_and_not_by_the_operator(
 def test_who_asked_by_key_takes_it_back_as_a_person(shop: Shop, api: TestClient) -> None:
     payment, admin = shop.paid(), office(Role.ADMIN)
     refund = ask(api, payment, key_of(admin))
-    assert admin.send(f"/decide/reject/{refund.id}/").status_code == 302
-    assert RefundApproval.objects.get().decided_by == f"person:{ADMIN} (taken back)"
+    assert admin.send(f"/actions/reject_refund/{refund.id}/").status_code == 302
+    assert RefundApproval.objects.get().decided_by == f"user:{ADMIN} (taken back)"
     assert shop.fresh(payment).pending_refund_minor == 0
 
 
@@ -159,4 +161,4 @@ def test_the_database_refuses_an_approval_by_the_same_owner(shop: Shop, api: Tes
     for by in (owner, ""):
         with pytest.raises(IntegrityError, match="refund_approval_by_another"):
             commit(decide(by))
-    assert commit(decide("person:0")) == 1
+    assert commit(decide("user:0")) == 1

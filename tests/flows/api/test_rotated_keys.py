@@ -166,7 +166,7 @@ def test_the_first_key_names_the_lineage(
 ) -> None:
     key()
     first = newest()
-    assert (first.lineage, first.replaces_id) == (first.id, None)
+    assert (first.lineage, first.rotated_from_id) == (first.id, None)
     rotate(first.id)
     rotate(newest().id)
     assert (newest().lineage, ApiKey.objects.count()) == (first.id, 3)

@@ -88,7 +88,9 @@ def test_a_person_sees_the_page_and_the_board(api: TestClient, shown: LiveState)
 def test_a_session_that_does_not_hold_opens_nothing(api: TestClient, kept: str) -> None:
     viewer = signed_in()
     if kept == "ended":
-        commit(lambda: users.change(email="viewer@example.com", is_active=False, now=clock.now()))
+        commit(
+            lambda: users.update_user(email="viewer@example.com", is_active=False, now=clock.now())
+        )
     else:
         worth = "0" * 32 if kept == "of nobody" else "../../etc/passwd"
         viewer.cookies.clear()

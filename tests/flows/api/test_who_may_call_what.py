@@ -111,7 +111,7 @@ def test_a_key_that_is_not_valid_here_opens_nothing(
     elif ended == "cut short":
         header = header[:-1]
     else:
-        header = "Bearer person:ann@example.com"
+        header = "Bearer user:ann@example.com"
     answer = api.get("/v1/orders", headers={"Authorization": header})
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated")
     assert answer.headers["WWW-Authenticate"].startswith("Bearer")

@@ -117,22 +117,24 @@ def test_a_payment_is_followed_from_order_to_the_bank(stripe, tmp_path):
     text = re.sub(r"<[^>]+>|\s+", " ", me.get(f"/bursar/payment/{payment.id}/change/").text)
     text = re.sub(r"\s+", " ", text)
     story = [
-        "Payment opened",
-        "was asked to charge",
-        "told us in its answer: charge",
-        "Booked",
+        "Payment created",
+        "requested from stripe-eu",
+        "API response: charge of",
+        "Posted",
         "Refund of",
-        "was asked to refund",
-        "told us in its answer: refund",
-        "Settled by stripe-eu: charge of",
-        "Settled by stripe-eu: refund of",
-        "Paid out to the bank with po_",
+        "Refund of",
+        "API response: refund of",
+        "Settled by stripe-eu: charge",
+        "Settled by stripe-eu: refund",
+        "Payout po_",
         f"cash_in_transit/{ACCOUNT}:EUR",
     ]
     for words in story:
         assert words in text, words
     assert (
-        text.index("Payment opened") < text.index("was asked to charge") < text.index("Settled by")
+        text.index("Payment created")
+        < text.index("requested from stripe-eu")
+        < text.index("Settled by")
     )
     runs = me.get("/bursar/reconciliation/").text
     assert "report.csv" in runs

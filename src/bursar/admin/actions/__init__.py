@@ -1,6 +1,6 @@
 """
-Decisions: a form that says what will happen, then one call of the function that the API calls too.
+Actions: a confirmation form, then one call of the function that the API calls as well.
 
-Who decides is the principal of the context; whether they may, `@require_auth` says. A refusal is
-shown on the form, and nothing was changed.
+The signed-in user is the principal; `@require_auth` checks the scope. An error is shown on the form,
+and nothing is changed.
 """

@@ -1,4 +1,4 @@
-"""Decisions about who may do what: API keys, people, one's own second factor."""
+"""Actions on API keys and users, and on the own account."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ from bursar.admin.actions.base import (
     ActionForm,
     ActionResult,
     Change,
-    form_of,
-    number_of,
-    page_of,
-    text,
+    build_form,
+    detail_url,
+    parse_id,
+    text_field,
 )
 from bursar.admin.middleware import run_in_transaction
 from bursar.decorators import current_principal, require_auth
 
-_LOST_API_KEY = (
-    "If nobody copied the key, rotate it with an overlap of 0 hours: that makes another one."
+_RECOVER_BY_ROTATION = (
+    "If nobody copied the key, rotate it with an overlap of 0 hours to get a new one."
 )
-_LOST_BY_PERSON = "If nobody copied the password, make a new one on the page of the person."
+_RECOVER_BY_RESET = "If nobody copied the password, reset it again on the page of the user."
 
 
 @require_auth(roles.KEYS_WRITE)
-def key(request: HttpRequest, _: str) -> ActionForm:
-    """Make an API key."""
-    form = form_of(
+def create_api_key(request: HttpRequest, _: str) -> ActionForm:
+    """Create an API key."""
+    form = build_form(
         request,
-        name=text("What it is for", max_length=80),
+        name=text_field("Name", max_length=80, help_text="What uses the key, for example webshop."),
         scopes=forms.MultipleChoiceField(
-            label="What it may do",
+            label="Scopes",
             choices=[(one, one) for one in roles.KEY_SCOPES if one in current_principal().scopes],
             widget=widgets.UnfoldAdminCheckboxSelectMultipleWidget(),
         ),
         days=forms.IntegerField(
-            label="Days it works",
+            label="Expires after (days)",
             min_value=1,
             max_value=3650,
             initial=365,
@@ -52,10 +52,10 @@ def key(request: HttpRequest, _: str) -> ActionForm:
         ),
     )
 
-    def decide(values: dict[str, Any]) -> Change:
+    def prepare_change(values: dict[str, Any]) -> Change:
         token, key_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
         outcome = ActionResult(
-            f"API key {values['name']}", page_of("apikey", key_id), token, _LOST_API_KEY
+            f"API key {values['name']}", detail_url("apikey", key_id), token, _RECOVER_BY_ROTATION
         )
 
         def change() -> ActionResult:
@@ -65,28 +65,32 @@ def key(request: HttpRequest, _: str) -> ActionForm:
                 name=values["name"],
                 scopes=values["scopes"],
                 now=now,
-                life=timedelta(days=values["days"]),
+                lifetime=timedelta(days=values["days"]),
             )
             return outcome
 
         return change
 
-    back = reverse("admin:bursar_apikey_changelist")
-    says = (
-        "The key is shown once, on the next page, and kept nowhere. It belongs to you: it never does "
-        "more than your role allows, and stops when you may no longer sign in."
+    return ActionForm(
+        "Create API key",
+        "The key is shown once, on the next page, and is not stored. You own it: it never has more "
+        "scopes than your role, and it stops working when your account is deactivated.",
+        reverse("admin:bursar_apikey_changelist"),
+        form,
+        "Create key",
+        prepare_change,
     )
-    return ActionForm("New API key", says, back, form, "Make the key", decide)
 
 
 @require_auth(roles.KEYS_WRITE)
-def rotate(request: HttpRequest, key: str) -> ActionForm:
-    """Replace an API key, with an overlap."""
+def rotate_api_key(request: HttpRequest, key: str) -> ActionForm:
+    """Rotate an API key with an overlap."""
     old = get_object_or_404(ApiKey, pk=key)
-    form = form_of(
+    form = build_form(
         request,
         hours=forms.IntegerField(
-            label="Hours the old key goes on working",
+            label="Overlap (hours)",
+            help_text="How long the old key keeps working.",
             min_value=0,
             max_value=720,
             initial=24,
@@ -94,11 +98,11 @@ def rotate(request: HttpRequest, key: str) -> ActionForm:
         ),
     )
 
-    def decide(values: dict[str, Any]) -> Change:
+    def prepare_change(values: dict[str, Any]) -> Change:
         token, new_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
         overlap = timedelta(hours=values["hours"])
         outcome = ActionResult(
-            f"API key {old.name}", page_of("apikey", new_id), token, _LOST_API_KEY
+            f"API key {old.name}", detail_url("apikey", new_id), token, _RECOVER_BY_ROTATION
         )
 
         def change() -> ActionResult:
@@ -107,35 +111,38 @@ def rotate(request: HttpRequest, key: str) -> ActionForm:
 
         return change
 
-    says = (
-        "The new key is shown once, on the next page, and kept nowhere. It belongs to you from then "
-        "on: your role must allow all that the old key may do."
+    return ActionForm(
+        f"Rotate API key {old.name}",
+        "The new key is shown once, on the next page, and is not stored. You will own it: your role "
+        "must have all scopes of the old key.",
+        detail_url("apikey", key),
+        form,
+        "Rotate",
+        prepare_change,
     )
-    return ActionForm(f"Rotate {old.name}", says, page_of("apikey", key), form, "Rotate", decide)
 
 
 @require_auth(roles.KEYS_WRITE)
-def revoke(request: HttpRequest, key: str) -> ActionForm:
-    """End an API key."""
+def revoke_api_key(request: HttpRequest, key: str) -> ActionForm:
+    """Revoke an API key at once."""
     old = get_object_or_404(ApiKey, pk=key)
 
-    def decide(_: dict[str, Any]) -> Change:
+    def prepare_change(_: dict[str, Any]) -> Change:
         now = clock.now()
 
         def change() -> ActionResult:
             api_keys.revoke(key_id=key, now=now)
-            return ActionResult(f"{old.name} works no more.")
+            return ActionResult(f"API key {old.name} revoked.")
 
         return change
 
-    says = "Whoever calls with it is refused from now on. This cannot be undone."
     return ActionForm(
-        f"Revoke {old.name}",
-        says,
-        page_of("apikey", key),
-        form_of(request),
+        f"Revoke API key {old.name}",
+        "Requests with this key are rejected from now on. This cannot be undone.",
+        detail_url("apikey", key),
+        build_form(request),
         "Revoke",
-        decide,
+        prepare_change,
         danger=True,
     )
 
@@ -149,20 +156,22 @@ def _role(initial: str = "") -> forms.ChoiceField:
     )
 
 
-@require_auth(roles.PEOPLE_WRITE)
-def add_person(request: HttpRequest, _: str) -> ActionForm:
-    """Let somebody in."""
-    form = form_of(
+@require_auth(roles.USERS_WRITE)
+def create_user(request: HttpRequest, _: str) -> ActionForm:
+    """Create a user."""
+    form = build_form(
         request,
-        email=text("E-mail", max_length=200),
-        name=text("Name", max_length=120),
+        email=text_field("E-mail", max_length=200),
+        name=text_field("Name", max_length=120),
         role=_role(),
     )
 
-    def decide(values: dict[str, Any]) -> Change:
+    def prepare_change(values: dict[str, Any]) -> Change:
         password, now = users.make_password(), clock.now()
         hashed = users.hash_password(password)
-        outcome = ActionResult(f"Password of {values['email']}", back, password, _LOST_BY_PERSON)
+        outcome = ActionResult(
+            f"Password of {values['email']}", return_url, password, _RECOVER_BY_RESET
+        )
 
         def change() -> ActionResult:
             users.create_user(**values, password_hash=hashed, now=now)
@@ -170,104 +179,116 @@ def add_person(request: HttpRequest, _: str) -> ActionForm:
 
         return change
 
-    back = reverse("admin:bursar_user_changelist")
-    says = "A password is made and shown once, on the next page."
-    return ActionForm("Add a person", says, back, form, "Add", decide)
+    return_url = reverse("admin:bursar_user_changelist")
+    return ActionForm(
+        "Add user",
+        "A password is generated and shown once, on the next page.",
+        return_url,
+        form,
+        "Add user",
+        prepare_change,
+    )
 
 
-def _person(key: str) -> User:
-    return get_object_or_404(User, pk=number_of(key))
+def _get_user(key: str) -> User:
+    return get_object_or_404(User, pk=parse_id(key))
 
 
-@require_auth(roles.PEOPLE_WRITE)
-def person(request: HttpRequest, key: str) -> ActionForm:
-    """Change somebody's role, or whether they may sign in."""
-    found = _person(key)
-    form = form_of(
+@require_auth(roles.USERS_WRITE)
+def update_user(request: HttpRequest, key: str) -> ActionForm:
+    """Change a user's role, or activate or deactivate the account."""
+    user = _get_user(key)
+    form = build_form(
         request,
-        role=_role(found.role),
+        role=_role(user.role),
         active=forms.BooleanField(
-            label="May sign in",
+            label="Active",
             required=False,
-            initial=found.is_active,
+            initial=user.is_active,
             widget=widgets.UnfoldBooleanWidget(),
         ),
     )
 
-    def decide(values: dict[str, Any]) -> Change:
+    def prepare_change(values: dict[str, Any]) -> Change:
         now = clock.now()
 
         def change() -> ActionResult:
-            users.change(
-                email=found.email, role=values["role"], is_active=values["active"], now=now
+            users.update_user(
+                email=user.email, role=values["role"], is_active=values["active"], now=now
             )
-            return ActionResult(f"{found.name} is changed.")
+            return ActionResult(f"{user.name} updated.")
 
         return change
 
-    says = "What the role allows is in force with the next click of that person."
-    if count := found.keys.filter(revoked_at__isnull=True).count():
-        says += (
-            f" API keys of theirs: {count}. They lose what the new role does not allow, and are "
-            "refused while the person may not sign in; rotate them first to take them over."
+    description = "The change takes effect with the user's next request."
+    if count := user.keys.filter(revoked_at__isnull=True).count():
+        description += (
+            f" The user owns {count} API keys, which lose the scopes that the new role does not have "
+            "and are rejected while the account is inactive. Rotate them first to become their owner."
         )
-    return ActionForm(f"Change {found.name}", says, page_of("user", key), form, "Change", decide)
+    return ActionForm(
+        f"Edit user {user.name}", description, detail_url("user", key), form, "Save", prepare_change
+    )
 
 
-@require_auth(roles.PEOPLE_WRITE)
-def password(request: HttpRequest, key: str) -> ActionForm:
-    """Make a new password for somebody."""
-    found = _person(key)
+@require_auth(roles.USERS_WRITE)
+def reset_password(request: HttpRequest, key: str) -> ActionForm:
+    """Reset a user's password and two-factor authentication."""
+    user = _get_user(key)
 
-    def decide(_: dict[str, Any]) -> Change:
+    def prepare_change(_: dict[str, Any]) -> Change:
         new_password, now = users.make_password(), clock.now()
         hashed = users.hash_password(new_password)
-        outcome = ActionResult(f"Password of {found.email}", back, new_password, _LOST_BY_PERSON)
+        outcome = ActionResult(
+            f"Password of {user.email}", return_url, new_password, _RECOVER_BY_RESET
+        )
 
         def change() -> ActionResult:
-            users.change(email=found.email, password_hash=hashed, now=now)
-            totp.disable(email=found.email, now=now)
+            users.update_user(email=user.email, password_hash=hashed, now=now)
+            totp.disable(email=user.email, now=now)
             return outcome
 
         return change
 
-    back = page_of("user", key)
-    says = "It is shown once, on the next page. Their second factor is forgotten too."
+    return_url = detail_url("user", key)
     return ActionForm(
-        f"New password for {found.name}",
-        says,
-        back,
-        form_of(request),
-        "Make it",
-        decide,
+        f"Reset password of {user.name}",
+        "A new password is generated and shown once, on the next page. Two-factor authentication is "
+        "turned off too, and the user's sessions end.",
+        return_url,
+        build_form(request),
+        "Reset password",
+        prepare_change,
         danger=True,
     )
 
 
-def own_second_factor(request: HttpRequest, _: str) -> ActionForm:
-    """Set up one-time codes for oneself."""
+def set_up_mfa(request: HttpRequest, _: str) -> ActionForm:
+    """Set up one-time codes (TOTP) for the own account."""
     me = request.user
     assert isinstance(me, User)
-    form = form_of(request, code=text("The code the app shows now", max_length=8))
+    form = build_form(request, code=text_field("One-time code", max_length=8))
 
-    def picture() -> str:
+    def image() -> str:
         return totp.qr_code_svg(run_in_transaction(lambda: totp.begin_enrollment(email=me.email)))
 
-    def decide(values: dict[str, Any]) -> Change:
+    def prepare_change(values: dict[str, Any]) -> Change:
         now = clock.now()
 
         def change() -> ActionResult:
             totp.confirm_enrollment(email=me.email, token=values["code"].strip(), now=now)
-            return ActionResult("From now on you sign in with a code too.")
+            return ActionResult(
+                "Two-factor authentication is on. You need a one-time code at every sign-in."
+            )
 
         return change
 
     return ActionForm(
-        "Second factor",
-        "Scan this with an authenticator app, then enter the code it shows.",
+        "Two-factor authentication",
+        "Scan the QR code with an authenticator app, then enter the code that it shows.",
         reverse("admin:index"),
         form,
-        "Switch on",
-        decide,
-        picture=picture,
+        "Turn on",
+        prepare_change,
+        image=image,
     )

@@ -1,4 +1,4 @@
-"""What a decision is, and the small parts of its form."""
+"""Types of actions, and helpers that build their forms."""
 
 from __future__ import annotations
 
@@ -16,48 +16,47 @@ from unfold import widgets
 @dataclass(frozen=True, slots=True)
 class ActionResult:
     """
-    What a change did: *message* tells it to the person who sent the form.
+    The result of a change: *message* is shown to the user who submitted the form.
 
-    *secret* is shown once and stored nowhere; *lost_secret* says what to do if nobody copied it.
-    *back* is the page that the person is led to; empty: the one of the form.
+    *secret* is shown once and never stored; *recovery_hint* says what to do if nobody copied it.
+    *return_url* is the page to redirect to; empty: the form's `return_url`.
     """
 
     message: str
-    back: str = ""
+    return_url: str = ""
     secret: str = field(default="", repr=False)
-    lost_secret: str = ""
+    recovery_hint: str = ""
 
 
-#: A member of a grouped commit: it may be run again, and is committed once.
+#: A member of a grouped commit: it may run more than once, and commits once.
 Change = Callable[[], ActionResult]
 
 
 @dataclass(frozen=True, slots=True)
 class ActionForm:
     """
-    One decision before it is taken: *title* and *says* tell what will happen, *back* is where it
-    leads.
+    The confirmation form of one action: *title* and *description* say what it will do.
 
-    *decide* takes the form's values, writes nothing, and returns the change, which runs at most
-    once per form: ids, times and secrets are made before, what must hold is checked inside it.
-    *picture* makes an SVG.
+    *prepare_change* takes the cleaned values, writes nothing, and returns the change, which commits
+    at most once per form. Ids, times and secrets are created in it; preconditions are checked in the
+    change. *return_url* is the page to redirect to. *image* renders an SVG.
     """
 
     title: str
-    says: str
-    back: str
+    description: str
+    return_url: str
     form: forms.Form
     label: str
-    decide: Callable[[dict[str, Any]], Change]
+    prepare_change: Callable[[dict[str, Any]], Change]
     danger: bool = False
-    picture: Callable[[], str] | None = None
+    image: Callable[[], str] | None = None
 
 
-Ask = Callable[[HttpRequest, str], ActionForm]
+ActionFormFactory = Callable[[HttpRequest, str], ActionForm]
 
 
-def text(label: str, *, required: bool = True, rows: int = 0, **more: Any) -> forms.CharField:
-    """A field for a text, of *rows* lines where that is more than one."""
+def text_field(label: str, *, required: bool = True, rows: int = 0, **more: Any) -> forms.CharField:
+    """Build a text field; a text area of *rows* lines where *rows* is not 0."""
     widget = (
         widgets.UnfoldAdminTextareaWidget({"rows": rows})
         if rows
@@ -66,18 +65,18 @@ def text(label: str, *, required: bool = True, rows: int = 0, **more: Any) -> fo
     return forms.CharField(label=label, required=required, widget=widget, **more)
 
 
-def form_of(request: HttpRequest, **fields: forms.Field) -> forms.Form:
-    """A form of *fields*, filled in by a POST."""
-    made = type("DecisionForm", (forms.Form,), fields)
-    form: forms.Form = made(request.POST or None, label_suffix="")
+def build_form(request: HttpRequest, **fields: forms.Field) -> forms.Form:
+    """Build a form of *fields*, bound to the data of a POST."""
+    form_class = type("ActionDataForm", (forms.Form,), fields)
+    form: forms.Form = form_class(request.POST or None, label_suffix="")
     return form
 
 
-def page_of(model: str, key: object) -> str:
-    """The address of a row's page."""
+def detail_url(model: str, key: object) -> str:
+    """Return the URL of a row's page."""
     return reverse(f"admin:bursar_{model}_change", args=[quote(str(key))])
 
 
-def number_of(key: str) -> int | None:
-    """The key of a row whose keys are numbers; None, which no row has, if *key* is none."""
+def parse_id(key: str) -> int | None:
+    """Return a numeric primary key; None, which matches no row, if *key* is not a number."""
     return int(key) if key.isdecimal() else None

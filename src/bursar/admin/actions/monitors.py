@@ -13,7 +13,14 @@ from unfold import widgets
 
 from bursar import clock
 from bursar.access import roles
-from bursar.admin.actions.base import ActionForm, ActionResult, Change, form_of, page_of, text
+from bursar.admin.actions.base import (
+    ActionForm,
+    ActionResult,
+    Change,
+    build_form,
+    detail_url,
+    text_field,
+)
 from bursar.dashboard.checks import http_api
 from bursar.dashboard.config import user_monitors
 from bursar.dashboard.config.monitors import InvalidMonitorConfig
@@ -34,9 +41,9 @@ _AUTH = ("none", "bearer", "header", "basic")
 def _fields(told: dict[str, Any], *, active: bool) -> dict[str, forms.Field]:
     number = widgets.UnfoldAdminIntegerFieldWidget
     return {
-        "title": text("Title", required=False, max_length=120, initial=told.get("title", "")),
-        "group": text("Group", required=False, max_length=80, initial=told.get("group", "")),
-        "url": text("Address", max_length=2000, initial=told.get("url", "")),
+        "title": text_field("Title", required=False, max_length=120, initial=told.get("title", "")),
+        "group": text_field("Group", required=False, max_length=80, initial=told.get("group", "")),
+        "url": text_field("Address", max_length=2000, initial=told.get("url", "")),
         "interval_seconds": forms.IntegerField(
             label="Asked every so many seconds",
             min_value=INTERVAL_SECONDS_MIN,
@@ -59,21 +66,21 @@ def _fields(told: dict[str, Any], *, active: bool) -> dict[str, forms.Field]:
             initial=told.get("auth", "none"),
             widget=widgets.UnfoldAdminSelectWidget(),
         ),
-        "header": text(
+        "header": text_field(
             "Header",
             required=False,
             max_length=60,
             initial=told.get("header", ""),
             help_text="With header: its name, such as X-Api-Key.",
         ),
-        "username": text(
+        "username": text_field(
             "User",
             required=False,
             max_length=100,
             initial=told.get("username", ""),
             help_text="With basic.",
         ),
-        "values": text(
+        "values": text_field(
             "Values",
             required=False,
             rows=8,
@@ -154,11 +161,11 @@ def _save(name: str, form: dict[str, Any], *, is_new: bool) -> Change:
     return change
 
 
-@require_auth(roles.SOURCES_WRITE)
+@require_auth(roles.MONITORS_WRITE)
 def add(request: HttpRequest, _: str) -> ActionForm:
     """Watch an API."""
-    name = text("Name", max_length=60, help_text="Small letters, digits, - and _.")
-    form = form_of(request, name=name, **_fields({}, active=True))
+    name = text_field("Name", max_length=60, help_text="Small letters, digits, - and _.")
+    form = build_form(request, name=name, **_fields({}, active=True))
 
     def decide(values: dict[str, Any]) -> Change:
         return _save(values["name"], values, is_new=True)
@@ -167,22 +174,22 @@ def add(request: HttpRequest, _: str) -> ActionForm:
     return ActionForm("Watch an API", _SAYS, back, form, "Watch it", decide)
 
 
-@require_auth(roles.SOURCES_WRITE)
+@require_auth(roles.MONITORS_WRITE)
 def change(request: HttpRequest, key: str) -> ActionForm:
     """Change how an API is watched."""
     row = get_object_or_404(Monitor, pk=key)
-    form = form_of(request, **_fields(row.declaration, active=row.active))
+    form = build_form(request, **_fields(row.declaration, active=row.active))
     return ActionForm(
         f"Change {row.name}",
         _SAYS,
-        page_of("monitor", key),
+        detail_url("monitor", key),
         form,
         "Change",
         lambda values: _save(key, values, is_new=False),
     )
 
 
-@require_auth(roles.SOURCES_WRITE)
+@require_auth(roles.MONITORS_WRITE)
 def remove(request: HttpRequest, key: str) -> ActionForm:
     """Watch an API no more."""
     row = get_object_or_404(Monitor, pk=key)
@@ -199,5 +206,5 @@ def remove(request: HttpRequest, key: str) -> ActionForm:
     says = "It leaves the board within seconds. Its history goes with its age; alerts stay."
     back = reverse("admin:bursar_monitor_changelist")
     return ActionForm(
-        f"Remove {row.name}", says, back, form_of(request), "Remove", decide, danger=True
+        f"Remove {row.name}", says, back, build_form(request), "Remove", decide, danger=True
     )

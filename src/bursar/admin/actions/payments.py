@@ -1,4 +1,4 @@
-"""Decisions about money: refunds and their approval, captures, reviews, dead letters."""
+"""Actions on payments, refunds, reviews and jobs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from bursar.admin.actions.base import (
     ActionForm,
     ActionResult,
     Change,
-    form_of,
-    number_of,
-    page_of,
-    text,
+    build_form,
+    detail_url,
+    parse_id,
+    text_field,
 )
+from bursar.admin.formatting import humanize
 from bursar.decorators import require_auth
 from bursar.money import Money
 from bursar.orders import refunds as order_refunding
@@ -30,19 +31,20 @@ from bursar.queue import jobs
 from bursar.queue.models import Job
 
 
-def _payment(key: str) -> Payment:
+def _get_payment(key: str) -> Payment:
     return get_object_or_404(Payment.objects.select_related("order"), pk=key)
 
 
 @require_auth(roles.REFUNDS_WRITE)
-def refund(request: HttpRequest, key: str) -> ActionForm:
-    """Give money back: an amount, or units of lines, or all that is left."""
-    payment = _payment(key)
-    left = Money(max(0, queries.get_payment(key).refundable_minor), payment.currency)
+def refund_payment(request: HttpRequest, key: str) -> ActionForm:
+    """Refund an amount, units of order lines, or the whole refundable balance."""
+    payment = _get_payment(key)
+    refundable = Money(max(0, queries.get_payment(key).refundable_minor), payment.currency)
+    example = Money(1230, payment.currency).amount
     lines = list(payment.order.lines.order_by("position")[:50])
     units = {
         f"line_{line.position}": forms.IntegerField(
-            label=f"Units of {line.description or line.sku} (of {line.quantity})",
+            label=f"Quantity of {line.description or line.sku} (ordered: {line.quantity})",
             required=False,
             min_value=0,
             max_value=line.quantity,
@@ -50,213 +52,232 @@ def refund(request: HttpRequest, key: str) -> ActionForm:
         )
         for line in lines
     }
-    form = form_of(
+    form = build_form(
         request,
-        amount=text(
+        amount=text_field(
             "Amount",
             required=False,
-            help_text=f"Such as 12.30. Empty: the units below or, without any, all {left}.",
+            help_text=f"For example {example}. Leave empty to refund the quantities below or, without "
+            f"any, the full {refundable}.",
         ),
-        reason=text("Reason", max_length=refunds.REASON_LETTERS_MAX),
+        reason=text_field("Reason", max_length=refunds.REASON_LETTERS_MAX),
         **units,
     )
 
-    def decide(values: dict[str, Any]) -> Change:
+    def prepare_change(values: dict[str, Any]) -> Change:
         refund_id, now = ids.new(ids.REFUND), clock.now()
-        amount = Money.parse(values["amount"], payment.currency) if values["amount"] else None
+        requested = Money.parse(values["amount"], payment.currency) if values["amount"] else None
         chosen = {line.position: values[f"line_{line.position}"] for line in lines}
 
         def change() -> ActionResult:
             order_refunding.refund(
                 payment_id=key,
-                amount=amount,
+                amount=requested,
                 refund_id=refund_id,
                 reason=values["reason"],
                 quantities={position: n for position, n in chosen.items() if n},
                 now=now,
             )
-            made = Refund.objects.get(pk=refund_id)
-            waits = hasattr(made, "approval")
-            tail = "it waits for a second person" if waits else "the provider is being asked"
-            return ActionResult(
-                f"{Money(made.amount_minor, made.currency)} will be given back; {tail}."
-            )
+            created = Refund.objects.get(pk=refund_id)
+            tail = "pending approval" if hasattr(created, "approval") else "sent to the provider"
+            amount = Money(created.amount_minor, created.currency)
+            return ActionResult(f"Refund of {amount} created: {tail}.")
 
         return change
 
-    says = f"{left} can be given back. "
-    if refund_approvals.requires_approval(left):
+    description = f"Refundable: {refundable}. "
+    if refund_approvals.requires_approval(refundable):
         limit = refund_approvals.approval_threshold(payment.currency)
-        says += f"Above {limit} a second person has to approve."
+        description += f"Refunds above {limit} need the approval of a second user."
     return ActionForm(
-        f"Refund {payment.order.reference}", says, page_of("payment", key), form, "Refund", decide
+        f"Refund {payment.order.reference}",
+        description,
+        detail_url("payment", key),
+        form,
+        "Refund",
+        prepare_change,
     )
 
 
 @require_auth(roles.REFUNDS_APPROVE)
-def approve(request: HttpRequest, key: str) -> ActionForm:
-    """Agree to a refund."""
-    made = _refund(key)
+def approve_refund(request: HttpRequest, key: str) -> ActionForm:
+    """Approve a refund."""
+    refund = _get_refund(key)
 
-    def decide(_: dict[str, Any]) -> Change:
+    def prepare_change(_: dict[str, Any]) -> Change:
         now = clock.now()
 
         def change() -> ActionResult:
             refund_approvals.approve(refund_id=key, now=now)
-            return ActionResult("Approved; the provider is being asked.")
+            return ActionResult("Refund approved: sent to the provider.")
 
         return change
 
-    amount = Money(made.amount_minor, made.currency)
-    asked = made.approval
-    owner = users.describe_owner(asked.requested_owner)
-    says = f"{amount} will be given back. Asked for by {asked.requested_by} (owner: {owner})."
+    amount = Money(refund.amount_minor, refund.currency)
+    approval = refund.approval
+    owner = users.describe_owner(approval.requested_owner)
     return ActionForm(
-        "Approve a refund", says, page_of("refund", key), form_of(request), "Approve", decide
+        "Approve refund",
+        f"{amount} will be refunded. Requested by {approval.requested_by} (owner: {owner}).",
+        detail_url("refund", key),
+        build_form(request),
+        "Approve",
+        prepare_change,
     )
 
 
 @require_auth(roles.REFUNDS_WRITE)
-def reject(request: HttpRequest, key: str) -> ActionForm:
-    """Refuse a refund, or take it back."""
-    made = _refund(key)
+def reject_refund(request: HttpRequest, key: str) -> ActionForm:
+    """Reject a refund, or withdraw a request of one's own."""
+    refund = _get_refund(key)
 
-    def decide(_: dict[str, Any]) -> Change:
+    def prepare_change(_: dict[str, Any]) -> Change:
         now = clock.now()
 
         def change() -> ActionResult:
             refund_approvals.reject(refund_id=key, now=now)
-            return ActionResult("Rejected; nothing is given back.")
+            return ActionResult("Refund rejected: nothing was refunded.")
 
         return change
 
-    says = f"{Money(made.amount_minor, made.currency)} will not be given back."
     return ActionForm(
-        "Reject a refund",
-        says,
-        page_of("refund", key),
-        form_of(request),
+        "Reject refund",
+        f"{Money(refund.amount_minor, refund.currency)} will not be refunded.",
+        detail_url("refund", key),
+        build_form(request),
         "Reject",
-        decide,
+        prepare_change,
         danger=True,
     )
 
 
-def _refund(key: str) -> Refund:
-    awaited = Refund.objects.filter(approval__isnull=False).select_related("approval")
-    return get_object_or_404(awaited, pk=key)
+def _get_refund(key: str) -> Refund:
+    with_approval = Refund.objects.filter(approval__isnull=False).select_related("approval")
+    return get_object_or_404(with_approval, pk=key)
 
 
 @require_auth(roles.PAYMENTS_WRITE)
-def capture(request: HttpRequest, key: str) -> ActionForm:
-    """Capture what is held."""
-    payment = _payment(key)
-    held = Money(payment.authorized_minor, payment.currency)
-    form = form_of(
+def capture_payment(request: HttpRequest, key: str) -> ActionForm:
+    """Capture an authorized payment in full or in part."""
+    payment = _get_payment(key)
+    authorized = Money(payment.authorized_minor, payment.currency)
+    form = build_form(
         request,
-        amount=text(
-            "Amount", required=False, help_text=f"Empty: all {held}. The rest is released."
+        amount=text_field(
+            "Amount",
+            required=False,
+            help_text=f"Leave empty to capture the full {authorized}. The remainder is released.",
         ),
     )
 
-    def decide(values: dict[str, Any]) -> Change:
+    def prepare_change(values: dict[str, Any]) -> Change:
         attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
-        amount = Money.parse(values["amount"], payment.currency) if values["amount"] else held
+        amount = Money.parse(values["amount"], payment.currency) if values["amount"] else authorized
 
         def change() -> ActionResult:
             charges.request_capture(payment_id=key, amount=amount, attempt_id=attempt_id, now=now)
-            return ActionResult(f"{amount} is being captured.")
+            return ActionResult(f"Capture of {amount} sent to the provider.")
 
         return change
 
     return ActionForm(
         f"Capture {payment.order.reference}",
-        f"{held} is held.",
-        page_of("payment", key),
+        f"Authorized: {authorized}.",
+        detail_url("payment", key),
         form,
         "Capture",
-        decide,
+        prepare_change,
     )
 
 
 @require_auth(roles.PAYMENTS_WRITE)
-def cancel(request: HttpRequest, key: str) -> ActionForm:
-    """Give a payment up, or release what is held."""
-    payment = _payment(key)
-    held = payment.authorized_minor
+def cancel_payment(request: HttpRequest, key: str) -> ActionForm:
+    """Cancel a payment, or void its authorization."""
+    payment = _get_payment(key)
+    authorized = payment.authorized_minor
 
-    def decide(_: dict[str, Any]) -> Change:
+    def prepare_change(_: dict[str, Any]) -> Change:
         attempt_id, now = ids.new(ids.ATTEMPT), clock.now()
 
         def change() -> ActionResult:
             charges.abandon_attempt(payment_id=key, attempt_id=attempt_id, now=now)
-            return ActionResult("It is being released." if held else "The payment is canceled.")
+            return ActionResult("Void sent to the provider." if authorized else "Payment canceled.")
 
         return change
 
-    says = (
-        f"{Money(held, payment.currency)} is released to the buyer."
-        if held
-        else "Nothing is collected for this payment any more."
+    description = (
+        f"The authorized amount of {Money(authorized, payment.currency)} is released to the buyer."
+        if authorized
+        else "The payment is closed: no further charge is attempted."
     )
-    label = "Release" if held else "Cancel the payment"
+    label = "Void authorization" if authorized else "Cancel payment"
     return ActionForm(
         f"{label}: {payment.order.reference}",
-        says,
-        page_of("payment", key),
-        form_of(request),
+        description,
+        detail_url("payment", key),
+        build_form(request),
         label,
-        decide,
+        prepare_change,
         danger=True,
     )
 
 
 @require_auth(roles.REVIEWS_WRITE)
-def resolve(request: HttpRequest, key: str) -> ActionForm:
-    """Answer a review."""
+def resolve_review(request: HttpRequest, key: str) -> ActionForm:
+    """Resolve a review with a written resolution."""
     review = get_object_or_404(Review, pk=key)
-    form = form_of(
+    form = build_form(
         request,
-        resolution=text(
-            "What was found and decided", rows=4, max_length=reviews.RESOLUTION_LETTERS_MAX
-        ),
+        resolution=text_field("Resolution", rows=4, max_length=reviews.RESOLUTION_LETTERS_MAX),
     )
 
-    def decide(values: dict[str, Any]) -> Change:
+    def prepare_change(values: dict[str, Any]) -> Change:
         now = clock.now()
 
         def change() -> ActionResult:
             reviews.resolve(review_id=key, resolution=values["resolution"], now=now)
-            return ActionResult("Resolved.")
+            return ActionResult("Review resolved.")
 
         return change
 
-    says = "The answer is kept as it is written; it changes no fact and no amount by itself."
-    title = f"Resolve: {review.code.replace('_', ' ')}"
-    return ActionForm(title, says, page_of("review", key), form, "Resolve", decide)
+    return ActionForm(
+        f"Resolve review: {humanize(review.code)}",
+        "Describe the cause and what was done. The text is stored with the review; it does not change "
+        "any amount.",
+        detail_url("review", key),
+        form,
+        "Resolve",
+        prepare_change,
+    )
 
 
 @require_auth(roles.JOBS_WRITE)
-def retry(request: HttpRequest, key: str) -> ActionForm:
-    """Try a dead letter again."""
-    job = get_object_or_404(Job, pk=number_of(key))
+def retry_job(request: HttpRequest, key: str) -> ActionForm:
+    """Retry a failed job."""
+    job = get_object_or_404(Job, pk=parse_id(key))
 
-    def decide(_: dict[str, Any]) -> Change:
+    def prepare_change(_: dict[str, Any]) -> Change:
         now = clock.now()
 
         def change() -> ActionResult:
             if not jobs.redrive(job.pk):
-                raise NotDead(f"job {job.pk} is not dead, or another one does its work")
+                raise JobNotDead(f"job {job.pk} has not failed, or another job does the same work")
             audit_log.record(action="job.retry", subject=f"job {job.pk}", now=now)
-            return ActionResult(f"Job {job.pk} is tried again.")
+            return ActionResult(f"Job {job.pk} enqueued again.")
 
         return change
 
-    back = reverse("admin:bursar_job_changelist")
-    return ActionForm(f"Retry job {key}", job.last_error, back, form_of(request), "Retry", decide)
+    return ActionForm(
+        f"Retry job {key}",
+        f"Last error: {job.last_error}",
+        reverse("admin:bursar_job_changelist"),
+        build_form(request),
+        "Retry",
+        prepare_change,
+    )
 
 
-class NotDead(errors.Conflict):
-    """The job is not among the dead letters any more."""
+class JobNotDead(errors.Conflict):
+    """The job is not among the failed jobs (dead letters)."""
 
     code = "job_not_dead"

@@ -1,8 +1,8 @@
 """
-Which decisions there are, and how one is asked and taken.
+Registry of the actions, and the view that shows and runs them.
 
 The one-time token of the form is the idempotency key of the change, claimed in the change's own
-commit: a form that is sent twice, also at the same time, decides once and shows the first result.
+commit: a form submitted twice, even concurrently, runs once and shows the first result.
 """
 
 from __future__ import annotations
@@ -22,51 +22,53 @@ from bursar.access import idempotency
 from bursar.access.idempotency import StoredResponse
 from bursar.access.models import User
 from bursar.admin.actions import access, form_tokens, monitors, payments
-from bursar.admin.actions.base import ActionForm, ActionResult, Ask
+from bursar.admin.actions.base import ActionForm, ActionFormFactory, ActionResult
 from bursar.admin.middleware import run_in_transaction
 
-#: By the name in the address. Those without a key make something new.
-DECISIONS: dict[str, Ask] = {
-    "refund": payments.refund,
-    "approve": payments.approve,
-    "reject": payments.reject,
-    "capture": payments.capture,
-    "cancel": payments.cancel,
-    "resolve": payments.resolve,
-    "retry": payments.retry,
-    "rotate": access.rotate,
-    "revoke": access.revoke,
-    "person": access.person,
-    "password": access.password,
-    "change_watch": monitors.change,
-    "remove_watch": monitors.remove,
+#: Actions on one object, by their name in the URL.
+OBJECT_ACTIONS: dict[str, ActionFormFactory] = {
+    "refund_payment": payments.refund_payment,
+    "approve_refund": payments.approve_refund,
+    "reject_refund": payments.reject_refund,
+    "capture_payment": payments.capture_payment,
+    "cancel_payment": payments.cancel_payment,
+    "resolve_review": payments.resolve_review,
+    "retry_job": payments.retry_job,
+    "rotate_api_key": access.rotate_api_key,
+    "revoke_api_key": access.revoke_api_key,
+    "update_user": access.update_user,
+    "reset_password": access.reset_password,
+    "edit_monitor": monitors.change,
+    "delete_monitor": monitors.remove,
 }
-NEW: dict[str, Ask] = {
-    "key": access.key,
-    "add_person": access.add_person,
-    "second_factor": access.own_second_factor,
-    "watch": monitors.add,
+#: Actions without an object: those that create one, and that on the own account.
+GLOBAL_ACTIONS: dict[str, ActionFormFactory] = {
+    "create_api_key": access.create_api_key,
+    "create_user": access.create_user,
+    "set_up_mfa": access.set_up_mfa,
+    "create_monitor": monitors.add,
 }
 
 
 def urls(site: Any) -> list[URLPattern]:
-    """The addresses of all decisions, on *site*."""
+    """Return the URL patterns of all actions on *site*."""
 
-    def view(name: str, ask: Ask) -> Any:
-        return site.admin_view(lambda request, key="": action_view(site, request, name, ask, key))
+    def view(name: str, build: ActionFormFactory) -> Any:
+        return site.admin_view(lambda request, key="": action_view(site, request, name, build, key))
 
     with_key = [
-        path(f"decide/{name}/<path:key>/", view(name, ask), name=f"decide_{name}")
-        for name, ask in DECISIONS.items()
+        path(f"actions/{name}/<path:key>/", view(name, build), name=f"action_{name}")
+        for name, build in OBJECT_ACTIONS.items()
     ]
     return with_key + [
-        path(f"decide/{name}/", view(name, ask), name=f"decide_{name}") for name, ask in NEW.items()
+        path(f"actions/{name}/", view(name, build), name=f"action_{name}")
+        for name, build in GLOBAL_ACTIONS.items()
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class FormRequest:
-    """One request for the form of *action* on *subject*, by a person who is signed in."""
+    """A request for the form of *action* on *subject*, by a signed-in user."""
 
     site: Any
     request: HttpRequest
@@ -75,78 +77,81 @@ class FormRequest:
     now: datetime
 
     @property
-    def person_id(self) -> int:
-        """The person of the session."""
-        person = self.request.user
-        assert isinstance(person, User)
-        return person.pk
+    def user_id(self) -> int:
+        """Return the id of the signed-in user."""
+        user = self.request.user
+        assert isinstance(user, User)
+        return user.pk
 
     @property
     def caller(self) -> str:
-        """Whose idempotency keys the tokens are; no caller of the API has this name."""
-        return f"form:{self.person_id}"
+        """Return the caller that owns the idempotency keys; no caller of the API has this name."""
+        return f"form:{self.user_id}"
 
     @property
     def fingerprint(self) -> str:
-        """What the form says, by content: every field but the tokens."""
+        """Return a digest of the submitted fields, without the tokens."""
         ignored = {form_tokens.FIELD, "csrfmiddlewaretoken"}
         sent = sorted((name, each) for name, each in self.request.POST.lists())
         fields = [each for each in sent if each[0] not in ignored]
         return ids.digest(self.action, self.subject, json.dumps(fields))
 
     def new_token(self) -> str:
-        """A token for a form that was not sent yet."""
+        """Issue a token for a new form."""
         return form_tokens.issue(
-            person_id=self.person_id, action=self.action, subject=self.subject, now=self.now
+            user_id=self.user_id, action=self.action, subject=self.subject, now=self.now
         )
 
     def idempotency_key(self) -> str:
-        """The key in the token that was sent. Raises what `form_tokens.idempotency_key_of` does."""
+        """Return the key in the submitted token. Raises as `form_tokens.idempotency_key_of` does."""
         return form_tokens.idempotency_key_of(
             self.request.POST.get(form_tokens.FIELD, ""),
-            person_id=self.person_id,
+            user_id=self.user_id,
             action=self.action,
             subject=self.subject,
             now=self.now,
         )
 
 
-def action_view(site: Any, request: HttpRequest, action: str, ask: Ask, key: str) -> HttpResponse:
-    """Show the form, or take the decision: once per form, however often it is sent."""
+def action_view(
+    site: Any, request: HttpRequest, action: str, build: ActionFormFactory, key: str
+) -> HttpResponse:
+    """Show the form of an action or, on POST, run it: once per form, however often submitted."""
     sent = FormRequest(site, request, action, key, clock.now())
     try:
-        asked = ask(request, key)
+        form = build(request, key)
     except Http404:
-        # The change itself may have removed the object.
+        # The change itself may have deleted the object.
         if (repeated := _find_repeated(sent)) is None:
             raise
         return _show_repeated(sent, repeated)
     if request.method != "POST":
-        return _show_form(sent, asked, sent.new_token())
+        return _show_form(sent, form, sent.new_token())
     try:
         idempotency_key = sent.idempotency_key()
     except (form_tokens.FormTokenRefused, form_tokens.FormExpired) as error:
-        return _show_form(sent, asked, sent.new_token(), error)
+        return _show_form(sent, form, sent.new_token(), error)
     token = request.POST[form_tokens.FIELD]
-    if not asked.form.is_valid():
-        return _show_form(sent, asked, token)
+    if not form.form.is_valid():
+        return _show_form(sent, form, token)
     try:
-        return _decide(sent, asked, idempotency_key)
+        return _run_change(sent, form, idempotency_key)
     except errors.IdempotencyKeyReused as error:
         refused = _already_sent(sent, idempotency_key) or error
-        return _show_form(sent, asked, sent.new_token(), refused)
+        return _show_form(sent, form, sent.new_token(), refused)
     except errors.BursarError as error:
-        # The token stays: nothing was written, or nobody knows and the same form finds it out.
-        return _show_form(sent, asked, token, error)
+        # The token stays: either nothing was written, or the outcome is unknown and a resubmission
+        # returns it.
+        return _show_form(sent, form, token, error)
 
 
-def _decide(sent: FormRequest, asked: ActionForm, idempotency_key: str) -> HttpResponse:
-    change = asked.decide(asked.form.cleaned_data)
+def _run_change(sent: FormRequest, form: ActionForm, idempotency_key: str) -> HttpResponse:
+    change = form.prepare_change(form.form.cleaned_data)
     fingerprint, outcomes = sent.fingerprint, list[ActionResult]()
 
     def make() -> StoredResponse:
         outcomes.append(change())
-        return _stored(outcomes[-1], asked.back)
+        return _serialize_result(outcomes[-1], form.return_url)
 
     stored = run_in_transaction(
         lambda: idempotency.run_once(
@@ -160,79 +165,79 @@ def _decide(sent: FormRequest, asked: ActionForm, idempotency_key: str) -> HttpR
     if stored.replayed:
         return _show_repeated(sent, stored)
     outcome = outcomes[-1]
-    back = outcome.back or asked.back
+    return_url = outcome.return_url or form.return_url
     if outcome.secret:
-        return _show_secret(sent, outcome.message, back, secret=outcome.secret)
+        return _show_secret(sent, outcome.message, return_url, secret=outcome.secret)
     messages.success(sent.request, outcome.message)
-    return HttpResponseRedirect(back)
+    return HttpResponseRedirect(return_url)
 
 
-def _stored(outcome: ActionResult, form_back: str) -> StoredResponse:
-    """What is kept of an outcome: never its secret."""
+def _serialize_result(outcome: ActionResult, form_return_url: str) -> StoredResponse:
+    """Return what is stored of a result: never its secret."""
     body = {
         "message": outcome.message,
-        "back": outcome.back or form_back,
-        "lost_secret": outcome.lost_secret,
+        "return_url": outcome.return_url or form_return_url,
+        "recovery_hint": outcome.recovery_hint,
     }
     return StoredResponse(200 if outcome.secret else 302, json.dumps(body).encode("ascii"))
 
 
 def _find_repeated(sent: FormRequest) -> StoredResponse | None:
-    """The answer to the same form, sent before; None without one."""
+    """Return the result of the same form submitted before; None without one."""
     if sent.request.method != "POST":
         return None
     try:
-        found = idempotency.find(caller=sent.caller, key=sent.idempotency_key())
+        match = idempotency.find(caller=sent.caller, key=sent.idempotency_key())
     except (form_tokens.FormTokenRefused, form_tokens.FormExpired):
         return None
-    return found[1] if found is not None and found[0] == sent.fingerprint else None
+    return match[1] if match is not None and match[0] == sent.fingerprint else None
 
 
 def _already_sent(sent: FormRequest, idempotency_key: str) -> errors.BursarError | None:
-    found = idempotency.find(caller=sent.caller, key=idempotency_key)
-    if found is None:
+    match = idempotency.find(caller=sent.caller, key=idempotency_key)
+    if match is None:
         return None
-    first = json.loads(found[1].body)["message"]
+    first = json.loads(match[1].body)["message"]
     return form_tokens.FormAlreadySent(
-        f"This form was sent before with other values, and was carried out then: {first} "
-        "Nothing more was changed now. To decide this too, check the form and send it again."
+        f"This form was already submitted with other values, and that was carried out: {first} "
+        "Nothing else was changed. To submit these values as well, check the form and submit it again."
     )
 
 
 def _show_repeated(sent: FormRequest, stored: StoredResponse) -> HttpResponse:
-    """The first result again, told apart so that nobody takes it for a second one."""
+    """Show the first result, marked as such so that nobody takes it for a second one."""
     first = json.loads(stored.body)
-    message, back = first["message"], first["back"]
-    if first["lost_secret"]:
-        return _show_secret(sent, message, back, lost_secret=first["lost_secret"])
-    messages.info(sent.request, f"Sent more than once, carried out once: {message}")
-    return HttpResponseRedirect(back)
+    message, return_url = first["message"], first["return_url"]
+    if first["recovery_hint"]:
+        return _show_secret(sent, message, return_url, recovery_hint=first["recovery_hint"])
+    messages.info(sent.request, f"Submitted more than once, carried out once: {message}")
+    return HttpResponseRedirect(return_url)
 
 
 def _show_secret(
-    sent: FormRequest, title: str, back: str, *, secret: str = "", lost_secret: str = ""
+    sent: FormRequest, title: str, return_url: str, *, secret: str = "", recovery_hint: str = ""
 ) -> HttpResponse:
     context = {
         **sent.site.each_context(sent.request),
         "title": title,
         "secret": secret,
-        "lost_secret": lost_secret,
-        "back": back,
+        "recovery_hint": recovery_hint,
+        "return_url": return_url,
     }
-    return TemplateResponse(sent.request, "bursar/told_once.html", context)
+    return TemplateResponse(sent.request, "bursar/secret.html", context)
 
 
 def _show_form(
-    sent: FormRequest, asked: ActionForm, token: str, refused: errors.BursarError | None = None
+    sent: FormRequest, form: ActionForm, token: str, error: errors.BursarError | None = None
 ) -> HttpResponse:
     context = {
         **sent.site.each_context(sent.request),
-        "title": asked.title,
-        "asked": asked,
-        "picture": asked.picture() if asked.picture else "",
-        "refused": refused,
+        "title": form.title,
+        "action_form": form,
+        "image": form.image() if form.image else "",
+        "action_error": error,
         "form_token_field": form_tokens.FIELD,
         "form_token": token,
     }
-    status = 200 if refused is None else refused.status or 500
-    return TemplateResponse(sent.request, "bursar/decide.html", context, status=status)
+    status = 200 if error is None else error.status or 500
+    return TemplateResponse(sent.request, "bursar/action.html", context, status=status)

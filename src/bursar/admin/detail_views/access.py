@@ -1,4 +1,4 @@
-"""Pages of people, API keys and the audit trail."""
+"""Detail pages of users, API keys and audit entries."""
 
 from __future__ import annotations
 
@@ -6,63 +6,64 @@ from bursar import clock
 from bursar.access import roles
 from bursar.access.models import ApiKey, AuditEntry, User
 from bursar.admin import formatting
-from bursar.admin.filters import buttons, key_owner, key_state, person_state
 from bursar.admin.formatting import DetailPage, format_datetime
+from bursar.admin.permissions import permitted_buttons
+from bursar.admin.status_labels import api_key_owner, api_key_status, user_status
 
 
-def person(row: User) -> DetailPage:
-    """A person and what they may do."""
+def user(row: User) -> DetailPage:
+    """Build the page of a user: account and permissions."""
     return DetailPage(
         title=row.name,
-        state=person_state(row),
-        facts=[
-            ("signs in as", row.email),
-            ("role", row.role),
-            ("may", ", ".join(sorted(row.scopes)) or "nothing"),
-            ("signed in", format_datetime(row.signed_in_at)),
-            ("since", format_datetime(row.created_at)),
+        status=user_status(row),
+        details=[
+            ("E-mail", row.email),
+            ("Role", row.role),
+            ("Permissions", ", ".join(sorted(row.scopes)) or "none"),
+            ("Last sign-in", format_datetime(row.last_login_at, empty="Never signed in")),
+            ("Created", format_datetime(row.created_at)),
         ],
-        buttons=buttons(
-            (True, roles.PEOPLE_WRITE, "Change role", "person", "primary", row.pk),
-            (True, roles.PEOPLE_WRITE, "New password", "password", "plain", row.pk),
+        buttons=permitted_buttons(
+            (True, roles.USERS_WRITE, "Edit user", "update_user", "primary", row.pk),
+            (True, roles.USERS_WRITE, "Reset password", "reset_password", "plain", row.pk),
         ),
     )
 
 
-def key(row: ApiKey) -> DetailPage:
-    """An API key and what it may do."""
-    lives = row.revoked_at is None and (row.expires_at is None or row.expires_at > clock.now())
+def api_key(row: ApiKey) -> DetailPage:
+    """Build the page of an API key: owner, scopes and validity."""
+    is_active = row.revoked_at is None and (row.expires_at is None or row.expires_at > clock.now())
     return DetailPage(
-        title=f"API row {row.name}",
-        state=key_state(row),
-        facts=[
-            ("key", row.hint),
-            ("owner", key_owner(row)),
-            ("may", ", ".join(row.allowed_scopes) or "nothing"),
-            ("was given", ", ".join(row.scopes)),
-            ("mode", row.mode),
-            ("made", format_datetime(row.created_at)),
-            ("by", row.created_by),
-            ("ends", format_datetime(row.expires_at)),
-            ("last used", format_datetime(row.last_used_at)),
-            ("id", row.pk),
+        title=f"API key {row.name}",
+        status=api_key_status(row),
+        details=[
+            ("Key", row.redacted_token),
+            ("Owner", api_key_owner(row)),
+            ("Permissions", ", ".join(row.allowed_scopes) or "none"),
+            ("Scopes at creation", ", ".join(row.scopes)),
+            ("Mode", row.mode),
+            ("Created", format_datetime(row.created_at)),
+            ("Created by", row.created_by),
+            ("Expires", format_datetime(row.expires_at, empty="never")),
+            ("Last used", format_datetime(row.last_used_at, empty="never")),
+            ("ID", row.pk),
         ],
-        buttons=buttons(
-            (lives, roles.KEYS_WRITE, "Rotate", "rotate", "primary", row.pk),
-            (lives, roles.KEYS_WRITE, "Revoke", "revoke", "danger", row.pk),
+        buttons=permitted_buttons(
+            (is_active, roles.KEYS_WRITE, "Rotate", "rotate_api_key", "primary", row.pk),
+            (is_active, roles.KEYS_WRITE, "Revoke", "revoke_api_key", "danger", row.pk),
         ),
     )
 
 
-def audit(row: AuditEntry) -> DetailPage:
-    """One thing that was changed."""
+def audit_entry(row: AuditEntry) -> DetailPage:
+    """Build the page of an audit entry."""
     return DetailPage(
-        title=f"{row.action} {row.subject}",
-        facts=[
-            ("who", row.actor),
-            ("when", format_datetime(row.at)),
-            ("before", formatting.pairs(row.before)),
-            ("after", formatting.pairs(row.after)),
-            ("request", row.request_id or "-"),
+        title=f"{formatting.format_action(row.action)}: {row.subject}",
+        details=[
+            ("Actor", row.actor),
+            ("Time", format_datetime(row.created_at)),
+            ("Before", formatting.format_mapping(row.before)),
+            ("After", formatting.format_mapping(row.after)),
+            ("Request ID", row.request_id or "-"),
         ],
     )

@@ -1,4 +1,4 @@
-"""Pages of the ledger, of what providers told, of jobs and provider accounts."""
+"""Detail pages of ledger accounts, transfers, facts, webhook events, jobs and provider accounts."""
 
 from __future__ import annotations
 
@@ -6,17 +6,19 @@ from django.db.models import QuerySet
 
 from bursar import clock
 from bursar.access import roles
-from bursar.admin.filters import ROWS_MAX, buttons, event_state, with_balances
 from bursar.admin.formatting import (
     DetailPage,
     DetailTable,
-    Shown,
+    DisplayValue,
     format_datetime,
+    format_money,
+    format_status,
     humanize,
     link_to,
-    money,
-    state,
 )
+from bursar.admin.permissions import permitted_buttons
+from bursar.admin.queries import ROWS_MAX, with_balances
+from bursar.admin.status_labels import webhook_event_status
 from bursar.ledger.models import Account, Transfer
 from bursar.payments.models import Fact, ProviderAccount, RawBody
 from bursar.providers import capabilities, registry
@@ -26,64 +28,68 @@ from bursar.webhooks.models import WebhookEvent
 
 
 def account(row: Account) -> DetailPage:
-    """A ledger account: its balance and latest transfers."""
+    """Build the page of a ledger account: its balance and latest transfers."""
     [summed] = with_balances(Account.objects.filter(pk=row.pk))
     rows = _transfers(Transfer.objects.filter(debit_account=row), row)
     rows += _transfers(Transfer.objects.filter(credit_account=row), row)
     rows.sort(key=lambda each: -each[0])
     return DetailPage(
         title=row.name,
-        facts=[
-            ("balance (debit positive)", money(int(summed.balance_minor), row.currency)),
-            ("currency", row.currency),
+        details=[
+            ("Balance (debit positive)", format_money(int(summed.balance_minor), row.currency)),
+            ("Currency", row.currency),
         ],
         tables=[
             DetailTable(
                 "Latest transfers",
-                ["day", "about", "other side", "debit", "credit"],
+                ["Date", "Subject", "Counter account", "Debit", "Credit"],
                 [each[1] for each in rows[:ROWS_MAX]],
+                "No transfers.",
+                numeric=("Debit", "Credit"),
             )
         ],
     )
 
 
-def _transfers(found: QuerySet[Transfer], account: Account) -> list[tuple[int, tuple[Shown, ...]]]:
-    shown: list[tuple[int, tuple[Shown, ...]]] = []
-    for transfer in found.order_by("-pk")[:ROWS_MAX]:
-        amount = money(transfer.amount_minor, transfer.currency)
+def _transfers(
+    transfers: QuerySet[Transfer], account: Account
+) -> list[tuple[int, tuple[DisplayValue, ...]]]:
+    rows: list[tuple[int, tuple[DisplayValue, ...]]] = []
+    for transfer in transfers.order_by("-pk")[:ROWS_MAX]:
+        amount = format_money(transfer.amount_minor, transfer.currency)
         debit = transfer.debit_account_id == account.pk
         other = transfer.credit_account_id if debit else transfer.debit_account_id
-        subject: Shown = transfer.subject
+        subject: DisplayValue = transfer.subject
         if subject.startswith("pay_"):
             subject = link_to("payment", subject)
         sides = (amount, "") if debit else ("", amount)
-        row = (str(transfer.posting_date), subject, link_to("account", other), *sides)
-        shown.append((transfer.pk, row))
-    return shown
+        cells = (str(transfer.posting_date), subject, link_to("account", other), *sides)
+        rows.append((transfer.pk, cells))
+    return rows
 
 
 def transfer(row: Transfer) -> DetailPage:
-    """A transfer."""
+    """Build the page of a transfer."""
     return DetailPage(
         title=f"Transfer {row.pk}",
-        facts=[
-            ("amount", money(row.amount_minor, row.currency)),
-            ("debit", link_to("account", row.debit_account_id)),
-            ("credit", link_to("account", row.credit_account_id)),
+        details=[
+            ("Amount", format_money(row.amount_minor, row.currency)),
+            ("Debit", link_to("account", row.debit_account_id)),
+            ("Credit", link_to("account", row.credit_account_id)),
             (
-                "about",
+                "Subject",
                 link_to("payment", row.subject) if row.subject.startswith("pay_") else row.subject,
             ),
-            ("posted on", str(row.posting_date)),
-            ("written", format_datetime(row.created_at)),
+            ("Posting date", str(row.posting_date)),
+            ("Created", format_datetime(row.created_at)),
         ],
     )
 
 
 def fact(row: Fact) -> DetailPage:
-    """What a provider told us once."""
-    shown = [
-        (humanize(name), str(getattr(row, name)))
+    """Build the page of a fact: an object of a provider at one time."""
+    texts = [
+        (humanize(name).capitalize(), str(getattr(row, name)))
         for name in (
             "kind",
             "reference",
@@ -96,104 +102,113 @@ def fact(row: Fact) -> DetailPage:
         if getattr(row, name) not in {"", 0}
     ]
     amounts = [
-        (humanize(name.removesuffix("_minor")), money(getattr(row, name), row.currency))
+        (
+            humanize(name.removesuffix("_minor")).capitalize(),
+            format_money(getattr(row, name), row.currency),
+        )
         for name in ("amount_minor", "captured_minor", "refunded_minor", "withdrawn_minor")
     ]
     return DetailPage(
         title=f"{row.kind.capitalize()} {row.reference}",
-        state=state(row.status),
-        facts=[
-            *shown,
+        status=format_status(row.status),
+        details=[
+            *texts,
             *amounts,
-            ("happened", format_datetime(row.occurred_at)),
-            ("received", format_datetime(row.received_at)),
+            ("Occurred", format_datetime(row.occurred_at)),
+            ("Received", format_datetime(row.received_at)),
         ],
     )
 
 
-def event(row: WebhookEvent) -> DetailPage:
-    """A delivery of a provider."""
-    kept = RawBody.objects.filter(id=row.raw).exists()
+def webhook_event(row: WebhookEvent) -> DetailPage:
+    """Build the page of a webhook event."""
+    is_body_stored = RawBody.objects.filter(id=row.raw).exists()
     return DetailPage(
         title=row.event_type,
-        state=event_state(row),
-        reason=f"Nothing is booked: {row.ignored}." if row.ignored else "",
-        facts=[
-            ("event", row.event_id),
-            ("at", link_to("provideraccount", row.provider_account_id)),
-            ("received", format_datetime(row.received_at)),
-            ("read", format_datetime(row.processed_at)),
-            ("body", "kept" if kept else "pruned"),
+        status=webhook_event_status(row),
+        reason=f"Not processed: {row.ignored}." if row.ignored else "",
+        details=[
+            ("Event ID", row.event_id),
+            ("Provider account", link_to("provideraccount", row.provider_account_id)),
+            ("Received", format_datetime(row.received_at)),
+            ("Processed", format_datetime(row.processed_at)),
+            ("Body", "stored" if is_body_stored else "pruned"),
         ],
     )
 
 
 def job(row: Job) -> DetailPage:
-    """A job, and why it is not done."""
+    """Build the page of a job: payload, attempts and last error."""
     dead = row.state == "dead"
     return DetailPage(
         title=f"Job {row.pk}: {humanize(row.name)}",
-        state=state(row.state),
+        status=format_status(row.state),
         reason=row.last_error,
-        facts=[
+        details=[
             *(
-                (humanize(key), link_to("payment", value) if key == "payment_id" else str(value))
+                (
+                    humanize(key).capitalize(),
+                    link_to("payment", value) if key == "payment_id" else str(value),
+                )
                 for key, value in row.payload.items()
             ),
-            ("tries", str(row.attempts)),
-            ("due", format_datetime(row.run_at)),
-            ("enqueued", format_datetime(row.created_at)),
+            ("Attempts", str(row.attempts)),
+            ("Runs at", format_datetime(row.run_at)),
+            ("Enqueued", format_datetime(row.created_at)),
         ],
-        buttons=buttons((dead, roles.JOBS_WRITE, "Retry", "retry", "primary", row.pk)),
+        buttons=permitted_buttons(
+            (dead, roles.JOBS_WRITE, "Retry", "retry_job", "primary", row.pk)
+        ),
     )
 
 
 def periodic_job(row: PeriodicJobStatus) -> DetailPage:
-    """A periodic job: when it runs, its last run, and its jobs in the queue."""
-    waiting = Job.objects.filter(name=row.name).order_by("-pk")[:ROWS_MAX]
+    """Build the page of a periodic job: schedule, last run, and its jobs in the queue."""
+    queued = Job.objects.filter(name=row.name).order_by("-pk")[:ROWS_MAX]
     return DetailPage(
         title=f"Periodic job: {humanize(row.name)}",
-        state=state(scheduler.state_of(row, now=clock.now())),
+        status=format_status(scheduler.state_of(row, now=clock.now())),
         reason=row.last_error,
-        facts=[
-            ("schedule", row.schedule),
-            ("next run", format_datetime(row.next_run_at)),
-            ("last start", format_datetime(row.last_started_at)),
-            ("last end", format_datetime(row.last_finished_at)),
-            ("last success", format_datetime(row.last_succeeded_at)),
-            ("known since", format_datetime(row.created_at)),
+        details=[
+            ("Schedule", row.schedule),
+            ("Next run", format_datetime(row.next_run_at)),
+            ("Last start", format_datetime(row.last_started_at)),
+            ("Last end", format_datetime(row.last_finished_at)),
+            ("Last success", format_datetime(row.last_succeeded_at)),
+            ("First scheduled", format_datetime(row.created_at)),
         ],
         tables=[
             DetailTable(
                 "Jobs in the queue",
-                ["number", "state", "tries", "last error", "due"],
+                ["Job", "Status", "Attempts", "Last error", "Runs at"],
                 [
                     (
                         link_to("job", each.pk),
-                        state(each.state),
+                        format_status(each.state),
                         str(each.attempts),
                         each.last_error[:120] or "-",
                         format_datetime(each.run_at),
                     )
-                    for each in waiting
+                    for each in queued
                 ],
-                empty="No run is under way.",
+                empty="No run in progress.",
+                numeric=("Attempts",),
             )
         ],
     )
 
 
 def provider_account(row: ProviderAccount) -> DetailPage:
-    """A provider account and its powers."""
+    """Build the page of a provider account: capabilities and settings."""
     offered = ", ".join(capabilities.capabilities(registry.get_class(row.provider)))
     return DetailPage(
         title=row.name,
-        facts=[
-            ("provider", row.provider),
-            ("can", offered or "charge and refund"),
-            ("webhooks at", f"/hooks/{row.name}"),
-            *((humanize(key), str(value)) for key, value in row.config.items()),
-            ("secrets", "from the environment or the secrets directory"),
-            ("added", format_datetime(row.created_at)),
+        details=[
+            ("Provider", row.provider),
+            ("Capabilities", offered or "charge and refund"),
+            ("Webhook path", f"/hooks/{row.name}"),
+            *((humanize(key).capitalize(), str(value)) for key, value in row.config.items()),
+            ("Credentials", "from the environment or the secrets directory"),
+            ("Created", format_datetime(row.created_at)),
         ],
     )

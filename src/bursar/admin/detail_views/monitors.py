@@ -9,29 +9,30 @@ from typing import Any
 
 from bursar import clock, settings
 from bursar.access import roles
-from bursar.admin.filters import ROWS_MAX, buttons
 from bursar.admin.formatting import (
     DetailPage,
     DetailTable,
-    Shown,
+    DisplayValue,
     format_age,
     format_datetime,
+    format_status,
     link,
     link_to,
-    state,
 )
+from bursar.admin.permissions import permitted_buttons
+from bursar.admin.queries import ROWS_MAX
 from bursar.dashboard import history
 from bursar.dashboard.alerts import creation
 from bursar.dashboard.checks import http_api
 from bursar.dashboard.models import Alert, Monitor, SourceState
 
 
-def api_state(row: Monitor) -> Shown:
+def api_state(row: Monitor) -> DisplayValue:
     """How it is, as the board has it."""
     if not row.active:
-        return state("off")
+        return format_status("off")
     found = SourceState.objects.filter(key=f"api:{row.name}").first()
-    return state("waiting" if found is None else found.state)
+    return format_status("waiting" if found is None else found.state)
 
 
 def watched_api(row: Monitor) -> DetailPage:
@@ -41,9 +42,9 @@ def watched_api(row: Monitor) -> DetailPage:
     auth = str(told.get("auth", "none"))
     return DetailPage(
         title=str(told.get("title") or row.name),
-        state=api_state(row),
+        status=api_state(row),
         reason=found.reason if found is not None else "",
-        facts=[
+        details=[
             ("name", row.name),
             ("address", row.url),
             ("every", format_age(row.interval_seconds)),
@@ -64,9 +65,9 @@ def watched_api(row: Monitor) -> DetailPage:
             ),
             DetailTable("What people were told", ["when", "was", "became", "why"], _alerts(key)),
         ],
-        buttons=buttons(
-            (True, roles.SOURCES_WRITE, "Change", "change_watch", "primary", row.pk),
-            (True, roles.SOURCES_WRITE, "Remove", "remove_watch", "danger", row.pk),
+        buttons=permitted_buttons(
+            (True, roles.MONITORS_WRITE, "Change", "edit_monitor", "primary", row.pk),
+            (True, roles.MONITORS_WRITE, "Remove", "delete_monitor", "danger", row.pk),
         ),
     )
 
@@ -79,9 +80,13 @@ def _secret(url: str) -> str:
     return f"{variable} ({'set' if there else 'not set'})"
 
 
-def _readings(readings: Sequence[Mapping[str, Any]]) -> list[tuple[Shown, ...]]:
+def _readings(readings: Sequence[Mapping[str, Any]]) -> list[tuple[DisplayValue, ...]]:
     return [
-        (str(each["name"]), _number(each["value"], str(each["unit"])), state(str(each["level"])))
+        (
+            str(each["name"]),
+            _number(each["value"], str(each["unit"])),
+            format_status(str(each["level"])),
+        )
         for each in readings
     ]
 
@@ -91,7 +96,7 @@ def _number(value: Any, unit: str = "") -> str:
     return f"{shown} {unit}".strip()
 
 
-def _days(key: str) -> list[tuple[Shown, ...]]:
+def _days(key: str) -> list[tuple[DisplayValue, ...]]:
     since, day = clock.now() - timedelta(days=14), 86_400
     return [
         (
@@ -107,13 +112,13 @@ def _days(key: str) -> list[tuple[Shown, ...]]:
     ]
 
 
-def _alerts(key: str) -> list[tuple[Shown, ...]]:
+def _alerts(key: str) -> list[tuple[DisplayValue, ...]]:
     rows = Alert.objects.filter(source_key=key).order_by("-number")[:ROWS_MAX]
     return [
         (
             link(row, format_datetime(row.raised_at)),
-            state(row.before),
-            state(row.after),
+            format_status(row.before),
+            format_status(row.after),
             row.reason or "-",
         )
         for row in rows
@@ -126,12 +131,12 @@ def alert(row: Alert) -> DetailPage:
     source = link_to("monitor", row.source_key.removeprefix("api:")) if entered else ""
     return DetailPage(
         title=f"{row.title}: {row.before} to {row.after}",
-        state=state(row.after),
+        status=format_status(row.after),
         reason=row.reason,
-        facts=[
+        details=[
             ("source", source or row.source_key),
             ("number", str(row.number)),
-            ("it was", state(row.state)),
+            ("it was", format_status(row.state)),
             ("raised", format_datetime(row.raised_at)),
             *(
                 (channel, _delivery(getattr(row, channel)))
@@ -143,9 +148,9 @@ def alert(row: Alert) -> DetailPage:
     )
 
 
-def _delivery(told: str) -> Shown:
+def _delivery(told: str) -> DisplayValue:
     return {
         creation.OFF: "not set up",
-        creation.SENT: state("sent"),
-        creation.WAITING: state("waiting"),
+        creation.SENT: format_status("sent"),
+        creation.WAITING: format_status("waiting"),
     }[told]

@@ -1,83 +1,86 @@
-"""Pages of reconciliations."""
+"""Detail pages of reconciliations."""
 
 from __future__ import annotations
 
 from django.utils.html import format_html
 
-from bursar.admin.filters import ROWS_MAX
 from bursar.admin.formatting import (
     DetailPage,
     DetailTable,
     format_datetime,
+    format_money,
+    format_status,
     humanize,
     link_to,
-    money,
-    state,
 )
+from bursar.admin.queries import ROWS_MAX
 from bursar.reconciliation.models import Reconciliation
 
 
 def reconciliation(row: Reconciliation) -> DetailPage:
-    """A run: how both sides add up, and what does not match."""
+    """Build the page of a reconciliation: totals of both sides, breaks, and settlement lines."""
     sums = [
         (
-            humanize(total["match_status"]),
+            humanize(total["match_status"]).capitalize(),
             str(total["lines"]),
-            money(total["lines_minor"], total["currency"]),
+            format_money(total["lines_minor"], total["currency"]),
             str(total["entries"]),
-            money(total["entries_minor"], total["currency"]),
+            format_money(total["entries_minor"], total["currency"]),
         )
         for total in row.totals
     ]
-    broken = [
+    breaks = [
         (
-            humanize(one.match_status),
-            humanize(one.category),
+            humanize(one.match_status).capitalize(),
+            humanize(one.category).capitalize(),
             one.source,
-            "-" if one.theirs_minor is None else money(one.theirs_minor, one.currency),
-            "-" if one.ours_minor is None else money(one.ours_minor, one.currency),
+            "-" if one.theirs_minor is None else format_money(one.theirs_minor, one.currency),
+            "-" if one.ours_minor is None else format_money(one.ours_minor, one.currency),
             one.reason,
         )
         for one in row.breaks.order_by("pk")[:ROWS_MAX]
     ]
     lines = [
         (
-            humanize(one.category),
+            humanize(one.category).capitalize(),
             one.source,
-            money(one.gross_minor, one.currency),
-            money(one.fee_minor, one.currency),
-            money(one.net_minor, one.currency),
+            format_money(one.gross_minor, one.currency),
+            format_money(one.fee_minor, one.currency),
+            format_money(one.net_minor, one.currency),
             one.payout or "-",
-            humanize(one.match_status),
+            humanize(one.match_status).capitalize(),
         )
         for one in row.settled_lines.order_by("pk")[:ROWS_MAX]
     ]
     return DetailPage(
         title=format_html("Reconciliation of {}", row.provider_account_id),
-        state=state("differs" if broken else "matched"),
-        facts=[
-            ("report", row.file or "asked of the provider"),
-            ("period end", format_datetime(row.period_end)),
-            ("at", link_to("provideraccount", row.provider_account_id)),
-            ("run", format_datetime(row.created_at)),
-            ("id", row.pk),
+        status=format_status("differs" if breaks else "matched"),
+        details=[
+            ("Report", row.file or "fetched from the provider"),
+            ("Period end", format_datetime(row.period_end)),
+            ("Provider account", link_to("provideraccount", row.provider_account_id)),
+            ("Created", format_datetime(row.created_at)),
+            ("ID", row.pk),
         ],
         tables=[
             DetailTable(
-                "How both sides add up",
-                ["class", "lines", "their gross", "ours", "our gross"],
+                "Totals",
+                ["Match", "Report lines", "Report gross", "Ledger entries", "Ledger gross"],
                 sums,
+                numeric=("Report lines", "Report gross", "Ledger entries", "Ledger gross"),
             ),
             DetailTable(
-                "What does not match",
-                ["class", "movement", "of", "theirs", "ours", "why"],
-                broken,
+                "Breaks",
+                ["Match", "Category", "Reference", "Report", "Ledger", "Reason"],
+                breaks,
                 "Everything matches.",
+                numeric=("Report", "Ledger"),
             ),
             DetailTable(
-                "Lines settled by this run",
-                ["movement", "of", "gross", "fee", "net", "payout", "class"],
+                "Settlement lines",
+                ["Category", "Reference", "Gross", "Fee", "Net", "Payout", "Match"],
                 lines,
+                numeric=("Gross", "Fee", "Net"),
             ),
         ],
     )

@@ -1,4 +1,4 @@
-"""Which page a row has."""
+"""Registry of the detail pages, and the view that shows them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bursar.queue.models import Job, PeriodicJobStatus
 from bursar.reconciliation.models import Reconciliation
 from bursar.webhooks.models import WebhookEvent
 
-PAGES: Mapping[type[Model], Callable[[Any], DetailPage]] = {
+DETAIL_PAGES: Mapping[type[Model], Callable[[Any], DetailPage]] = {
     Order: payments.order,
     Payment: payments.payment,
     Refund: payments.refund,
@@ -30,31 +30,31 @@ PAGES: Mapping[type[Model], Callable[[Any], DetailPage]] = {
     Account: ledger.account,
     Transfer: ledger.transfer,
     Fact: ledger.fact,
-    WebhookEvent: ledger.event,
+    WebhookEvent: ledger.webhook_event,
     Job: ledger.job,
     PeriodicJobStatus: ledger.periodic_job,
     Reconciliation: reconciliations.reconciliation,
     ProviderAccount: ledger.provider_account,
-    User: access.person,
-    ApiKey: access.key,
-    AuditEntry: access.audit,
+    User: access.user,
+    ApiKey: access.api_key,
+    AuditEntry: access.audit_entry,
     Monitor: monitors.watched_api,
     Alert: monitors.alert,
 }
 
 
-def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
+def detail_view(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse:
     """
-    The page of one row.
+    Show the detail page of a row.
 
-    :raises Http404: if there is none, or the person may not see it.
+    :raises Http404: if there is no such row, or the user has no permission to view it.
     """
     if not model_admin.has_view_permission(request):
         raise Http404
     row = model_admin.get_object(request, unquote(object_id))
     if row is None:
         raise Http404
-    page = PAGES[model_admin.model](row)
+    page = DETAIL_PAGES[model_admin.model](row)
     context = {
         **model_admin.admin_site.each_context(request),
         "page": page,
@@ -62,4 +62,4 @@ def show(model_admin: Any, request: HttpRequest, object_id: str) -> HttpResponse
         "opts": model_admin.opts,
         "show_back_button": True,
     }
-    return TemplateResponse(request, "bursar/page.html", context)
+    return TemplateResponse(request, "bursar/detail.html", context)

@@ -74,7 +74,7 @@ async def _find_by_token(token: str) -> Principal | None:
     match = await readers.run(lambda: api_keys.authenticate(token, now=now))
     if match is None:
         return None
-    if match.stale:
+    if match.is_last_use_stale:
         key_id = match.principal.id
         await group_commit.commits.run(lambda: api_keys.record_use(key_id, now=now))
     return match.principal
@@ -93,7 +93,7 @@ async def _authenticate_session(headers: Headers) -> Principal | None:
 
 @cache(maxsize=1_000, ttl_seconds=CACHE_SECONDS)
 async def _find_by_session(session_key: str) -> Principal | None:
-    return await readers.run(lambda: users.of_session(session_key))
+    return await readers.run(lambda: users.principal_of_session(session_key))
 
 
 class RequireScope:

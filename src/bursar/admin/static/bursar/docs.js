@@ -1,4 +1,4 @@
-// The page /docs: Swagger over our own description, with nothing from another host.
+// The page /docs: Swagger UI with the local OpenAPI description; nothing is loaded from other hosts.
 window.addEventListener("load", () => {
   SwaggerUIBundle({
     url: "/openapi.json",

@@ -1,5 +1,5 @@
-// A second Enter or click before the answer is ignored, so that the first answer is the one shown
-// (it may hold a secret). The server decides once in any case: every form has a one-time token.
+// Ignore a second Enter or click before the response, so that the first response is shown (it may
+// contain a secret). The server runs the action once in any case: every form has a one-time token.
 const IGNORED_MILLISECONDS = 5000;
 document.addEventListener("submit", (event) => {
   const sent = event.target.dataset;
@@ -9,7 +9,7 @@ document.addEventListener("submit", (event) => {
   }
   sent.sentAt = String(event.timeStamp);
 });
-// A form that the browser brings back may be sent at once.
+// A form restored by the back button may be submitted at once.
 window.addEventListener("pageshow", () => {
   for (const form of document.forms) delete form.dataset.sentAt;
 });
