@@ -73,7 +73,7 @@ def sign_in(page: Any, address: str, name: str, code: str = "") -> None:
     page.fill("[name=password]", PASSWORD)
     page.fill("[name=code]", code)
     page.click("button:has-text('Sign in')")
-    page.wait_for_selector("h1:has-text('What waits')")
+    page.wait_for_selector("h1:has-text('Overview')")
 
 
 def test_people_do_their_work(address: str) -> None:
@@ -110,7 +110,7 @@ def _refund_with_approval(address: str, fin: Any, eve: Any) -> Refund:
     eve.goto(f"{address}/admin/bursar/refund/{quote(refund.id)}/change/")
     eve.click("a.b-button:has-text('Approve')")
     eve.click("button.b-button:has-text('Approve')")
-    eve.wait_for_selector("text=Approved; the provider is being asked.")
+    eve.wait_for_selector("text=Refund approved: sent to the provider.")
     return refund
 
 
@@ -121,7 +121,7 @@ def _answer_a_review(address: str, eve: Any) -> None:
     eve.click("a.b-button:has-text('Resolve')")
     eve.fill("[name=resolution]", "a test of ours")
     eve.click("button.b-button:has-text('Resolve')")
-    eve.wait_for_selector("text=Resolved.")
+    eve.wait_for_selector("text=Review resolved.")
     assert Review.objects.get(id=review.id).resolved_by == "user:eve@example.com"
 
 
@@ -131,7 +131,7 @@ def _retry_a_dead_letter(address: str, ann: Any) -> None:
     ann.goto(f"{address}/admin/bursar/job/{dead.pk}/change/")
     ann.click("a.b-button:has-text('Retry')")
     ann.click("button.b-button:has-text('Retry')")
-    ann.wait_for_selector(f"text=Job {dead.pk} is tried again.")
+    ann.wait_for_selector(f"text=Job {dead.pk} enqueued again.")
 
 
 def _find_from_anywhere(page: Any, words: str) -> None:
@@ -167,14 +167,14 @@ def test_a_refund_form_that_is_sent_twice_refunds_once(address: str, shop: Shop)
             _refund_form(page, address, payment_id)
             for _ in range(2):
                 page.keyboard.press("Enter")
-            page.wait_for_selector("text=2.11 EUR will be given back")
+            page.wait_for_selector("text=Refund of 2.11 EUR created")
             assert refunds.count() == count
             assert len(posts) == 1 or not guard
         # Two POSTs before the first answer, whatever the keyboard's speed.
         posts.clear()
         _refund_form(page, address, payment_id)
         page.evaluate(SEND_TWICE)
-        page.wait_for_selector("text=2.11 EUR will be given back")
+        page.wait_for_selector("text=Refund of 2.11 EUR created")
         assert (len(posts), refunds.count()) == (2, 3)
         assert [refund.amount_minor for refund in refunds] == [211] * 3
 
