@@ -51,7 +51,7 @@ def test_one_refund(shop: Shop) -> None:
         392,
         0,
     )
-    assert AuditEntry.objects.filter(action="refund.open").count() == 1
+    assert AuditEntry.objects.filter(action="refund.create").count() == 1
 
 
 def test_one_capture(shop: Shop) -> None:

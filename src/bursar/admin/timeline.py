@@ -68,7 +68,7 @@ def list_entries(payment: Payment) -> list[TimelineEntry]:
         entries += _review(review)
     entries += _settlement(payment)
     subjects = [payment.pk, *(r.pk for r in Refund.objects.filter(payment=payment)[:ENTRIES_MAX])]
-    decided = AuditEntry.objects.filter(subject__in=subjects).exclude(action="refund.open")
+    decided = AuditEntry.objects.filter(subject__in=subjects).exclude(action="refund.create")
     entries += [
         TimelineEntry(e.created_at, formatting.format_action(e.action), f"By {e.actor}", "", 1)
         for e in decided[:ENTRIES_MAX]

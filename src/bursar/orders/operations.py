@@ -295,7 +295,7 @@ def update_order(
     new_buyer = order.buyer if buyer is None else dict(buyer)
     Order.objects.filter(id=order_id).update(metadata=new_metadata, buyer=new_buyer)
     audit_log.record(
-        action="order.describe",
+        action="order.update",
         subject=order_id,
         now=now,
         before={"metadata": {key: order.metadata.get(key) for key in metadata}},

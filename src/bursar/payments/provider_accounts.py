@@ -63,7 +63,7 @@ def create_account(
     _providers.pop((settings.current.home, name), None)
     previous = ProviderAccount.objects.filter(name=name).first()
     audit_log.record(
-        action="account.add",
+        action="account.create",
         subject=name,
         now=now,
         before={"provider": previous.provider, "config": previous.config} if previous else {},

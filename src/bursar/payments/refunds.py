@@ -153,7 +153,7 @@ def create_refund(
         for line in lines
     )
     audit_log.record(
-        action="refund.open",
+        action="refund.create",
         subject=refund_id,
         now=now,
         after={"payment": payment_id, "amount": str(amount), "reason": reason},

@@ -217,7 +217,7 @@ def test_a_refund_above_the_limit_waits_for_somebody_else(shop: Shop, limited: N
     shop.run_jobs()
     assert shop.fresh(payment).refunded_minor == 600
     trail = list(AuditEntry.objects.order_by("pk").values_list("action", "actor"))
-    assert ("refund.open", "user:finance@example.com") in trail
+    assert ("refund.create", "user:finance@example.com") in trail
     assert ("refund.approve", "user:second@example.com") in trail
 
 
