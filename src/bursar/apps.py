@@ -1,4 +1,4 @@
-"""Bursar as Django's one app: all tables, one migration history."""
+"""The Django app `bursar`: all tables, one migration history."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from django.db.models.signals import post_migrate
 
 
 class BursarConfig(AppConfig):
-    """The app `bursar`; the one signal it listens to puts the guards back after a migration."""
+    """Django app configuration; reinstalls the triggers after every migration."""
 
     name = "bursar"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect the one signal."""
-        post_migrate.connect(_install_guards, sender=self)
+        """Connect the `post_migrate` signal."""
+        post_migrate.connect(_install_triggers, sender=self)
 
 
-def _install_guards(**_: Any) -> None:
-    from bursar import triggers  # tables and connections are not ready when this module loads
+def _install_triggers(**_: Any) -> None:
+    from bursar import triggers  # not importable before the apps are loaded
 
     triggers.install_triggers()

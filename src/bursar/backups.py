@@ -1,8 +1,9 @@
 """
-Backup and restore: one archive of everything an installation keeps.
+Backup and restore of an installation, as one archive.
 
-SQLite files are copied by the online backup interface while work goes on (one consistent moment
-each); PostgreSQL by `pg_dump`. The session key is left out: a restored installation makes its own.
+SQLite files are copied with the online backup API while the installation runs (one consistent
+snapshot each), PostgreSQL with `pg_dump`. The signing key is not included: a restored test
+installation generates its own.
 """
 
 from __future__ import annotations
@@ -28,21 +29,21 @@ DUMP = "bursar.pgdump"
 
 
 class InvalidBackup(errors.Invalid):
-    """The file is not a whole, unaltered archive of `bursar backup` for this kind of database."""
+    """The file is not an intact archive of `bursar backup` for this kind of database."""
 
     code = "invalid_backup"
     status = None
 
 
-class NotEmpty(errors.Conflict):
-    """There is something already where the backup should go."""
+class BackupTargetNotEmpty(errors.Conflict):
+    """The target file exists, or the installation is not empty."""
 
     code = "backup_target_not_empty"
     status = None
 
 
 class PostgresToolFailed(errors.Conflict):
-    """PostgreSQL's own tool is not there or refused."""
+    """`pg_dump` or `pg_restore` is missing or failed."""
 
     code = "postgres_tool_failed"
     status = None
@@ -50,37 +51,38 @@ class PostgresToolFailed(errors.Conflict):
 
 def create(file: Path) -> int:
     """
-    Write everything into *file* (a gzipped tar) and return its size in bytes.
+    Back up the installation to *file* (a gzipped tar) and return its size in bytes.
 
-    The archive appears under its name only when it is whole.
+    The archive is renamed to *file* when it is complete.
 
-    :raises NotEmpty: if the file exists; :raises ToolFailed: if `pg_dump` does.
+    :raises BackupTargetNotEmpty: if the file exists;
+    :raises PostgresToolFailed: if `pg_dump` is missing or fails.
     """
     if file.exists():
-        raise NotEmpty(f"{file} exists")
+        raise BackupTargetNotEmpty(f"{file} already exists")
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=file.parent, prefix=".bursar-backup-") as folder:
-        parts = list(_parts(Path(folder)))
+        parts = list(_copy_databases(Path(folder)))
         manifest = {
             "version": __version__,
             "database": connection.vendor,
             "schema": schema.digest(),
-            "made_at": clock.now().isoformat(),
+            "created_at": clock.now().isoformat(),
             "files": {part.name: _digest(part) for part in parts},
         }
         Path(folder, MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
-        whole = Path(folder, "archive")
-        with tarfile.open(whole, "w:gz") as archive:
+        temporary = Path(folder, "archive")
+        with tarfile.open(temporary, "w:gz") as archive:
             for part in [Path(folder, MANIFEST), *parts]:
                 archive.add(part, arcname=part.name)
-        with whole.open("rb") as opened:
+        with temporary.open("rb") as opened:
             os.fsync(opened.fileno())
-        whole.chmod(0o600)
-        whole.replace(file)
+        temporary.chmod(0o600)
+        temporary.replace(file)
     return file.stat().st_size
 
 
-def _parts(folder: Path) -> Iterator[Path]:
+def _copy_databases(folder: Path) -> Iterator[Path]:
     if connection.vendor == "postgresql":
         _run("pg_dump", "--format=custom", "--no-owner", f"--file={folder / DUMP}")
         yield folder / DUMP
@@ -93,18 +95,19 @@ def _parts(folder: Path) -> Iterator[Path]:
 
 def restore(file: Path, *, force: bool = False) -> None:
     """
-    Bring everything back from *file*, after checking that it is whole.
+    Restore the installation from *file*.
 
-    Nothing may run on the installation meanwhile. The archive is unpacked and checked apart before
-    anything is replaced.
+    The archive is unpacked and checked in a temporary folder before anything is replaced. No other
+    process may use the installation meanwhile.
 
-    :raises NotEmpty: if there are books already and not *force*;
+    :raises BackupTargetNotEmpty: if the installation has a database, unless *force* is set;
     :raises InvalidBackup: if the archive is damaged or of another kind of database;
-    :raises schema.SchemaOutdated: if it was made by another schema.
+    :raises schema.SchemaOutdated: if it was created with another schema;
+    :raises PostgresToolFailed: if `pg_restore` is missing or fails.
     """
     home = settings.current.home
-    if not force and _has_books(home):
-        raise NotEmpty("there are books already; --force replaces them")
+    if not force and _has_database(home):
+        raise BackupTargetNotEmpty("the installation already has a database; --force replaces it")
     with tempfile.TemporaryDirectory(dir=home, prefix=".bursar-restore-") as name:
         folder = Path(name)
         parts = _unpack(file, folder)
@@ -125,9 +128,8 @@ def restore(file: Path, *, force: bool = False) -> None:
                 shutil.move(folder / part, home / part)
 
 
-def _has_books(home: Path) -> bool:
-    there = any(home.glob("*.sqlite3"))
-    return there or (
+def _has_database(home: Path) -> bool:
+    return any(home.glob("*.sqlite3")) or (
         connection.vendor == "postgresql" and bool(connection.introspection.table_names())
     )
 
@@ -141,21 +143,23 @@ def _unpack(file: Path, folder: Path) -> Mapping[str, str]:
         files: dict[str, str] = manifest["files"]
         damaged = [name for name, digest in files.items() if _digest(folder / name) != digest]
     except (OSError, tarfile.TarError, EOFError, ValueError, KeyError) as error:
-        raise InvalidBackup(f"{file} cannot be read as a backup: {error}") from error
+        raise InvalidBackup(f"{file} is not a readable backup: {error}") from error
     if damaged:
         raise InvalidBackup(f"{file} is damaged: {', '.join(damaged)}")
     if manifest["database"] != connection.vendor:
-        raise InvalidBackup(f"{file} is of {manifest['database']}, not {connection.vendor}")
+        raise InvalidBackup(
+            f"{file} is a backup of {manifest['database']}, not of {connection.vendor}"
+        )
     if manifest.get("schema") != schema.digest():
-        raise schema.SchemaOutdated(schema.message(str(file), "its tables are others"))
+        raise schema.SchemaOutdated(schema.message(str(file), "its tables differ"))
     return files
 
 
 def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo, folder: Path) -> None:
-    # Plain files without a path only: whatever else is in an archive could land anywhere.
+    # Regular files without a path only: anything else could be written outside of the folder.
     opened = archive.extractfile(member)
     if opened is None or not member.isreg() or Path(member.name).name != member.name:
-        raise InvalidBackup(f"{member.name!r} does not belong in a backup")
+        raise InvalidBackup(f"{member.name!r} is not part of a backup")
     with (folder / member.name).open("wb") as target:
         shutil.copyfileobj(opened, target)
 
@@ -169,22 +173,22 @@ def _run(tool: str, *arguments: str) -> None:
     path = shutil.which(tool)
     if path is None:
         raise PostgresToolFailed(f"{tool} is not on the PATH; install PostgreSQL's client programs")
-    # By the environment, not as arguments: those are seen by everybody on the machine.
-    given = connection.settings_dict
+    # In the environment: every user of the machine can read the arguments of a process.
+    options = connection.settings_dict
     environment = {
-        "PGDATABASE": given["NAME"],
-        "PGUSER": given["USER"],
-        "PGPASSWORD": given["PASSWORD"],
-        "PGHOST": given["HOST"],
-        "PGPORT": str(given["PORT"]),
-        "PGSSLMODE": given["OPTIONS"].get("sslmode", ""),
+        "PGDATABASE": options["NAME"],
+        "PGUSER": options["USER"],
+        "PGPASSWORD": options["PASSWORD"],
+        "PGHOST": options["HOST"],
+        "PGPORT": str(options["PORT"]),
+        "PGSSLMODE": options["OPTIONS"].get("sslmode", ""),
     }
-    told = {name: value for name, value in environment.items() if value}
+    variables = {name: value for name, value in environment.items() if value}
     command = [path, *arguments]
     if tool == "pg_restore":
-        command.append(f"--dbname={given['NAME']}")
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **told}
+        command.append(f"--dbname={options['NAME']}")
+    result = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, **variables}
     )
-    if done.returncode:
-        raise PostgresToolFailed(f"{tool}: {' '.join(done.stderr.strip().splitlines()[-1:])}")
+    if result.returncode:
+        raise PostgresToolFailed(f"{tool}: {' '.join(result.stderr.strip().splitlines()[-1:])}")

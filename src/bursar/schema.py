@@ -2,8 +2,8 @@
 Compare the database's tables and columns with the program's models.
 
 Until version 0.2.0 the one initial migration changes freely, so a database made by an earlier
-schema has the same migration name recorded and other tables. It is recognised before anything is
-read or written.
+schema has the same migration recorded but other tables. It is detected before anything is read or
+written.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SELECT table_name, column_name FROM information_schema.columns WHERE table_schem
 
 
 class SchemaOutdated(errors.Conflict):
-    """The database or backup was made by another schema than this program's."""
+    """The database or backup was created with another schema than this version's."""
 
     code = "schema_outdated"
     status = None
@@ -54,7 +54,7 @@ def existing_columns() -> Columns:
 
 
 def digest() -> str:
-    """Return a digest of the program's tables and columns; a backup carries it."""
+    """Return a digest of the program's tables and columns; it is part of every backup."""
     lines = (
         f"{table} {' '.join(sorted(row))}" for table, row in sorted(expected_columns().items())
     )
@@ -65,7 +65,7 @@ def check() -> None:
     """
     Check that the database has the tables and columns of the program's models.
 
-    A database without any of Bursar's tables passes: it is new.
+    A database without Bursar's tables passes: it is new.
 
     :raises SchemaOutdated: if a table or column is missing.
     """
@@ -75,8 +75,8 @@ def check() -> None:
     for table, columns in sorted(expected_columns().items()):
         missing = columns - existing.get(table, frozenset())
         if missing:
-            lacks = f"column {min(missing)} of {table}" if table in existing else table
-            raise SchemaOutdated(message(_installation(), f"{lacks} is missing"))
+            missing_name = f"column {min(missing)} of {table}" if table in existing else table
+            raise SchemaOutdated(message(_installation(), f"{missing_name} is missing"))
 
 
 def _installation() -> str:
@@ -86,8 +86,8 @@ def _installation() -> str:
 
 
 def message(what: str, reason: str) -> str:
-    """Return the one line that says what was found and what to do."""
+    """Return the error message for *what* (a folder, database or file): the reason and the remedy."""
     return (
-        f"{what} was made by another schema ({reason}); schemas before version 0.2.0 are not"
+        f"{what} was created with another schema ({reason}); schemas before version 0.2.0 are not"
         " migrated: move it away, or set BURSAR_HOME (or BURSAR_DATABASE_URL) to a new one"
     )

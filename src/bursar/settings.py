@@ -261,7 +261,7 @@ def load(**overrides: Any) -> Settings:
     """
     Read the settings.
 
-    :raises BadSettings: with one line for each setting that is wrong.
+    :raises InvalidSettings: with one line for each setting that is wrong.
     """
     directory = overrides.get("secrets_dir") or os.environ.get("BURSAR_SECRETS_DIR")
     if directory and not Path(directory).is_dir():

@@ -20,7 +20,7 @@ BLOCKS = dict(re.findall(r"```\w+ (\w+)\n(.*?)```", PAGE.read_text(encoding="utf
 @pytest.mark.timeout(90)
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the page uses curl, which is not here")
 def test_the_page_does_what_it_says(tmp_path: Path) -> None:
-    assert set(BLOCKS) == {"setup", "curl", "python", "proof"}
+    assert set(BLOCKS) == {"setup", "curl", "python", "verify"}
     programs = str(Path(sys.executable).parent)
     environment = os.environ | {
         "BURSAR_HOME": str(tmp_path / "shop"),
@@ -60,4 +60,4 @@ def test_the_page_does_what_it_says(tmp_path: Path) -> None:
     assert told == "succeeded {'amount': 500, 'currency': 'EUR'}\n"
     assert told.strip() in PAGE.read_text(encoding="utf-8")
     assert "the queue is empty" in rest
-    assert "the books close" in shell(BLOCKS["proof"])
+    assert "all hold" in shell(BLOCKS["verify"])

@@ -38,7 +38,7 @@ class Terminal:
 
     def until_proven(self) -> None:
         """Work until `verify` is content: what was unknown is looked up a second later."""
-        while "BROKEN" in self.run("verify", code=None):
+        while "VIOLATED" in self.run("verify", code=None):
             self.run("worker", "--burst")
 
 

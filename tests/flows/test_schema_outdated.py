@@ -103,5 +103,5 @@ def test_a_backup_of_another_schema_is_refused_and_changes_nothing(
             target.addfile(member, io.BytesIO(content))
     before = (home / "bursar.sqlite3").read_bytes()
     printed = terminal.run("restore", str(altered), "--force", code=1)
-    assert printed.startswith(f"schema_outdated: {altered} was made by another schema")
+    assert printed.startswith(f"schema_outdated: {altered} was created with another schema")
     assert (home / "bursar.sqlite3").read_bytes() == before

@@ -21,10 +21,10 @@ def test_settings_are_read_as_their_types() -> None:
 @pytest.mark.parametrize(
     ("pair", "told"),
     [
-        pytest.param("seed", "--set: 'seed' is not NAME=VALUE", id="no value"),
+        pytest.param("seed", "--set: 'seed' must be NAME=VALUE", id="no value"),
         pytest.param(
             "webhook_secret=x",
-            "webhook_secret: a secret is set in the environment or the secrets directory",
+            "webhook_secret: must be set in the environment or the secrets directory: it is a secret",
             id="secret",
         ),
     ],

@@ -1,4 +1,4 @@
-"""The command line: words in, one call, tables out."""
+"""Command line."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import sys
 
 def process() -> None:
     """
-    Be a process of the command line.
+    Run the command line as the main program of a process.
 
-    `bursar traffic` leaves nothing to tidy up, and Python would take a fifth of a short run to do it.
+    After `bursar traffic` the process exits at once: it has nothing to clean up, and the
+    interpreter's finalization would take a fifth of a short run.
     """
     try:
         main()
@@ -25,7 +26,7 @@ def process() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error that a person can mend is one line, not a traceback."""
+    """Run the command line; print a `BursarError` as one line, without a traceback."""
     from bursar import errors
 
     try:

@@ -1,4 +1,4 @@
-"""Starting an installation: settings, logs, database, guards."""
+"""Start-up of an installation: settings, logging, database, triggers."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collections.abc import Iterator
 
 from bursar import errors
 
-#: What `start` has begun and `stop` ends.
-_begun = contextlib.ExitStack()
+#: Entered by `start`, closed by `stop`.
+_exit_stack = contextlib.ExitStack()
 
 
-class NotMigrated(errors.Conflict):
-    """The database is of another version than the program."""
+class MigrationsPending(errors.Conflict):
+    """The database lacks migrations of this version."""
 
     code = "migrations_pending"
     status = None
 
 
-class WorkerRunning(errors.Conflict):
-    """Another worker works on these SQLite books."""
+class WorkerAlreadyRunning(errors.Conflict):
+    """Another worker already uses this SQLite database."""
 
     code = "worker_already_running"
     status = None
@@ -31,12 +31,12 @@ class WorkerRunning(errors.Conflict):
 @contextlib.contextmanager
 def configure(*, log_to_file: bool = True) -> Iterator[None]:
     """
-    Make Django ready and route every log line, until the end; the database is not touched.
+    Set up Django and logging for the block; the database is not touched.
 
-    Commands that a person watches log to `bursar.log` in BURSAR_HOME, long-running ones to
-    standard error, where the process manager collects it.
+    Interactive commands log to `bursar.log` in BURSAR_HOME, long-running ones to standard error,
+    where the process manager collects it.
 
-    :raises errors.Invalid: if a setting is wrong.
+    :raises errors.Invalid: if a setting is invalid.
     """
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "bursar.settings")
     import django
@@ -55,41 +55,41 @@ def configure(*, log_to_file: bool = True) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def application(*, log_to_file: bool = True, refuse: bool = True) -> Iterator[None]:
+def application(*, log_to_file: bool = True, strict: bool = True) -> Iterator[None]:
     """
-    Make everything ready for work; an installation that is quite new gets its tables.
+    Set up Django, logging and the database for the block; an empty database is migrated.
 
-    What is logged inside names the command and who typed it. At the end what waits is committed,
-    and everything is left as it was before. Without *refuse* a database that lacks guards or
-    durability is taken as it is, for `verify` to tell.
+    Log lines carry a request id and the operating system's user as actor. On exit the pending
+    group commit is written. Without *strict*, missing triggers and unsafe durability settings
+    are accepted, so that `verify` can report them.
 
     :raises schema.SchemaOutdated: if the database was made by another schema;
-    :raises NotMigrated: if the database needs `bursar manage migrate` first;
-    :raises triggers.TriggersMissing: if it was altered by other means;
-    :raises triggers.UnsafeDurability: if it may lose what it acknowledged.
+    :raises MigrationsPending: if the database needs `bursar manage migrate` first;
+    :raises triggers.TriggersMissing: if a trigger is missing;
+    :raises triggers.UnsafeDurability: if a commit may be lost in a power cut.
     """
     with configure(log_to_file=log_to_file):
-        _look_at_database(refuse=refuse)
+        _prepare_database(strict=strict)
         from bursar import ids, logs
 
         try:
             with logs.bound_contextvars(request_id=ids.new("cli"), actor=getpass.getuser()):
                 yield
         finally:
-            _commit_what_waits()
+            _close_group_commit()
 
 
 def start() -> None:
-    """Enter `started`, for a program that is no block; `stop` leaves it."""
-    _begun.enter_context(application())
+    """Enter `application`, for a program without a `with` block; `stop` leaves it."""
+    _exit_stack.enter_context(application())
 
 
 def stop() -> None:
-    """Leave what `start` entered."""
-    _begun.close()
+    """Leave the `application` that `start` entered."""
+    _exit_stack.close()
 
 
-def _look_at_database(*, refuse: bool) -> None:
+def _prepare_database(*, strict: bool) -> None:
     from django.core.management import call_command
     from django.db import connection
     from django.db.migrations.executor import MigrationExecutor
@@ -102,13 +102,13 @@ def _look_at_database(*, refuse: bool) -> None:
     if plan and not connection.introspection.table_names():
         call_command("migrate", verbosity=0)
     elif plan:
-        raise NotMigrated(f"{len(plan)} migrations are missing; run: bursar manage migrate")
-    if refuse:
+        raise MigrationsPending(f"pending migrations: {len(plan)}; run: bursar manage migrate")
+    if strict:
         triggers.check_durability()
         triggers.check_triggers()
 
 
-def _commit_what_waits() -> None:
+def _close_group_commit() -> None:
     from bursar import group_commit
 
     group_commit.commits.close()
@@ -118,9 +118,9 @@ def _commit_what_waits() -> None:
 @contextlib.contextmanager
 def exclusive_worker_lock() -> Iterator[None]:
     """
-    On SQLite, keep other workers off these books; PostgreSQL takes any number.
+    Allow one worker per SQLite database; PostgreSQL allows any number.
 
-    :raises WorkerRunning: if there is one.
+    :raises WorkerAlreadyRunning: if another process holds the lock.
     """
     from bursar import settings
 
@@ -131,7 +131,7 @@ def exclusive_worker_lock() -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise WorkerRunning(
-                f"another worker works on {settings.current.home}; SQLite takes one"
+            raise WorkerAlreadyRunning(
+                f"another worker uses {settings.current.home}; SQLite allows only one"
             ) from error
         yield

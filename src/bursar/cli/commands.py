@@ -68,7 +68,7 @@ def worker(
     with application(log_to_file=False), bootstrap.exclusive_worker_lock():
         from bursar.cli import output, server
 
-        outcomes, depth = server.work(burst=burst, concurrency=concurrency)
+        outcomes, depth = server.run_worker(burst=burst, concurrency=concurrency)
         output.show_outcomes(outcomes, depth)
 
 
@@ -145,7 +145,7 @@ def verify(
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
     """Check that the books close: every invariant, and our balances against the providers'."""
-    with application(refuse=False):
+    with application(strict=False):
         from bursar.cli import output
         from bursar.verify import checks
 
@@ -310,7 +310,7 @@ def serve(
     with application(log_to_file=False), bootstrap.exclusive_worker_lock():
         from bursar.cli import output, server
 
-        parts = server.ServerComponents(
+        components = server.ServerComponents(
             api=api,
             admin=admin,
             webhooks=webhooks,
@@ -321,8 +321,8 @@ def serve(
         outcomes, depth = server.serve(
             host=host,
             port=port,
-            parts=parts,
-            ready=lambda address: output.echo(f"serving {address}"),
+            components=components,
+            on_ready=lambda address: output.echo(f"serving {address}"),
         )
         output.show_outcomes(outcomes, depth)
 

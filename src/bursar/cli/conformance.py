@@ -1,4 +1,4 @@
-"""Showing the conformance suite's verdicts."""
+"""Run the conformance suite and print its verdicts."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _MARKS = {
 
 
 def show(name: str, pairs: Sequence[str]) -> bool:
-    """Run the suite against provider *name* with these settings; False if a case failed."""
+    """Run the suite against provider *name* with settings *pairs*. Return False if a case failed."""
     config = {**provider_accounts.load_secrets(name, name), **options.read_settings(name, pairs)}
     provider = registry.get_class(name)
     results = asyncio.run(
         conformance.run_suite(lambda: provider(registry.parse_config(provider, config)))
     )
-    shown = output.table(f"{name} ({settings.current.mode} mode)", "case", "verdict", "detail")
+    table = output.table(f"{name} ({settings.current.mode} mode)", "case", "verdict", "detail")
     for result in results:
-        shown.add_row(result.name, _MARKS[result.verdict], escape(result.detail))
-    output.console.print(shown)
+        table.add_row(result.name, _MARKS[result.verdict], escape(result.detail))
+    output.console.print(table)
     counts = Counter(result.verdict for result in results)
     output.echo(", ".join(f"{counts[verdict]} {verdict}" for verdict in conformance.Verdict))
     return not counts[conformance.Verdict.FAILED]

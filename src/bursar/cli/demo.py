@@ -1,4 +1,4 @@
-"""Serving the demonstration: an admin, a key, a stream of orders, and where to look."""
+"""Serve the demonstration: users, an API key, a stream of orders, and the addresses."""
 
 from __future__ import annotations
 
@@ -18,64 +18,65 @@ from bursar.demo import main_job
 from bursar.payments import provider_accounts
 from bursar.simulation.load_generator import LoadGenerator
 
-PEOPLE = {
+USERS = {
     "admin@example.com": ("Ada Admin", roles.Role.ADMIN),
     "finance@example.com": ("Fin Finance", roles.Role.FINANCE),
 }
-#: Above these a refund in the demonstration needs a second person.
-LIMITS = "EUR=100,USD=100,GBP=100,JPY=15000,KWD=30"
+#: A refund above these amounts needs approval by a second person.
+APPROVAL_THRESHOLDS = "EUR=100,USD=100,GBP=100,JPY=15000,KWD=30"
 HISTORY_DAYS, HISTORY_ORDERS = 13, 120
 
 
 def serve(*, host: str, port: int, seconds: float | None) -> None:
     """
-    Serve everything with a stream of sandbox orders until told to stop, or for *seconds*.
+    Serve everything with a stream of sandbox orders until SIGINT or SIGTERM, or for *seconds*.
 
-    :raises provider_accounts.TestCredentialsInLiveMode: in live mode; :raises server.AddressInUse: as `server.serve` does.
+    :raises provider_accounts.TestCredentialsInLiveMode: in live mode;
+    :raises server.AddressInUse: if the address cannot be listened on.
     """
     if settings.current.mode is settings.Mode.LIVE:
         raise provider_accounts.TestCredentialsInLiveMode(
-            "this is a live installation; try the demonstration in one of its own"
+            "the demonstration needs test mode; set BURSAR_HOME to a new folder and BURSAR_MODE to test"
         )
     if not settings.current.refund_approval_thresholds:
         settings.current = settings.current.model_copy(
-            update={"refund_approval_thresholds": LIMITS}
+            update={"refund_approval_thresholds": APPROVAL_THRESHOLDS}
         )
-    passwords, token = _sign_ins(), _key()
-    stream = LoadGenerator(account=main_job.ACCOUNT)
-    if not stream.number:
-        stream.create_history(days=HISTORY_DAYS, orders=HISTORY_ORDERS)
+    passwords, token = _create_users(), _create_api_key()
+    generator = LoadGenerator(account=main_job.ACCOUNT)
+    if not generator.number:
+        generator.create_history(days=HISTORY_DAYS, orders=HISTORY_ORDERS)
     outcomes, depth = server.serve(
         host=host,
         port=port,
-        parts=server.ServerComponents(),
-        beside=_limited(stream.run, seconds),
-        ready=lambda address: _tell(address, passwords, token),
+        components=server.ServerComponents(),
+        background_task=_stop_after(generator.run, seconds),
+        on_ready=lambda address: _print_addresses(address, passwords, token),
     )
     output.show_outcomes(outcomes, depth)
 
 
-def _limited(
+def _stop_after(
     run: Callable[[str], Awaitable[None]], seconds: float | None
 ) -> Callable[[str], Awaitable[None]]:
-    async def beside(address: str) -> None:
+    async def run_until_stopped(address: str) -> None:
         if seconds is not None:
             asyncio.get_running_loop().call_later(seconds, os.kill, os.getpid(), signal.SIGTERM)
         await run(address)
 
-    return beside
+    return run_until_stopped
 
 
-def _sign_ins() -> dict[str, str]:
-    """People with new passwords, by address; nobody can be told an old one."""
-    passwords = {email: users.make_password() for email in PEOPLE}
+def _create_users() -> dict[str, str]:
+    """Create the users, or reset their passwords. Return the passwords by e-mail address."""
+    passwords = {email: users.make_password() for email in USERS}
     hashes = {email: users.hash_password(password) for email, password in passwords.items()}
-    known = set(User.objects.filter(email__in=PEOPLE).values_list("email", flat=True))
+    existing = set(User.objects.filter(email__in=USERS).values_list("email", flat=True))
     now = clock.now()
 
     def write() -> None:
-        for email, (name, role) in PEOPLE.items():
-            if email in known:
+        for email, (name, role) in USERS.items():
+            if email in existing:
                 users.update_user(
                     email=email, role=role, is_active=True, password_hash=hashes[email], now=now
                 )
@@ -88,7 +89,7 @@ def _sign_ins() -> dict[str, str]:
     return passwords
 
 
-def _key() -> str:
+def _create_api_key() -> str:
     token, key_id, now = api_keys.make_token(), ids.new(ids.API_KEY), clock.now()
     group_commit.commits.run_blocking(
         lambda: api_keys.create(
@@ -98,20 +99,19 @@ def _key() -> str:
     return token
 
 
-def _tell(address: str, passwords: dict[str, str], token: str) -> None:
-    words = "\n".join(
-        f"  {escape(email):22} {escape(password)}   ({PEOPLE[email][1]})"
+def _print_addresses(address: str, passwords: dict[str, str], token: str) -> None:
+    credentials = "\n".join(
+        f"  {escape(email):22} {escape(password)}   ({USERS[email][1]})"
         for email, password in passwords.items()
     )
     text = (
-        f"[bold]back office[/]  {address}/admin/\n{words}\n"
+        f"[bold]back office[/]  {address}/admin/\n{credentials}\n"
         f"[bold]dashboard[/]    {address}/dashboard\n"
         f"[bold]API[/]          {address}/docs\n"
-        "  the key and a first call stand below\n"
+        "  API key and example request below\n"
         f"[bold]health[/]       {address}/readyz\n"
-        f"orders of every kind keep coming in at [bold]{provider_accounts.get(main_job.ACCOUNT).name}[/]; "
-        "Ctrl+C stops"
+        "Sandbox orders are created continuously; press Ctrl+C to stop."
     )
     output.console.print(Panel(text, title="Bursar is running", expand=False))
-    # On a line of its own, which can be copied however narrow the terminal.
+    # On a line of its own, so that it can be copied from a narrow terminal.
     output.echo(f"curl -H 'Authorization: Bearer {token}' {address}/v1/orders?limit=3")

@@ -1,4 +1,4 @@
-"""Reading options that are more than one word."""
+"""Parse `NAME=VALUE` options."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bursar.providers.interface import Secret
 
 def read_settings(provider: str, pairs: Sequence[str]) -> dict[str, Any]:
     """
-    Read `NAME=VALUE` pairs for *provider*; numbers, true and false are read as JSON has them.
+    Parse `NAME=VALUE` settings of *provider*; a value that is not text is parsed as JSON.
 
-    :raises errors.ValidationError: for a pair without "=", or a secret, which would be kept in
+    :raises errors.ValidationError: for a pair without "=", or a secret, which would be stored in
         the shell's history and the database.
     """
     hints = typing.get_type_hints(registry.get_class(provider).Config)
@@ -26,36 +26,37 @@ def read_settings(provider: str, pairs: Sequence[str]) -> dict[str, Any]:
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not separator:
-            raise errors.ValidationError(f"{pair!r} is not NAME=VALUE", param="--set")
+            raise errors.ValidationError(f"{pair!r} must be NAME=VALUE", param="--set")
         if name in fields and hints[name] is Secret:
             raise errors.ValidationError(
-                "a secret is set in the environment or the secrets directory", param=name
+                "must be set in the environment or the secrets directory: it is a secret",
+                param=name,
             )
-        config[name] = text if hints.get(name) is str else _value(text)
+        config[name] = text if hints.get(name) is str else _parse_value(text)
     return config
 
 
 def read_pairs(option: str, pairs: Sequence[str]) -> dict[str, str]:
     """
-    Read `NAME=TEXT` pairs of *option*.
+    Parse `NAME=TEXT` pairs of *option*.
 
     :raises errors.ValidationError: for a pair without "=".
     """
-    read = {}
+    values = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if not (separator and name):
-            raise errors.ValidationError(f"{pair!r} is not NAME=TEXT", param=option)
-        read[name] = text
-    return read
+            raise errors.ValidationError(f"{pair!r} must be NAME=TEXT", param=option)
+        values[name] = text
+    return values
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_reject_constant)
     except ValueError:
         return text
 
 
-def _refuse(text: str) -> Any:
-    raise ValueError(f"{text} is no number")
+def _reject_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a number")

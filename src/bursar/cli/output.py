@@ -1,4 +1,4 @@
-"""What the command line shows: rich tables, one function each."""
+"""Output of the command line: tables and lines, one function per command."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ if TYPE_CHECKING:
     from bursar.orders.imports import ImportReport
     from bursar.verify.checks import CheckResult
 
-#: So many lines of a long list are shown; the rest is counted.
+#: Rows printed of a long list; the rest are counted.
 LINES_MAX = 20
 
 console = Console(highlight=False)
 
 
 def table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
-    """Make an empty table; *numbers* names the columns that are set to the right."""
-    made = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    """Return an empty table; the columns in *numbers* are right-aligned."""
+    result = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for column in columns:
-        made.add_column(column, justify="right" if column in set(numbers) else "left")
-    return made
+        result.add_column(column, justify="right" if column in set(numbers) else "left")
+    return result
 
 
 def echo(text: str) -> None:
-    """Print a sentence, which the terminal and not we may break."""
+    """Print *text* without wrapping it; the terminal may."""
     console.print(text, soft_wrap=True)
 
 
 def show_error(error: errors.BursarError) -> None:
-    """Print an error on one line or, where it is a list, one line each."""
+    """Print an error on one line, and each of its problems, if there are several, on another."""
     out = Console(stderr=True, highlight=False)
     out.print(f"[bold red]{escape(error.code)}[/]: {escape(str(error))}", soft_wrap=True)
     problems = getattr(error, "problems", ())
@@ -55,115 +55,131 @@ def show_error(error: errors.BursarError) -> None:
 def show_outcomes(
     outcomes: Mapping[tuple[str, str], int], depth: Mapping[tuple[str, str], int]
 ) -> None:
-    """Print what became of the jobs of a run, and what is left."""
-    shown = table("Jobs", "job", "outcome", "count", numbers=["count"])
+    """Print the *outcomes* of a worker's jobs, counted, and the *depth* of the queue."""
+    jobs = table("Jobs", "job", "outcome", "count", numbers=["count"])
     for (name, outcome), count in sorted(outcomes.items()):
-        shown.add_row(name, outcome, f"{count:,}")
-    console.print(shown)
-    left = sum(depth.values())
-    echo(f"{left:,} left in the queue" if left else "the queue is empty")
+        jobs.add_row(name, outcome, f"{count:,}")
+    console.print(jobs)
+    remaining = sum(depth.values())
+    noun = "job" if remaining == 1 else "jobs"
+    echo(f"{remaining:,} {noun} left in the queue" if remaining else "the queue is empty")
 
 
 def show_import(file: Path, report: ImportReport) -> None:
-    """Print what an import did, and list every row that was not sold, by line."""
+    """Print the result of an import, with the lines of credit notes and of unsellable rows."""
     if report.already_imported:
-        echo(f"{file}: imported before; nothing changed")
+        echo(f"{file}: already imported; nothing changed")
         return
-    sums = ", ".join(str(money) for money in report.sums) or "nothing"
-    echo(f"[bold]{file}[/]: {report.orders:,} orders of {report.lines:,} lines")
+    sums = ", ".join(str(money) for money in report.sums) or "no amount"
+    echo(f"[bold]{file}[/]: {report.orders:,} orders with {report.lines:,} lines")
     echo(f"  {sums}")
-    for name, rows in (("credit notes", report.credit_notes), ("not sold", report.unsellable)):
+    for name, rows in (
+        ("credit notes", report.credit_notes),
+        ("not imported", report.unsellable),
+    ):
         if rows:
-            told = [f"{row.line} {row.reason.replace('_', ' ')}" for row in rows[:LINES_MAX]]
+            reasons = [f"{row.line} {row.reason.replace('_', ' ')}" for row in rows[:LINES_MAX]]
             more = f" and {len(rows) - LINES_MAX:,} more" if len(rows) > LINES_MAX else ""
-            listed = ", ".join(told).replace(" credit note", "")
-            echo(f"  {name}, lines {escape(listed)}{more}")
+            lines = ", ".join(reasons).replace(" credit note", "")
+            echo(f"  {name}, lines {escape(lines)}{more}")
 
 
 def show_checks(
-    prove: Callable[[Callable[[str], None]], Iterator[CheckResult]],
+    checks: Callable[[Callable[[str], None]], Iterator[CheckResult]],
     *,
     as_json: bool = False,
     seconds: float | None = None,
 ) -> list[CheckResult]:
     """
-    Print each sentence as it is checked, then the rows that break one.
+    Run *checks* and print each invariant with its result, then the rows that violate one.
 
-    *seconds* is what the check took where that was done before; else it is timed here.
+    *seconds* is the duration of checks that ran before; without it they are timed here.
     """
     started = time.monotonic()
-    findings: list[CheckResult] = []
+    results: list[CheckResult] = []
     with console.status("checking") as status:
-        for finding in prove(lambda sentence: status.update(escape(sentence))):
-            findings.append(finding)
+        for result in checks(lambda invariant: status.update(escape(invariant))):
+            results.append(result)
             if not as_json:
-                mark = "[green]holds[/]" if finding.holds else "[bold red]BROKEN[/]"
-                where = f"[dim]{finding.folder:9}[/]"
-                echo(f" {mark} {where} {escape(finding.invariant)}")
+                mark = "[green]ok[/]      " if result.holds else "[bold red]VIOLATED[/]"
+                echo(f" {mark} [dim]{result.folder:14}[/] {escape(result.invariant)}")
     if as_json:
-        _print_json(findings)
-        return findings
-    broken = [finding for finding in findings if not finding.holds]
-    for finding in broken:
-        echo(f"\n[bold red]{escape(finding.invariant)}[/]")
-        for row in finding.rows[:LINES_MAX]:
+        _print_json(results)
+        return results
+    violated = [result for result in results if not result.holds]
+    for result in violated:
+        echo(f"\n[bold red]{escape(result.invariant)}[/]")
+        for row in result.rows[:LINES_MAX]:
             echo("  " + escape(", ".join(f"{k}: {v}" for k, v in row.items())))
-        if len(finding.rows) > LINES_MAX:
-            echo(f"  and {len(finding.rows) - LINES_MAX} more (see --json)")
-    verdict = f"[bold red]{len(broken)} BROKEN[/]" if broken else "[bold green]the books close[/]"
-    took = time.monotonic() - started if seconds is None else seconds
-    echo(f"\n{len(findings)} invariants checked in {took:.1f} s: {verdict}")
-    return findings
+        if len(result.rows) > LINES_MAX:
+            echo(f"  and {len(result.rows) - LINES_MAX} more (see --json)")
+    verdict = f"[bold red]{len(violated)} VIOLATED[/]" if violated else "[bold green]all hold[/]"
+    elapsed = time.monotonic() - started if seconds is None else seconds
+    echo(f"\n{len(results)} invariants checked in {elapsed:.1f} s: {verdict}")
+    return results
 
 
-def _print_json(findings: list[CheckResult]) -> None:
-    told = [
-        {"folder": f.folder, "sentence": f.invariant, "holds": f.holds, "rows": f.rows}
-        for f in findings
+def _print_json(results: list[CheckResult]) -> None:
+    document = [
+        {"folder": r.folder, "invariant": r.invariant, "holds": r.holds, "rows": r.rows}
+        for r in results
     ]
-    sys.stdout.write(json_module.dumps(told, indent=2, default=str) + "\n")
+    sys.stdout.write(json_module.dumps(document, indent=2, default=str) + "\n")
 
 
 def show_jobs() -> None:
-    """Print how many jobs wait, what is dead, and when periodic jobs run next."""
+    """Print the number of jobs by name and state, then the failed jobs."""
     from bursar.queue import jobs
     from bursar.queue.models import Job, JobState
 
     depth = jobs.count_by_state()
     names = sorted({name for name, _ in depth})
-    shown = table("Queue", "job", *JobState.values, numbers=JobState.values)
+    summary = table("Jobs", "job", *JobState.values, numbers=JobState.values)
     for name in names:
-        shown.add_row(name, *(f"{depth[name, state]:,}" for state in JobState.values))
-    console.print(shown if names else "the queue is empty")
+        summary.add_row(name, *(f"{depth[name, state]:,}" for state in JobState.values))
+    console.print(summary if names else "the queue is empty")
     dead = Job.objects.filter(state=JobState.DEAD).order_by("id")
     if count := dead.count():
-        listed = table(f"Dead letters: {count:,}", "number", "job", "attempts", "why")
+        failed = table(
+            f"Failed jobs: {count:,}",
+            "number",
+            "job",
+            "attempts",
+            "last error",
+            numbers=["number", "attempts"],
+        )
         for job in dead[:LINES_MAX]:
-            listed.add_row(str(job.pk), job.name, str(job.attempts), escape(job.last_error))
-        console.print(listed)
+            failed.add_row(str(job.pk), job.name, str(job.attempts), escape(job.last_error))
+        console.print(failed)
 
 
 def show_periodic_jobs() -> None:
-    """Print when each periodic job runs next, and how its last run ended."""
+    """Print the schedule of each periodic job, its next run and its last result."""
     from bursar import clock
     from bursar.queue import scheduler
     from bursar.queue.models import PeriodicJobStatus
 
     now = clock.now()
     rows = list(PeriodicJobStatus.objects.order_by("name"))
-    echo("[bold]Periodic jobs[/]" if rows else "periodic jobs are set up when a worker starts")
+    echo(
+        "[bold]Periodic jobs[/]"
+        if rows
+        else "no periodic jobs yet; a worker adds them when it starts"
+    )
     for row in rows:
         state = scheduler.state_of(row, now=now)
         echo(f"  {row.name}, {row.schedule}: [bold]{state}[/]")
         echo(
-            f"    next run {_minute(row.next_run_at)}, last start {_minute(row.last_started_at)},"
-            f" last success {_minute(row.last_succeeded_at)}"
+            f"    next run {format_time(row.next_run_at)},"
+            f" last start {format_time(row.last_started_at)},"
+            f" last success {format_time(row.last_succeeded_at)}"
         )
         if row.last_error:
             echo(f"    {escape(row.last_error)}")
 
 
-def _minute(at: datetime | None) -> str:
+def format_time(at: datetime | None) -> str:
+    """Return *at* (in UTC) to the minute with its zone, or `never`."""
     return f"{at:%Y-%m-%d %H:%M} UTC" if at else "never"
 
 
@@ -171,79 +187,76 @@ def show_reviews() -> None:
     """Print the open reviews, oldest first."""
     from bursar.payments.models import Review
 
-    open_ones = Review.objects.filter(resolved_at__isnull=True).order_by("opened_at")
-    count = open_ones.count()
+    reviews = Review.objects.filter(resolved_at__isnull=True).order_by("opened_at")
+    count = reviews.count()
     if not count:
-        echo("nothing waits for a person")
+        echo("no open reviews")
         return
-    echo(f"[bold]{count:,} open[/]; answer with: bursar reviews resolve ID ...")
-    for review in open_ones[: LINES_MAX * 5]:
+    echo(f"[bold]{count:,} open[/]; resolve with: bursar reviews resolve ID ...")
+    for review in reviews[: LINES_MAX * 5]:
         detail = ", ".join(f"{key}: {value}" for key, value in review.detail.items())
-        opened = review.opened_at.strftime("%Y-%m-%d %H:%M UTC")
-        echo(f"{review.id}  {opened}  [bold]{review.code}[/]")
+        echo(f"{review.id}  {format_time(review.opened_at)}  [bold]{review.code}[/]")
         echo(f"    {escape(review.subject)}  {escape(detail)}")
 
 
 def show_providers() -> None:
-    """Print the installed providers with their powers, and the accounts at them."""
+    """Print the installed providers with their capabilities, and the provider accounts."""
     from bursar.payments.models import ProviderAccount
     from bursar.providers import capabilities, registry
 
-    shown = table("Providers", "name", "powers")
+    providers = table("Providers", "name", "capabilities")
     for name in registry.names():
         try:
-            offered = ", ".join(capabilities.capabilities(registry.get_class(name)))
+            supported = ", ".join(capabilities.capabilities(registry.get_class(name)))
         except errors.BursarError as error:
-            offered = f"[red]{escape(str(error))}[/]"
-        shown.add_row(name, offered)
-    console.print(shown)
+            supported = f"[red]{escape(str(error))}[/]"
+        providers.add_row(name, supported)
+    console.print(providers)
     accounts = list(ProviderAccount.objects.order_by("name"))
-    listed = table("Accounts", "account", "provider", "settings")
+    listing = table("Provider accounts", "account", "provider", "settings")
     for account in accounts:
         settings = ", ".join(f"{key}={value}" for key, value in account.config.items())
-        listed.add_row(account.name, account.provider, escape(settings))
-    console.print(listed if accounts else "no account is set up")
+        listing.add_row(account.name, account.provider, escape(settings))
+    console.print(listing if accounts else "no provider accounts")
 
 
 def show_api_keys() -> None:
     """Print the API keys, newest first."""
     from bursar.access.models import ApiKey
 
-    shown = table("API keys", "id", "name", "key", "owner", "scopes", "expires", "last used")
+    keys = table("API keys", "id", "name", "token", "owner", "scopes", "expires", "last used")
     for key in ApiKey.objects.select_related("owner").order_by("-id")[: LINES_MAX * 5]:
-        ends = "revoked" if key.revoked_at else _day(key.expires_at)
-        shown.add_row(
+        keys.add_row(
             key.id,
             escape(key.name),
             key.redacted_token,
             escape(key.owner.email) if key.owner else "operator",
             " ".join(key.allowed_scopes) or "none",
-            ends,
-            _day(key.last_used_at),
+            "revoked" if key.revoked_at else format_time(key.expires_at),
+            format_time(key.last_used_at),
         )
-    console.print(shown)
+    console.print(keys)
 
 
 def show_users() -> None:
-    """Print the users, by e-mail address."""
+    """Print the users of the back office, by e-mail address."""
     from bursar.access.models import User
 
-    shown = table("Users", "e-mail", "name", "role", "active", "last sign-in")
+    users = table("Users", "e-mail", "name", "role", "active", "last sign-in")
     for user in User.objects.order_by("email")[: LINES_MAX * 5]:
-        active = "yes" if user.is_active else "no"
-        shown.add_row(
-            escape(user.email), escape(user.name), user.role, active, _day(user.last_login_at)
+        users.add_row(
+            escape(user.email),
+            escape(user.name),
+            user.role,
+            "yes" if user.is_active else "no",
+            format_time(user.last_login_at),
         )
-    console.print(shown)
+    console.print(users)
 
 
-def _day(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d}" if moment else "never"
-
-
-def counts_table(title: str, what: str, counts: Counter[str]) -> Table:
-    """A table of counts, the most frequent first."""
-    shown = table(title, what, "count", numbers=["count"])
+def counts_table(title: str, heading: str, counts: Counter[str]) -> Table:
+    """Return a table of *counts*, most frequent first; *heading* names the first column."""
+    result = table(title, heading, "count", numbers=["count"])
     for name, count in counts.most_common():
-        shown.add_row(escape(name), f"{count:,}")
-    return shown
+        result.add_row(escape(name), f"{count:,}")
+    return result

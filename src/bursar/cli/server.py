@@ -1,4 +1,4 @@
-"""Running a worker, the servers, or all in one process: signals, drain, what is left."""
+"""Run a worker, the servers, or both in one process: signals, drain, shutdown."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from bursar.queue import jobs
 from bursar.queue.scheduler import Scheduler
 from bursar.queue.worker import Worker
 
-#: On the way out, how long requests and jobs under way may take to end.
+#: At shutdown, the time that running requests and jobs get to finish.
 DRAIN_SECONDS = 5.0
 
 log = logs.get(__name__)
 
 
 class AddressInUse(errors.Conflict):
-    """Another process listens on that port."""
+    """Another process listens on the port."""
 
     code = "address_in_use"
     status = None
@@ -40,7 +40,7 @@ class AddressInUse(errors.Conflict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerComponents:
-    """What one process does; on SQLite it must be all, for one process writes there."""
+    """Components served by one process. On SQLite it serves all: only one process may write."""
 
     api: bool = True
     admin: bool = True
@@ -50,31 +50,31 @@ class ServerComponents:
     concurrency: int = 128
 
 
-def work(
+def run_worker(
     *, burst: bool, concurrency: int
 ) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
     """
-    Run a worker until it is empty or told to stop (SIGINT, SIGTERM).
+    Run a worker until SIGINT or SIGTERM, or with *burst* until no job is ready or running.
 
-    Returns what became of the jobs it ran, and what is left in the queue.
+    Return the number of jobs run by name and outcome, and of jobs in the queue by name and state.
     """
-    worker = _worker(concurrency)
-    asyncio.run(_work(worker, burst))
+    worker = _create_worker(concurrency)
+    asyncio.run(_run_worker(worker, burst=burst))
     return worker.outcomes, jobs.count_by_state()
 
 
-def _worker(concurrency: int) -> Worker:
+def _create_worker(concurrency: int) -> Worker:
     return Worker(
         job_handlers.HANDLERS, concurrency=concurrency, scheduler=Scheduler(job_handlers.PERIODIC)
     )
 
 
-async def _work(worker: Worker, until_empty: bool) -> None:
+async def _run_worker(worker: Worker, *, burst: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, worker.stop)
     try:
-        await worker.run(until_empty=until_empty)
+        await worker.run(until_empty=burst)
     finally:
         await provider_accounts.close_all()
 
@@ -83,34 +83,35 @@ def serve(
     *,
     host: str,
     port: int,
-    parts: ServerComponents,
-    beside: Callable[[str], Awaitable[None]] | None = None,
-    ready: Callable[[str], None] = lambda _: None,
+    components: ServerComponents,
+    background_task: Callable[[str], Awaitable[None]] | None = None,
+    on_ready: Callable[[str], None] = lambda _: None,
 ) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str]]]:
     """
-    Serve on *host* and *port* (0: any free one) until SIGINT or SIGTERM, with a worker inside.
+    Serve *components* on *host* and *port* (0: any free one) until SIGINT or SIGTERM.
 
-    *ready* is told the address once it answers; *beside* runs in the same loop until the end.
-    Returns what became of the jobs that were run, and what is left in the queue.
+    *on_ready* is called with the address once the server responds; *background_task* runs in the
+    same event loop until shutdown. Return the number of jobs run by name and outcome, and of jobs
+    in the queue by name and state.
 
-    :raises monitors.InvalidMonitorConfig: if what is to be watched is declared wrongly;
-    :raises PortTaken: if the address cannot be listened on.
+    :raises monitors.InvalidMonitorConfig: if the file of monitors is invalid;
+    :raises AddressInUse: if the address cannot be listened on.
     """
-    watched = config_file.load(settings.current.monitors) if parts.monitor else None
-    worker = _worker(parts.concurrency)
+    config = config_file.load(settings.current.monitors) if components.monitor else None
+    worker = _create_worker(components.concurrency)
     with (
-        _listening(host, port) as listener,
+        _open_listener(host, port) as listener,
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         try:
-            runner.run(_serve(listener, parts, worker, watched, beside, ready))
+            runner.run(_serve(listener, components, worker, config, background_task, on_ready))
         finally:
             readers.close()
     return worker.outcomes, jobs.count_by_state()
 
 
 @contextlib.contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
+def _open_listener(host: str, port: int) -> Iterator[socket.socket]:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.create_server((host, port), family=family, backlog=1024)
@@ -122,44 +123,44 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
 
 def freeze_gc() -> None:
     """
-    Take what has been loaded so far out of the garbage collector's sight.
+    Freeze loaded objects so that the garbage collector skips them.
 
-    Django and the rest are half a million objects that live as long as the process; going through
-    them every so often stops all requests for 60 to 80 ms (`scripts/stories 8`).
+    Django and the other modules are half a million objects that live as long as the process;
+    each full collection of them stops all requests for 60 to 80 ms (`scripts/stories 8`).
     """
     gc.collect()
     gc.freeze()
 
 
-async def _ended(task: asyncio.Future[None], *, seconds: float) -> None:
-    """Cancel *task* and give it *seconds* for what it does on its way out."""
+async def _cancel(task: asyncio.Future[None], *, seconds: float) -> None:
+    """Cancel *task* and wait at most *seconds* for its clean-up."""
     task.cancel()
     done, _ = await asyncio.wait([task], timeout=seconds)
-    for each in done:
-        if not each.cancelled() and each.exception() is not None:
-            log.error("simulation_failed", error=each.exception())
+    for result in done:
+        if not result.cancelled() and result.exception() is not None:
+            log.error("simulation_failed", error=result.exception())
 
 
-async def _drained(seconds: float) -> None:
+async def _wait_until_idle(seconds: float) -> None:
     """Wait until no job is ready or running, at most *seconds*."""
-    until = asyncio.get_running_loop().time() + seconds
-    while asyncio.get_running_loop().time() < until:
+    deadline = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < deadline:
         depth = await readers.run(jobs.count_by_state)
         if not any(state in {"ready", "leased"} for _, state in depth):
             return
         await asyncio.sleep(0.1)
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn, but that the signals are ours."""
+class _UvicornServer(uvicorn.Server):
+    """Uvicorn without its signal handlers; `_serve` handles the signals."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
 
-def _server_of(application: FastAPI) -> _Server:
-    return _Server(
+def _create_server(application: FastAPI) -> _UvicornServer:
+    return _UvicornServer(
         uvicorn.Config(
             application,
             http="httptools",
@@ -177,48 +178,50 @@ def _server_of(application: FastAPI) -> _Server:
 
 async def _serve(
     listener: socket.socket,
-    parts: ServerComponents,
+    components: ServerComponents,
     worker: Worker,
-    watched: config_file.DashboardConfig | None,
-    beside: Callable[[str], Awaitable[None]] | None,
-    ready: Callable[[str], None],
+    config: config_file.DashboardConfig | None,
+    background_task: Callable[[str], Awaitable[None]] | None,
+    on_ready: Callable[[str], None],
 ) -> None:
-    stopping = asyncio.Event()
+    stop_requested = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    made = app.create_app(api=parts.api, admin=parts.admin, with_webhooks=parts.webhooks)
-    server = _server_of(made)
+        asyncio.get_running_loop().add_signal_handler(number, stop_requested.set)
+    application = app.create_app(
+        api=components.api, admin=components.admin, with_webhooks=components.webhooks
+    )
+    server = _create_server(application)
     freeze_gc()
     name, port = listener.getsockname()[:2]
     address = f"http://{f'[{name}]' if ':' in name else name}:{port}"
     tasks = [asyncio.create_task(server.serve(sockets=[listener]), name="server")]
-    if parts.worker:
+    if components.worker:
         tasks.append(asyncio.create_task(worker.run(drain_seconds=DRAIN_SECONDS), name="worker"))
         metrics.WORKER_UP.set(1)
-    if watched is not None:
-        tasks.append(asyncio.create_task(monitor_scheduler.watch(watched), name="watcher"))
-    if beside is not None:
-        tasks.append(asyncio.ensure_future(beside(address)))
-    waiting = asyncio.create_task(stopping.wait())
+    if config is not None:
+        tasks.append(asyncio.create_task(monitor_scheduler.watch(config), name="monitors"))
+    if background_task is not None:
+        tasks.append(asyncio.ensure_future(background_task(address)))
+    waiting = asyncio.create_task(stop_requested.wait())
     try:
         while not server.started and not tasks[0].done():  # noqa: ASYNC110  (uvicorn has no event)
             await asyncio.sleep(0.01)
-        ready(address)
-        # One that ends by itself has failed; the others are not left running without it.
+        on_ready(address)
+        # A task that ends before a signal has failed, and stops the others.
         await asyncio.wait([*tasks, waiting], return_when=asyncio.FIRST_COMPLETED)
     finally:
-        if beside is not None:
-            await _ended(tasks.pop(), seconds=DRAIN_SECONDS)
-            await _drained(DRAIN_SECONDS)
-        log.info("stopping", tasks=[task.get_name() for task in tasks if not task.done()])
-        made.state.streams.close()
+        if background_task is not None:
+            await _cancel(tasks.pop(), seconds=DRAIN_SECONDS)
+            await _wait_until_idle(DRAIN_SECONDS)
+        log.info("shutdown_started", tasks=[task.get_name() for task in tasks if not task.done()])
+        application.state.streams.close()
         server.should_exit = True
         worker.stop()
-        if watched is not None:
-            tasks[-1].cancel()  # the watcher writes what came, and gives its lease back
+        if config is not None:
+            tasks[-1].cancel()  # writes pending state and releases its lease
         waiting.cancel()
-        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        results = await asyncio.gather(*tasks, return_exceptions=True)
         await provider_accounts.close_all()
-    for result in ended:
+    for result in results:
         if isinstance(result, Exception):
             raise result
