@@ -1,4 +1,4 @@
-"""Command line."""
+"""Command line: parse options, make one call, print tables."""
 
 from __future__ import annotations
 

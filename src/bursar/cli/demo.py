@@ -110,7 +110,7 @@ def _print_addresses(address: str, passwords: dict[str, str], token: str) -> Non
         f"[bold]API[/]          {address}/docs\n"
         "  API key and example request below\n"
         f"[bold]health[/]       {address}/readyz\n"
-        "Sandbox orders are created continuously; press Ctrl+C to stop."
+        "Orders are created continuously; press Ctrl+C to stop."
     )
     output.console.print(Panel(text, title="Bursar is running", expand=False))
     # On a line of its own, so that it can be copied from a narrow terminal.
