@@ -1,8 +1,8 @@
 """
-Card numbers: recognise them in free text, so that none is accepted, stored or logged.
+Detect card numbers (PCI DSS: primary account numbers) in free text.
 
-The rules are those of numbers as issuers give them (ISO/IEC 7812): length, first digits, check
-digit. A primary account number is the term of PCI DSS for what is recognised here.
+Used so that none is accepted, stored or logged. A card number is recognized by length, issuer
+prefix and check digit (ISO/IEC 7812).
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 _GAP = "[ \\t\u00a0\u2009\u202f\u2010-\u2015\u2212-]"
-#: Thirteen digits or more, of any script, with at most two blanks or dashes between them.
+#: Thirteen digits or more, of any script, with at most two spaces or dashes between them.
 _DIGIT_RUN = re.compile(rf"(?<!\d)\d(?:{_GAP}{{0,2}}\d){{12,}}")
 _DIGIT_GROUP = re.compile(r"\d+")
-#: Length by issuer prefix (ISO/IEC 7812): it spares dates, barcodes and most order numbers.
+#: Length by issuer prefix (ISO/IEC 7812); excludes dates, barcodes and most order numbers.
 _ISSUED = re.compile(
     r"4[0-9]{12,18}|3[0-9]{13,18}|(?:2[2-7]|5[0-9]|6[0-9]|8[12])[0-9]{13,17}|9792[0-9]{12}"
 )
@@ -24,18 +24,18 @@ DIGITS_MIN, DIGITS_MAX = 13, 19
 
 def contains_card_number(text: str) -> bool:
     """
-    Tell whether a payment card's number stands anywhere in *text*.
+    Return whether *text* contains a payment card number.
 
-    That is 13 to 19 digits, also in groups parted by blanks or dashes, which begin as the card
-    schemes' numbers do and whose last digit is right (ISO/IEC 7812-1 annex B, Luhn). A barcode of
-    13 digits (GTIN-13, GS1 General Specifications 7.9) is none: nobody issues cards of that length
-    any more. About one other number in ten of such a length and beginning is taken for one.
+    That is 13 to 19 digits, also in groups separated by spaces or dashes, with an issuer prefix of
+    a card scheme and a valid check digit (ISO/IEC 7812-1 annex B, Luhn). A valid 13-digit barcode
+    (GTIN-13, GS1 General Specifications 7.9) is not one: cards of that length are no longer issued.
+    About one in ten other numbers of such length and prefix is a false positive.
     """
     return any(_holds_card(run[0]) for run in _DIGIT_RUN.finditer(text))
 
 
 def mask_card_numbers(text: str, mask: str) -> str:
-    """Return *text* with each run of digits and separators that holds a card number as *mask*."""
+    """Replace each run of digits and separators that contains a card number by *mask*."""
     if len(text) < DIGITS_MIN or _DIGIT_RUN.search(text) is None:
         return text
     return _DIGIT_RUN.sub(lambda run: mask if _holds_card(run[0]) else run[0], text)

@@ -1,4 +1,4 @@
-"""The two clocks; read by the edges only, handed down as arguments."""
+"""The two clocks; read only at the edges of the program and passed on as arguments."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The wall clock as an aware UTC datetime (microseconds)."""
+    """Return the current time as an aware UTC datetime (microseconds)."""
     return datetime.now(UTC)
 
 
 def monotonic() -> float:
-    """Seconds on a clock that is never set back; only differences mean something."""
+    """Return seconds of a monotonic clock; only differences are meaningful."""
     return time.monotonic()

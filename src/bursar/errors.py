@@ -1,16 +1,16 @@
 """
-The seven roots of every error, told apart by what the caller does next.
+Base classes of all errors, by what the caller has to do next.
 
     BursarError
       Invalid          change the request                          422
-      Denied           say who you are, or you may not             401, 403
-      NotFound         no such thing                               404
-      Conflict         it is in another state                      409
-      Declined         the provider's final no                     402
-      Unavailable      nothing was sent; try later                 503, Retry-After
-      OutcomeUnknown   money may have moved; look it up            502, never retried blindly
+      Denied           authenticate, or get permission             401, 403
+      NotFound         no such object                              404
+      Conflict         not possible in the object's state          409
+      Declined         declined by the provider, final             402
+      Unavailable      nothing happened; retry later               503, Retry-After
+      OutcomeUnknown   money may have moved; check the status      502, never retry blindly
 
-Leaves live beside the function that raises them; only those of general use are here.
+Subclasses are defined next to the function that raises them; only general ones are here.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import ClassVar
 
 class BursarError(Exception):
     """
-    Something the caller can be told about.
+    Base class of errors that are reported to the caller.
 
-    *code* is a stable word for machines; *facts* are values for the log and must hold no secret.
-    *status* is the HTTP status of a request that ends in it; None where no request can: such an
-    error is met on the command line, at start or in a job.
+    *code* is a stable machine-readable code; *facts* are values for the log and must not contain
+    secrets. *status* is the HTTP status; None for errors that no request can cause: they occur on
+    the command line, at start or in a job.
     """
 
     code: ClassVar[str] = "error"
@@ -37,42 +37,42 @@ class BursarError(Exception):
 
 
 class Invalid(BursarError):
-    """The request itself is wrong; it will be wrong again until it is changed."""
+    """The request is invalid; a retry fails until it is changed."""
 
     code = "invalid"
     status: ClassVar[int | None] = 422
 
 
 class Denied(BursarError):
-    """The caller is unknown or may not do this."""
+    """The caller is not authenticated or not authorized."""
 
     code = "denied"
     status: ClassVar[int | None] = 403
 
 
 class NotFound(BursarError):
-    """There is no such thing, or it is not yours to see."""
+    """The object does not exist, or the caller has no access to it."""
 
     code = "not_found"
     status: ClassVar[int | None] = 404
 
 
 class Conflict(BursarError):
-    """The thing is in a state in which this cannot be done."""
+    """The state of the object does not allow the operation."""
 
     code = "conflict"
     status: ClassVar[int | None] = 409
 
 
 class Declined(BursarError):
-    """The provider said no, and that is final."""
+    """The provider declined the operation; the decline is final."""
 
     code = "declined"
     status: ClassVar[int | None] = 402
 
 
 class Unavailable(BursarError):
-    """Nothing was sent and nothing happened; the same call may be made again later."""
+    """Nothing happened; the same call may be retried, after *after_seconds* if given."""
 
     code = "unavailable"
     status: ClassVar[int | None] = 503
@@ -85,7 +85,7 @@ class Unavailable(BursarError):
 
 
 class OutcomeUnknown(BursarError):
-    """The request may have been carried out; look it up, never repeat it blindly."""
+    """The operation may have been executed; check its status, never retry it blindly."""
 
     code = "outcome_unknown"
     status: ClassVar[int | None] = 502
@@ -93,9 +93,9 @@ class OutcomeUnknown(BursarError):
 
 class ValidationError(Invalid):
     """
-    One value broke a rule.
+    A value is invalid.
 
-    *param* names the field, *line* (1 is the first line of a file) where it stood.
+    *param* is the field; *line* is its line in a file, from 1.
     """
 
     code = "validation_error"
@@ -114,39 +114,39 @@ class ValidationError(Invalid):
 
 
 class IdempotencyKeyMissing(ValidationError):
-    """The request needs an `Idempotency-Key`."""
+    """The `Idempotency-Key` header is missing."""
 
     code = "idempotency_key_missing"
     status = 400
 
 
 class IdempotencyKeyReused(ValidationError):
-    """The idempotency key came before with another request (draft-ietf-httpapi-idempotency-key)."""
+    """The idempotency key was used with a different request (draft-ietf-httpapi-idempotency-key)."""
 
     code = "idempotency_key_reused"
 
 
 class ContentTooLarge(Invalid):
-    """The body is larger than any that is accepted at this address (RFC 9110 section 15.5.14)."""
+    """The request body exceeds the limit of this endpoint (RFC 9110 section 15.5.14)."""
 
     code = "content_too_large"
     status = 413
 
 
 class ExternalAPIError(Unavailable):
-    """A foreign API surely did nothing: it was not reached, or it turned the call away."""
+    """An external API certainly did nothing: it was not reached, or it rejected the call."""
 
     code = "external_api_error"
 
 
 class RetryableError(Unavailable):
-    """Our own work could not be done now (a lock, a full queue) and may be tried again."""
+    """A temporary condition (a lock, a full queue) prevented the work; it may be retried."""
 
     code = "retryable_error"
 
 
 class WorkerProcessDied(Unavailable):
-    """A process of ours ended before its work was done: it was killed, or out of memory."""
+    """A worker process ended before its work was done: it was killed, or out of memory."""
 
     code = "worker_process_died"
     status = None

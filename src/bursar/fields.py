@@ -1,8 +1,8 @@
 """
-The database types of money, ids, times and texts, with the checks that keep them true.
+Model fields and SQL conversions for money, ids, times and texts, with their checks.
 
-SQLite stores any text in an integer column unless told otherwise, so the range and type of an
-amount are a constraint of the column itself.
+SQLite stores any text in an integer column by default, so range and type of an amount are a
+constraint of the column.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def _quoted_column(field: models.Field[Any, Any], connection: BaseDatabaseWrappe
 
 
 class MinorField(_BigInteger):
-    """Whole minor units, at most 2**53 - 1 in size; the sign is the table's business."""
+    """An amount in whole minor units, at most 2**53 - 1 in size; each table restricts the sign."""
 
     def db_check(self, connection: BaseDatabaseWrapper) -> str:
-        """Range and, where the database does not see to it, type."""
+        """Check the range and, on SQLite, the type."""
         name = _quoted_column(self, connection)
         in_range = f"{name} BETWEEN {-MINOR_MAX} AND {MINOR_MAX}"
         if connection.vendor == "sqlite":
@@ -55,13 +55,13 @@ class CurrencyField(_Char):
         super().__init__(*args, **kwargs)
 
     def db_check(self, connection: BaseDatabaseWrapper) -> str:
-        """A code in upper case."""
+        """Check length and upper case."""
         name = _quoted_column(self, connection)
         return f"length({name}) BETWEEN 3 AND 8 AND {name} = upper({name})"
 
 
 class IdField(_Char):
-    """A key as text: an id as `ids.new` makes them, its prefix checked; or a plain name."""
+    """A text primary key: an id of `ids.new` with *prefix*, which is checked, or a plain name."""
 
     def __init__(self, prefix: str = "", *args: Any, **kwargs: Any) -> None:
         self.prefix = prefix
@@ -70,33 +70,33 @@ class IdField(_Char):
         super().__init__(*args, **kwargs)
 
     def deconstruct(self) -> tuple[str, str, list[Any], dict[str, Any]]:
-        """How a migration writes this field."""
+        """Return the arguments for migrations."""
         name, path, args, kwargs = super().deconstruct()
         return name, path, [self.prefix, *args], kwargs
 
     def db_check(self, connection: BaseDatabaseWrapper) -> str | None:
-        """The prefix, where there is one."""
+        """Check the prefix, if there is one."""
         if not self.prefix:
             return None
         name = _quoted_column(self, connection)
         return f"substr({name}, 1, {len(self.prefix) + 1}) = '{self.prefix}_'"
 
     def db_type(self, connection: BaseDatabaseWrapper) -> str:  # noqa: ARG002  (Django's)
-        """Text of bounded length."""
-        # Under the name "varchar" Django adds a second index for LIKE to every key on PostgreSQL.
+        """Return a text type of bounded length."""
+        # For the type name "varchar" Django adds a second index for LIKE to every PostgreSQL key.
         return f"character varying({self.max_length})"
 
     def rel_db_type(self, connection: BaseDatabaseWrapper) -> str:
-        """The type of a column that refers to this one."""
+        """Return the type of columns that reference this one."""
         return self.db_type(connection)
 
 
-#: What may be a parameter of named SQL.
+#: Types of parameters of raw SQL.
 Parameter = str | int | bool | bytes | date | None
 
 
 def to_db_datetime(at: datetime | None) -> Parameter:
-    """Write an aware time as a parameter of named SQL, just as the ORM would."""
+    """Convert an aware time to a parameter of raw SQL, as the ORM does."""
     if at is None:
         return None
     if at.tzinfo is None:
@@ -105,53 +105,55 @@ def to_db_datetime(at: datetime | None) -> Parameter:
 
 
 def _is_sqlite() -> bool:
-    # Not `connection.vendor`: its proxy looks for the thread's connection, 17 times an order.
+    # Not `connection.vendor`, whose proxy looks up the thread's connection: 17 calls per order.
     return str(connections.settings[DEFAULT_DB_ALIAS]["ENGINE"]).endswith("sqlite3")
 
 
-@functools.lru_cache(maxsize=64)  # a transaction writes its own time into many rows
+@functools.lru_cache(maxsize=64)  # a transaction writes the same time into many rows
 def _to_sqlite_text(at: datetime) -> str:
     return str(at.astimezone(UTC).replace(tzinfo=None))
 
 
 def from_db_datetime(value: datetime | None) -> datetime | None:
-    """Read a time from named SQL: SQLite's come without their zone, which is UTC."""
+    """Convert a time from raw SQL; SQLite's have no zone and are UTC."""
     return value.replace(tzinfo=UTC) if value is not None and value.tzinfo is None else value
 
 
 def from_json(value: Any) -> Any:
-    """Read a JSON column from named SQL: the drivers give text or what it holds."""
+    """Convert a JSON column from raw SQL; drivers return text or the parsed value."""
     return json.loads(value) if isinstance(value, (str, bytes)) else value
 
 
 def to_db_date(value: date) -> Parameter:
-    """Write a date as a parameter of named SQL."""
+    """Convert a date to a parameter of raw SQL."""
     return value.isoformat() if _is_sqlite() else value
 
 
 def placeholders(values: Iterable[object]) -> str:
-    """The `%s, %s` of an IN list, one for each of *values*."""
+    """Return `%s, %s` for an IN list, one placeholder per value."""
     return ", ".join("%s" for _ in values)
 
 
 class CardNumberDetected(errors.ValidationError):
-    """A text holds what looks like a card number; Bursar never keeps one."""
+    """A text contains what looks like a card number, which Bursar never stores."""
 
     code = "card_number_refused"
 
 
 def validate_text(param: str, text: str, letters_max: int, *, required: bool = False) -> None:
     """
-    Check one text; *param* names it.
+    Validate a text of the field *param*.
 
     :raises errors.ValidationError: if it is too long, missing, or cannot be stored;
-    :raises CardNumber: if it holds what looks like one.
+    :raises CardNumberDetected: if it contains what looks like a card number.
     """
-    if len(text) > letters_max or (required and not text):
-        raise errors.ValidationError(f"a text of at most {letters_max} letters", param=param)
+    if required and not text:
+        raise errors.ValidationError("must not be empty", param=param)
+    if len(text) > letters_max:
+        raise errors.ValidationError(f"must have at most {letters_max} characters", param=param)
     if "\x00" in text or (not text.isascii() and _SURROGATE.search(text)):
-        raise errors.ValidationError("NUL and lone surrogates cannot be stored", param=param)
+        raise errors.ValidationError("must not contain NUL or lone surrogates", param=param)
     if card_numbers.contains_card_number(text):
         raise CardNumberDetected(
-            "this looks like a card number, which is never stored", param=param
+            "looks like a card number; card numbers are never stored", param=param
         )

@@ -1,14 +1,14 @@
 """
-One COMMIT for all who wait: the only place where transactions are opened.
+Group commit: the only place where transactions are opened.
 
-A commit costs one sync of the disk, however much it holds. One writer thread takes whatever has
-queued up, runs it in one transaction and answers after COMMIT; who comes while the disk syncs
-goes into the next batch. Nobody waits for company: an idle system commits a lone member at once.
+A commit costs one disk sync, however many rows it holds. One writer thread runs all queued members
+in one transaction and resolves them after COMMIT; members that arrive during the sync form the
+next batch. There is no waiting for more members: an idle system commits a single one at once.
 
-A member is a function without arguments that writes through Django's connection and may be run
-more than once, so ids and times are decided before. The batch is optimistic: savepoints cost
-PostgreSQL threefold, and a deferred foreign key or a full disk kills the batch all the same. When
-it fails nothing of it stays, and its members run again, apart from the one to blame.
+A member is a function without arguments that writes through Django's connection and may run more
+than once, so its ids and times are chosen before. The batch is optimistic, without savepoints:
+they cost threefold on PostgreSQL, and a deferred foreign key or a full disk fails the whole batch
+anyway. A failed batch is rolled back, and its members run again, the failing one separately.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import asyncio
 import concurrent.futures
 import contextlib
 import contextvars
-import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -27,55 +26,55 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 from django import db
 from django.db import connections, transaction
 
-from bursar import errors
+from bursar import errors, logs
 
 if TYPE_CHECKING:
     from django.db.backends.base.base import BaseDatabaseWrapper
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+log = logs.get(__name__)
 
-#: How often one member is run when a lost connection or a deadlock takes it down.
+#: Attempts for a member that failed by a lost connection or a deadlock.
 _ATTEMPTS_MAX = 3
 #: libpq's PQTRANS_IDLE (psycopg sends BEGIN with the first statement) and PQTRANS_INTRANS.
 _USABLE_TRANSACTION_STATUSES = (0, 2)
 #: SQLSTATE of a lost connection: class 08, and a server that stops or crashed.
 _CONNECTION_LOST = ("08", "57P0")
-#: SQLSTATE class 40: a deadlock or a serialization failure; the same may succeed at once.
+#: SQLSTATE class 40: a deadlock or a serialization failure; an immediate retry may succeed.
 _SERIALIZATION_FAILURE = "40"
-#: No room or no lock (class 53): nothing is wrong with the member.
+#: No space or no lock (class 53 and SQLite's): the member itself is not at fault.
 _TRANSIENT = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED", "53", _SERIALIZATION_FAILURE)
-#: Answers of SQLite to COMMIT after which it surely did not happen; SQLITE_IOERR is not one.
+#: Errors of SQLite after which COMMIT certainly did not happen; SQLITE_IOERR is not among them.
 _SQLITE_COMMIT_REJECTIONS = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_CONSTRAINT")
 
 
 class NestedTransaction(RuntimeError):
-    """A member was handed in from inside a transaction: it might wait for itself for ever."""
+    """A member was submitted from inside a transaction, which could deadlock with itself."""
 
 
 class WriteQueueFull(errors.RetryableError):
-    """Too many members wait already; this one was not queued."""
+    """The write queue is full; the member was not queued."""
 
     code = "write_queue_full"
 
 
 class _TransactionResult(NamedTuple):
     """
-    How one transaction ended.
+    How a transaction ended.
 
-    `failed`: the member *at* raised or spoilt it; `refused`: the database said no to COMMIT;
-    `unknown`: COMMIT was sent and nobody knows.
+    `failed`: the member *at* raised or broke the transaction; `rejected`: the database rejected
+    COMMIT; `unknown`: COMMIT was sent and its outcome is not known.
     """
 
-    kind: Literal["committed", "not_begun", "failed", "refused", "unknown"]
+    kind: Literal["committed", "not_begun", "failed", "rejected", "unknown"]
     error: BaseException | None = None
     at: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class _PendingMember:
-    """One member, whoever waits for it, and its answer."""
+    """A queued member, the future that waits for it, and its result."""
 
     member: Callable[[], Any]
     future: Any
@@ -90,15 +89,15 @@ class _PendingMember:
 
 class GroupCommit:
     """
-    A writer thread for one database, started at the first member.
+    The writer thread of one database, started with the first member.
 
-    At most *batch_max* members share a transaction, at most *pending_max* wait. *watch* is called
-    on the writer thread with `begin`, `commit` (to be sent now), `committed` (nobody was answered
-    yet) or `rolled_back`, and the members; after an unknown outcome neither of the last two
-    comes. It should not raise; if it does, the batch ends as unknown or as not written.
+    At most *batch_max* members share a transaction; at most *pending_max* are queued. *watch* is
+    called on the writer thread with the members and `begin`, `commit` (about to be sent),
+    `committed` (futures not yet resolved) or `rolled_back`; neither of the last two follows an
+    unknown outcome. It should not raise; if it does, the batch ends as unknown or as not written.
 
-    No pool of the standard library takes all that waits as one task, which a batch is
-    (`test_a_batch_is_one_transaction`); hence a thread with a queue of its own.
+    A pool of the standard library cannot take all queued items as one task, which a batch is
+    (`test_a_batch_is_one_transaction`); hence a thread with its own queue.
     """
 
     def __init__(
@@ -121,13 +120,13 @@ class GroupCommit:
 
     async def run(self, member: Callable[[], T]) -> T:
         """
-        Commit *member* with whoever else waits; returns what it returned, after COMMIT.
+        Run *member* in the next batch; returns its result after COMMIT.
 
-        If the waiting task is cancelled the member is committed all the same.
+        If the waiting task is cancelled, the member is committed nevertheless.
 
         :raises NestedTransaction: on the writer thread (a coroutine cannot open a transaction).
-        :raises Busy: if `pending_max` members wait.
-        :raises errors.RetryableError: if nothing happened: closed, no connection, a full disk.
+        :raises WriteQueueFull: if `pending_max` members are queued.
+        :raises errors.RetryableError: if nothing was written: closed, no connection, a full disk.
         :raises errors.OutcomeUnknown: if the connection was lost during COMMIT.
         """
         loop = asyncio.get_running_loop()
@@ -137,21 +136,21 @@ class GroupCommit:
 
     def run_blocking(self, member: Callable[[], T]) -> T:
         """
-        Do what `run` does for callers without an event loop; the thread blocks.
+        Like `run`, for callers without an event loop; blocks the thread.
 
         :raises NestedTransaction: if the caller is inside a transaction.
         """
         if connections[self._using].in_atomic_block:
-            raise NestedTransaction("members are handed in outside transactions")
+            raise NestedTransaction("submit members outside transactions")
         future: concurrent.futures.Future[T] = concurrent.futures.Future()
         self._enqueue(_PendingMember(member, future, None))
         return future.result()
 
     def close(self, *, timeout_seconds: float = 30.0) -> None:
         """
-        Commit what is queued, stop the thread and close its connection; refuse new members.
+        Reject new members, commit the queued ones, stop the thread and close its connection.
 
-        :raises TimeoutError: if the thread is not done in time; it goes on by itself.
+        :raises TimeoutError: if the thread has not ended in time; it continues in the background.
         """
         with self._wake:
             self._closed = True
@@ -159,16 +158,16 @@ class GroupCommit:
         if self._thread is not None:
             self._thread.join(timeout_seconds)
             if self._thread.is_alive():
-                raise TimeoutError(f"the writer thread still works after {timeout_seconds} s")
+                raise TimeoutError(f"the writer thread is still running after {timeout_seconds} s")
 
     def _enqueue(self, waiting: _PendingMember) -> None:
         if threading.current_thread() is self._thread:
-            raise NestedTransaction("a member cannot wait for another")
+            raise NestedTransaction("a member cannot submit another member")
         with self._wake:
             if self._closed:
-                raise errors.RetryableError("nothing more is written: this process is stopping")
+                raise errors.RetryableError("the process is shutting down; nothing was written")
             if len(self._queue) >= self._pending_max:
-                raise WriteQueueFull("too many wait to be written", after_seconds=1.0)
+                raise WriteQueueFull("the write queue is full", after_seconds=1.0)
             self._queue.append(waiting)
             if self._asleep:
                 self._asleep = False
@@ -181,12 +180,12 @@ class GroupCommit:
     def _run_writer(self) -> None:
         while batch := self._take_batch():
             self._process_batch(batch)
-            # A thread that may sleep for hours must not keep results alive.
+            # An idle thread must not hold references to results.
             del batch
         connections[self._using].close()
 
     def _take_batch(self) -> list[_PendingMember]:
-        """Wait for the next batch; nothing when closed and drained."""
+        """Wait for the next batch; empty when closed and drained."""
         with self._wake:
             while not self._queue and not self._closed:
                 self._asleep = True
@@ -201,31 +200,31 @@ class GroupCommit:
             while pieces:
                 piece = pieces.pop()
                 pieces += reversed(self._handle_result(piece, self._run_transaction(piece)))
-        except BaseException as error:  # noqa: BLE001 - whatever broke, nobody may wait for ever
-            _log.critical("the writer itself failed", exc_info=error)
+        except BaseException as error:
+            log.critical("group_commit_writer_failed", exc_info=error)
             _fail_members([w for w in batch if not w.is_resolved], errors.OutcomeUnknown, error)
             with contextlib.suppress(db.Error):
                 connections[self._using].close()
 
     def _run_transaction(self, piece: list[_PendingMember]) -> _TransactionResult:
         connection = connections[self._using]
-        verdict: _TransactionResult | None = None
+        result: _TransactionResult | None = None
         self._notify_watch("begin", piece)
         try:
             with transaction.atomic(using=self._using, durable=True):
-                verdict = self._commit(connection, piece)
-                if verdict.kind != "committed":
+                result = self._commit(connection, piece)
+                if result.kind != "committed":
                     transaction.set_rollback(True, using=self._using)
-                if verdict.kind == "unknown" or _is_connection_lost(connection, verdict.error):
-                    # Inside the block, so that leaving it does not talk to a dead server.
+                if result.kind == "unknown" or _is_connection_lost(connection, result.error):
+                    # Inside the block, so that leaving it does not use a dead connection.
                     connection.close()
-        except Exception as error:  # noqa: BLE001 - once there is a verdict nothing can change it
+        except Exception as error:
             with contextlib.suppress(db.Error):
                 connection.close()
-            if verdict is None:
+            if result is None:
                 return _TransactionResult("not_begun", error)
-            _log.warning("left a transaction (%s) badly", verdict.kind, exc_info=error)
-        return verdict
+            log.warning("transaction_left_open", result=result.kind, exc_info=error)
+        return result
 
     def _commit(
         self, connection: BaseDatabaseWrapper, piece: list[_PendingMember]
@@ -233,27 +232,27 @@ class GroupCommit:
         for at, waiting in enumerate(piece):
             try:
                 waiting.value = waiting.context.run(waiting.member)
-            except BaseException as error:  # noqa: BLE001 - it is the member's, not the thread's
+            except BaseException as error:  # noqa: BLE001 - an error of the member, not the thread
                 return _TransactionResult("failed", error, at)
             if _is_transaction_broken(connection):
-                spoilt = transaction.TransactionManagementError("went on after a database error")
-                return _TransactionResult("failed", spoilt, at)
+                broken = transaction.TransactionManagementError("continued after a database error")
+                return _TransactionResult("failed", broken, at)
         self._notify_watch("commit", piece)
         try:
-            # By hand, so that no other failure can be taken for a refused COMMIT.
+            # COMMIT is sent here, so that no other failure is mistaken for a rejected COMMIT.
             with connection.wrap_database_errors:
                 connection.connection.commit()
-        except BaseException as error:  # noqa: BLE001 - only what is surely a no is a no
+        except BaseException as error:  # noqa: BLE001 - unless certainly rejected, it is unknown
             return _TransactionResult(
                 "refused" if _is_commit_rejected(connection, error) else "unknown", error
             )
         return _TransactionResult("committed")
 
     def _handle_result(
-        self, piece: list[_PendingMember], verdict: _TransactionResult
+        self, piece: list[_PendingMember], result: _TransactionResult
     ) -> list[list[_PendingMember]]:
-        """Answer the members of *piece*, or return the pieces in which they are to run again."""
-        kind, error, at = verdict
+        """Resolve the members of *piece*, or return the pieces in which they run again."""
+        kind, error, at = result
         if kind == "committed":
             self._notify_watch("committed", piece)
             _resolve_members(piece)
@@ -263,9 +262,9 @@ class GroupCommit:
             return []
         self._notify_watch("rolled_back", piece)
         if len(piece) > 1 and kind == "failed":
-            # Only the culprit apart: an order turned down must not cost 500 others a sync each.
+            # Only the failing member runs separately, so that the others still share syncs.
             return [part for part in (piece[:at], [piece[at]], piece[at + 1 :]) if part]
-        if len(piece) > 1 and kind == "refused":
+        if len(piece) > 1 and kind == "rejected":
             return [[waiting] for waiting in piece]
         lost, state = _is_connection_lost(connections[self._using], error), _error_state(error)
         piece[0].attempts += 1
@@ -288,9 +287,9 @@ def _fail_members(
     kind: type[errors.OutcomeUnknown | errors.RetryableError],
     cause: BaseException | None,
 ) -> None:
-    """Answer each of *piece* with an exception of its own."""
+    """Resolve each member of *piece* with an exception of its own."""
     unknown = kind is errors.OutcomeUnknown
-    message = "nobody knows whether this was committed" if unknown else "nothing was written"
+    message = "it is unknown whether this was committed" if unknown else "nothing was written"
     for waiting in piece:
         waiting.error = kind(message)
         waiting.error.__cause__ = cause
@@ -298,7 +297,7 @@ def _fail_members(
 
 
 def _resolve_members(piece: list[_PendingMember]) -> None:
-    """Answer all of *piece*, waking each event loop once."""
+    """Resolve all members of *piece*, waking each event loop once."""
     by_loop: dict[asyncio.AbstractEventLoop, list[_PendingMember]] = {}
     for waiting in piece:
         waiting.is_resolved = True
@@ -307,7 +306,7 @@ def _resolve_members(piece: list[_PendingMember]) -> None:
         else:
             by_loop.setdefault(waiting.loop, []).append(waiting)
     for loop, loop_members in by_loop.items():
-        # A loop that was closed meanwhile has nobody left to tell.
+        # A loop that was closed meanwhile has no waiting tasks.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_set_futures, loop_members)
 
@@ -325,7 +324,7 @@ def _set_futures(answered: list[_PendingMember]) -> None:
 
 
 def _is_transaction_broken(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether COMMIT would silently keep less than was written."""
+    """Whether COMMIT would silently drop writes of the transaction."""
     if connection.needs_rollback:
         return True
     if connection.vendor == "sqlite":
@@ -334,13 +333,13 @@ def _is_transaction_broken(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _error_state(error: BaseException | None) -> str:
-    """Return what the database calls the error (SQLSTATE or SQLite's name), or nothing."""
+    """Return the SQLSTATE or SQLite's error name, or "" if there is none."""
     cause = error.__cause__ if isinstance(error, db.Error) else None
     return getattr(cause, "sqlstate", None) or getattr(cause, "sqlite_errorname", None) or ""
 
 
 def _is_connection_lost(connection: BaseDatabaseWrapper, error: BaseException | None) -> bool:
-    """Tell whether the connection is gone; a SQLite file has none to lose."""
+    """Whether the connection is lost; always false on SQLite."""
     if connection.vendor == "sqlite":
         return False
     if connection.connection is None or connection.connection.closed:
@@ -352,7 +351,7 @@ def _is_connection_lost(connection: BaseDatabaseWrapper, error: BaseException | 
 
 
 def _is_commit_rejected(connection: BaseDatabaseWrapper, error: BaseException) -> bool:
-    """Tell whether the database surely refused COMMIT; a doubt is no refusal."""
+    """Whether the database certainly rejected COMMIT; false in case of doubt."""
     state = _error_state(error)
     if connection.vendor == "sqlite":
         return state.startswith(_SQLITE_COMMIT_REJECTIONS)
@@ -361,12 +360,14 @@ def _is_commit_rejected(connection: BaseDatabaseWrapper, error: BaseException) -
 
 def require_transaction(using: str = "default") -> None:
     """
-    Do nothing inside a transaction; features call this before they write.
+    Check that a transaction is open; called by every function that writes.
 
     :raises RuntimeError: if none is open.
     """
     if not connections[using].in_atomic_block:
-        raise RuntimeError("this writes: hand it to group_commit.commits.run or .wait")
+        raise RuntimeError(
+            "no open transaction: write through group_commit.commits.run or .run_blocking"
+        )
 
 
 commits = GroupCommit()

@@ -1,8 +1,8 @@
 """
-Identifiers: a prefix that tells the kind, and a UUIDv7 in Crockford's base32.
+Identifiers: a prefix for the kind of object, and a UUIDv7 in Crockford's base32.
 
-UUIDv7 (RFC 9562 section 5.7) begins with the time, so that ids made later sort later and an
-index grows at its end.
+UUIDv7 (RFC 9562 section 5.7) begins with the time, so later ids sort later and an index grows at
+its end.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ALERT = "alr"
 
 
 def new(prefix: str) -> str:
-    """Make an id such as `pay_06ev3n...`: the prefix, an underscore and 26 letters."""
+    """Create an id such as `pay_06ev3n...`: prefix, underscore, 26 base32 characters."""
     return f"{prefix}_{_base32(uuid_utils.uuid7().int)}"
 
 
@@ -40,12 +40,12 @@ def _base32(number: int) -> str:
 
 def digest(*parts: object) -> str:
     """
-    Name a tuple of values by content: 32 hexadecimal letters of SHA-256 (128 bits).
+    Return a digest of a tuple of values: 32 hexadecimal digits of SHA-256 (128 bits).
 
-    Parts are told apart (`("a", "bc")` is not `("ab", "c")`), and so are their types (1 is not
-    "1"); a `StrEnum` counts as its text, which is what a database gives back.
+    Boundaries matter (`("a", "bc")` differs from `("ab", "c")`), and so do types (1 differs from
+    "1"); a `StrEnum` counts as its text, as read back from a database.
     """
-    # With its length before it no part can pretend to be two.
+    # The length prefix makes the encoding of the parts unambiguous.
     encoded_parts = [
         f"{'str' if isinstance(part, str) else type(part).__name__}:{len(text := str(part))}:{text};"
         for part in parts
@@ -55,11 +55,11 @@ def digest(*parts: object) -> str:
 
 def fingerprint(record: object, *, excluded: Collection[str] = ()) -> str:
     """
-    Name a record's content: a digest of every field but *excluded*, by name and value.
+    Return a digest of a record's field names and values, without the fields *excluded*.
 
-    *record* is a dataclass or a msgspec struct, and so may its values be; they may also be texts,
-    whole numbers, decimals, times with a zone, dates, enums, None, and lists and mappings of these.
-    A field that is added to the class counts without being named anywhere.
+    *record* is a dataclass or a msgspec struct; so may its values be, or texts, integers, decimals,
+    aware times, dates, enums, None, and lists and mappings of these. A field added to the class is
+    included automatically.
 
     :raises TypeError: for any other value.
     """
@@ -86,12 +86,12 @@ def _field_names(kind: type) -> tuple[str, ...]:
         return tuple(field.name for field in dataclasses.fields(kind))
     names: tuple[str, ...] | None = getattr(kind, "__struct_fields__", None)
     if names is None:
-        raise TypeError(f"{kind.__name__} has no fields that could be compared")
+        raise TypeError(f"{kind.__name__} is neither a dataclass nor a msgspec struct")
     return names
 
 
 def _canonical(value: object) -> object:
-    """A value whose `repr` is the same for equal content, and another for other content."""
+    """Return a value whose `repr` is equal exactly if the content is equal."""
     if type(value) in _PLAIN:
         return value
     if isinstance(value, _SCALARS):

@@ -1,10 +1,10 @@
 """
-Logs: one JSON line an event, with the request it belongs to and without secrets.
+Structured logs: one JSON line per event, without secrets.
 
 Every line has `timestamp` (UTC, RFC 3339), `level`, `event` and `logger`; `request_id`, `operation`
-and `actor` where `bound` set them; `exception` as data where there was one. Secrets are masked by
-the name of their key and by their type, card numbers wherever they stand. Logging never raises:
-what cannot be shown is replaced by a note.
+and `actor` if set by `bound_contextvars`; `exception` as structured data if there is one. Secrets
+are masked by key name and by type, card numbers anywhere. Logging never raises: a value that cannot
+be serialized is replaced by a note.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from bursar import card_numbers, errors
 MASK: Final = "***"
 CARD_MASK: Final = "[card number]"
 
-#: What one line may hold: nesting, entries of a container, characters of a text.
+#: Limits of one line: nesting depth, entries per container, characters per text.
 DEPTH_MAX, ENTRIES_MAX, TEXT_MAX = 10, 100, 8_192
 
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
-# --- What must not be shown ---------------------------------------------------------------------
+# --- Masking ------------------------------------------------------------------------------------
 
 _SECRET_TYPES = frozenset({"Secret", "SecretStr", "SecretBytes"})
 _SECRET_WORDS = frozenset(
@@ -63,14 +63,14 @@ def _is_secret_name(name: str) -> bool:
 
 
 def _mask_text(text: str) -> str:
-    """Return *text* cut to `TEXT_MAX`, without card numbers and without what it tells as secret."""
+    """Return *text* cut to `TEXT_MAX`, with card numbers and secrets masked."""
     if (
         len(text) < card_numbers.DIGITS_MIN
         and text.isascii()
         and "=" not in text
         and ":" not in text
     ):
-        return text  # most names and codes: too short to hide anything
+        return text  # too short for a card number or a secret, like most names and codes
     if len(text) > TEXT_MAX:
         text = f"{text[:TEXT_MAX]}... ({len(text)} characters)"
     if not text.isascii():  # a lone surrogate cannot be written as UTF-8
@@ -81,14 +81,14 @@ def _mask_text(text: str) -> str:
     return text
 
 
-# --- Values as JSON can hold them ---------------------------------------------------------------
+# --- Serialization ------------------------------------------------------------------------------
 
 
 def _to_json(value: object, depth: int = 0) -> Any:
-    """Return *value* as plain JSON values, masked and bounded; never raise."""
+    """Return *value* as JSON values, masked and bounded; never raises."""
     if value is None or value is True or value is False:
         return value
-    if type(value) is str:  # nearly all values are plain texts and numbers: shown first
+    if type(value) is str:  # most values are plain texts and numbers: the fast path
         return _mask_text(value)
     if type(value) is int:
         return _integer(value)
@@ -97,7 +97,7 @@ def _to_json(value: object, depth: int = 0) -> Any:
     try:
         return _serialize(value, depth)
     except Exception as error:  # noqa: BLE001  (a value's own methods may raise anything)
-        return f"<{type(value).__name__}: {type(error).__name__} while shown>"
+        return f"<{type(value).__name__}: {type(error).__name__} during serialization>"
 
 
 def _serialize(value: Any, depth: int) -> Any:
@@ -118,7 +118,7 @@ def _serialize(value: Any, depth: int) -> Any:
 
 def _integer(value: int) -> int | str:
     if not -(2**63) <= value < 2**63:
-        return f"<a whole number of {value.bit_length()} bits>"
+        return f"<integer of {value.bit_length()} bits>"
     return (
         CARD_MASK
         if value >= 10**12 and card_numbers.contains_card_number(str(value))
@@ -132,7 +132,7 @@ def _is_record(value: object) -> bool:
 
 def _contents(value: Any, depth: int) -> Any:
     if depth > DEPTH_MAX:
-        return f"<{type(value).__name__} too deep to show>"
+        return f"<{type(value).__name__} nested too deep>"
     if _is_record(value):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -152,7 +152,7 @@ def _pairs(value: Mapping[Any, object], depth: int) -> dict[str, Any]:
     return pairs | ({"...": f"{rest} more"} if rest > 0 else {})
 
 
-@functools.lru_cache(maxsize=1024)  # the same few names in every line; texts of no one's
+@functools.lru_cache(maxsize=1024)  # the same few names in every line
 def _text_name(key: str) -> str:
     return _mask_text(key)
 
@@ -163,7 +163,7 @@ def _name(key: object) -> str:
 
 def _text_of(value: object) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
-        return f"<{len(value)} bytes>"  # a body or a key; never worth a leak
+        return f"<{len(value)} bytes>"  # bodies and keys are never logged
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, BaseException):
@@ -171,7 +171,7 @@ def _text_of(value: object) -> str:
     return repr(value)
 
 
-# --- The way of an event ------------------------------------------------------------------------
+# --- Events -------------------------------------------------------------------------------------
 
 _exception_as_data = tracebacks.ExceptionDictTransformer(
     show_locals=False, use_rich=False, max_frames=50
@@ -179,7 +179,7 @@ _exception_as_data = tracebacks.ExceptionDictTransformer(
 
 
 def _with_exception(facts: dict[str, object]) -> dict[str, object]:
-    """Replace `exc_info` by the exception as data, with a `BursarError`'s code and facts."""
+    """Replace `exc_info` by the exception as structured data; add a BursarError's code and facts."""
     exc_info = facts.pop("exc_info")
     error = exc_info if isinstance(exc_info, BaseException) else sys.exc_info()[1]
     if isinstance(exc_info, tuple):
@@ -210,20 +210,20 @@ def _line(level: str, event: str, logger: str, facts: dict[str, object]) -> byte
         if logger:
             line["logger"] = logger
         return orjson.dumps(line, option=orjson.OPT_UTC_Z)
-    except Exception as failure:  # noqa: BLE001  (a lost line is better than a lost payment)
-        note = {"level": "error", "event": "unloggable", "reason": type(failure).__name__}
+    except Exception as failure:  # noqa: BLE001  (a lost log line must not fail a payment)
+        note = {"level": "error", "event": "log_line_failed", "reason": type(failure).__name__}
         return orjson.dumps(note)
 
 
 class _Output:
-    """Where lines go; one for the process, so that `configure` reaches loggers in use."""
+    """Destination of log lines; one per process, so that `configure` applies to all loggers."""
 
     def __init__(self) -> None:
         self.stream: BinaryIO | None = None
         self.level = _LEVELS["info"]
 
     def write(self, line: bytes) -> None:
-        """Write one line at once; a closed or full stream loses it and harms nobody."""
+        """Write and flush one line; on a closed or full stream it is dropped silently."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream = self.stream or sys.stderr.buffer
             stream.write(line + b"\n")
@@ -234,7 +234,7 @@ _output = _Output()
 
 
 class Logger:
-    """Writes events: a constant *event* such as "payment charged", and *facts* by keyword."""
+    """Writes events: a constant *event* name such as "outcome_unknown", and *facts* by keyword."""
 
     __slots__ = ("_name",)
 
@@ -242,27 +242,27 @@ class Logger:
         self._name = name
 
     def debug(self, event: str, /, **facts: object) -> None:
-        """Log what only helps to find a fault."""
+        """Log details for debugging."""
         self._emit("debug", event, facts)
 
     def info(self, event: str, /, **facts: object) -> None:
-        """Log what happened."""
+        """Log a normal event."""
         self._emit("info", event, facts)
 
     def warning(self, event: str, /, **facts: object) -> None:
-        """Log what somebody should look at some time."""
+        """Log a condition that should be looked at."""
         self._emit("warning", event, facts)
 
     def error(self, event: str, /, **facts: object) -> None:
-        """Log what somebody must look at."""
+        """Log an error that needs attention."""
         self._emit("error", event, facts)
 
     def critical(self, event: str, /, **facts: object) -> None:
-        """Log that the process cannot go on."""
+        """Log a failure after which the process cannot continue."""
         self._emit("critical", event, facts)
 
     def exception(self, event: str, /, **facts: object) -> None:
-        """Log an error with the exception that is being handled."""
+        """Log an error with the exception being handled."""
         self._emit("error", event, {"exc_info": True, **facts})
 
     def _emit(self, level: str, event: str, facts: dict[str, object]) -> None:
@@ -276,7 +276,7 @@ def get(name: str) -> Logger:
 
 
 def enabled(level: str) -> bool:
-    """Whether lines of *level* (such as "info") are written at all."""
+    """Whether lines of *level* (such as "info") are written."""
     return _LEVELS[level] >= _output.level
 
 
@@ -288,9 +288,9 @@ def bound_contextvars(
     *, request_id: str | None = None, operation: str | None = None, actor: str | None = None
 ) -> Iterator[None]:
     """
-    Add what is given to every line logged inside, in this task or thread and those it starts.
+    Add values to every line logged inside, in this task or thread and those it starts.
 
-    *request_id* ties lines together, *operation* names what is done, *actor* who asked for it.
+    *request_id* correlates lines, *operation* names the operation, *actor* its caller.
     """
     named = {"request_id": request_id, "operation": operation, "actor": actor}
     token = _bound.set({**_bound.get(), **{k: v for k, v in named.items() if v is not None}})
@@ -301,13 +301,13 @@ def bound_contextvars(
 
 
 def bound_values() -> Mapping[str, object]:
-    """What `bound` has added here: `request_id`, `operation` and `actor`, those that are known."""
+    """Return the values set by `bound_contextvars`: `request_id`, `operation` and `actor`, if set."""
     return _bound.get()
 
 
 # --- The standard library's loggers -------------------------------------------------------------
 
-#: These bring handlers of their own, which would write every line twice.
+#: Loggers with their own handlers, which would write every line twice.
 _REROUTED_LOGGERS = (
     "django",
     "django.server",
@@ -319,10 +319,10 @@ _REROUTED_LOGGERS = (
 
 
 class StandardHandler(logging.Handler):
-    """Hands records of `logging` (Django, uvicorn, aiohttp, asyncio) to the same output."""
+    """Writes records of `logging` (Django, uvicorn, aiohttp, asyncio) to the same output."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write *record* as one line; a record whose arguments do not fit loses its arguments."""
+        """Write *record* as one line; arguments that do not match its format are dropped."""
         facts: dict[str, object] = {}
         try:
             message = record.getMessage()
@@ -344,13 +344,13 @@ def configure(*, level: str = "INFO", stream: BinaryIO | None = None) -> None:
     """
     Send every line of *level* (DEBUG, INFO, WARNING, ERROR, CRITICAL) or above to *stream*.
 
-    Without *stream* lines go to standard error. May be called again at any time; the last call
-    holds, also for loggers already in use. Start uvicorn with `log_config=None`.
+    Without *stream* lines go to standard error. May be called repeatedly; the last call applies to
+    all loggers, including existing ones. Start uvicorn with `log_config=None`.
 
-    :raises errors.Invalid: if there is no such level.
+    :raises errors.Invalid: if the level is invalid.
     """
     if level.lower() not in _LEVELS:
-        raise errors.Invalid(f"{level!r} is no log level; take one of {', '.join(_LEVELS)}")
+        raise errors.Invalid(f"invalid log level {level!r}; valid: {', '.join(_LEVELS)}")
     _output.level, _output.stream = _LEVELS[level.lower()], stream
     root = logging.getLogger()
     root.handlers = [h for h in root.handlers if not isinstance(h, StandardHandler)]

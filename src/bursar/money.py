@@ -1,9 +1,9 @@
 """
-Money: whole minor units and a currency, exact in every ISO 4217 exponent.
+Money: a whole number of minor units and a currency, exact for every ISO 4217 exponent.
 
-An amount is a whole number of minor units, at most 2**53 - 1 in size so that every JSON reader
-keeps it exact. There is no float anywhere near it. Digits beyond the currency's exponent are
-refused, never rounded; rounding happens only in `pricing`, with a named mode.
+An amount is at most 2**53 - 1 minor units in size, which every JSON parser reads exactly. Floats
+are never used. Digits beyond the currency's exponent are rejected, never rounded; only `pricing`
+rounds, with a named mode.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from decimal import Decimal
 
 from bursar import errors
 
-#: The largest amount in minor units (RFC 8259 section 6: what interoperable JSON keeps exact).
+#: Largest amount in minor units (RFC 8259 section 6: integers that are interoperable in JSON).
 MINOR_MAX = 2**53 - 1
 
-#: Every active ISO 4217 currency (table A.1 as of 2026-01) by the number of digits of its minor
-#: unit. Left out, as nobody pays with them: metals (XAG XAU XPD XPT), units of account and test
-#: codes (XAD XBA XBB XBC XBD XDR XSU XTS XUA XXX), and the funds codes but the two with four
-#: digits (BOV CHE CHW COU MXV USN UYI).
+#: Active ISO 4217 currencies (table A.1 as of 2026-01) by the number of digits of the minor unit.
+#: Not included because they are not used for payments: metals (XAG XAU XPD XPT), units of account
+#: and test codes (XAD XBA XBB XBC XBD XDR XSU XTS XUA XXX), and funds codes other than the two
+#: with four digits (BOV CHE CHW COU MXV USN UYI).
 _ISO_4217 = {
     0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF",
     2: (
@@ -36,15 +36,15 @@ _ISO_4217 = {
     4: "CLF UYW",
 }
 
-#: Assets that are no ISO currency, with the exponent they are booked in. It may be coarser than
-#: the chain's own (ETH has 18 digits there), so that amounts stay below `MINOR_MAX`.
+#: Assets other than ISO currencies, with their exponent in the ledger. It may be smaller than on
+#: chain (ETH has 18 digits there), so that amounts stay below `MINOR_MAX`.
 ASSETS = {"BTC": 8, "ETH": 9, "USDC": 6, "USDT": 6}
 
 EXPONENTS: dict[str, int] = {
     code: exponent for exponent, codes in _ISO_4217.items() for code in codes.split()
 } | ASSETS
 
-# [0-9], not \d: the latter also takes the digits of other scripts.
+# [0-9], not \d, which also matches digits of other scripts.
 _DECIMAL = re.compile(r"(-?)([0-9]{1,40})(?:\.([0-9]{1,40}))?")
 
 
@@ -55,35 +55,35 @@ class UnknownCurrency(errors.ValidationError):
 
 
 class BadAmount(errors.ValidationError):
-    """The amount is not written plainly, has too many digits, or is out of range."""
+    """The amount is not a plain decimal, has too many digits, or is out of range."""
 
     code = "invalid_amount"
 
 
 class CurrencyMismatch(errors.ValidationError):
-    """The amount is in another currency than what it is added to, compared with or taken from."""
+    """Two amounts of one operation have different currencies."""
 
     code = "currency_mismatch"
 
 
 def exponent_of(currency: str) -> int:
     """
-    The number of digits of *currency*'s minor unit (ISO 4217: 0, 2, 3 or 4; assets: see `ASSETS`).
+    Return the number of digits of the minor unit (ISO 4217: 0, 2, 3 or 4; assets: see `ASSETS`).
 
-    :raises UnknownCurrency: if the code is not known; codes are upper case.
+    :raises UnknownCurrency: if *currency* is not supported; codes are upper case.
     """
     try:
         return EXPONENTS[currency]
     except (KeyError, TypeError):
         raise UnknownCurrency(
-            f"{_preview(currency)} is not an active ISO 4217 currency code or known asset",
+            f"{_preview(currency)} is not an active ISO 4217 currency code or supported asset",
             param="currency",
         ) from None
 
 
 @dataclass(frozen=True, slots=True, order=False)
 class Money:
-    """*amount_minor* whole minor units of *currency*; may be negative, at most 2**53 - 1 in size."""
+    """An amount of *amount_minor* minor units, at most 2**53 - 1 in size; may be negative."""
 
     amount_minor: int
     currency: str
@@ -91,7 +91,7 @@ class Money:
     def __post_init__(self) -> None:
         if type(self.amount_minor) is not int:  # bool and float are not amounts
             raise BadAmount(
-                f"an amount is a whole number of minor units, not {self.amount_minor!r}",
+                f"an amount must be a whole number of minor units, not {self.amount_minor!r}",
                 param="amount",
             )
         if not -MINOR_MAX <= self.amount_minor <= MINOR_MAX:
@@ -103,16 +103,16 @@ class Money:
     @classmethod
     def parse(cls, text: str, currency: str) -> Money:
         """
-        Read a plain decimal in major units, such as "12.30": ASCII digits and one point.
+        Parse a plain decimal in major units, such as "12.30": ASCII digits and one point.
 
-        Zeros beyond the currency's digits are refused too: "1.000" EUR may be meant as a thousand.
+        Zeros beyond the currency's digits are rejected too: "1.000" EUR may mean a thousand.
 
         :raises BadAmount: for anything else, or for more digits than the currency has.
         """
         exponent = exponent_of(currency)
         try:
             match = _DECIMAL.fullmatch(text)
-        except TypeError:  # a number or None: no text at all
+        except TypeError:  # not a string
             match = None
         if match is None:
             raise BadAmount(
@@ -136,7 +136,7 @@ class Money:
 
     def _same(self, other: Money) -> int:
         if other.currency != self.currency:
-            raise CurrencyMismatch(f"{self.currency} and {other.currency} do not mix")
+            raise CurrencyMismatch(f"cannot combine {self.currency} and {other.currency}")
         return other.amount_minor
 
     def __add__(self, other: Money) -> Money:
@@ -147,7 +147,7 @@ class Money:
 
     def __mul__(self, count: int) -> Money:
         if type(count) is not int:
-            raise BadAmount(f"money is multiplied by whole numbers, not {count!r}")
+            raise BadAmount(f"money can be multiplied only by whole numbers, not {count!r}")
         return Money(self.amount_minor * count, self.currency)
 
     def __neg__(self) -> Money:
@@ -167,22 +167,22 @@ class Money:
 
 
 def total(amounts: Iterable[Money], currency: str) -> Money:
-    """Add *amounts*, all in *currency*; nothing adds up to zero."""
+    """Return the sum of *amounts*, all in *currency*; zero if there are none."""
     return sum(amounts, Money(0, currency))
 
 
 def allocate(amount_minor: int, weights: Sequence[int]) -> list[int]:
     """
-    Share *amount_minor* in proportion to *weights* without losing a unit (largest remainder).
+    Allocate *amount_minor* in proportion to *weights* by largest remainder; shares add up exactly.
 
-    Equal remainders go to the earlier weight, so the shares are a function of the arguments.
-    A negative amount is shared as its positive counterpart.
+    Among equal remainders the earlier weight goes first, so the result is deterministic. A
+    negative amount is allocated like its absolute value.
 
     :raises ValueError: if a weight is negative or all are zero.
     """
     total_weight = sum(weights)
     if total_weight <= 0 or min(weights) < 0:
-        raise ValueError("weights must be zero or positive, and one of them positive")
+        raise ValueError("weights must not be negative, and at least one must be positive")
     size = abs(amount_minor)
     shares = [size * weight // total_weight for weight in weights]
     by_remainder = sorted(range(len(weights)), key=lambda i: -(size * weights[i] % total_weight))

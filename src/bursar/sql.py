@@ -1,12 +1,12 @@
 """
-Named SQL, run by the driver itself on the connection that Django keeps for this thread.
+Run raw SQL through the database driver, on Django's connection of the current thread.
 
-Django makes a cursor of its own for each statement and rewrites its placeholders each time, which
-costs more than most of our statements. The connection, its transaction and its errors stay
-Django's: what the driver raises arrives as `django.db.Error`. While somebody listens to Django's
-cursors (`execute_wrapper`, captured queries) statements go through them.
+Django creates a cursor and rewrites placeholders for each statement, which costs more than most of
+our statements. Connection, transaction and errors remain Django's: driver errors are raised as
+`django.db.Error`. While Django's cursors are instrumented (`execute_wrapper`, captured queries),
+statements go through them.
 
-Placeholders are `%s` on both databases, and a percent sign is doubled.
+Placeholders are `%s` on both databases; a literal percent sign is doubled.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PLACEHOLDER = re.compile(r"(?<!%)%s")
 
 
 def insert(table: str, columns: Sequence[str]) -> str:
-    """The statement that inserts one row of *columns*; both names are the caller's own constants."""
+    """Return an INSERT of one row of *columns*; table and column names must be constants."""
     return (
         f"INSERT INTO {table} ({', '.join(columns)}) "  # noqa: S608  (no value is in it)
         f"VALUES ({', '.join(['%s'] * len(columns))})"
@@ -36,17 +36,17 @@ def insert(table: str, columns: Sequence[str]) -> str:
 
 
 def run(statement: str, values: Values = ()) -> int:
-    """Run one statement; returns how many rows it wrote."""
+    """Run one statement. Returns the number of affected rows."""
     return _execute(statement, values, lambda cursor: int(cursor.rowcount))
 
 
 def rows(statement: str, values: Values = ()) -> list[tuple[Any, ...]]:
-    """All rows of a query; ask for no more than fit in memory."""
+    """Return all rows of a query; they must fit in memory."""
     return _execute(statement, values, lambda cursor: list(cursor.fetchall()))
 
 
 def row(statement: str, values: Values = ()) -> tuple[Any, ...] | None:
-    """The first row of a query, or None."""
+    """Return the first row of a query, or None."""
     first_row: tuple[Any, ...] | None = _execute(
         statement, values, lambda cursor: cursor.fetchone()
     )
@@ -54,7 +54,7 @@ def row(statement: str, values: Values = ()) -> tuple[Any, ...] | None:
 
 
 def run_many(statement: str, value_rows: Sequence[Values]) -> None:
-    """Run one statement for each of *several* lists of values."""
+    """Run one statement for each of *value_rows*."""
     database = connections[DEFAULT_DB_ALIAS]
     if _is_instrumented(database):
         with database.cursor() as cursor:
@@ -79,7 +79,7 @@ def _execute(statement: str, values: Values, fetch: Callable[[Any], T]) -> T:
 
 
 def _is_instrumented(database: BaseDatabaseWrapper) -> bool:
-    """Tell whether Django has to see the statement, if only to connect first."""
+    """Whether the statement must go through Django, for instrumentation or to connect first."""
     return bool(database.connection is None or database.execute_wrappers or database.queries_logged)
 
 

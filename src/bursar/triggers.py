@@ -1,8 +1,8 @@
 """
-The guards: triggers for what a constraint cannot say, the same list on both databases.
+Database triggers for rules that constraints cannot express, the same on both databases.
 
-They are reinstalled after every migration, because Django rebuilds a SQLite table to alter it and
-the triggers are dropped without a word. `missing()` is asked at start and by `bursar verify`.
+They are reinstalled after every migration, because Django rebuilds a SQLite table to alter it,
+which silently drops its triggers. `missing_triggers` is checked at start and by `bursar verify`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bursar import errors
 
 
 class TriggersMissing(errors.Conflict):
-    """The database lacks guards: it was altered by other means than `bursar manage migrate`."""
+    """Triggers are missing: the schema was changed other than by `bursar manage migrate`."""
 
     code = "triggers_missing"
     status = None
@@ -24,7 +24,7 @@ class TriggersMissing(errors.Conflict):
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """Refuse *event* on *table* when *condition* (over OLD and NEW) is true."""
+    """A trigger that rejects *event* on *table* if *condition* (over OLD and NEW) is true."""
 
     table: str
     event: str  # INSERT, UPDATE or DELETE
@@ -33,13 +33,13 @@ class Trigger:
 
     @property
     def name(self) -> str:
-        """The trigger's name."""
+        """Name of the trigger, at most 63 characters (PostgreSQL)."""
         words = "_".join(self.message.split()[:6]).replace("'", "")
         return f"trigger_{self.table.removeprefix('bursar_')}_{self.event.lower()}_{words}"[:63]
 
     @property
     def truncate_name(self) -> str:
-        """The name of the trigger that refuses to empty the table (PostgreSQL)."""
+        """Name of the trigger that rejects TRUNCATE of the table (PostgreSQL)."""
         return f"trigger_{self.table.removeprefix('bursar_')}_truncate"
 
 
@@ -206,7 +206,7 @@ TRIGGERS: list[Trigger] = [
 
 
 def install_triggers() -> None:
-    """Put every guard in place, replacing those that are there; on tables that exist."""
+    """Create or replace all triggers of existing tables."""
     with connection.cursor() as cursor:
         tables = set(connection.introspection.table_names(cursor))
         for statement in _statements(tables):
@@ -241,7 +241,7 @@ def _postgresql(trigger: Trigger) -> Iterator[str]:
     when = f"WHEN ({trigger.condition})" if trigger.condition else ""
     message = trigger.message.replace("'", "''")
     if trigger.event == "DELETE":
-        # TRUNCATE empties a table past the triggers of its rows.
+        # TRUNCATE does not fire row triggers.
         yield f"DROP TRIGGER IF EXISTS {trigger.truncate_name} ON {trigger.table}"
         yield (
             f"CREATE TRIGGER {trigger.truncate_name} BEFORE TRUNCATE ON {trigger.table} "
@@ -255,7 +255,7 @@ def _postgresql(trigger: Trigger) -> Iterator[str]:
 
 
 def missing_triggers() -> list[str]:
-    """Name the guards that the database does not have."""
+    """Return the names of triggers that are missing or disabled in the database."""
     query = (
         "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"
         if connection.vendor == "postgresql"
@@ -271,20 +271,20 @@ def missing_triggers() -> list[str]:
 
 
 def check_triggers() -> None:
-    """:raises GuardsMissing: if a guard is not in place."""
+    """:raises TriggersMissing: if a trigger is missing or disabled."""
     names = missing_triggers()
     if names:
         raise TriggersMissing(
-            f"{len(names)} guards are missing, first {names[0]}; run: bursar manage migrate"
+            f"{len(names)} triggers are missing, first {names[0]}; run: bursar manage migrate"
         )
 
 
 def unsafe_settings() -> list[str]:
     """
-    Name the settings under which an acknowledged commit could be lost in a power cut.
+    Return the database settings under which a power failure could lose acknowledged commits.
 
-    SQLite in WAL mode keeps it only with `synchronous` FULL (2) or EXTRA (3); PostgreSQL only
-    with `fsync` and `synchronous_commit` on.
+    In WAL mode SQLite needs `synchronous` FULL (2) or EXTRA (3); PostgreSQL needs `fsync`,
+    `synchronous_commit` and `full_page_writes` on.
     """
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -303,14 +303,14 @@ def unsafe_settings() -> list[str]:
 
 
 class UnsafeDurability(errors.Conflict):
-    """The database may lose what it has acknowledged."""
+    """The database settings do not guarantee that acknowledged commits survive a power failure."""
 
     code = "unsafe_durability_settings"
     status = None
 
 
 def check_durability() -> None:
-    """:raises LaxDurability: if an acknowledged commit could be lost."""
+    """:raises UnsafeDurability: if a power failure could lose acknowledged commits."""
     problems = unsafe_settings()
     if problems:
-        raise UnsafeDurability(f"the database does not keep what it commits: {', '.join(problems)}")
+        raise UnsafeDurability(f"acknowledged commits could be lost: {', '.join(problems)}")

@@ -318,7 +318,9 @@ def test_migrating_puts_dropped_guards_back(database: Database) -> None:
         cursor.execute(f"DROP TRIGGER {guard.name}{on}")
 
     assert triggers.missing_triggers() == [guard.name]
-    with pytest.raises(triggers.TriggersMissing, match=f"1 guards are missing, first {guard.name}"):
+    with pytest.raises(
+        triggers.TriggersMissing, match=f"1 triggers are missing, first {guard.name}"
+    ):
         triggers.check_triggers()
     management.call_command("migrate", verbosity=0)
     assert triggers.missing_triggers() == []

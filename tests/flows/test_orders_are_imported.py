@@ -168,7 +168,12 @@ def test_a_method_may_be_given_where_the_mapping_has_none(
         ),
         ("column", "sandbox", "tok_visa", "the mapping already sets the payment method"),
         ("", None, "tok_visa", "a payment method needs a provider account"),
-        ("", "sandbox", "4242424242424242", "this looks like a card number, which is never stored"),
+        (
+            "",
+            "sandbox",
+            "4242424242424242",
+            "looks like a card number; card numbers are never stored",
+        ),
     ],
 )
 def test_there_is_one_method(
@@ -289,11 +294,11 @@ NOT_LISTED = "to skip such rows, list the reason in [unsellable] of the mapping"
     [
         (
             GOOD.replace("EUR", "EURO"),
-            "line 3, money: 'EURO' is not an active ISO 4217 currency code or known asset",
+            "line 3, money: 'EURO' is not an active ISO 4217 currency code or supported asset",
         ),
         (
             GOOD.replace("EUR", "eur"),
-            "line 3, money: 'eur' is not an active ISO 4217 currency code or known asset",
+            "line 3, money: 'eur' is not an active ISO 4217 currency code or supported asset",
         ),
         (GOOD.replace("10.00", "10.005"), "line 3, price: '10.005' has 3 decimals; EUR has 2"),
         (
@@ -365,15 +370,15 @@ NOT_LISTED = "to skip such rows, list the reason in [unsellable] of the mapping"
         ),
         (
             GOOD.replace("Storm lantern", "4242 4242 4242 4242"),
-            "line 3, text: this looks like a card number, which is never stored",
+            "line 3, text: looks like a card number; card numbers are never stored",
         ),
         (
             GOOD.replace("10.00", "4242424242424242"),
-            "line 3, price: this looks like a card number, which is never stored",
+            "line 3, price: looks like a card number; card numbers are never stored",
         ),
         (
             GOOD.replace("A-1", "4242-4242-4242-4242"),
-            "line 3, number: this looks like a card number, which is never stored",
+            "line 3, number: looks like a card number; card numbers are never stored",
         ),
         (
             GOOD.replace("A-1", ""),
@@ -383,22 +388,22 @@ NOT_LISTED = "to skip such rows, list the reason in [unsellable] of the mapping"
             GOOD.replace("A-1", " A-1"),
             "line 3, number: ' A-1' is not an invoice number: use 1 to 120 printable characters, no leading or trailing spaces",
         ),
-        (GOOD.replace("Storm", 300 * "x"), "line 3, text: a text of at most 300 letters"),
+        (GOOD.replace("Storm", 300 * "x"), "line 3, text: must have at most 300 characters"),
         (GOOD.replace("EUR", "GBP"), "line 3, money: 'GBP', but line 2 of this invoice has 'EUR'"),
         (GOOD.replace("c-1", "c-2"), "line 3, who: 'c-2', but line 2 of this invoice has 'c-1'"),
         (GOOD.replace(",c-1", ""), "line 3: 9 columns where the header has 10"),
         (GOOD.replace("c-1", "c-1,x"), "line 3: 11 columns where the header has 10"),
         (
             GOOD.replace("Storm lantern", '"Storm lantern'),
-            "line 3: a quote that is opened here is never closed",
+            "line 3: a quote opened here is not closed",
         ),
         (
             GOOD.replace("lantern", "lan\0tern"),
-            "line 3: a NUL byte; perhaps this is UTF-16: save the file as UTF-8",
+            "line 3: NUL byte; if the file is UTF-16, save it as UTF-8",
         ),
         (
             GOOD.replace("c-1\n", "c-"),
-            "line 3: the last line has no line end: was the file cut off?",
+            "line 3: the last line has no line end; is the file truncated?",
         ),
     ],
     ids=lambda value: "" if value.startswith("line") else None,
@@ -415,8 +420,8 @@ def test_a_bad_row_is_told_by_its_line_and_nothing_changes(
     [
         (b"", "line 1: the file is empty"),
         (HEADER.encode(), "line 1: the file has a header but no rows"),
-        ((HEADER + GOOD).encode("utf-16"), "line 1: this is UTF-16; save the file as UTF-8"),
-        (HEADER.replace("who", "text").encode(), "line 1: column 'text' is there twice"),
+        ((HEADER + GOOD).encode("utf-16"), "line 1: the file is UTF-16; save it as UTF-8"),
+        (HEADER.replace("who", "text").encode(), "line 1: column 'text' occurs twice"),
     ],
 )
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -471,7 +476,7 @@ def test_all_mistakes_are_told_at_once_up_to_a_thousand(database: Database, tmp_
         take_in(tmp_path, 600 * bad)
     assert (len(refusal.value.problems), refusal.value.more) == (1000, True)
     assert str(refusal.value) == (
-        "shop.csv: 1000 or more mistakes, the first in line 2, price: 'NaN' is not a plain "
+        "shop.csv: 1000 or more errors, first: line 2, price: 'NaN' is not a plain "
         "decimal number such as 12.30; nothing was imported"
     )
 

@@ -37,7 +37,7 @@ def test_the_example_is_explained_as_a_table(monkeypatch: pytest.MonkeyPatch) ->
         "48.08",
         "discounts 14.90",
         "net 70.76, tax 10.72",
-        "to pay 81.48 EUR",
+        "total 81.48 EUR",
     ):
         assert words in result.stdout, words
 
@@ -87,7 +87,11 @@ def test_a_compound_tax_and_rounding_are_told(
     [
         (["none.json"], "", "none.json cannot be read"),
         (["-"], "{", "Input data was truncated"),
-        (["-"], '{"currency": "EUR", "lines": [{"sku": "x"}]}', "no price is listed for 'x'"),
+        (
+            ["-"],
+            '{"currency": "EUR", "lines": [{"sku": "x"}]}',
+            "no price list has a price for 'x'",
+        ),
         (["-", "--rules", "none.toml"], "{}", "none.toml cannot be read"),
     ],
 )

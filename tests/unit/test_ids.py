@@ -165,10 +165,10 @@ def test_an_excluded_field_does_not_count() -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (1.5, "float has no fields"),
-        (object(), "object has no fields"),
-        ({1, 2}, "set has no fields"),
-        (b"x", "bytes has no fields"),
+        (1.5, "float is neither a dataclass nor a msgspec struct"),
+        (object(), "object is neither a dataclass nor a msgspec struct"),
+        ({1, 2}, "set is neither a dataclass nor a msgspec struct"),
+        (b"x", "bytes is neither a dataclass nor a msgspec struct"),
         (datetime(2026, 3, 1), "has no time zone"),  # noqa: DTZ001
     ],
 )

@@ -1,4 +1,4 @@
-"""A quote on the terminal: what a basket costs, as a table that explains each step."""
+"""The command `bursar price`: a quote as a table or JSON."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def price(
-    basket: Annotated[Path, typer.Argument(help="A JSON file, or - for standard input.")],
+    basket: Annotated[Path, typer.Argument(help="JSON file, or - for standard input.")],
     rules: Annotated[
         Optional[Path],  # noqa: UP045  (Typer reads this at run time)
-        typer.Option(help="A TOML file of rules; else BURSAR_PRICING_RULES."),
+        typer.Option(help="TOML file of pricing rules; default: BURSAR_PRICING_RULES."),
     ] = None,
     on: Annotated[
         Optional[datetime],  # noqa: UP045
-        typer.Option(formats=["%Y-%m-%d"], help="As on this day; else today."),
+        typer.Option(formats=["%Y-%m-%d"], help="Day of the quote; default: today."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the quote as JSON.")] = False,
 ) -> None:
-    """Price the basket in BASKET and explain each step; nothing is written, no coupon used."""
+    """Price the basket in BASKET and explain each step. Writes nothing and redeems no coupon."""
     from zoneinfo import ZoneInfo
 
     from bursar import clock, errors, settings
@@ -64,15 +64,15 @@ def _print_quote(quote: Quote) -> None:
     lines = output.table(
         f"Quote in {quote.currency}",
         "",
-        "what",
-        "units",
+        "item",
+        "quantity",
         "unit price",
-        "list",
+        "list price",
         "net",
         "tax",
-        "",
+        "tax rate",
         "gross",
-        numbers=("", "units", "unit price", "list", "net", "tax", "gross"),
+        numbers=("", "quantity", "unit price", "list price", "net", "tax", "gross"),
     )
     for position, line in enumerate(quote.lines, 1):
         tax_rate = f"{line.tax.rate} % {line.tax.code.value}"
@@ -102,7 +102,7 @@ def _print_quote(quote: Quote) -> None:
             )
     output.console.print(lines)
     taxes = output.table(
-        "Taxes", "code", "rate", "on", "tax", "why none", numbers=("rate", "on", "tax")
+        "Taxes", "code", "rate", "base", "tax", "reason", numbers=("rate", "base", "tax")
     )
     for each in quote.taxes:
         taxes.add_row(
@@ -122,7 +122,7 @@ def _print_quote(quote: Quote) -> None:
         output.echo(f"discounts {money(quote.discount_minor)}")
     if quote.rounding_minor:
         output.echo(
-            f"rounding  {money(quote.rounding_minor)} of tax, against lines one by one ({quote.mode.value})"
+            f"rounding  {money(quote.rounding_minor)} of tax, compared with rounding per line ({quote.mode.value})"
         )
     output.echo(f"net {money(quote.net.amount_minor)}, tax {money(quote.tax.amount_minor)}")
-    output.echo(f"[bold]to pay {quote.total}[/]")
+    output.echo(f"[bold]total {quote.total}[/]")

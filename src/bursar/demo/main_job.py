@@ -1,6 +1,6 @@
 """
-The main job, shown: invoices become orders, are charged in the sandbox with every kind of
-trouble, refunded in part, told of by disorderly webhooks, and booked.
+Demonstration: import invoices as orders, charge them in the sandbox with all kinds of faults,
+refund some, process webhooks with faults, and check the books.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ from bursar.webhooks import inbox
 
 ACCOUNT = "sandbox"
 DELIVERY_FAULTS = DeliveryFaults(dropped=0.1, late=0.2, reordered=0.2, duplicate=0.2, forged=0.05)
-#: A look-up that is due later than this is left to the next run.
+#: Jobs due later than this are left to the next run.
 RETRY_WAIT_MAX = timedelta(seconds=4)
 SECONDS_MAX = 45.0
 REFUND_INTERVAL = 10
 
-#: Told what is being done, and how far it is (done, all) where that can be said.
+#: Called with the description of each step.
 ProgressCallback = Callable[[str], None]
 
 
 @dataclass(slots=True)
 class DemoReport:
-    """What happened in one run."""
+    """Result of one run."""
 
     imported_files: list[tuple[Path, imports.ImportReport]] = field(default_factory=list)
     jobs: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -61,9 +61,9 @@ class DemoReport:
 
 def invoices_folder() -> Path:
     """
-    Our own example invoices: beside the package, or in the source tree.
+    Return the folder of the example invoices, in the package or in the source tree.
 
-    :raises errors.NotFound: if they are in neither.
+    :raises errors.NotFound: if it is in neither.
     """
     for folder in (
         Path(__file__).parent / "invoices",
@@ -71,24 +71,24 @@ def invoices_folder() -> Path:
     ):
         if (folder / "mapping.toml").is_file():
             return folder
-    raise errors.NotFound("the example invoices are not installed; give a folder of your own")
+    raise errors.NotFound("the example invoices are not installed; pass a folder of invoices")
 
 
 def run(
     *, invoices: Path | None, port: int | None = None, watch: ProgressCallback = lambda _: None
 ) -> DemoReport:
     """
-    Do the main job on a folder of CSV files with its `mapping.toml`; ours without one.
+    Run the demonstration on a folder with CSV files and `mapping.toml`; default: the examples.
 
-    With *port* the sandbox is a process of its own that listens there on loopback (0: any free
-    one). Needs an installation that was started. A second run imports nothing again.
+    With *port* the sandbox runs as a process listening on that loopback port (0: any free port).
+    Needs a started installation. A second run imports nothing.
     """
     report, folder = DemoReport(), invoices or invoices_folder()
     with _sandbox(port) as simulator:
-        with _timed_step(report, "import", watch, "placing the invoices as orders"):
+        with _timed_step(report, "import", watch, "importing invoices as orders"):
             for file in sorted([*folder.glob("*.csv"), *folder.glob("*.csv.gz")]):
                 report.imported_files.append((file, _import(file, folder / "mapping.toml")))
-        with _timed_step(report, "charge", watch, "charging, with every kind of trouble"):
+        with _timed_step(report, "charge", watch, "charging, with provider faults"):
             _process_until_idle(report, simulator, DELIVERY_FAULTS)
             _buyers_act(simulator)
             _process_until_idle(report, simulator, DELIVERY_FAULTS)
@@ -97,11 +97,11 @@ def run(
             report.refunds = _refund_some()
             _process_until_idle(report, simulator, DELIVERY_FAULTS)
         with _timed_step(
-            report, "webhooks", watch, "a month later: disputes, failed refunds, late webhooks"
+            report, "webhooks", watch, "30 days later: disputes, failed refunds, late webhooks"
         ):
             simulator.advance(timedelta(days=30).total_seconds())
             _process_until_idle(report, simulator, DeliveryFaults())
-        # The balance is told before the sandbox's process ends.
+        # The balance is fetched before the sandbox's process ends.
         with _timed_step(report, "verify", watch, "checking the books"):
             report.findings = list(checks.run_checks())
         report.balance_owed = provider_accounts.fetch_balance(ACCOUNT) or {}
@@ -110,7 +110,7 @@ def run(
 
 @contextmanager
 def _sandbox(port: int | None) -> Iterator[SandboxSimulator]:
-    """Set the account up, in this process or one of its own, and open its simulator."""
+    """Create the sandbox account, in this process or a separate one, and open its simulator."""
     path = settings.current.home / "sandbox.sqlite3"
     terms = {"fee_basis_points": 150, "fee_fixed_minor": 20}
     if port is None:
@@ -165,7 +165,7 @@ def _import(file: Path, mapping: Path) -> imports.ImportReport:
 def _process_until_idle(
     report: DemoReport, simulator: SandboxSimulator, disorder: DeliveryFaults
 ) -> None:
-    """Work, and take the sandbox's webhooks, until nothing more happens soon."""
+    """Run jobs and deliver webhooks until no more work is due soon."""
     position, until = 0, time.monotonic() + SECONDS_MAX
     while time.monotonic() < until:
         worker = Worker(job_handlers.HANDLERS)
@@ -182,7 +182,7 @@ def _process_until_idle(
 def _deliver(
     report: DemoReport, simulator: SandboxSimulator, position: int, disorder: DeliveryFaults
 ) -> tuple[int, int]:
-    """Take what the sandbox delivers after *position*; returns the new one and the count."""
+    """Receive the sandbox's webhooks after *position*. Returns the new position and the count."""
     (key, *_) = standard_webhooks.parse_keys(_provider().config.webhook_secret)
     deliveries = simulator.deliveries(key, after=position, faults=disorder, at=clock.now())
     for delivery in deliveries:
@@ -190,25 +190,25 @@ def _deliver(
             new = inbox.receive_sync(
                 provider_account=ACCOUNT, headers=delivery.headers, body=delivery.body
             )
-            report.webhooks["stored" if new else "came before"] += 1
+            report.webhooks["stored" if new else "duplicate"] += 1
         except InvalidSignature:
-            report.webhooks["forged, refused"] += 1
+            report.webhooks["forged, rejected"] += 1
         position = max(position, delivery.position)
     return position, len(deliveries)
 
 
 def _buyers_act(simulator: SandboxSimulator) -> None:
-    """Every second buyer who was asked to approves; the others refuse."""
+    """Approve every second payment that requires action; reject the others."""
     waiting = Attempt.objects.filter(status=AttemptStatus.REQUIRES_ACTION).order_by("id")
     for number, attempt in enumerate(waiting):
         try:
             simulator.complete_action(attempt.reference, approve=number % 2 == 0)
         except errors.NotFound:
-            continue  # acted in an earlier run whose webhook is still to come
+            continue  # completed in an earlier run; its webhook is still pending
 
 
 def _refund_some() -> int:
-    """Refund half of every tenth order that is paid, once however often this is run."""
+    """Refund half of every tenth paid order, once over all runs. Returns the count."""
     references = Order.objects.order_by("reference").values_list("id", flat=True)
     chosen = list(references)[::REFUND_INTERVAL]
     paid = Payment.objects.filter(order_id__in=chosen, status=PaymentStatus.CAPTURED)

@@ -1,9 +1,9 @@
 """
-Strict CSV rows (RFC 4180, any one-letter delimiter) from a plain or gzipped file.
+Strict CSV reader (RFC 4180, any one-character delimiter) for plain and gzipped files.
 
-Python's `csv` is lenient where money is concerned: it takes NUL bytes, keeps a byte order mark in
-the first name, and lets an unclosed quote swallow the rest of the file. Here every such file is
-refused, with the line. Everything is bounded.
+Python's `csv` is too lenient for money: it accepts NUL bytes, keeps a byte order mark in the first
+column name, and lets an unclosed quote swallow the rest of the file. Such files are rejected here,
+with the line number. All sizes are bounded.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from typing import BinaryIO, NamedTuple
 from bursar import errors
 from bursar.imports.row_errors import RowErrors, preview
 
-#: Bytes of a file as it lies on the disk, and of its text when unpacked.
+#: Limits in bytes of the file on disk, and of its decompressed text.
 FILE_BYTES_MAX, TEXT_BYTES_MAX = 64 * 2**20, 256 * 2**20
-#: Bytes of one line; of one row, whose quoted fields may hold line ends; letters of one field.
+#: Limits of one line and one row (quoted fields may contain line ends) in bytes; of one field in
+#: characters.
 LINE_BYTES_MAX, ROW_BYTES_MAX, FIELD_LETTERS_MAX = 64 * 2**10, 128 * 2**10, 10_000
 COLUMNS_MAX = 200
 
@@ -33,21 +34,21 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class UnreadableFile(errors.ValidationError):
-    """The file breaks off, or is not such a file at all; nothing after *line* can be trusted."""
+    """The file is not valid CSV or is truncated; nothing after *line* can be read."""
 
     code = "import_file_unreadable"
     status = None
 
 
 class CsvRow(NamedTuple):
-    """A row: the number of the line it begins on (the header's is 1), its fields by column."""
+    """A row: its first line (the header is line 1) and its values by column name."""
 
     line: int
     values: dict[str, str]
 
 
 class CsvFile(NamedTuple):
-    """The bytes of a file, read once so that what is named is what is read, and their SHA-256."""
+    """A file's bytes, read once so that the digest belongs to what is parsed, and their SHA-256."""
 
     name: str
     data: bytes
@@ -56,11 +57,11 @@ class CsvFile(NamedTuple):
 
 def load(path: Path) -> CsvFile:
     """
-    Read a file whole.
+    Read a file into memory.
 
-    :raises Unreadable: if it cannot be opened or has more than `FILE_BYTES_MAX` bytes.
+    :raises UnreadableFile: if it cannot be opened or has more than `FILE_BYTES_MAX` bytes.
     """
-    # The name may hold bytes that are no text; it is only shown and noted.
+    # The name may contain invalid UTF-8; it is used only in messages and the import log.
     name = path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     try:
         with path.open("rb") as file:
@@ -81,13 +82,13 @@ def rows(
     missing_line_end_allowed: bool = False,
 ) -> Iterator[CsvRow]:
     """
-    Read the rows under the header line, which must have *columns* and may have others.
+    Yield the rows below the header line, which must have *columns* and may have others.
 
-    A row with too many or too few fields goes to *problems* and is left out. Empty lines hold
-    nothing and are passed over. Unless *cut_off_allowed* the last line must have its line end,
-    for a price that was cut off in the middle still looks like one.
+    A row with too many or too few fields is added to *problems* and skipped; empty lines are
+    skipped silently. The last line must have a line end, unless *missing_line_end_allowed*: a
+    truncated price still looks like a price.
 
-    :raises Unreadable: if the file is no such file, or not from some line on.
+    :raises UnreadableFile: if the file is not valid CSV, or not from some line on.
     """
     lines = _Lines(file, missing_line_end_allowed=missing_line_end_allowed)
     records = _records(lines, delimiter)
@@ -107,7 +108,7 @@ def rows(
 
 
 class _Lines:
-    """The lines of a file as text, checked; counts them, and the bytes of the row at hand."""
+    """Iterates over the decoded, validated lines; counts lines and bytes of the current row."""
 
     def __init__(self, file: CsvFile, *, missing_line_end_allowed: bool) -> None:
         self._bytes = _open_data(file)
@@ -122,7 +123,7 @@ class _Lines:
         try:
             line = self._bytes.readline(LINE_BYTES_MAX + 1)
         except (EOFError, OSError, zlib.error) as error:
-            message = "the compressed data is damaged or cut off after this line"
+            message = "the compressed data is corrupt or truncated after this line"
             raise UnreadableFile(message, line=max(1, self.number)) from error
         if not line:
             raise StopIteration
@@ -137,19 +138,21 @@ class _Lines:
     def _check(self, line: bytes) -> None:
         end = line[-2:] if line.endswith(b"\r\n") else line[-1:]
         if self.number == 1 and line.startswith(_UTF_16):
-            raise self.error("this is UTF-16; save the file as UTF-8")
+            raise self.error("the file is UTF-16; save it as UTF-8")
         if b"\0" in line:
-            raise self.error("a NUL byte; perhaps this is UTF-16: save the file as UTF-8")
+            raise self.error("NUL byte; if the file is UTF-16, save it as UTF-8")
         if b"\r" in line.removesuffix(end):
-            raise self.error("a carriage return inside the line; lines end with LF or CR LF")
+            raise self.error("carriage return inside the line; lines must end with LF or CR LF")
         if len(line) > LINE_BYTES_MAX:
             raise self.error(f"the line is longer than {LINE_BYTES_MAX:,} bytes")
         if self._all_bytes > TEXT_BYTES_MAX:
-            raise self.error(f"there are more than {TEXT_BYTES_MAX:,} bytes of text")
+            raise self.error(f"the text is longer than {TEXT_BYTES_MAX:,} bytes")
         if self.row_bytes > ROW_BYTES_MAX:
-            raise self.error(f"a row is longer than {ROW_BYTES_MAX:,} bytes: an open quote?")
+            raise self.error(
+                f"the row is longer than {ROW_BYTES_MAX:,} bytes; is a quote not closed?"
+            )
         if not line.endswith(b"\n") and not self._missing_line_end_allowed:
-            raise self.error("the last line has no line end: was the file cut off?")
+            raise self.error("the last line has no line end; is the file truncated?")
 
     def _text(self, line: bytes) -> str:
         try:
@@ -158,7 +161,7 @@ class _Lines:
             raise self.error(f"byte {error.start + 1} is not UTF-8") from error
 
     def error(self, message: str) -> UnreadableFile:
-        """Make the refusal of the line at hand."""
+        """Return the error for the current line."""
         return UnreadableFile(message, line=self.number)
 
 
@@ -166,14 +169,14 @@ def _open_data(file: CsvFile) -> BinaryIO:
     is_gzip = file.data.startswith(_GZIP)
     if is_gzip != file.name.endswith(".gz") or file.data.startswith(_ZIP):
         what = "gzip" if is_gzip else "zip" if file.data.startswith(_ZIP) else "not gzip"
-        raise UnreadableFile(f"the name says otherwise, but the content is {what}", line=1)
+        raise UnreadableFile(f"the file name does not match the content, which is {what}", line=1)
     data = io.BytesIO(file.data)
-    # Buffered so that a bomb is unpacked piece by piece, and only as far as the limits.
+    # Buffered, so that a decompression bomb is read only up to the limits.
     return io.BufferedReader(gzip.GzipFile(fileobj=data)) if is_gzip else data
 
 
 def _records(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each record and the number of the line on which it begins."""
+    """Yield each record with its first line."""
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         first_line, lines.row_bytes = lines.number + 1, 0
@@ -185,7 +188,7 @@ def _records(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str]]]:
             return
         if any(len(field) > FIELD_LETTERS_MAX for field in fields):
             raise UnreadableFile(
-                f"a field has more than {FIELD_LETTERS_MAX:,} letters", line=first_line
+                f"a field has more than {FIELD_LETTERS_MAX:,} characters", line=first_line
             )
         yield first_line, fields
 
@@ -193,21 +196,21 @@ def _records(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 def _describe_csv_error(error: csv.Error) -> str:
     message = str(error)
     if "unexpected end of data" in message:
-        return "a quote that is opened here is never closed"
+        return "a quote opened here is not closed"
     if "expected after" in message:
-        return "a closing quote is followed by something else than the end of the field"
-    return f"this is not CSV: {message}"
+        return "a closing quote is not followed by the end of the field"
+    return f"invalid CSV: {message}"
 
 
 def _check_header(header: Sequence[str], columns: Sequence[str]) -> None:
     if len(header) > COLUMNS_MAX:
-        raise UnreadableFile(f"there are more than {COLUMNS_MAX} columns", line=1)
+        raise UnreadableFile(f"the header has more than {COLUMNS_MAX} columns", line=1)
     duplicates = [name for name, count in Counter(header).items() if count > 1]
     if duplicates:
-        raise UnreadableFile(f"column {preview(duplicates[0])} is there twice", line=1)
+        raise UnreadableFile(f"column {preview(duplicates[0])} occurs twice", line=1)
     if missing := [name for name in columns if name not in header]:
         raise UnreadableFile(
-            f"there is no column {' or '.join(map(preview, missing))}; "
-            f"there are {', '.join(preview(name) for name in header[:20])}",
+            f"missing column {', '.join(map(preview, missing))}; "
+            f"the header has {', '.join(preview(name) for name in header[:20])}",
             line=1,
         )

@@ -1,4 +1,4 @@
-"""The record of what came in: a file is taken in once, together with all that it held."""
+"""Log of imports: a file is imported once, in one commit with all that it contains."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ LOCK = "SELECT pg_advisory_xact_lock(hashtextextended('bursar/imports', 0))"
 
 def digest(*, file_sha256: str, purpose: str, options: tuple[str, ...]) -> str:
     """
-    Name an import: the bytes of the file, what for, and the *ways* that change what comes of it.
+    Return the identity of an import: file content, purpose, and the *options* that affect it.
 
-    For orders these are the mapping, the provider account and the method, so that a file which
-    was taken in uncharged is not mistaken for one that was charged.
+    For orders the options are the mapping, the provider account and the payment method, so that an
+    import without charges is not mistaken for one with charges.
     """
     return hashlib.sha256(json.dumps([file_sha256, purpose, *options]).encode()).hexdigest()
 
 
 def find_import(digest: str) -> Mapping[str, Any] | None:
     """
-    The report of an import that was done before; None where there is none.
+    Return the report of an earlier import with this *digest*, or None.
 
-    Needs an open transaction, and holds off other processes' imports until it ends, so that none
-    can come between this answer and `record`.
+    Needs an open transaction, and locks out imports of other processes until it ends, so that no
+    other import commits between this call and `record`.
     """
     group_commit.require_transaction()
     if connection.vendor == "postgresql":
@@ -43,7 +43,7 @@ def find_import(digest: str) -> Mapping[str, Any] | None:
 def record(
     *, digest: str, name: str, purpose: str, report: Mapping[str, Any], now: datetime
 ) -> None:
-    """Note that a file came in whole. Needs the transaction that wrote what it held."""
+    """Record a complete import. Needs the transaction that wrote its content."""
     group_commit.require_transaction()
     ImportedFile.objects.create(
         digest=digest, name=name[-255:], purpose=purpose, report=dict(report), imported_at=now
@@ -51,6 +51,6 @@ def record(
 
 
 def file_names_imported_at(imported_at: datetime) -> list[str]:
-    """The files that came in at *moment*, which is what they wrote into their rows as well."""
+    """Return the names of files imported at this time, which is also the creation time of rows."""
     files = ImportedFile.objects.filter(imported_at=imported_at).order_by("name")
     return list(files.values_list("name", flat=True))

@@ -1,8 +1,8 @@
 """
-Mappings: a TOML file that tells how a shop's invoices are written, and what is to be left out.
+Mappings: a TOML file that describes a shop's invoice files and which rows are skipped.
 
-Nothing is guessed. Credit notes and rows that cannot be sold are mistakes unless the mapping says
-that they are to be listed.
+Nothing is guessed. Credit notes and unsellable rows are errors unless the mapping says to list
+them.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ _SAMPLE_TIME = datetime(2010, 12, 31, 23, 59, 58, tzinfo=UTC)
 
 
 class InvalidMapping(errors.ValidationError):
-    """The mapping itself is wrong; *param* names the key."""
+    """The mapping is invalid; *param* is the key."""
 
     code = "invalid_mapping"
     status = None
 
 
 class Action(StrEnum):
-    """What the mapping decides about rows that are not sold."""
+    """What to do with rows that are not sales."""
 
-    LIST = "list"  # leave them out, and say so in the report
-    REFUSE = "refuse"  # each is a mistake
+    LIST = "list"  # skip them and list them in the report
+    REFUSE = "refuse"  # each is a row error
 
 
 class Reason(StrEnum):
-    """Why a row cannot be sold."""
+    """Why a row is unsellable."""
 
     QUANTITY = "quantity_not_positive"
     PRICE = "price_not_positive"
@@ -53,7 +53,7 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingSource:
-    """Where a value comes from: the same for all rows, or a column; one of them is ""."""
+    """Source of a value: a fixed text for all rows, or a column; the other one is ""."""
 
     fixed: str = ""
     column: str = ""
@@ -65,7 +65,7 @@ class MappingSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnMapping:
-    """The names of the columns that every mapping has."""
+    """Column names that every mapping must have."""
 
     invoice: str
     placed_at: str
@@ -78,10 +78,10 @@ class ColumnMapping:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFormat:
     """
-    How values are written.
+    Format of the values.
 
-    *time* is as `datetime.strptime` reads it. *time_zone* (IANA) is that of times which do not
-    tell theirs; "" where *time* has %z.
+    *time* is a `datetime.strptime` format. *time_zone* (IANA) applies to times without an offset;
+    "" if *time* has %z.
     """
 
     delimiter: str
@@ -93,7 +93,7 @@ class FileFormat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreditNotes:
-    """What marks a credit note, and what becomes of it."""
+    """How a credit note is recognized, and what to do with it."""
 
     invoice_prefix: str
     action: Action
@@ -101,7 +101,7 @@ class CreditNotes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unsellable:
-    """For which reasons a row may be left out, if *action* is to list them."""
+    """What to do with unsellable rows, and for which reasons if they are listed."""
 
     action: Action = Action.REFUSE
     reasons: tuple[Reason, ...] = ()
@@ -109,7 +109,7 @@ class Unsellable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvoiceMapping:
-    """How to read a file of invoices; *buyer* pairs a name in the snapshot with its column."""
+    """How to read a file of invoices; *buyer* has pairs of a name in the snapshot and its column."""
 
     name: str
     columns: ColumnMapping
@@ -122,11 +122,11 @@ class InvoiceMapping:
     unsellable: Unsellable
 
     def digest(self) -> str:
-        """Name what the mapping says, whatever its comments and layout: 32 hexadecimal letters."""
+        """Return a digest of the content, independent of comments and layout: 32 hex digits."""
         return ids.digest(repr(dataclasses.astuple(self)))
 
     def columns_read(self) -> list[str]:
-        """The columns that a file must have, each once."""
+        """Return the columns that a file must have, without duplicates."""
         sources = (self.currency, self.tax_rate, self.method)
         names = [getattr(self.columns, field.name) for field in dataclasses.fields(ColumnMapping)]
         names += [source.column for source in sources if source.column]
@@ -135,9 +135,9 @@ class InvoiceMapping:
 
 def load(path: Path) -> InvoiceMapping:
     """
-    Read the mapping in *path*.
+    Load the mapping from *path*.
 
-    :raises BadMapping: if it cannot be read or a key is wrong, missing or unknown.
+    :raises InvalidMapping: if it cannot be read, or a key is invalid, missing or unknown.
     """
     text = text_files.read(path, bytes_max=MAPPING_BYTES_MAX, error_class=InvalidMapping)
     return parse(text)
@@ -145,14 +145,14 @@ def load(path: Path) -> InvoiceMapping:
 
 def parse(text: str) -> InvoiceMapping:
     """
-    Read a mapping from TOML.
+    Parse a mapping from TOML.
 
-    :raises BadMapping: if it is not TOML, or a key is wrong, missing or unknown.
+    :raises InvalidMapping: if it is not TOML, or a key is invalid, missing or unknown.
     """
     try:
         top = _Table("", tomllib.loads(text))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidMapping(f"not TOML: {error}") from error
+        raise InvalidMapping(f"invalid TOML: {error}") from error
     mapping = InvoiceMapping(
         name=_name(top),
         columns=_columns(top.table("columns")),
@@ -171,7 +171,7 @@ def parse(text: str) -> InvoiceMapping:
 
 
 class _Table:
-    """A table of the TOML file; keys are taken out one by one, and none may be left over."""
+    """A table of the TOML file. Keys are popped one by one; remaining ones are unknown."""
 
     def __init__(self, path: str, values: dict[str, Any]) -> None:
         self._path, self._values, self._allowed_keys = path, dict(values), set[str]()
@@ -182,24 +182,26 @@ class _Table:
 
     def pop(self, key: str, kind: type[Any], what: str) -> Any:
         if not self.has(key):
-            raise self.error(key, f"is missing; it is {what}")
+            raise self.error(key, f"is missing; it must be {what}")
         value = self._values.pop(key)
         if type(value) is not kind:
-            raise self.error(key, f"is {what}")
+            raise self.error(key, f"must be {what}")
         return value
 
     def text(self, key: str, default: str | None = None) -> str:
         if default is not None and not self.has(key):
             return default
-        value: str = self.pop(key, str, "a text")
+        value: str = self.pop(key, str, "a string")
         if not 1 <= len(value) <= 200:
-            raise self.error(key, "is a text of 1 to 200 letters")
+            raise self.error(key, "must have 1 to 200 characters")
         return value
 
     def one_of(self, key: str, choices: Sequence[str], default: str | None = None) -> str:
         value = self.text(key, default)
         if value not in choices:
-            raise self.error(key, f"is one of {', '.join(repr(str(choice)) for choice in choices)}")
+            raise self.error(
+                key, f"must be one of {', '.join(repr(str(choice)) for choice in choices)}"
+            )
         return value
 
     def table(self, key: str) -> _Table:
@@ -211,7 +213,7 @@ class _Table:
     def reject_unknown_keys(self) -> None:
         if unknown_keys := [key for key in self._values if key not in self._allowed_keys]:
             raise self.error(
-                unknown_keys[0], f"is unknown; there are {', '.join(sorted(self._allowed_keys))}"
+                unknown_keys[0], f"is unknown; valid keys: {', '.join(sorted(self._allowed_keys))}"
             )
 
     def key_path(self, key: str) -> str:
@@ -223,9 +225,11 @@ class _Table:
 
 def _name(top: _Table) -> str:
     name = top.text("name")
-    # It becomes part of every order's idempotency key.
+    # The name is part of every order's idempotency key.
     if _NAME.fullmatch(name) is None or card_numbers.contains_card_number(name):
-        raise top.error("name", "is at most 60 of a-z, 0-9, - and _")
+        raise top.error(
+            "name", "must be 1 to 60 of a-z, 0-9, - and _, beginning with a letter or digit"
+        )
     return name
 
 
@@ -250,11 +254,15 @@ def _format(table: _Table) -> FileFormat:
     try:
         parsed_time = datetime.strptime(_SAMPLE_TIME.strftime(file_format.time), file_format.time)  # noqa: DTZ007
     except (ValueError, re.error) as error:
-        raise table.error("time", f"does not read back what it wrote: {error}") from error
+        raise table.error(
+            "time", f"is not a format that can be both written and parsed: {error}"
+        ) from error
     if parsed_time.date() != _SAMPLE_TIME.date():
-        raise table.error("time", "needs the year, the month and the day, as in %Y-%m-%d %H:%M")
+        raise table.error("time", "must have year, month and day, as in %Y-%m-%d %H:%M")
     if (parsed_time.tzinfo is None) != bool(file_format.time_zone):
-        raise table.error("time_zone", "is needed where time has no %z, and only there")
+        raise table.error(
+            "time_zone", "is required if format.time has no %z, and not allowed otherwise"
+        )
     return file_format
 
 
@@ -263,18 +271,18 @@ def _time_zone(table: _Table) -> str:
     try:
         return ZoneInfo(name).key if name else ""
     except (OSError, ValueError, KeyError) as error:  # ZoneInfoNotFoundError is a KeyError
-        raise table.error("time_zone", "is no IANA time zone such as Europe/London") from error
+        raise table.error("time_zone", "must be an IANA time zone such as Europe/London") from error
 
 
 def _source(table: _Table, check: Callable[[str], object]) -> MappingSource:
     source = MappingSource(fixed=table.text("fixed", ""), column=table.text("column", ""))
     table.reject_unknown_keys()
     if bool(source.fixed) == bool(source.column):
-        raise table.error("fixed", "or column must be given, and not both")
+        raise table.error("fixed", "or column is required, not both")
     try:
         check(source.fixed) if source.fixed else None
     except errors.ValidationError as error:
-        raise table.error("fixed", f"is wrong: {error.message}") from error
+        raise table.error("fixed", f"is invalid: {error.message}") from error
     return source
 
 
@@ -285,13 +293,15 @@ def _check_rate(rate: str) -> None:
 
 def _check_method(method: str) -> None:
     if card_numbers.contains_card_number(method):
-        raise errors.ValidationError("this looks like a card number; a method is a token")
+        raise errors.ValidationError(
+            "looks like a card number; a payment method is a provider token"
+        )
 
 
 def _buyer(table: _Table) -> tuple[tuple[str, str], ...]:
     names = table.remaining_keys()
     if len(names) > BUYER_MAX:
-        raise table.error(names[BUYER_MAX], f"is one too many: at most {BUYER_MAX}")
+        raise table.error(names[BUYER_MAX], f"exceeds the limit of {BUYER_MAX} keys")
     return tuple((name, table.text(name)) for name in sorted(names))
 
 
@@ -308,9 +318,9 @@ def _unsellable(table: _Table) -> Unsellable:
     action = Action(table.one_of("action", list(Action)))
     reasons: tuple[Reason, ...] = ()
     if action is Action.LIST:
-        requested_reasons = table.pop("reasons", list, "a list of reasons")
+        requested_reasons = table.pop("reasons", list, "an array of reasons")
         if not requested_reasons or not all(reason in list(Reason) for reason in requested_reasons):
-            raise table.error("reasons", f"are some of {', '.join(Reason)}")
+            raise table.error("reasons", f"must be some of {', '.join(Reason)}")
         reasons = tuple(Reason(reason) for reason in requested_reasons)
     table.reject_unknown_keys()
     return Unsellable(action=action, reasons=reasons)

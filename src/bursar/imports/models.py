@@ -7,11 +7,10 @@ from django.db import models
 
 class ImportedFile(models.Model):
     """
-    A file that was taken in whole.
+    A completely imported file.
 
-    Guarantees: *digest* is the SHA-256 of its bytes together with how they were to be read, and
-    is there once, so that the same file does nothing the second time; the row commits with
-    everything the file held.
+    Guarantees: *digest* (SHA-256 of content, purpose and options) is unique, so that importing the
+    same file again writes nothing; the row commits with everything the file contains.
     """
 
     digest = models.CharField(primary_key=True, max_length=64)

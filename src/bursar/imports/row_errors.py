@@ -1,4 +1,4 @@
-"""What is wrong with a file, told by line, and the one refusal that carries all of it."""
+"""Row errors of an import, collected by line, and the exception that carries all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bursar import card_numbers, errors
 
-#: A file with more mistakes than this is not read further.
+#: Reading stops after this many row errors.
 PROBLEMS_MAX = 1_000
 PREVIEW_CHARACTERS_MAX = 40
 
@@ -14,9 +14,9 @@ PREVIEW_CHARACTERS_MAX = 40
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowError:
     """
-    One mistake: *line* counts from 1, the header's; *rule* is a stable word for machines.
+    One error: *line* counts from 1 (the header); *rule* is a stable machine-readable code.
 
-    *column* is the file's own name of the column, "" where the whole row or file is meant.
+    *column* is the column name in the file, "" for an error of the whole row or file.
     """
 
     line: int
@@ -29,13 +29,13 @@ class RowError:
 
 
 class ImportRefused(errors.Invalid):
-    """The file is wrong in these places; nothing of it was taken in."""
+    """The file has row errors; nothing was imported."""
 
     code = "import_refused"
     status = None
 
     def __init__(self, file: str, problems: tuple[RowError, ...], *, more: bool = False) -> None:
-        count = f"{len(problems)}{' or more' if more else ''} mistakes, the first in "
+        count = f"{len(problems)}{' or more' if more else ''} errors, first: "
         super().__init__(
             f"{file}: {count if len(problems) > 1 else ''}{problems[0]}; nothing was imported",
             file=file,
@@ -46,7 +46,7 @@ class ImportRefused(errors.Invalid):
 
 
 class RowErrors:
-    """The mistakes found so far in *file*, at most `PROBLEMS_MAX`."""
+    """Collects the row errors of *file*, at most `PROBLEMS_MAX`."""
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -54,37 +54,37 @@ class RowErrors:
 
     def add(self, *, line: int, rule: str, message: str, column: str = "") -> None:
         """
-        Note a mistake. *message* holds text of the file only as `shown` gives it.
+        Add an error. *message* must quote text of the file only by `preview`.
 
-        :raises ImportRefused: if there are enough of them by now.
+        :raises ImportRefused: at the limit.
         """
         self._errors.append(RowError(line=line, column=column, rule=rule, message=message))
         if len(self._errors) >= PROBLEMS_MAX:
             raise self.to_exception(more=True)
 
     def add_error(self, error: errors.BursarError, *, line: int, column: str = "") -> None:
-        """Note what another part of the house said about a value from *line*."""
+        """Add an error raised by the validation of a value on *line*."""
         self.add(line=line, column=column, rule=error.code, message=error.message)
 
     def raise_if_any(self) -> None:
         """
-        Go on only with a clean file.
+        Raise if there are errors.
 
-        :raises ImportRefused: if there were mistakes; they come in the order of their lines.
+        :raises ImportRefused: with all errors, ordered by line.
         """
         if self._errors:
             raise self.to_exception()
 
     def to_exception(self, *, more: bool = False) -> ImportRefused:
-        """Make the refusal that tells all mistakes in the order of their lines; at least one."""
+        """Return the exception with all errors, ordered by line; there must be at least one."""
         sorted_errors = sorted(self._errors, key=lambda problem: problem.line)
         return ImportRefused(self._file, tuple(sorted_errors), more=more)
 
 
 def preview(text: str) -> str:
-    """Quote the beginning of *text* for a message; a card number is never shown."""
+    """Quote the beginning of *text* for a message; card numbers are masked."""
     if card_numbers.contains_card_number(text):
-        return "(what looks like a card number)"
+        return "(a card number)"
     return (
         repr(text)
         if len(text) <= PREVIEW_CHARACTERS_MAX

@@ -125,7 +125,7 @@ def _refuse_card_numbers(cells: _Cells, mapping: InvoiceMapping) -> None:
             cells.refuse(
                 column,
                 fields.CardNumberDetected.code,
-                "this looks like a card number, which is never stored",
+                "looks like a card number; card numbers are never stored",
             )
 
 

@@ -1,4 +1,4 @@
-"""What is asked: a basket and its lines, as they come from a file, the API or a program."""
+"""Basket and lines to price, as given by a file, the API or a program."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ COUPONS_MAX = 20
 
 
 class EmptyBasket(errors.ValidationError):
-    """There is nothing to pay for."""
+    """The basket has no lines."""
 
     code = "empty_basket"
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
-    What is bought: *quantity* units at *unit_price* major units each, as plain decimal text.
+    One line: *quantity* units at *unit_price* major units each, as plain decimal text.
 
-    Without *unit_price* the price list has it. The tax is *tax_rate* percent, as plain decimal
-    text such as "19" or "5.5", with *tax_code* (EN 16931) where it is none; or that of
-    *tax_category* (such as "standard") at the buyer's place; or that of the price list. Without
-    all of these nothing is taxed.
+    Without *unit_price* the price list applies. The tax is *tax_rate* percent (plain decimal text
+    such as "19" or "5.5") with *tax_code* (EN 16931) for a zero rate; or that of *tax_category*
+    (such as "standard") at the buyer's place; or that of the price list. Without any of these the
+    rate is zero.
     """
 
     sku: str
@@ -41,11 +41,11 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class Basket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
-    What somebody wants to buy, in one currency.
+    A basket in one currency.
 
-    *country* (ISO 3166-1) and *vat_id* are the buyer's; *customer_group* decides on price lists
-    and discounts; *payment_method* on a fee. *prices_include_tax* tells whether the unit prices
-    given here do; None leaves that to the price list, or no.
+    *country* (ISO 3166-1) and *vat_id* are the buyer's. *customer_group* selects price lists and
+    discounts, *payment_method* the fee. *prices_include_tax* says whether the unit prices given in
+    the lines include tax (None: they do not).
     """
 
     currency: str
@@ -60,9 +60,9 @@ class Basket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 def read(data: bytes) -> Basket:
     """
-    Read a basket from JSON.
+    Parse a basket from JSON.
 
-    :raises errors.ValidationError: if it is none; *param* names the field.
+    :raises errors.ValidationError: if it is invalid; *param* is the field.
     """
     try:
         return msgspec.json.decode(data, type=Basket)
@@ -73,29 +73,32 @@ def read(data: bytes) -> Basket:
 
 def check(basket: Basket) -> None:
     """
-    Check what does not depend on rules.
+    Validate what does not depend on pricing rules.
 
-    :raises EmptyBasket: if there are no lines; :raises errors.ValidationError: otherwise.
+    :raises EmptyBasket: if there are no lines;
+    :raises errors.ValidationError: if a field is invalid.
     """
     exponent_of(basket.currency)
     if not basket.lines:
-        raise EmptyBasket("an order needs at least one line", param="lines")
+        raise EmptyBasket("at least one line is required", param="lines")
     if len(basket.lines) > LINES_MAX:
         raise errors.ValidationError(f"at most {LINES_MAX:,} lines", param="lines")
     if len(basket.coupons) > COUPONS_MAX or len(set(basket.coupons)) < len(basket.coupons):
-        raise errors.ValidationError(f"each coupon once, at most {COUPONS_MAX}", param="coupons")
+        raise errors.ValidationError(f"at most {COUPONS_MAX} different coupons", param="coupons")
     if basket.country and not (
         len(basket.country) == 2 and basket.country.isascii() and basket.country.isupper()
     ):
-        raise errors.ValidationError("a country is an ISO 3166-1 code such as DE", param="country")
+        raise errors.ValidationError(
+            "country must be an ISO 3166-1 code such as DE", param="country"
+        )
     for number, line in enumerate(basket.lines, 1):
         if type(line.quantity) is not int or not 1 <= line.quantity <= QUANTITY_MAX:
             raise errors.ValidationError(
-                f"a quantity is a whole number from 1 to {QUANTITY_MAX}, not {line.quantity!r}",
+                f"quantity must be a whole number from 1 to {QUANTITY_MAX:,}, not {line.quantity!r}",
                 param=f"lines[{number}].quantity",
             )
         if line.tax_category and (line.tax_rate or line.tax_code):
             raise errors.ValidationError(
-                "a tax is told by its rate or its category, not both",
+                "tax_category and tax_rate or tax_code are mutually exclusive",
                 param=f"lines[{number}].tax_category",
             )

@@ -1,9 +1,9 @@
 """
-The price of a basket: pure, exact, every step on its line.
+Price calculation: pure and exact, with every step recorded on its line.
 
-The steps, in this order: a unit's price times the quantity, rounded to the minor unit; the
-discounts before tax; the taxes, rounded where the rules' mode says; the discounts after tax; the
-fee for the payment method. All in between are whole minor units; a half goes where the rules say.
+The steps are: unit price times quantity, rounded to the minor unit; discounts before tax; taxes,
+rounded by the rules' mode; discounts after tax; the fee for the payment method. All intermediate
+amounts are whole minor units; halves are rounded as the rules say.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from bursar.pricing.rounding import HalfRounding
 from bursar.pricing.rules import NONE, Rules
 from bursar.pricing.taxes import Tax
 
-#: The most decimals of a unit price, and ten to that.
+#: Ten to the power of the most decimals of a unit price (12).
 _UNIT_PRICE_SCALE = 10**12
 
 
 class NoPrice(errors.ValidationError):
-    """No unit price was given, and no price list that holds has one."""
+    """The line has no unit price, and no applicable price list has the SKU."""
 
     code = "price_not_found"
 
 
 class _Row:
     """
-    A line on its way: what it costs, the tax on that, and the two kinds of discount.
+    A line during the calculation: its amounts, tax, and discounts before and after tax.
 
-    *alone* is the tax it would bear if it were the only line.
+    *own_tax* is the tax if it were the only line.
     """
 
     __slots__ = (
@@ -75,7 +75,7 @@ class _Row:
         return self.net + sum(self.component_minors)
 
     def sort_key(self) -> tuple[str | int, ...]:
-        """What tells lines apart that cost the same; who has it is the same for every purpose."""
+        """Return a key that orders lines of equal amount independently of their position."""
         line = self.line
         return (
             line.sku,
@@ -96,14 +96,14 @@ def price(
     coupon_use_counts: Mapping[str, int] | None = None,
 ) -> Quote:
     """
-    Price *basket* as on *day* by *rules*; *redeemed* tells how often each coupon was used before.
+    Price *basket* on *day* by *rules*; *coupon_use_counts* are the previous uses by coupon.
 
     :raises baskets.EmptyBasket: if there are no lines;
     :raises NoPrice: if a unit price is neither given nor listed;
-    :raises taxes.UnknownTax: if no tax is known for a line's category and place;
-    :raises taxes.BadVatId: if the VAT number is none, or of another country;
+    :raises taxes.UnknownTax: if the rules have no rate for a line's category and place;
+    :raises taxes.BadVatId: if the VAT number is invalid, or of another country;
     :raises discounts.CouponRefused: if a coupon is unknown, not valid, used up or without effect;
-    :raises errors.ValidationError: if a quantity, price or rate is not one; lines count from 1.
+    :raises errors.ValidationError: if a quantity, price or rate is invalid; lines count from 1.
     """
     baskets.check(basket)
     rows = list(_rows(basket, rules, day))
@@ -121,16 +121,16 @@ def price(
     for coupon in basket.coupons:
         if coupon not in used_coupons:
             raise discounts.CouponRefused(
-                f"coupon {coupon[:40]!r}: it takes nothing off this basket", param="coupons"
+                f"coupon {coupon[:40]!r}: no discount applies to this basket", param="coupons"
             )
     if basket.payment_method and (fee := _fee(basket, rows, rules, day)):
         rows.append(fee)
-        totals = _apply_taxes(rows, rules)  # one tax may be on lines and fee, and is rounded once
+        totals = _apply_taxes(rows, rules)  # a tax on both lines and fee is rounded once
         _apply_discounts(basket, rows, after_tax_rules, rules.half, after_tax=True)
     return _quote(basket, rows, totals, rules, applicable_rules)
 
 
-# --- What the lines cost ------------------------------------------------------------------------
+# --- List prices --------------------------------------------------------------------------------
 
 
 def _rows(basket: Basket, rules: Rules, day: date) -> Iterator[_Row]:
@@ -156,13 +156,13 @@ def _rows(basket: Basket, rules: Rules, day: date) -> Iterator[_Row]:
 def _list_amount(
     line: Line, item: Item | None, minor_units_per_unit: int, half: HalfRounding
 ) -> tuple[str, int]:
-    """The first unit's price, and that of all units in minor units, rounded once."""
+    """Return the price of the first unit, and of all units in minor units, rounded once."""
     if line.unit_price:
         pieces = [(line.quantity, line.unit_price)]
     elif item is not None:
         pieces = item.pieces(line.quantity)
     else:
-        raise NoPrice(f"no price is listed for {line.sku[:40]!r}", param="unit_price")
+        raise NoPrice(f"no price list has a price for {line.sku[:40]!r}", param="unit_price")
     exact = 0
     for quantity, text in pieces:
         try:
@@ -220,7 +220,7 @@ def _apply_discounts(
     *,
     after_tax: bool,
 ) -> set[str]:
-    """Take *rules* off the lines; returns the coupons that took something."""
+    """Apply discount *rules* to the lines. Returns the coupons that had an effect."""
     if not rules:
         return set()
     line_rows = rows[: len(basket.lines)]
@@ -241,7 +241,7 @@ def _apply_discounts(
 
 
 def _apply_taxes(rows: Iterable[_Row], rules: Rules) -> list[TaxTotal]:
-    """Set net and tax of every row, and sum them by tax."""
+    """Set net and tax of every row. Returns the totals by tax."""
     groups: dict[Tax, list[_Row]] = {}
     for row in rows:
         _tax_row(row, rules.half)
@@ -252,7 +252,7 @@ def _apply_taxes(rows: Iterable[_Row], rules: Rules) -> list[TaxTotal]:
     totals = []
     for tax, tax_rows in groups.items():
         if round_by_sum is not None:
-            # So that equal remainders do not depend on the order of the lines.
+            # Sorted, so that equal remainders do not depend on the order of lines.
             round_by_sum(
                 tax, sorted(tax_rows, key=lambda row: (row.amount, row.sort_key())), rules.half
             )

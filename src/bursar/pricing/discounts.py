@@ -1,8 +1,8 @@
 """
-Discounts: taken off the lines in the order of the rules, and never more than there is.
+Discounts, applied to the lines in the order of the rules, at most to zero.
 
-What concerns a whole order is shared over its lines in proportion, by largest remainder. The
-lines' own order decides nothing: equal remainders go by what the lines are, not where they stand.
+A discount on a whole order is allocated to its lines in proportion, by largest remainder. The
+order of lines has no effect: equal remainders are decided by the content of the lines.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from bursar.pricing.rounding import PERCENT_SCALE, HalfRounding
 
 
 class CouponRefused(errors.ValidationError):
-    """The coupon is unknown, not valid now, used up, or not for this basket."""
+    """The coupon is unknown, not valid on the day, used up, or not for this basket."""
 
     code = "coupon_not_applicable"
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From how many units on a percentage is taken off."""
+    """A percentage off from a minimum of *units*."""
 
     units: int
     percent: str
@@ -37,15 +37,15 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 class Discount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
-    A rule that takes something off; exactly one of *percent*, *amount*, *take* and *tiers*.
+    A discount rule with exactly one of *percent*, *amount*, *take* and *tiers*.
 
-    *amount* is in major units of *currency*; it comes off each line once, or off the order.
-    *take* N and *pay* M: of every N units the cheapest N - M are free, over all lines together.
-    *tiers* take a percentage off a line by its quantity. *skus* and *groups* (of customers) name
-    whom it is for, empty for all; *minimum* is the least that its lines must cost, in major units
-    of *currency*. With *coupon* it is for those who have it, at most *limit* orders in all. Both days
-    of its validity are included. An *exclusive* one is for lines that no other has touched, and
-    closes them. *after_tax* leaves the tax as it was without; at most the net price goes off.
+    *amount* is in major units of *currency*, off each line once or off the order (*scope*). With
+    *take* N and *pay* M, of every N units over all lines the cheapest N - M are free. *tiers* are
+    percentages off a line by its quantity. *skus* and customer *groups* restrict the rule; empty
+    means all. *minimum* is the least total of its lines, in major units of *currency*. With
+    *coupon* the rule needs that coupon, at most *limit* orders in all. Both days of the validity
+    are included. An *exclusive* discount applies only to lines without a discount, and no other
+    applies to them afterwards. *after_tax* does not change the tax; it is at most the net price.
     """
 
     name: str
@@ -67,13 +67,13 @@ class Discount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     after_tax: bool = False
 
     def is_valid_on(self, day: date) -> bool:
-        """Whether it is in force."""
+        """Whether the rule is valid on *day*."""
         return not (self.valid_from and day < self.valid_from) and not (
             self.valid_until and day > self.valid_until
         )
 
     def is_for(self, basket: Basket) -> bool:
-        """Whether customer group and currency are its own."""
+        """Whether the rule is for the basket's customer group and currency."""
         return (not self.groups or basket.customer_group in self.groups) and (
             not self.currency or self.currency == basket.currency
         )
@@ -81,7 +81,7 @@ class Discount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 @dataclass(slots=True)
 class DiscountRun:
-    """What the lines still cost, what was taken off each and why; *key* tells lines apart."""
+    """Remaining amounts of the lines and the discounts applied; *keys* order equal lines."""
 
     basket: Basket
     amounts: list[int]
@@ -94,7 +94,7 @@ class DiscountRun:
         self.steps = [[] for _ in self.amounts]
 
     def apply(self, rule: Discount) -> bool:
-        """Take a discount off; returns whether anything was."""
+        """Apply a discount. Returns whether it had an effect."""
         indexes = [
             at
             for at, line in enumerate(self.basket.lines)
@@ -102,7 +102,7 @@ class DiscountRun:
             and not (rule.exclusive and self.steps[at])
             and (not rule.skus or line.sku in rule.skus)
         ]
-        # So that equal remainders do not depend on the order of the lines.
+        # Sorted, so that equal remainders do not depend on the order of lines.
         indexes.sort(key=lambda at: (self.amounts[at], self.keys[at]))
         if not indexes or not self._reaches_minimum(rule, sum(self.amounts[at] for at in indexes)):
             return False
@@ -148,7 +148,7 @@ class DiscountRun:
         return rounding.parse_percent(reached[-1].percent) if reached else 0
 
     def _free_unit_amounts(self, rule: Discount, indexes: Sequence[int]) -> list[int]:
-        """The price of the cheapest units, (take - pay) of every full *take*."""
+        """Return the price of the cheapest (take - pay) units of every full *take*."""
         units = {at: self.basket.lines[at].quantity for at in indexes}
         free = sum(units.values()) // rule.take * (rule.take - rule.pay)
         by_price = sorted(
@@ -163,7 +163,7 @@ class DiscountRun:
 
 
 def prorate(amount_minor: int, amounts: Sequence[int]) -> list[int]:
-    """Share *amount_minor* in proportion to *amounts*, of which it is at most the sum."""
+    """Allocate *amount_minor* in proportion to *amounts*; it is at most their sum."""
     return allocate(amount_minor, amounts) if amount_minor else [0] * len(amounts)
 
 
@@ -171,9 +171,9 @@ def applicable(
     rules: Sequence[Discount], basket: Basket, *, day: date, coupon_use_counts: Mapping[str, int]
 ) -> list[Discount]:
     """
-    The rules that concern *basket* on *day*, in their order.
+    Return the rules that apply to *basket* on *day*, in order.
 
-    *redeemed* tells how often each coupon was used before.
+    *coupon_use_counts* are the previous uses by coupon.
 
     :raises CouponRefused: if a coupon of the basket is unknown, not valid, used up or not for it.
     """
@@ -197,9 +197,9 @@ def _check_coupon(
 ) -> None:
     candidates = [rule for rule in rules if rule.coupon == coupon]
     checks: list[tuple[Callable[[Discount], bool], str]] = [
-        (lambda _: True, "there is no such coupon"),
-        (lambda rule: rule.is_valid_on(day), f"it is not valid on {day}"),
-        (lambda rule: rule.is_for(basket), "it is not for this currency or customer group"),
+        (lambda _: True, "unknown coupon"),
+        (lambda rule: rule.is_valid_on(day), f"not valid on {day}"),
+        (lambda rule: rule.is_for(basket), "not valid for this currency or customer group"),
         (
             lambda rule: rule.limit is None or coupon_use_counts.get(coupon, 0) < rule.limit,
             "usage limit reached",

@@ -1,4 +1,4 @@
-"""Fees for a payment method, as they are or grossed up so that what is left is the asked amount."""
+"""Fees for a payment method, plain or grossed up to cover the provider's fee."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from bursar.pricing.rounding import PERCENT_SCALE, HalfRounding
 
 class Fee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
-    What paying by *method* costs the buyer: *percent* of the total and *fixed* major units.
+    Fee that the buyer pays for *method*: *percent* of the total plus *fixed* major units.
 
-    Grossed up it is so much that, after the provider took *percent* of all and *fixed*, the total
-    without the fee is left. It includes its own tax (*tax_rate*, or *tax_category* at the place).
+    With *gross_up* it is the least fee for which the total without it remains after the provider
+    deducts *percent* of the total payment and *fixed*. The fee includes its own tax (*tax_rate*, or
+    *tax_category* at the place of taxation).
     """
 
     method: str
@@ -27,11 +28,11 @@ class Fee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     tax_category: str = ""
 
     def is_for(self, method: str, currency: str) -> bool:
-        """Whether it is due for a method and currency."""
+        """Whether the fee applies to a method and currency."""
         return self.method == method and self.currency in {"", currency}
 
     def on(self, total: Money) -> int:
-        """The fee on a total, its own tax included, in minor units."""
+        """Return the fee on *total* in minor units, with its own tax."""
         parts = rounding.parse_percent(self.percent)
         fixed = Money.parse(self.fixed, total.currency).amount_minor if self.fixed else 0
         amount_due = total.amount_minor
@@ -42,7 +43,7 @@ class Fee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             paid = amount_due + fee
             return paid - rounding.divide(paid * parts, PERCENT_SCALE, HalfRounding.UP) - fixed
 
-        # (asked + fixed) / (1 - share) - asked, rounded down; the least that suffices is near it.
+        # (amount_due + fixed) / (1 - share) - amount_due, rounded down; the least fee is near it.
         fee = (amount_due * parts + fixed * PERCENT_SCALE) // (PERCENT_SCALE - parts)
         while received(fee) < amount_due:
             fee += 1

@@ -1,4 +1,4 @@
-"""Price lists: what a unit costs, by currency, customer group, day and quantity."""
+"""Price lists: unit prices by currency, customer group, day and quantity."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bursar.pricing.taxes import Supply
 
 
 class PriceTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The price of a unit from so many *units* on."""
+    """Unit price from a minimum of *units*."""
 
     units: int
     price: str
@@ -22,11 +22,11 @@ class PriceTier(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
-    What a unit of *sku* costs: one *price*, or *tiers* by quantity, the first from one unit on.
+    Unit price of *sku*: one *price*, or *tiers* by quantity, of which the first begins at one unit.
 
-    By *volume* all units have the price of the tier that the quantity reaches; *graduated* each
-    unit has that of its own tier. Prices are plain decimals in major units and may be finer than
-    the minor unit.
+    With `volume` tiering all units have the price of the tier that the quantity reaches; with
+    `graduated` each unit has the price of its own tier. Prices are plain decimals in major units
+    and may have more digits than the minor unit.
     """
 
     sku: str
@@ -37,7 +37,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     supply: Supply = Supply.GOODS
 
     def pieces(self, quantity: int) -> list[tuple[int, str]]:
-        """Units and the price of each, together *quantity* units."""
+        """Return pairs of units and unit price that add up to *quantity* units."""
         tiers = self.tiers or (PriceTier(units=1, price=self.price),)
         reached = [tier for tier in tiers if tier.units <= quantity]
         if self.tiering == "volume":
@@ -47,7 +47,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class PriceList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The prices of a currency for some customer groups (none: for all), both days included."""
+    """Prices in a currency, for customer *groups* (empty: all); both days are included."""
 
     currency: str
     items: tuple[Item, ...]
@@ -59,17 +59,17 @@ class PriceList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 @dataclass(frozen=True, slots=True)
 class PriceBook:
-    """Price lists made ready for look-ups."""
+    """Price lists indexed by SKU."""
 
     lists: tuple[tuple[PriceList, Mapping[str, Item]], ...] = ()
 
     @classmethod
     def of(cls, lists: Sequence[PriceList]) -> PriceBook:
-        """Index *lists*."""
+        """Index *lists* by SKU."""
         return cls(tuple((each, {item.sku: item for item in each.items}) for each in lists))
 
     def on(self, basket: Basket, day: date) -> list[tuple[PriceList, Mapping[str, Item]]]:
-        """The lists that hold for a basket; those of its customer group come first."""
+        """Return the lists valid for a basket on *day*; those of its customer group come first."""
         return [*self._on(basket, day, own=True), *self._on(basket, day, own=False)]
 
     def _on(

@@ -1,4 +1,4 @@
-"""What comes out: a price that is explained, line by line and tax by tax. Nothing in it changes."""
+"""Quotes: the immutable result of pricing, explained by line and by tax."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bursar.pricing.taxes import Tax
 
 class TaxRounding(StrEnum):
     """
-    Where the tax is rounded.
+    Where tax is rounded.
 
-    `line`: on every line. `sum_by_net`: on the sum of the net amounts of one tax, as EN 16931
-    (BR-CO-17) has it; gross prices of lines may move by a minor unit. `sum_by_net_keep_gross`:
-    on the sum of the gross amounts, which stay as they were asked; net amounts move.
+    `line`: on every line. `sum_by_net`: on the sum of net amounts of one tax (EN 16931, BR-CO-17);
+    gross amounts of lines may change by a minor unit. `sum_by_net_keep_gross`: on the sum of gross
+    amounts, which do not change; net amounts may.
     """
 
     LINE = "line"
@@ -29,7 +29,7 @@ class TaxRounding(StrEnum):
 
 
 class AppliedDiscount(msgspec.Struct, frozen=True):
-    """What a discount took off a line, in minor units."""
+    """A discount on a line, in minor units."""
 
     name: str
     amount_minor: int
@@ -37,12 +37,12 @@ class AppliedDiscount(msgspec.Struct, frozen=True):
 
 class PricedLine(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A line with its amounts in minor units: net + tax = gross.
+    A priced line with amounts in minor units: net + tax = gross.
 
-    *list_minor* less *discounts* is net where *includes_tax* is false, else gross, but for what
-    rounding by sums moved (see `Mode`); *rounding_minor*
-    is how much more tax it bears than it would alone; *tax_minor* is the sum of *part_minors*, by
-    the parts of *tax*. A *fee* is one for the payment method.
+    *list_minor* less *discounts* is gross if *includes_tax*, else net, except for changes by
+    rounding on sums (see `TaxRounding`). *rounding_minor* is the tax less the tax of the line
+    alone. *tax_minor* is the sum of *component_minors*, by the components of *tax*. *fee* marks the
+    fee for the payment method.
     """
 
     line: Line
@@ -59,17 +59,17 @@ class PricedLine(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def gross_minor(self) -> int:
-        """Net and tax together."""
+        """Return net plus tax."""
         return self.net_minor + self.tax_minor
 
     @property
     def discount_minor(self) -> int:
-        """All that was taken off."""
+        """Return the sum of all discounts."""
         return sum(each.amount_minor for each in self.discounts)
 
 
 class TaxTotal(msgspec.Struct, frozen=True, kw_only=True):
-    """The tax of one code and rate (EN 16931, BG-23): on *base_minor* it is *tax_minor*."""
+    """Total of one tax code and rate (EN 16931, BG-23): *tax_minor* on *base_minor*."""
 
     tax: Tax
     base_minor: int
@@ -80,11 +80,11 @@ class TaxTotal(msgspec.Struct, frozen=True, kw_only=True):
 
 class Quote(msgspec.Struct, frozen=True, kw_only=True):
     """
-    A priced basket: the totals are the sums of the lines.
+    A priced basket; totals are the sums of the lines.
 
-    *rounding_minor* is how much more tax there is than the lines would bear one by one. *coupons*
-    pairs those that took something off with the most orders they are good for, None for any
-    number. *rules* names the rules that were applied.
+    *rounding_minor* is the total tax less the sum of the taxes of each line alone. *coupons* pairs
+    each coupon with its limit of orders, None if unlimited. *rules* is the digest of the pricing
+    rules.
     """
 
     currency: str
@@ -101,7 +101,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
     rules: str
 
     def to_json(self) -> dict[str, Any]:
-        """Write it as JSON values; money in minor units."""
+        """Return JSON values, with amounts in minor units."""
 
         def money(minor: int) -> dict[str, Any]:
             return {"amount": minor, "currency": self.currency}
@@ -157,7 +157,7 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tax_components_json(tax: Tax, minors: Sequence[int], currency: str) -> list[dict[str, Any]]:
-    """The named parts of a tax; none where it has but one."""
+    """Return the components of a tax as JSON values; empty if there is only one."""
     if len(tax.components) == 1:
         return []
     return [

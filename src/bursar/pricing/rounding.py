@@ -1,4 +1,4 @@
-"""The two ways to round, and the plain decimals that are read before it."""
+"""Rounding to whole numbers, and parsing of plain decimals and percentages."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from enum import StrEnum
 from bursar import errors
 from bursar.money import BadAmount
 
-#: Parts of one in which a percentage is kept: 100 % is a million, 0.0001 % is one.
+#: Scale of a percentage as an integer: 100 % is 1,000,000 and 0.0001 % is 1.
 PERCENT_SCALE = 1_000_000
-# [0-9], not \d: the latter also takes the digits of other scripts.
+# [0-9], not \d, which also matches digits of other scripts.
 _PERCENT = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,4}))?")
 _DECIMAL = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,12}))?")
 
 
 class HalfRounding(StrEnum):
-    """Where a half goes: to the even neighbour (IEEE 754 roundTiesToEven), or away from zero."""
+    """How halves are rounded: to even (IEEE 754 roundTiesToEven), or away from zero."""
 
     EVEN = "half_even"
     UP = "half_up"
 
 
 def divide(numerator: int, denominator: int, half: HalfRounding = HalfRounding.EVEN) -> int:
-    """Return *numerator* / *denominator* (above zero) rounded to a whole; signs are symmetric."""
+    """Return *numerator* / *denominator* (> 0) rounded to an integer, symmetric around zero."""
     quotient, rest = divmod(abs(numerator), denominator)
     over = 2 * rest - denominator
     if over > 0 or (over == 0 and (half is HalfRounding.UP or quotient % 2)):
@@ -35,9 +35,9 @@ def divide(numerator: int, denominator: int, half: HalfRounding = HalfRounding.E
 @functools.lru_cache(maxsize=1024)
 def parse_percent(text: str) -> int:
     """
-    Read a percentage from 0 to 100 with at most four decimals, in millionths.
+    Parse a percentage from 0 to 100 with at most four decimals. Returns millionths of one.
 
-    :raises errors.ValidationError: if it is none.
+    :raises errors.ValidationError: if it is invalid.
     """
     match = _PERCENT.fullmatch(text)
     parts = int(match[1] + (match[2] or "").ljust(4, "0")) if match else -1
@@ -49,9 +49,9 @@ def parse_percent(text: str) -> int:
 @functools.lru_cache(maxsize=4096)
 def parse_decimal(text: str) -> tuple[int, int]:
     """
-    Read a plain decimal from 0 with at most twelve decimals: its digits, and how many are decimals.
+    Parse a plain decimal from 0 with at most 12 decimals. Returns its digits and their decimals.
 
-    :raises BadAmount: if it is none.
+    :raises BadAmount: if it is invalid.
     """
     match = _DECIMAL.fullmatch(text)
     if match is None:

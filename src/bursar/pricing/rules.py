@@ -1,9 +1,9 @@
 """
-Rules: one TOML file of a merchant's taxes, price lists, discounts and fees, checked as it is read.
+Pricing rules: a merchant's taxes, price lists, discounts and fees in one validated TOML file.
 
-Nothing is guessed: an unknown key, an overlap or a rate that does not go with its code is refused
-with file, line and reason. The VAT rates that come with Bursar (`vat.toml`) are used unless the
-file says `shipped_rates = false`; a merchant's rates of a country and category replace them.
+Nothing is guessed: unknown keys, overlaps and rates that contradict their code are rejected with
+file, line and field path. The VAT rates included in Bursar (`vat.toml`) apply unless the file says
+`shipped_rates = false`; a merchant's rates of a country and category replace them.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ _KEY = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=")
 
 
 class InvalidRules(errors.ValidationError):
-    """The rules are wrong; the message tells file, line and reason."""
+    """The pricing rules are invalid; the message has file, line and reason, *param* the field path."""
 
     code = "invalid_pricing_rules"
 
 
 class Rounding(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the tax is rounded, and where a half goes."""
+    """Where tax is rounded, and how halves are rounded."""
 
     mode: TaxRounding = TaxRounding.LINE
     half: HalfRounding = HalfRounding.EVEN
@@ -69,7 +69,7 @@ _NO_SELLER, _NO_LISTS = Seller(), PriceBook()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Rules ready for use; *digest* names their content, "" for none, and is kept with every quote."""
+    """Validated pricing rules; *digest* of their text ("" without rules) is part of every quote."""
 
     mode: TaxRounding = TaxRounding.LINE
     half: HalfRounding = HalfRounding.EVEN
@@ -81,12 +81,12 @@ class Rules:
     digest: str = ""
 
 
-#: No rules at all: prices and rates are those of the lines.
+#: No rules: prices and rates are those of the lines.
 NONE = Rules(rates={})
 
 
 class _RuleError(Exception):
-    """What is wrong, and where: a path such as `discounts[0].percent`."""
+    """An invalid value and its field path, such as `discounts[0].percent`."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(reason)
@@ -95,9 +95,9 @@ class _RuleError(Exception):
 
 def load(path: Path) -> Rules:
     """
-    Read the rules in *path*.
+    Load the rules from *path*.
 
-    :raises BadRules: if it cannot be read, or anything in it is wrong.
+    :raises InvalidRules: if it cannot be read or is invalid.
     """
     text = text_files.read(path, bytes_max=RULES_BYTES_MAX, error_class=InvalidRules)
     return parse(text, name=path.name)
@@ -105,9 +105,9 @@ def load(path: Path) -> Rules:
 
 def parse(text: str, *, name: str) -> Rules:
     """
-    Read rules from TOML; *name* is the file's, for messages.
+    Parse rules from TOML; *name* is the file name for messages.
 
-    :raises BadRules: if anything is wrong.
+    :raises InvalidRules: if they are invalid.
     """
     try:
         values = tomllib.loads(text)
@@ -140,14 +140,14 @@ def parse(text: str, *, name: str) -> Rules:
 
 @functools.cache
 def shipped_rates() -> Rates:
-    """The VAT rates that come with Bursar; the file tells their source and date."""
+    """Return the VAT rates included in Bursar; `vat.toml` has their source and date."""
     text = importlib.resources.files("bursar.pricing").joinpath("vat.toml").read_text("utf-8")
     file = msgspec.convert(tomllib.loads(text), _RulesFile)
     _check(file)
     return taxes.index_rates(file.rates)
 
 
-# --- What must hold -----------------------------------------------------------------------------
+# --- Validation ---------------------------------------------------------------------------------
 
 
 def _check(file: _RulesFile) -> None:
@@ -171,16 +171,16 @@ def _check(file: _RulesFile) -> None:
     for at, discount in enumerate(file.discounts):
         _check_discount(f"discounts[{at}]", discount, file)
         if discount.name in names:
-            raise _RuleError(f"discounts[{at}].name", f"{discount.name!r} is there twice")
+            raise _RuleError(f"discounts[{at}].name", f"{discount.name!r} occurs twice")
         names.add(discount.name)
     for at, fee in enumerate(file.fees):
         _check_fee(f"fees[{at}]", fee, file)
         if any(each.is_for(fee.method, fee.currency or each.currency) for each in file.fees[:at]):
-            raise _RuleError(f"fees[{at}].method", f"{fee.method!r} has a fee already")
+            raise _RuleError(f"fees[{at}].method", f"{fee.method!r} already has a fee")
 
 
-class _error_path:  # noqa: N801  (reads as a word)
-    """Tell where it was, if something is refused inside."""
+class _error_path:  # noqa: N801  (used like a function)
+    """Context manager: converts a ValidationError raised inside to an error at *path*."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -205,13 +205,15 @@ T = TypeVar("T", bound=_Dated)
 
 def _check_dates(path: str, dated: _Dated) -> None:
     if dated.valid_from and dated.valid_until and dated.valid_until < dated.valid_from:
-        raise _RuleError(f"{path}.valid_until", f"it ends before {dated.valid_from}")
+        raise _RuleError(
+            f"{path}.valid_until", f"must not be before valid_from ({dated.valid_from})"
+        )
 
 
 def _check_overlaps(
     name: str, dated: Sequence[T], keys: Callable[[T], Iterable[tuple[str, str]]]
 ) -> None:
-    """An entry without an end lasts until the next one begins; no two may hold on one day."""
+    """Check that no two entries are valid on one day; without an end one ends at the next start."""
     spans_by_key: dict[tuple[str, str], list[tuple[date, date | None, int]]] = {}
     for at, each in enumerate(dated):
         _check_dates(f"{name}[{at}]", each)
@@ -230,36 +232,38 @@ def _check_overlaps(
 
 def _check_country(path: str, country: str, *, needed: bool = True) -> None:
     if (needed or country) and _COUNTRY.fullmatch(country) is None:
-        raise _RuleError(path, f"{country!r} is no ISO 3166-1 code such as DE")
+        raise _RuleError(path, f"{country!r} is not an ISO 3166-1 code such as DE")
 
 
 def _check_currency(path: str, currency: str, file: _RulesFile) -> None:
     with _error_path(path):
         exponent_of(currency)
     if file.currencies and currency not in file.currencies:
-        raise _RuleError(path, f"{currency} is none of the merchant's currencies")
+        raise _RuleError(path, f"{currency} is not in currencies")
 
 
 def _check_amount(path: str, text: str, currency: str) -> None:
     if not currency:
-        raise _RuleError(path, "an amount needs its currency")
+        raise _RuleError(path, "an amount requires currency")
     with _error_path(path):
         if Money.parse(text, currency).amount_minor <= 0:
-            raise _RuleError(path, "an amount is above zero")
+            raise _RuleError(path, "an amount must be positive")
 
 
 def _check_rate(path: str, rate: Rate) -> None:
     _check_country(f"{path}.country", rate.country)
     _check_category(f"{path}.category", rate.category)
     if not rate.rate and not rate.components:
-        raise _RuleError(f"{path}.rate", "a rate in percent is needed, or parts")
+        raise _RuleError(f"{path}.rate", "rate (in percent) or components is required")
     with _error_path(f"{path}.{'code' if rate.code else 'rate'}"):
         rate.tax()
 
 
 def _check_category(path: str, category: str) -> None:
     if _WORD.fullmatch(category) is None:
-        raise _RuleError(path, f"{category[:40]!r} is no category such as standard or reduced-2")
+        raise _RuleError(
+            path, f"{category[:40]!r} is not a category name such as standard or reduced-2"
+        )
 
 
 def _check_prices(path: str, prices: PriceList, file: _RulesFile) -> None:
@@ -268,14 +272,14 @@ def _check_prices(path: str, prices: PriceList, file: _RulesFile) -> None:
     for at, item in enumerate(prices.items):
         item_path = f"{path}.items[{at}]"
         if not item.sku or item.sku in skus:
-            raise _RuleError(f"{item_path}.sku", f"{item.sku!r} is empty or there twice")
+            raise _RuleError(f"{item_path}.sku", f"{item.sku!r} is empty or occurs twice")
         skus.add(item.sku)
         _check_item(item_path, item)
 
 
 def _check_item(path: str, item: Item) -> None:
     if bool(item.price) is bool(item.tiers):
-        raise _RuleError(f"{path}.price", "a price or tiers, and not both")
+        raise _RuleError(f"{path}.price", "price or tiers is required, not both")
     if item.tax_category:
         _check_category(f"{path}.tax_category", item.tax_category)
     if item.price:
@@ -283,7 +287,7 @@ def _check_item(path: str, item: Item) -> None:
             rounding.parse_decimal(item.price)
     for at, tier in enumerate(item.tiers):
         if tier.units <= (item.tiers[at - 1].units if at else 0) or (not at and tier.units != 1):
-            raise _RuleError(f"{path}.tiers[{at}].units", "tiers begin at 1 unit and rise")
+            raise _RuleError(f"{path}.tiers[{at}].units", "units must begin at 1 and increase")
         with _error_path(f"{path}.tiers[{at}].price"):
             rounding.parse_decimal(tier.price)
 
@@ -291,7 +295,7 @@ def _check_item(path: str, item: Item) -> None:
 def _check_tiers(path: str, rule: Discount) -> None:
     for at, tier in enumerate(rule.tiers):
         if tier.units <= (rule.tiers[at - 1].units if at else 0):
-            raise _RuleError(f"{path}.tiers[{at}].units", "tiers rise, from 1 unit")
+            raise _RuleError(f"{path}.tiers[{at}].units", "units must be at least 1 and increase")
         with _error_path(f"{path}.tiers[{at}].percent"):
             rounding.parse_percent(tier.percent)
 
@@ -300,9 +304,11 @@ def _check_discount(path: str, rule: Discount, file: _RulesFile) -> None:
     _check_dates(path, rule)
     kinds = [bool(rule.percent), bool(rule.amount), bool(rule.take or rule.pay), bool(rule.tiers)]
     if kinds.count(True) != 1:
-        raise _RuleError(f"{path}.name", "exactly one of percent, amount, take and pay, tiers")
+        raise _RuleError(
+            f"{path}.name", "exactly one of percent, amount, take with pay, and tiers is required"
+        )
     if not 1 <= len(rule.name) <= 120:
-        raise _RuleError(f"{path}.name", "a name of 1 to 120 letters")
+        raise _RuleError(f"{path}.name", "name must have 1 to 120 characters")
     if rule.currency:
         _check_currency(f"{path}.currency", rule.currency, file)
     if rule.amount:
@@ -313,12 +319,14 @@ def _check_discount(path: str, rule: Discount, file: _RulesFile) -> None:
         with _error_path(f"{path}.percent"):
             rounding.parse_percent(rule.percent)
     if (rule.take or rule.pay) and not 0 < rule.pay < rule.take:
-        raise _RuleError(f"{path}.take", "of every `take` units `pay` are paid: 0 < pay < take")
+        raise _RuleError(f"{path}.take", "take and pay must satisfy 0 < pay < take")
     _check_tiers(path, rule)
     if rule.limit is not None and (not rule.coupon or rule.limit < 1):
-        raise _RuleError(f"{path}.limit", "a limit is 1 or more, and of a coupon")
+        raise _RuleError(f"{path}.limit", "limit must be at least 1 and requires coupon")
     if len(rule.coupon) > COUPON_LETTERS_MAX:
-        raise _RuleError(f"{path}.coupon", f"a coupon has at most {COUPON_LETTERS_MAX} letters")
+        raise _RuleError(
+            f"{path}.coupon", f"coupon must have at most {COUPON_LETTERS_MAX} characters"
+        )
 
 
 def _check_fee(path: str, fee: Fee, file: _RulesFile) -> None:
@@ -328,18 +336,18 @@ def _check_fee(path: str, fee: Fee, file: _RulesFile) -> None:
         _check_amount(f"{path}.fixed", fee.fixed, fee.currency)
     with _error_path(f"{path}.percent"):
         if rounding.parse_percent(fee.percent) == PERCENT_SCALE:
-            raise _RuleError(f"{path}.percent", "a fee is less than all")
+            raise _RuleError(f"{path}.percent", "percent must be less than 100")
     if fee.tax_rate and fee.tax_category:
-        raise _RuleError(f"{path}.tax_rate", "a tax is told by its rate or its category, not both")
+        raise _RuleError(f"{path}.tax_rate", "tax_rate and tax_category are mutually exclusive")
     with _error_path(f"{path}.tax_rate"):
         taxes.make_tax(fee.tax_rate or "0")
 
 
-# --- Where it is --------------------------------------------------------------------------------
+# --- Line numbers -------------------------------------------------------------------------------
 
 
 def _line_of(text: str, path: str, reason: str = "") -> int:
-    """The line (from 1) of *path*, such as `discounts[1].percent`, or of what is nearest to it."""
+    """Return the line (from 1) of *path*, such as `discounts[1].percent`, or of its closest parent."""
     key_path = _unknown_key(path, reason)
     lines = _line_numbers(text)
     while key_path:
@@ -356,7 +364,7 @@ def _unknown_key(path: str, reason: str) -> str:
 
 
 def _line_numbers(text: str) -> dict[str, int]:
-    """Where each table and key of TOML begins, by its path."""
+    """Return the first line of each table and key by path."""
     line_numbers: dict[str, int] = {}
     counts: dict[str, int] = {}
     table = ""

@@ -1,8 +1,8 @@
 """
-Taxes: the category codes of EN 16931, taxes of several parts, and which tax a sale has.
+Taxes: VAT category codes, taxes with several components, and the choice of tax for a sale.
 
-Codes are those of UNCL 5305 as EN 16931 uses them. A rate above zero goes with S and with no
-other; a zero rate (Z) is no exemption (E).
+Codes are those of UNCL 5305 as used by EN 16931. A rate above zero has code S and no other; a zero
+rate (Z) is not an exemption (E).
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from bursar.pricing.rounding import HalfRounding
 
 
 class UnknownTax(errors.ValidationError):
-    """The rules have no tax for that place, category and day."""
+    """The rules have no tax rate for the place, category and day."""
 
     code = "tax_rate_not_found"
 
 
 class BadVatId(errors.ValidationError):
-    """The number is no VAT identification number of its country."""
+    """The VAT number is invalid, or of another country than the buyer's."""
 
     code = "invalid_vat_id"
 
 
 class TaxCode(StrEnum):
-    """VAT category codes (EN 16931, BT-151): why a supply is taxed as it is."""
+    """VAT category codes (EN 16931, BT-151)."""
 
     STANDARD = "S"
     ZERO = "Z"
@@ -54,20 +54,20 @@ class TaxCode(StrEnum):
 
 
 class Supply(StrEnum):
-    """What is sold: the place of taxation differs."""
+    """Kind of supply, which determines the place of taxation."""
 
     GOODS = "goods"
     SERVICES = "services"
 
 
 class ConsumerTaxPlace(StrEnum):
-    """Whose rate consumers in other countries of the EU pay: their own (OSS), or the seller's."""
+    """Whose rate applies to consumers in other EU countries: theirs (OSS), or the seller's."""
 
     DESTINATION = "destination"
     ORIGIN = "origin"
 
 
-#: Why nothing is taxed, as an invoice must say it (VATEX codes of the EN 16931 registry).
+#: Reasons for a zero tax on an invoice (VATEX codes of the EN 16931 registry).
 REASONS: Final[Mapping[TaxCode, str]] = {
     TaxCode.REVERSE_CHARGE: "VATEX-EU-AE",
     TaxCode.INTRA_COMMUNITY: "VATEX-EU-IC",
@@ -75,14 +75,14 @@ REASONS: Final[Mapping[TaxCode, str]] = {
     TaxCode.OUTSIDE_SCOPE: "VATEX-EU-O",
 }
 
-#: The member states (ISO 3166-1); the VAT numbers of Greece begin with EL.
+#: EU member states (ISO 3166-1); Greek VAT numbers begin with EL.
 EU: Final = frozenset(
     "AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split()
 )
 
 
 class TaxComponent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One tax of several on the same sale; a *compound* one is charged on those before it too."""
+    """One of several taxes on a sale; a *compound* one also applies to the taxes before it."""
 
     name: str
     rate: str
@@ -92,9 +92,9 @@ class TaxComponent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 @dataclass(frozen=True, slots=True)
 class Tax:
     """
-    A tax as it is charged: its *code*, its *rate* in percent as told, its parts by name and rate.
+    A tax: its *code*, its *rate* in percent as given, and its *components* by name and rate.
 
-    Each part takes *weights[i]* / *scale* of the net price, exactly.
+    Component i is exactly *weights[i]* / *scale* of the net price.
     """
 
     code: TaxCode
@@ -106,15 +106,15 @@ class Tax:
 
     @property
     def total_weight(self) -> int:
-        """The weight of all parts together."""
+        """Return the sum of the weights of all components."""
         return sum(self.weights)
 
     def on(self, net_minor: int, half: HalfRounding) -> list[int]:
-        """The tax on a net amount, each part rounded for itself."""
+        """Return the tax on a net amount, each component rounded separately."""
         return [rounding.divide(net_minor * each, self.scale, half) for each in self.weights]
 
     def net_of(self, gross_minor: int, half: HalfRounding) -> int:
-        """The net amount in a gross one."""
+        """Return the net amount of a gross amount."""
         return rounding.divide(gross_minor * self.scale, self.scale + self.total_weight, half)
 
 
@@ -123,15 +123,14 @@ def make_tax(
     rate: str, code: str = "", reason: str = "", components: tuple[TaxComponent, ...] = ()
 ) -> Tax:
     """
-    Make a tax of one *rate* in percent, or of several *parts*.
+    Create a tax from one *rate* in percent, or from several *components*.
 
-    Without a *code* a rate above zero is S, and zero is Z.
+    The default *code* is S for a rate above zero, and Z for zero.
 
-    :raises errors.ValidationError: if a rate is none, the code is unknown, or they do not go
-        together.
+    :raises errors.ValidationError: if a rate or the code is invalid, or they contradict each other.
     """
     if components and rate:
-        raise errors.ValidationError("a tax has a rate or parts, not both")
+        raise errors.ValidationError("a tax has rate or components, not both")
     tax_components = components or (TaxComponent(name="", rate=rate or "0"),)
     rates = [
         Fraction(rounding.parse_percent(part.rate), rounding.PERCENT_SCALE)
@@ -145,11 +144,13 @@ def make_tax(
         tax_code = TaxCode(code or (TaxCode.STANDARD if taxed else TaxCode.ZERO))
     except ValueError:
         raise errors.ValidationError(
-            f"{code!r} is no VAT category; known: {', '.join(TaxCode)}"
+            f"{code!r} is not a VAT category code; valid: {', '.join(TaxCode)}"
         ) from None
     if taxed is not (tax_code is TaxCode.STANDARD):
         description = "a rate above zero" if taxed else "a zero rate"
-        raise errors.ValidationError(f"{description} does not go with category {tax_code.value}")
+        raise errors.ValidationError(
+            f"{description} is not allowed with VAT category code {tax_code.value}"
+        )
     scale = math.lcm(*(each.denominator for each in effective))
     return Tax(
         code=tax_code,
@@ -162,7 +163,7 @@ def make_tax(
 
 
 def format_percent(share: Fraction) -> str:
-    """A share of one as percent; it is a finite decimal, as all rates are."""
+    """Return a share as a percentage; all rates are finite decimals."""
     return f"{Decimal(100 * share.numerator) / share.denominator:f}"
 
 
@@ -170,7 +171,7 @@ def format_percent(share: Fraction) -> str:
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a country (ISO 3166-1) takes of a *category* from a day on, the last day included."""
+    """Tax rate of a country (ISO 3166-1) and *category*; both days are included."""
 
     country: str
     category: str
@@ -182,12 +183,12 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     components: tuple[TaxComponent, ...] = ()
 
     def tax(self) -> Tax:
-        """Make the tax. Raises what `make` does."""
+        """Create the tax. Raises what `make_tax` raises."""
         return make_tax(self.rate, self.code, self.reason, self.components)
 
 
 class Seller(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who sells: its country, where else it is registered, and whose rate EU consumers pay."""
+    """The seller: its country, other tax registrations, and whose rate EU consumers pay."""
 
     country: str = ""
     registered_in: tuple[str, ...] = ()
@@ -198,7 +199,7 @@ Rates = Mapping[tuple[str, str], tuple[Rate, ...]]
 
 
 def index_rates(rates: Iterable[Rate]) -> Rates:
-    """Rates by country and category, each latest first."""
+    """Index rates by country and category, latest first."""
     rates_by_key: dict[tuple[str, str], list[Rate]] = {}
     for rate in rates:
         rates_by_key.setdefault((rate.country, rate.category), []).append(rate)
@@ -210,14 +211,14 @@ def index_rates(rates: Iterable[Rate]) -> Rates:
 
 def rate_on(rates: Rates, country: str, category: str, day: date) -> Tax:
     """
-    The tax of *country* on *category* on *day*.
+    Return the tax of *country* on *category* on *day*.
 
-    :raises UnknownTax: if there is none.
+    :raises UnknownTax: if the rules have no rate.
     """
     for rate in rates.get((country, category), ()):
         if rate.valid_from <= day and not (rate.valid_until and rate.valid_until < day):
             return rate.tax()
-    raise UnknownTax(f"no tax is known for {category!r} in {country!r} on {day}")
+    raise UnknownTax(f"no tax rate for category {category!r} in {country!r} on {day}")
 
 
 def choose_tax(
@@ -231,19 +232,19 @@ def choose_tax(
     day: date,
 ) -> Tax:
     """
-    Which tax a sale has (Directive 2006/112/EC, articles 33, 44, 58, 138, 146, 196).
+    Choose the tax of a sale (Directive 2006/112/EC, articles 33, 44, 58, 138, 146, 196).
 
-    *buyer* is the buyer's country, "" for the seller's own; *vat_id* that of a business, checked.
+    *buyer* is the buyer's country, "" for the seller's; *vat_id* is that of a business.
 
-    :raises UnknownTax: if the seller's country or the rate is not known;
-    :raises BadVatId: if the number is none, or of another country.
+    :raises UnknownTax: if the rules have no country of the seller or no rate;
+    :raises BadVatId: if the VAT number is invalid, or of another country.
     """
     if not seller.country:
-        raise UnknownTax("the rules do not tell the seller's country")
+        raise UnknownTax("the pricing rules have no seller.country")
     place = buyer or seller.country
     is_business = bool(vat_id)
     if is_business and country_of(vat_id) != place:
-        raise BadVatId(f"the VAT number is not one of {place}", param="vat_id")
+        raise BadVatId(f"the VAT number is not of {place}", param="vat_id")
     if place == seller.country or place in seller.registered_in:
         return rate_on(rates, place, category, day)
     if seller.country in EU and place in EU:
@@ -258,11 +259,11 @@ def choose_tax(
 @functools.lru_cache(maxsize=4096)
 def country_of(vat_id: str) -> str:
     """
-    The country (ISO 3166-1) of a VAT number, which begins with its prefix; digits are checked.
+    Return the country (ISO 3166-1) of a VAT number with its prefix; check digits are verified.
 
-    Whether the number is in force only the authorities know (VIES).
+    Whether the number is registered is not checked (VIES).
 
-    :raises BadVatId: if it is none of the EU, the United Kingdom, Switzerland or Norway.
+    :raises BadVatId: if it is not a valid number of the EU, the United Kingdom, Switzerland or Norway.
     """
     text = vat_id.strip().upper()
     prefix = text[:2]
@@ -276,5 +277,7 @@ def country_of(vat_id: str) -> str:
         else:
             european.validate(text)
     except ValidationError as error:
-        raise BadVatId(f"{vat_id[:20]!r} is no VAT number: {error}", param="vat_id") from None
+        raise BadVatId(
+            f"{vat_id[:20]!r} is not a valid VAT number: {error}", param="vat_id"
+        ) from None
     return {"EL": "GR", "XI": "GB"}.get(prefix, prefix)

@@ -1,7 +1,7 @@
 """
-The stream: orders come in, buyers act, the shop captures and refunds, webhooks arrive in disorder.
+Load generator: places orders, acts for buyers and shop, and delivers webhooks with faults.
 
-The sandbox's clock runs ahead, an hour a second, so that disputes and late refunds are seen too.
+The sandbox's clock advances by one hour per second, so that disputes and delayed refunds occur too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DELIVERY_FAULTS = DeliveryFaults(
     dropped=0.08, late=0.15, reordered=0.15, duplicate=0.15, forged=0.04
 )
 SANDBOX_SECONDS_PER_TICK = 3_600.0
-#: After so many seconds the sandbox delivers again what did not arrive.
+#: Seconds between redeliveries of webhooks that were not delivered.
 TICKS_PER_REDELIVERY = 10
 REASONS = ("sent back", "arrived broken", "ordered twice", "late delivery", "wrong size")
 
@@ -39,9 +39,9 @@ log = logs.get(__name__)
 @dataclass(slots=True)
 class LoadGenerator:
     """
-    One shop's day at a sandbox account.
+    Simulated shop at a sandbox account.
 
-    *orders_per_second* on average; *seed* decides what they are.
+    *orders_per_second* is an average; *seed* determines the orders.
     """
 
     account: str
@@ -49,31 +49,31 @@ class LoadGenerator:
     seed: int = 2026
     number: int = 0
     position: int = 0
-    delivered_position: int = 0  # up to here everything was delivered, in order and for sure
+    delivered_position: int = 0  # up to here everything was delivered, in order
     ticks: int = 0
     rng: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
-        # A run after another one goes on with other numbers.
+        # A later run continues the order numbers.
         self.number = self.number or Order.objects.filter(reference__startswith="W-").count()
         self.rng = random.Random(self.seed + self.number)  # noqa: S311  (a simulation)
 
     async def run(self, address: str) -> None:
-        """Go on until cancelled; webhooks are delivered to the hooks at *address*."""
+        """Run until cancelled; webhooks are delivered over HTTP to *address*."""
         async with WebhookSender() as sender:
             try:
                 while True:
                     try:
                         await self.tick(sender, address)
                     except (errors.Unavailable, errors.Conflict) as error:
-                        log.warning("simulation_hindered", error=error)
+                        log.warning("simulation_rejected", error=error)
                     await asyncio.sleep(1.0)
             finally:
-                # What was dropped so far comes after all, as a provider's next try would.
+                # Deliver the dropped webhooks too, as a provider's retry would.
                 await self._deliver(sender, address, redeliver=True)
 
     async def tick(self, sender: WebhookSender, address: str) -> None:
-        """One second of the day."""
+        """Simulate one second of the shop."""
         for _ in range(self._order_count()):
             await self._place_order()
         decided = await asyncio.to_thread(self._decide)
@@ -87,7 +87,7 @@ class LoadGenerator:
         return int(minimum) + (self.rng.random() < fraction)
 
     def create_history(self, *, days: int, orders: int) -> None:
-        """Place *orders* over the *days* before now, so that charts have a past."""
+        """Place *orders* spread over the past *days*, for charts."""
         now = clock.now()
         for n in range(orders):
             ago = timedelta(days=days) * (1 - (n + self.rng.random()) / orders)
@@ -121,7 +121,7 @@ class LoadGenerator:
         return provider
 
     def _decide(self) -> int:
-        """What people do: buyers approve or refuse, the shop captures, gives up and refunds."""
+        """Simulate buyers (approve, reject) and shop (capture, void, refund). Returns the count."""
         decided = self._buyers_act()
         held = Payment.objects.filter(status=PaymentStatus.AUTHORIZED).order_by("-id")[:20]
         for payment in held:
@@ -143,7 +143,7 @@ class LoadGenerator:
                         attempt.reference, approve=self.rng.random() < 0.7
                     )
                 except errors.NotFound:
-                    continue  # done; its webhook is on its way, or was dropped
+                    continue  # already completed; its webhook is pending or was dropped
                 acted += 1
         return acted
 
@@ -179,9 +179,9 @@ class LoadGenerator:
 
     async def _deliver(self, sender: WebhookSender, address: str, *, redeliver: bool) -> None:
         """
-        Deliver what the sandbox has to tell, to our own hooks, over HTTP.
+        Deliver the sandbox's webhooks over HTTP.
 
-        *again*: all since the last time, in order, whatever the network had dropped or turned.
+        With *redeliver*, all since the last redelivery, in order and without faults.
         """
         provider = self._provider()
         (key, *_) = standard_webhooks.parse_keys(provider.config.webhook_secret)
@@ -198,7 +198,7 @@ class LoadGenerator:
             except WebhookDeliveryFailed as error:
                 if error.http_status is None:
                     raise
-                status = error.http_status  # a forged one is refused
+                status = error.http_status  # forged webhooks are rejected
             log.debug("simulation_delivered", status=status)
             self.position = max(self.position, delivery.position)
         if redeliver:
@@ -206,7 +206,7 @@ class LoadGenerator:
 
 
 def _commit_decision(decide: Callable[[], object]) -> int:
-    """Commit a decision; 0 where the thing had moved on meanwhile."""
+    """Commit a decision. Returns 0 if the object's state has changed meanwhile, else 1."""
     try:
         group_commit.commits.run_blocking(decide)
     except errors.Conflict:

@@ -1,4 +1,4 @@
-"""What the simulated shop sells, to whom, and how they pay."""
+"""Orders of the simulated shop: products, buyers and payment methods."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bursar.orders.operations import NewOrder
 from bursar.payments.statuses import CaptureMethod
 from bursar.pricing.baskets import Line
 
-#: (what, its number, price by currency); tax in percent by currency.
+#: (description, SKU, price by currency); tax rate in percent by currency.
 PRODUCTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     (
         "Fountain pen",
@@ -53,7 +53,7 @@ BUYERS = (
     "Frances A.",
 )
 
-#: The sandbox's methods and how often each is used, in parts of a thousand.
+#: Weights of the sandbox's payment methods, per thousand.
 METHODS = {
     "tok_visa": 430,
     "tok_mastercard": 210,
@@ -86,7 +86,7 @@ MANUAL_SHARE = 0.12
 
 
 def make_order(rng: random.Random, *, number: int, account: str, placed_at: datetime) -> NewOrder:
-    """A basket as a buyer might fill it; the same *draw* and *number* make the same."""
+    """Create a random order, determined by the state of *rng* and *number*."""
     currency = rng.choices(CURRENCIES, SHARES)[0]
     chosen = rng.choices(PRODUCTS, (30, 40, 30, 9, 2), k=rng.choice((1, 1, 1, 2, 2, 3)))
     lines = [

@@ -314,7 +314,7 @@ def test_while_nothing_can_be_written_the_board_goes_on_and_nothing_is_lost(
             closed = group_commit.GroupCommit()
             closed.close()
             monkeypatch.setattr(group_commit, "commits", closed)
-            with pytest.raises(Exception, match="nothing more is written"):
+            with pytest.raises(Exception, match="the process is shutting down"):
                 await stage.pass_by(60)
             await stage.watcher.settled()
             assert len(stage.view("api:rates").spark) == 2

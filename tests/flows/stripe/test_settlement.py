@@ -338,7 +338,7 @@ def test_what_is_late_comes_with_the_next_report(stripe, tmp_path):
         ({"gross": "10.001"}, "line 2, gross: has more digits than EUR"),
         ({"currency": "zzz"}, "line 2, currency: is no currency"),
         ({"created_utc": "yesterday"}, "line 2, created_utc: is no time"),
-        ({"balance_transaction_id": ""}, "line 2, reference: a text of at most 160 letters"),
+        ({"balance_transaction_id": ""}, "line 2, reference: must not be empty"),
     ],
 )
 def test_a_report_with_a_mistake_changes_nothing(stripe, tmp_path, change, said):

@@ -155,7 +155,7 @@ def test_what_cannot_be_shown_breaks_nothing(lines):
     [line] = lines()
     assert line["outcome"] == "returned (KeyError while named)"
     assert line["arguments"] == {
-        "what": "<Rude: ValueError while shown>",
+        "what": "<Rude: ValueError during serialization>",
         "key": "<ValueError while read>",
     }
     with pytest.raises(TypeError, match="argument"):

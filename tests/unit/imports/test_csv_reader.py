@@ -63,53 +63,53 @@ def test_other_columns_are_read_and_order_is_free() -> None:
     ("data", "line", "message"),
     [
         (b"", 1, "the file is empty"),
-        (b"\xef\xbb\xbf", 1, "the last line has no line end: was the file cut off?"),
-        (HEADER.decode().encode("utf-16"), 1, "this is UTF-16; save the file as UTF-8"),
+        (b"\xef\xbb\xbf", 1, "the last line has no line end; is the file truncated?"),
+        (HEADER.decode().encode("utf-16"), 1, "the file is UTF-16; save it as UTF-8"),
         (
             HEADER.decode().encode("utf-16-le"),
             1,
-            "a NUL byte; perhaps this is UTF-16: save the file as UTF-8",
+            "NUL byte; if the file is UTF-16, save it as UTF-8",
         ),
         (
             HEADER + b"1,la\0mp\n",
             2,
-            "a NUL byte; perhaps this is UTF-16: save the file as UTF-8",
+            "NUL byte; if the file is UTF-16, save it as UTF-8",
         ),
         (HEADER + b"1,lamp\n2,\xd6llampe\n", 3, "byte 3 is not UTF-8"),
-        (HEADER + b'1,"lamp\n2,rope\n3,tea\n', 2, "a quote that is opened here is never closed"),
+        (HEADER + b'1,"lamp\n2,rope\n3,tea\n', 2, "a quote opened here is not closed"),
         (
             HEADER + b'1,lamp\n2,"rope\n' + b"3,tea\n" * 40_000,
             21848,
-            "a row is longer than 131,072 bytes: an open quote?",
+            "the row is longer than 131,072 bytes; is a quote not closed?",
         ),
         (
             HEADER + b'1,"lamp" brass\n',
             2,
-            "a closing quote is followed by something else than the end of the field",
+            "a closing quote is not followed by the end of the field",
         ),
         (
             HEADER.replace(b"\n", b"\r") + b"1,lamp\r",
             1,
-            "a carriage return inside the line; lines end with LF or CR LF",
+            "carriage return inside the line; lines must end with LF or CR LF",
         ),
         (
             HEADER + b"1,la\rmp\n",
             2,
-            "a carriage return inside the line; lines end with LF or CR LF",
+            "carriage return inside the line; lines must end with LF or CR LF",
         ),
-        (HEADER + b"1,lamp", 2, "the last line has no line end: was the file cut off?"),
+        (HEADER + b"1,lamp", 2, "the last line has no line end; is the file truncated?"),
         (HEADER + b"1," + b"x" * 10_000_000 + b"\n", 2, "the line is longer than 65,536 bytes"),
-        (HEADER + b"1," + b"x" * 10_001 + b"\n", 2, "a field has more than 10,000 letters"),
-        (b"invoice,item,item\n1,a,b\n", 1, "column 'item' is there twice"),
-        (b"invoice\n1\n", 1, "there is no column 'item'; there are 'invoice'"),
+        (HEADER + b"1," + b"x" * 10_001 + b"\n", 2, "a field has more than 10,000 characters"),
+        (b"invoice,item,item\n1,a,b\n", 1, "column 'item' occurs twice"),
+        (b"invoice\n1\n", 1, "missing column 'item'; the header has 'invoice'"),
         (
             b"invoice;item\n1;a\n",
             1,
-            "there is no column 'invoice' or 'item'; there are 'invoice;item'",
+            "missing column 'invoice', 'item'; the header has 'invoice;item'",
         ),
-        (b"," * 200 + b"\n", 1, "there are more than 200 columns"),
-        (gzip.compress(HEADER), 1, "the name says otherwise, but the content is gzip"),
-        (b"PK\x03\x04....", 1, "the name says otherwise, but the content is zip"),
+        (b"," * 200 + b"\n", 1, "the header has more than 200 columns"),
+        (gzip.compress(HEADER), 1, "the file name does not match the content, which is gzip"),
+        (b"PK\x03\x04....", 1, "the file name does not match the content, which is zip"),
     ],
     ids=[
         "empty",
@@ -146,9 +146,9 @@ def test_what_is_no_such_file_is_refused_with_its_line(
 def test_a_half_written_gzip_is_refused_at_the_line_where_it_breaks_off() -> None:
     data = gzip.compress(HEADER + b"1,lamp\n")
 
-    with pytest.raises(csv_reader.UnreadableFile, match="damaged or cut off after this line"):
+    with pytest.raises(csv_reader.UnreadableFile, match="corrupt or truncated after this line"):
         read(data[:-6], name="a.csv.gz")
-    with pytest.raises(csv_reader.UnreadableFile, match="damaged or cut off after this line"):
+    with pytest.raises(csv_reader.UnreadableFile, match="corrupt or truncated after this line"):
         read(data[:-8] + bytes([data[-8] ^ 1]) + data[-7:], name="a.csv.gz")
 
 
@@ -162,7 +162,7 @@ def test_a_gzip_bomb_is_unpacked_only_as_far_as_a_line_may_be_long() -> None:
 
 
 def test_a_plain_file_named_gz_is_refused() -> None:
-    with pytest.raises(csv_reader.UnreadableFile, match="the content is not gzip"):
+    with pytest.raises(csv_reader.UnreadableFile, match="the content, which is not gzip"):
         read(HEADER, name="a.csv.gz")
 
 

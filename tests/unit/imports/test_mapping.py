@@ -66,17 +66,22 @@ def test_the_mapping_of_the_retail_data() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "param", "message"),
     [
-        ('name = "small"', "", "name", "name is missing; it is a text"),
-        ('"small"', '"a/b"', "name", "name is at most 60 of a-z, 0-9, - and _"),
-        ('"small"', "3", "name", "name is a text"),
-        ('sku = "S"', "", "columns.sku", "columns.sku is missing; it is a text"),
-        ('sku = "S"', 'sku = ""', "columns.sku", "columns.sku is a text of 1 to 200 letters"),
+        ('name = "small"', "", "name", "name is missing; it must be a string"),
+        (
+            '"small"',
+            '"a/b"',
+            "name",
+            "name must be 1 to 60 of a-z, 0-9, - and _, beginning with a letter or digit",
+        ),
+        ('"small"', "3", "name", "name must be a string"),
+        ('sku = "S"', "", "columns.sku", "columns.sku is missing; it must be a string"),
+        ('sku = "S"', 'sku = ""', "columns.sku", "columns.sku must have 1 to 200 characters"),
         (
             'sku = "S"',
             'sku = "S"\nprice = "P"',
             "columns.price",
             (
-                "columns.price is unknown; there are description, invoice, placed_at, quantity, "
+                "columns.price is unknown; valid keys: description, invoice, placed_at, quantity, "
                 "sku, unit_price"
             ),
         ),
@@ -84,80 +89,80 @@ def test_the_mapping_of_the_retail_data() -> None:
             '"UTC"',
             '"Mars/Base"',
             "format.time_zone",
-            "format.time_zone is no IANA time zone such as Europe/London",
+            "format.time_zone must be an IANA time zone such as Europe/London",
         ),
         (
             '"UTC"',
             '"../../etc/passwd"',
             "format.time_zone",
-            "format.time_zone is no IANA time zone such as Europe/London",
+            "format.time_zone must be an IANA time zone such as Europe/London",
         ),
         (
             'time_zone = "UTC"',
             "",
             "format.time_zone",
-            "format.time_zone is needed where time has no %z, and only there",
+            "format.time_zone is required if format.time has no %z, and not allowed otherwise",
         ),
         (
             "%Y-%m-%d",
             "%Y-%m-%d %z",
             "format.time_zone",
-            "format.time_zone is needed where time has no %z, and only there",
+            "format.time_zone is required if format.time has no %z, and not allowed otherwise",
         ),
         (
             "%Y-%m-%d",
             "%H:%M",
             "format.time",
-            "format.time needs the year, the month and the day, as in %Y-%m-%d %H:%M",
+            "format.time must have year, month and day, as in %Y-%m-%d %H:%M",
         ),
         (
             '"%Y-%m-%d"',
             '"%Y"\ndelimiter = "x"',
             "format.delimiter",
-            r"format.delimiter is one of ',', ';', '\t', '|'".replace("\t", "\\t"),
+            r"format.delimiter must be one of ',', ';', '\t', '|'".replace("\t", "\\t"),
         ),
         (
             'fixed = "EUR"',
             'fixed = "euro"',
             "currency.fixed",
-            "currency.fixed is wrong: 'euro' is not an active ISO 4217 currency code or known asset",
+            "currency.fixed is invalid: 'euro' is not an active ISO 4217 currency code or supported asset",
         ),
         (
             'fixed = "EUR"',
             "",
             "currency.fixed",
-            "currency.fixed or column must be given, and not both",
+            "currency.fixed or column is required, not both",
         ),
         (
             'fixed = "EUR"',
             'fixed = "EUR"\ncolumn = "C"',
             "currency.fixed",
-            "currency.fixed or column must be given, and not both",
+            "currency.fixed or column is required, not both",
         ),
         (
             'fixed = "19"',
             'fixed = "19 %"',
             "tax_rate.fixed",
-            "tax_rate.fixed is wrong: '19 %' is not a percentage such as 19 or 5.5",
+            "tax_rate.fixed is invalid: '19 %' is not a percentage such as 19 or 5.5",
         ),
         (
             'fixed = "19"',
             'fixed = "19"\n[unsellable]\naction = "skip"',
             "unsellable.action",
-            "unsellable.action is one of 'list', 'refuse'",
+            "unsellable.action must be one of 'list', 'refuse'",
         ),
         (
             'fixed = "19"',
             'fixed = "19"\n[unsellable]\naction = "list"',
             "unsellable.reasons",
-            "unsellable.reasons is missing; it is a list of reasons",
+            "unsellable.reasons is missing; it must be an array of reasons",
         ),
         (
             'fixed = "19"',
             'fixed = "19"\n[unsellable]\naction = "list"\nreasons = ["ugly"]',
             "unsellable.reasons",
             (
-                "unsellable.reasons are some of quantity_not_positive, price_not_positive, "
+                "unsellable.reasons must be some of quantity_not_positive, price_not_positive, "
                 "description_missing, sku_missing"
             ),
         ),
@@ -165,21 +170,26 @@ def test_the_mapping_of_the_retail_data() -> None:
             'fixed = "19"',
             'fixed = "19"\n[credit_notes]\ninvoice_prefix = "C"',
             "credit_notes.action",
-            "credit_notes.action is missing; it is a text",
+            "credit_notes.action is missing; it must be a string",
         ),
         (
             'fixed = "19"',
             'fixed = "19"\n[method]\nfixed = "4242 4242 4242 4242"',
             "method.fixed",
-            "method.fixed is wrong: this looks like a card number; a method is a token",
+            "method.fixed is invalid: looks like a card number; a payment method is a provider token",
         ),
         (
             'fixed = "19"',
             'fixed = "19"\n[extra]',
             "extra",
-            "extra is unknown; there are buyer, columns, credit_notes, currency, format, method, name, tax_rate, unsellable",
+            "extra is unknown; valid keys: buyer, columns, credit_notes, currency, format, method, name, tax_rate, unsellable",
         ),
-        ('fixed = "EUR"', "fixed = EUR", None, "not TOML: Invalid value (at line 16, column 9)"),
+        (
+            'fixed = "EUR"',
+            "fixed = EUR",
+            None,
+            "invalid TOML: Invalid value (at line 16, column 9)",
+        ),
     ],
 )
 def test_a_wrong_key_is_named(before: str, after: str, param: str | None, message: str) -> None:
@@ -208,7 +218,7 @@ def test_what_is_no_text_file_is_refused(tmp_path: Path) -> None:
         mapping.load(path)
 
     path.write_bytes(b"a = " + b"[" * 50_000)
-    with pytest.raises(mapping.InvalidMapping, match="not TOML"):
+    with pytest.raises(mapping.InvalidMapping, match="invalid TOML"):
         mapping.load(path)
 
     with pytest.raises(mapping.InvalidMapping, match="cannot be read"):

@@ -115,7 +115,7 @@ def test_a_merchants_rate_replaces_the_shipped_one_of_that_country_and_category(
 
 
 def test_a_number_of_another_country_is_refused():
-    with pytest.raises(BadVatId, match="not one of FR") as caught:
+    with pytest.raises(BadVatId, match="is not of FR") as caught:
         taxed("FR", "DE136695976")
     assert caught.value.param == "vat_id"
 
@@ -129,7 +129,7 @@ def test_vat_numbers_tell_their_country(country):
     "number", ["DE136695977", "XX123", "DE", "", "GB980780685", "CHE-1", "NO1"]
 )
 def test_what_is_no_vat_number(number):
-    with pytest.raises(BadVatId, match="is no VAT number"):
+    with pytest.raises(BadVatId, match="is not a valid VAT number"):
         taxes.country_of(number)
 
 
@@ -182,7 +182,7 @@ def test_codes_and_rates_go_together():
             assert taxes.make_tax("19", code).code is code
         else:
             assert taxes.make_tax("0", code).code is code
-    with pytest.raises(errors.ValidationError, match="a rate or parts"):
+    with pytest.raises(errors.ValidationError, match="has rate or components"):
         taxes.make_tax("19", components=(TaxComponent(name="a", rate="1"),))
 
 
