@@ -317,7 +317,7 @@ NOT_LISTED = "to skip such rows, list the reason in [unsellable] of the mapping"
         ),
         (
             GOOD.replace(",2,", ",1" + 30 * "0" + ","),
-            "line 3, count: a quantity is a whole number from 1 to 1000000000, not 1000000000000000000000000000000",
+            "line 3, count: quantity must be a whole number from 1 to 1,000,000,000, not 1000000000000000000000000000000",
         ),
         (
             GOOD.replace("10.00", "90000000000000.00"),

@@ -197,7 +197,7 @@ def test_a_review_is_answered_once(shop: Shop) -> None:
 
 
 def test_writing_needs_a_transaction(shop: Shop) -> None:
-    with pytest.raises(RuntimeError, match=r"hand it to group_commit.commits"):
+    with pytest.raises(RuntimeError, match=r"write through group_commit.commits"):
         reviews.close(code="c", subject="s", resolution="", now=clock.now())
     assert group_commit.commits is not None
 

@@ -271,8 +271,8 @@ def test_limits_are_included() -> None:
     assert rules.parse(good, name="r").discounts[0].limit == 1
     for bad, reason in {
         good.replace(120 * "n", 121 * "n"): "1 to 120",
-        good.replace("units = 2", "units = 1"): "rise",
-        good.replace("units = 1,", "units = 0,"): "rise",
+        good.replace("units = 2", "units = 1"): "and increase",
+        good.replace("units = 1,", "units = 0,"): "and increase",
     }.items():
         with pytest.raises(rules.InvalidRules, match=reason):
             rules.parse(bad, name="r")
