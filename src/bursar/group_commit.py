@@ -244,7 +244,7 @@ class GroupCommit:
                 connection.connection.commit()
         except BaseException as error:  # noqa: BLE001 - unless certainly rejected, it is unknown
             return _TransactionResult(
-                "refused" if _is_commit_rejected(connection, error) else "unknown", error
+                "rejected" if _is_commit_rejected(connection, error) else "unknown", error
             )
         return _TransactionResult("committed")
 
