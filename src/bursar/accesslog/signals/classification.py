@@ -20,8 +20,8 @@ MEASURES = (
     "requests",
     "attempts",
     "declined",
-    "signatures",
-    "sign_ins",
+    "bad_signatures",
+    "failed_logins",
     "probes",
     "missing",
     "since_first",
@@ -39,8 +39,8 @@ class PathCategory(IntEnum):
     NOTHING = 0
     PAYMENT = 1
     WEBHOOK = 2
-    SIGN_IN = 3
-    SIGN_IN_FORM = 4
+    LOGIN = 3
+    LOGIN_FORM = 4
     """A failed login form responds with 200 and the form."""
 
     PROBE = 5
@@ -53,7 +53,7 @@ _PROBE = re.compile(
     rb"|/backup|\.(?:sql|bak|old|swp)$|/telescope|/_ignition|/autodiscover|/remote/login|/dana-na|/setup\.cgi"
     rb"|union(?:%20|\+)select|<script|%3cscript|\$\{jndi",
 )
-_SIGN_IN = re.compile(
+_LOGIN = re.compile(
     rb"/(?:log-?in|sign-?in|session|sessions|auth|authenticate|oauth/token|token)(?:/[a-z]{0,12})?/?$"
 )
 _WEBHOOK = re.compile(rb"/(?:web)?hooks?(?:/|$)|/ipn(?:/|$)")
@@ -67,11 +67,9 @@ def path_category(path: bytes) -> PathCategory:
     lower = path.lower()
     if _PROBE.search(lower):
         return PathCategory.PROBE
-    if _SIGN_IN.search(lower):
+    if _LOGIN.search(lower):
         return (
-            PathCategory.SIGN_IN
-            if b"api" in lower or b"token" in lower
-            else PathCategory.SIGN_IN_FORM
+            PathCategory.LOGIN if b"api" in lower or b"token" in lower else PathCategory.LOGIN_FORM
         )
     if _WEBHOOK.search(lower):
         return PathCategory.WEBHOOK
@@ -103,16 +101,24 @@ def measure(categories: Ints, status: Ints, is_post: Mask, epochs: Ints) -> tupl
     refused = np.isin(status, (400, 402, 403, 409, 422, 429))
     attempts = (categories == PathCategory.PAYMENT) & is_post
     declined = attempts & refused
-    signatures = (categories == PathCategory.WEBHOOK) & np.isin(status, (400, 401, 403))
-    by_form = (categories == PathCategory.SIGN_IN_FORM) & (status == 200)
-    sign_ins = (
-        (categories == PathCategory.SIGN_IN) | (categories == PathCategory.SIGN_IN_FORM)
+    bad_signatures = (categories == PathCategory.WEBHOOK) & np.isin(status, (400, 401, 403))
+    by_form = (categories == PathCategory.LOGIN_FORM) & (status == 200)
+    failed_logins = (
+        (categories == PathCategory.LOGIN) | (categories == PathCategory.LOGIN_FORM)
     ) & (refused | (status == 401) | by_form)
-    sign_ins &= is_post
+    failed_logins &= is_post
     probes = (categories == PathCategory.PROBE) & (status >= 300)
     missing = status == 404
-    relevant = attempts | signatures | sign_ins | probes | missing
-    flags = [np.ones_like(relevant), attempts, declined, signatures, sign_ins, probes, missing]
+    relevant = attempts | bad_signatures | failed_logins | probes | missing
+    flags = [
+        np.ones_like(relevant),
+        attempts,
+        declined,
+        bad_signatures,
+        failed_logins,
+        probes,
+        missing,
+    ]
     valid = epochs >= 0
     since_first = np.where(valid, FAR_FUTURE - epochs, 0)
     return relevant, [

@@ -14,7 +14,7 @@ from bursar.accesslog.report import ReportRow, Signal
 from bursar.accesslog.signals import classification
 
 #: Minimum count for a signal.
-DECLINED_MIN, SIGNATURES_MIN, SIGN_INS_MIN, PROBES_MIN, MISSING_MIN = 5, 3, 10, 3, 30
+DECLINED_MIN, BAD_SIGNATURES_MIN, FAILED_LOGINS_MIN, PROBES_MIN, MISSING_MIN = 5, 3, 10, 3, 30
 #: Card testing: at least this many payment attempts, of which this share is declined.
 ATTEMPTS_MIN, DECLINED_SHARE_MIN = 20, 0.6
 #: Maximum number of signals of one kind.
@@ -60,9 +60,11 @@ def find_suspects(rows: Rows) -> Iterator[Suspect]:
         for name in ("missing", "probes")
     )
     column = {name: totals[:, at] for at, name in enumerate(classification.MEASURES[:sums])}
-    chosen = (column["declined"] >= DECLINED_MIN) | (column["signatures"] >= SIGNATURES_MIN)
+    chosen = (column["declined"] >= DECLINED_MIN) | (column["bad_signatures"] >= BAD_SIGNATURES_MIN)
     chosen |= (
-        (column["sign_ins"] >= SIGN_INS_MIN) | (probes >= PROBES_MIN) | (missing >= MISSING_MIN)
+        (column["failed_logins"] >= FAILED_LOGINS_MIN)
+        | (probes >= PROBES_MIN)
+        | (missing >= MISSING_MIN)
     )
     assert rows.texts is not None
     for at in np.flatnonzero(chosen).tolist():
@@ -112,11 +114,11 @@ def _signals(suspect: Suspect) -> Iterator[Signal]:
             f"{declined:,} of {attempts:,} payment attempts declined",
             values,
         )
-    if (count := suspect.count("signatures")) >= SIGNATURES_MIN:
+    if (count := suspect.count("bad_signatures")) >= BAD_SIGNATURES_MIN:
         yield _signal(
             "webhook_signatures", suspect, f"{count:,} webhooks rejected", {"rejected": count}
         )
-    if (count := suspect.count("sign_ins")) >= SIGN_INS_MIN:
+    if (count := suspect.count("failed_logins")) >= FAILED_LOGINS_MIN:
         yield _signal("credential_stuffing", suspect, f"{count:,} failed logins", {"failed": count})
     if suspect.probes >= PROBES_MIN or suspect.missing >= MISSING_MIN:
         message = f"{suspect.missing:,} requested paths not found, {suspect.probes:,} known scanner probes"
