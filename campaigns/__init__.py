@@ -1,1 +1,1 @@
-"""Fault campaigns: break Bursar while it works, then prove its books; and prove the proof."""
+"""Fault campaigns: kill Bursar while it runs, verify its books, and verify the check by mutants."""

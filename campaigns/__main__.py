@@ -1,4 +1,4 @@
-"""`python -m campaigns`: play the campaigns, print what happened, exit 1 unless all is proven."""
+"""`python -m campaigns`: run the campaigns and print the results; exit status 1 on a failure."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ NAMES = ["charge", "stripe"]
 
 
 def main() -> int:
-    """Read the command line and play; returns the exit status."""
+    """Parse the command line and run the campaigns. Returns the exit status."""
     began = time.monotonic()
     arguments = _parser().parse_args()
-    # Before anything of Bursar is imported: its settings are read once, at import.
+    # Before importing Bursar, which reads its settings on import.
     for name in [name for name in os.environ if name.startswith("BURSAR_")]:
         del os.environ[name]
     home = tempfile.mkdtemp(prefix="bursar-campaign-home-")
@@ -71,25 +71,25 @@ def _parser() -> argparse.ArgumentParser:
         "campaigns",
         nargs="*",
         choices=[*NAMES, []],
-        help=f"which to play of {', '.join(NAMES)} (all, else)",
+        help=f"campaigns to run: {', '.join(NAMES)} (default: all)",
     )
     size = parser.add_mutually_exclusive_group()
     for name, words in (
-        ("tiny", "a few kills and no mutants: is the harness alive?"),
+        ("tiny", "a few kills and no mutants, to test the harness"),
         ("quick", "at least 40 kills, within a minute (the default)"),
         ("release", "at least 1,000 kills"),
     ):
         size.add_argument(
             f"--{name}", dest="size", action="store_const", const=name, default="quick", help=words
         )
-    parser.add_argument("--seed", type=int, help="repeat what a run with this seed did")
+    parser.add_argument("--seed", type=int, help="repeat the run with this seed")
     mutants = parser.add_mutually_exclusive_group()
-    mutants.add_argument("--mutants-only", action="store_true", help="only the planted bugs")
+    mutants.add_argument("--mutants-only", action="store_true", help="only mutants")
     mutants.add_argument("--no-mutants", action="store_true", help="only the real code")
     parser.add_argument(
-        "--database", choices=["sqlite", "postgres"], help="only this one (both, else)"
+        "--database", choices=["sqlite", "postgres"], help="only this database (default: both)"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what happened")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""A provider in a process of its own, which survives our kills, and a look at its book."""
+"""A provider in a separate process, which survives the kills, and access to its book."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TIMEOUT_SECONDS = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What may be relied on when an outcome is unknown."""
+    """Capabilities of the provider that can resolve an unknown outcome."""
 
     keys: bool
     lookup: bool
@@ -48,7 +48,7 @@ class Capabilities:
 
     @property
     def resolves_outcomes(self) -> bool:
-        """Whether the truth can be found out."""
+        """Whether an unknown outcome can be resolved."""
         return self.keys or self.lookup
 
 
@@ -64,7 +64,7 @@ class Bank:
         self.url = self._process.url
 
     def config(self) -> dict[str, Any]:
-        """The configuration of the provider account that uses it."""
+        """Return the configuration of its provider account."""
         return {
             "url": self.url,
             "timeout_seconds": TIMEOUT_SECONDS,
@@ -82,7 +82,7 @@ class Bank:
         return snapshots_read
 
     def balances(self) -> dict[str, int]:
-        """What it owes, by currency."""
+        """Return its balance owed to us, by currency."""
         balances: dict[str, int] = self._get("/v1/balances")
         return balances
 
@@ -94,7 +94,7 @@ class Bank:
 
 
 class StripeBank:
-    """The stand-in Stripe behind a server with faults, both in one process of their own."""
+    """The fake Stripe behind a proxy with faults, both in one separate process."""
 
     provider = "stripe"
 
@@ -110,7 +110,7 @@ class StripeBank:
         self.url = self._process.url
 
     def config(self) -> dict[str, Any]:
-        """The configuration of the provider account that uses it."""
+        """Return the configuration of its provider account."""
         return {"url": self.url, "timeout_seconds": TIMEOUT_SECONDS}
 
     def objects(self) -> list[dict[str, Any]]:
@@ -125,7 +125,7 @@ class StripeBank:
         ]
 
     def balances(self) -> dict[str, int]:
-        """What it owes, by currency."""
+        """Return its balance owed to us, by currency."""
         available = _get(self.url, "/control/balance")["available"]
         return {one["currency"].upper(): one["amount"] for one in available if one["amount"]}
 
@@ -153,7 +153,7 @@ def _get(url: str, path: str) -> Any:
 
 
 class _Process:
-    """A server in a fork of this process, which tells its port and ends with us."""
+    """A server in a fork of this process, which reports its port and ends with this process."""
 
     def __init__(self, folder: Path, serve: Callable[[], None]) -> None:
         reading, writing = os.pipe()
@@ -190,7 +190,7 @@ def _serve(folder: Path, writing: int, lifeline: int, serve: Callable[[], None])
         os.dup2(writing, 1)
         os.dup2(os.open(folder / "sandbox.log", os.O_WRONLY | os.O_CREAT, 0o600), 2)
         os.dup2(lifeline, 3)
-        os.closerange(4, 256)  # whoever waits for the end of a pipe must not wait for us
+        os.closerange(4, 256)  # inherited pipe ends would keep their readers waiting
         sys.stdout = os.fdopen(1, "w", closefd=False)
         threading.Thread(target=_end_with_parent, daemon=True).start()
         serve()
@@ -201,5 +201,5 @@ def _serve(folder: Path, writing: int, lifeline: int, serve: Callable[[], None])
 
 
 def _end_with_parent() -> None:
-    os.read(3, 1)  # nothing is ever written: it returns when nobody holds the other end
+    os.read(3, 1)  # nothing is ever written: it returns when the other end is closed
     os._exit(0)

@@ -1,4 +1,4 @@
-"""Our books as plain rows, read by SQL of the campaign's own over a connection of its own."""
+"""Our books as plain rows, read by independent SQL over a separate connection."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TABLES = {
 
 
 def read(*, sqlite_path: Path | None, database_url: str | None) -> dict[str, list[Row]]:
-    """Every row that the judge needs, of the database that is not None."""
+    """Read every row that the judge needs from the given database."""
     connection: Any
     if database_url is not None:
         import psycopg
@@ -50,7 +50,7 @@ def read(*, sqlite_path: Path | None, database_url: str | None) -> dict[str, lis
 
 
 def broken_pages(sqlite_path: Path) -> str:
-    """What SQLite's own check of its file finds; "ok" when it is sound."""
+    """Return the result of SQLite's integrity check; "ok" if the file is intact."""
     with closing(sqlite3.connect(sqlite_path, timeout=20)) as connection:
         return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
 

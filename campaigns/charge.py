@@ -38,10 +38,10 @@ from tests import databases
 BOTH, KEYS = Capabilities(keys=True, lookup=True), Capabilities(keys=True, lookup=False)
 LOOKUP, NEITHER = Capabilities(keys=False, lookup=True), Capabilities(keys=False, lookup=False)
 VARIANTS = (BOTH, KEYS, LOOKUP, NEITHER)
-#: Where each mutant can be seen at all: only a provider without look-ups is sent a key again.
+#: Capabilities under which a mutant is detectable: keys are repeated only without lookups.
 MUTANT_CAPABILITIES = {mutants.NEW_KEY: KEYS}
 
-#: Where a bug in charging, acknowledging or refunding has its chance.
+#: Points at which a bug in charging, acknowledging or refunding may show.
 CHARGING = (
     "begin place",
     "commit place",
@@ -58,7 +58,7 @@ CHARGING = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much of each: *sweeps* over all points (0: shared among the variants), kills at random."""
+    """Size of a campaign: *sweeps* over all points (0: shared by the variants), random kills."""
 
     sweeps: int
     random_kills: int
@@ -74,7 +74,7 @@ RELEASE = Size(sweeps=4, random_kills=100, postgres_kills=150, mutant_kills_max=
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """One installation under one kind of provider, and what is done to it."""
+    """One installation with one kind of provider, and its kills."""
 
     name: str
     powers: Capabilities
@@ -119,7 +119,7 @@ def at_stripe(size: Size, *, seed: int) -> list[Scenario]:
 
 
 def scenarios(size: Size, *, seed: int, database: str) -> list[Scenario]:
-    """The real code against each kind of provider."""
+    """Return scenarios of the real code with each kind of provider."""
     dice = random.Random(f"scenarios/{seed}")
     planned = []
     for number, powers in enumerate(VARIANTS if size.sweeps >= 0 else (BOTH,)):
@@ -144,7 +144,7 @@ def scenarios(size: Size, *, seed: int, database: str) -> list[Scenario]:
 
 
 def _share(number: int, powers: Capabilities) -> list[str]:
-    """The points that a variant takes when each is to be visited once in all."""
+    """Return the points of one variant when all variants together visit each point once."""
     shared = loop.all_points(NEITHER)
     own_points = shared[number :: len(VARIANTS)]
     if powers.lookup:
@@ -176,7 +176,7 @@ def on_postgres(size: Size, *, seed: int) -> list[Scenario]:
 
 
 def mutant_scenarios(size: Size, *, seed: int) -> list[Scenario]:
-    """The four mutants, each to be caught."""
+    """Return scenarios of the mutants, each of which must be caught."""
     planned = []
     for number, mutant in enumerate(mutants.ALL):
         dice = random.Random(f"{mutant}/{seed}")
@@ -200,7 +200,7 @@ Templates = dict[str, databases.Template]
 
 @contextlib.contextmanager
 def templates(folder: Path, names: set[str]) -> Iterator[Templates]:
-    """Migrated databases to copy from."""
+    """Create migrated template databases."""
     by_database: Templates = {}
     with contextlib.ExitStack() as stack:
         if "sqlite" in names:
@@ -214,7 +214,7 @@ def templates(folder: Path, names: set[str]) -> Iterator[Templates]:
 
 
 def play(scenario: Scenario, installation: settings.Settings) -> Outcome:
-    """Play one scenario on an empty installation and judge it."""
+    """Run one scenario on an empty installation and judge it."""
     began = time.monotonic()
     home = installation.home
     bank = BANKS[scenario.provider](folder=home, powers=scenario.powers, seed=scenario.seed)
@@ -244,7 +244,7 @@ def play(scenario: Scenario, installation: settings.Settings) -> Outcome:
 
 
 def _attack(fire: Loop, scenario: Scenario, outcome: Outcome) -> None:
-    """All kills, one judgement."""
+    """Perform all kills, then judge once."""
     every = max(1, len(scenario.points) // max(1, scenario.random_kills))
     done = 0
     for number, point in enumerate(scenario.points):
@@ -258,7 +258,7 @@ def _attack(fire: Loop, scenario: Scenario, outcome: Outcome) -> None:
 
 
 def _hunt(fire: Loop, scenario: Scenario, outcome: Outcome) -> None:
-    """A kill and a judgement, again and again until the mutant is caught."""
+    """Kill and judge repeatedly until the mutant is caught."""
     points = list(scenario.points)
     while not outcome.findings and fire.kills.total() < scenario.kills_max:
         fire.kill_at([points.pop(0)])
@@ -277,7 +277,7 @@ def _add_account(installation: settings.Settings, bank: Bank | StripeBank) -> No
                 name=loop.ACCOUNT, provider=bank.provider, config=config, now=clock.now()
             )
         )
-        # Its thread and its connection end here: what is forked from now on has neither.
+        # End the thread and the connection, so that later forks inherit neither.
         commits.close()
     connections.close_all()
 
@@ -289,7 +289,7 @@ def run(
     on_outcome: Callable[[Outcome], None],
     keep: bool = False,
 ) -> list[Outcome]:
-    """Play *planned*, some at once, each in a fork of this process."""
+    """Run *planned* scenarios, *at_once* in parallel, each in a fork of this process."""
     folder = Path(tempfile.mkdtemp(prefix="bursar-campaign-"))
     outcomes: list[Outcome] = []
     try:
@@ -327,7 +327,7 @@ def _play_and_report(scenario: Scenario, installation: settings.Settings, writin
         with os.fdopen(writing, "w") as answer:
             answer.write(text)
         os._exit(0)
-    except BaseException:  # noqa: BLE001  (whatever it was, it must be seen)
+    except BaseException:  # noqa: BLE001  (any failure must be printed)
         traceback.print_exc()
     finally:
         os._exit(1)
@@ -344,7 +344,7 @@ def _result(reading: int, pid: int, scenario: Scenario, folder: Path) -> Outcome
             seed=scenario.seed,
             mutant=scenario.mutant,
             folder=str(folder),
-            missed=["the scenario broke down"],
+            missed=["the scenario crashed"],
         )
     values = json.loads(text)
     del values["passed"]

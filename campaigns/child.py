@@ -74,13 +74,13 @@ class Life:
 
 
 def live(life: Life, report_fd: int) -> NoReturn:
-    """Live *life*; never returns."""
+    """Run *life*; never returns."""
     code = 1
     try:
         _set_up_process(life)
         asyncio.run(_Shop(life, report_fd).run())
         code = 0
-    except BaseException:  # noqa: BLE001  (whatever it was, the parent must see it)
+    except BaseException:  # noqa: BLE001  (any failure must be printed)
         traceback.print_exc()
         sys.stderr.flush()
     finally:
@@ -94,13 +94,13 @@ def _set_up_process(life: Life) -> None:
     logs.configure(level="ERROR")
     settings.current = settings.load(home=life.home, database_url=life.database_url)
     connections.settings = connections.configure_settings(settings.databases(settings.current))
-    # Only times are made shorter: the same things happen, sooner.
+    # Only delays are shortened.
     attempts.FIRST_CHECK_DELAY = timedelta(seconds=0.03)
     worker.IDLE_SECONDS = 0.02
 
 
 class _Shop:
-    """Everything that goes on at once in one life."""
+    """The concurrent work of one life."""
 
     def __init__(self, life: Life, report_fd: int) -> None:
         self.life = life
@@ -183,7 +183,7 @@ class _Shop:
             await asyncio.sleep(0.02)
 
     async def _deliver(self) -> int:
-        """Hand over the next webhooks, some at once; how many there were."""
+        """Deliver the next webhooks in chunks. Returns their number."""
         query = {"after": str(self._delivered), "limit": "40", **DISORDER}
         async with (
             aiohttp.ClientSession() as session,
@@ -227,7 +227,7 @@ async def _open_refund(payment_id: str, key: str, amount: Money) -> str:
 
 
 def _missing_refunds(life: Life) -> list[tuple[str, str, Money]]:
-    """The refunds of the plan that are not in the books yet and whose payment is collected."""
+    """Return planned refunds of captured payments that are not in the books yet."""
     with connection.cursor() as cursor:
         cursor.execute(EXISTING_REFUND_KEYS)
         existing_keys = {key for (key,) in cursor.fetchall()}
@@ -255,7 +255,7 @@ async def _count_jobs() -> int:
 
 
 def _receive(account: str, one: dict[str, Any]) -> bool:
-    """Hand one delivery to the inbox; True if its signature was believed."""
+    """Pass one delivery to the inbox. Returns whether its signature was accepted."""
     try:
         inbox.receive_sync(
             provider_account=account, headers=one["headers"], body=base64.b64decode(one["body"])

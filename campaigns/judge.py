@@ -1,9 +1,9 @@
 """
-The judge: it finds whether both books say the same, and whether every word was kept.
+The judge: checks that both books agree and that every acknowledged change was kept.
 
-It has rows and JSON before it, no code under test; only that the cached state of a payment is
-what its facts fold to is asked of `folding` and `booking` themselves, whose properties are tested
-elsewhere. Each finding is a line; none is the acquittal.
+It uses rows and JSON and no code under test, except that the recomputation of a payment's cached
+state uses `payment_state` and `accounting`, whose properties are tested elsewhere. Each finding is
+one line; no findings means success.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ OUTCOME_REVIEWS = {"outcome_undecidable", "outcome_unresolved"}
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """
-    What is judged. *acknowledged* has the ids told for each order's number, *refunded* those for
-    each refund's key. *tells* says whether the provider gives a way to find the truth out.
+    Input of the judge. *acknowledged* has the ids reported for each order number, *refunded* those
+    for each refund key. *resolves_outcomes* says whether the provider can resolve unknown outcomes.
     """
 
     ours: Books
@@ -44,7 +44,7 @@ class Case:
 
     @cached_property
     def in_review(self) -> set[str]:
-        """Attempts about whose outcome a person is asked."""
+        """Attempts whose outcome is in manual review."""
         return {
             row["detail"]["attempt"]
             for row in self.ours["reviews"]
@@ -53,7 +53,7 @@ class Case:
 
     @cached_property
     def certain_objects(self) -> list[dict[str, Any]]:
-        """Their charges and refunds that we need not be in doubt about, each with an attempt."""
+        """Their charges and refunds with an attempt whose outcome is not in review."""
         return [
             one
             for one in self.theirs
@@ -65,7 +65,7 @@ class Case:
 
 
 def judge(case: Case) -> list[str]:
-    """Everything that is wrong, a line each, sorted."""
+    """Return all findings, sorted."""
     checks = (
         _orders,
         _payments,
@@ -89,7 +89,7 @@ def _orders(case: Case) -> Iterator[str]:
     for number, order_ids in case.acknowledged.items():
         planned = case.plan[number]
         if len(order_ids) > 1:
-            yield f"order_told_twice: {planned.key} as {sorted(order_ids)}"
+            yield f"order_acknowledged_twice: {planned.key} as {sorted(order_ids)}"
         for order_id in order_ids:
             row = by_id.get(order_id)
             if row is None:
@@ -123,7 +123,7 @@ def _payments(case: Case) -> Iterator[str]:
 
 
 def _captured(case: Case) -> dict[str, list[dict[str, Any]]]:
-    """Their captured charges by our payment, those in doubt included."""
+    """Return their captured charges by our payment, including those in review."""
     by_payment = defaultdict(list)
     for one in case.theirs:
         if one["kind"] == "charge" and one["captured_minor"] and one["key"] in case.attempts:
@@ -133,7 +133,7 @@ def _captured(case: Case) -> dict[str, list[dict[str, Any]]]:
 
 def _charges(case: Case) -> Iterator[str]:
     captured = _captured(case)
-    # Also without believing in any key: as many charges of an amount as payments of it.
+    # Also without keys: as many charges of an amount as payments of it.
     expected = Counter((row["amount_minor"], row["currency"]) for row in case.ours["payments"])
     got = Counter(
         (one["captured_minor"], one["amount"]["currency"])
@@ -141,7 +141,7 @@ def _charges(case: Case) -> Iterator[str]:
         if one["kind"] == "charge" and one["captured_minor"]
     )
     for (amount, currency), more in (got - expected).items():
-        yield f"charged_twice: {amount} {currency} {more} times more than asked"
+        yield f"charged_twice: {amount} {currency} {more} times more than requested"
     for payment_id, charges in captured.items():
         if len(charges) > 1:
             yield f"charged_twice: {payment_id} by {[one['reference'] for one in charges]}"
@@ -164,7 +164,7 @@ def _charges(case: Case) -> Iterator[str]:
 
 
 def _objects(case: Case) -> Iterator[str]:
-    """Everything of theirs is in our books, or in doubt."""
+    """Check that each of their objects is in our books, or in review."""
     facts = _latest(case)
     links = {(row["kind"], row["reference"]): row["payment_id"] for row in case.ours["links"]}
     for one in case.theirs:
@@ -180,7 +180,7 @@ def _objects(case: Case) -> Iterator[str]:
 
 
 def _facts(case: Case) -> Iterator[str]:
-    """Everything of ours is in their book, as they have it now."""
+    """Check that each of our facts is in their book with its current values."""
     theirs = {(one["kind"], one["reference"]): one for one in case.theirs}
     for name, row in _latest(case).items():
         one = theirs.get(name)
@@ -194,7 +194,7 @@ def _facts(case: Case) -> Iterator[str]:
             one["amount"]["currency"],
             one["captured_minor"],
         )
-        # What came after the last we heard of a thing in doubt cannot be known.
+        # Changes after the last fact of an object in review are unknown to us.
         in_doubt = one["key"] in case.in_review and row["provider_version"] < one["version"]
         if booked != is_now and not in_doubt:
             yield f"booked_wrong: {name} is {is_now}, we have {booked}"
@@ -211,10 +211,10 @@ def _latest(case: Case) -> dict[tuple[str, str], Row]:
 
 def _reported_refunds(case: Case) -> dict[str, int]:
     """
-    What we were surely told was given back of each payment's charges in all.
+    Return the refunded total of each payment that was certainly reported to us.
 
-    A provider may count a refund in that total before it succeeds, so one that we last heard of
-    as pending is not sure.
+    A provider may include a refund in that total before it succeeds, so refunds last reported as
+    pending are excluded.
     """
     refunded: Counter[str] = Counter()
     for row in _latest(case).values():
@@ -227,7 +227,7 @@ def _reported_refunds(case: Case) -> dict[str, int]:
 
 
 def _totals(case: Case) -> dict[str, Counter[str]]:
-    """What surely moved at theirs, by our payment: captured, refunded, fee, declined."""
+    """Return what certainly moved at the provider, by payment: captured, refunded, fee, declined."""
     totals: dict[str, Counter[str]] = defaultdict(Counter)
     owner = {one["reference"]: case.payment_of(one) for one in case.certain_objects}
     for one in case.certain_objects:
@@ -241,13 +241,13 @@ def _totals(case: Case) -> dict[str, Counter[str]]:
         if one["kind"] == "fee" and one["reference"] in owner:
             totals[owner[one["reference"]]]["fee"] += one["amount"]["amount"]
     for payment_id, refunded in _reported_refunds(case).items():
-        # A refund in doubt whose charge was told of since: that it moved is known, not more.
+        # A refund in review whose charge was reported since: only its amount is known.
         totals[payment_id]["refunded"] = max(totals[payment_id]["refunded"], refunded)
     return totals
 
 
 def _states(case: Case) -> Iterator[str]:
-    """The cached state is what surely happened at theirs."""
+    """Check that the cached state is what certainly happened at the provider."""
     totals = _totals(case)
     doubtful = {
         case.attempts[i]["payment_id"]
@@ -281,7 +281,7 @@ def _status(total: Counter[str], *, in_doubt: bool) -> str:
 
 
 def _receivable(case: Case) -> dict[tuple[str, str], int]:
-    """What the ledger says they owe, by (subject, currency)."""
+    """Return the ledger's receivable by (subject, currency)."""
     balances: Counter[tuple[str, str]] = Counter()
     name = f"receivable/{case.account}:"
     for row in case.ours["transfers"]:
@@ -292,7 +292,7 @@ def _receivable(case: Case) -> dict[tuple[str, str], int]:
 
 
 def _money(case: Case) -> Iterator[str]:
-    """Payment by payment the ledger's receivable is what they kept for us."""
+    """Check that the ledger's receivable of each payment equals the provider's."""
     ledger = _receivable(case)
     totals = _totals(case)
     for row in case.ours["payments"]:
@@ -303,13 +303,13 @@ def _money(case: Case) -> Iterator[str]:
             yield f"ledger_wrong: {row['id']} should be {should}, is {booked}"
     in_doubt = {one["reference"] for one in case.theirs if one["key"] in case.in_review}
     for (subject, currency), amount in ledger.items():
-        # The fee of a charge in doubt may have been told of, and is owed.
+        # The fee of a charge in review may have been reported, and is owed.
         if amount and subject.removeprefix(f"{case.account}/fee/") not in in_doubt:
             yield f"ledger_unmatched: {subject} {amount} {currency}"
 
 
 def _balances(case: Case) -> Iterator[str]:
-    """The receivable in all is their balance, but for what is in doubt and was not told."""
+    """Check that the total receivable is their balance, except for unreported changes in review."""
     ours: Counter[str] = Counter()
     for (_, currency), amount in _receivable(case).items():
         ours[currency] += amount
@@ -322,7 +322,7 @@ def _balances(case: Case) -> Iterator[str]:
 
 
 def _in_doubt(case: Case) -> Iterator[tuple[str, int]]:
-    """What moved at theirs and cannot be known by us, as (currency, what they owe more)."""
+    """Yield what moved at the provider unknown to us, as (currency, additional amount owed)."""
     in_doubt = [one for one in case.theirs if one["key"] in case.in_review]
     charges = {one["reference"] for one in in_doubt if one["kind"] == "charge"}
     booked_fees = {row["reference"] for row in case.ours["facts"] if row["kind"] == "fee"}
@@ -347,12 +347,12 @@ def _recomputed(case: Case) -> Iterator[str]:
 
 
 def _refunds(case: Case) -> Iterator[str]:
-    """Every refund of the plan was made once, in the books and at theirs."""
+    """Check that each planned refund was executed once, in our books and at the provider."""
     rows = {row["idempotency_key"]: row for row in case.ours["refunds"]}
     by_id = {row["id"]: row for row in case.ours["refunds"]}
     for key, refund_ids in case.refunded.items():
         if len(refund_ids) > 1:
-            yield f"refund_told_twice: {key} as {sorted(refund_ids)}"
+            yield f"refund_acknowledged_twice: {key} as {sorted(refund_ids)}"
         for refund_id in refund_ids - by_id.keys():
             yield f"refund_lost: {refund_id} was acknowledged"
     succeeded: Counter[str] = Counter(
@@ -390,7 +390,7 @@ def _attempts(case: Case) -> Iterator[str]:
 
 
 def _reviews(case: Case) -> Iterator[str]:
-    """A person is asked only where nothing else can tell."""
+    """Check that reviews exist only where an outcome cannot be resolved automatically."""
     for row in case.ours["reviews"]:
         if row["resolved_at"] is not None:
             continue
@@ -399,7 +399,7 @@ def _reviews(case: Case) -> Iterator[str]:
             continue
         attempt = case.attempts.get(row["detail"]["attempt"])
         if case.resolves_outcomes:
-            yield f"needless_review: {row['code']} about {row['subject']}, yet they can tell"
+            yield f"needless_review: {row['code']} about {row['subject']}, although the provider can resolve it"
         elif attempt is None or attempt["status"] != "unknown":
             is_now = attempt and attempt["status"]
             yield f"stale_review: {row['code']} about {row['subject']}, its attempt is {is_now}"

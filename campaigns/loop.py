@@ -1,4 +1,4 @@
-"""The loop: start a life, kill it, start the next; then let it finish, and judge."""
+"""The loop: start a life, kill it, start the next; finally let one finish, and judge."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FINISH_SECONDS = 60.0
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """What became of one scenario."""
+    """Result of one scenario."""
 
     name: str
     database: str
@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """The real code is found innocent, a mutant guilty."""
+        """Whether the real code has no findings, or a mutant has some."""
         return bool(self.findings) == bool(self.mutant) and not self.missed
 
     @property
@@ -58,7 +58,7 @@ class Outcome:
 
 
 class Loop:
-    """One installation and its sandbox under fire."""
+    """One installation and its provider during a scenario."""
 
     def __init__(
         self,
@@ -92,14 +92,14 @@ class Loop:
         return url.get_secret_value() if url is not None else None
 
     def kill_at_random(self, times: int) -> None:
-        """Kill *times* lives at moments that nobody chose."""
+        """Kill *times* lives at random times."""
         for _ in range(times):
             seconds = SHORTEST_SECONDS + self.dice.expovariate(1 / RANDOM_SECONDS)
             if self._live(seconds=seconds) == "":
                 self.kills["at random"] += 1
 
     def kill_at(self, kill_points: Sequence[str]) -> None:
-        """Kill a life at each of *wanted*; a point that is never reached is `missed`."""
+        """Kill a life at each of *kill_points*; a point that is never reached is `missed`."""
         for point in kill_points:
             for tries in range(4):
                 nth = self.dice.randint(1, 3) if tries == 0 else 1
@@ -113,18 +113,18 @@ class Loop:
                 self.missed.append(point)
 
     def _leave_unsent(self) -> None:
-        """Leave attempts that were never sent: the look-ups of the next life find nothing."""
+        """Leave attempts that were never sent: status checks of the next life find nothing."""
         point = "committed intend charge"
         reached = self._live(seconds=POINT_SECONDS, point=point)
         self.kills[reached or "at random"] += 1
 
     def finish(self) -> None:
-        """Let a last life do what is left to do."""
+        """Let a last life finish all remaining work."""
         if self._live(seconds=FINISH_SECONDS, finish=True) != "done":
             self.findings.append(f"never_finished: something was left after {FINISH_SECONDS} s")
 
     def judge(self) -> tuple[list[str], Counter[str]]:
-        """Findings, and what there was to judge."""
+        """Return the findings and the counts of what was judged."""
         path = None if self.url else self.installation.sqlite_path
         case = judge.Case(
             ours=books.read(sqlite_path=path, database_url=self.url),
@@ -197,7 +197,7 @@ class Loop:
 
 
 def _until_end(reading: int, pid: int, seconds: float) -> list[str]:
-    """Read what *pid* tells until it ends; kill it after *seconds*."""
+    """Read the output of *pid* until it ends; kill it after *seconds*."""
     output = b""
     deadline = time.monotonic() + seconds
     killed = False
@@ -206,7 +206,7 @@ def _until_end(reading: int, pid: int, seconds: float) -> list[str]:
         ready, _, _ = select.select([reading], [], [], None if killed else wait)
         if not ready:
             os.kill(pid, signal.SIGKILL)
-            killed = True  # what it told before is still in the pipe
+            killed = True  # its earlier output is still in the pipe
             continue
         part = os.read(reading, 65_536)
         if not part:

@@ -1,5 +1,5 @@
 """
-Planted bugs: the ways in which payment code is usually wrong.
+Mutants: typical bugs of payment code.
 
 Each is patched into the process under test only. A campaign that does not catch them proves
 nothing about the real code.
@@ -53,7 +53,7 @@ def _plant_new_key() -> None:
 
 
 def _last_write_wins(a: Snapshot, b: Snapshot) -> Snapshot:
-    """The state is overwritten by whatever was heard last."""
+    """The state is overwritten by the last snapshot received."""
     if (a.kind, a.reference) != (b.kind, b.reference):
         raise ValueError("two objects")
     return b

@@ -1,4 +1,4 @@
-"""What the shop sells: order number *n* of a seed is the same in every process and every life."""
+"""Planned orders: order number *n* of a seed is the same in every process and every life."""
 
 from __future__ import annotations
 

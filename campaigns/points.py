@@ -1,8 +1,8 @@
 """
 The named points at which a process is killed, and the trap that kills it there.
 
-`<event> <member>`: what `group_commit` tells its watch, and who is in the batch. `before` and
-`after` name a call of the provider. Nothing in `src` knows of this.
+`<event> <member>`: an event of `group_commit`'s watch and a member of the batch. `before` and
+`after` name a call of the provider. Nothing in `src` depends on this.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Trap:
     """
     Kill this process, as `kill -9` does, when *point* is passed for the *nth* time.
 
-    The point is told through the file descriptor *tell* first.
+    The point is written to the file descriptor *report_fd* first.
     """
 
     def __init__(self, *, point: str, nth: int, report_fd: int) -> None:
@@ -102,7 +102,7 @@ class Trap:
             os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(self, event: str, members: Sequence[Callable[..., Any]]) -> None:
-        """Hear of a batch, as `group_commit.GroupCommit` tells it."""
+        """Watch of `group_commit.GroupCommit`: reach the points of a batch."""
         if self._point.startswith(f"{event} "):
             for name in sorted({name_of(member) for member in members}):
                 self.reach(f"{event} {name}")

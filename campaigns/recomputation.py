@@ -1,4 +1,4 @@
-"""The cached state and the transfers of every payment beside what its facts fold to."""
+"""Compare the cached state and the transfers of every payment with those folded from its facts."""
 
 from __future__ import annotations
 

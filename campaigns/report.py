@@ -1,4 +1,4 @@
-"""What a campaign tells: a line as each scenario ends, tables at the end, JSON on request."""
+"""Output of a campaign: a line per scenario, tables at the end, JSON on request."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ console = Console(highlight=False, width=shutil.get_terminal_size((110, 24)).col
 
 
 def print_start(planned: Sequence[Scenario], *, seed: int, size: str) -> None:
-    """Say what is about to happen."""
+    """Print the heading."""
     console.print(f"[bold]Campaign[/] ({size}, seed {seed}, commit {commit()})")
     console.print(f"{len(planned)} scenarios; every kill is a real SIGKILL.\n")
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """One line as a scenario ends."""
+    """Print the result of a scenario in one line."""
     kills = outcome.kills.total()
     if outcome.mutant:
         words = "caught" if outcome.findings else "NOT CAUGHT"
@@ -45,7 +45,7 @@ def print_outcome(outcome: Outcome) -> None:
 
 
 def summary(outcomes: Sequence[Outcome], *, seed: int, size: str, seconds: float) -> dict[str, Any]:
-    """The campaign as a whole, as it goes into the JSON file."""
+    """Return the totals of the campaign for the JSON file."""
     real = [one for one in outcomes if not one.mutant]
     planted = [one for one in outcomes if one.mutant]
     counts = sum((one.counts for one in real), Counter[str]())
@@ -69,7 +69,7 @@ def summary(outcomes: Sequence[Outcome], *, seed: int, size: str, seconds: float
 
 
 def print_summary(outcomes: Sequence[Outcome], summed: dict[str, Any]) -> None:
-    """Print the tables and the verdict."""
+    """Print the tables and the result."""
     real = [one for one in outcomes if not one.mutant]
     planted = [one for one in outcomes if one.mutant]
     console.print()
@@ -95,7 +95,7 @@ def write(path: Path, outcomes: Sequence[Outcome], summed: dict[str, Any]) -> No
 
 
 def _kills(outcomes: Sequence[Outcome]) -> Table:
-    """Kills by point: one row a member or call, one column an event."""
+    """Kills by point: one row per member or call, one column per event."""
     columns = ["begin", "commit", "committed", "before", "after"]
     table = Table(
         "killed at", *columns, title="Kills of the real code by point", box=box.SIMPLE_HEAD
@@ -179,7 +179,7 @@ def _explain(outcome: Outcome) -> None:
 
 
 def commit() -> str:
-    """The commit under test, with a + where the checkout differs from it."""
+    """Return the commit under test, with "+" if the checkout has changes."""
     try:
         described = subprocess.run(
             ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"],

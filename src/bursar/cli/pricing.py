@@ -1,4 +1,4 @@
-"""The command `bursar price`: a quote as a table or JSON."""
+"""The command `bursar quote`: a quote as a table or JSON."""
 
 from __future__ import annotations
 
