@@ -116,7 +116,7 @@ class StripeBank:
     def objects(self) -> list[dict[str, Any]]:
         """Every object in its book, and the fee of each, in the words of the sandbox's."""
         stripe_snapshots = [
-            s for told in _get(self.url, "/control/objects") for s in snapshots.read_object(told)
+            s for one in _get(self.url, "/control/objects") for s in snapshots.read_object(one)
         ]
         return [
             serializers.snapshot_out(part)

@@ -77,7 +77,7 @@ def _mask_text(text: str) -> str:
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     text = card_numbers.mask_card_numbers(text, CARD_MASK)
     if "=" in text or "://" in text or "asic" in text or "earer" in text:
-        text = _SECRET_IN_TEXT.sub(lambda found: f"{found[found.lastindex or 0]}{MASK}", text)
+        text = _SECRET_IN_TEXT.sub(lambda match: f"{match[match.lastindex or 0]}{MASK}", text)
     return text
 
 

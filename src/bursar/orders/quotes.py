@@ -96,7 +96,7 @@ def explain_line(line: PricedLine) -> dict[str, Any]:
         explanation["price_includes_tax"] = True
     if line.discounts:
         explanation["discounts"] = [
-            {"name": taken.name, "amount": taken.amount_minor} for taken in line.discounts
+            {"name": applied.name, "amount": applied.amount_minor} for applied in line.discounts
         ]
     if explanation or line.rounding_minor:
         explanation |= {"list_price": line.list_minor, "rounding": line.rounding_minor}

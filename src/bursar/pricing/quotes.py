@@ -142,8 +142,8 @@ class Quote(msgspec.Struct, frozen=True, kw_only=True):
                     "price_includes_tax": each.includes_tax,
                     "list_price": money(each.list_minor),
                     "discounts": [
-                        {"name": taken.name, "amount": money(taken.amount_minor)}
-                        for taken in each.discounts
+                        {"name": applied.name, "amount": money(applied.amount_minor)}
+                        for applied in each.discounts
                     ],
                     "tax_code": each.tax.code.value,
                     "tax_rate": each.tax.rate,
