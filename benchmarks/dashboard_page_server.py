@@ -55,17 +55,17 @@ def main() -> None:
             group=f"Group {number % GROUPS}",
             kind="api",
             state=state,
-            as_of=now,
-            since=now,
+            last_success_at=now,
+            state_since=now,
             reason="" if state == "ok" else "slow",
-            readings=(
+            measurements=(
                 Measurement(name="latency", value=value, unit="ms"),
                 Measurement(name="queue", value=float(draw.randrange(50))),
             ),
-            seconds=value / 1000,
+            duration_seconds=value / 1000,
             interval_seconds=TASK["interval_seconds"],
-            spark=(
-                (*before.spark, value)
+            sparkline=(
+                (*before.sparkline, value)
                 if before
                 else tuple(draw.lognormvariate(5, 0.4) for _ in range(60))
             )[-60:],
@@ -82,7 +82,9 @@ def main() -> None:
         one = dataclasses.replace(view(0, None), key="probe", title="Probe", group="A", state="ok")
         while True:
             reading = Measurement(name="at", value=float(round(time.time() * 1000) % MODULUS))
-            shown.put(dataclasses.replace(one, readings=(reading,), as_of=clock.now()))
+            shown.put(
+                dataclasses.replace(one, measurements=(reading,), last_success_at=clock.now())
+            )
             time.sleep(PROBE_SECONDS)
 
     for number in range(TASK["sources"]):

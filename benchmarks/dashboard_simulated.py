@@ -39,13 +39,13 @@ async def _gather(board: Board, gathering: fetcher.Fetcher) -> Simulated:
             attempt = next(attempts)
             await asyncio.sleep(3_600 if attempt.hangs else attempt.seconds)
             if attempt.status != 200:
-                raise FetchFailed("it answered 503", again=True)
+                raise FetchFailed("it answered 503", is_retryable=True)
             return number
 
         return CoroutineSource(
             key=str(number),
             function=ask,
-            repeatable=True,
+            is_repeatable=True,
             attempt_seconds=ATTEMPT_SECONDS,
             attempts_max=ATTEMPTS_MAX,
         )

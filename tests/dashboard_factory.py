@@ -28,13 +28,13 @@ def view(key: str = "fx", **different: Any) -> SourceStatus:
         group="Currencies",
         kind="api",
         state="ok",
-        readings=(Measurement(name="EUR/USD", value=1.0831, unit="USD"),),
-        as_of=AT,
-        since=AT,
+        measurements=(Measurement(name="EUR/USD", value=1.0831, unit="USD"),),
+        last_success_at=AT,
+        state_since=AT,
         reason="",
-        seconds=0.18,
+        duration_seconds=0.18,
         interval_seconds=30.0,
-        spark=(1.0, 1.5, 1.25),
+        sparkline=(1.0, 1.5, 1.25),
     )
     return dataclasses.replace(usual, **different)
 
@@ -48,19 +48,19 @@ def many(count: int, *, at: datetime = AT, seed: int = 2026) -> list[SourceStatu
 def _one(number: int, draw: random.Random, at: datetime) -> SourceStatus:
     states: list[State] = ["ok", "warning", "critical", "stale", "failed"]
     state = draw.choices(states, [90, 4, 2, 2, 2])[0]
-    reasons = {"failed": "no answer within 2.5 s", "stale": "no answer since; the last is shown"}
+    reasons = {"failed": "no response within 2.5 s", "stale": "HTTP 503"}
     spark = tuple(round(draw.lognormvariate(5, 0.3), 1) for _ in range(60))
     return view(
         f"source-{number}",
         title=f"{draw.choice(('Rates', 'Orders', 'Labels', 'Stock', 'Login'))} {number}",
         group=GROUPS[number % len(GROUPS)],
         state=state,
-        readings=(
+        measurements=(
             Measurement(name="latency", value=spark[-1], unit="ms"),
             Measurement(name="queue", value=draw.randrange(50)),
         ),
-        as_of=at - timedelta(seconds=draw.randrange(30)),
-        since=at - timedelta(minutes=draw.randrange(600)),
+        last_success_at=at - timedelta(seconds=draw.randrange(30)),
+        state_since=at - timedelta(minutes=draw.randrange(600)),
         reason=reasons.get(state, ""),
-        spark=spark,
+        sparkline=spark,
     )

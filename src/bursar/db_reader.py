@@ -1,4 +1,4 @@
-"""Reading the database from asynchronous code: a few threads, each with its own connection."""
+"""Database reads from asynchronous code: a few threads, each with its own connection."""
 
 from __future__ import annotations
 
@@ -53,5 +53,5 @@ class DatabaseThreadPool:
             raise
 
 
-#: The pool of everything that this process serves over HTTP.
+#: The pool of the HTTP API and the dashboard in this process.
 readers = DatabaseThreadPool(threads=4, name="read")

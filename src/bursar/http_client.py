@@ -2,9 +2,9 @@
 The HTTP client of providers, dashboard sources and webhooks: aiohttp within limits.
 
 Redirects are not followed and cookies are not kept. Size and time of a response are bounded, and a
-hook may refuse the IP address that a host name resolves to. Everything that goes wrong below HTTP
+hook may refuse the IP address that a host name resolves to. Every failure below HTTP
 is one exception, `HttpFailure`, which says whether the request may have reached the server; what a
-status means is for the caller to decide.
+status means is up to the caller.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class HttpClient:
     *is_address_allowed* is called with each IP address before a connection to it is opened.
     Without *accepts_compressed* a compressed response is refused; with it the limit of size is that
     of the decompressed body. An idle connection is kept for *keepalive_seconds*, a resolved host
-    name for *dns_seconds*. How many requests run at the same time is for the caller to limit.
+    name for *dns_seconds*. The caller limits the number of concurrent requests.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class HttpClient:
         """
         Send one request and read the response.
 
-        *timeout_seconds* bounds the whole of it, and the connection attempt by half of that; without
+        *timeout_seconds* bounds the request with its response, and the connection attempt by half of that; without
         one the caller bounds it. *url* is a text or `HttpResponse.url`. The body is read where the
         status is one of *body_statuses*, or always where that is None.
 
@@ -157,7 +157,7 @@ class HttpClient:
     async def _read_body(self, response: aiohttp.ClientResponse, bytes_max: int) -> bytes:
         is_plain = response.headers.get("Content-Encoding", "identity") == "identity"
         if not is_plain and not self._accepts_compressed:
-            raise _refuse(response, "its answer is compressed, unasked")
+            raise _refuse(response, "unexpected compressed response")
         length = response.content_length if is_plain else None
         if length is not None and length <= bytes_max:
             return await response.read()
@@ -171,7 +171,7 @@ class HttpClient:
             if size > bytes_max:
                 break
             parts.append(part)
-        raise _refuse(response, f"its answer is larger than {bytes_max:,} bytes")
+        raise _refuse(response, f"response larger than {bytes_max:,} bytes")
 
     async def close(self) -> None:
         """Close all connections."""
@@ -190,34 +190,34 @@ def _guarded(is_allowed: IsAddressAllowed) -> Callable[[_AddressInfo], socket.so
 
 
 def _refuse(response: aiohttp.ClientResponse, why: str) -> HttpFailure:
-    response.close()  # whatever is still to come
+    response.close()  # discards the rest of the body
     return HttpFailure(why, is_sent=True, is_permanent=True, is_answered=True)
 
 
 def _failure(error: Exception) -> HttpFailure:
-    """Describe an error of the library; its own text may hold secrets."""
-    why, is_sent, is_permanent = "the connection broke", True, False
+    """Convert an error of the library; its text is dropped, it may hold secrets."""
+    why, is_sent, is_permanent = "connection lost", True, False
     match error:
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            why, is_sent, is_permanent = "its address cannot be read", False, True
+            why, is_sent, is_permanent = "invalid URL", False, True
         case aiohttp.ClientConnectorDNSError():
-            why, is_sent = "its host's name cannot be resolved", False
+            why, is_sent = "host name cannot be resolved", False
         case aiohttp.ClientConnectorCertificateError():
-            told = getattr(error.certificate_error, "verify_message", "") or "it is not trusted"
-            why, is_sent, is_permanent = f"its certificate is refused: {told}", False, True
+            detail = getattr(error.certificate_error, "verify_message", "") or "not trusted"
+            why, is_sent, is_permanent = f"certificate rejected: {detail}", False, True
         case aiohttp.ClientSSLError():
-            why, is_sent, is_permanent = "no secure connection could be made", False, True
+            why, is_sent, is_permanent = "TLS handshake failed", False, True
         case aiohttp.ClientConnectorError(os_error=_AddressRefused()):
-            why, is_sent, is_permanent = "its address is not allowed", False, True
+            why, is_sent, is_permanent = "address not allowed", False, True
         case aiohttp.ClientConnectorError():
             code = error.os_error.errno
-            why, is_sent = f"no connection ({os.strerror(code) if code else 'refused'})", False
+            why, is_sent = f"connection failed ({os.strerror(code) if code else 'refused'})", False
         case aiohttp.ConnectionTimeoutError():
-            why, is_sent = "no connection in time", False
+            why, is_sent = "connection timed out", False
         case aiohttp.ClientResponseError():
-            why, is_permanent = "its answer is no HTTP", True
+            why, is_permanent = "invalid HTTP response", True
         case TimeoutError():
-            why = "no answer came in time"
+            why = "no response in time"
     return HttpFailure(why, is_sent=is_sent, is_permanent=is_permanent)
 
 

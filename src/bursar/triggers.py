@@ -185,13 +185,13 @@ TRIGGERS: list[Trigger] = [
     Trigger("bursar_settlementreportline", "DELETE", "", "settlement lines are never deleted"),
     _immutable_columns(
         "bursar_alert",
-        "what an alert tells",
+        "the content of an alert",
         "id",
         "source_key",
-        "number",
+        "sequence",
         "title",
-        "before",
-        "after",
+        "previous_level",
+        "new_level",
         "state",
         "reason",
     ),
@@ -200,7 +200,7 @@ TRIGGERS: list[Trigger] = [
         "UPDATE",
         "(OLD.webhook = 'sent' AND NEW.webhook <> 'sent')"
         " OR (OLD.email = 'sent' AND NEW.email <> 'sent')",
-        "an alert that was delivered stays so",
+        "a delivered alert stays delivered",
     ),
 ]
 

@@ -42,8 +42,13 @@ def until(seq: int, *, token: str = "") -> tuple[str, int]:
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         lease, state = LeaderLease.objects.first(), SourceState.objects.first()
-        if lease is not None and state is not None and lease.token != token and state.seq > seq:
-            return lease.token, state.seq
+        if (
+            lease is not None
+            and state is not None
+            and lease.token != token
+            and state.sequence > seq
+        ):
+            return lease.token, state.sequence
         time.sleep(0.2)
     raise AssertionError(f"nothing was written after {seq}")
 
@@ -64,6 +69,6 @@ def test_when_the_one_that_watches_is_killed_the_other_goes_on(
         successor, later = until(seq, token=leader)
         assert (successor != leader, later > seq) == (True, True)
         state = SourceState.objects.get()
-        assert (state.key, state.state, state.as_of) == ("api:nobody", "failed", None)
-        numbers = list(Alert.objects.order_by("number").values_list("number", flat=True))
+        assert (state.key, state.state, state.last_success_at) == ("api:nobody", "failed", None)
+        numbers = list(Alert.objects.order_by("sequence").values_list("sequence", flat=True))
         assert numbers == [*range(1, len(numbers) + 1)]

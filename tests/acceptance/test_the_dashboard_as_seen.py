@@ -42,7 +42,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> LiveState:
                 group=text,
                 reason=text,
                 state="failed",
-                readings=(Measurement(name=text, value=text, unit=text),),
+                measurements=(Measurement(name=text, value=text, unit=text),),
             )
         )
     return made
@@ -76,7 +76,7 @@ def opened(browser: Any, watch: Any, address: str, *, width: int, scheme: str = 
     watch(page)
     page.on("dialog", lambda dialog: pytest.fail(f"a script ran: {dialog.message}"))
     page.goto(f"{address}/dashboard")
-    page.wait_for_selector("#live[data-heard=true]")
+    page.wait_for_selector("#connection[data-live=true]")
     return page
 
 
@@ -84,16 +84,18 @@ def test_tiles_change_as_sources_do(address: str, shown: LiveState) -> None:
     with driving.browsing(address) as (browser, watch):
         page = opened(browser, watch, address, width=1280)
         tile = page.locator("[data-key=fx]")
-        shown.put(dashboard_factory.view("fx", since=clock.now(), as_of=clock.now()))
+        shown.put(
+            dashboard_factory.view("fx", state_since=clock.now(), last_success_at=clock.now())
+        )
         tile.wait_for()
         assert tile.locator(".value").inner_text() == "1.0831"
-        shown.put(dashboard_factory.view("fx", state="failed", reason="no answer within 2.5 s"))
+        shown.put(dashboard_factory.view("fx", state="failed", reason="no response within 2.5 s"))
         page.wait_for_selector("[data-key=fx][data-state=failed]")
-        assert tile.locator(".note").inner_text() == "no answer within 2.5 s"
-        assert page.locator("#news").inner_text() == "Exchange rates: Failed"
+        assert tile.locator(".note").inner_text() == "no response within 2.5 s"
+        assert page.locator("#announcements").inner_text() == "Exchange rates: Failed"
         shown.put(
             dashboard_factory.view(
-                "fx", readings=(Measurement(name="EUR/USD", value=1.25, unit="USD"),)
+                "fx", measurements=(Measurement(name="EUR/USD", value=1.25, unit="USD"),)
             )
         )
         page.wait_for_selector("[data-key=fx][data-state=ok]")
@@ -116,7 +118,7 @@ def test_by_keyboard_alone(address: str, shown: LiveState) -> None:
         page.keyboard.press("/")
         assert page.evaluate(focused) == "text"
         page.keyboard.type("mail")
-        expected = sum(view.group == "Mail" for view in shown.views())
+        expected = sum(view.group == "Mail" for view in shown.statuses())
         assert page.locator(".tile:visible").count() == expected
         assert page.url.endswith("/dashboard#text=mail")
         page.keyboard.press("ArrowDown")
@@ -147,20 +149,22 @@ def test_by_keyboard_alone(address: str, shown: LiveState) -> None:
 
 def test_times_are_the_viewers_and_history_is_drawn(address: str, shown: LiveState) -> None:
     now = clock.now()
-    points = [history.Point(source_key="fx", series="EUR/USD", at=now, value=v) for v in (1.0, 2.0)]
+    points = [
+        history.HistoryPoint(source_key="fx", series="EUR/USD", at=now, value=v) for v in (1.0, 2.0)
+    ]
     commit(lambda: history.add(points))
     shown.put(dashboard_factory.view("fx"))
     with driving.browsing(address) as (browser, watch):
         page = opened(browser, watch, address, width=1280)
         page.click("[data-key=fx]")
-        page.wait_for_selector("dialog .told:text-is('mean, lowest and highest')")
-        assert page.locator("dialog .since").inner_text() == "since Nov 26, 2026, 07:00:00 AM EST"
-        assert page.locator("dialog .high").inner_text() == "2"
+        page.wait_for_selector("dialog .caption:text-is('Mean, minimum and maximum')")
+        assert page.locator("dialog .since").inner_text() == "since 2026-11-26 07:00 EST"
+        assert page.locator("dialog .max").inner_text() == "2"
         assert page.locator("dialog .band").get_attribute("d").startswith("M")
         page.click("dialog [data-range=year]")
         page.wait_for_selector("dialog [data-range=year][aria-pressed=true]")
-        page.select_option("dialog .series", "seconds")
-        page.wait_for_selector("dialog .told:text-is('nothing is kept of this time yet')")
+        page.select_option("dialog .series", "duration_seconds")
+        page.wait_for_selector("dialog .caption:text-is('No data for this range yet')")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
@@ -170,9 +174,9 @@ def test_every_part_is_whole_and_accessible(address: str, width: int, scheme: st
     with driving.browsing(address) as (browser, watch):
         page = opened(browser, watch, address, width=width, scheme=scheme)
         bad = _seen(axe, page, "board", width)
-        assert page.locator("#board img, #board script, #board svg[onload]").count() == 0
+        assert page.locator("#tiles img, #tiles script, #tiles svg[onload]").count() == 0
         page.click("[data-key=evil-2]")
-        page.wait_for_selector("dialog[open] .told:text-is('nothing is kept of this time yet')")
+        page.wait_for_selector("dialog[open] .caption:text-is('No data for this range yet')")
         bad += _seen(axe, page, "detail", width)
         page.goto(f"{address}/status")
         bad += _seen(axe, page, "status", width)
@@ -205,4 +209,4 @@ def test_serving_ends_although_somebody_looks(database: Database) -> None:
             listener.request("GET", "/v1/dashboard", headers=headers)
             stream = after.enter_context(listener.getresponse())
             assert stream.readline() == b"retry: 1000\n"
-        assert b"event: board" in stream.read()
+        assert b"event: snapshot" in stream.read()

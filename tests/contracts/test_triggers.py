@@ -117,7 +117,7 @@ def _watched(now: datetime) -> None:
         name="rates",
         url="https://example.com",
         interval_seconds=60,
-        declaration={},
+        config={},
         created_at=now,
         created_by="a",
         changed_at=now,
@@ -125,33 +125,33 @@ def _watched(now: datetime) -> None:
     SourceState.objects.create(
         key="api:rates",
         title="Rates",
-        board_group="APIs",
+        group_name="APIs",
         kind="api",
         state="ok",
-        as_of=now,
-        since=now,
-        first_at=now,
+        last_success_at=now,
+        state_since=now,
+        monitored_since=now,
         interval_seconds=60.0,
-        seq=1,
+        sequence=1,
     )
     HistoryBucket.objects.create(
         source_key="api:rates",
         series="EUR",
         step_seconds=300,
-        at=now,
+        starts_at=now,
         count=2,
-        low=1.0,
-        high=3.0,
+        min_value=1.0,
+        max_value=3.0,
         total=4.0,
-        last=3.0,
+        last_value=3.0,
     )
     Alert.objects.create(
         id="alr_1",
         source_key="api:rates",
-        number=1,
+        sequence=1,
         title="Rates",
-        before="ok",
-        after="critical",
+        previous_level="ok",
+        new_level="critical",
         state="stale",
         raised_at=now,
         webhook="sent",
@@ -205,20 +205,20 @@ _SPECIAL = {
             " WHERE refund_id IS NULL"
         ),
     ],
-    "what an alert tells never changes": [
+    "the content of an alert never changes": [
         f"UPDATE bursar_alert SET {change}"
         for change in (
             "id = 'alr_2'",
             "source_key = 'x'",
-            "number = 2",
+            "sequence = 2",
             "title = 'x'",
-            "before = 'warning'",
-            "after = 'warning'",
+            "previous_level = 'warning'",
+            "new_level = 'warning'",
             "state = 'ok'",
             "reason = 'x'",
         )
     ],
-    "an alert that was delivered stays so": [
+    "a delivered alert stays delivered": [
         "UPDATE bursar_alert SET webhook = 'waiting'",
         "UPDATE bursar_alert SET email = 'off'",
     ],
@@ -428,29 +428,29 @@ VIOLATIONS: dict[str, list[str]] = {
     "settlement_line_net_is_gross_less_fee": [
         copy("SettlementReportLine", net_minor="100", duplicate_index="1")
     ],
-    "watched_api_interval": [
+    "monitor_interval": [
         copy("Monitor", interval_seconds="9"),
         copy("Monitor", interval_seconds="86401"),
     ],
-    "watched_api_url": [copy("Monitor", url="'file:///etc/passwd'")],
-    "source_state_kind": [copy("SourceState", kind="'x'", seq="2")],
-    "source_state_known": [copy("SourceState", state="'x'", seq="2")],
-    "source_state_told": [copy("SourceState", told="'stale'", seq="2")],
-    "source_state_has_value": [copy("SourceState", as_of="NULL", seq="2")],
+    "monitor_url": [copy("Monitor", url="'file:///etc/passwd'")],
+    "source_state_kind": [copy("SourceState", kind="'x'", sequence="2")],
+    "source_state_state": [copy("SourceState", state="'x'", sequence="2")],
+    "source_state_alerted_level": [copy("SourceState", alerted_level="'stale'", sequence="2")],
+    "source_state_has_value": [copy("SourceState", last_success_at="NULL", sequence="2")],
     "history_bucket_once": [copy("HistoryBucket")],
     "history_bucket_ordered": [
         copy("HistoryBucket", series="'x'", count="0"),
-        copy("HistoryBucket", series="'x'", low="3.5"),
-        copy("HistoryBucket", series="'x'", last="0.5"),
+        copy("HistoryBucket", series="'x'", min_value="3.5"),
+        copy("HistoryBucket", series="'x'", last_value="0.5"),
     ],
-    "alert_number_once": [copy("Alert")],
+    "alert_sequence_once": [copy("Alert")],
     "alert_changes": [
-        copy("Alert", number="2", before="after"),
-        copy("Alert", number="2", after="'stale'"),
+        copy("Alert", sequence="2", previous_level="new_level"),
+        copy("Alert", sequence="2", new_level="'stale'"),
     ],
     "alert_deliveries": [
-        copy("Alert", number="2", webhook="''"),
-        copy("Alert", number="2", email="'lost'"),
+        copy("Alert", sequence="2", webhook="''"),
+        copy("Alert", sequence="2", email="'lost'"),
     ],
     "refund_approval_by_another": [
         # Of a refund that has one: which constraint is told depends on the database.

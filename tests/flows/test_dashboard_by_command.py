@@ -7,7 +7,7 @@ import json
 import pytest
 
 from bursar.dashboard import state_store
-from bursar.dashboard.evaluation import PreviousState
+from bursar.dashboard.evaluation import MonitorState
 from bursar.dashboard.thresholds import AlertState
 from tests import dashboard_factory
 from tests.conftest import Database
@@ -25,7 +25,7 @@ def kept(database: Database) -> None:
         dashboard_factory.view("b", title="Labels", group="Mail", state="stale"),
     ]
     known = [
-        PreviousState(view=each, standing=AlertState(), first_at=dashboard_factory.AT)
+        MonitorState(status=each, alert_state=AlertState(), monitored_since=dashboard_factory.AT)
         for each in views
     ]
     commit(lambda: state_store.save(known, first=1))
@@ -40,13 +40,13 @@ def test_the_dashboard_is_printed_worst_first(terminal: Terminal) -> None:
 def test_the_dashboard_as_json_is_what_the_api_tells(terminal: Terminal) -> None:
     told = json.loads(terminal.run("dashboard", "--json"))
     assert [(each["key"], each["state"]) for each in told["data"]] == [("b", "stale"), ("a", "ok")]
-    assert told["data"][1]["readings"] == [
-        {"name": "EUR/USD", "value": 1.0831, "unit": "USD", "level": "ok"}
+    assert told["data"][1]["measurements"] == [
+        {"name": "EUR/USD", "value": 1.0831, "unit": "USD", "level": "ok", "decimals": None}
     ]
 
 
 def test_only_what_is_asked_for(terminal: Terminal) -> None:
-    told = json.loads(terminal.run("dashboard", "--json", "--trouble"))
+    told = json.loads(terminal.run("dashboard", "--json", "--failing"))
     assert [each["key"] for each in told["data"]] == ["b"]
     told = json.loads(terminal.run("dashboard", "--json", "--group", "Currencies"))
     assert [each["key"] for each in told["data"]] == ["a"]

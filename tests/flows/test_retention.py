@@ -18,7 +18,7 @@ from bursar.access.models import IdempotencyRecord
 from bursar.dashboard import history
 from bursar.dashboard import periodic as dashboard_periodic
 from bursar.dashboard.alerts import creation
-from bursar.dashboard.history import Point
+from bursar.dashboard.history import HistoryPoint
 from bursar.dashboard.models import Alert, HistoryBucket
 from bursar.payments.models import Fact, RawBody
 from bursar.providers.capabilities import VerifiedWebhook
@@ -58,16 +58,24 @@ def test_sessions_are_kept_until_they_expire(database: Database) -> None:
 
 def test_histories_are_kept_by_the_width_of_their_spans(database: Database) -> None:
     spans = []
-    for step, kept in history.KEPT.items():
+    for step, kept in history.RETENTION_BY_STEP.items():
         youngest = history.bucket_start(NOW - kept, step)
         for offset in (-1, 0):  # the last that is too old, the first that is not
             at = youngest + offset * timedelta(seconds=step)
             spans.append((step, at, offset))
-            values = {"count": 1, "low": 1.0, "high": 1.0, "total": 1.0, "last": 1.0}
-            row = HistoryBucket(source_key="a", series="n", step_seconds=step, at=at, **values)
+            values = {
+                "count": 1,
+                "min_value": 1.0,
+                "max_value": 1.0,
+                "total": 1.0,
+                "last_value": 1.0,
+            }
+            row = HistoryBucket(
+                source_key="a", series="n", step_seconds=step, starts_at=at, **values
+            )
             commit(row.save)
     asyncio.run(dashboard_periodic.prune_histories(NOW))
-    rest = set(HistoryBucket.objects.values_list("step_seconds", "at"))
+    rest = set(HistoryBucket.objects.values_list("step_seconds", "starts_at"))
     assert rest == {(step, at) for step, at, offset in spans if offset == 0}
 
 
@@ -76,10 +84,10 @@ def _alert(number: int, age: timedelta) -> None:
     Alert.objects.create(
         id=f"alr_{number}",
         source_key="api:a",
-        number=number,
+        sequence=number,
         title="A",
-        before=before,
-        after=after,
+        previous_level=before,
+        new_level=after,
         state=after,
         webhook="off",
         email="sent",
@@ -92,13 +100,13 @@ def test_alerts_are_kept_for_400_days_and_their_numbers_have_no_gap(database: Da
     for number in range(5, 0, -1):  # written in another order than numbered
         commit(partial(_alert, number, old if number <= 4 else timedelta(0)))
     asyncio.run(dashboard_periodic.prune_alerts(NOW))
-    assert list(Alert.objects.values_list("number", flat=True)) == [5]
+    assert list(Alert.objects.values_list("sequence", flat=True)) == [5]
 
     # Of alerts raised at one time the lower numbers go first, so a batch leaves no gap either.
     for number in (4, 3, 2):
         commit(partial(_alert, number, old))
     assert commit(lambda: creation.prune(now=NOW, rows_max=2)) == 2
-    assert sorted(Alert.objects.values_list("number", flat=True)) == [4, 5]
+    assert sorted(Alert.objects.values_list("sequence", flat=True)) == [4, 5]
 
 
 # --- Bodies of webhooks -------------------------------------------------------------------------
@@ -240,10 +248,10 @@ def test_a_member_outside_a_transaction_is_refused(database: Database) -> None:
 
 
 def test_points_of_a_source_are_still_counted_after_pruning(database: Database) -> None:
-    point = Point(source_key="a", series="n", at=NOW, value=1.0)
+    point = HistoryPoint(source_key="a", series="n", at=NOW, value=1.0)
     commit(lambda: history.add([point]))
     asyncio.run(dashboard_periodic.prune_histories(NOW))
     commit(lambda: history.add([point]))
     assert set(HistoryBucket.objects.values_list("step_seconds", "count")) == {
-        (step, 2) for step in history.KEPT
+        (step, 2) for step in history.RETENTION_BY_STEP
     }

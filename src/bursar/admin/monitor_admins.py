@@ -1,4 +1,4 @@
-"""Lists of the dashboard: the APIs that people entered, and the alerts."""
+"""Admin lists of the dashboard: user-defined monitors, and alerts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bursar.dashboard.models import Alert, Monitor
 
 
 class MonitorAdmin(ReadOnlyModelAdmin):
-    """APIs that people entered; those of the file are on the board only."""
+    """User-defined monitors; those of the configuration file are on the dashboard only."""
 
     scope = roles.DASHBOARD_READ
     ordering = ("pk",)
@@ -21,51 +21,51 @@ class MonitorAdmin(ReadOnlyModelAdmin):
     create_scope, create_url, create_label = (
         roles.MONITORS_WRITE,
         "admin:action_create_monitor",
-        "Watch an API",
+        "Add monitor",
     )
-    list_display = ("name", "shown_state", "url", "every", "changed")
+    list_display = ("name", "state", "url", "interval", "changed")
 
-    @display(description="state")
-    def shown_state(self, row: Monitor) -> formatting.DisplayValue:
-        """As the board has it."""
-        return monitors.api_state(row)
+    @display(description="State")
+    def state(self, row: Monitor) -> formatting.DisplayValue:
+        """The state on the dashboard."""
+        return monitors.monitor_state(row)
 
-    @display(description="every")
-    def every(self, row: Monitor) -> formatting.DisplayValue:
-        """How often it is asked."""
+    @display(description="Check interval")
+    def interval(self, row: Monitor) -> formatting.DisplayValue:
+        """The interval in its largest unit."""
         return formatting.format_age(row.interval_seconds)
 
-    @display(description="changed")
+    @display(description="Last changed")
     def changed(self, row: Monitor) -> formatting.DisplayValue:
-        """When last."""
+        """The time of the last change of the configuration."""
         return formatting.format_datetime(row.changed_at)
 
 
 class AlertAdmin(ReadOnlyModelAdmin):
-    """What people were told."""
+    """Alerts of all monitors."""
 
     scope = roles.DASHBOARD_READ
-    list_display = ("title", "was", "became", "why", "raised")
+    list_display = ("title", "previous", "new", "reason_text", "raised")
     search_columns = ("pk", "source_key")
 
-    @display(description="was")
-    def was(self, row: Alert) -> formatting.DisplayValue:
-        """Before."""
-        return formatting.format_status(row.before)
+    @display(description="Previous level")
+    def previous(self, row: Alert) -> formatting.DisplayValue:
+        """The alerted level before."""
+        return formatting.format_status(row.previous_level)
 
-    @display(description="became")
-    def became(self, row: Alert) -> formatting.DisplayValue:
-        """After."""
-        return formatting.format_status(row.after)
+    @display(description="New level")
+    def new(self, row: Alert) -> formatting.DisplayValue:
+        """The alerted level from then on."""
+        return formatting.format_status(row.new_level)
 
-    @display(description="why")
-    def why(self, row: Alert) -> formatting.DisplayValue:
-        """What was said, if it could not be asked."""
+    @display(description="Reason")
+    def reason_text(self, row: Alert) -> formatting.DisplayValue:
+        """Why the check failed."""
         return row.reason or "-"
 
-    @display(description="raised")
+    @display(description="Raised")
     def raised(self, row: Alert) -> formatting.DisplayValue:
-        """When."""
+        """The time of the alert."""
         return formatting.format_datetime(row.raised_at)
 
 

@@ -329,23 +329,28 @@ def serve(
 
 @app.command()
 def dashboard(
-    once: Annotated[bool, typer.Option("--once", help="Print it and end.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print it as JSON and end.")] = False,
-    trouble: Annotated[bool, typer.Option("--trouble", help="Only what is not well.")] = False,
-    group: Annotated[str, typer.Option(help="Only this group.")] = "",
-    seconds: Annotated[float, typer.Option(min=0.5, max=3_600, help="Look so often.")] = 2.0,
-    check: Annotated[
-        bool, typer.Option("--check", help="Only say whether BURSAR_MONITORS is right.")
+    once: Annotated[bool, typer.Option("--once", help="Print it once and exit.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print it as JSON and exit.")] = False,
+    failing: Annotated[
+        bool, typer.Option("--failing", help="Show only monitors that are not OK.")
+    ] = False,
+    group: Annotated[str, typer.Option(help="Show only this group.")] = "",
+    interval: Annotated[
+        float, typer.Option(min=0.5, max=3_600, help="Refresh interval in seconds.")
+    ] = 2.0,
+    check_config: Annotated[
+        bool,
+        typer.Option("--check-config", help="Only validate the file of BURSAR_MONITORS."),
     ] = False,
 ) -> None:
-    """Show the dashboard in the terminal, worst first, as it changes; Ctrl+C ends it."""
+    """Show the dashboard in the terminal, worst state first; Ctrl+C exits."""
     with bootstrap.configure():
         from bursar import settings
         from bursar.dashboard.config import config_file
 
-        watched = config_file.load(settings.current.monitors)
-    if check:
-        typer.echo(f"{len(watched.apis)} APIs and {len(watched.certificates)} certificates")
+        config = config_file.load(settings.current.monitors)
+    if check_config:
+        typer.echo(f"valid: {len(config.apis)} APIs, {len(config.certificates)} certificates")
         return
     with application():
         import functools
@@ -358,15 +363,15 @@ def dashboard(
         from bursar.dashboard.views import serializers, terminal
 
         def read() -> list[SourceStatus]:
-            views = (known.view for known in state_store.load().values())
-            return terminal.chosen(views, trouble=trouble, group=group)
+            statuses = (state.status for state in state_store.load().values())
+            return terminal.select(statuses, failing=failing, group=group)
 
         if json:
             typer.echo(serializers.snapshot(read(), version=0, now=clock.now()))
         elif once or not output.console.is_terminal:
-            output.console.print(terminal.board(read(), now=clock.now()))
+            output.console.print(terminal.render_dashboard(read(), now=clock.now()))
         else:
-            sleep = functools.partial(time.sleep, seconds)
+            sleep = functools.partial(time.sleep, interval)
             terminal.follow(read, console=output.console, now=clock.now, sleep=sleep)
 
 

@@ -199,7 +199,7 @@ async def _serve(
         tasks.append(asyncio.create_task(worker.run(drain_seconds=DRAIN_SECONDS), name="worker"))
         metrics.WORKER_UP.set(1)
     if config is not None:
-        tasks.append(asyncio.create_task(monitor_scheduler.watch(config), name="monitors"))
+        tasks.append(asyncio.create_task(monitor_scheduler.run_scheduler(config), name="monitors"))
     if background_task is not None:
         tasks.append(asyncio.ensure_future(background_task(address)))
     waiting = asyncio.create_task(stop_requested.wait())

@@ -1,1 +1,1 @@
-"""The live dashboard: every API that matters, asked at once and shown as it answers."""
+"""Dashboard: monitors of APIs, certificates and provider accounts, with history and alerts."""

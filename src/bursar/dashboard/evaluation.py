@@ -1,7 +1,7 @@
 """
-Observing: what a tile makes of what was known of its source. Pure.
+Evaluation of fetch results: from a result and the previous state of a monitor to its new state. Pure.
 
-The board shows each observation at once; people are alerted by `thresholds.advance`, more slowly.
+The dashboard shows each status at once; alerts follow more slowly, by `thresholds.advance`.
 """
 
 from __future__ import annotations
@@ -12,155 +12,195 @@ from datetime import datetime
 from typing import Any, Final
 
 from bursar.dashboard import thresholds
-from bursar.dashboard.checks.base import Answer, MonitorCheck, RawMeasurement
+from bursar.dashboard.checks.base import CheckResult, MonitorCheck, RawMeasurement
 from bursar.dashboard.fetching import results
 from bursar.dashboard.fetching.results import FetchResult
-from bursar.dashboard.live_state import SPARK_MAX, Level, Measurement, SourceStatus, State
+from bursar.dashboard.live_state import (
+    SPARKLINE_POINTS_MAX,
+    Level,
+    Measurement,
+    SourceStatus,
+    State,
+)
 from bursar.dashboard.thresholds import AlertState
 
-REASON_LETTERS_MAX: Final = 300
+REASON_CHARACTERS_MAX: Final = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PreviousState:
-    """What is remembered of a source: its view, what people were told, and since when it is watched."""
+class MonitorState:
+    """The latest status of a source, its alert state, and when its monitoring began."""
 
-    view: SourceStatus
-    standing: AlertState
-    first_at: datetime
+    status: SourceStatus
+    alert_state: AlertState
+    monitored_since: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
     """
-    What a tile made of it: *known* from now on, the numbers for the history by series, and the
-    level that people are to be alerted of, if that changed.
+    The outcome of one check: the new *state*, the *history_values* by series, and the
+    *level_change* (previous and new alerted level), None without an alert.
     """
 
-    known: PreviousState
-    numbers: Mapping[str, float] = field(default_factory=dict)
-    alert: tuple[Level, Level] | None = None
+    state: MonitorState
+    history_values: Mapping[str, float] = field(default_factory=dict)
+    level_change: tuple[Level, Level] | None = None
 
 
-#: The series of how long calls take.
-SECONDS: Final = "seconds"
+#: The series of call durations, in seconds.
+DURATION_SECONDS: Final = "duration_seconds"
 
 
 def evaluate(
-    watch: MonitorCheck, tile: FetchResult[Answer], known: PreviousState | None, *, now: datetime
+    check: MonitorCheck,
+    result: FetchResult[CheckResult],
+    previous: MonitorState | None,
+    *,
+    now: datetime,
 ) -> Evaluation:
-    """What *tile*, gathered now, makes of what was *known*."""
-    first_at = now if known is None else known.first_at
-    standing = AlertState() if known is None else known.standing
-    answered = tile.state is results.FetchStatus.OK and tile.value is not None
-    readings = _readings(watch, tile.value or (), known) if answered else _before(known)
-    as_of = tile.as_of if answered else (known.view.as_of if known else None)
-    state = _state(readings, answered=answered, as_of=as_of)
-    numbers = _numbers(readings, tile.seconds) if answered else {}
-    view = SourceStatus(
-        key=watch.key,
-        title=watch.title,
-        group=watch.group,
-        kind=watch.kind,
-        state=state,
-        readings=readings,
-        as_of=as_of,
-        since=known.view.since if known is not None and known.view.state == state else now,
-        reason="" if answered else _printable(tile.reason) or "no answer",
-        seconds=tile.seconds,
-        interval_seconds=watch.interval_seconds,
-        spark=_spark(known, readings, numbers),
+    """Evaluate *result*, fetched at *now*, against the *previous* state (None for the first check)."""
+    monitored_since = now if previous is None else previous.monitored_since
+    alert_state = AlertState() if previous is None else previous.alert_state
+    is_ok = result.state is results.FetchStatus.OK and result.value is not None
+    measurements = (
+        _measurements(check, result.value or (), previous)
+        if is_ok
+        else _previous_measurements(previous)
     )
-    after = _judged(watch, view, standing, as_of or first_at, answered=answered, now=now)
+    last_success_at = (
+        result.as_of if is_ok else (previous.status.last_success_at if previous else None)
+    )
+    state = _state(measurements, is_ok=is_ok, last_success_at=last_success_at)
+    history_values = _history_values(measurements, result.seconds) if is_ok else {}
+    is_same_state = previous is not None and previous.status.state == state
+    status = SourceStatus(
+        key=check.key,
+        title=check.title,
+        group=check.group,
+        kind=check.kind,
+        state=state,
+        measurements=measurements,
+        last_success_at=last_success_at,
+        state_since=previous.status.state_since if previous is not None and is_same_state else now,
+        reason="" if is_ok else _printable(result.reason) or "no response",
+        duration_seconds=result.seconds,
+        interval_seconds=check.interval_seconds,
+        sparkline=_sparkline(previous, measurements, history_values),
+    )
+    new_alert_state = _next_alert_state(
+        check, status, alert_state, last_success_at or monitored_since, is_ok=is_ok, now=now
+    )
+    is_alert = new_alert_state.level != alert_state.level
     return Evaluation(
-        known=PreviousState(view=view, standing=after, first_at=first_at),
-        numbers=numbers,
-        alert=(standing.told, after.told) if after.told != standing.told else None,
+        state=MonitorState(
+            status=status, alert_state=new_alert_state, monitored_since=monitored_since
+        ),
+        history_values=history_values,
+        level_change=(alert_state.level, new_alert_state.level) if is_alert else None,
     )
 
 
 def _printable(reason: str) -> str:
-    """A reason that any database takes: it may repeat what a foreign API said."""
-    letters = (letter if letter.isprintable() else " " for letter in reason[:REASON_LETTERS_MAX])
-    return "".join(letters).strip()
+    """Make *reason*, which may quote an external API, a text that every database accepts."""
+    characters = (c if c.isprintable() else " " for c in reason[:REASON_CHARACTERS_MAX])
+    return "".join(characters).strip()
 
 
-def _judged(
-    watch: MonitorCheck,
-    view: SourceStatus,
-    standing: AlertState,
-    good_at: datetime,
+def _next_alert_state(
+    check: MonitorCheck,
+    status: SourceStatus,
+    alert_state: AlertState,
+    success_at: datetime,
     *,
-    answered: bool,
+    is_ok: bool,
     now: datetime,
 ) -> AlertState:
-    if answered:
-        level = thresholds.worst(reading.level for reading in view.readings)
-        return thresholds.advance(standing, level, watch.patience)
-    if (now - good_at).total_seconds() < watch.silence_seconds:
-        return standing  # silence tells nothing yet, neither good nor bad
-    level = thresholds.worst([watch.stale_level, standing.told])
-    return thresholds.advance(standing, level, watch.patience, sure=True)
+    if is_ok:
+        level = thresholds.worst_level(each.level for each in status.measurements)
+        return thresholds.advance(alert_state, level, check.flap_damping)
+    if (now - success_at).total_seconds() < check.alert_after_seconds:
+        return alert_state  # a failure counts neither way until it has lasted
+    level = thresholds.worst_level([check.stale_level, alert_state.level])
+    return thresholds.advance(alert_state, level, check.flap_damping, is_immediate=True)
 
 
-def _state(readings: tuple[Measurement, ...], *, answered: bool, as_of: datetime | None) -> State:
-    if answered:
-        return thresholds.worst(reading.level for reading in readings)
-    return "failed" if as_of is None else "stale"
+def _state(
+    measurements: tuple[Measurement, ...], *, is_ok: bool, last_success_at: datetime | None
+) -> State:
+    if is_ok:
+        return thresholds.worst_level(each.level for each in measurements)
+    return "failed" if last_success_at is None else "stale"
 
 
-def _before(known: PreviousState | None) -> tuple[Measurement, ...]:
-    return known.view.readings if known is not None else ()
+def _previous_measurements(previous: MonitorState | None) -> tuple[Measurement, ...]:
+    return previous.status.measurements if previous is not None else ()
 
 
-def _readings(
-    watch: MonitorCheck, answer: Answer, known: PreviousState | None
+def _measurements(
+    check: MonitorCheck, values: CheckResult, previous: MonitorState | None
 ) -> tuple[Measurement, ...]:
-    levels = {reading.name: reading.level for reading in _before(known)}
-    return tuple(_reading(watch, raw, levels.get(raw.name, "ok")) for raw in answer)
+    levels = {each.name: each.level for each in _previous_measurements(previous)}
+    return tuple(_measurement(check, raw, levels.get(raw.name, "ok")) for raw in values)
 
 
-def _reading(watch: MonitorCheck, raw: RawMeasurement, before: Level) -> Measurement:
+def _measurement(check: MonitorCheck, raw: RawMeasurement, previous_level: Level) -> Measurement:
     level = raw.level
-    limits = watch.limits.get(raw.name)
+    limits = check.thresholds.get(raw.name)
     if limits is not None and isinstance(raw.value, float):
-        level = thresholds.worst([level, limits.level_of(raw.value, before)])
-    return Measurement(name=raw.name, value=raw.value, unit=raw.unit, level=level)
-
-
-def _numbers(readings: tuple[Measurement, ...], seconds: float) -> dict[str, float]:
-    numbers = {each.name: each.value for each in readings if isinstance(each.value, float)}
-    return {SECONDS: seconds, **numbers}
-
-
-def _spark(
-    known: PreviousState | None, readings: tuple[Measurement, ...], numbers: Mapping[str, float]
-) -> tuple[float, ...]:
-    before = known.view.spark if known is not None else ()
-    if not numbers:
-        return before
-    first = next((each.name for each in readings if isinstance(each.value, float)), SECONDS)
-    return (*before, numbers[first])[-SPARK_MAX:]
-
-
-def to_json(readings: tuple[Measurement, ...]) -> list[dict[str, Any]]:
-    """Readings as they are kept."""
-    return [
-        {"name": each.name, "value": each.value, "unit": each.unit, "level": each.level}
-        for each in readings
-    ]
-
-
-def from_json(kept: list[dict[str, Any]]) -> tuple[Measurement, ...]:
-    """Readings as they were kept."""
-    return tuple(
-        Measurement(
-            name=each["name"], value=_number(each["value"]), unit=each["unit"], level=each["level"]
-        )
-        for each in kept
+        level = thresholds.worst_level([level, limits.level_of(raw.value, previous_level)])
+    return Measurement(
+        name=raw.name, value=raw.value, unit=raw.unit, level=level, decimals=raw.decimals
     )
 
 
-def _number(value: Any) -> float | str | None:
-    # JSON keeps 3.0 as 3.0 in Python, but a database may give it back as 3.
+def _history_values(
+    measurements: tuple[Measurement, ...], duration_seconds: float
+) -> dict[str, float]:
+    values = {each.name: each.value for each in measurements if isinstance(each.value, float)}
+    return {DURATION_SECONDS: duration_seconds, **values}
+
+
+def _sparkline(
+    previous: MonitorState | None,
+    measurements: tuple[Measurement, ...],
+    history_values: Mapping[str, float],
+) -> tuple[float, ...]:
+    points = previous.status.sparkline if previous is not None else ()
+    if not history_values:
+        return points
+    numeric = (each.name for each in measurements if isinstance(each.value, float))
+    return (*points, history_values[next(numeric, DURATION_SECONDS)])[-SPARKLINE_POINTS_MAX:]
+
+
+def serialize_measurements(measurements: tuple[Measurement, ...]) -> list[dict[str, Any]]:
+    """Return measurements as JSON for the database and for alerts."""
+    return [
+        {
+            "name": each.name,
+            "value": each.value,
+            "unit": each.unit,
+            "level": each.level,
+            "decimals": each.decimals,
+        }
+        for each in measurements
+    ]
+
+
+def deserialize_measurements(stored: list[dict[str, Any]]) -> tuple[Measurement, ...]:
+    """Return the measurements of `serialize_measurements`."""
+    return tuple(
+        Measurement(
+            name=each["name"],
+            value=_value(each["value"]),
+            unit=each["unit"],
+            level=each["level"],
+            decimals=each["decimals"],
+        )
+        for each in stored
+    )
+
+
+def _value(value: Any) -> float | str | None:
+    # Python writes 3.0 to JSON as 3.0, but a database may return it as 3.
     return float(value) if isinstance(value, int) else value

@@ -1,8 +1,9 @@
 """
-Leading: one process watches, the others follow what it wrote.
+Leader election by a lease: one process runs the checks, the others read its results.
 
-The lease is a row, by the database's clock. Whoever writes states takes numbers from the row under
-its token and in the same transaction, so a process that slept past its lease writes nothing.
+The lease is a row and expires by the database's clock. States are written with sequence numbers that
+are taken from the row under its token, in the same transaction, so a process that was suspended past
+its lease writes nothing.
 """
 
 from __future__ import annotations
@@ -12,60 +13,65 @@ from typing import Final
 
 from bursar import errors, fields, group_commit, sql
 
-NAME: Final = "dashboard"
-LEASE: Final = timedelta(seconds=15)
+LEASE_NAME: Final = "dashboard"
+LEASE_DURATION: Final = timedelta(seconds=15)
 
-TAKE = (
-    "INSERT INTO bursar_leaderlease (name, token, held_until, seq) VALUES (%s, %s, %s, 0) "
+ACQUIRE = (
+    "INSERT INTO bursar_leaderlease (name, token, held_until, sequence) VALUES (%s, %s, %s, 0) "
     "ON CONFLICT (name) DO UPDATE SET token = excluded.token, held_until = excluded.held_until "
     "WHERE bursar_leaderlease.held_until <= %s OR bursar_leaderlease.token = excluded.token"
 )
-NUMBER = (
-    "UPDATE bursar_leaderlease SET seq = seq + %s, held_until = %s WHERE name = %s AND token = %s "
-    "RETURNING seq"
+NEXT_SEQUENCE = (
+    "UPDATE bursar_leaderlease SET sequence = sequence + %s, held_until = %s "
+    "WHERE name = %s AND token = %s RETURNING sequence"
 )
-GIVE_BACK = "UPDATE bursar_leaderlease SET held_until = %s WHERE name = %s AND token = %s"
+RELEASE = "UPDATE bursar_leaderlease SET held_until = %s WHERE name = %s AND token = %s"
 
 
-class LeaseLost(errors.Conflict):
-    """Another process watches by now; what this one found is not written."""
+class LeaderLeaseLost(errors.Conflict):
+    """Another process holds the leader lease; the results of this process are discarded."""
 
     code = "leader_lease_lost"
     status = None
 
 
-def acquire(*, token: str, now: datetime, by_force: bool = False) -> bool:
+def acquire(*, token: str, now: datetime, force: bool = False) -> bool:
     """
-    Begin to watch, or go on; False while another process does.
+    Acquire or renew the lease. Returns False while another process holds it.
 
-    *token* names the process. With *by_force* the lease of a predecessor is not waited for: on
-    SQLite there is no other process, whatever a row says that one left which was killed.
+    *token* identifies the process. With *force* a lease that has not expired is taken over: on
+    SQLite there is no other process, so the row belongs to a predecessor that was killed. Needs an
+    open transaction.
     """
     group_commit.require_transaction()
-    free = now + LEASE if by_force else now
+    expired_by = now + LEASE_DURATION if force else now
     row: list[fields.Parameter] = [
-        NAME,
+        LEASE_NAME,
         token,
-        fields.to_db_datetime(now + LEASE),
-        fields.to_db_datetime(free),
+        fields.to_db_datetime(now + LEASE_DURATION),
+        fields.to_db_datetime(expired_by),
     ]
-    return sql.run(TAKE, row) == 1
+    return sql.run(ACQUIRE, row) == 1
 
 
 def next_sequence(count: int, *, token: str, now: datetime) -> int:
     """
-    Take *count* numbers for states to be written, and extend the lease; the first of them.
+    Reserve *count* sequence numbers and renew the lease. Returns the first number.
 
-    :raises LeaseLost: if the lease is another's.
+    Needs the transaction that writes the states.
+
+    :raises LeaderLeaseLost: if another process holds the lease.
     """
     group_commit.require_transaction()
-    row = sql.row(NUMBER, [count, fields.to_db_datetime(now + LEASE), NAME, token])
+    row = sql.row(
+        NEXT_SEQUENCE, [count, fields.to_db_datetime(now + LEASE_DURATION), LEASE_NAME, token]
+    )
     if row is None:
-        raise LeaseLost("another process watches by now")
+        raise LeaderLeaseLost("another process holds the leader lease")
     return int(row[0]) - count + 1
 
 
 def release(*, token: str, now: datetime) -> None:
-    """Let another process begin at once; nothing happens if the lease is another's."""
+    """Release the lease so that another process can lead at once; no effect without the lease."""
     group_commit.require_transaction()
-    sql.run(GIVE_BACK, [fields.to_db_datetime(now), NAME, token])
+    sql.run(RELEASE, [fields.to_db_datetime(now), LEASE_NAME, token])

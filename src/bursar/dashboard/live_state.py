@@ -1,8 +1,9 @@
 """
-The board: the newest view of every watched source, in memory, for any number of listeners.
+Live state: the latest status of every monitored source, in memory, for any number of listeners.
 
-The watcher puts views from its loop or from threads; pages and the terminal read. Nothing here
-waits for a listener: who is slow is told the newest of each view and not what it missed.
+The scheduler writes statuses from its event loop or from threads; pages and the terminal read them.
+Nothing here waits for a listener: a slow listener receives the latest status of each source and none
+of the statuses in between.
 """
 
 from __future__ import annotations
@@ -18,30 +19,36 @@ Level = Literal["ok", "warning", "critical"]
 State = Literal["ok", "warning", "critical", "stale", "failed"]
 Kind = Literal["account", "api", "certificate"]
 
-#: The most points of a view's sparkline.
-SPARK_MAX: Final = 60
-#: How many removals are remembered; who is further behind is told the whole board.
+#: The most points of a sparkline.
+SPARKLINE_POINTS_MAX: Final = 60
+#: The number of removals that are remembered; a listener that is further behind gets a snapshot.
 _REMOVALS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """One value of a source; *value* is None if the source answered without it."""
+    """
+    One value of a source; *value* is None if the response did not contain it.
+
+    *decimals* is the number of decimal places to show, such as 3 for an amount in KWD; None shows
+    as many as the size of the value suggests.
+    """
 
     name: str
     value: float | str | None
     unit: str = ""
     level: Level = "ok"
+    decimals: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceStatus:
     """
-    One tile: what a source told last, and how that is.
+    The latest status of one source: a tile of the dashboard.
 
-    *as_of* is when the readings were obtained, *since* when the state began; *seconds* is how
-    long the last call took; *reason* is a short sentence for people, without secrets; *spark*
-    holds the newest points, oldest first, of the first numeric reading, else of the latency.
+    *measurements* are those of *last_success_at*. *duration_seconds* is the duration of the last
+    check; *reason* says why it failed, without secrets; *sparkline* holds the latest points, oldest
+    first, of the first numeric measurement, else of the duration.
     """
 
     key: str
@@ -49,159 +56,158 @@ class SourceStatus:
     group: str
     kind: Kind
     state: State
-    readings: tuple[Measurement, ...]
-    as_of: datetime | None
-    since: datetime
+    measurements: tuple[Measurement, ...]
+    last_success_at: datetime | None
+    state_since: datetime
     reason: str
-    seconds: float | None
+    duration_seconds: float | None
     interval_seconds: float
-    spark: tuple[float, ...]
+    sparkline: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
     """
-    What changed on the board up to *version*; with *whole* the views are all there are.
+    The changes of the live state up to *version*; a snapshot holds all statuses.
 
-    Every listener is told the whole board first if it asks with a version it cannot have, such
-    as one of another process.
+    A listener receives a snapshot first if its version is 0 or not one of this process.
     """
 
     version: int
-    views: tuple[SourceStatus, ...]
+    statuses: tuple[SourceStatus, ...]
     removed: tuple[str, ...]
-    whole: bool
+    is_snapshot: bool
 
 
 class _Listener:
-    """Something that waits in an event loop; woken at most once between two waits."""
+    """A waiter in an event loop; it is woken at most once between two waits."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
-        self._called = False
+        self._event = asyncio.Event()
+        self._is_woken = False
 
     def wake(self) -> None:
-        """Call it under the board's lock, from any thread."""
-        if self._called:
+        """Wake the waiter. Needs the lock of the live state; any thread may call it."""
+        if self._is_woken:
             return
-        self._called = True
+        self._is_woken = True
         try:
-            self._loop.call_soon_threadsafe(self._news.set)
-        except RuntimeError:  # its loop is closed: nobody is there any more
+            self._loop.call_soon_threadsafe(self._event.set)
+        except RuntimeError:  # the loop is closed, nobody waits
             return
 
-    def rest(self) -> None:
-        """Call it under the board's lock, when everything so far has been looked at."""
-        self._called = False
-        self._news.clear()
+    def reset(self) -> None:
+        """Prepare the next wait, after all changes were read. Needs the lock of the live state."""
+        self._is_woken = False
+        self._event.clear()
 
-    async def news(self) -> None:
-        """Wait to be woken."""
-        await self._news.wait()
+    async def wait(self) -> None:
+        """Wait until `wake` is called."""
+        await self._event.wait()
 
 
 class LiveState:
-    """The views of one process; every method may be called from any thread."""
+    """The statuses of one process; every method may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._views: dict[str, tuple[int, SourceStatus]] = {}
+        self._statuses: dict[str, tuple[int, SourceStatus]] = {}
         self._removed: dict[str, int] = {}
         self._version = 0
-        self._oldest = 0  # changes after this version are all known
+        self._oldest = 0  # all changes after this version are available
         self._listeners: set[_Listener] = set()
 
     @property
     def version(self) -> int:
-        """How often the board was changed; 0 is empty and untouched."""
+        """The number of changes so far."""
         return self._version
 
-    def put(self, view: SourceStatus) -> None:
-        """Show *view* in place of the one with its key; the same again changes nothing."""
-        assert len(view.spark) <= SPARK_MAX, f"{len(view.spark)} points"
+    def put(self, status: SourceStatus) -> None:
+        """Add or replace a status by its key; an equal status is no change."""
+        assert len(status.sparkline) <= SPARKLINE_POINTS_MAX, f"{len(status.sparkline)} points"
         with self._lock:
-            there = self._views.get(view.key)
-            if there is not None and there[1] == view:
+            current = self._statuses.get(status.key)
+            if current is not None and current[1] == status:
                 return
             self._version += 1
-            self._removed.pop(view.key, None)
-            self._views[view.key] = (self._version, view)
-            self._tell()
+            self._removed.pop(status.key, None)
+            self._statuses[status.key] = (self._version, status)
+            self._notify()
 
     def remove(self, key: str) -> None:
-        """Show it no longer; nothing happens if it is not there."""
+        """Remove a status; no effect if there is none."""
         with self._lock:
-            if self._views.pop(key, None) is None:
+            if self._statuses.pop(key, None) is None:
                 return
             self._version += 1
             self._removed[key] = self._version
             if len(self._removed) > _REMOVALS_MAX:
                 self._oldest = self._removed.pop(next(iter(self._removed)))
-            self._tell()
+            self._notify()
 
-    def views(self) -> list[SourceStatus]:
-        """All views, by group, then title."""
+    def statuses(self) -> list[SourceStatus]:
+        """Return all statuses, sorted by group, then title."""
         with self._lock:
-            return _sorted([view for _, view in self._views.values()])
+            return _sorted([status for _, status in self._statuses.values()])
 
     def get(self, key: str) -> SourceStatus | None:
-        """The view of one source."""
+        """Return the status of one source."""
         with self._lock:
-            found = self._views.get(key)
-        return None if found is None else found[1]
+            entry = self._statuses.get(key)
+        return None if entry is None else entry[1]
 
     async def changes(self, after_version: int = 0) -> AsyncGenerator[Changes, None]:
         """
-        Yield what changed after *after_version*, then what changes from then on, without end.
+        Yield the changes after *after_version*, then all later changes, without end.
 
-        Each is at most as large as the board, however long the listener took before it came back.
-        Close the iterator (`contextlib.aclosing`) so that its listener is forgotten at once.
+        Each item holds a source at most once, however slow the listener is. Close the iterator
+        (`contextlib.aclosing`) so that its listener is removed at once.
         """
         listener = _Listener()
         with self._lock:
             self._listeners.add(listener)
-        seen = after_version
+        version = after_version
         try:
             while True:
-                found = self._since(seen, listener)
-                if found is None:
-                    await listener.news()
+                changes = self._changes_since(version, listener)
+                if changes is None:
+                    await listener.wait()
                     continue
-                seen = found.version
-                yield found
+                version = changes.version
+                yield changes
         finally:
             with self._lock:
                 self._listeners.discard(listener)
 
-    def _since(self, seen: int, listener: _Listener) -> Changes | None:
+    def _changes_since(self, version: int, listener: _Listener) -> Changes | None:
         with self._lock:
-            if seen == self._version:
-                listener.rest()
+            if version == self._version:
+                listener.reset()
                 return None
-            whole = seen == 0 or seen > self._version or seen < self._oldest
-            first = -1 if whole else seen
-            views = [view for version, view in self._views.values() if version > first]
-            removed = () if whole else (k for k, version in self._removed.items() if version > seen)
+            is_snapshot = version == 0 or version > self._version or version < self._oldest
+            after = -1 if is_snapshot else version
+            statuses = [status for at, status in self._statuses.values() if at > after]
+            removed = () if is_snapshot else (k for k, at in self._removed.items() if at > version)
             return Changes(
                 version=self._version,
-                views=tuple(_sorted(views)),
+                statuses=tuple(_sorted(statuses)),
                 removed=tuple(removed),
-                whole=whole,
+                is_snapshot=is_snapshot,
             )
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         for listener in self._listeners:
             listener.wake()
 
 
-def _sorted(views: list[SourceStatus]) -> list[SourceStatus]:
-    return sorted(views, key=lambda view: (view.group, view.title, view.key))
+def _sorted(statuses: list[SourceStatus]) -> list[SourceStatus]:
+    return sorted(statuses, key=lambda status: (status.group, status.title, status.key))
 
 
 _current = LiveState()
 
 
 def current() -> LiveState:
-    """The one board of this process."""
+    """Return the live state of this process."""
     return _current

@@ -1,4 +1,4 @@
-"""Tables of the dashboard: what is watched, how it is, how it was, and who was told."""
+"""Tables of the dashboard: monitors, the state and history of each source, alerts, and the leader lease."""
 
 from __future__ import annotations
 
@@ -14,34 +14,33 @@ INTERVAL_SECONDS_MIN, INTERVAL_SECONDS_MAX = 10, 86_400
 
 class Monitor(models.Model):
     """
-    An API that somebody entered in the back office.
+    A monitor of an HTTP API that a user added in the back office.
 
-    Guarantees: a name is watched once; it is asked at most every `INTERVAL_SECONDS_MIN`; the
-    address begins with http:// or https://. No secret is in it: *declaration* says how one is
-    sent, and the address's host decides which.
+    Guarantees: a name is unique; the interval is at least `INTERVAL_SECONDS_MIN`; the address
+    begins with http:// or https://. It holds no secret: *config* says how one is sent, and the
+    host of the address decides which.
     """
 
     name = IdField("", max_length=60)
     url = models.CharField(max_length=2000)
     interval_seconds = models.IntegerField()
-    declaration = models.JSONField()
+    config = models.JSONField()
     active = models.BooleanField(default=True)
     created_at = models.DateTimeField()
     created_by = models.CharField(max_length=200)
     changed_at = models.DateTimeField()
 
     class Meta:
-        verbose_name = "watched API"
         constraints = (
             models.CheckConstraint(
-                name="watched_api_interval",
+                name="monitor_interval",
                 condition=Q(
                     interval_seconds__gte=INTERVAL_SECONDS_MIN,
                     interval_seconds__lte=INTERVAL_SECONDS_MAX,
                 ),
             ),
             models.CheckConstraint(
-                name="watched_api_url",
+                name="monitor_url",
                 condition=Q(url__startswith="http://") | Q(url__startswith="https://"),
             ),
         )
@@ -52,28 +51,29 @@ class Monitor(models.Model):
 
 class SourceState(models.Model):
     """
-    The newest view of one source, and what the watcher must remember to judge the next.
+    The latest status of one source, and the alert state that the next check continues from.
 
-    Guarantees: one row a source, written only by who holds the lease; *seq* grows with every
-    write, so that who follows reads only what is new; *told* is what the last alert said.
+    Guarantees: one row per source, written only by the holder of the leader lease; *sequence*
+    grows with every write, so that followers read only what is new; *alerted_level* is the level
+    of the last alert.
     """
 
     key = IdField("", max_length=80)
     title = models.CharField(max_length=120)
-    board_group = models.CharField(max_length=80)
+    group_name = models.CharField(max_length=80)
     kind = models.CharField(max_length=12)
     state = models.CharField(max_length=8)
-    told = models.CharField(max_length=8, default="ok")
-    standing = models.JSONField(default=dict)
-    readings = models.JSONField(default=list)
-    as_of = models.DateTimeField(null=True)
-    since = models.DateTimeField()
-    first_at = models.DateTimeField()
+    alerted_level = models.CharField(max_length=8, default="ok")
+    alert_state = models.JSONField(default=dict)
+    measurements = models.JSONField(default=list)
+    last_success_at = models.DateTimeField(null=True)
+    state_since = models.DateTimeField()
+    monitored_since = models.DateTimeField()
     reason = models.CharField(max_length=300, default="")
-    seconds = models.FloatField(null=True)
+    duration_seconds = models.FloatField(null=True)
     interval_seconds = models.FloatField()
-    spark = models.JSONField(default=list)
-    seq = models.BigIntegerField(unique=True)
+    sparkline = models.JSONField(default=list)
+    sequence = models.BigIntegerField(unique=True)
 
     class Meta:
         constraints = (
@@ -81,12 +81,15 @@ class SourceState(models.Model):
                 name="source_state_kind", condition=Q(kind__in=["account", "api", "certificate"])
             ),
             models.CheckConstraint(
-                name="source_state_known", condition=Q(state__in=[*SEVERITIES, "stale", "failed"])
+                name="source_state_state", condition=Q(state__in=[*SEVERITIES, "stale", "failed"])
             ),
-            models.CheckConstraint(name="source_state_told", condition=Q(told__in=SEVERITIES)),
-            # Without a value there is nothing that could be good, bad, or old.
             models.CheckConstraint(
-                name="source_state_has_value", condition=Q(as_of__isnull=False) | Q(state="failed")
+                name="source_state_alerted_level", condition=Q(alerted_level__in=SEVERITIES)
+            ),
+            # Without a successful check there are no measurements that could be good, bad or stale.
+            models.CheckConstraint(
+                name="source_state_has_value",
+                condition=Q(last_success_at__isnull=False) | Q(state="failed"),
             ),
         )
 
@@ -96,67 +99,72 @@ class SourceState(models.Model):
 
 class HistoryBucket(models.Model):
     """
-    What one series of a source was in one span of time: how often read, lowest, highest, sum, last.
+    One series of a source in one time span: count, minimum, maximum, sum and last value.
 
-    Guarantees: one row a series and span, so that rows are bounded by spans kept and series.
+    Guarantees: one row per series and span, so the number of rows is bounded by the retention.
     """
 
     source_key = models.CharField(max_length=80)
     series = models.CharField(max_length=60)
     step_seconds = models.IntegerField()
-    at = models.DateTimeField()
+    starts_at = models.DateTimeField()
     count = models.IntegerField()
-    low = models.FloatField()
-    high = models.FloatField()
+    min_value = models.FloatField()
+    max_value = models.FloatField()
     total = models.FloatField()
-    last = models.FloatField()
+    last_value = models.FloatField()
 
     class Meta:
         constraints = (
             models.UniqueConstraint(
-                name="history_bucket_once", fields=["source_key", "series", "step_seconds", "at"]
+                name="history_bucket_once",
+                fields=["source_key", "series", "step_seconds", "starts_at"],
             ),
             models.CheckConstraint(
                 name="history_bucket_ordered",
                 condition=Q(
-                    count__gte=1, low__lte=F("high"), last__gte=F("low"), last__lte=F("high")
+                    count__gte=1,
+                    min_value__lte=F("max_value"),
+                    last_value__gte=F("min_value"),
+                    last_value__lte=F("max_value"),
                 ),
             ),
         )
-        indexes = (models.Index(name="history_bucket_age", fields=["step_seconds", "at"]),)
+        indexes = (models.Index(name="history_bucket_age", fields=["step_seconds", "starts_at"]),)
 
     def __str__(self) -> str:
-        return f"{self.source_key} {self.series} {self.at}"
+        return f"{self.source_key} {self.series} {self.starts_at}"
 
 
 class Alert(models.Model):
     """
-    One change of what people are told about a source.
+    A change of the alerted level of a source, with the delivery status of each channel.
 
-    Guarantees: it commits with the state it tells of, and with the jobs that deliver it; alerts
-    of a source are numbered without a gap, and each goes on where the one before ended; what it
-    says never changes, and what was delivered stays so.
+    Guarantees: it commits with the state it reports and with its delivery jobs; alerts of a source
+    are numbered without a gap, and each starts at the level where the previous one ended; its
+    content never changes, and a channel that is `sent` stays so.
     """
 
     id = IdField(ids.ALERT)
     source_key = models.CharField(max_length=80)
-    number = models.IntegerField()
+    sequence = models.IntegerField()
     title = models.CharField(max_length=120)
-    before = models.CharField(max_length=8)
-    after = models.CharField(max_length=8)
+    previous_level = models.CharField(max_length=8)
+    new_level = models.CharField(max_length=8)
     state = models.CharField(max_length=8)
     reason = models.CharField(max_length=300, default="")
-    readings = models.JSONField(default=list)
+    measurements = models.JSONField(default=list)
     raised_at = models.DateTimeField(db_index=True)
     webhook = models.CharField(max_length=8)
     email = models.CharField(max_length=8)
 
     class Meta:
         constraints = (
-            models.UniqueConstraint(name="alert_number_once", fields=["source_key", "number"]),
+            models.UniqueConstraint(name="alert_sequence_once", fields=["source_key", "sequence"]),
             models.CheckConstraint(
                 name="alert_changes",
-                condition=Q(before__in=SEVERITIES, after__in=SEVERITIES) & ~Q(before=F("after")),
+                condition=Q(previous_level__in=SEVERITIES, new_level__in=SEVERITIES)
+                & ~Q(previous_level=F("new_level")),
             ),
             models.CheckConstraint(
                 name="alert_deliveries",
@@ -167,21 +175,21 @@ class Alert(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.source_key} {self.before} to {self.after}"
+        return f"{self.source_key} {self.previous_level} to {self.new_level}"
 
 
 class LeaderLease(models.Model):
     """
-    Who watches: one process until *held_until*, by the database's clock.
+    The process that runs the checks, until *held_until* by the database's clock.
 
-    Guarantees: one row; whoever writes states does so with the *token* of the row, in the same
-    transaction, so that a process that was asleep cannot overwrite what its successor found.
+    Guarantees: one row; states are written in the transaction that checks the row's *token*, so a
+    process that was suspended cannot overwrite the states of its successor.
     """
 
     name = IdField("", max_length=20)
     token = models.CharField(max_length=40)
     held_until = models.DateTimeField()
-    seq = models.BigIntegerField(default=0)
+    sequence = models.BigIntegerField(default=0)
 
     def __str__(self) -> str:
         return f"{self.name} until {self.held_until}"

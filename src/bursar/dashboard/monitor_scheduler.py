@@ -1,9 +1,9 @@
 """
-The watcher: asks each source at its interval, shows what comes at once, and writes it down.
+Scheduler of the monitors: runs each check at its interval, and writes and publishes the results.
 
-In one process at a time, by the lease (`leading`); in the others it copies what that one wrote to
-their boards, and takes over when the lease runs out. Nothing here waits for a source: tiles land
-on the board as they come, and are written in one commit about every second.
+It runs checks in one process at a time, elected by `leader_election`; in the other processes it
+copies the leader's states to their live state, and takes over when the lease expires. No check
+holds up another: results are published as they arrive, and written in one commit about every second.
 """
 
 from __future__ import annotations
@@ -20,307 +20,331 @@ from django import db
 from bursar import clock, errors, group_commit, ids, logs, settings
 from bursar.dashboard import evaluation, history, leader_election, live_state, state_store
 from bursar.dashboard.alerts import creation
-from bursar.dashboard.alerts.creation import Change
+from bursar.dashboard.alerts.creation import LevelChange
 from bursar.dashboard.checks import registry
 from bursar.dashboard.checks.base import MonitorCheck
 from bursar.dashboard.config.config_file import DashboardConfig
-from bursar.dashboard.evaluation import PreviousState
+from bursar.dashboard.evaluation import MonitorState
 from bursar.dashboard.fetching.fetcher import Fetcher
 from bursar.dashboard.fetching.results import FetchResult
-from bursar.dashboard.history import Point
+from bursar.dashboard.history import HistoryPoint
 from bursar.dashboard.live_state import LiveState
 from bursar.db_reader import DatabaseThreadPool
 from bursar.queue import jobs
 
-#: How often it looks who is due, writes what came, and (following) reads what was written.
-TURN_SECONDS: Final = 1.0
-#: How often it looks what is to be watched, and for the lease.
-LOOK_SECONDS: Final = 5.0
-#: Beyond a source's own time, for a round to end.
+#: The interval of `tick`: due checks are started, results written, and a leader's states read.
+TICK_SECONDS: Final = 1.0
+#: The interval at which the list of monitors is reloaded and the lease renewed.
+REFRESH_SECONDS: Final = 5.0
+#: Added to the longest timeout of a batch for its deadline.
 _GRACE_SECONDS: Final = 1.0
-#: Points of a source that wait while the database is away; older ones are dropped.
+#: The points of a source that are kept while the database is unavailable; older ones are dropped.
 _POINTS_MAX: Final = 1_000
-#: So many states in one commit: payments wait for it, too.
-_WRITTEN_MAX: Final = 50
+#: The states in one commit; payments wait for the same writer.
+_STATES_PER_COMMIT_MAX: Final = 50
 
 log = logs.get(__name__)
 
 
 class MonitorScheduler:
     """
-    Watches what *file*, the back office and the provider accounts say, on *board*.
+    Runs the monitors of *file*, of the back office and of the provider accounts.
 
-    *alone*: no other process may hold the lease (SQLite), so that of a predecessor is void.
-    *now* is the wall clock; *monotonic* and *sleep* are that of the intervals.
+    *is_only_process*: no other process can hold the lease (SQLite), so a predecessor's is taken
+    over. *now* is the wall clock; *monotonic* and *sleep* are the clock of the intervals.
     """
 
     def __init__(
         self,
         *,
         file: DashboardConfig,
-        board: LiveState,
-        gathering: Fetcher,
-        alone: bool,
+        live: LiveState,
+        fetcher: Fetcher,
+        is_only_process: bool,
         now: Callable[[], datetime] = clock.now,
         monotonic: Callable[[], float] = clock.monotonic,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
     ) -> None:
-        self.leads = False
-        self._file, self._board, self._gathering = file, board, gathering
-        self._by_force = alone
+        self.is_leader = False
+        self._file, self._live, self._fetcher = file, live, fetcher
+        self._takes_over = is_only_process
         self._now, self._monotonic, self._sleep = now, monotonic, sleep
-        self._token = ids.new("watch")
-        self._reader = DatabaseThreadPool(threads=1, name="watch")
-        self._watches: dict[str, MonitorCheck] = {}
-        self._known: dict[str, PreviousState] = {}
-        self._due: dict[str, float] = {}
-        self._looked = self._extended = -LOOK_SECONDS
-        self._rounds: set[asyncio.Task[None]] = set()
-        self._asked: set[str] = set()
-        self._unwritten: dict[str, PreviousState] = {}
-        self._points: dict[str, list[Point]] = {}
-        self._changes: dict[str, Change] = {}
-        self._gone: set[str] = set()
-        self._seq = 0
+        self._token = ids.new("leader")
+        self._reader = DatabaseThreadPool(threads=1, name="monitors")
+        self._checks: dict[str, MonitorCheck] = {}
+        self._states: dict[str, MonitorState] = {}
+        self._due_at: dict[str, float] = {}
+        self._refreshed_at = self._written_at = -REFRESH_SECONDS
+        self._batches: set[asyncio.Task[None]] = set()
+        self._in_progress: set[str] = set()
+        self._unwritten: dict[str, MonitorState] = {}
+        self._points: dict[str, list[HistoryPoint]] = {}
+        self._level_changes: dict[str, LevelChange] = {}
+        self._removed: set[str] = set()
+        self._sequence = 0
 
     async def run(self) -> None:
-        """Watch until cancelled; then what came is written and the lease given back."""
+        """Run until cancelled; then write the results so far and release the lease."""
         try:
             while True:
                 try:
                     await self.tick()
-                except leader_election.LeaseLost:
-                    log.warning("watch_lease_lost")
+                except leader_election.LeaderLeaseLost:
+                    log.warning("leader_lease_lost")
                     self.step_down()
                 except (errors.Unavailable, errors.OutcomeUnknown, db.Error) as error:
-                    # The database is away: the board goes on, and what came waits to be written.
-                    log.warning("watch_not_written", error=error, waiting=len(self._unwritten))
+                    # Without the database the dashboard goes on, and results wait to be written.
+                    log.warning(
+                        "monitor_state_write_failed", error=error, unwritten=len(self._unwritten)
+                    )
                     if isinstance(error, errors.OutcomeUnknown):
-                        self._points.clear()  # they may be counted already
-                except Exception:  # the process also takes payments: a bug here must not end it
-                    log.exception("watch_turn_failed")
-                await self._sleep(TURN_SECONDS)
+                        self._points.clear()  # they may be committed, and must not count twice
+                except Exception:  # this process also takes payments and must go on
+                    log.exception("monitor_tick_failed")
+                await self._sleep(TICK_SECONDS)
         finally:
-            await self.end()
+            await self.stop()
 
     async def tick(self) -> None:
         """
-        Do what is due once.
+        Do once what is due.
 
-        :raises leader_election.LeaseLost: if another process watches by now.
+        :raises leader_election.LeaderLeaseLost: if another process holds the lease.
         """
-        if self._is_time():
-            await self._look()
-        if not self.leads:
+        if self._is_refresh_due():
+            await self._refresh()
+        if not self.is_leader:
             await self._follow()
             return
-        self._ask()
+        self._start_due_checks()
         await self._write()
 
-    async def settled(self) -> None:
-        """Wait until all that was asked has answered or failed."""
-        while self._rounds:
-            await asyncio.wait(set(self._rounds))
+    async def wait_for_checks(self) -> None:
+        """Wait until all running checks have a result."""
+        while self._batches:
+            await asyncio.wait(set(self._batches))
 
-    def _is_time(self) -> bool:
+    def _is_refresh_due(self) -> bool:
         now = self._monotonic()
-        if now - self._looked < LOOK_SECONDS:
+        if now - self._refreshed_at < REFRESH_SECONDS:
             return False
-        self._looked = now
+        self._refreshed_at = now
         return True
 
-    async def _look(self) -> None:
-        if not self.leads:
-            force, self._by_force = self._by_force, False
-            took = await group_commit.commits.run(lambda: _take(self._token, force))
-            if not took:
-                return
-            log.info("watching", token=self._token)
-            self.leads = True
-            self._recall(await self._reader.run(state_store.load))
-        watches = await self._reader.run(
-            lambda: registry.all_monitors(self._file, reading=self._reader.run)
-        )
-        for key in (self._known.keys() | self._watches.keys()) - watches.keys():
-            self._drop(key)
-        for key in watches.keys() - self._watches.keys():
-            self._due[key] = self._monotonic()
-            self._gone.discard(key)
-        self._watches = watches
-
-    def _recall(self, known: dict[str, PreviousState]) -> None:
-        self._known = known
-        for one in known.values():
-            self._board.put(one.view)
-        for key in {view.key for view in self._board.views()} - known.keys():
-            self._board.remove(key)
-
-    def _drop(self, key: str) -> None:
-        known = self._known.pop(key, None)
-        if known is not None and known.standing.told != "ok":
-            ended = dataclasses.replace(known.view, reason="it is watched no more")
-            self._alert(
-                Change(
-                    alert_id=ids.new(ids.ALERT), view=ended, before=known.standing.told, after="ok"
+    async def _refresh(self) -> None:
+        if not self.is_leader:
+            force, self._takes_over = self._takes_over, False
+            is_acquired = await group_commit.commits.run(
+                lambda: leader_election.acquire(
+                    token=self._token, now=jobs.database_time(), force=force
                 )
             )
-        self._due.pop(key, None)
+            if not is_acquired:
+                return
+            log.info("monitoring_started", token=self._token)
+            self.is_leader = True
+            self._restore(await self._reader.run(state_store.load))
+        checks = await self._reader.run(
+            lambda: registry.all_monitors(self._file, read=self._reader.run)
+        )
+        for key in (self._states.keys() | self._checks.keys()) - checks.keys():
+            self._remove(key)
+        for key in checks.keys() - self._checks.keys():
+            self._due_at[key] = self._monotonic()
+            self._removed.discard(key)
+        self._checks = checks
+
+    def _restore(self, states: dict[str, MonitorState]) -> None:
+        self._states = states
+        for state in states.values():
+            self._live.put(state.status)
+        for key in {status.key for status in self._live.statuses()} - states.keys():
+            self._live.remove(key)
+
+    def _remove(self, key: str) -> None:
+        state = self._states.pop(key, None)
+        if state is not None and state.alert_state.level != "ok":
+            status = dataclasses.replace(state.status, reason="The monitor was removed.")
+            self._add_level_change(
+                LevelChange(
+                    alert_id=ids.new(ids.ALERT),
+                    status=status,
+                    previous_level=state.alert_state.level,
+                    new_level="ok",
+                )
+            )
+        self._due_at.pop(key, None)
         self._unwritten.pop(key, None)
         self._points.pop(key, None)
-        self._gone.add(key)
-        self._board.remove(key)
-        self._gathering.forget(key)
+        self._removed.add(key)
+        self._live.remove(key)
+        self._fetcher.forget(key)
 
     def step_down(self) -> None:
-        """Follow from now on: another process watches, and what this one knows is not the truth."""
-        self.leads = False
-        for what in (
+        """Become a follower and discard all results that are not written."""
+        self.is_leader = False
+        for collection in (
             self._unwritten,
             self._points,
-            self._changes,
-            self._gone,
-            self._known,
-            self._watches,
-            self._due,
+            self._level_changes,
+            self._removed,
+            self._states,
+            self._checks,
+            self._due_at,
         ):
-            what.clear()
-        self._seq = 0  # the board is brought in line with what the new one wrote
+            collection.clear()
+        self._sequence = 0  # so that `_follow` reads all states of the new leader
 
-    # --- Asking -------------------------------------------------------------------------------
+    # --- Checks -------------------------------------------------------------------------------
 
-    def _ask(self) -> None:
+    def _start_due_checks(self) -> None:
         now = self._monotonic()
         due = [
-            w
-            for key, w in self._watches.items()
-            if self._due[key] <= now and key not in self._asked
+            check
+            for key, check in self._checks.items()
+            if self._due_at[key] <= now and key not in self._in_progress
         ]
         if not due:
             return
-        for watch in due:
-            self._asked.add(watch.key)
-            # From when it was due, so that intervals do not drift; but none is made up for.
-            late = max(now - self._due[watch.key], 0.0) % watch.interval_seconds
-            self._due[watch.key] = now - late + watch.interval_seconds
-        task = asyncio.create_task(self._round({watch.key: watch for watch in due}))
-        self._rounds.add(task)
-        task.add_done_callback(self._rounds.discard)
+        for check in due:
+            self._in_progress.add(check.key)
+            # Counted from the due time, so that intervals do not drift; missed checks are skipped.
+            late = max(now - self._due_at[check.key], 0.0) % check.interval_seconds
+            self._due_at[check.key] = now - late + check.interval_seconds
+        task = asyncio.create_task(self._run_checks({check.key: check for check in due}))
+        self._batches.add(task)
+        task.add_done_callback(self._batches.discard)
 
-    async def _round(self, due: dict[str, MonitorCheck]) -> None:
-        deadline = max(watch.source.timeout_seconds for watch in due.values()) + _GRACE_SECONDS
+    async def _run_checks(self, due: dict[str, MonitorCheck]) -> None:
+        deadline = max(check.source.timeout_seconds for check in due.values()) + _GRACE_SECONDS
 
-        def land(tile: FetchResult[Any]) -> None:
-            self._asked.discard(tile.key)
-            self._landed(due[tile.key], tile)
+        def on_result(result: FetchResult[Any]) -> None:
+            self._in_progress.discard(result.key)
+            self._evaluate(due[result.key], result)
 
         try:
-            await self._gathering.fetch_all(
-                [watch.source for watch in due.values()], deadline_seconds=deadline, on_tile=land
+            await self._fetcher.fetch_all(
+                [check.source for check in due.values()],
+                deadline_seconds=deadline,
+                on_result=on_result,
             )
-        except Exception:  # a bug here must not end the watch
-            log.exception("watch_round_failed")
+        except Exception:  # one failed batch must not end the scheduler
+            log.exception("monitor_fetch_failed")
         finally:
-            self._asked -= due.keys()
+            self._in_progress -= due.keys()
 
-    def _landed(self, watch: MonitorCheck, tile: FetchResult[Any]) -> None:
-        if watch.key not in self._watches:
-            return  # dropped meanwhile, or another process leads
+    def _evaluate(self, check: MonitorCheck, result: FetchResult[Any]) -> None:
+        if check.key not in self._checks:
+            return  # removed in the meantime, or another process leads
         now = self._now()
-        seen = evaluation.evaluate(watch, tile, self._known.get(watch.key), now=now)
-        known = self._known[watch.key] = self._unwritten[watch.key] = seen.known
-        self._board.put(known.view)
-        points = self._points.setdefault(watch.key, [])
+        outcome = evaluation.evaluate(check, result, self._states.get(check.key), now=now)
+        state = self._states[check.key] = self._unwritten[check.key] = outcome.state
+        self._live.put(state.status)
+        points = self._points.setdefault(check.key, [])
+        at = state.status.last_success_at or now
         points += [
-            Point(source_key=watch.key, series=series, at=known.view.as_of or now, value=value)
-            for series, value in seen.numbers.items()
+            HistoryPoint(source_key=check.key, series=series, at=at, value=value)
+            for series, value in outcome.history_values.items()
         ]
         del points[:-_POINTS_MAX]
-        if seen.alert is not None:
-            before, after = seen.alert
-            self._alert(
-                Change(alert_id=ids.new(ids.ALERT), view=known.view, before=before, after=after)
+        if outcome.level_change is not None:
+            previous_level, new_level = outcome.level_change
+            self._add_level_change(
+                LevelChange(
+                    alert_id=ids.new(ids.ALERT),
+                    status=state.status,
+                    previous_level=previous_level,
+                    new_level=new_level,
+                )
             )
 
-    def _alert(self, change: Change) -> None:
-        self._changes[change.alert_id] = change
-        log.warning("alert", source=change.view.key, before=change.before, after=change.after)
+    def _add_level_change(self, change: LevelChange) -> None:
+        self._level_changes[change.alert_id] = change
+        log.warning(
+            "alert",
+            source=change.status.key,
+            previous_level=change.previous_level,
+            new_level=change.new_level,
+        )
 
     # --- Writing ------------------------------------------------------------------------------
 
     async def _write(self) -> None:
-        """Write what came, and extend the lease if only that is left to do."""
+        """Write the results, or only renew the lease if there are none."""
         keys = list(self._unwritten)
-        idle = not (keys or self._changes or self._gone)
-        if idle and self._monotonic() - self._extended < LOOK_SECONDS:
+        is_idle = not (keys or self._level_changes or self._removed)
+        if is_idle and self._monotonic() - self._written_at < REFRESH_SECONDS:
             return
-        for start in range(0, max(len(keys), 1), _WRITTEN_MAX):
-            await self._write_some(keys[start : start + _WRITTEN_MAX])
+        for start in range(0, max(len(keys), 1), _STATES_PER_COMMIT_MAX):
+            await self._write_batch(keys[start : start + _STATES_PER_COMMIT_MAX])
 
-    async def _write_some(self, keys: list[str]) -> None:
-        """Write the states of *keys* with all that belongs to them, in one commit."""
+    async def _write_batch(self, keys: list[str]) -> None:
+        """Write the states of *keys* with their points and alerts in one commit."""
         states = {key: self._unwritten[key] for key in keys}
         points = {key: list(self._points.get(key, ())) for key in keys}
-        # Each with its state; those of sources that are gone have none.
+        # Each alert commits with its state; removed sources have none.
         changes = [
-            c
-            for c in self._changes.values()
-            if c.view.key in states or c.view.key not in self._unwritten
+            change
+            for change in self._level_changes.values()
+            if change.status.key in states or change.status.key not in self._unwritten
         ]
-        gone, now = set(self._gone), self._now()
-        shown = [evaluation.to_json(change.view.readings) for change in changes]
+        removed, now = set(self._removed), self._now()
+        measurements = [
+            evaluation.serialize_measurements(change.status.measurements) for change in changes
+        ]
 
         def write() -> None:
             first = leader_election.next_sequence(
                 len(states), token=self._token, now=jobs.database_time()
             )
             state_store.save(states.values(), first=first)
-            state_store.forget(gone)
+            state_store.delete(removed)
             history.add(point for several in points.values() for point in several)
-            creation.create_alerts(changes, readings=shown, now=now)
+            creation.create_alerts(changes, measurements=measurements, now=now)
 
         await group_commit.commits.run(write)
-        self._extended = self._monotonic()
-        for key, known in states.items():
-            if self._unwritten.get(key) is known:
+        self._written_at = self._monotonic()
+        for key, state in states.items():
+            if self._unwritten.get(key) is state:
                 del self._unwritten[key]
             del self._points.get(key, [])[: len(points[key])]
         for change in changes:
-            self._changes.pop(change.alert_id, None)
-        self._gone -= gone
+            self._level_changes.pop(change.alert_id, None)
+        self._removed -= removed
 
     async def _follow(self) -> None:
-        self._seq, views = await self._reader.run(lambda: state_store.changes_since(self._seq))
-        for view in views:
-            self._board.put(view)
-        there = await self._reader.run(state_store.keys)
-        for key in {view.key for view in self._board.views()} - there:
-            self._board.remove(key)
+        """Copy the leader's states to the live state of this process."""
+        self._sequence, statuses = await self._reader.run(
+            lambda: state_store.changes_since(self._sequence)
+        )
+        for status in statuses:
+            self._live.put(status)
+        stored = await self._reader.run(state_store.keys)
+        for key in {status.key for status in self._live.statuses()} - stored:
+            self._live.remove(key)
 
-    async def end(self) -> None:
-        """Leave what is under way, write what came, and give the lease back."""
-        for task in self._rounds:
+    async def stop(self) -> None:
+        """Cancel running checks, write the results so far, and release the lease."""
+        for task in self._batches:
             task.cancel()
-        if self._rounds:
-            await asyncio.wait(set(self._rounds))
-        if self.leads:
+        if self._batches:
+            await asyncio.wait(set(self._batches))
+        if self.is_leader:
             with contextlib.suppress(errors.BursarError, db.Error):
                 await self._write()
-                await group_commit.commits.run(lambda: _give_back(self._token))
+                await group_commit.commits.run(
+                    lambda: leader_election.release(token=self._token, now=jobs.database_time())
+                )
         await asyncio.to_thread(self._reader.close)
 
 
-def _take(token: str, by_force: bool) -> bool:  # noqa: FBT001  (its one caller is above)
-    return leader_election.acquire(token=token, now=jobs.database_time(), by_force=by_force)
-
-
-def _give_back(token: str) -> None:
-    leader_election.release(token=token, now=jobs.database_time())
-
-
-async def watch(file: DashboardConfig) -> None:
-    """Watch, for as long as this process serves, on its board; ends when it is cancelled."""
-    alone = settings.current.database_url is None
-    async with Fetcher() as gathering:
+async def run_scheduler(file: DashboardConfig) -> None:
+    """Run the monitors on the live state of this process until cancelled."""
+    is_only_process = settings.current.database_url is None
+    async with Fetcher() as fetcher:
         await MonitorScheduler(
-            file=file, board=live_state.current(), gathering=gathering, alone=alone
+            file=file,
+            live=live_state.current(),
+            fetcher=fetcher,
+            is_only_process=is_only_process,
         ).run()

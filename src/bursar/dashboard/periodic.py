@@ -12,14 +12,15 @@ from bursar.periodic import Daily, Every, PeriodicJob
 
 
 async def prune_histories(now: datetime) -> None:
-    """Delete the spans of history that have reached the age of their width."""
-    for step_seconds in history.KEPT:
+    """Delete expired history buckets; each step has its own retention."""
+    for step_seconds in history.RETENTION_BY_STEP:
         await retention.delete_in_batches(
-            functools.partial(_prune_spans, now, step_seconds), what=f"spans of {step_seconds} s"
+            functools.partial(_prune_buckets, now, step_seconds),
+            what=f"history buckets of {step_seconds} s",
         )
 
 
-def _prune_spans(now: datetime, step_seconds: int, rows_max: int) -> int:
+def _prune_buckets(now: datetime, step_seconds: int, rows_max: int) -> int:
     return history.prune(now=now, step_seconds=step_seconds, rows_max=rows_max)
 
 

@@ -1,4 +1,4 @@
-"""Keeping: states and alerts in the database, read back at a restart and by those who follow."""
+"""Store of monitor states: written by the leader, loaded at a restart, read by followers."""
 
 from __future__ import annotations
 
@@ -6,104 +6,114 @@ from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from bursar import group_commit
-from bursar.dashboard.evaluation import PreviousState, from_json, to_json
+from bursar.dashboard.evaluation import (
+    MonitorState,
+    deserialize_measurements,
+    serialize_measurements,
+)
 from bursar.dashboard.live_state import Kind, Level, SourceStatus, State
 from bursar.dashboard.models import SourceState
 from bursar.dashboard.thresholds import AlertState
 
-_WRITTEN = (
+_UPDATED_COLUMNS = (
     "title",
-    "board_group",
+    "group_name",
     "kind",
     "state",
-    "told",
-    "standing",
-    "readings",
-    "as_of",
-    "since",
+    "alerted_level",
+    "alert_state",
+    "measurements",
+    "last_success_at",
+    "state_since",
     "reason",
-    "seconds",
+    "duration_seconds",
     "interval_seconds",
-    "spark",
-    "seq",
+    "sparkline",
+    "sequence",
 )
 
 
-def save(known: Iterable[PreviousState], *, first: int) -> None:
-    """Write states, numbered from *first* on; needs the transaction that took the numbers."""
+def save(states: Iterable[MonitorState], *, first: int) -> None:
+    """
+    Upsert states, numbered from *first*.
+
+    Needs the transaction that reserved the numbers (`leader_election.next_sequence`).
+    """
     group_commit.require_transaction()
-    rows = [_row(one, seq) for seq, one in enumerate(known, first)]
+    rows = [_to_row(state, sequence) for sequence, state in enumerate(states, first)]
     SourceState.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["key"], update_fields=_WRITTEN
+        rows, update_conflicts=True, unique_fields=["key"], update_fields=_UPDATED_COLUMNS
     )
 
 
-def forget(keys: Iterable[str]) -> None:
-    """Delete the states of sources that are watched no more."""
+def delete(keys: Iterable[str]) -> None:
+    """Delete the states of sources that are no longer monitored. Needs an open transaction."""
     group_commit.require_transaction()
     SourceState.objects.filter(key__in=list(keys)).delete()
 
 
-def load() -> dict[str, PreviousState]:
-    """Everything that was known when it was last written, by key."""
-    return {row.key: _known(row) for row in SourceState.objects.order_by("key")}
+def load() -> dict[str, MonitorState]:
+    """Return all stored states by key."""
+    return {row.key: _from_row(row) for row in SourceState.objects.order_by("key")}
 
 
-def changes_since(seq: int) -> tuple[int, list[SourceStatus]]:
-    """What was written after *seq*, and the newest number."""
-    rows = list(SourceState.objects.filter(seq__gt=seq).order_by("seq"))
-    return (rows[-1].seq if rows else seq), [_known(row).view for row in rows]
+def changes_since(sequence: int) -> tuple[int, list[SourceStatus]]:
+    """Return the newest sequence number, and the statuses written after *sequence*."""
+    rows = list(SourceState.objects.filter(sequence__gt=sequence).order_by("sequence"))
+    return (rows[-1].sequence if rows else sequence), [_from_row(row).status for row in rows]
 
 
 def keys() -> set[str]:
-    """Of what there is a state."""
+    """Return the keys of all stored states."""
     return set(SourceState.objects.values_list("key", flat=True))
 
 
-def _row(known: PreviousState, seq: int) -> SourceState:
-    view, standing = known.view, known.standing
+def _to_row(state: MonitorState, sequence: int) -> SourceState:
+    status, alert_state = state.status, state.alert_state
     return SourceState(
-        key=view.key,
-        title=view.title,
-        board_group=view.group,
-        kind=view.kind,
-        state=view.state,
-        told=standing.told,
-        standing={"candidate": standing.candidate, "count": standing.count},
-        readings=to_json(view.readings),
-        as_of=view.as_of,
-        since=view.since,
-        first_at=known.first_at,
-        reason=view.reason,
-        seconds=view.seconds,
-        interval_seconds=view.interval_seconds,
-        spark=list(view.spark),
-        seq=seq,
+        key=status.key,
+        title=status.title,
+        group_name=status.group,
+        kind=status.kind,
+        state=status.state,
+        alerted_level=alert_state.level,
+        alert_state={"candidate": alert_state.candidate, "count": alert_state.count},
+        measurements=serialize_measurements(status.measurements),
+        last_success_at=status.last_success_at,
+        state_since=status.state_since,
+        monitored_since=state.monitored_since,
+        reason=status.reason,
+        duration_seconds=status.duration_seconds,
+        interval_seconds=status.interval_seconds,
+        sparkline=list(status.sparkline),
+        sequence=sequence,
     )
 
 
-def _known(row: SourceState) -> PreviousState:
-    # The table's constraints keep these to the words that the types name.
-    kind, state, told = cast("Kind", row.kind), cast("State", row.state), cast("Level", row.told)
-    return PreviousState(
-        view=SourceStatus(
+def _from_row(row: SourceState) -> MonitorState:
+    # The constraints of the table restrict these to the values of the literal types.
+    kind, state = cast("Kind", row.kind), cast("State", row.state)
+    return MonitorState(
+        status=SourceStatus(
             key=row.key,
             title=row.title,
-            group=row.board_group,
+            group=row.group_name,
             kind=kind,
             state=state,
-            readings=from_json(row.readings),
-            as_of=row.as_of,
-            since=row.since,
+            measurements=deserialize_measurements(row.measurements),
+            last_success_at=row.last_success_at,
+            state_since=row.state_since,
             reason=row.reason,
-            seconds=row.seconds,
+            duration_seconds=row.duration_seconds,
             interval_seconds=row.interval_seconds,
-            spark=tuple(float(value) for value in row.spark),
+            sparkline=tuple(float(value) for value in row.sparkline),
         ),
-        standing=AlertState(told=told, **_standing(row.standing)),
-        first_at=row.first_at,
+        alert_state=_alert_state(cast("Level", row.alerted_level), row.alert_state),
+        monitored_since=row.monitored_since,
     )
 
 
-def _standing(kept: Mapping[str, Any]) -> dict[str, Any]:
-    return {"candidate": kept.get("candidate", "ok"), "count": kept.get("count", 0)}
+def _alert_state(level: Level, stored: Mapping[str, Any]) -> AlertState:
+    return AlertState(
+        level=level, candidate=stored.get("candidate", "ok"), count=stored.get("count", 0)
+    )

@@ -10,7 +10,7 @@ from bursar import clock
 from bursar.access.models import AuditEntry
 from bursar.access.roles import Role
 from bursar.dashboard import history
-from bursar.dashboard.history import Point
+from bursar.dashboard.history import HistoryPoint
 from bursar.dashboard.models import Alert, Monitor, SourceState
 from tests.conftest import Database
 from tests.flows.admin.office import office
@@ -48,7 +48,7 @@ def test_an_api_is_entered_changed_and_removed(
     me = office(Role.DEVELOPER)
     assert me.send("/actions/create_monitor/", **FORM).status_code == 302
     row = Monitor.objects.get()
-    assert (row.declaration, row.active) == (DECLARED, True)
+    assert (row.config, row.active) == (DECLARED, True)
     assert row.created_by == "user:developer@example.com"
 
     monkeypatch.setenv("BURSAR_MONITOR_SECRET_API_EXAMPLE_COM", "s3cret")
@@ -64,14 +64,14 @@ def test_an_api_is_entered_changed_and_removed(
     changed.pop("active")
     assert me.send("/actions/edit_monitor/rates/", **changed).status_code == 302
     row.refresh_from_db()
-    assert (row.active, row.declaration) == (
+    assert (row.active, row.config) == (
         False,
         {key: DECLARED[key] for key in ("title", "url", "interval_seconds")},
     )
     assert me.send("/actions/delete_monitor/rates/").status_code == 302
     assert Monitor.objects.count() == 0
     done = AuditEntry.objects.filter(subject="rates").order_by("pk")
-    assert [entry.action for entry in done] == ["source.save", "source.save", "source.remove"]
+    assert [entry.action for entry in done] == ["monitor.save", "monitor.save", "monitor.remove"]
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -80,14 +80,14 @@ def test_an_api_is_entered_changed_and_removed(
     [
         ({"url": "https://127.0.0.1/"}, "127.0.0.1 is not a public address"),
         ({"url": "https://[::1]/"}, "::1 is not a public address"),
-        ({"url": "http://api.example.com/"}, "a secret is sent by https only"),
-        ({"url": "ftp://api.example.com/"}, "an address such as https://"),
-        ({"name": "No Spaces"}, "small letters, digits, - and _"),
+        ({"url": "http://api.example.com/"}, "a secret is sent over https only"),
+        ({"url": "ftp://api.example.com/"}, "must be an address such as https://"),
+        ({"name": "No Spaces"}, "must be 1 to 60 lowercase letters, digits, - or _"),
         ({"auth": "header"}, 'with auth = "header", and only then'),
         ({"values": 'name = "a"'}, "object missing required field `path`"),
-        ({"values": 'name = "a", path = "["'}, "no JMESPath expression"),
-        ({"values": "name: a"}, "line 1 of the values"),
-        ({"values": 'name = "a", path = "b" }\nx = { y = 1'}, "line 1 of the values"),
+        ({"values": 'name = "a", path = "["'}, "invalid JMESPath expression"),
+        ({"values": "name: a"}, "line 1: "),
+        ({"values": 'name = "a", path = "b" }\nx = { y = 1'}, "line 1: "),
         ({"values": 'name = "a", path = "b", secret = "c"'}, "object contains unknown field"),
     ],
 )
@@ -105,8 +105,8 @@ def test_a_name_is_taken_once(database: Database) -> None:
     me = office(Role.ADMIN)
     assert me.send("/actions/create_monitor/", **FORM).status_code == 302
     again = me.send("/actions/create_monitor/", **{**FORM, "title": "Other"})
-    assert "rates is there already: change it" in again.text
-    assert Monitor.objects.get().declaration["title"] == "Rates <b>"
+    assert "monitor rates already exists" in again.text
+    assert Monitor.objects.get().config["title"] == "Rates <b>"
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -115,45 +115,52 @@ def test_pages_show_what_was_told_and_alerted(database: Database) -> None:
     me.send("/actions/create_monitor/", **FORM)
     commit(_told)
     page = me.get("/bursar/monitor/rates/change/").text
-    for text in ("it answered 503", "1.25 USD", "Critical", "2 times", "EUR/USD"):
+    for text in ("HTTP 503", "1.25 USD", "Critical", ">2</td>", "EUR/USD"):
         assert text in page, text
     page = me.get("/bursar/alert/alr_1/change/").text
-    for text in ("Rates: ok to critical", "it answered 503", "not set up", "Sent"):
+    for text in ("Rates: ok to critical", "HTTP 503", "not configured", "Sent"):
         assert text in page, text
-    assert "it answered 503" in office(Role.VIEWER).get("/bursar/alert/").text
+    assert "HTTP 503" in office(Role.VIEWER).get("/bursar/alert/").text
 
 
 def _told() -> None:
     now = clock.now()
-    reading = {"name": "EUR/USD", "value": 1.25, "unit": "USD", "level": "critical"}
+    measurement = {
+        "name": "EUR/USD",
+        "value": 1.25,
+        "unit": "USD",
+        "level": "critical",
+        "decimals": None,
+    }
     SourceState.objects.create(
         key="api:rates",
         title="Rates",
-        board_group="APIs",
+        group_name="APIs",
         kind="api",
         state="stale",
-        as_of=now,
-        since=now,
-        first_at=now,
+        last_success_at=now,
+        state_since=now,
+        monitored_since=now,
         interval_seconds=60.0,
-        seq=1,
-        readings=[reading],
-        reason="it answered 503",
+        sequence=1,
+        measurements=[measurement],
+        reason="HTTP 503",
     )
     Alert.objects.create(
         id="alr_1",
         source_key="api:rates",
-        number=1,
+        sequence=1,
         title="Rates",
-        before="ok",
-        after="critical",
+        previous_level="ok",
+        new_level="critical",
         state="stale",
         raised_at=now,
         webhook="off",
         email="sent",
-        reason="it answered 503",
-        readings=[reading],
+        reason="HTTP 503",
+        measurements=[measurement],
     )
     history.add(
-        Point(source_key="api:rates", series="EUR/USD", at=now, value=value) for value in (1.0, 2.0)
+        HistoryPoint(source_key="api:rates", series="EUR/USD", at=now, value=value)
+        for value in (1.0, 2.0)
     )

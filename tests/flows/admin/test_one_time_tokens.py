@@ -94,7 +94,7 @@ def _person(**values: Any) -> Form:
 
 def _watched(**values: Any) -> Form:
     declared = {"url": "https://api.example.com/v1", "interval_seconds": 60}
-    commit(lambda: user_monitors.save(name="rates", told=declared, active=True, now=clock.now()))
+    commit(lambda: user_monitors.save(name="rates", config=declared, active=True, now=clock.now()))
     return Form("rates", values)
 
 

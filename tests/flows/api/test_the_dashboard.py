@@ -80,7 +80,7 @@ def test_a_person_sees_the_page_and_the_board(api: TestClient, shown: LiveState)
     answer = viewer.get("/v1/dashboard")
     assert (answer.status_code, [each["key"] for each in answer.json()["data"]]) == (200, ["a"])
     assert 'href="/dashboard"' in viewer.get("/admin/").text
-    script = viewer.get("/static/dashboard/board.js")
+    script = viewer.get("/static/dashboard/dashboard.js")
     assert (script.status_code, script.headers["Cache-Control"]) == (200, "no-cache")
 
 
@@ -137,21 +137,23 @@ def test_a_board_of_hundreds_is_sent_small(
 def test_how_a_source_was(api: TestClient, key: KeyMaker, shown: LiveState) -> None:
     shown.put(dashboard_factory.view("fx"))
     now = clock.now()
-    points = [history.Point(source_key="fx", series="EUR/USD", at=now, value=v) for v in (1.0, 4.0)]
+    points = [
+        history.HistoryPoint(source_key="fx", series="EUR/USD", at=now, value=v) for v in (1.0, 4.0)
+    ]
     commit(lambda: history.add(points))
     address, header = "/v1/dashboard/history", key()
-    answer = api.get(address, params={"key": "fx", "back": "year"}, headers=header).json()
+    answer = api.get(address, params={"key": "fx", "range": "year"}, headers=header).json()
     assert (answer["series"], answer["step_seconds"]) == ("EUR/USD", 86_400)
     (span,) = answer["data"]
-    assert {**span, "at": ""} == {
-        "at": "",
+    assert {**span, "starts_at": ""} == {
+        "starts_at": "",
         "count": 2,
-        "low": 1.0,
-        "high": 4.0,
+        "min": 1.0,
+        "max": 4.0,
         "mean": 2.5,
         "last": 4.0,
     }
-    asked = {"key": "fx", "series": "seconds"}
+    asked = {"key": "fx", "series": "duration_seconds"}
     assert api.get(address, params=asked, headers=header).json()["data"] == []
     gone = api.get(address, params={"key": "gone"}, headers=header)
     assert (gone.status_code, gone.json()["code"]) == (404, "monitor_not_found")
@@ -200,7 +202,7 @@ class Listener:
         status: int = (await self.told())["status"]
         if status == 200:
             await self.told()
-            assert b"event: board" in (await self.told())["body"]
+            assert b"event: snapshot" in (await self.told())["body"]
         return status
 
 
@@ -257,7 +259,7 @@ def test_there_are_so_many_streams_and_so_many_of_one_caller(
     served: FastAPI, key: KeyMaker, shown: LiveState
 ) -> None:
     mine, another = key(), key()
-    served.state.streams = Streams(most=3, most_each=2)
+    served.state.streams = Streams(streams_max=3, streams_per_caller_max=2)
 
     async def look() -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -294,7 +296,7 @@ def test_a_stream_goes_on_where_it_was_left(
 ) -> None:
     shown.put(dashboard_factory.view("a"))
     header = key()
-    position = api.get("/v1/dashboard", headers=header).json()["position"]
+    position = api.get("/v1/dashboard", headers=header).json()["last_event_id"]
     shown.put(dashboard_factory.view("b"))
 
     async def look() -> None:
@@ -310,18 +312,18 @@ def test_a_stream_goes_on_where_it_was_left(
 def test_a_stream_ends_once_its_key_is_revoked(
     served: FastAPI, key: KeyMaker, shown: LiveState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sse, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(sse, "HEARTBEAT_SECONDS", 0.01)
     header = key()
     key_id = ApiKey.objects.get().id
 
     async def look() -> None:
         async with listening(served, header) as listener:
             await listener.began()
-            assert b"event: beat" in (await listener.told())["body"]
+            assert b"event: heartbeat" in (await listener.told())["body"]
             commit(lambda: api_keys.revoke(key_id=key_id, now=clock.now()))
             auth.clear_key_cache()
             while (told := await listener.told())["more_body"]:
-                assert b"event: beat" in told["body"]
+                assert b"event: heartbeat" in told["body"]
 
     asyncio.run(look())
 
@@ -341,7 +343,7 @@ def test_the_public_is_told_words_and_neither_numbers_nor_reasons(
     monkeypatch.setattr(settings, "current", chosen)
     secret = {
         "reason": "10.0.0.7 refused key 12345",
-        "readings": (Measurement(name="n", value=98765.0),),
+        "measurements": (Measurement(name="n", value=98765.0),),
     }
     for group, title, state in (
         ("Shop", "Checkout", "failed"),
@@ -351,7 +353,7 @@ def test_the_public_is_told_words_and_neither_numbers_nor_reasons(
     ):
         shown.put(dashboard_factory.view(title, group=group, title=title, state=state, **secret))
     page = api.get("/status").text
-    for told in ("Something does not work", "Checkout", "Not working", "Not known", "Working"):
+    for told in ("Some systems are down", "Checkout", "Outage", "Unknown", "Operational"):
         assert told in page
     assert "&lt;b&gt;Search&lt;/b&gt;" in page
     for kept in ("10.0.0.7", "12345", "98765", "Balance", "Payments", "0.18", "<b>", "warning"):
@@ -361,4 +363,4 @@ def test_the_public_is_told_words_and_neither_numbers_nor_reasons(
 def test_a_public_page_of_nothing_says_so(api: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = settings.current.model_copy(update={"status_page_groups": "Shop"})
     monkeypatch.setattr(settings, "current", chosen)
-    assert "Nothing is known yet" in api.get("/status").text
+    assert "No status available yet" in api.get("/status").text

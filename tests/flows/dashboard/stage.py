@@ -81,9 +81,9 @@ class Stage:
         file = self.file if toml is None else config_file.parse(toml, name="watch.toml")
         return MonitorScheduler(
             file=file,
-            board=board,
-            gathering=self.gathering,
-            alone=alone,
+            live=board,
+            fetcher=self.gathering,
+            is_only_process=alone,
             now=self.now,
             monotonic=lambda: self.seconds,
         )
@@ -96,12 +96,12 @@ class Stage:
         for _ in range(times):
             self.seconds += seconds
             await self.watcher.tick()
-            await self.watcher.settled()
+            await self.watcher.wait_for_checks()
             await self.watcher.tick()
 
     def view(self, key: str) -> SourceStatus:
         found = self.board.get(key)
-        assert found is not None, [view.key for view in self.board.views()]
+        assert found is not None, [view.key for view in self.board.statuses()]
         return found
 
 
@@ -113,7 +113,7 @@ async def staged(toml: str, *, alone: bool = True) -> AsyncIterator[Stage]:
         try:
             yield stage
         finally:
-            await stage.watcher.end()
+            await stage.watcher.stop()
 
 
 async def read(query: Callable[[], T]) -> T:
@@ -123,7 +123,7 @@ async def read(query: Callable[[], T]) -> T:
 
 async def alerts() -> list[tuple[str, int, str, str, str]]:
     """All alerts: of what, which, from, to, and the state it was in."""
-    columns = ("source_key", "number", "before", "after", "state")
+    columns = ("source_key", "sequence", "previous_level", "new_level", "state")
     return await read(
-        lambda: list(Alert.objects.order_by("source_key", "number").values_list(*columns))
+        lambda: list(Alert.objects.order_by("source_key", "sequence").values_list(*columns))
     )

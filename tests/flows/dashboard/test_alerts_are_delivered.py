@@ -40,8 +40,8 @@ def set_up(monkeypatch: pytest.MonkeyPatch, **told: Any) -> None:
 async def alarm(server: Server, title: str = "Rates") -> str:
     """Let a source become critical; the id of the alert."""
     toml = (
-        f'[apis.rates]\ntitle = "{title}"\nurl = "{server.url}/"\nworse_after = 1\n'
-        'values = [{ name = "n", path = "n", unit = "EUR", critical_above = 5 }]\n'
+        f'[apis.rates]\ntitle = "{title}"\nurl = "{server.url}/"\nfailure_threshold = 1\n'
+        'values = [{ name = "n", path = "n", unit = "EUR", decimals = 2, critical_above = 5 }]\n'
     )
     async with staged(toml) as stage:
         server.told = {"n": 7}
@@ -95,13 +95,21 @@ def test_a_webhook_is_signed_and_repeated_by_the_same_id_until_it_is_taken(
             assert told["data"] == {
                 "id": alert_id,
                 "source": "api:rates",
-                "number": 1,
+                "sequence": 1,
                 "title": "Rates",
-                "before": "ok",
-                "after": "critical",
+                "previous_level": "ok",
+                "new_level": "critical",
                 "state": "critical",
                 "reason": "",
-                "readings": [{"name": "n", "value": 7.0, "unit": "EUR", "level": "critical"}],
+                "measurements": [
+                    {
+                        "name": "n",
+                        "value": 7.0,
+                        "unit": "EUR",
+                        "level": "critical",
+                        "decimals": 2,
+                    }
+                ],
             }
             alert = await read(Alert.objects.get)
             assert (alert.webhook, alert.email, await read(Job.objects.count)) == ("sent", "off", 0)
@@ -217,8 +225,8 @@ def test_a_message_is_repeated_by_the_same_id_until_it_is_taken(
             assert message["To"] == "ops@example.com, cfo@example.com"
             assert message["Date"] == "Mon, 02 Mar 2026 12:01:00 +0000"
             lines = message.get_content().splitlines()
-            assert lines[0] == "Kurse für Zürich (api:rates) went from ok to critical."
-            assert "n: 7.0 EUR  <- critical" in lines
+            assert lines[0] == "Kurse für Zürich (api:rates): ok to critical"
+            assert "n: 7.00 EUR (critical)" in lines
             alert = await read(Alert.objects.get)
             assert (alert.webhook, alert.email) == ("off", "sent")
 
@@ -246,14 +254,14 @@ def _sent(url: str) -> None:
         id="alr_1",
         title="x",
         source_key="k",
-        number=1,
-        before="ok",
-        after="critical",
+        sequence=1,
+        previous_level="ok",
+        new_level="critical",
         raised_at=settings_time(),
         state="ok",
     )
-    message = email_channel.message(alert, sender="a@b.example", to=["c@d.example"])
-    email_channel.send(message, email_channel.server_of(url))
+    message = email_channel.compose_message(alert, sender="a@b.example", to=["c@d.example"])
+    email_channel.send(message, email_channel.parse_smtp_url(url))
 
 
 def settings_time() -> Any:

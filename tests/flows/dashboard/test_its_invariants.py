@@ -19,28 +19,28 @@ def _alert(number: int, before: str, after: str, **more: Any) -> None:
     Alert.objects.create(
         id=f"alr_{number}",
         source_key="api:a",
-        number=number,
+        sequence=number,
         title="A",
-        before=before,
-        after=after,
+        previous_level=before,
+        new_level=after,
         **told,
     )
 
 
-def _source(told: str) -> None:
+def _source(level: str) -> None:
     now = clock.now()
     SourceState.objects.create(
         key="api:a",
         title="A",
-        board_group="g",
+        group_name="g",
         kind="api",
         state="ok",
-        told=told,
-        as_of=now,
-        since=now,
-        first_at=now,
+        alerted_level=level,
+        last_success_at=now,
+        state_since=now,
+        monitored_since=now,
         interval_seconds=60.0,
-        seq=1,
+        sequence=1,
     )
 
 
@@ -60,14 +60,14 @@ def _sound() -> None:
         (lambda: None, None),
         (
             lambda: _alert(3, "critical", "ok"),
-            "each alert of a source goes on where the one before",
+            "each alert of a source starts at the level",
         ),
         (lambda: _alert(4, "ok", "critical"), "alerts of a source are numbered without a gap"),
         (
-            lambda: SourceState.objects.update(told="warning"),
-            "what people were told of a source is",
+            lambda: SourceState.objects.update(alerted_level="warning"),
+            "the alerted level of a source is",
         ),
-        (lambda: _alert(3, "ok", "warning", email="waiting"), "every alert is delivered or waits"),
+        (lambda: _alert(3, "ok", "warning", email="waiting"), "every alert is delivered or has"),
     ],
 )
 def test_each_sentence_finds_what_breaks_it(

@@ -43,18 +43,28 @@ def test_an_api_is_asked_at_its_interval_and_kept(database: Database) -> None:
             await stage.pass_by(30)  # nothing is due
             assert len(server.requests) == 3
             view = stage.view("api:rates")
-            assert (view.state, view.readings, view.spark) == ("ok", usd(1.2), (1.1, 1.3, 1.2))
+            assert (view.state, view.measurements, view.sparkline) == (
+                "ok",
+                usd(1.2),
+                (1.1, 1.3, 1.2),
+            )
             assert (view.title, view.group, view.reason) == ("rates", "APIs", "")
-            assert view.since == NOON + timedelta(seconds=60)
+            assert view.state_since == NOON + timedelta(seconds=60)
             row = await read(lambda: SourceState.objects.get(key="api:rates"))
-            assert (row.state, row.told, row.seq, row.spark) == ("ok", "ok", 3, [1.1, 1.3, 1.2])
+            assert (row.state, row.alerted_level, row.sequence, row.sparkline) == (
+                "ok",
+                "ok",
+                3,
+                [1.1, 1.3, 1.2],
+            )
             rows = await read(
                 lambda: list(
                     HistoryBucket.objects.filter(series="EUR/USD").order_by("step_seconds")
                 )
             )
             spans = [
-                (r.step_seconds, r.count, r.low, r.high, round(r.total, 6), r.last) for r in rows
+                (r.step_seconds, r.count, r.min_value, r.max_value, round(r.total, 6), r.last_value)
+                for r in rows
             ]
             assert spans == [(step, 3, 1.1, 1.3, 3.6, 1.2) for step in (300, 3600, 86_400)]
 
@@ -72,11 +82,11 @@ def test_a_restart_shows_what_was_known_and_goes_on_counting(database: Database)
             async with staged(toml(server)) as stage:
                 stage.seconds = 120
                 await stage.watcher.tick()
-                assert stage.view("api:rates").readings == usd(0.9)
-                await stage.watcher.settled()
+                assert stage.view("api:rates").measurements == usd(0.9)
+                await stage.watcher.wait_for_checks()
                 view = stage.view("api:rates")
-                assert (view.state, view.reason) == ("stale", "it answered 503")
-                assert view.readings == usd(0.9)
+                assert (view.state, view.reason) == ("stale", "HTTP 503")
+                assert view.measurements == usd(0.9)
                 server.status = 200
                 await stage.pass_by(60)
                 assert await alerts() == [("api:rates", 1, "ok", "warning", "warning")]
@@ -126,7 +136,11 @@ def test_what_never_answered_has_failed(database: Database) -> None:
             server.status = 404
             await stage.pass_by(60, times=2)
             view = stage.view("api:rates")
-            assert (view.state, view.as_of, view.reason) == ("failed", None, "it answered 404")
+            assert (view.state, view.last_success_at, view.reason) == (
+                "failed",
+                None,
+                "HTTP 404",
+            )
             await stage.pass_by(60, times=2)
             assert await alerts() == [("api:rates", 1, "ok", "critical", "failed")]
 
@@ -152,7 +166,7 @@ def test_values_of_every_kind(database: Database) -> None:
             }
             await stage.pass_by(60)
             view = stage.view("api:rates")
-            assert {r.name: (r.value, r.level) for r in view.readings} == {
+            assert {r.name: (r.value, r.level) for r in view.measurements} == {
                 "number": (1.0, "ok"),
                 "flag": ("true", "ok"),
                 "text": ("down\ufffd", "critical"),
@@ -165,7 +179,7 @@ def test_values_of_every_kind(database: Database) -> None:
             server.told = {"a": {"b": ["x"]}}
             await stage.pass_by(60)
             view = stage.view("api:rates")
-            assert view.reason == "sum: its path does not fit the answer (JMESPathTypeError)"
+            assert view.reason == "sum: path does not fit the response (JMESPathTypeError)"
             assert view.state == "stale"
 
     asyncio.run(story())
@@ -184,14 +198,14 @@ def test_a_secret_is_sent_and_shown_nowhere(
 ) -> None:
     async def story(stage: Stage, server: Server) -> None:
         await stage.pass_by(60)
-        assert stage.view("api:rates").reason == "the secret RATES_TOKEN is not set"
+        assert stage.view("api:rates").reason == "secret RATES_TOKEN is not set"
         assert server.requests == []
         monkeypatch.setenv("RATES_TOKEN", "s3cret")
         server.status = 401
         await stage.pass_by(60)
         assert server.requests[0][1][header] == sent
-        assert "s3cret" not in repr(stage.board.views())
-        assert "s3cret" not in repr(stage.watcher._watches)
+        assert "s3cret" not in repr(stage.board.statuses())
+        assert "s3cret" not in repr(stage.watcher._checks)
 
     async def told() -> None:
         async with (
@@ -211,7 +225,7 @@ def test_a_source_that_is_watched_no_more_leaves_and_its_alert_ends(database: Da
                 await stage.pass_by(60, times=2)
             async with staged("") as stage:
                 await stage.pass_by(60)
-                assert stage.board.views() == []
+                assert stage.board.statuses() == []
                 assert await alerts() == [
                     ("api:rates", 1, "ok", "warning", "warning"),
                     ("api:rates", 2, "warning", "ok", "warning"),
@@ -232,10 +246,12 @@ def test_what_many_tell_at_once_is_written_in_parts(sqlite_only: Database) -> No
             many = "".join(f'[apis.a{n}]\nurl = "{server.url}/{n}"\n' for n in range(120))
             async with staged(many) as stage:
                 await stage.pass_by(60)
-                assert {view.state for view in stage.board.views()} == {"ok"}
-                seqs = await read(lambda: list(SourceState.objects.values_list("seq", flat=True)))
+                assert {view.state for view in stage.board.statuses()} == {"ok"}
+                seqs = await read(
+                    lambda: list(SourceState.objects.values_list("sequence", flat=True))
+                )
                 assert sorted(seqs) == [*range(1, 121)]
-                spans = HistoryBucket.objects.filter(series="seconds", step_seconds=300)
+                spans = HistoryBucket.objects.filter(series="duration_seconds", step_seconds=300)
                 assert await read(spans.count) == 120
 
     asyncio.run(story())
@@ -258,13 +274,17 @@ def test_one_process_asks_and_another_shows_what_it_wrote(database: Database) ->
             board = LiveState()
             follower = stage.another(board=board, toml="")
             await follower.tick()
-            assert board.views() == stage.board.views()
-            assert (stage.watcher.leads, follower.leads, len(server.requests)) == (True, False, 1)
+            assert board.statuses() == stage.board.statuses()
+            assert (stage.watcher.is_leader, follower.is_leader, len(server.requests)) == (
+                True,
+                False,
+                1,
+            )
             server.told = {"usd": 0.9}
             await stage.pass_by(60)
             await follower.tick()
-            assert board.views() == stage.board.views()
-            await follower.end()
+            assert board.statuses() == stage.board.statuses()
+            await follower.stop()
 
     asyncio.run(story())
 
@@ -276,28 +296,28 @@ def test_another_takes_over_and_what_the_late_one_found_is_not_written(database:
             await stage.pass_by(60)
             successor = stage.another(board=LiveState())
             await successor.tick()
-            assert not successor.leads
+            assert not successor.is_leader
             await _let_lease_run_out()
             server.told = {"usd": 0.8}
             stage.seconds += 60
             await successor.tick()
-            assert successor.leads
-            await successor.settled()
+            assert successor.is_leader
+            await successor.wait_for_checks()
             await successor.tick()
             assert await alerts() == [("api:rates", 1, "ok", "warning", "warning")]
 
             server.told = {"usd": 5.0}  # which only the late one sees
-            with pytest.raises(leader_election.LeaseLost):
+            with pytest.raises(leader_election.LeaderLeaseLost):
                 await stage.pass_by(60)
             row = await read(lambda: SourceState.objects.get(key="api:rates"))
-            assert row.readings[0]["value"] == 0.8
+            assert row.measurements[0]["value"] == 0.8
             stage.watcher.step_down()
             await stage.watcher.tick()
-            assert stage.view("api:rates").readings == usd(0.8)
-            await successor.end()
+            assert stage.view("api:rates").measurements == usd(0.8)
+            await successor.stop()
             stage.seconds += 10
             await stage.watcher.tick()  # it was given back, so nobody waits
-            assert stage.watcher.leads
+            assert stage.watcher.is_leader
             await _proven()
 
     asyncio.run(story())
@@ -316,8 +336,8 @@ def test_while_nothing_can_be_written_the_board_goes_on_and_nothing_is_lost(
             monkeypatch.setattr(group_commit, "commits", closed)
             with pytest.raises(Exception, match="the process is shutting down"):
                 await stage.pass_by(60)
-            await stage.watcher.settled()
-            assert len(stage.view("api:rates").spark) == 2
+            await stage.watcher.wait_for_checks()
+            assert len(stage.view("api:rates").sparkline) == 2
             monkeypatch.setattr(group_commit, "commits", working)
             await stage.watcher.tick()
             assert await alerts() == [("api:rates", 1, "ok", "warning", "warning")]
@@ -338,7 +358,7 @@ def test_what_people_enter_is_watched_within_seconds_but_no_private_address(
             await stage.pass_by(60)
             told = {"url": f"http://localhost:{server.port}/", "interval_seconds": 10}
             await group_commit.commits.run(
-                lambda: user_monitors.save(name="mine", told=told, active=True, now=NOON)
+                lambda: user_monitors.save(name="mine", config=told, active=True, now=NOON)
             )
             await stage.pass_by(10)
             view = stage.view("api:mine")
@@ -346,6 +366,6 @@ def test_what_people_enter_is_watched_within_seconds_but_no_private_address(
             assert "not allowed" in view.reason
             await group_commit.commits.run(lambda: user_monitors.remove(name="mine", now=NOON))
             await stage.pass_by(10)
-            assert stage.board.views() == []
+            assert stage.board.statuses() == []
 
     asyncio.run(story())

@@ -60,8 +60,8 @@ async def honeypot() -> AsyncIterator[Server]:
 
 async def ask(url: str, **more: Any) -> FetchResult[Any]:
     """Ask as an API that somebody entered is asked."""
-    watch = http_api.watch(
-        name="mine", api=monitors.HttpMonitorConfig(url=url, **more), entered=True
+    watch = http_api.create_check(
+        name="mine", api=monitors.HttpMonitorConfig(url=url, **more), is_user_defined=True
     )
     async with Fetcher(hedging=False, processes=1) as gathering:
         tiles = await gathering.fetch_all([watch.source], deadline_seconds=10)
@@ -103,11 +103,11 @@ def test_a_redirect_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
         async with serving() as public, honeypot() as pot:
             public.status = 302
             public.headers = [f"Location: http://127.0.0.1:{pot.port}/"]
-            monkeypatch.setattr(ssrf, "REFUSED", ())
+            monkeypatch.setattr(ssrf, "BLOCKED_NETWORKS", ())
             tile = await ask(f"{public.url}/")
             return tile.reason, public.connections, pot.connections
 
-    assert asyncio.run(story()) == ("it redirects (302), which is not followed", 1, 0)
+    assert asyncio.run(story()) == ("HTTP 302: redirects are not followed", 1, 0)
 
 
 def test_a_name_that_turns_private_after_it_was_looked_at_is_refused(
@@ -154,4 +154,4 @@ def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_the_host_names_its_secret(url: str, variable: str) -> None:
-    assert http_api.secret_of_host(url) == variable
+    assert http_api.secret_variable(url) == variable

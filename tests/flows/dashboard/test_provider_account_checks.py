@@ -17,7 +17,7 @@ from tests.shop import ACCOUNT, Shop, commit
 
 
 def values(view: SourceStatus) -> dict[str, tuple[float | str | None, str]]:
-    return {reading.name: (reading.value, reading.level) for reading in view.readings}
+    return {reading.name: (reading.value, reading.level) for reading in view.measurements}
 
 
 def tiles(toml: str = "") -> tuple[SourceStatus, SourceStatus]:
@@ -34,12 +34,12 @@ def test_books_and_api_say_the_same(shop: Shop) -> None:
     books, api = tiles()
     assert values(books) == {
         "balance EUR": (10.0, "ok"),
-        "payouts on their way": (0.0, "ok"),
-        "disputes to answer": (0.0, "ok"),
-        "outcomes unknown": (0.0, "ok"),
+        "pending payouts": (0.0, "ok"),
+        "open disputes": (0.0, "ok"),
+        "unknown outcomes": (0.0, "ok"),
         "webhook lag": (0.0, "ok"),
     }
-    assert values(api) == {"owes EUR": (10.0, "ok"), "API": ("answers", "ok")}
+    assert values(api) == {"provider balance EUR": (10.0, "ok"), "API": ("available", "ok")}
     assert (books.title, api.title, books.group) == (
         ACCOUNT,
         f"{ACCOUNT} (API)",
@@ -90,10 +90,10 @@ def test_what_waits_is_shown_with_how_bad_it_is(shop: Shop) -> None:
     commit(_happened)
     books, _ = tiles()
     found = values(books)
-    assert found["payouts on their way"] == (1.0, "ok")
-    assert found["disputes to answer"] == (2.0, "ok")
-    assert found["outcomes unknown"] == (1.0, "warning")
-    (lag, lag_level), (days, days_level) = found["webhook lag"], found["days to answer"]
+    assert found["pending payouts"] == (1.0, "ok")
+    assert found["open disputes"] == (2.0, "ok")
+    assert found["unknown outcomes"] == (1.0, "warning")
+    (lag, lag_level), (days, days_level) = found["webhook lag"], found["days to respond"]
     assert isinstance(lag, float)
     assert isinstance(days, float)
     assert (round(lag / 3600, 1), lag_level) == (2.0, "critical")
@@ -102,12 +102,12 @@ def test_what_waits_is_shown_with_how_bad_it_is(shop: Shop) -> None:
 
 def test_the_file_says_what_is_bad_and_what_is_not_watched(shop: Shop) -> None:
     shop.paid()
-    books, _ = tiles(f'[accounts.{ACCOUNT}]\nreadings."balance EUR".critical_above = 5')
+    books, _ = tiles(f'[accounts.{ACCOUNT}]\nmeasurements."balance EUR".critical_above = 5')
     assert values(books)["balance EUR"] == (10.0, "critical")
 
     async def unwatched() -> list[SourceStatus]:
-        async with staged("[accounts.default]\nwatch = false") as stage:
+        async with staged("[accounts.default]\nenabled = false") as stage:
             await stage.pass_by(60)
-            return stage.board.views()
+            return stage.board.statuses()
 
     assert asyncio.run(unwatched()) == []

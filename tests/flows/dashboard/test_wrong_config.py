@@ -11,7 +11,7 @@ from bursar import cli, settings
 from bursar.dashboard.models import LeaderLease
 from tests.conftest import Database
 
-TOLD = "invalid_monitor_config: watch.toml: [apis.rates] interval_seconds: from 10 to 86400"
+TOLD = "invalid_monitor_config: watch.toml: [apis.rates] interval_seconds: must be from 10 to 86400"
 API = '[apis.rates]\nurl = "https://a.example"\n'
 
 
@@ -25,7 +25,7 @@ def run(monkeypatch: pytest.MonkeyPatch, path: Path, *arguments: str) -> int:
 
 
 @pytest.mark.parametrize(
-    "command", [["serve", "--port", "0"], ["dashboard", "--once"], ["dashboard", "--check"]]
+    "command", [["serve", "--port", "0"], ["dashboard", "--once"], ["dashboard", "--check-config"]]
 )
 def test_a_wrong_file_is_told_with_table_and_field(
     sqlite_only: Database,
@@ -49,5 +49,5 @@ def test_a_right_file_is_counted(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "watch.toml").write_text(API)
-    assert run(monkeypatch, tmp_path / "watch.toml", "dashboard", "--check") == 0
-    assert capfd.readouterr().out.splitlines()[-1] == "1 APIs and 0 certificates"
+    assert run(monkeypatch, tmp_path / "watch.toml", "dashboard", "--check-config") == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "valid: 1 APIs, 0 certificates"

@@ -91,7 +91,7 @@ def test_on_a_board_only_the_tile_of_a_killed_process_fails() -> None:
             tiles = await gathering.fetch_all(sources, deadline_seconds=30)
             assert tiles["0"].value == 14
             assert "killed" in tiles["1"].reason
-            assert tiles["4"].reason == "its value could not be calculated: LookupError"
+            assert tiles["4"].reason == "transform failed: LookupError"
             return [tile.state for tile in tiles.values()]
 
     assert asyncio.run(main()) == [

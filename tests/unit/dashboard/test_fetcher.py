@@ -74,7 +74,7 @@ def test_no_source_is_a_board_at_once() -> None:
 
 
 def test_two_sources_of_one_key_are_refused() -> None:
-    with pytest.raises(ValueError, match="two sources have one key"):
+    with pytest.raises(ValueError, match="two sources have the same key"):
         gathered([scripted("a", 1), scripted("a", 1)])
 
 
@@ -88,7 +88,7 @@ def test_at_the_deadline_every_source_has_a_tile() -> None:
         value=None,
         as_of=None,
         seconds=2,
-        reason="no answer within 2 s",
+        reason="no response within 2 s",
         attempts=1,
     )
 
@@ -97,7 +97,7 @@ def test_a_source_has_a_deadline_of_its_own() -> None:
     late = scripted("late", 3_600, timeout_seconds=0.5, attempt_seconds=9)
     tiles, seconds = gathered([late, scripted("other", 1)])
     assert seconds == 1
-    assert (tiles["late"].reason, tiles["late"].seconds) == ("no answer within 0.5 s", 0.5)
+    assert (tiles["late"].reason, tiles["late"].seconds) == ("no response within 0.5 s", 0.5)
 
 
 def test_tiles_are_told_as_they_land() -> None:
@@ -107,7 +107,7 @@ def test_tiles_are_told_as_they_land() -> None:
         async with _gathering() as gathering:
             sources = [scripted("slow", 2), scripted("quick", 1), scripted("gone", OSError())]
             await gathering.fetch_all(
-                sources, deadline_seconds=3, on_tile=lambda tile: told.append(tile.key)
+                sources, deadline_seconds=3, on_result=lambda tile: told.append(tile.key)
             )
 
     event_loop_clock.run(main())
@@ -122,7 +122,7 @@ def test_a_listener_that_fails_is_told_to_the_caller_and_nothing_goes_on() -> No
         async with _gathering() as gathering:
             with pytest.raises(LookupError, match="a"):
                 await gathering.fetch_all(
-                    [scripted("a", 1), scripted("b", 2)], deadline_seconds=3, on_tile=listen
+                    [scripted("a", 1), scripted("b", 2)], deadline_seconds=3, on_result=listen
                 )
             return len(asyncio.all_tasks())
 
@@ -131,7 +131,7 @@ def test_a_listener_that_fails_is_told_to_the_caller_and_nothing_goes_on() -> No
 
 # --- Attempts -----------------------------------------------------------------------------------
 
-AGAIN = FetchFailed("it answered 503", again=True)
+AGAIN = FetchFailed("HTTP 503", is_retryable=True)
 
 
 @pytest.mark.parametrize(
@@ -149,13 +149,13 @@ def test_what_may_pass_is_tried_again_after_a_pause(hedging: bool, seconds: floa
 @pytest.mark.parametrize(
     ("error", "attempts", "reason"),
     [
-        (AGAIN, 3, "it answered 503"),
-        (FetchFailed("it answered 404", again=False), 1, "it answered 404"),
-        (ConnectionResetError("at 10.0.0.7"), 3, "it was not reached (ConnectionResetError)"),
+        (AGAIN, 3, "HTTP 503"),
+        (FetchFailed("HTTP 404", is_retryable=False), 1, "HTTP 404"),
+        (ConnectionResetError("at 10.0.0.7"), 3, "unreachable (ConnectionResetError)"),
         (errors.ExternalAPIError("turned away"), 3, "turned away"),
         (errors.Denied("the key was refused"), 1, "the key was refused"),
-        (KeyError("sk_live_secret"), 1, "it failed (KeyError)"),
-        (asyncio.CancelledError(), 1, "it was cancelled"),
+        (KeyError("sk_live_secret"), 1, "failed (KeyError)"),
+        (asyncio.CancelledError(), 1, "cancelled"),
     ],
 )
 def test_a_failure_is_told_in_words_without_secrets(
@@ -177,8 +177,8 @@ def test_an_attempt_that_takes_too_long_is_given_up() -> None:
 
 
 def test_a_wait_that_is_asked_for_is_kept_or_not_begun() -> None:
-    soon = FetchFailed("it answered 429", again=True, after_seconds=1)
-    late = FetchFailed("it answered 429", again=True, after_seconds=60)
+    soon = FetchFailed("HTTP 429", is_retryable=True, after_seconds=1)
+    late = FetchFailed("HTTP 429", is_retryable=True, after_seconds=60)
     tiles, seconds = gathered(
         [
             scripted("soon", soon, 0.5, attempts_max=2),
@@ -188,7 +188,7 @@ def test_a_wait_that_is_asked_for_is_kept_or_not_begun() -> None:
     assert seconds == 1.5
     assert tiles["soon"].state is FetchStatus.OK
     assert (tiles["late"].reason, tiles["late"].attempts, tiles["late"].seconds) == (
-        "it answered 429",
+        "HTTP 429",
         1,
         0,
     )
@@ -246,7 +246,7 @@ def test_a_source_that_goes_down_is_stale_and_comes_back() -> None:
     )
     assert second.value == third.value == first.value == "a!"
     assert second.as_of == third.as_of == first.as_of == BEGAN + datetime.timedelta(seconds=1)
-    assert (second.reason, fourth.reason) == ("it was not reached (OSError)", "")
+    assert (second.reason, fourth.reason) == ("unreachable (OSError)", "")
 
 
 def test_what_is_forgotten_is_not_shown_again() -> None:
@@ -270,9 +270,7 @@ def test_a_host_that_fails_all_the_time_is_left_alone_and_tried_again() -> None:
     source = CoroutineSource(key="a", function=ask, host="down.test")
     boards = _boards(source, boards=13, every_seconds=1)
     assert calls == [*range(circuit_breaker.FAILURES_MAX)]
-    assert boards[-1]["a"].reason == (
-        "down.test is not asked for 2 s more: it was not reached (OSError)"
-    )
+    assert boards[-1]["a"].reason == ("down.test is not asked for 2 s more: unreachable (OSError)")
     assert boards[-1]["a"].attempts == 0
 
 
@@ -301,8 +299,8 @@ def test_who_had_no_turn_in_time_is_told_so() -> None:
     tiles, seconds = gathered(sources, deadline_seconds=3)
     assert [tile.reason for tile in tiles.values()] == [
         "",
-        "no answer within 3 s",
-        "no turn at its host within 3 s",
+        "no response within 3 s",
+        "queued for its host for 3 s",
     ]
     assert seconds == 3
 
@@ -323,7 +321,7 @@ def _board(hanging: Iterable[int], count: int, **more: Any) -> list[CoroutineSou
         return (3_600, 0.2) if n in set(hanging) else (0.1 + n / count / 10,)
 
     return [
-        scripted(str(n), *steps(n), repeatable=True, attempts_max=2, attempt_seconds=1, **more)
+        scripted(str(n), *steps(n), is_repeatable=True, attempts_max=2, attempt_seconds=1, **more)
         for n in range(count)
     ]
 
@@ -363,13 +361,13 @@ def test_never_more_than_one_call_in_twenty_is_extra() -> None:
 
 def test_an_answer_to_the_first_attempt_still_counts_after_the_second_began() -> None:
     sources = _board([], 19)
-    sources.append(scripted("slow", 0.4, 3_600, repeatable=True, attempts_max=2))
+    sources.append(scripted("slow", 0.4, 3_600, is_repeatable=True, attempts_max=2))
     tiles, seconds = gathered(sources)
     assert (tiles["slow"].state, tiles["slow"].hedged, seconds) == (FetchStatus.OK, True, 0.4)
 
 
 def test_a_source_that_is_always_slow_is_not_asked_twice_once_that_is_known() -> None:
-    sources = [*_board([], 19), scripted("slow", 2.0, repeatable=True, attempts_max=2)]
+    sources = [*_board([], 19), scripted("slow", 2.0, is_repeatable=True, attempts_max=2)]
     boards = _boards(*sources, boards=12)
     hedged = [board["slow"].hedged for board in boards]
     assert hedged[0]
@@ -378,7 +376,7 @@ def test_a_source_that_is_always_slow_is_not_asked_twice_once_that_is_known() ->
 
 def test_a_lone_source_that_hangs_is_asked_twice_once_its_habit_is_known() -> None:
     steps = [0.1] * 24 + [3_600, 0.1]
-    source = scripted("a", *steps, repeatable=True, attempts_max=2, attempt_seconds=2)
+    source = scripted("a", *steps, is_repeatable=True, attempts_max=2, attempt_seconds=2)
     last = _boards(source, boards=25)[-1]["a"]
     assert (last.state, last.hedged) == (FetchStatus.OK, True)
     assert last.seconds < 0.3
@@ -386,7 +384,7 @@ def test_a_lone_source_that_hangs_is_asked_twice_once_its_habit_is_known() -> No
 
 def test_what_its_habit_makes_hopeless_is_given_up_before_its_time() -> None:
     steps = [0.1] * 10 + [3_600, 0.1]
-    source = scripted("a", *steps, repeatable=True, attempts_max=2, attempt_seconds=2)
+    source = scripted("a", *steps, is_repeatable=True, attempts_max=2, attempt_seconds=2)
     last = _boards(source, boards=11)[-1]["a"]
     assert (last.state, last.hedged, last.attempts) == (FetchStatus.OK, False, 2)
     assert last.seconds < 0.5
@@ -421,10 +419,10 @@ def test_a_transform_is_timed_out_like_any_other_part() -> None:
 
     async def main() -> FetchResult[Any]:
         async with _gathering() as gathering:
-            gathering._means.transform = never
+            gathering._executors.transform = never
             source: CoroutineSource[Any] = scripted("a", 1)
             held: Callable[[], Awaitable[Any]] = source.function
             with_transform = CoroutineSource(key="a", function=held, transform=str)
             return (await gathering.fetch_all([with_transform], deadline_seconds=2))["a"]
 
-    assert event_loop_clock.run(main()).reason == "its value was not calculated within 2 s"
+    assert event_loop_clock.run(main()).reason == "transform not finished within 2 s"

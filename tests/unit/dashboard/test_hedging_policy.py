@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar.dashboard.fetching.hedging_policy import (
-    EXTRA_SHARE_MAX,
-    SEEN_MIN,
+    HEDGED_SHARE_MAX,
+    SAMPLES_MIN,
     HedgeBudget,
     LatencyEstimator,
 )
@@ -17,11 +17,11 @@ from bursar.dashboard.fetching.hedging_policy import (
 def test_a_steady_source_is_late_soon_after_its_time() -> None:
     habit = LatencyEstimator()
     known = []
-    for _ in range(SEEN_MIN):
-        known.append(habit.known)
+    for _ in range(SAMPLES_MIN):
+        known.append(habit.is_ready)
         habit.observe(0.2)
-    assert known == [False] * SEEN_MIN
-    assert habit.known
+    assert known == [False] * SAMPLES_MIN
+    assert habit.is_ready
     assert habit.mean == 0.2
     assert 0.2 < habit.typical_seconds < 0.22
     assert habit.typical_seconds < habit.hedge_after_seconds < 0.26
@@ -39,7 +39,7 @@ def test_a_source_that_becomes_slow_is_soon_expected_to_be() -> None:
 
 def test_nothing_is_late_within_twenty_milliseconds() -> None:
     habit = LatencyEstimator()
-    for _ in range(SEEN_MIN):
+    for _ in range(SAMPLES_MIN):
         habit.observe(0.001)
     assert (habit.typical_seconds, habit.hedge_after_seconds) == (0.02, 0.02)
 
@@ -51,17 +51,17 @@ def test_extra_calls_never_exceed_their_share(asked_twice: list[bool]) -> None:
         allowance.calls += 1
         if twice:
             allowance.try_acquire()
-        assert allowance.extra <= EXTRA_SHARE_MAX * allowance.calls + 1e-9
+        assert allowance.hedges <= HEDGED_SHARE_MAX * allowance.calls + 1e-9
 
 
 @pytest.mark.parametrize(
     ("calls", "extra"), [(1, 1), (19, 1), (20, 1), (40, 2), (100, 5), (500, 25)]
 )
 def test_a_board_may_spend_its_share_or_one(calls: int, extra: int) -> None:
-    assert HedgeBudget().of(calls) == extra
+    assert HedgeBudget().limit_for(calls) == extra
 
 
 def test_without_a_share_nothing_is_asked_twice() -> None:
     allowance = HedgeBudget(share=0.0)
     allowance.calls = 1_000
-    assert (allowance.of(100), allowance.try_acquire()) == (0, False)
+    assert (allowance.limit_for(100), allowance.try_acquire()) == (0, False)

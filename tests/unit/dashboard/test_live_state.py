@@ -23,18 +23,18 @@ def view(
         group=group,
         kind="api",
         state="ok",
-        readings=(),
-        as_of=NOON,
-        since=NOON,
+        measurements=(),
+        last_success_at=NOON,
+        state_since=NOON,
         reason="",
-        seconds=seconds,
+        duration_seconds=seconds,
         interval_seconds=60.0,
-        spark=(1.0, 2.0),
+        sparkline=(1.0, 2.0),
     )
 
 
 def told(changes: Changes) -> tuple[int, list[str], tuple[str, ...], bool]:
-    return changes.version, [v.key for v in changes.views], changes.removed, changes.whole
+    return changes.version, [v.key for v in changes.statuses], changes.removed, changes.is_snapshot
 
 
 async def within(waiting: AsyncIterator[Changes]) -> Changes:
@@ -45,7 +45,7 @@ def test_views_stand_by_group_then_title() -> None:
     shown = LiveState()
     for one in (view("1", group="h"), view("2", title="z"), view("3", title="c")):
         shown.put(one)
-    assert [v.key for v in shown.views()] == ["3", "2", "1"]
+    assert [v.key for v in shown.statuses()] == ["3", "2", "1"]
     assert shown.version == 3
     assert shown.get("2") == view("2", title="z")
     assert shown.get("4") is None
@@ -90,7 +90,7 @@ def test_a_slow_listener_is_told_the_newest_of_each_once() -> None:
             return await within(changes)
 
     found = asyncio.run(listen())
-    assert (found.version, [v.seconds for v in found.views]) == (1_001, [999.0])
+    assert (found.version, [v.duration_seconds for v in found.statuses]) == (1_001, [999.0])
 
 
 def test_who_was_told_by_another_process_gets_the_whole_board() -> None:
@@ -142,7 +142,7 @@ def test_listeners_in_other_loops_are_woken_from_any_thread() -> None:
                 await asyncio.to_thread(started.wait)
                 while True:
                     found = await within(changes)
-                    if any(v.seconds == 2.0 for v in found.views):
+                    if any(v.duration_seconds == 2.0 for v in found.statuses):
                         heard.append(found.version)
                         return
 

@@ -30,11 +30,11 @@ def follow(
     return contextlib.aclosing(
         sse.events(
             shown,
-            position=position,
+            last_event_id=position,
             now=lambda: dashboard_factory.AT,
             ended=ended or asyncio.Event(),
-            allowed=allowed,
-            beat_seconds=beat_seconds,
+            is_authorized=allowed,
+            heartbeat_seconds=beat_seconds,
             pause_seconds=0.0,
         )
     )
@@ -53,12 +53,12 @@ def keys(data: dict[str, Any]) -> list[str]:
 
 def test_a_view_as_json() -> None:
     shown = dashboard_factory.view(
-        readings=(
+        measurements=(
             Measurement(name="a", value=None),
             Measurement(name="b", value="up", level="warning"),
         ),
-        spark=(1 / 3, 123_456.0),
-        as_of=None,
+        sparkline=(1 / 3, 123_456.0),
+        last_success_at=None,
     )
     (one,) = json.loads(serializers.snapshot([shown], version=3, now=dashboard_factory.AT))["data"]
     assert one == {
@@ -67,34 +67,34 @@ def test_a_view_as_json() -> None:
         "group": "Currencies",
         "kind": "api",
         "state": "ok",
-        "readings": [
-            {"name": "a", "value": None, "unit": "", "level": "ok"},
-            {"name": "b", "value": "up", "unit": "", "level": "warning"},
+        "measurements": [
+            {"name": "a", "value": None, "unit": "", "level": "ok", "decimals": None},
+            {"name": "b", "value": "up", "unit": "", "level": "warning", "decimals": None},
         ],
-        "as_of": None,
-        "since": "2026-11-26T12:00:00Z",
+        "last_success_at": None,
+        "state_since": "2026-11-26T12:00:00Z",
         "reason": "",
-        "seconds": 0.18,
+        "duration_seconds": 0.18,
         "interval_seconds": 30.0,
-        "spark": [0.3333, 123_500.0],
+        "sparkline": [0.3333, 123_500.0],
     }
 
 
 def test_a_position_is_of_this_process_only() -> None:
-    assert serializers.version(serializers.position(17)) == 17
+    assert serializers.parse_event_id(serializers.format_event_id(17)) == 17
     for other in (
         "",
         "17",
         "00000000-17",
-        f"{serializers.position(1)}x",
-        f"{serializers.position(1)[:-1]}-1",
+        f"{serializers.format_event_id(1)}x",
+        f"{serializers.format_event_id(1)[:-1]}-1",
     ):
-        assert serializers.version(other) == 0
+        assert serializers.parse_event_id(other) == 0
 
 
 def test_a_line_break_in_a_text_begins_no_event() -> None:
     shown = LiveState()
-    shown.put(dashboard_factory.view(reason="a\n\nevent: board\ndata: {}\n\n"))
+    shown.put(dashboard_factory.view(reason="a\n\nevent: snapshot\ndata: {}\n\n"))
 
     async def listen() -> None:
         async with follow(shown) as events:
@@ -112,10 +112,10 @@ def test_a_listener_is_told_the_whole_board_and_then_what_changes() -> None:
         async with follow(shown) as events:
             assert (await told(events))[0] == "retry"
             name, data = await told(events)
-            assert (name, keys(data), data["position"]) == (
-                "board",
+            assert (name, keys(data), data["last_event_id"]) == (
+                "snapshot",
                 ["a", "b"],
-                serializers.position(2),
+                serializers.format_event_id(2),
             )
             shown.put(dashboard_factory.view("b", state="failed"))
             name, data = await told(events)
@@ -144,7 +144,7 @@ def test_who_comes_back_is_told_what_was_missed() -> None:
         shown = LiveState()
         for key in "abc":
             shown.put(dashboard_factory.view(key))
-        position = serializers.position(shown.version)
+        position = serializers.format_event_id(shown.version)
         shown.put(dashboard_factory.view("b", state="critical"))
         shown.remove("c")
         async with follow(shown, position=position) as events:
@@ -154,7 +154,7 @@ def test_who_comes_back_is_told_what_was_missed() -> None:
         async with follow(shown, position="0badbad0-3") as events:
             await anext(events)
             name, data = await told(events)
-            assert (name, keys(data)) == ("board", ["a", "b"])
+            assert (name, keys(data)) == ("snapshot", ["a", "b"])
 
     asyncio.run(listen())
 
@@ -167,14 +167,14 @@ def test_a_slow_listener_is_told_the_newest_once() -> None:
             await anext(events)
             await anext(events)
             for seconds in range(10_000):
-                shown.put(dashboard_factory.view("a", seconds=float(seconds)))
+                shown.put(dashboard_factory.view("a", duration_seconds=float(seconds)))
             shown.put(dashboard_factory.view("b"))
             _, data = await told(events)
-            assert [(each["key"], each["seconds"]) for each in data["data"]] == [
+            assert [(each["key"], each["duration_seconds"]) for each in data["data"]] == [
                 ("a", 9_999.0),
                 ("b", 0.18),
             ]
-            assert data["position"] == serializers.position(10_002)
+            assert data["last_event_id"] == serializers.format_event_id(10_002)
 
     asyncio.run(listen())
 
@@ -203,8 +203,8 @@ def test_signs_of_life_until_the_listener_may_look_no_longer() -> None:
         async with follow(shown, allowed=allowed, beat_seconds=0.0) as events:
             await anext(events)
             await anext(events)
-            assert await told(events) == ("beat", {"at": "2026-11-26T12:00:00Z"})
-            assert (await told(events))[0] == "beat"
+            assert await told(events) == ("heartbeat", {"server_time": "2026-11-26T12:00:00Z"})
+            assert (await told(events))[0] == "heartbeat"
             assert await asyncio.wait_for(anext(events, b"end"), 10) == b"end"
 
     asyncio.run(listen())

@@ -22,21 +22,23 @@ def printed(shown: object, *, width: int = 200) -> list[str]:
 def test_a_board_worst_first() -> None:
     views = [
         dashboard_factory.view(
-            "a", title="A", readings=(Measurement(name="n", value=1234.5, unit="EUR"),)
+            "a", title="A", measurements=(Measurement(name="n", value=1234.5, unit="EUR"),)
         ),
         dashboard_factory.view(
-            "b", title="B", state="failed", readings=(), as_of=None, reason="refused"
+            "b", title="B", state="failed", measurements=(), last_success_at=None, reason="refused"
         ),
         dashboard_factory.view(
             "c",
             title="C",
             state="warning",
-            spark=(),
-            readings=(Measurement(name="n", value="slow", level="warning"),),
+            sparkline=(),
+            measurements=(Measurement(name="n", value="slow", level="warning"),),
         ),
     ]
-    found = terminal.chosen(views)
-    lines = printed(terminal.board(found, now=dashboard_factory.AT + timedelta(seconds=40)))
+    found = terminal.select(views)
+    lines = printed(
+        terminal.render_dashboard(found, now=dashboard_factory.AT + timedelta(seconds=40))
+    )
     assert lines[0] == "Dashboard: 1 failed, 1 warning, 1 ok"
     assert [line.split() for line in lines[3:]] == [
         ["failed", "Currencies", "B", "▁█▅", "never", "refused"],
@@ -47,27 +49,27 @@ def test_a_board_worst_first() -> None:
 
 def test_what_is_chosen() -> None:
     views = dashboard_factory.many(100)
-    trouble = terminal.chosen(views, trouble=True)
+    trouble = terminal.select(views, failing=True)
     assert {view.state for view in trouble} == {"failed", "critical", "stale", "warning"}
-    mail = terminal.chosen(views, group="Mail")
+    mail = terminal.select(views, group="Mail")
     assert {view.group for view in mail} == {"Mail"}
-    assert len(terminal.chosen(views)) == 100
+    assert len(terminal.select(views)) == 100
 
 
 def test_what_does_not_fit_is_counted() -> None:
     lines = printed(
-        terminal.board(dashboard_factory.many(500), now=dashboard_factory.AT, rows_max=5)
+        terminal.render_dashboard(dashboard_factory.many(500), now=dashboard_factory.AT, rows_max=5)
     )
-    assert (len(lines), lines[-1]) == (9, "and 495 more")
+    assert (len(lines), lines[-1]) == (9, "495 more")
 
 
 def test_an_empty_board_and_one_that_nobody_watches() -> None:
-    assert printed(terminal.board([], now=dashboard_factory.AT)) == [
-        "Dashboard: nothing is watched yet"
+    assert printed(terminal.render_dashboard([], now=dashboard_factory.AT)) == [
+        "Dashboard: no monitors yet"
     ]
     late = dashboard_factory.AT + timedelta(seconds=91)
-    lines = printed(terminal.board([dashboard_factory.view()], now=late))
-    assert lines[-1] == "nothing is new: is `bursar serve` running?"
+    lines = printed(terminal.render_dashboard([dashboard_factory.view()], now=late))
+    assert lines[-1] == "No recent checks. Is `bursar serve` running?"
 
 
 def test_texts_that_mean_harm_show_themselves() -> None:
@@ -75,7 +77,9 @@ def test_texts_that_mean_harm_show_themselves() -> None:
         dashboard_factory.view(title=text, group=text, reason=text)
         for text in dashboard_factory.HOSTILE
     ]
-    told = "\n".join(printed(terminal.board(views, now=dashboard_factory.AT), width=2_000))
+    told = "\n".join(
+        printed(terminal.render_dashboard(views, now=dashboard_factory.AT), width=2_000)
+    )
     assert not any(letter in told for letter in ("\x1b", "\x00", "\u202e"))
     assert "\\u202eevil" in told
 

@@ -17,12 +17,14 @@ from bursar.dashboard.thresholds import (
     FlapDamping,
     Thresholds,
     advance,
-    worst,
+    worst_level,
 )
 
 HOT = Thresholds(warning_above=100.0, critical_above=200.0)
 NUMBERS = st.floats(-1e6, 1e6)
-PATIENCE = st.builds(FlapDamping, worse=st.integers(1, 5), better=st.integers(1, 5))
+PATIENCE = st.builds(
+    FlapDamping, failure_threshold=st.integers(1, 5), success_threshold=st.integers(1, 5)
+)
 
 
 @pytest.mark.parametrize(
@@ -61,12 +63,14 @@ def test_too_low_is_as_bad_as_too_high(value: float, before: Level, level: Level
 
 
 def test_without_thresholds_nothing_is_bad() -> None:
-    assert {thresholds.NEVER.level_of(v, b) for v in (-1e300, 0.0, 1e300) for b in LEVELS} == {"ok"}
+    assert {
+        thresholds.NO_THRESHOLDS.level_of(v, b) for v in (-1e300, 0.0, 1e300) for b in LEVELS
+    } == {"ok"}
 
 
 def test_the_worst_of_levels() -> None:
-    assert worst([]) == "ok"
-    assert worst(["ok", "critical", "warning"]) == "critical"
+    assert worst_level([]) == "ok"
+    assert worst_level(["ok", "critical", "warning"]) == "critical"
 
 
 @given(st.lists(NUMBERS), st.sampled_from(LEVELS))
@@ -104,50 +108,53 @@ def test_an_alert_needs_its_run_of_observations(
 ) -> None:
     stands = run(observed, patience, AlertState())
     for number, (before, after) in enumerate(itertools.pairwise(stands)):
-        if before.told == after.told:
+        if before.level == after.level:
             continue
-        worse = RANKS[after.told] > RANKS[before.told]
-        count = patience.worse if worse else patience.better
+        worse = RANKS[after.level] > RANKS[before.level]
+        count = patience.failure_threshold if worse else patience.success_threshold
         recent = observed[max(0, number + 1 - count) : number + 1]
         assert len(recent) == count
         if worse:
-            assert all(RANKS[level] >= RANKS[after.told] for level in recent)
+            assert all(RANKS[level] >= RANKS[after.level] for level in recent)
         else:
-            assert all(RANKS[level] <= RANKS[after.told] for level in recent)
+            assert all(RANKS[level] <= RANKS[after.level] for level in recent)
 
 
 @given(OBSERVED, PATIENCE)
 def test_alerts_are_no_more_than_runs(observed: list[Level], patience: FlapDamping) -> None:
-    told = [stand.told for stand in run(observed, patience, AlertState())]
+    told = [stand.level for stand in run(observed, patience, AlertState())]
     alerts = sum(a != b for a, b in itertools.pairwise(told))
-    assert alerts <= len(observed) / min(patience.worse, patience.better)
+    assert alerts <= len(observed) / min(patience.failure_threshold, patience.success_threshold)
 
 
 @given(OBSERVED, st.sampled_from(LEVELS), PATIENCE)
 def test_what_stays_is_told_in_the_end(
     observed: list[Level], last: Level, patience: FlapDamping
 ) -> None:
-    lasting = [last] * (2 * max(patience.worse, patience.better))
+    lasting = [last] * (2 * max(patience.failure_threshold, patience.success_threshold))
     assert run(observed + lasting, patience, AlertState())[-1] == AlertState(
-        told=last, candidate=last
+        level=last, candidate=last
     )
 
 
 @given(st.integers(1, 30))
 def test_what_comes_and_goes_is_not_told(times: int) -> None:
     flapping: list[Level] = ["critical", "ok"] * times
-    assert run(flapping, FlapDamping(worse=2, better=3), AlertState())[-1].told == "ok"
+    assert (
+        run(flapping, FlapDamping(failure_threshold=2, success_threshold=3), AlertState())[-1].level
+        == "ok"
+    )
 
 
 def test_a_run_of_worse_ones_tells_the_mildest_of_them_first() -> None:
-    patience = FlapDamping(worse=2, better=2)
+    patience = FlapDamping(failure_threshold=2, success_threshold=2)
     stands = run(["warning", "critical", "critical", "critical"], patience, AlertState())
-    assert [stand.told for stand in stands] == ["ok", "ok", "warning", "warning", "critical"]
+    assert [stand.level for stand in stands] == ["ok", "ok", "warning", "warning", "critical"]
     stands = run(["ok", "warning", "ok", "ok"], patience, stands[-1])
-    assert [stand.told for stand in stands] == ["critical", "critical", "warning", "warning", "ok"]
+    assert [stand.level for stand in stands] == ["critical", "critical", "warning", "warning", "ok"]
 
 
 @given(st.sampled_from(LEVELS), st.sampled_from(LEVELS), PATIENCE)
 def test_what_is_sure_is_told_at_once(told: Level, observed: Level, patience: FlapDamping) -> None:
-    found = advance(AlertState(told=told, candidate=told), observed, patience, sure=True)
-    assert found == AlertState(told=observed, candidate=observed)
+    found = advance(AlertState(level=told, candidate=told), observed, patience, is_immediate=True)
+    assert found == AlertState(level=observed, candidate=observed)

@@ -1,11 +1,11 @@
-"""Pages of APIs that people entered, and of alerts."""
+"""Detail pages of user-defined monitors and of alerts."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from bursar import clock, settings
 from bursar.access import roles
@@ -24,133 +24,166 @@ from bursar.admin.queries import ROWS_MAX
 from bursar.dashboard import history
 from bursar.dashboard.alerts import creation
 from bursar.dashboard.checks import http_api
+from bursar.dashboard.evaluation import DURATION_SECONDS
+from bursar.dashboard.measurement_format import format_value
 from bursar.dashboard.models import Alert, Monitor, SourceState
 
+_HISTORY: Final = timedelta(days=14)
+_DAY_SECONDS: Final = 86_400
 
-def api_state(row: Monitor) -> DisplayValue:
-    """How it is, as the board has it."""
+
+def monitor_state(row: Monitor) -> DisplayValue:
+    """Return the state of a monitor on the dashboard; "off" if it is not active."""
     if not row.active:
         return format_status("off")
-    found = SourceState.objects.filter(key=f"api:{row.name}").first()
-    return format_status("waiting" if found is None else found.state)
+    current = _source_state(row)
+    return format_status("waiting" if current is None else current.state)
 
 
-def watched_api(row: Monitor) -> DetailPage:
-    """An API: how it is asked, what it told, and what people were told of it."""
-    key, told = f"api:{row.name}", row.declaration
-    found = SourceState.objects.filter(key=key).first()
-    auth = str(told.get("auth", "none"))
+def _source_state(row: Monitor) -> SourceState | None:
+    return SourceState.objects.filter(key=f"api:{row.name}").first()
+
+
+def monitor_page(row: Monitor) -> DetailPage:
+    """Return the page of a monitor: configuration, measurements, daily history and alerts."""
+    config, current = row.config, _source_state(row)
+    measurements = current.measurements if current is not None else []
+    auth = str(config.get("auth", "none"))
     return DetailPage(
-        title=str(told.get("title") or row.name),
-        status=api_state(row),
-        reason=found.reason if found is not None else "",
+        title=str(config.get("title") or row.name),
+        status=monitor_state(row),
+        reason=current.reason if current is not None else "",
         details=[
-            ("name", row.name),
-            ("address", row.url),
-            ("every", format_age(row.interval_seconds)),
-            ("asked with", auth if auth == "none" else f"{auth}: {_secret(row.url)}"),
-            ("told last", format_datetime(found.as_of) if found is not None else "never"),
-            ("entered", format_datetime(row.created_at)),
-            ("by", row.created_by),
-            ("changed", format_datetime(row.changed_at)),
+            ("Name", row.name),
+            ("URL", row.url),
+            ("Check interval", format_age(row.interval_seconds)),
+            ("Authentication", auth if auth == "none" else f"{auth}: {_secret(row.url)}"),
+            (
+                "Last success",
+                format_datetime(current.last_success_at) if current is not None else "Never",
+            ),
+            ("Added", format_datetime(row.created_at)),
+            ("Added by", row.created_by),
+            ("Last changed", format_datetime(row.changed_at)),
         ],
         tables=[
             DetailTable(
-                "What it told",
-                ["value", "is", "level"],
-                _readings(found.readings if found is not None else []),
+                "Measurements",
+                ["Measurement", "Value", "Level"],
+                _measurements(measurements),
+                empty="No measurements yet.",
+                numeric=["Value"],
             ),
             DetailTable(
-                "Its days", ["day", "value", "lowest", "mean", "highest", "read"], _days(key)
+                "Daily history",
+                ["Day (UTC)", "Measurement", "Minimum", "Mean", "Maximum", "Checks"],
+                _daily_history(f"api:{row.name}", measurements),
+                empty="No history yet.",
+                numeric=["Minimum", "Mean", "Maximum", "Checks"],
             ),
-            DetailTable("What people were told", ["when", "was", "became", "why"], _alerts(key)),
+            DetailTable(
+                "Alerts",
+                ["Raised", "Previous level", "New level", "Reason"],
+                _alerts(f"api:{row.name}"),
+                empty="No alerts.",
+            ),
         ],
         buttons=permitted_buttons(
-            (True, roles.MONITORS_WRITE, "Change", "edit_monitor", "primary", row.pk),
-            (True, roles.MONITORS_WRITE, "Remove", "delete_monitor", "danger", row.pk),
+            (True, roles.MONITORS_WRITE, "Edit", "edit_monitor", "primary", row.pk),
+            (True, roles.MONITORS_WRITE, "Delete", "delete_monitor", "danger", row.pk),
         ),
     )
 
 
 def _secret(url: str) -> str:
-    """Which secret is sent, and whether it is there: never what it is."""
-    variable = http_api.secret_of_host(url)
+    """Return the name of the secret, and whether it is set; never its value."""
+    variable = http_api.secret_variable(url)
     folder = settings.current.secrets_dir
-    there = variable in os.environ or (folder is not None and (folder / variable).is_file())
-    return f"{variable} ({'set' if there else 'not set'})"
+    is_set = variable in os.environ or (folder is not None and (folder / variable).is_file())
+    return f"{variable} ({'set' if is_set else 'not set'})"
 
 
-def _readings(readings: Sequence[Mapping[str, Any]]) -> list[tuple[DisplayValue, ...]]:
+def _measurements(measurements: Sequence[Mapping[str, Any]]) -> list[tuple[DisplayValue, ...]]:
     return [
         (
             str(each["name"]),
-            _number(each["value"], str(each["unit"])),
+            _number(each["value"], each["decimals"], str(each["unit"])),
             format_status(str(each["level"])),
         )
-        for each in readings
+        for each in measurements
     ]
 
 
-def _number(value: Any, unit: str = "") -> str:
-    shown = "no value" if value is None else f"{value:.10g}" if isinstance(value, float) else value
-    return f"{shown} {unit}".strip()
+def _number(value: Any, decimals: int | None, unit: str = "") -> str:
+    return format_value(value, unit=unit, decimals=decimals)
 
 
-def _days(key: str) -> list[tuple[DisplayValue, ...]]:
-    since, day = clock.now() - timedelta(days=14), 86_400
+def _daily_history(
+    key: str, measurements: Sequence[Mapping[str, Any]]
+) -> list[tuple[DisplayValue, ...]]:
+    since = clock.now() - _HISTORY
+    decimals = {str(each["name"]): each["decimals"] for each in measurements}
     return [
         (
-            f"{span.at:%Y-%m-%d}",
-            series,
-            _number(span.low),
-            _number(span.mean),
-            _number(span.high),
-            f"{span.count:,} times",
+            f"{bucket.starts_at:%Y-%m-%d}",
+            "check duration (s)" if series == DURATION_SECONDS else series,
+            _number(bucket.min, decimals.get(series)),
+            _number(bucket.mean, decimals.get(series)),
+            _number(bucket.max, decimals.get(series)),
+            f"{bucket.count:,}",
         )
-        for series in history.series_of(source_key=key)
-        for span in history.read(source_key=key, series=series, step_seconds=day, since=since)
+        for series in history.list_series(source_key=key)
+        for bucket in history.read(
+            source_key=key, series=series, step_seconds=_DAY_SECONDS, since=since
+        )
     ]
 
 
 def _alerts(key: str) -> list[tuple[DisplayValue, ...]]:
-    rows = Alert.objects.filter(source_key=key).order_by("-number")[:ROWS_MAX]
+    rows = Alert.objects.filter(source_key=key).order_by("-sequence")[:ROWS_MAX]
     return [
         (
             link(row, format_datetime(row.raised_at)),
-            format_status(row.before),
-            format_status(row.after),
+            format_status(row.previous_level),
+            format_status(row.new_level),
             row.reason or "-",
         )
         for row in rows
     ]
 
 
-def alert(row: Alert) -> DetailPage:
-    """What people were told, and by which channels."""
-    entered = Monitor.objects.filter(name=row.source_key.removeprefix("api:")).exists()
-    source = link_to("monitor", row.source_key.removeprefix("api:")) if entered else ""
+def alert_page(row: Alert) -> DetailPage:
+    """Return the page of an alert: its content, and the delivery by each channel."""
+    name = row.source_key.removeprefix("api:")
+    is_user_defined = Monitor.objects.filter(name=name).exists()
     return DetailPage(
-        title=f"{row.title}: {row.before} to {row.after}",
-        status=format_status(row.after),
+        title=f"{row.title}: {row.previous_level} to {row.new_level}",
+        status=format_status(row.new_level),
         reason=row.reason,
         details=[
-            ("source", source or row.source_key),
-            ("number", str(row.number)),
-            ("it was", format_status(row.state)),
-            ("raised", format_datetime(row.raised_at)),
-            *(
-                (channel, _delivery(getattr(row, channel)))
-                for channel in (creation.WEBHOOK, creation.EMAIL)
-            ),
-            ("id", row.pk),
+            ("Monitor", link_to("monitor", name) if is_user_defined else row.source_key),
+            ("Sequence", str(row.sequence)),
+            ("State", format_status(row.state)),
+            ("Raised", format_datetime(row.raised_at)),
+            ("Webhook", _delivery(row.webhook)),
+            ("E-mail", _delivery(row.email)),
+            ("ID", row.pk),
         ],
-        tables=[DetailTable("What it told", ["value", "is", "level"], _readings(row.readings))],
+        tables=[
+            DetailTable(
+                "Measurements",
+                ["Measurement", "Value", "Level"],
+                _measurements(row.measurements),
+                empty="No measurements.",
+                numeric=["Value"],
+            )
+        ],
     )
 
 
-def _delivery(told: str) -> DisplayValue:
+def _delivery(status: str) -> DisplayValue:
     return {
-        creation.OFF: "not set up",
+        creation.OFF: "not configured",
         creation.SENT: format_status("sent"),
         creation.WAITING: format_status("waiting"),
-    }[told]
+    }[status]

@@ -38,8 +38,8 @@ DETAIL_PAGES: Mapping[type[Model], Callable[[Any], DetailPage]] = {
     User: access.user,
     ApiKey: access.api_key,
     AuditEntry: access.audit_entry,
-    Monitor: monitors.watched_api,
-    Alert: monitors.alert,
+    Monitor: monitors.monitor_page,
+    Alert: monitors.alert_page,
 }
 
 

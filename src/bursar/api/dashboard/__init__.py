@@ -1,1 +1,1 @@
-"""The dashboard over HTTP: the page, the board as JSON and as a stream, and the public status page."""
+"""HTTP API of the dashboard: the page, statuses as JSON and as a stream, and the status page."""

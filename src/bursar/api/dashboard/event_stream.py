@@ -1,4 +1,4 @@
-"""Streams of events to those who look: how many there may be, and how all of them end."""
+"""Event streams of the dashboard: limits per process and caller, and their end at shutdown."""
 
 from __future__ import annotations
 
@@ -13,77 +13,90 @@ from starlette.types import Receive, Scope, Send
 
 from bursar import errors
 
-#: Streams at once, of all and of one person or key, in one process.
+#: Concurrent streams in one process: in total, and of one user or API key.
 STREAMS_MAX: Final = 200
-STREAMS_EACH_MAX: Final = 20
-#: Who does not take one event in so long is let go.
+STREAMS_PER_CALLER_MAX: Final = 20
+#: The timeout for sending one event; the stream of a slower client is closed.
 SEND_SECONDS_MAX: Final = 30.0
-_AFTER_SECONDS: Final = 5.0
+_RETRY_AFTER_SECONDS: Final = 5.0
 
 
 class TooManyStreams(errors.Unavailable):
-    """As many look at the dashboard already as one process serves, or as one caller may."""
+    """The limit of concurrent dashboard streams, of the process or of the caller, is reached."""
 
     code = "too_many_streams"
 
 
 class Streams:
-    """Those of one application, all in its event loop."""
+    """The open streams of one application, all in its event loop."""
 
-    def __init__(self, *, most: int = STREAMS_MAX, most_each: int = STREAMS_EACH_MAX) -> None:
-        self._most, self._most_each = most, most_each
+    def __init__(
+        self,
+        *,
+        streams_max: int = STREAMS_MAX,
+        streams_per_caller_max: int = STREAMS_PER_CALLER_MAX,
+    ) -> None:
+        self._streams_max, self._streams_per_caller_max = streams_max, streams_per_caller_max
         self._open: dict[asyncio.Event, str] = {}
-        self._closed = False
+        self._is_closed = False
 
     def __len__(self) -> int:
         return len(self._open)
 
     @contextlib.contextmanager
-    def opened(self, who: str) -> Iterator[asyncio.Event]:
+    def open(self, caller: str) -> Iterator[asyncio.Event]:
         """
-        Count a stream to *who* while it lasts; it must end once the event is set.
+        Register a stream of *caller* while the context lasts; it must end once the event is set.
 
-        :raises TooManyStreams: if it is one too many, or none may begin any more.
+        :raises TooManyStreams: if a limit is reached, or after `close`.
         """
-        theirs = Counter(self._open.values())[who]
-        if self._closed or len(self._open) >= self._most or theirs >= self._most_each:
-            raise TooManyStreams("too many look at the dashboard now", after_seconds=_AFTER_SECONDS)
+        count = Counter(self._open.values())[caller]
+        if (
+            self._is_closed
+            or len(self._open) >= self._streams_max
+            or count >= self._streams_per_caller_max
+        ):
+            raise TooManyStreams("too many dashboard streams", after_seconds=_RETRY_AFTER_SECONDS)
         ended = asyncio.Event()
-        self._open[ended] = who
+        self._open[ended] = caller
         try:
             yield ended
         finally:
             del self._open[ended]
 
     def close(self) -> None:
-        """End every stream and begin no other: the server stops, and would wait for them."""
-        self._closed = True
+        """End all streams and refuse new ones, so that the server can shut down."""
+        self._is_closed = True
         for ended in self._open:
             ended.set()
 
 
 class EventStream(Response):
-    """An answer that goes on until its events end or the listener is gone."""
+    """A response that lasts until its events end or the client disconnects."""
 
     media_type = "text/event-stream"
 
     def __init__(
         self,
         streams: Streams,
-        who: str,
+        caller: str,
         events: Callable[[asyncio.Event], AsyncGenerator[bytes, None]],
     ) -> None:
-        # A proxy that collects what it passes on would keep the events back.
+        # A proxy that buffers responses would delay the events.
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["Content-Length"]
-        self._streams, self._who, self._events = streams, who, events
+        self._streams, self._caller, self._events = streams, caller, events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events. :raises TooManyStreams: as `Streams.opened` does."""
-        with self._streams.opened(self._who) as ended:
+        """
+        Send the events.
+
+        :raises TooManyStreams: as `Streams.open`.
+        """
+        with self._streams.open(self._caller) as ended:
             scope["state"]["answer_limit"].reschedule(None)
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            watching = asyncio.ensure_future(_end_when_gone(receive, ended))
+            disconnect = asyncio.ensure_future(_end_on_disconnect(receive, ended))
             try:
                 async with contextlib.aclosing(self._events(ended)) as events:
                     async for event in events:
@@ -93,11 +106,11 @@ class EventStream(Response):
                             )
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
             finally:
-                watching.cancel()
-                await asyncio.wait({watching})
+                disconnect.cancel()
+                await asyncio.wait({disconnect})
 
 
-async def _end_when_gone(receive: Receive, ended: asyncio.Event) -> None:
+async def _end_on_disconnect(receive: Receive, ended: asyncio.Event) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     ended.set()

@@ -1,4 +1,4 @@
-"""The shapes of the dashboard's answers."""
+"""Response schemas of the dashboard."""
 
 from __future__ import annotations
 
@@ -12,59 +12,69 @@ from bursar.dashboard import live_state
 
 
 class MeasurementResponse(ResponseModel):
-    """One value of a source."""
+    """One measured value of a monitor."""
 
-    name: str
-    value: float | str | None = Field(description="Null where the source answered without it.")
-    unit: str
-    level: live_state.Level
+    name: str = Field(description="Unique within the monitor.")
+    value: float | str | None = Field(description="Null if the response did not contain it.")
+    unit: str = Field(description="A currency, a unit of measurement, or empty.")
+    level: live_state.Level = Field(description="The level by the thresholds of the monitor.")
+    decimals: int | None = Field(
+        description="The number of decimal places to show, such as 3 for an amount in KWD; "
+        "null: not specified."
+    )
 
 
 class TileResponse(ResponseModel):
-    """One source: what it told last, and how that is."""
+    """The latest status of one monitor."""
 
-    key: str
+    key: str = Field(description="Identifies the monitor, such as `api:rates`.")
     title: str
     group: str
     kind: live_state.Kind
-    state: live_state.State
-    readings: list[MeasurementResponse]
-    as_of: datetime | None = Field(description="When the readings were obtained.")
-    since: datetime = Field(description="Since when it is in this state.")
-    reason: str
-    seconds: float | None = Field(description="How long the last call took.")
-    interval_seconds: float
-    spark: list[float] = Field(
-        max_length=live_state.SPARK_MAX,
-        description="The newest points of the first number, else of the time taken; oldest first.",
+    state: live_state.State = Field(
+        description="`stale`: the last check failed, and the measurements are those of "
+        "`last_success_at`. `failed`: no check has succeeded yet."
+    )
+    measurements: list[MeasurementResponse]
+    last_success_at: datetime | None = Field(description="Time of the measurements.")
+    state_since: datetime = Field(description="Time of the last change of `state`.")
+    reason: str = Field(description="Why the last check failed; empty if it succeeded.")
+    duration_seconds: float | None = Field(description="Duration of the last check.")
+    interval_seconds: float = Field(description="Check interval.")
+    sparkline: list[float] = Field(
+        max_length=live_state.SPARKLINE_POINTS_MAX,
+        description="The latest points, oldest first, of the first numeric measurement, else of "
+        "`duration_seconds`.",
     )
 
 
 class BucketResponse(ResponseModel):
-    """What a series was from *at* on, for one step."""
+    """The values of a series in one step."""
 
-    at: datetime
-    count: int
-    low: float
-    high: float
+    starts_at: datetime
+    count: int = Field(description="Number of values.")
+    min: float
+    max: float
     mean: float
     last: float
 
 
 class HistoryResponse(ResponseModel):
-    """How one series of a source was: spans of *step_seconds*, oldest first, none where nothing came."""
+    """The history of one series: buckets, oldest first; a step without values has no bucket."""
 
     object: Literal["history"]
-    key: str
-    series: str
-    step_seconds: int
+    key: str = Field(description="The key of the monitor.")
+    series: str = Field(description="The name of a measurement, or `duration_seconds`.")
+    step_seconds: int = Field(description="Duration of each bucket.")
     data: list[BucketResponse]
 
 
 class DashboardResponse(ResponseModel):
-    """The board, or with `Accept: text/event-stream` a stream of it: `board`, `changes`, `beat`."""
+    """All tiles. As an event stream: `snapshot`, `changes` and `heartbeat` events."""
 
     object: Literal["dashboard"]
-    position: str = Field(description="Give it as `after` or `Last-Event-ID` to go on from here.")
-    at: datetime = Field(description="The time here, to tell ages by.")
+    last_event_id: str = Field(
+        description="Send it as `Last-Event-ID` or `after` to receive only later changes."
+    )
+    server_time: datetime = Field(description="The time of the server, to calculate ages.")
     data: list[TileResponse]

@@ -1,1 +1,1 @@
-"""Alerts: written down with what they are about, then told by webhook and e-mail."""
+"""Alerts: stored with the state that raised them, then delivered by webhook and e-mail."""

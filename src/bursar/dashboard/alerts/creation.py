@@ -1,4 +1,4 @@
-"""Raising alerts: the row and the jobs that deliver it, in the commit of the state it tells of."""
+"""Creation of alerts: the row and its delivery jobs, in the commit of the state that raised it."""
 
 from __future__ import annotations
 
@@ -20,49 +20,51 @@ RETENTION: Final = timedelta(days=400)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """That people are told *after* of a source, having been told *before*; *alert_id* names it."""
+class LevelChange:
+    """A change of the alerted level of a source; *alert_id* is the id of its alert."""
 
     alert_id: str
-    view: SourceStatus
-    before: Level
-    after: Level
+    status: SourceStatus
+    previous_level: Level
+    new_level: Level
 
 
-def create_alerts(changes: Sequence[Change], *, readings: Sequence[object], now: datetime) -> None:
+def create_alerts(
+    changes: Sequence[LevelChange], *, measurements: Sequence[object], now: datetime
+) -> None:
     """
-    Write alerts down and enqueue their delivery by every channel that is set up.
+    Insert an alert for each change, and enqueue its delivery by every enabled channel.
 
-    *readings* are those of each change, as JSON. What is there already is left alone, so that all
-    may be written again. Needs the transaction that writes their states.
+    *measurements* are those of each change, as JSON. Alerts that exist already are skipped, so a
+    repeat is safe. Needs the transaction that writes the states.
     """
     group_commit.require_transaction()
-    there = set(
+    existing = set(
         Alert.objects.filter(pk__in=[c.alert_id for c in changes]).values_list("pk", flat=True)
     )
-    keys = {change.view.key for change in changes}
-    told = Alert.objects.filter(source_key__in=keys).values_list("source_key")
-    numbers = dict(told.annotate(Max("number")))
-    wanted = channels()
-    for change, shown in zip(changes, readings, strict=True):
-        view = change.view
-        if change.alert_id in there:
+    keys = {change.status.key for change in changes}
+    previous = Alert.objects.filter(source_key__in=keys).values_list("source_key")
+    sequences = dict(previous.annotate(Max("sequence")))
+    channels = enabled_channels()
+    for change, values in zip(changes, measurements, strict=True):
+        status = change.status
+        if change.alert_id in existing:
             continue
-        numbers[view.key] = numbers.get(view.key, 0) + 1
+        sequences[status.key] = sequences.get(status.key, 0) + 1
         Alert.objects.create(
             id=change.alert_id,
-            source_key=view.key,
-            number=numbers[view.key],
-            title=view.title,
-            before=change.before,
-            after=change.after,
-            state=view.state,
-            reason=view.reason,
-            readings=shown,
+            source_key=status.key,
+            sequence=sequences[status.key],
+            title=status.title,
+            previous_level=change.previous_level,
+            new_level=change.new_level,
+            state=status.state,
+            reason=status.reason,
+            measurements=values,
             raised_at=now,
-            **{name: WAITING if name in wanted else OFF for name in (WEBHOOK, EMAIL)},
+            **{name: WAITING if name in channels else OFF for name in (WEBHOOK, EMAIL)},
         )
-        for channel in wanted:
+        for channel in channels:
             jobs.enqueue(
                 "alert",
                 {"alert": change.alert_id, "channel": channel},
@@ -71,21 +73,21 @@ def create_alerts(changes: Sequence[Change], *, readings: Sequence[object], now:
             )
 
 
-def channels() -> list[str]:
-    """By which channels this installation tells alerts."""
+def enabled_channels() -> list[str]:
+    """Return the channels that the settings configure."""
     current = settings.current
     return [
         name
-        for name, told in ((WEBHOOK, current.alert_webhook_url), (EMAIL, current.alert_email_to))
-        if told
+        for name, setting in ((WEBHOOK, current.alert_webhook_url), (EMAIL, current.alert_email_to))
+        if setting
     ]
 
 
 def prune(*, now: datetime, rows_max: int) -> int:
     """
-    Delete up to *rows_max* alerts older than `RETENTION`; returns how many.
+    Delete up to *rows_max* alerts older than `RETENTION`. Returns their number.
 
-    Oldest first, and those of a source by number, so that the numbers left have no gap.
+    The oldest first, and those of a source by sequence, so that the remaining ones have no gap.
     """
     expired = Alert.objects.filter(raised_at__lt=now - RETENTION)
-    return retention.delete_first(expired.order_by("raised_at", "number"), rows_max)
+    return retention.delete_first(expired.order_by("raised_at", "sequence"), rows_max)

@@ -1,7 +1,7 @@
 """
-The job `alert`: tell one alert by one channel.
+The job `alert`: deliver one alert by one channel.
 
-Delivered at least once, and told by the same id each time: a receiver that keeps ids is told once.
+Delivery is at least once, with the same id each time, so that a receiver can discard repeats.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from bursar.queue.jobs import Lease
 log = logs.get(__name__)
 
 
-class AlertGone(errors.NotFound):
-    """The alert that a job is to deliver is not there."""
+class AlertNotFound(errors.NotFound):
+    """The alert of a delivery job does not exist."""
 
     code = "alert_not_found"
     status = None
@@ -27,17 +27,19 @@ class AlertGone(errors.NotFound):
 
 async def deliver(lease: Lease) -> Callable[[], None] | None:
     """
-    Deliver `{"alert", "channel"}`; marked as sent in the commit that acknowledges the job.
+    Deliver the alert of the payload `{"alert", "channel"}`.
 
-    :raises errors.Unavailable: if it was not taken; the job is tried again.
+    It is marked as sent in the commit that acknowledges the job.
+
+    :raises errors.Unavailable: if the receiver did not accept it; the job is retried.
     """
     alert_id, channel = str(lease.payload["alert"]), str(lease.payload["channel"])
     alert = await group_commit.commits.run(lambda: Alert.objects.filter(pk=alert_id).first())
     if alert is None:
-        raise AlertGone(f"there is no alert {alert_id}")
+        raise AlertNotFound(f"alert {alert_id} not found")
     if getattr(alert, channel) != creation.WAITING:
         return None
-    if channel not in creation.channels():
+    if channel not in creation.enabled_channels():
         return lambda: _mark(alert_id, channel, creation.OFF)
     current = settings.current
     if channel == creation.WEBHOOK:
@@ -51,8 +53,8 @@ async def deliver(lease: Lease) -> Callable[[], None] | None:
         )
     else:
         assert current.smtp_url is not None
-        server = email_channel.server_of(current.smtp_url.get_secret_value())
-        message = email_channel.message(
+        server = email_channel.parse_smtp_url(current.smtp_url.get_secret_value())
+        message = email_channel.compose_message(
             alert, sender=current.alert_email_from, to=current.alert_email_to.split(",")
         )
         await asyncio.to_thread(email_channel.send, message, server)

@@ -1,4 +1,4 @@
-"""Alerts by e-mail."""
+"""Alert channel: e-mail by SMTP."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from bursar import errors, logs
+from bursar.dashboard.measurement_format import format_value
 from bursar.dashboard.models import Alert
 from bursar.settings import SMTP_PORTS
 
@@ -20,15 +21,15 @@ log = logs.get(__name__)
 
 
 class EmailDeliveryFailed(errors.ExternalAPIError):
-    """The mail server was not reached, or took the message for nobody."""
+    """The mail server cannot be reached, or rejected all recipients."""
 
     code = "alert_email_failed"
     status = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """Where mail is handed over."""
+class SmtpServer:
+    """Address and credentials of a mail server."""
 
     scheme: str
     host: str
@@ -37,15 +38,15 @@ class Server:
     password: str = field(default="", repr=False)
 
 
-def server_of(url: str) -> Server:
+def parse_smtp_url(url: str) -> SmtpServer:
     """
-    Read `smtp://user:password@host:port` (TLS demanded), `smtps://` or `smtp+plain://` (no TLS).
+    Parse `smtp://user:password@host:port` (STARTTLS required), `smtps://` or `smtp+plain://` (no TLS).
 
-    The settings have checked it.
+    The settings have validated it.
     """
     parts = urlsplit(url)
     assert parts.hostname
-    return Server(
+    return SmtpServer(
         scheme=parts.scheme,
         host=parts.hostname,
         port=parts.port or SMTP_PORTS[parts.scheme],
@@ -54,55 +55,55 @@ def server_of(url: str) -> Server:
     )
 
 
-def message(alert: Alert, *, sender: str, to: Sequence[str]) -> EmailMessage:
-    """The message of an alert; its Message-ID is the alert's, however often it is sent."""
-    made = EmailMessage()
-    word = "OK again" if alert.after == "ok" else alert.after.upper()
-    made["Subject"] = f"[Bursar] {word}: {alert.title}"
-    made["From"] = sender
-    made["To"] = ", ".join(address.strip() for address in to)
-    made["Date"] = alert.raised_at
-    made["Message-ID"] = f"<{alert.id}@{sender.rpartition('@')[2]}>"
-    made["Auto-Submitted"] = "auto-generated"
-    made.set_content("\n".join(_lines(alert)))
-    return made
+def compose_message(alert: Alert, *, sender: str, to: Sequence[str]) -> EmailMessage:
+    """Return the message of an alert; its Message-ID is that of the alert, so repeats are equal."""
+    email = EmailMessage()
+    level = "RESOLVED" if alert.new_level == "ok" else alert.new_level.upper()
+    email["Subject"] = f"[Bursar] {level}: {alert.title}"
+    email["From"] = sender
+    email["To"] = ", ".join(address.strip() for address in to)
+    email["Date"] = alert.raised_at
+    email["Message-ID"] = f"<{alert.id}@{sender.rpartition('@')[2]}>"
+    email["Auto-Submitted"] = "auto-generated"
+    email.set_content("\n".join(_lines(alert)))
+    return email
 
 
 def _lines(alert: Alert) -> list[str]:
-    readings: list[dict[str, Any]] = alert.readings
-    told = [
-        f"{alert.title} ({alert.source_key}) went from {alert.before} to {alert.after}.",
-        f"At {alert.raised_at:%Y-%m-%d %H:%M:%S} UTC it was: {alert.state}.",
-        *([f"Why: {alert.reason}"] if alert.reason else []),
+    measurements: list[dict[str, Any]] = alert.measurements
+    lines = [
+        f"{alert.title} ({alert.source_key}): {alert.previous_level} to {alert.new_level}",
+        f"State at {alert.raised_at:%Y-%m-%d %H:%M} UTC: {alert.state}",
+        *([f"Reason: {alert.reason}"] if alert.reason else []),
         "",
     ]
-    for each in readings:
-        value = "no value" if each["value"] is None else f"{each['value']} {each['unit']}".strip()
-        mark = "" if each["level"] == "ok" else f"  <- {each['level']}"
-        told.append(f"{each['name']}: {value}{mark}")
-    return [*told, "", f"Alert {alert.id}, number {alert.number} of this source."]
+    for each in measurements:
+        value = format_value(each["value"], unit=each["unit"], decimals=each["decimals"])
+        mark = "" if each["level"] == "ok" else f" ({each['level']})"
+        lines.append(f"{each['name']}: {value}{mark}")
+    return [*lines, "", f"Alert {alert.id} (no. {alert.sequence} of this monitor)"]
 
 
-def send(made: EmailMessage, server: Server) -> None:
+def send(email: EmailMessage, server: SmtpServer) -> None:
     """
-    Hand a message over; blocks.
+    Send a message; blocks. Rejected recipients are logged if at least one accepts it.
 
-    :raises MailNotTaken: if nobody is to get it. That some addresses are refused is logged.
+    :raises EmailDeliveryFailed: if no recipient accepts it.
     """
     try:
         with _connected(server) as connection:
             if server.username:
                 connection.login(server.username, server.password)
-            refused = connection.send_message(made)
+            rejected = connection.send_message(email)
     except (smtplib.SMTPException, OSError) as error:
         raise EmailDeliveryFailed(
-            f"the mail server did not take it ({type(error).__name__})"
+            f"the mail server did not accept the message ({type(error).__name__})"
         ) from error
-    if refused:
-        log.warning("mail_refused", count=len(refused))
+    if rejected:
+        log.warning("email_rejected", count=len(rejected))
 
 
-def _connected(server: Server) -> smtplib.SMTP:
+def _connected(server: SmtpServer) -> smtplib.SMTP:
     if server.scheme == "smtps":
         return smtplib.SMTP_SSL(
             server.host, server.port, timeout=TIMEOUT_SECONDS, context=ssl.create_default_context()

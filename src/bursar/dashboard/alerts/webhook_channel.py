@@ -1,4 +1,4 @@
-"""Alerts by webhook, signed as Standard Webhooks (standardwebhooks.com, specification 1.0) says."""
+"""Alert channel: webhooks, signed as in Standard Webhooks 1.0 (standardwebhooks.com)."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from bursar.providers import standard_webhooks
 from bursar.providers.interface import Secret
 from bursar.providers.webhook_sender import WebhookSender, sign_webhook
 
-TYPE: Final = "dashboard.alert"
+EVENT_TYPE: Final = "dashboard.alert"
 
 
-def body_of(alert: Alert) -> bytes:
-    """What is sent: the same bytes however often."""
-    told: dict[str, Any] = {
-        "type": TYPE,
+def serialize_alert(alert: Alert) -> bytes:
+    """Return the body of the webhook; it is the same for every delivery of an alert."""
+    body: dict[str, Any] = {
+        "type": EVENT_TYPE,
         "timestamp": alert.raised_at.isoformat(),
         "data": {
             "id": alert.id,
             "source": alert.source_key,
-            "number": alert.number,
+            "sequence": alert.sequence,
             "title": alert.title,
-            "before": alert.before,
-            "after": alert.after,
+            "previous_level": alert.previous_level,
+            "new_level": alert.new_level,
             "state": alert.state,
             "reason": alert.reason,
-            "readings": alert.readings,
+            "measurements": alert.measurements,
         },
     }
-    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
 
 
 async def send(alert: Alert, *, url: str, secret: Secret, now: datetime) -> None:
     """
-    Send an alert once.
+    Send the webhook of an alert once.
 
-    :raises WebhookDeliveryFailed: if it was not answered with success.
+    :raises WebhookDeliveryFailed: if the response is not a success.
     """
     (key, *_) = standard_webhooks.parse_keys(secret)
-    # The id is the alert's, so that a receiver knows a repeat.
-    webhook = sign_webhook(key, event_id=alert.id, body=body_of(alert), at=now)
+    # The event id is that of the alert, so that a receiver recognises a repeat.
+    webhook = sign_webhook(key, event_id=alert.id, body=serialize_alert(alert), at=now)
     async with WebhookSender() as sender:
         await sender.send(url, webhook)

@@ -1,1 +1,1 @@
-"""What the dashboard watches: provider accounts, APIs that somebody declared, certificates."""
+"""Checks of the dashboard: provider accounts, HTTP APIs and TLS certificates."""

@@ -1,4 +1,4 @@
-"""What the watcher needs of a source, whatever it is: how to ask it, how often, what is bad."""
+"""A check as the scheduler needs it, whatever the source is."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from bursar.dashboard.fetching.sources import CoroutineSource, Source
 from bursar.dashboard.live_state import Kind, Level
 from bursar.dashboard.thresholds import FlapDamping, Thresholds
 
-#: The longest text that is shown of a source.
-TEXT_LETTERS_MAX: Final = 200
+#: The longest text value of a measurement; longer ones are truncated.
+TEXT_CHARACTERS_MAX: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawMeasurement:
-    """One value as it came; *level* is the least it is worth, whatever the thresholds say."""
+    """One value before its thresholds are applied; *level* is its minimum level."""
 
     name: str
     value: float | str | None
     unit: str = ""
     level: Level = "ok"
+    decimals: int | None = None
 
 
-#: What every source gives.
-Answer = tuple[RawMeasurement, ...]
+#: The value of every source.
+CheckResult = tuple[RawMeasurement, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorCheck:
-    """A source on the board."""
+    """A monitor: its *source*, its interval, and the rules for its level; *thresholds* by measurement."""
 
     key: str
     title: str
@@ -39,16 +40,16 @@ class MonitorCheck:
     kind: Kind
     source: Source
     interval_seconds: float
-    silence_seconds: float
+    alert_after_seconds: float
     stale_level: Level
-    patience: FlapDamping
-    limits: Mapping[str, Thresholds] = field(default_factory=dict)
+    flap_damping: FlapDamping
+    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)
 
 
-def unable(key: str, reason: str) -> CoroutineSource[Answer]:
-    """A source that cannot be asked at all, for people to see why."""
+def failing_source(key: str, reason: str) -> CoroutineSource[CheckResult]:
+    """Return a source that always fails with *reason*, for a monitor that is not usable."""
 
-    async def refuse() -> Answer:
+    async def refuse() -> CheckResult:
         raise errors.ValidationError(reason)
 
     return CoroutineSource(key=key, function=refuse)

@@ -1,4 +1,4 @@
-"""Calling declared APIs: the request with its secret, and the values of the answer."""
+"""Check of an HTTP API: the request with its credentials, and the measurements of the response."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ import orjson
 
 from bursar import card_numbers, errors, logs, settings
 from bursar.dashboard.checks.base import (
-    TEXT_LETTERS_MAX,
-    Answer,
+    TEXT_CHARACTERS_MAX,
+    CheckResult,
     MonitorCheck,
     RawMeasurement,
-    unable,
+    failing_source,
 )
 from bursar.dashboard.config import ssrf
-from bursar.dashboard.config.monitors import HttpMonitorConfig, Value
+from bursar.dashboard.config.monitors import HttpMonitorConfig, ValueConfig
 from bursar.dashboard.fetching.sources import HttpSource, Source
 from bursar.dashboard.live_state import Level
 
-#: Before the host's name in the variable of what proves who we are to that host alone.
+#: The prefix of the variables that hold the credentials of user-defined monitors, by host.
 VARIABLE_PREFIX: Final = "BURSAR_MONITOR_SECRET_"
 _PRINTABLE = re.compile(r"[ -~]+")
 
 
-def watch(*, name: str, api: HttpMonitorConfig, entered: bool) -> MonitorCheck:
+def create_check(*, name: str, api: HttpMonitorConfig, is_user_defined: bool) -> MonitorCheck:
     """
-    Make an API ready to be asked; *entered* by a person it is guarded, and its host names its secret.
+    Create the check of an API. The secret is read now, from the environment or the secrets directory.
 
-    The secret is read now, from the environment or the secrets directory.
+    With *is_user_defined* only public addresses are called, and the host decides which secret is sent.
     """
     key = f"api:{name}"
     return MonitorCheck(
@@ -44,40 +44,42 @@ def watch(*, name: str, api: HttpMonitorConfig, entered: bool) -> MonitorCheck:
         title=api.title or name,
         group=api.group or "APIs",
         kind="api",
-        source=_source(key, api, entered=entered),
+        source=_source(key, api, is_user_defined=is_user_defined),
         interval_seconds=api.interval_seconds,
-        silence_seconds=api.silence_seconds,
+        alert_after_seconds=api.alert_after_seconds,
         stale_level=api.stale_level,
-        patience=api.patience,
-        limits={value.name: value.thresholds for value in api.values},
+        flap_damping=api.flap_damping,
+        thresholds={value.name: value.thresholds for value in api.values},
     )
 
 
-def _source(key: str, api: HttpMonitorConfig, *, entered: bool) -> Source:
+def _source(key: str, api: HttpMonitorConfig, *, is_user_defined: bool) -> Source:
     headers = {"Accept": "application/json"}
     if api.auth != "none":
-        variable = secret_of_host(api.url) if entered else api.secret
+        variable = secret_variable(api.url) if is_user_defined else api.secret
         secret = _secret(variable)
-        if not secret or not _PRINTABLE.fullmatch(secret):
-            return unable(key, f"the secret {variable} is {'no header' if secret else 'not set'}")
+        if not secret:
+            return failing_source(key, f"secret {variable} is not set")
+        if not _PRINTABLE.fullmatch(secret):
+            return failing_source(key, f"secret {variable} has characters not allowed in a header")
         headers |= _authorization(api, secret)
     return HttpSource(
         key=key,
         url=api.url,
-        read=functools.partial(read, api.values),
+        read=functools.partial(parse_response, api.values),
         headers=headers,
         timeout_seconds=api.timeout_seconds,
         attempt_seconds=api.timeout_seconds if api.timeout_seconds < 4 else api.timeout_seconds / 2,
-        allows=ssrf.is_public if entered else None,
+        is_address_allowed=ssrf.is_public if is_user_defined else None,
     )
 
 
-def secret_of_host(url: str) -> str:
+def secret_variable(url: str) -> str:
     """
-    Name the variable of the secret that goes to *url*'s host, and to no other.
+    Return the name of the variable whose value is sent to the host of *url*, and to no other host.
 
-    Whoever sets the environment so decides where a secret may go, not who enters addresses. A dot
-    is an underscore, a dash two: no two hosts have one name.
+    So the operator of the environment decides where a secret is sent, and not the user who enters
+    addresses. A dot is one underscore, a dash two, so that two hosts never share a name.
     """
     host = (urlsplit(url).hostname or "").replace("-", "__").replace(".", "_").replace(":", "_C")
     return VARIABLE_PREFIX + host.upper()
@@ -101,48 +103,50 @@ def _authorization(api: HttpMonitorConfig, secret: str) -> dict[str, str]:
     return {"Authorization": f"Basic {pair}"}
 
 
-def read(values: tuple[Value, ...], body: bytes) -> Answer:
+def parse_response(values: tuple[ValueConfig, ...], body: bytes) -> CheckResult:
     """
-    The values of an answer.
+    Return the measurements of a response.
 
-    :raises errors.ValidationError: if it is no JSON, or not what an expression is for.
+    :raises errors.ValidationError: if it is not JSON, or does not fit an expression.
     """
     try:
-        told = orjson.loads(body)
+        document = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise errors.ValidationError("its answer is no JSON") from None
-    return tuple(_raw(value, _found(value, told)) for value in values)
+        raise errors.ValidationError("the response is not JSON") from None
+    return tuple(_measurement(value, _search(value, document)) for value in values)
 
 
-def _found(value: Value, told: Any) -> Any:
+def _search(value: ValueConfig, document: Any) -> Any:
     try:
-        return jmespath.search(value.path, told)
+        return jmespath.search(value.path, document)
     except (jmespath.exceptions.JMESPathError, RecursionError, TypeError, ValueError) as error:
         raise errors.ValidationError(
-            f"{value.name}: its path does not fit the answer ({type(error).__name__})"
+            f"{value.name}: path does not fit the response ({type(error).__name__})"
         ) from None
 
 
-def _raw(value: Value, found: Any) -> RawMeasurement:
-    shown: float | str | None = None
-    if isinstance(found, bool):
-        shown = "true" if found else "false"
-    elif isinstance(found, int | float) and math.isfinite(found) and abs(found) < 1e300:
-        shown = float(found)
-    elif isinstance(found, str):
-        shown = _text(found)
-    level: Level = "warning" if shown is None else "ok"
-    if value.expected and shown != value.expected:
+def _measurement(config: ValueConfig, match: Any) -> RawMeasurement:
+    value: float | str | None = None
+    if isinstance(match, bool):
+        value = "true" if match else "false"
+    elif isinstance(match, int | float) and math.isfinite(match) and abs(match) < 1e300:
+        value = float(match)
+    elif isinstance(match, str):
+        value = _text(match)
+    level: Level = "warning" if value is None else "ok"
+    if config.expected and value != config.expected:
         level = "critical"
-    return RawMeasurement(name=value.name, value=shown, unit=value.unit, level=level)
+    return RawMeasurement(
+        name=config.name, value=value, unit=config.unit, level=level, decimals=config.decimals
+    )
 
 
-def _text(found: str) -> str | None:
-    """A text that can be shown: a number written as text is one; a card number is not shown."""
-    if card_numbers.contains_card_number(found):
+def _text(text: str) -> str | None:
+    """Return *text* as one that can be shown: printable, truncated, and without card numbers."""
+    if card_numbers.contains_card_number(text):
         return logs.CARD_MASK
     printable = "".join(
         letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
-        for letter in found[:TEXT_LETTERS_MAX]
+        for letter in text[:TEXT_CHARACTERS_MAX]
     )
     return printable or None

@@ -1,7 +1,7 @@
 """
-Provider accounts: what our books know of one, and what its own API says.
+Checks of provider accounts: one of our ledger, and one of the provider's API.
 
-Two tiles an account, because they fail apart: the books are there while the provider is not.
+Each has a tile of its own, because they fail independently.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from bursar import clock, errors
-from bursar.dashboard.checks.base import Answer, MonitorCheck, RawMeasurement, unable
+from bursar.dashboard.checks.base import CheckResult, MonitorCheck, RawMeasurement, failing_source
 from bursar.dashboard.config.monitors import ProviderAccountMonitorConfig
 from bursar.dashboard.fetching.sources import CoroutineSource, Source
 from bursar.dashboard.live_state import Level
@@ -27,153 +27,160 @@ from bursar.providers.interface import MovementStatus, ObjectKind, PaymentProvid
 from bursar.queue.models import Job
 
 GROUP: Final = "Provider accounts"
-LAG, DISPUTES, DAYS_TO_ANSWER = "webhook lag", "disputes to answer", "days to answer"
-PAYOUTS, UNKNOWN = "payouts on their way", "outcomes unknown"
-#: What is bad of an account unless the file says otherwise.
+LAG, DISPUTES, DAYS_TO_RESPOND = "webhook lag", "open disputes", "days to respond"
+PAYOUTS, UNKNOWN = "pending payouts", "unknown outcomes"
+#: The default thresholds; those of the configuration file replace them by name.
 LIMITS: Final[Mapping[str, Thresholds]] = {
     LAG: Thresholds(warning_above=300, critical_above=3600),
-    DAYS_TO_ANSWER: Thresholds(warning_below=3, critical_below=1, margin=0),
+    DAYS_TO_RESPOND: Thresholds(warning_below=3, critical_below=1, margin=0),
     UNKNOWN: Thresholds(warning_above=0, critical_above=20, margin=0),
 }
-#: How far back payouts that are still on their way are looked for.
-_PAYOUT_AGE: Final = timedelta(days=30)
+#: Older payouts are not counted.
+_PAYOUT_AGE_MAX: Final = timedelta(days=30)
 _ROWS_MAX: Final = 1_000
 
-#: Runs a function that reads the database, away from the event loop.
-Reading = Callable[[Callable[[], Answer]], Awaitable[Answer]]
+#: Runs a function that reads the database outside the event loop.
+DatabaseReader = Callable[[Callable[[], CheckResult]], Awaitable[CheckResult]]
 
 
-def watches(
+def create_checks(
     *,
     name: str,
-    told: ProviderAccountMonitorConfig,
-    reading: Reading,
+    config: ProviderAccountMonitorConfig,
+    read: DatabaseReader,
     now: Callable[[], datetime] = clock.now,
 ) -> list[MonitorCheck]:
     """
-    Make an account ready to be watched; reads the database.
+    Create the checks of an account; reads the database.
 
-    The second tile is there where the provider tells a balance: asking for it shows that its API,
-    our key and the way there are well.
+    The check of the API exists if the provider reports a balance: that request shows whether its
+    API, our credentials and the network work.
     """
-    key = f"account:{name}"
+    key, title = f"account:{name}", config.title or name
 
-    async def books() -> Answer:
-        return await reading(functools.partial(of_books, name, now=now()))
+    async def books() -> CheckResult:
+        return await read(functools.partial(check_books, name, now=now()))
 
-    made = [_watch(key, told.title or name, told, CoroutineSource(key=key, function=books))]
-    api = _api(f"{key}:api", name)
+    checks = [_create_check(key, title, config, CoroutineSource(key=key, function=books))]
+    api = _api_source(f"{key}:api", name)
     if api is not None:
-        made.append(_watch(f"{key}:api", f"{told.title or name} (API)", told, api))
-    return made
+        checks.append(_create_check(f"{key}:api", f"{title} (API)", config, api))
+    return checks
 
 
-def _watch(
-    key: str, title: str, told: ProviderAccountMonitorConfig, source: Source
+def _create_check(
+    key: str, title: str, config: ProviderAccountMonitorConfig, source: Source
 ) -> MonitorCheck:
-    limits = {name: each.thresholds for name, each in told.readings.items()}
+    thresholds = {name: each.thresholds for name, each in config.measurements.items()}
     return MonitorCheck(
         key=key,
         title=title,
-        group=told.group or GROUP,
+        group=config.group or GROUP,
         kind="account",
         source=source,
-        interval_seconds=told.interval_seconds,
-        silence_seconds=told.silence_seconds,
-        stale_level=told.stale_level,
-        patience=told.patience,
-        limits={**LIMITS, **limits},
+        interval_seconds=config.interval_seconds,
+        alert_after_seconds=config.alert_after_seconds,
+        stale_level=config.stale_level,
+        flap_damping=config.flap_damping,
+        thresholds={**LIMITS, **thresholds},
     )
 
 
-def _api(key: str, name: str) -> Source | None:
+def _api_source(key: str, name: str) -> Source | None:
     try:
         provider = provider_accounts.get(name)
     except errors.BursarError as error:
-        return unable(key, error.message)
+        return failing_source(key, error.message)
     if not isinstance(provider, SupportsBalance):
         return None
 
-    async def ask() -> Answer:
+    async def fetch() -> CheckResult:
         async with provider_accounts.concurrency_limit(name):
-            return await of_provider(provider)
+            return await check_provider(provider)
 
-    return CoroutineSource(key=key, function=ask, attempts_max=2, repeatable=True)
+    return CoroutineSource(key=key, function=fetch, attempts_max=2, is_repeatable=True)
 
 
-async def of_provider(provider: PaymentProvider) -> Answer:
+async def check_provider(provider: PaymentProvider) -> CheckResult:
     """
-    What a provider says it owes us and, where it is asked over HTTP, whether it answers.
+    Return the balances that a provider reports and, for an HTTP provider, its circuit's state.
 
-    :raises errors.Unavailable: if it cannot be asked.
+    :raises errors.Unavailable: if the provider cannot be reached.
     """
     assert isinstance(provider, SupportsBalance)
-    told = await provider.balances()
-    owed = tuple(_amount("owes", currency, minor) for currency, minor in sorted(told.items()))
+    balances = await provider.balances()
+    amounts = tuple(
+        _amount("provider balance", currency, minor) for currency, minor in sorted(balances.items())
+    )
     if not isinstance(provider, http_provider.HttpProvider):
-        return owed
-    words, level = _CIRCUITS[http_provider.circuit_of(provider).state]
-    return (*owed, RawMeasurement(name="API", value=words, level=level))
+        return amounts
+    text, level = _CIRCUITS[http_provider.circuit_of(provider).state]
+    return (*amounts, RawMeasurement(name="API", value=text, level=level))
 
 
-#: What the state of a provider's circuit means to people; while it is open the API is not asked at all.
+#: The text and level of each circuit state; while the circuit is open the API is not called.
 _CIRCUITS: Final[Mapping[circuit_breaker.CircuitState, tuple[str, Level]]] = {
-    circuit_breaker.CircuitState.CLOSED: ("answers", "ok"),
-    circuit_breaker.CircuitState.HALF_OPEN: ("is tried again", "warning"),
-    circuit_breaker.CircuitState.OPEN: ("is not asked", "critical"),
+    circuit_breaker.CircuitState.CLOSED: ("available", "ok"),
+    circuit_breaker.CircuitState.HALF_OPEN: ("recovering", "warning"),
+    circuit_breaker.CircuitState.OPEN: ("circuit open", "critical"),
 }
 
 
-def of_books(name: str, *, now: datetime) -> Answer:
-    """What our books know of an account; every query is over few rows, by index."""
-    owed = [
+def check_books(name: str, *, now: datetime) -> CheckResult:
+    """Return the measurements of an account from the database; each query reads few rows by index."""
+    balances = [
         _amount("balance", currency, minor)
         for currency, minor in sorted(provider_accounts.receivable_balances(name).items())
     ]
-    unanswered_disputes = disputes.list_needing_response(account=name)
-    readings = [
-        *owed,
-        RawMeasurement(name=PAYOUTS, value=float(_payouts(name, now))),
-        RawMeasurement(name=DISPUTES, value=float(len(unanswered_disputes))),
+    open_disputes = disputes.list_needing_response(account=name)
+    measurements = [
+        *balances,
+        _count(PAYOUTS, _pending_payouts(name, now)),
+        _count(DISPUTES, len(open_disputes)),
     ]
-    soonest = min(
-        (one.evidence_due_by for one in unanswered_disputes if one.evidence_due_by), default=None
+    deadline = min(
+        (one.evidence_due_by for one in open_disputes if one.evidence_due_by), default=None
     )
-    if soonest is not None:
-        days = round((soonest - now).total_seconds() / 86_400, 2)
-        readings.append(RawMeasurement(name=DAYS_TO_ANSWER, value=days, unit="d"))
+    if deadline is not None:
+        days = round((deadline - now).total_seconds() / 86_400, 2)
+        measurements.append(RawMeasurement(name=DAYS_TO_RESPOND, value=days, unit="d", decimals=1))
     return (
-        *readings,
-        RawMeasurement(name=UNKNOWN, value=float(_unknown(name))),
-        RawMeasurement(name=LAG, value=_lag(name, now), unit="s"),
+        *measurements,
+        _count(UNKNOWN, _unknown_outcomes(name)),
+        RawMeasurement(name=LAG, value=_webhook_lag(name, now), unit="s", decimals=0),
     )
 
 
-def _amount(what: str, currency: str, minor: int) -> RawMeasurement:
-    """An amount to look at, in major units: never to count with."""
+def _amount(name: str, currency: str, minor: int) -> RawMeasurement:
+    """Return an amount in major units, for display only: it is a float."""
+    exponent = exponent_of(currency)
     return RawMeasurement(
-        name=f"{what} {currency}", value=minor / 10 ** exponent_of(currency), unit=currency
+        name=f"{name} {currency}", value=minor / 10**exponent, unit=currency, decimals=exponent
     )
 
 
-def _payouts(name: str, now: datetime) -> int:
-    told = Fact.objects.filter(
-        provider_account_id=name, kind=ObjectKind.PAYOUT, received_at__gte=now - _PAYOUT_AGE
+def _count(name: str, count: int) -> RawMeasurement:
+    return RawMeasurement(name=name, value=float(count), decimals=0)
+
+
+def _pending_payouts(name: str, now: datetime) -> int:
+    payouts = Fact.objects.filter(
+        provider_account_id=name, kind=ObjectKind.PAYOUT, received_at__gte=now - _PAYOUT_AGE_MAX
     )
-    ended = told.exclude(status=MovementStatus.PENDING).values("reference")
-    begun = told.filter(status=MovementStatus.PENDING).exclude(reference__in=ended)
-    return len(set(begun.values_list("reference", flat=True)[:_ROWS_MAX]))
+    completed = payouts.exclude(status=MovementStatus.PENDING).values("reference")
+    pending = payouts.filter(status=MovementStatus.PENDING).exclude(reference__in=completed)
+    return len(set(pending.values_list("reference", flat=True)[:_ROWS_MAX]))
 
 
-def _unknown(name: str) -> int:
+def _unknown_outcomes(name: str) -> int:
     rows = Attempt.objects.filter(
         status=AttemptStatus.UNKNOWN, payment__provider_account_id=name
     ).values("pk")
     return len(rows[:_ROWS_MAX])
 
 
-def _lag(name: str, now: datetime) -> float:
-    """How long the oldest event that is not yet read has waited; dead letters wait too."""
+def _webhook_lag(name: str, now: datetime) -> float:
+    """Return the age in seconds of the oldest unprocessed webhook event, failed jobs included."""
     oldest = Job.objects.filter(name="process_webhook", payload__provider_account=name).order_by(
         "pk"
     )

@@ -1,4 +1,4 @@
-"""How long a host's certificate is still good for."""
+"""Check of a TLS certificate: the days until it expires."""
 
 from __future__ import annotations
 
@@ -10,74 +10,81 @@ from datetime import datetime
 from typing import Final
 
 from bursar import clock, errors
-from bursar.dashboard.checks.base import Answer, MonitorCheck, RawMeasurement
+from bursar.dashboard.checks.base import CheckResult, MonitorCheck, RawMeasurement
 from bursar.dashboard.config.monitors import CertificateMonitorConfig
 from bursar.dashboard.fetching.sources import CoroutineSource
+from bursar.dashboard.live_state import Level
 from bursar.dashboard.thresholds import Thresholds
 
-DAYS_LEFT: Final = "days left"
+DAYS_UNTIL_EXPIRY: Final = "days until expiry"
 #: OpenSSL's X509_V_ERR_CERT_HAS_EXPIRED.
 _EXPIRED: Final = 10
 _DAY_SECONDS: Final = 86_400.0
+_MESSAGE_CHARACTERS_MAX: Final = 160
 
 
-def watch(
-    *, name: str, certificate: CertificateMonitorConfig, now: Callable[[], datetime] = clock.now
+def create_check(
+    *, name: str, config: CertificateMonitorConfig, now: Callable[[], datetime] = clock.now
 ) -> MonitorCheck:
-    """Make a certificate ready to be looked at."""
+    """Create the check of a certificate."""
     key = f"certificate:{name}"
-    seconds = certificate.timeout_seconds
+    seconds = config.timeout_seconds
     return MonitorCheck(
         key=key,
-        title=certificate.title or certificate.host[:120],
-        group=certificate.group or "Certificates",
+        title=config.title or config.host[:120],
+        group=config.group or "Certificates",
         kind="certificate",
         source=CoroutineSource(
             key=key,
-            function=functools.partial(look, certificate, now=now),
+            function=functools.partial(check_certificate, config, now=now),
             timeout_seconds=seconds,
             attempt_seconds=seconds,
             attempts_max=2,
-            host=f"{certificate.host}:{certificate.port}",
+            host=f"{config.host}:{config.port}",
         ),
-        interval_seconds=certificate.interval_seconds,
-        silence_seconds=certificate.silence_seconds,
-        stale_level=certificate.stale_level,
-        patience=certificate.patience,
-        limits={
-            DAYS_LEFT: Thresholds(
-                warning_below=certificate.warning_days,
-                critical_below=certificate.critical_days,
+        interval_seconds=config.interval_seconds,
+        alert_after_seconds=config.alert_after_seconds,
+        stale_level=config.stale_level,
+        flap_damping=config.flap_damping,
+        thresholds={
+            DAYS_UNTIL_EXPIRY: Thresholds(
+                warning_below=config.warning_days,
+                critical_below=config.critical_days,
                 margin=0.0,
             )
         },
     )
 
 
-async def look(certificate: CertificateMonitorConfig, *, now: Callable[[], datetime]) -> Answer:
+async def check_certificate(
+    config: CertificateMonitorConfig, *, now: Callable[[], datetime]
+) -> CheckResult:
     """
-    Connect, and read until when the certificate holds.
+    Connect and return the days until the certificate expires; 0 if it has expired.
 
-    :raises errors.ValidationError: if it is not to be trusted; one that has expired is no failure
-        to look, it has 0 days left.
+    :raises errors.ValidationError: if the certificate is not trusted for another reason.
     """
-    context = _context(certificate.ca_file)
+    context = _context(config.ca_file)
     try:
         _, writer = await asyncio.open_connection(
-            certificate.host, certificate.port, ssl=context, server_hostname=certificate.host
+            config.host, config.port, ssl=context, server_hostname=config.host
         )
     except ssl.SSLCertVerificationError as error:
         if error.verify_code == _EXPIRED:
-            return (RawMeasurement(name=DAYS_LEFT, value=0.0, unit="d", level="critical"),)
+            return (_days(0.0, level="critical"),)
         raise errors.ValidationError(
-            f"its certificate is not to be trusted: {error.verify_message[:160]}"
+            f"certificate not trusted: {error.verify_message[:_MESSAGE_CHARACTERS_MAX]}"
         ) from None
     try:
-        shown = writer.get_extra_info("ssl_object").getpeercert()
+        certificate = writer.get_extra_info("ssl_object").getpeercert()
     finally:
         writer.transport.abort()
-    left = ssl.cert_time_to_seconds(str(shown["notAfter"])) - now().timestamp()
-    return (RawMeasurement(name=DAYS_LEFT, value=round(left / _DAY_SECONDS, 2), unit="d"),)
+    seconds = ssl.cert_time_to_seconds(str(certificate["notAfter"])) - now().timestamp()
+    return (_days(round(seconds / _DAY_SECONDS, 2)),)
+
+
+def _days(days: float, *, level: Level = "ok") -> RawMeasurement:
+    return RawMeasurement(name=DAYS_UNTIL_EXPIRY, value=days, unit="d", level=level, decimals=1)
 
 
 @functools.lru_cache(maxsize=32)
@@ -85,4 +92,4 @@ def _context(ca_file: str) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file or None)
     except OSError as error:
-        raise errors.ValidationError(f"ca_file cannot be read: {error.strerror}") from None
+        raise errors.ValidationError(f"ca_file is not readable: {error.strerror}") from None

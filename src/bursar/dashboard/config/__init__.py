@@ -1,1 +1,1 @@
-"""What the file and the back office say is to be watched, checked before anything is asked."""
+"""Configuration of monitors: the file and the back office, validated before a check runs."""

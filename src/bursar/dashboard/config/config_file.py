@@ -1,7 +1,8 @@
 """
-The file of what to watch (BURSAR_MONITORS): TOML, taken whole or not at all.
+The configuration file of the monitors (BURSAR_MONITORS), in TOML. Any error rejects the whole file.
 
-    [accounts.default]              provider accounts, all of them unless told otherwise
+    [accounts.default]              all provider accounts without a table of their own
+    [accounts.NAME]                 a provider account
     [apis.NAME]                     an API
     [certificates.NAME]             a certificate
 """
@@ -27,83 +28,81 @@ from bursar.dashboard.config.monitors import (
 T = TypeVar("T")
 
 FILE_BYTES_MAX: Final = 2**20
-SOURCES_MAX: Final = 1_000
-#: The table that holds for every account without one of its own.
+MONITORS_MAX: Final = 1_000
+#: The table of all accounts without one of their own.
 DEFAULT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DashboardConfig:
-    """What a file tells to watch, by name."""
+    """The monitors of a file, by name."""
 
     accounts: Mapping[str, ProviderAccountMonitorConfig] = field(default_factory=dict)
     apis: Mapping[str, HttpMonitorConfig] = field(default_factory=dict)
     certificates: Mapping[str, CertificateMonitorConfig] = field(default_factory=dict)
 
     def account(self, name: str) -> ProviderAccountMonitorConfig:
-        """What holds for the account *name*."""
+        """Return the configuration of the account *name*."""
         return (
             self.accounts.get(name) or self.accounts.get(DEFAULT) or ProviderAccountMonitorConfig()
         )
 
 
-NOTHING: Final = DashboardConfig()
+EMPTY_CONFIG: Final = DashboardConfig()
 
 
 def load(path: Path | None) -> DashboardConfig:
     """
-    Read *path*; without one there is nothing but the provider accounts.
+    Read the file; without a *path* only provider accounts are monitored.
 
-    :raises BadSource: naming the file, the table and the field, if anything is wrong.
+    :raises InvalidMonitorConfig: if anything is invalid; the message names file, table and field.
     """
     if path is None:
-        return NOTHING
+        return EMPTY_CONFIG
     text = text_files.read(path, bytes_max=FILE_BYTES_MAX, error_class=InvalidMonitorConfig)
     return parse(text, name=path.name)
 
 
 def parse(text: str, *, name: str) -> DashboardConfig:
     """
-    Read TOML; *name* is the file's, for messages.
+    Parse TOML; *name* is the name of the file in messages.
 
-    :raises BadSource: if anything is wrong.
+    :raises InvalidMonitorConfig: if anything is invalid.
     """
     try:
-        told = tomllib.loads(text)
+        document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidMonitorConfig(f"{name} is no TOML: {error}") from None
-    unknown = sorted(set(told) - {"accounts", "apis", "certificates"})
+        raise InvalidMonitorConfig(f"{name}: invalid TOML: {error}") from None
+    unknown = sorted(set(document) - {"accounts", "apis", "certificates"})
     if unknown:
         raise InvalidMonitorConfig(
-            f"{name}: [{unknown[0]}] is unknown; there are accounts, apis, certificates"
+            f"{name}: unknown table [{unknown[0]}]; allowed: accounts, apis, certificates"
         )
-    made = DashboardConfig(
-        accounts=_tables(told, "accounts", monitors.account, name),
-        apis=_tables(told, "apis", monitors.api, name),
-        certificates=_tables(told, "certificates", monitors.certificate, name),
+    config = DashboardConfig(
+        accounts=_tables(document, "accounts", monitors.parse_account_monitor, name),
+        apis=_tables(document, "apis", monitors.parse_http_monitor, name),
+        certificates=_tables(document, "certificates", monitors.parse_certificate_monitor, name),
     )
-    if len(made.apis) + len(made.certificates) > SOURCES_MAX:
-        raise InvalidMonitorConfig(f"{name}: at most {SOURCES_MAX:,} APIs and certificates")
-    return made
+    if len(config.apis) + len(config.certificates) > MONITORS_MAX:
+        raise InvalidMonitorConfig(f"{name}: at most {MONITORS_MAX:,} APIs and certificates")
+    return config
 
 
 def _tables(
-    told: Mapping[str, Any], kind: str, check: Callable[[Mapping[str, Any]], T], name: str
+    document: Mapping[str, Any], kind: str, parse_table: Callable[[Mapping[str, Any]], T], name: str
 ) -> dict[str, T]:
-    tables = told.get(kind, {})
+    tables = document.get(kind, {})
     if not isinstance(tables, dict):
-        raise InvalidMonitorConfig(f"{name}: {kind} is written as tables: [{kind}.NAME]")
-    made = {}
+        raise InvalidMonitorConfig(f"{name}: {kind} must be tables: [{kind}.NAME]")
+    configs = {}
     for key, table in tables.items():
         if not monitors.NAME.fullmatch(key):
-            raise InvalidMonitorConfig(
-                f"{name}: [{kind}.{key[:60]}]: a name has small letters, digits, - and _, at most 60"
-            )
+            raise InvalidMonitorConfig(f"{name}: [{kind}.{key[:60]}]: name {monitors.NAME_RULE}")
         if not isinstance(table, dict):
-            raise InvalidMonitorConfig(f"{name}: {kind}.{key} is no table: write [{kind}.{key}]")
+            raise InvalidMonitorConfig(f"{name}: {kind}.{key} must be a table: [{kind}.{key}]")
         try:
-            made[key] = check(table)
-        except InvalidValue as wrong:
-            where = f"[{kind}.{key}]" + (f" {wrong.field}" if wrong.field else "")
-            raise InvalidMonitorConfig(f"{name}: {where}: {wrong.reason}") from None
-    return made
+            configs[key] = parse_table(table)
+        except InvalidValue as invalid:
+            where = f"[{kind}.{key}]" + (f" {invalid.field}" if invalid.field else "")
+            raise InvalidMonitorConfig(f"{name}: {where}: {invalid.reason}") from None
+    return configs

@@ -1,8 +1,8 @@
 """
-Declarations: an API or a certificate to watch, as the file or a person tells it, checked whole.
+Configuration of a monitor, from the file or from a user of the back office, and its validation.
 
-Both roads meet here, so that what the file may say a person may enter, but for two things: a
-person names no secret (the address's host decides which one is sent), and reaches no private host.
+Both sources have the same fields, with two exceptions: a user names no secret (the host decides which
+one is sent), and reaches no private host.
 """
 
 from __future__ import annotations
@@ -22,36 +22,42 @@ from bursar.dashboard.models import INTERVAL_SECONDS_MAX, INTERVAL_SECONDS_MIN
 from bursar.dashboard.thresholds import FlapDamping, Thresholds
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,59}")
+NAME_RULE: Final = "must be 1 to 60 lowercase letters, digits, - or _"
 VALUES_MAX: Final = 20
+DECIMALS_MAX: Final = 6
 _HEADER = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,59}")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?|[0-9a-fA-F:.]{2,45}")
-_URL_LETTERS_MAX, _PATH_LETTERS_MAX = 2000, 300
+_URL_CHARACTERS_MAX, _PATH_CHARACTERS_MAX = 2000, 300
+_URL_RULE: Final = "must be an address such as https://api.example.com/rates"
 
 
 class InvalidMonitorConfig(errors.ValidationError):
-    """What is to be watched is declared wrongly; the message tells where, and why."""
+    """The configuration of a monitor is invalid; the message names the field and the rule."""
 
     code = "invalid_monitor_config"
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One value of an answer: *path* is a JMESPath expression that gives a number or a text."""
+class ValueConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One value of a response: *path* is a JMESPath expression that yields a number or a text."""
 
     name: str
     path: str
     unit: str = ""
+    decimals: int | None = None
+    """The number of decimal places to show."""
+
     warning_above: float | None = None
     warning_below: float | None = None
     critical_above: float | None = None
     critical_below: float | None = None
     margin: float | None = None
     expected: str = ""
-    """The text it should be; any other is critical."""
+    """The expected text; any other value is critical."""
 
     @property
     def thresholds(self) -> Thresholds:
-        """Its thresholds."""
+        """The thresholds of the value."""
         return Thresholds(
             warning_above=self.warning_above,
             warning_below=self.warning_below,
@@ -62,32 +68,34 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class MonitorConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What all sources have: where they stand on the board, and how patient one is with them."""
+    """Fields of every monitor: its place on the dashboard, its interval, and its alert rules."""
 
     title: str = ""
     group: str = ""
     interval_seconds: int = 60
     timeout_seconds: float = 10.0
     stale_after_seconds: int = 0
-    """After how long without a value that is worth an alert; 0: three intervals."""
+    """The time without a successful check after which an alert is raised; 0: three intervals."""
 
     stale_level: Literal["warning", "critical"] = "critical"
-    worse_after: int = 2
-    better_after: int = 3
+    failure_threshold: int = 2
+    success_threshold: int = 3
 
     @property
-    def patience(self) -> FlapDamping:
-        """How many observations begin and end an alert."""
-        return FlapDamping(worse=self.worse_after, better=self.better_after)
+    def flap_damping(self) -> FlapDamping:
+        """The numbers of checks that begin and end an alert."""
+        return FlapDamping(
+            failure_threshold=self.failure_threshold, success_threshold=self.success_threshold
+        )
 
     @property
-    def silence_seconds(self) -> float:
-        """After how long without a value it is stale enough to tell."""
+    def alert_after_seconds(self) -> float:
+        """`stale_after_seconds` with its default applied."""
         return float(self.stale_after_seconds or 3 * self.interval_seconds)
 
 
 class HttpMonitorConfig(MonitorConfig, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An API: GET *url* answers JSON, of which *values* are shown."""
+    """An HTTP API: a GET of *url* returns JSON, of which *values* are measured."""
 
     url: str
     auth: Literal["none", "bearer", "header", "basic"] = "none"
@@ -96,13 +104,13 @@ class HttpMonitorConfig(MonitorConfig, frozen=True, kw_only=True, forbid_unknown
 
     header: str = ""
     username: str = ""
-    values: tuple[Value, ...] = ()
+    values: tuple[ValueConfig, ...] = ()
 
 
 class CertificateMonitorConfig(
     MonitorConfig, frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
-    """The certificate that *host* shows: how many days it is still good for."""
+    """The TLS certificate of *host*, with thresholds in days until it expires."""
 
     host: str
     port: int = 443
@@ -115,14 +123,14 @@ class CertificateMonitorConfig(
 class ProviderAccountMonitorConfig(
     MonitorConfig, frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
-    """A provider account; thresholds for what its tile shows, by the reading's name."""
+    """A provider account, with thresholds by the name of the measurement."""
 
-    watch: bool = True
-    readings: dict[str, Limits] = {}
+    enabled: bool = True
+    measurements: dict[str, ThresholdConfig] = {}
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Thresholds by themselves."""
+class ThresholdConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Thresholds of one measurement."""
 
     warning_above: float | None = None
     warning_below: float | None = None
@@ -132,67 +140,77 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def thresholds(self) -> Thresholds:
-        """As the judge takes them."""
+        """The same as `Thresholds`."""
         return Thresholds(**msgspec.structs.asdict(self))
 
 
 class InvalidValue(Exception):
-    """What is wrong, and in which field, such as `values[0].path`."""
+    """A field, such as `values[0].path`, and why its value is invalid."""
 
     def __init__(self, field: str, reason: str) -> None:
         super().__init__(reason)
         self.field, self.reason = field, reason
 
 
-def api(told: Mapping[str, Any], *, entered: bool = False) -> HttpMonitorConfig:
+def parse_http_monitor(
+    table: Mapping[str, Any], *, is_user_defined: bool = False
+) -> HttpMonitorConfig:
     """
-    Check an API; *entered* by a person it may name no secret.
+    Validate the table of an API; with *is_user_defined* it must not name a secret.
 
-    :raises Wrong: at the first thing that is not right.
+    :raises InvalidValue: for the first invalid field.
     """
-    made = _converted(told, HttpMonitorConfig)
-    _check_watched(made)
-    _check_url(made.url)
-    _check_auth(made, entered=entered)
-    if len(made.values) > VALUES_MAX:
-        raise InvalidValue("values", f"at most {VALUES_MAX}")
+    config = _convert(table, HttpMonitorConfig)
+    _validate_common(config)
+    _validate_url(config.url)
+    _validate_auth(config, is_user_defined=is_user_defined)
+    if len(config.values) > VALUES_MAX:
+        raise InvalidValue("values", f"must be at most {VALUES_MAX}")
     names = set()
-    for number, value in enumerate(made.values):
-        _check_value(value, f"values[{number}]")
+    for number, value in enumerate(config.values):
+        _validate_value(value, f"values[{number}]")
         if value.name in names:
-            raise InvalidValue(f"values[{number}].name", f"{value.name!r} is there twice")
+            raise InvalidValue(f"values[{number}].name", f"{value.name!r} is a duplicate")
         names.add(value.name)
-    return made
+    return config
 
 
-def certificate(told: Mapping[str, Any]) -> CertificateMonitorConfig:
-    """:raises Wrong: at the first thing that is not right."""
-    made = _converted(told, CertificateMonitorConfig)
-    _check_watched(made)
-    if not _HOST.fullmatch(made.host):
-        raise InvalidValue("host", "a host's name or address, without scheme and path")
-    if not 1 <= made.port <= 65_535:
-        raise InvalidValue("port", "a number from 1 to 65535")
-    if not 0 <= made.critical_days <= made.warning_days:
-        raise InvalidValue("critical_days", "0 or more, and not more than warning_days")
-    return made
+def parse_certificate_monitor(table: Mapping[str, Any]) -> CertificateMonitorConfig:
+    """
+    Validate the table of a certificate.
+
+    :raises InvalidValue: for the first invalid field.
+    """
+    config = _convert(table, CertificateMonitorConfig)
+    _validate_common(config)
+    if not _HOST.fullmatch(config.host):
+        raise InvalidValue("host", "must be a host name or IP address, without scheme and path")
+    if not 1 <= config.port <= 65_535:
+        raise InvalidValue("port", "must be from 1 to 65535")
+    if not 0 <= config.critical_days <= config.warning_days:
+        raise InvalidValue("critical_days", "must be from 0 to warning_days")
+    return config
 
 
-def account(told: Mapping[str, Any]) -> ProviderAccountMonitorConfig:
-    """:raises Wrong: at the first thing that is not right."""
-    made = _converted(told, ProviderAccountMonitorConfig)
-    _check_watched(made)
-    for name, limits in made.readings.items():
-        _check_limits(limits.thresholds, f"readings.{name}")
-    return made
+def parse_account_monitor(table: Mapping[str, Any]) -> ProviderAccountMonitorConfig:
+    """
+    Validate the table of a provider account.
+
+    :raises InvalidValue: for the first invalid field.
+    """
+    config = _convert(table, ProviderAccountMonitorConfig)
+    _validate_common(config)
+    for name, limits in config.measurements.items():
+        _validate_thresholds(limits.thresholds, f"measurements.{name}")
+    return config
 
 
-_Kind = TypeVar("_Kind")
+_Config = TypeVar("_Config")
 
 
-def _converted(told: Mapping[str, Any], kind: type[_Kind]) -> _Kind:
+def _convert(table: Mapping[str, Any], kind: type[_Config]) -> _Config:
     try:
-        return msgspec.convert(told, kind)
+        return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$")
         raise InvalidValue(
@@ -200,105 +218,110 @@ def _converted(told: Mapping[str, Any], kind: type[_Kind]) -> _Kind:
         ) from None
 
 
-def _text(field: str, text: str, letters_max: int, *, required: bool = False) -> None:
+def _validate_text(field: str, text: str, length_max: int, *, required: bool = False) -> None:
     try:
-        fields.validate_text(field, text, letters_max, required=required)
+        fields.validate_text(field, text, length_max, required=required)
     except errors.ValidationError as error:
         raise InvalidValue(field, error.message) from None
     if not text.isprintable():
-        raise InvalidValue(field, "a text without control letters")
+        raise InvalidValue(field, "must not contain control characters")
 
 
-def _check_watched(made: MonitorConfig) -> None:
-    _text("title", made.title, 120)
-    _text("group", made.group, 80)
-    if not INTERVAL_SECONDS_MIN <= made.interval_seconds <= INTERVAL_SECONDS_MAX:
+def _validate_common(config: MonitorConfig) -> None:
+    _validate_text("title", config.title, 120)
+    _validate_text("group", config.group, 80)
+    if not INTERVAL_SECONDS_MIN <= config.interval_seconds <= INTERVAL_SECONDS_MAX:
         raise InvalidValue(
-            "interval_seconds", f"from {INTERVAL_SECONDS_MIN} to {INTERVAL_SECONDS_MAX}"
+            "interval_seconds", f"must be from {INTERVAL_SECONDS_MIN} to {INTERVAL_SECONDS_MAX}"
         )
-    if not 0.1 <= made.timeout_seconds <= 60:
-        raise InvalidValue("timeout_seconds", "from 0.1 to 60")
-    if made.stale_after_seconds and made.stale_after_seconds < made.interval_seconds:
-        raise InvalidValue("stale_after_seconds", "not less than the interval")
-    for field in ("worse_after", "better_after"):
-        if not 1 <= getattr(made, field) <= 100:
-            raise InvalidValue(field, "from 1 to 100")
+    if not 0.1 <= config.timeout_seconds <= 60:
+        raise InvalidValue("timeout_seconds", "must be from 0.1 to 60")
+    if config.stale_after_seconds and config.stale_after_seconds < config.interval_seconds:
+        raise InvalidValue("stale_after_seconds", "must not be less than interval_seconds")
+    for field in ("failure_threshold", "success_threshold"):
+        if not 1 <= getattr(config, field) <= 100:
+            raise InvalidValue(field, "must be from 1 to 100")
 
 
-def _check_url(url: str) -> None:
-    _text("url", url, _URL_LETTERS_MAX, required=True)
+def _validate_url(url: str) -> None:
+    _validate_text("url", url, _URL_CHARACTERS_MAX, required=True)
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError:
-        raise InvalidValue("url", "an address such as https://api.example.com/rates") from None
+        raise InvalidValue("url", _URL_RULE) from None
     if parts.scheme not in {"http", "https"} or not host or port == 0 or not url.isascii():
-        raise InvalidValue("url", "an address such as https://api.example.com/rates")
+        raise InvalidValue("url", _URL_RULE)
     if parts.username is not None or parts.password is not None:
-        raise InvalidValue("url", "no user or password in it: use auth")
+        raise InvalidValue("url", "must not contain a user name or password: use auth")
     if parts.fragment or "\\" in url or " " in url:
-        raise InvalidValue("url", "no fragment, blank or backslash in it")
+        raise InvalidValue("url", "must not contain a fragment, space or backslash")
     if not _HOST.fullmatch(host):
-        raise InvalidValue("url", "its host is no name and no address")
+        raise InvalidValue("url", "its host must be a host name or IP address")
 
 
-def _check_auth(made: HttpMonitorConfig, *, entered: bool) -> None:
-    if (made.auth == "header") != bool(made.header):
-        raise InvalidValue("header", 'with auth = "header", and only then')
-    if made.header and not _HEADER.fullmatch(made.header):
-        raise InvalidValue("header", "the name of a header, such as X-Api-Key")
-    if made.header.lower() in {"host", "content-length", "transfer-encoding", "connection"}:
-        raise InvalidValue("header", "this header is not one to authenticate with")
-    if (made.auth == "basic") != bool(made.username):
-        raise InvalidValue("username", 'with auth = "basic", and only then')
-    _text("username", made.username, 100)
-    if entered and made.secret:
-        raise InvalidValue("secret", "the host decides which secret is sent")
-    if made.auth == "none" and made.secret:
-        raise InvalidValue("secret", "only with an auth that sends it")
-    if made.auth != "none" and not entered and not _VARIABLE.fullmatch(made.secret):
+def _validate_auth(config: HttpMonitorConfig, *, is_user_defined: bool) -> None:
+    if (config.auth == "header") != bool(config.header):
+        raise InvalidValue("header", 'is required with auth = "header", and only then')
+    if config.header and not _HEADER.fullmatch(config.header):
+        raise InvalidValue("header", "must be the name of a header, such as X-Api-Key")
+    if config.header.lower() in {"host", "content-length", "transfer-encoding", "connection"}:
+        raise InvalidValue("header", "is not a header for authentication")
+    if (config.auth == "basic") != bool(config.username):
+        raise InvalidValue("username", 'is required with auth = "basic", and only then')
+    _validate_text("username", config.username, 100)
+    _validate_secret(config, is_user_defined=is_user_defined)
+
+
+def _validate_secret(config: HttpMonitorConfig, *, is_user_defined: bool) -> None:
+    if is_user_defined and config.secret:
+        raise InvalidValue("secret", "is not allowed: the host decides which secret is sent")
+    if config.auth == "none" and config.secret:
+        raise InvalidValue("secret", "requires auth")
+    if config.auth != "none" and not is_user_defined and not _VARIABLE.fullmatch(config.secret):
         raise InvalidValue(
-            "secret", "the name of a variable, such as RATES_TOKEN, never the secret"
+            "secret", "must be the name of a variable, such as RATES_TOKEN, not the secret itself"
         )
-    if made.auth != "none" and entered and not made.url.startswith("https://"):
-        raise InvalidValue("url", "a secret is sent by https only")
+    if config.auth != "none" and is_user_defined and not config.url.startswith("https://"):
+        raise InvalidValue("url", "must be https: a secret is sent over https only")
 
 
-def _check_value(value: Value, where: str) -> None:
-    _text(f"{where}.name", value.name, 60, required=True)
-    _text(f"{where}.unit", value.unit, 20)
-    _text(f"{where}.expected", value.expected, 200)
-    _text(f"{where}.path", value.path, _PATH_LETTERS_MAX, required=True)
+def _validate_value(value: ValueConfig, where: str) -> None:
+    _validate_text(f"{where}.name", value.name, 60, required=True)
+    _validate_text(f"{where}.unit", value.unit, 20)
+    _validate_text(f"{where}.expected", value.expected, 200)
+    _validate_text(f"{where}.path", value.path, _PATH_CHARACTERS_MAX, required=True)
+    if value.decimals is not None and not 0 <= value.decimals <= DECIMALS_MAX:
+        raise InvalidValue(f"{where}.decimals", f"must be from 0 to {DECIMALS_MAX}")
     try:
-        made = jmespath.compile(value.path)
+        expression = jmespath.compile(value.path)
     except (jmespath.exceptions.JMESPathError, RecursionError, ValueError) as error:
-        why = str(error).split("\n", 1)[0]
-        raise InvalidValue(f"{where}.path", f"no JMESPath expression: {why[:120]}") from None
-    # Several of them, one after the other, double what there is each time: 300 letters would
-    # make more of a small answer than memory holds.
-    if _multiples(made.parsed) > 1:
-        raise InvalidValue(f"{where}.path", "at most one [a, b] or {a: b} in an expression")
-    _check_limits(value.thresholds, where)
+        why = str(error).split("\n", 1)[0].removeprefix("Invalid jmespath expression: ")
+        raise InvalidValue(f"{where}.path", f"invalid JMESPath expression: {why[:120]}") from None
+    # Each nested one doubles the size of the result: 300 characters could exceed the memory.
+    if _count_multi_selects(expression.parsed) > 1:
+        raise InvalidValue(f"{where}.path", "must not have more than one [a, b] or {a: b}")
+    _validate_thresholds(value.thresholds, where)
 
 
-def _multiples(node: Any) -> int:
-    """How many lists or objects an expression makes by itself."""
+def _count_multi_selects(node: Any) -> int:
+    """Return how many lists and objects an expression constructs."""
     if not isinstance(node, dict):
         return 0
-    makes = node.get("type") in {"multi_select_list", "multi_select_dict"}
-    return makes + sum(_multiples(child) for child in node.get("children", ()))
+    is_multi_select = node.get("type") in {"multi_select_list", "multi_select_dict"}
+    return is_multi_select + sum(_count_multi_selects(each) for each in node.get("children", ()))
 
 
-def _check_limits(limits: Thresholds, where: str) -> None:
+def _validate_thresholds(limits: Thresholds, where: str) -> None:
     for field in ("warning_above", "warning_below", "critical_above", "critical_below", "margin"):
         number = getattr(limits, field)
         if number is not None and not math.isfinite(number):
-            raise InvalidValue(f"{where}.{field}", "a number that is finite")
+            raise InvalidValue(f"{where}.{field}", "must be finite")
     if limits.margin is not None and limits.margin < 0:
-        raise InvalidValue(f"{where}.margin", "0 or more")
-    high, low = limits.warning_above, limits.critical_above
-    if high is not None and low is not None and low < high:
-        raise InvalidValue(f"{where}.critical_above", "not below warning_above")
-    high, low = limits.warning_below, limits.critical_below
-    if high is not None and low is not None and low > high:
-        raise InvalidValue(f"{where}.critical_below", "not above warning_below")
+        raise InvalidValue(f"{where}.margin", "must be 0 or more")
+    warning, critical = limits.warning_above, limits.critical_above
+    if warning is not None and critical is not None and critical < warning:
+        raise InvalidValue(f"{where}.critical_above", "must not be below warning_above")
+    warning, critical = limits.warning_below, limits.critical_below
+    if warning is not None and critical is not None and critical > warning:
+        raise InvalidValue(f"{where}.critical_below", "must not be above warning_below")

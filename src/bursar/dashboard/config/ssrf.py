@@ -1,10 +1,10 @@
 """
-The guard of addresses that people enter: only the public internet may be asked.
+SSRF protection: user-defined monitors may call addresses of the public internet only.
 
-It is asked with every resolved address right before a connection is made to that same address, so
-a name that changes meanwhile, an odd way of writing 127.0.0.1, or a proxy's environment variable
-changes nothing. `ipaddress.is_global` alone is not enough: it calls multicast, NAT64 and 6to4
-addresses global, through which one may come back to where one is.
+Each resolved address is checked right before the connection to that same address is opened, so DNS
+rebinding, unusual notations of 127.0.0.1 and proxy variables have no effect. `ipaddress.is_global`
+alone is not enough: it treats multicast, NAT64 and 6to4 addresses as global, and these can lead back
+to private networks.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 import ipaddress
 from typing import Final
 
-#: IANA's special-purpose registries and what embeds an IPv4 address, of both families.
-REFUSED: Final = tuple(
+#: The special-purpose networks of IANA's registries, and those that embed an IPv4 address.
+BLOCKED_NETWORKS: Final = tuple(
     ipaddress.ip_network(network)
     for network in (
         "0.0.0.0/8",  # this network
@@ -54,12 +54,12 @@ REFUSED: Final = tuple(
         "ff00::/8",  # multicast
     )
 )
-#: What is handed out as global unicast of version 6; all else is refused.
+#: The only IPv6 range that is allocated as global unicast; all others are blocked.
 _UNICAST = ipaddress.ip_network("2000::/3")
 
 
 def is_public(address: str) -> bool:
-    """Whether *address*, as a resolver gives it, may be connected to; nothing odd may."""
+    """Return whether *address*, an IP address from the resolver, may be connected to."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:
@@ -68,4 +68,4 @@ def is_public(address: str) -> bool:
         parsed.scope_id is not None or parsed not in _UNICAST
     ):
         return False
-    return not any(parsed.version == net.version and parsed in net for net in REFUSED)
+    return not any(parsed.version == net.version and parsed in net for net in BLOCKED_NETWORKS)

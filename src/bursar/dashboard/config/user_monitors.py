@@ -1,4 +1,4 @@
-"""APIs that people enter in the back office: checked like the file's, guarded, and audited."""
+"""Monitors that users add in the back office: validated, restricted to public addresses, audited."""
 
 from __future__ import annotations
 
@@ -14,108 +14,113 @@ from bursar.dashboard.config import monitors, ssrf
 from bursar.dashboard.config.monitors import HttpMonitorConfig, InvalidMonitorConfig, InvalidValue
 from bursar.dashboard.models import Monitor
 
-ENTERED_MAX: Final = 500
+USER_MONITORS_MAX: Final = 500
 
 log = logs.get(__name__)
 
 
-class UnknownSource(errors.NotFound):
-    """No API of that name was entered."""
+class MonitorNotFound(errors.NotFound):
+    """There is no monitor of that name or key."""
 
     code = "monitor_not_found"
 
 
 class AddressNotPublic(errors.ValidationError):
-    """The address is not one of the public internet; private ones are for the file only."""
+    """The address is not public; private addresses are allowed in the configuration file only."""
 
     code = "address_not_public"
 
 
-def checked(told: Mapping[str, Any]) -> HttpMonitorConfig:
+def validate_config(table: Mapping[str, Any]) -> HttpMonitorConfig:
     """
-    Check what somebody entered.
+    Validate the configuration of a user-defined monitor.
 
-    :raises BadSource: naming the field; :raises AddressRefused: if the host is an address that is
-        refused. A name is looked up when it is asked, each time.
+    A host name is resolved, and its addresses are checked, at every call and not here.
+
+    :raises InvalidMonitorConfig: with the field as `param`.
+    :raises AddressNotPublic: if the host is an IP address that is not public.
     """
     try:
-        api = monitors.api(told, entered=True)
-    except InvalidValue as wrong:
-        raise InvalidMonitorConfig(wrong.reason, param=wrong.field) from None
+        api = monitors.parse_http_monitor(table, is_user_defined=True)
+    except InvalidValue as invalid:
+        raise InvalidMonitorConfig(invalid.reason, param=invalid.field) from None
     host = urlsplit(api.url).hostname or ""
-    if _is_address(host) and not ssrf.is_public(host):
+    if _is_ip_address(host) and not ssrf.is_public(host):
         raise AddressNotPublic(f"{host} is not a public address", param="url")
     return api
 
 
-def save(*, name: str, told: Mapping[str, Any], active: bool, now: datetime) -> Monitor:
+def save(*, name: str, config: Mapping[str, Any], active: bool, now: datetime) -> Monitor:
     """
-    Enter an API, or change the one of that name; the same again changes nothing.
+    Create or update the monitor *name*; an equal configuration is no change.
 
-    :raises BadSource: as `checked` does, and beyond `ENTERED_MAX`; :raises AddressRefused: as there.
+    Needs an open transaction.
+
+    :raises InvalidMonitorConfig: as `validate_config`, and beyond `USER_MONITORS_MAX`.
+    :raises AddressNotPublic: as `validate_config`.
     """
     group_commit.require_transaction()
     if not monitors.NAME.fullmatch(name):
-        raise InvalidMonitorConfig("small letters, digits, - and _, at most 60", param="name")
-    api = checked(told)
-    before = Monitor.objects.filter(name=name).first()
-    if before is None and Monitor.objects.count() >= ENTERED_MAX:
-        raise InvalidMonitorConfig(f"at most {ENTERED_MAX} APIs", param="name")
-    after = {"declaration": dict(told), "active": active}
-    if before is not None and _told(before) == after:
-        return before
+        raise InvalidMonitorConfig(monitors.NAME_RULE, param="name")
+    api = validate_config(config)
+    existing = Monitor.objects.filter(name=name).first()
+    if existing is None and Monitor.objects.count() >= USER_MONITORS_MAX:
+        raise InvalidMonitorConfig(f"at most {USER_MONITORS_MAX} monitors", param="name")
+    after = {"config": dict(config), "active": active}
+    if existing is not None and _audited(existing) == after:
+        return existing
     audit_log.record(
-        action="source.save",
+        action="monitor.save",
         subject=name,
         now=now,
-        before=_told(before) if before is not None else {},
+        before=_audited(existing) if existing is not None else {},
         after=after,
     )
     values = {
         "url": api.url,
         "interval_seconds": api.interval_seconds,
-        "declaration": dict(told),
+        "config": dict(config),
         "active": active,
         "changed_at": now,
     }
-    saved, _ = Monitor.objects.update_or_create(
+    monitor, _ = Monitor.objects.update_or_create(
         name=name,
         defaults=values,
         create_defaults={**values, "created_at": now, "created_by": audit_log.actor()},
     )
-    return saved
+    return monitor
 
 
 def remove(*, name: str, now: datetime) -> None:
     """
-    Watch it no more; its history goes with its age.
+    Delete the monitor *name*; its history expires with its age. Needs an open transaction.
 
-    :raises UnknownSource: if there is none.
+    :raises MonitorNotFound: if there is none.
     """
     group_commit.require_transaction()
-    before = Monitor.objects.filter(name=name).first()
-    if before is None:
-        raise UnknownSource(f"no API {name!r} was entered")
-    audit_log.record(action="source.remove", subject=name, now=now, before=_told(before))
-    before.delete()
+    monitor = Monitor.objects.filter(name=name).first()
+    if monitor is None:
+        raise MonitorNotFound(f"monitor {name!r} not found")
+    audit_log.record(action="monitor.remove", subject=name, now=now, before=_audited(monitor))
+    monitor.delete()
 
 
-def active() -> dict[str, HttpMonitorConfig]:
-    """The APIs that were entered and are active; one that is right no longer is left out."""
-    found = {}
+def load_active() -> dict[str, HttpMonitorConfig]:
+    """Return the active monitors by name, without those that are no longer valid."""
+    configs = {}
     for row in Monitor.objects.filter(active=True).order_by("name"):
         try:
-            found[row.name] = checked(row.declaration)
-        except errors.ValidationError as error:  # by the rules of a newer version
-            log.warning("source_left_out", source=row.name, error=error)
-    return found
+            configs[row.name] = validate_config(row.config)
+        except errors.ValidationError as error:  # stored by a version with other rules
+            log.warning("monitor_skipped", monitor=row.name, error=error)
+    return configs
 
 
-def _told(row: Monitor) -> dict[str, object]:
-    return {"declaration": row.declaration, "active": row.active}
+def _audited(row: Monitor) -> dict[str, object]:
+    return {"config": row.config, "active": row.active}
 
 
-def _is_address(host: str) -> bool:
+def _is_ip_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
     except ValueError:

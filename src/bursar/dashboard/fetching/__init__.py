@@ -1,1 +1,1 @@
-"""Asking any number of sources at once: each its own tile, all in the time of the slowest."""
+"""Fetching of any number of sources concurrently: one result each, in the time of the slowest."""

@@ -1,8 +1,8 @@
 """
-One round of asking: every source's attempts, timers and second attempts, until all have a tile.
+One batch of fetches: the attempts, timers and hedges of every source, until each has a result.
 
-No task waits for a source: each attempt is one task, and what follows is decided where it lands.
-So a source that does not even stop when it is cancelled holds up nobody.
+No task waits for a source: each attempt is a task, and its done callback decides what follows. So a
+source that does not even stop when it is cancelled holds up no other.
 """
 
 from __future__ import annotations
@@ -16,404 +16,423 @@ from typing import Any
 
 from bursar import errors
 from bursar.dashboard.fetching.hedging_policy import (
-    BOARD_MIN,
-    FEW_SHARE,
+    FIRST_WAVE_SHARE,
+    SOURCES_MIN,
     HedgeBudget,
     LatencyEstimator,
 )
 from bursar.dashboard.fetching.host_limits import Host, Permit
 from bursar.dashboard.fetching.results import FetchResult, FetchStatus
-from bursar.dashboard.fetching.sources import FetchFailed, Source, failure_of
+from bursar.dashboard.fetching.sources import FetchFailed, Source, to_fetch_failure
 
-#: The wait after the first attempt that failed; it doubles. With hedging, the first is not waited for.
-PAUSE_SECONDS = 0.05
-#: How long tasks that were cancelled are waited for; those that go on hold up no board.
-SWEEP_SECONDS = 0.1
+#: The pause before the second retry; it doubles. With hedging the first retry starts at once.
+RETRY_PAUSE_SECONDS = 0.05
+#: How long cancelled tasks are awaited; later ones become stragglers.
+CANCEL_SECONDS = 0.1
 
-OnTile = Callable[[FetchResult[Any]], None]
+OnResult = Callable[[FetchResult[Any]], None]
 
 
 @dataclass(slots=True, kw_only=True)
 class FetchState:
-    """What outlives a round."""
+    """State that is shared by all batches of a fetcher."""
 
     now: Callable[[], datetime]
     random: Callable[[], float]
-    allowance: HedgeBudget
+    hedge_budget: HedgeBudget
     hosts: dict[str, Host] = field(default_factory=dict)
-    habits: dict[str, LatencyEstimator] = field(default_factory=dict)
-    kept: dict[str, tuple[Any, datetime]] = field(default_factory=dict)
-    """The last good value of each source."""
+    latencies: dict[str, LatencyEstimator] = field(default_factory=dict)
+    last_values: dict[str, tuple[Any, datetime]] = field(default_factory=dict)
+    """The last value of each source, and its time."""
 
     stragglers: set[asyncio.Task[Any]] = field(default_factory=set)
-    """Tasks that were cancelled and went on."""
+    """Cancelled tasks that are still running."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Executors:
-    """How sources are asked, and their values transformed."""
+    """The functions that fetch a source and transform a value."""
 
-    ask: Callable[[Source], Awaitable[Any]]
+    fetch: Callable[[Source], Awaitable[Any]]
     transform: Callable[[Callable[[Any], Any], Any], Awaitable[Any]]
 
 
 @dataclass(eq=False, slots=True)
 class _Attempt:
-    asked: _Asked
-    began: float
-    seconds_max: float
-    first: bool
+    fetch: _SourceFetch
+    started_at: float
+    timeout_seconds: float
+    is_first: bool
     task: asyncio.Task[Any] | None = None
     timer: asyncio.TimerHandle | None = None
-    over: bool = False
+    is_closed: bool = False
 
 
 @dataclass(eq=False, slots=True)
-class _Asked:
-    """A source in this round."""
+class _SourceFetch:
+    """The progress of one source in this batch."""
 
     source: Source
     host: Host
-    habit: LatencyEstimator
+    latency: LatencyEstimator
     attempts: int = 0
     failures: int = 0
     running: list[_Attempt] = field(default_factory=list)
     hedged: bool = False
     reason: str = ""
     as_of: datetime | None = None
-    ticket: Permit | None = None
-    calculation: asyncio.Task[Any] | None = None
+    permit: Permit | None = None
+    transform_task: asyncio.Task[Any] | None = None
     timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
 
 
 class FetchBatch:
-    """Asks *sources* once and is then used up."""
+    """Fetches *sources* once; a batch cannot be reused."""
 
     def __init__(
         self,
         sources: Sequence[Source],
         *,
-        memory: FetchState,
-        means: Executors,
+        state: FetchState,
+        executors: Executors,
         deadline_seconds: float,
-        on_tile: OnTile | None,
+        on_result: OnResult | None,
         hedging: bool,
     ) -> None:
         self._sources = sources
-        self._memory, self._means = memory, means
-        self._deadline_seconds, self._on_tile, self._hedging = deadline_seconds, on_tile, hedging
+        self._state, self._executors = state, executors
+        self._deadline_seconds, self._on_result, self._hedging = (
+            deadline_seconds,
+            on_result,
+            hedging,
+        )
         self._loop = asyncio.get_running_loop()
-        self._over: asyncio.Future[None] = self._loop.create_future()
-        self._tiles: dict[str, FetchResult[Any]] = {}
-        self._open: dict[str, _Asked] = {}
+        self._done: asyncio.Future[None] = self._loop.create_future()
+        self._results: dict[str, FetchResult[Any]] = {}
+        self._open: dict[str, _SourceFetch] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._began = self._loop.time()
+        self._started_at = self._loop.time()
         self._slowest = 0.0
-        # The last few of a board may be asked a second time, as many as the allowance has.
-        self._extra_left = memory.allowance.of(len(sources)) if hedging else 0
-        self._first_left = len(sources)
-        self._few = max(int(FEW_SHARE * self._extra_left), 1)
-        self._few_left = False
+        # The last sources of a batch are hedged, as far as the budget allows.
+        self._hedges_available = state.hedge_budget.limit_for(len(sources)) if hedging else 0
+        self._first_attempts_pending = len(sources)
+        self._final_hedging_at = max(int(FIRST_WAVE_SHARE * self._hedges_available), 1)
+        self._is_final = False
 
     async def run(self) -> dict[str, FetchResult[Any]]:
-        """Ask all; their tiles, in the order of the sources."""
-        timer = self._loop.call_later(self._deadline_seconds, self._too_late)
+        """Fetch all sources. Returns their results in the order of the sources."""
+        timer = self._loop.call_later(self._deadline_seconds, self._on_deadline)
         try:
             for source in self._sources:
-                self._begin(source)
+                self._start_source(source)
             if self._sources:
-                await self._over
+                await self._done
         finally:
             timer.cancel()
-            for asked in self._still_open():
-                self._leave(asked)
-            await self._sweep()
-        return {source.key: self._tiles[source.key] for source in self._sources}
+            for fetch in self._unfinished():
+                self._finish(fetch)
+            await self._await_cancelled()
+        return {source.key: self._results[source.key] for source in self._sources}
 
-    def _begin(self, source: Source) -> None:
-        memory = self._memory
+    def _start_source(self, source: Source) -> None:
+        state = self._state
         name = source.host or source.key
-        host = memory.hosts.get(name)
+        host = state.hosts.get(name)
         if host is None:
-            host = memory.hosts[name] = Host(name, monotonic=self._loop.time)
-        habit = memory.habits.get(source.key)
-        if habit is None:
-            habit = memory.habits[source.key] = LatencyEstimator()
-        asked = self._open[source.key] = _Asked(source, host, habit)
+            host = state.hosts[name] = Host(name, monotonic=self._loop.time)
+        latency = state.latencies.get(source.key)
+        if latency is None:
+            latency = state.latencies[source.key] = LatencyEstimator()
+        fetch = self._open[source.key] = _SourceFetch(source, host, latency)
         if source.timeout_seconds < self._deadline_seconds:
-            self._after(asked, "source", source.timeout_seconds, self._out_of_time)
-        self._call(asked)
+            self._call_later(fetch, "source", source.timeout_seconds, self._time_out_source)
+        self._queue_attempt(fetch)
 
     # --- Attempts -------------------------------------------------------------------------------
 
-    def _call(self, asked: _Asked) -> None:
-        """Start an attempt, or wait for a place at its host."""
-        start = functools.partial(self._attempt, asked)
-        asked.ticket = asked.host.acquire(asked.source.max_concurrency, start)
+    def _queue_attempt(self, fetch: _SourceFetch) -> None:
+        """Start an attempt, or queue it until its host has a free slot."""
+        start = functools.partial(self._start_attempt, fetch)
+        fetch.permit = fetch.host.acquire(fetch.source.max_concurrency, start)
 
-    def _attempt(self, asked: _Asked) -> None:
-        """Start an attempt; there is a place for it at its host."""
-        asked.ticket = None
+    def _start_attempt(self, fetch: _SourceFetch) -> None:
+        """Start an attempt; its host has a slot for it."""
+        fetch.permit = None
         try:
-            asked.host.circuit.before_call()
+            fetch.host.circuit.before_call()
         except errors.Unavailable as error:
-            asked.host.release()
-            if not asked.running:
-                self._miss(asked, error.message)
+            fetch.host.release()
+            if not fetch.running:
+                self._set_fallback(fetch, error.message)
             return
-        asked.attempts += 1
-        if asked.attempts == 1:
-            self._memory.allowance.calls += 1
-        seconds = self._patience(asked)
-        attempt = _Attempt(asked, self._loop.time(), seconds, first=asked.attempts == 1)
-        attempt.task = self._loop.create_task(self._ask(attempt))
-        attempt.timer = self._loop.call_later(seconds, self._too_long, attempt)
+        fetch.attempts += 1
+        if fetch.attempts == 1:
+            self._state.hedge_budget.calls += 1
+        seconds = self._attempt_timeout(fetch)
+        attempt = _Attempt(fetch, self._loop.time(), seconds, is_first=fetch.attempts == 1)
+        attempt.task = self._loop.create_task(self._run_attempt(attempt))
+        attempt.timer = self._loop.call_later(seconds, self._time_out_attempt, attempt)
         self._tasks.add(attempt.task)
-        attempt.task.add_done_callback(functools.partial(self._landed, attempt))
-        asked.running.append(attempt)
+        attempt.task.add_done_callback(functools.partial(self._handle_attempt, attempt))
+        fetch.running.append(attempt)
         if self._hedging:
-            self._watch(asked)
+            self._hedge_if_late(fetch)
 
-    async def _ask(self, attempt: _Attempt) -> Any:
-        attempt.began = self._loop.time()  # of hundreds, this one's turn is now
-        return await self._means.ask(attempt.asked.source)
+    async def _run_attempt(self, attempt: _Attempt) -> Any:
+        attempt.started_at = self._loop.time()  # the task may have waited for the event loop
+        return await self._executors.fetch(attempt.fetch.source)
 
-    def _patience(self, asked: _Asked) -> float:
-        """Seconds for an attempt: what its habit makes hopeless is given up, but for the last."""
-        source, habit = asked.source, asked.habit
-        last = asked.attempts >= source.attempts_max
-        if not self._hedging or last or not habit.known or not source.repeatable:
+    def _attempt_timeout(self, fetch: _SourceFetch) -> float:
+        """Return the timeout of an attempt: all but the last end early if they are far too late."""
+        source, latency = fetch.source, fetch.latency
+        is_last = fetch.attempts >= source.attempts_max
+        if not self._hedging or is_last or not latency.is_ready or not source.is_repeatable:
             return source.attempt_seconds
-        return min(source.attempt_seconds, habit.abandon_after_seconds)
+        return min(source.attempt_seconds, latency.abandon_after_seconds)
 
-    def _landed(self, attempt: _Attempt, task: asyncio.Task[Any]) -> None:
+    def _handle_attempt(self, attempt: _Attempt, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if attempt.over:
-            return  # given up, or another one was faster
-        asked = attempt.asked
-        self._close(attempt)
+        if attempt.is_closed:
+            return  # timed out, or another attempt was faster
+        fetch = attempt.fetch
+        self._close_attempt(attempt)
         if task.cancelled():
-            self._went_wrong(asked, FetchFailed("it was cancelled", again=False))
+            self._handle_failure(fetch, FetchFailed("cancelled", is_retryable=False))
         elif error is None:
-            asked.host.circuit.record_success()
-            self._answered(attempt, task.result())
+            fetch.host.circuit.record_success()
+            self._handle_value(attempt, task.result())
         else:
-            self._went_wrong(asked, failure_of(error, asked.source.key))
-        asked.host.release()  # not before its circuit knows: the next one asks it
+            self._handle_failure(fetch, to_fetch_failure(error, fetch.source.key))
+        fetch.host.release()  # after the circuit is updated: the next attempt checks it
 
-    def _too_long(self, attempt: _Attempt) -> None:
-        asked = attempt.asked
-        self._close(attempt)
-        reason = f"no answer within {attempt.seconds_max:.3g} s"
-        self._went_wrong(asked, FetchFailed(reason, again=True))
-        asked.host.release()
+    def _time_out_attempt(self, attempt: _Attempt) -> None:
+        fetch = attempt.fetch
+        self._close_attempt(attempt)
+        reason = f"no response within {attempt.timeout_seconds:.3g} s"
+        self._handle_failure(fetch, FetchFailed(reason, is_retryable=True))
+        fetch.host.release()
 
-    def _close(self, attempt: _Attempt) -> None:
-        """It no longer counts, however it ends."""
-        attempt.over = True
+    def _close_attempt(self, attempt: _Attempt) -> None:
+        """Cancel an attempt and ignore its outcome."""
+        attempt.is_closed = True
         if attempt.task is not None:
             attempt.task.cancel()
-        if attempt.first:
-            self._first_left -= 1
-        attempt.asked.running.remove(attempt)
+        if attempt.is_first:
+            self._first_attempts_pending -= 1
+        attempt.fetch.running.remove(attempt)
         if attempt.timer is not None:
             attempt.timer.cancel()
 
-    def _went_wrong(self, asked: _Asked, failure: FetchFailed) -> None:
-        """Try again, if that may help; or leave it to the attempt that still runs."""
-        if asked.source.key not in self._open:
+    def _handle_failure(self, fetch: _SourceFetch, failure: FetchFailed) -> None:
+        """Retry, wait for the other attempt that is running, or finish with the fallback."""
+        if fetch.source.key not in self._open:
             return
-        asked.reason = failure.message
-        asked.failures += 1
-        circuit = asked.host.circuit
-        self._look_who_is_left()
-        if asked.running:
+        fetch.reason = failure.message
+        fetch.failures += 1
+        circuit = fetch.host.circuit
+        self._start_final_hedging()
+        if fetch.running:
             circuit.record_cancelled()
-            if failure.again and asked.attempts < asked.source.attempts_max:
-                self._call(asked)  # the other one is late: this is a retry, no extra call
+            if failure.is_retryable and fetch.attempts < fetch.source.attempts_max:
+                self._queue_attempt(fetch)  # a retry, not charged to the hedging budget
             return
-        pause = failure.after_seconds or self._pause(asked)
-        left = self._began + self._deadline_seconds - self._loop.time()
-        if not failure.again or asked.attempts >= asked.source.attempts_max or pause >= left:
-            if failure.well:
+        pause = failure.after_seconds or self._retry_pause(fetch)
+        remaining = self._started_at + self._deadline_seconds - self._loop.time()
+        if (
+            not failure.is_retryable
+            or fetch.attempts >= fetch.source.attempts_max
+            or pause >= remaining
+        ):
+            if failure.has_host_responded:
                 circuit.record_success()
             else:
                 circuit.record_failure(failure.message)
-            self._miss(asked, failure.message)
+            self._set_fallback(fetch, failure.message)
             return
-        circuit.record_cancelled()  # only a source that is given up counts against its host
+        circuit.record_cancelled()  # only a final failure counts against the host
         if pause:
-            self._after(asked, "again", pause, self._call)
+            self._call_later(fetch, "retry", pause, self._queue_attempt)
         else:
-            self._call(asked)
+            self._queue_attempt(fetch)
 
-    def _pause(self, asked: _Asked) -> float:
-        if self._hedging and asked.failures == 1:
+    def _retry_pause(self, fetch: _SourceFetch) -> float:
+        if self._hedging and fetch.failures == 1:
             return 0.0
-        longest = PAUSE_SECONDS * 2.0 ** (asked.failures - 1)
-        return longest * (1 + self._memory.random()) / 2
+        longest = RETRY_PAUSE_SECONDS * 2.0 ** (fetch.failures - 1)
+        return longest * (1 + self._state.random()) / 2
 
-    # --- Second attempts beside the first -------------------------------------------------------
+    # --- Hedging ----------------------------------------------------------------------------------
 
-    def _watch(self, asked: _Asked) -> None:
-        """Ask a second time once the newest attempt is late, as far as the allowance goes."""
-        source = asked.source
-        late = self._late_seconds(asked)
-        if late is None or not asked.running or asked.attempts >= source.attempts_max:
+    def _hedge_if_late(self, fetch: _SourceFetch) -> None:
+        """Start a second attempt once the latest one is late, within the budget."""
+        source = fetch.source
+        hedge_after_seconds = self._hedge_after_seconds(fetch)
+        if (
+            hedge_after_seconds is None
+            or not fetch.running
+            or fetch.attempts >= source.attempts_max
+        ):
             return
-        left = asked.running[-1].began + late - self._loop.time()
-        if left > 0:
-            self._after(asked, "late", left, self._watch)
-        elif asked.host.has_room(source.max_concurrency) and self._memory.allowance.try_acquire():
-            self._extra_left -= 1
-            asked.hedged = True
-            self._call(asked)
+        delay = fetch.running[-1].started_at + hedge_after_seconds - self._loop.time()
+        if delay > 0:
+            self._call_later(fetch, "hedge", delay, self._hedge_if_late)
+        elif fetch.host.has_room(source.max_concurrency) and self._state.hedge_budget.try_acquire():
+            self._hedges_available -= 1
+            fetch.hedged = True
+            self._queue_attempt(fetch)
 
-    def _late_seconds(self, asked: _Asked) -> float | None:
-        """When an attempt is late; None where nothing tells."""
-        if not self._extra_left or not asked.source.repeatable:
+    def _hedge_after_seconds(self, fetch: _SourceFetch) -> float | None:
+        """Return after how long an attempt is late; None if it must not be hedged."""
+        if not self._hedges_available or not fetch.source.is_repeatable:
             return None
-        habit = asked.habit
-        if self._few_left:
-            # Nearly all others have answered. Not before it is late for itself, too.
-            if not habit.known:
+        latency = fetch.latency
+        if self._is_final:
+            # Nearly all others have responded. It must be late by its own latency, too.
+            if not latency.is_ready:
                 return self._slowest
-            return max(habit.typical_seconds, min(habit.hedge_after_seconds, self._slowest))
-        if len(self._sources) < BOARD_MIN and habit.known:
-            return habit.hedge_after_seconds
+            return max(latency.typical_seconds, min(latency.hedge_after_seconds, self._slowest))
+        if len(self._sources) < SOURCES_MIN and latency.is_ready:
+            return latency.hedge_after_seconds
         return None
 
-    def _look_who_is_left(self) -> None:
-        enough = len(self._sources) >= BOARD_MIN
-        if enough and not self._few_left and self._first_left <= self._few:
-            self._few_left = True
-            for asked in list(self._open.values()):
-                self._watch(asked)
+    def _start_final_hedging(self) -> None:
+        """Hedge the remaining fetches once few enough are left."""
+        is_large = len(self._sources) >= SOURCES_MIN
+        if (
+            is_large
+            and not self._is_final
+            and self._first_attempts_pending <= self._final_hedging_at
+        ):
+            self._is_final = True
+            for fetch in list(self._open.values()):
+                self._hedge_if_late(fetch)
 
-    # --- Answers --------------------------------------------------------------------------------
+    # --- Results ----------------------------------------------------------------------------------
 
-    def _answered(self, attempt: _Attempt, value: Any) -> None:
-        asked = attempt.asked
-        seconds = self._loop.time() - attempt.began
-        asked.habit.observe(seconds)
+    def _handle_value(self, attempt: _Attempt, value: Any) -> None:
+        fetch = attempt.fetch
+        seconds = self._loop.time() - attempt.started_at
+        fetch.latency.observe(seconds)
         self._slowest = max(self._slowest, seconds)
-        asked.as_of = self._memory.now()
-        self._leave_attempts(asked)
-        if asked.source.transform is None:
-            self._tell(asked, FetchStatus.OK, value)
+        fetch.as_of = self._state.now()
+        self._cancel_attempts(fetch)
+        if fetch.source.transform is None:
+            self._set_result(fetch, FetchStatus.OK, value)
             return
-        task = asked.calculation = self._loop.create_task(
-            self._calculate(asked.source.transform, value)
+        task = fetch.transform_task = self._loop.create_task(
+            self._transform(fetch.source.transform, value)
         )
         self._tasks.add(task)
-        task.add_done_callback(functools.partial(self._calculated, asked))
+        task.add_done_callback(functools.partial(self._handle_transformed, fetch))
 
-    async def _calculate(self, transform: Callable[[Any], Any], value: Any) -> Any:
-        return await self._means.transform(transform, value)
+    async def _transform(self, transform: Callable[[Any], Any], value: Any) -> Any:
+        return await self._executors.transform(transform, value)
 
-    def _calculated(self, asked: _Asked, task: asyncio.Task[Any]) -> None:
+    def _handle_transformed(self, fetch: _SourceFetch, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if self._open.get(asked.source.key) is not asked:
+        if self._open.get(fetch.source.key) is not fetch:
             return
         if error is not None or task.cancelled():
             why = error.message if isinstance(error, errors.BursarError) else type(error).__name__
-            self._miss(asked, f"its value could not be calculated: {why}")
+            self._set_fallback(fetch, f"transform failed: {why}")
         else:
-            self._tell(asked, FetchStatus.OK, task.result())
+            self._set_result(fetch, FetchStatus.OK, task.result())
 
-    def _miss(self, asked: _Asked, reason: str) -> None:
-        """There is no value of now: show that of before, if there is one."""
-        value, asked.as_of = self._memory.kept.get(asked.source.key, (None, None))
-        self._tell(
-            asked, FetchStatus.FAILED if asked.as_of is None else FetchStatus.STALE, value, reason
+    def _set_fallback(self, fetch: _SourceFetch, reason: str) -> None:
+        """Finish with the last value (stale), or without one (failed)."""
+        value, fetch.as_of = self._state.last_values.get(fetch.source.key, (None, None))
+        self._set_result(
+            fetch, FetchStatus.FAILED if fetch.as_of is None else FetchStatus.STALE, value, reason
         )
 
-    def _tell(self, asked: _Asked, state: FetchStatus, value: Any, reason: str = "") -> None:
-        self._leave(asked)
-        key = asked.source.key
+    def _set_result(
+        self, fetch: _SourceFetch, state: FetchStatus, value: Any, reason: str = ""
+    ) -> None:
+        self._finish(fetch)
+        key = fetch.source.key
         if state is FetchStatus.OK:
-            assert asked.as_of is not None
-            self._memory.kept[key] = value, asked.as_of
-        tile = self._tiles[key] = FetchResult(
+            assert fetch.as_of is not None
+            self._state.last_values[key] = value, fetch.as_of
+        result = self._results[key] = FetchResult(
             key=key,
             state=state,
             value=value,
-            as_of=asked.as_of,
+            as_of=fetch.as_of,
             reason=reason,
-            seconds=self._loop.time() - self._began,
-            attempts=asked.attempts,
-            hedged=asked.hedged,
+            seconds=self._loop.time() - self._started_at,
+            attempts=fetch.attempts,
+            hedged=fetch.hedged,
         )
-        if self._on_tile is not None:
+        if self._on_result is not None:
             try:
-                self._on_tile(tile)
-            except BaseException as error:  # noqa: BLE001  (it surfaces where the board is awaited)
-                if not self._over.done():
-                    self._over.set_exception(error)
+                self._on_result(result)
+            except BaseException as error:  # noqa: BLE001  (raised by `run`)
+                if not self._done.done():
+                    self._done.set_exception(error)
                 return
         if self._open:
-            self._look_who_is_left()
-        elif len(self._tiles) == len(self._sources) and not self._over.done():
-            self._over.set_result(None)
+            self._start_final_hedging()
+        elif len(self._results) == len(self._sources) and not self._done.done():
+            self._done.set_result(None)
 
-    # --- The end --------------------------------------------------------------------------------
+    # --- Deadline ---------------------------------------------------------------------------------
 
-    def _too_late(self) -> None:
-        """The board's time is over."""
-        for asked in self._still_open():
-            self._out_of_time(asked)
+    def _on_deadline(self) -> None:
+        """Finish all remaining sources."""
+        for fetch in self._unfinished():
+            self._time_out_source(fetch)
 
-    def _still_open(self) -> list[_Asked]:
-        """Those that wait for a place first, or they would get it for a moment."""
-        return sorted(self._open.values(), key=lambda asked: asked.ticket is None)
+    def _unfinished(self) -> list[_SourceFetch]:
+        """Return the unfinished fetches, queued ones first so that a freed slot starts none of them."""
+        return sorted(self._open.values(), key=lambda fetch: fetch.permit is None)
 
-    def _out_of_time(self, asked: _Asked) -> None:
-        seconds = self._loop.time() - self._began
-        reason = f"no answer within {seconds:.3g} s"
-        if asked.calculation is not None:
-            reason = f"its value was not calculated within {seconds:.3g} s"
-        elif asked.ticket is not None:
-            reason = f"no turn at its host within {seconds:.3g} s"
-        elif asked.reason:
-            reason = f"{reason}; before that: {asked.reason}"
-        for attempt in asked.running:
-            if self._loop.time() - attempt.began >= seconds / 2:
-                asked.host.circuit.record_failure(reason)
-        self._miss(asked, reason)
+    def _time_out_source(self, fetch: _SourceFetch) -> None:
+        seconds = self._loop.time() - self._started_at
+        reason = f"no response within {seconds:.3g} s"
+        if fetch.transform_task is not None:
+            reason = f"transform not finished within {seconds:.3g} s"
+        elif fetch.permit is not None:
+            reason = f"queued for its host for {seconds:.3g} s"
+        elif fetch.reason:
+            reason = f"{reason}; previous attempt: {fetch.reason}"
+        for attempt in fetch.running:
+            if self._loop.time() - attempt.started_at >= seconds / 2:
+                fetch.host.circuit.record_failure(reason)
+        self._set_fallback(fetch, reason)
 
-    def _leave(self, asked: _Asked) -> None:
-        """Stop all that is done for a source in this round."""
-        self._open.pop(asked.source.key, None)
-        if not asked.attempts:
-            self._first_left -= 1
-        for timer in asked.timers.values():
+    def _finish(self, fetch: _SourceFetch) -> None:
+        """Cancel everything that is running or scheduled for a source."""
+        self._open.pop(fetch.source.key, None)
+        if not fetch.attempts:
+            self._first_attempts_pending -= 1
+        for timer in fetch.timers.values():
             timer.cancel()
-        if asked.ticket is not None:
-            asked.ticket.release()
-        if asked.calculation is not None:
-            asked.calculation.cancel()
-        self._leave_attempts(asked)
+        if fetch.permit is not None:
+            fetch.permit.release()
+        if fetch.transform_task is not None:
+            fetch.transform_task.cancel()
+        self._cancel_attempts(fetch)
 
-    def _leave_attempts(self, asked: _Asked) -> None:
-        for attempt in list(asked.running):
-            self._close(attempt)
-            asked.host.circuit.record_cancelled()
-            asked.host.release()
+    def _cancel_attempts(self, fetch: _SourceFetch) -> None:
+        for attempt in list(fetch.running):
+            self._close_attempt(attempt)
+            fetch.host.circuit.record_cancelled()
+            fetch.host.release()
 
-    async def _sweep(self) -> None:
-        """Wait a moment until all tasks have ended; remember those that do not."""
+    async def _await_cancelled(self) -> None:
+        """Wait up to `CANCEL_SECONDS` for cancelled tasks; the others become stragglers."""
         if self._tasks:
-            _, left = await asyncio.wait(self._tasks, timeout=SWEEP_SECONDS)
-            for task in left:
-                self._memory.stragglers.add(task)
-                task.add_done_callback(self._memory.stragglers.discard)
+            _, pending = await asyncio.wait(self._tasks, timeout=CANCEL_SECONDS)
+            for task in pending:
+                self._state.stragglers.add(task)
+                task.add_done_callback(self._state.stragglers.discard)
 
-    def _after(
-        self, asked: _Asked, name: str, seconds: float, then: Callable[[_Asked], None]
+    def _call_later(
+        self, fetch: _SourceFetch, name: str, seconds: float, then: Callable[[_SourceFetch], None]
     ) -> None:
-        """Call *then* in a while, unless the source has its tile by then."""
-        if name in asked.timers:
-            asked.timers[name].cancel()
-        asked.timers[name] = self._loop.call_later(seconds, then, asked)
+        """Call *then* after *seconds*, unless the fetch is finished first; replaces the timer *name*."""
+        if name in fetch.timers:
+            fetch.timers[name].cancel()
+        fetch.timers[name] = self._loop.call_later(seconds, then, fetch)

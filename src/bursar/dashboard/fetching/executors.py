@@ -1,8 +1,9 @@
 """
-Work that must not run in the event loop: blocking calls in threads, calculations in processes.
+Executors for work that must not run in the event loop: blocking calls in threads, CPU-bound functions
+in processes.
 
-A thread waits without holding the interpreter's lock, but cannot be stopped; a process calculates
-beside us on a core of its own, can be killed, and may die.
+A blocking call releases the GIL while it waits, but its thread cannot be stopped. A process uses a
+core of its own, can be killed, and may die.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from typing import Any
 from bursar import errors
 
 THREADS_MAX = 64
-#: A calculation whose process died is tried once more: another one may have killed it.
-TRIES_MAX = 2
+#: A call whose process died is retried once: the cause may have been another call.
+ATTEMPTS_MAX = 2
 
 
 class ThreadExecutor:
     """
-    A daemon thread for each call, at most *threads_max* at once, and one call of a key.
+    Runs each call in a daemon thread: at most *threads_max* at once, and one per key.
 
-    The interpreter waits at its end for the threads of `ThreadPoolExecutor`; a call that hangs must
-    not hold up the stop (`test_a_call_that_hangs_does_not_hold_up_the_end_of_the_process`).
+    The interpreter joins the threads of `ThreadPoolExecutor` at exit; a call that hangs must not delay
+    the exit (`test_a_call_that_hangs_does_not_hold_up_the_end_of_the_process`).
     """
 
     def __init__(self, *, threads_max: int = THREADS_MAX) -> None:
@@ -44,9 +45,9 @@ class ThreadExecutor:
 
     async def run(self, key: str, function: Callable[[], Any]) -> Any:
         """
-        Call *function* in a thread, or wait for the call under *key* that still runs.
+        Call *function* in a thread, or wait for the call of the same *key* that is still running.
 
-        If the wait is cancelled the call goes on.
+        Cancellation ends the wait, not the call.
         """
         future = self._running.get(key)
         if future is None:
@@ -65,9 +66,9 @@ class ThreadExecutor:
             value, error = None, None
             try:
                 value = context.run(function)
-            except BaseException as raised:  # noqa: BLE001  (it is told to whoever waits)
+            except BaseException as raised:  # noqa: BLE001  (raised in `run`)
                 error = raised
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            with contextlib.suppress(RuntimeError):  # the loop is closed, nobody waits
                 loop.call_soon_threadsafe(self._done, key, future, thread, value, error)
 
         thread = threading.Thread(target=call, name=f"bursar-source-{key}", daemon=True)
@@ -82,40 +83,40 @@ class ThreadExecutor:
         value: Any,
         error: BaseException | None,
     ) -> None:
-        thread.join()  # it has nothing left to do
+        thread.join()  # its function has returned
         self._threads.discard(thread)
         self._running.pop(key, None)
         if not future.cancelled():
             if error is None:
                 future.set_result(value)
             else:
-                future.set_exception(_harmless(error))
-                future.exception()  # seen, even if nobody waits
+                future.set_exception(_storable(error))
+                future.exception()  # mark as retrieved, even if nobody waits
         while self._waiting and len(self._threads) < self._threads_max:
             self._waiting.popleft()()
 
     def close(self) -> None:
-        """Wait for nothing: who still waits is cancelled, threads end with their calls."""
+        """Cancel all waits; threads end with their calls and are not awaited."""
         self._waiting.clear()
         for future in self._running.values():
             future.cancel()
         self._running.clear()
 
 
-def _harmless(error: BaseException) -> BaseException:
-    """What a future can hold: neither StopIteration nor what would end the loop."""
+def _storable(error: BaseException) -> BaseException:
+    """Return *error* in a form that a future can hold: no StopIteration, no BaseException."""
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
-    return RuntimeError(f"it ended with {type(error).__name__}")
+    return RuntimeError(f"the call ended with {type(error).__name__}")
 
 
 class ProcessExecutor:
     """
-    A pool of processes, one calculation each at a time, started when first needed.
+    A pool of processes that run one call each at a time, started when first needed.
 
-    Each is a `ProcessPoolExecutor` of one. In one of several a process that dies breaks all
-    calculations, and none can be killed alone; here it breaks its own and is replaced, and that of
-    a cancelled calculation is killed (`test_on_a_board_only_the_tile_of_a_killed_process_fails`,
+    Each is a `ProcessPoolExecutor` with one worker. In one with several workers a process that dies
+    fails all calls, and none can be killed alone; here it fails its own call and is replaced, and that
+    of a cancelled call is killed (`test_on_a_board_only_the_tile_of_a_killed_process_fails`,
     `test_a_calculation_that_never_ends_is_killed_with_its_process`).
     """
 
@@ -129,18 +130,16 @@ class ProcessExecutor:
         """
         Call *function* with *value*; both are pickled.
 
-        :raises errors.WorkerProcessDied: if its process died `TRIES_MAX` times.
+        :raises errors.WorkerProcessDied: if its process died `ATTEMPTS_MAX` times.
         """
         process = await self._free.get()
         try:
-            for _ in range(TRIES_MAX):
+            for _ in range(ATTEMPTS_MAX):
                 try:
                     return await process.run(function, value)
                 except BrokenProcessPool:
                     await process.end()
-            raise errors.WorkerProcessDied(
-                "the process that calculated it was killed, or out of memory"
-            )
+            raise errors.WorkerProcessDied("the worker process was killed or ran out of memory")
         except asyncio.CancelledError:
             process.kill()
             raise
@@ -149,18 +148,18 @@ class ProcessExecutor:
 
     @property
     def pids(self) -> list[int]:
-        """The processes that were started and not ended by us."""
+        """The ids of the running processes."""
         return [process.pid for process in self._all if process.pid]
 
     async def close(self) -> None:
-        """End all processes, whatever they do."""
+        """Kill all processes."""
         for process in self._all:
             process.kill()
             await process.end()
 
 
 class _Process:
-    """One process, or none before it is needed."""
+    """A worker process that is started when first needed."""
 
     def __init__(self) -> None:
         self.pid = 0
@@ -169,26 +168,28 @@ class _Process:
     async def run(self, function: Callable[[Any], Any], value: Any) -> Any:
         if self._executor is None or not self.pid:
             await self.end()
-            # Not forked: a fork copies locks that other threads of ours hold.
+            # No fork: a fork copies locks that other threads hold.
             context = multiprocessing.get_context("forkserver")
-            executor = self._executor = ProcessPoolExecutor(1, context, initializer=_begin)
-            # Starting takes a while, and `submit` starts: not in the loop.
+            executor = self._executor = ProcessPoolExecutor(
+                1, context, initializer=_ignore_interrupts
+            )
+            # `submit` starts the process, which is too slow for the event loop.
             self.pid = await asyncio.to_thread(lambda: executor.submit(os.getpid).result())
         return await asyncio.wrap_future(self._executor.submit(function, value))
 
     def kill(self) -> None:
         if self.pid:
-            with contextlib.suppress(ProcessLookupError):  # it had died before
+            with contextlib.suppress(ProcessLookupError):  # it has died already
                 os.kill(self.pid, signal.SIGKILL)
             self.pid = 0
 
     async def end(self) -> None:
-        """Wait until its process and threads are gone."""
+        """Wait until its process and threads have ended."""
         executor, self._executor, self.pid = self._executor, None, 0
         if executor is not None:
             await asyncio.to_thread(executor.shutdown, cancel_futures=True)
 
 
-def _begin() -> None:
-    """In a new process: an interrupt from the terminal is for our parent, which ends us."""
+def _ignore_interrupts() -> None:
+    """Ignore Ctrl+C in a worker: the parent process receives it and ends the worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

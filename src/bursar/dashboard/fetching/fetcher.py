@@ -1,10 +1,10 @@
 """
-The fan-out: any number of sources asked at once, in the time of the slowest.
+Fan-out: fetch any number of sources concurrently, in the time of the slowest.
 
-    async with fetcher.Fetcher() as gathering:
-        tiles = await gathering.gather(sources, deadline_seconds=3.0)
+    async with Fetcher() as fetcher:
+        results = await fetcher.fetch_all(sources, deadline_seconds=3.0)
 
-A source's failure is its own tile's: late, broken or gone, it holds up no other.
+A source that is late, fails or hangs affects its own result only.
 """
 
 from __future__ import annotations
@@ -13,47 +13,48 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from random import random as draw
+from random import random as uniform
 from typing import Any, Self
 
 from bursar import clock
 from bursar.dashboard.fetching import executors, hedging_policy, http_fetcher
-from bursar.dashboard.fetching.batch import Executors, FetchBatch, FetchState, OnTile
+from bursar.dashboard.fetching.batch import Executors, FetchBatch, FetchState, OnResult
 from bursar.dashboard.fetching.results import FetchResult
 from bursar.dashboard.fetching.sources import BlockingSource, HttpSource, Source
 
-#: How long `close` waits for tasks that were cancelled and went on.
+#: How long `close` waits for stragglers.
 CLOSE_SECONDS = 1.0
 
 
 class Fetcher:
     """
-    Gathers in one event loop, for the process's life; an async context manager.
+    Fetches sources in one event loop; an async context manager, meant to live as long as the process.
 
-    It remembers each source's last good value and habit, and each host's circuit. With *hedging*,
-    answers that are late are asked for a second time, for at most *extra_share_max* of all calls.
-    *processes* transform (None: one a core), *threads_max* block. *now* is the wall clock; *random*
-    gives numbers from 0 to 1 for pauses. Time itself is the event loop's.
+    It keeps the last value and the latency of each source, and a circuit breaker for each host. With
+    *hedging*, late requests are sent a second time, at most *hedged_share_max* of all calls.
+    *processes* run transforms (None: one per core), at most *threads_max* threads run blocking
+    sources. *now* is the wall clock; *random* returns numbers from 0 to 1 for the jitter of pauses.
+    Durations are measured by the clock of the event loop.
     """
 
     def __init__(
         self,
         *,
         hedging: bool = True,
-        extra_share_max: float = hedging_policy.EXTRA_SHARE_MAX,
+        hedged_share_max: float = hedging_policy.HEDGED_SHARE_MAX,
         processes: int | None = None,
         threads_max: int = executors.THREADS_MAX,
         now: Callable[[], datetime] = clock.now,
-        random: Callable[[], float] = draw,
+        random: Callable[[], float] = uniform,
     ) -> None:
         self._hedging = hedging
-        self._memory = FetchState(
-            now=now, random=random, allowance=hedging_policy.HedgeBudget(share=extra_share_max)
+        self._state = FetchState(
+            now=now, random=random, hedge_budget=hedging_policy.HedgeBudget(share=hedged_share_max)
         )
-        self._connections = http_fetcher.HttpFetcher(now=now)
+        self._http = http_fetcher.HttpFetcher(now=now)
         self._threads = executors.ThreadExecutor(threads_max=threads_max)
         self.processes = executors.ProcessExecutor(processes=processes or os.cpu_count() or 1)
-        self._means = Executors(ask=self._ask, transform=self.processes.run)
+        self._executors = Executors(fetch=self._fetch, transform=self.processes.run)
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,49 +63,53 @@ class Fetcher:
         await self.close()
 
     async def fetch_all(
-        self, sources: Sequence[Source], *, deadline_seconds: float, on_tile: OnTile | None = None
+        self,
+        sources: Sequence[Source],
+        *,
+        deadline_seconds: float,
+        on_result: OnResult | None = None,
     ) -> dict[str, FetchResult[Any]]:
         """
-        Ask all *sources* now; a tile for each, by its key, at the latest after *deadline_seconds*.
+        Fetch all *sources*. Returns a result for each, by key, after *deadline_seconds* at the latest.
 
-        *on_tile* is called with each tile as it lands. If the caller is cancelled, all that was
-        begun is stopped.
+        *on_result* is called with each result as it arrives. If the caller is cancelled, all running
+        fetches are cancelled.
 
-        :raises ValueError: if two sources have one key.
+        :raises ValueError: if two sources have the same key.
         """
         if len({source.key for source in sources}) < len(sources):
-            raise ValueError("two sources have one key")
+            raise ValueError("two sources have the same key")
         return await FetchBatch(
             sources,
-            memory=self._memory,
-            means=self._means,
+            state=self._state,
+            executors=self._executors,
             deadline_seconds=deadline_seconds,
-            on_tile=on_tile,
+            on_result=on_result,
             hedging=self._hedging,
         ).run()
 
     @property
     def calls(self) -> tuple[int, int]:
-        """How many first calls were sent so far, and how many beside a first one."""
-        return self._memory.allowance.calls, self._memory.allowance.extra
+        """The numbers of first attempts and of hedges so far."""
+        return self._state.hedge_budget.calls, self._state.hedge_budget.hedges
 
     def forget(self, key: str) -> None:
-        """Drop what is remembered of a source that is no more."""
-        self._memory.kept.pop(key, None)
-        self._memory.habits.pop(key, None)
-        self._memory.hosts.pop(key, None)  # its own, where it named none
+        """Drop the state of a source that is no longer fetched."""
+        self._state.last_values.pop(key, None)
+        self._state.latencies.pop(key, None)
+        self._state.hosts.pop(key, None)  # the key stands for the host where the source names none
 
     async def close(self) -> None:
-        """End connections, processes and calls; a blocking call that still runs is left behind."""
-        await self._connections.close()
+        """Close connections, kill processes and cancel calls; blocking calls run on in their threads."""
+        await self._http.close()
         await self.processes.close()
         self._threads.close()
-        if self._memory.stragglers:
-            await asyncio.wait(self._memory.stragglers, timeout=CLOSE_SECONDS)
+        if self._state.stragglers:
+            await asyncio.wait(self._state.stragglers, timeout=CLOSE_SECONDS)
 
-    async def _ask(self, source: Source) -> Any:
+    async def _fetch(self, source: Source) -> Any:
         if isinstance(source, HttpSource):
-            return await self._connections.fetch(source)
+            return await self._http.fetch(source)
         if isinstance(source, BlockingSource):
             return await self._threads.run(source.key, source.function)
         return await source.function()

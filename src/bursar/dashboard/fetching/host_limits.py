@@ -1,4 +1,4 @@
-"""Hosts that sources ask: a circuit for each, and how many calls run there at once."""
+"""Limits per host: a circuit breaker, and a queue for concurrent calls."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Start = Callable[[], None]
 
 @dataclass(eq=False, slots=True)
 class Permit:
-    """A place in the queue of a host; *start* is called once, when its turn comes."""
+    """An entry in the queue of a host; *start* is called once, when a slot is free."""
 
-    at_once: int
+    max_concurrency: int
     start: Start | None
 
     def release(self) -> None:
-        """Leave the queue."""
+        """Leave the queue without a call."""
         self.start = None
 
 
 class Host:
-    """One host, shared by all sources that name it, in all gatherings."""
+    """One host, shared by all sources with its name, in all batches."""
 
     __slots__ = ("_admitting", "_queue", "circuit", "running")
 
@@ -34,40 +34,45 @@ class Host:
         self._queue: deque[Permit] = deque()
         self._admitting = False
 
-    def has_room(self, at_once: int) -> bool:
-        """Whether `enter` would start at once."""
-        return self.running < at_once and not self._queue
+    def has_room(self, max_concurrency: int) -> bool:
+        """Return whether `acquire` would start a call at once."""
+        return self.running < max_concurrency and not self._queue
 
-    def acquire(self, at_once: int, start: Start) -> Permit | None:
-        """Call *start* now if less than *at_once* calls run here, else in its turn; then `leave`."""
-        if self.has_room(at_once):
+    def acquire(self, max_concurrency: int, start: Start) -> Permit | None:
+        """
+        Call *start* now if fewer than *max_concurrency* calls are running, else queue it.
+
+        The caller must call `release` after each started call. Returns the queue entry, None if the
+        call was started.
+        """
+        if self.has_room(max_concurrency):
             self.running += 1
             start()
             return None
-        ticket = Permit(at_once, start)
-        self._queue.append(ticket)
+        permit = Permit(max_concurrency, start)
+        self._queue.append(permit)
         self._admit()
-        return ticket
+        return permit
 
     def release(self) -> None:
-        """Make room for the next."""
+        """Free a slot and start the next call in the queue."""
         self.running -= 1
         if self._queue:
             self._admit()
 
     def _admit(self) -> None:
-        """First come, first served: a source that wants the host nearly idle holds others up."""
+        """Start queued calls in FIFO order: the head of the queue blocks those behind it."""
         if self._admitting:
-            return  # whoever was just started has left again; the loop below goes on
+            return  # called by a *start* below; the outer loop continues
         self._admitting = True
         try:
             while self._queue:
-                ticket = self._queue[0]
-                if ticket.start is not None and self.running >= ticket.at_once:
+                permit = self._queue[0]
+                if permit.start is not None and self.running >= permit.max_concurrency:
                     return
                 self._queue.popleft()
-                if ticket.start is not None:
+                if permit.start is not None:
                     self.running += 1
-                    ticket.start()
+                    permit.start()
         finally:
             self._admitting = False

@@ -1,4 +1,4 @@
-"""GET over HTTP: one attempt, within limits, and the reason in plain words where it fails."""
+"""One HTTP GET within limits; failures carry a reason that can be shown to users."""
 
 from __future__ import annotations
 
@@ -16,31 +16,33 @@ from bursar.http_client import (
     retry_after_seconds,
 )
 
-#: Statuses that another attempt may not meet.
-PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-#: How long an idle connection waits for the next gathering, and how long a resolved name is believed:
-#: names are resolved in a few threads, and hundreds at once would wait for each other.
-KEPT_SECONDS, NAMES_KEPT_SECONDS = 75.0, 300
-#: So many addresses are remembered as they were read.
+#: Statuses that are retried.
+RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: The idle time of connections, and the lifetime of resolved host names: names are resolved in a few
+#: threads, and hundreds at once would queue.
+KEEPALIVE_SECONDS, DNS_CACHE_SECONDS = 75.0, 300
+#: The number of parsed URLs that are cached.
 URLS_MAX = 5_000
 
 
 class HttpFetcher:
-    """Open connections of one event loop; sources with different guards share none."""
+    """HTTP clients of one event loop, one for each address filter."""
 
     def __init__(self, *, now: Callable[[], Any]) -> None:
         self._now = now
         self._clients: dict[IsAddressAllowed | None, HttpClient] = {}
-        # Addresses as the client reads them: reading each anew takes a tenth of a call's time.
+        # Parsed URLs: parsing takes a tenth of the time of a call.
         self._urls: dict[str, Any] = {}
 
     async def fetch(self, source: HttpSource[Any]) -> Any:
         """
-        Send one GET and read its answer with `source.read`; the caller bounds the time.
+        Send one GET and parse the response with `source.read`; the caller limits the time.
 
-        :raises NotAnswered: if there is none that counts.
+        :raises FetchFailed: if there is no usable response.
         """
-        client = self._clients.get(source.allows) or self._open(source.allows)
+        client = self._clients.get(source.is_address_allowed) or self._open(
+            source.is_address_allowed
+        )
         try:
             response = await client.request(
                 "GET",
@@ -51,45 +53,51 @@ class HttpFetcher:
             )
         except HttpFailure as failure:
             raise FetchFailed(
-                str(failure), again=not failure.is_permanent, well=failure.is_answered
+                str(failure),
+                is_retryable=not failure.is_permanent,
+                has_host_responded=failure.is_answered,
             ) from failure
-        self._remember(source.url, response)
+        self._cache_url(source.url, response)
         if response.status != HTTPStatus.OK:
-            raise self._refused(response)
+            raise self._failure(response)
         try:
             return source.read(response.body)
         except errors.BursarError as error:
-            raise FetchFailed(error.message, again=False, well=True) from error
+            raise FetchFailed(error.message, is_retryable=False, has_host_responded=True) from error
         except Exception as error:
             raise FetchFailed(
-                f"its answer could not be read ({type(error).__name__})", again=False, well=True
+                f"invalid response ({type(error).__name__})",
+                is_retryable=False,
+                has_host_responded=True,
             ) from error
 
-    def _remember(self, url: str, response: HttpResponse) -> None:
-        # What the client takes out of an address, a fragment or a password, is wanted next time too.
+    def _cache_url(self, url: str, response: HttpResponse) -> None:
+        # The client drops fragments and credentials from a parsed URL, so those are not cached.
         if url not in self._urls and "#" not in url and "@" not in url:
             if len(self._urls) >= URLS_MAX:
                 self._urls.clear()
             self._urls[url] = response.url
 
-    def _open(self, allows: IsAddressAllowed | None) -> HttpClient:
-        client = self._clients[allows] = HttpClient(
-            is_address_allowed=allows,
-            keepalive_seconds=KEPT_SECONDS,
-            dns_seconds=NAMES_KEPT_SECONDS,
+    def _open(self, is_address_allowed: IsAddressAllowed | None) -> HttpClient:
+        client = self._clients[is_address_allowed] = HttpClient(
+            is_address_allowed=is_address_allowed,
+            keepalive_seconds=KEEPALIVE_SECONDS,
+            dns_seconds=DNS_CACHE_SECONDS,
         )
         return client
 
-    def _refused(self, response: HttpResponse) -> FetchFailed:
+    def _failure(self, response: HttpResponse) -> FetchFailed:
         status = response.status
         if 300 <= status < 400:
             return FetchFailed(
-                f"it redirects ({status}), which is not followed", again=False, well=True
+                f"HTTP {status}: redirects are not followed",
+                is_retryable=False,
+                has_host_responded=True,
             )
         return FetchFailed(
-            f"it answered {status}",
-            again=status in PASSING,
-            well=status not in PASSING,
+            f"HTTP {status}",
+            is_retryable=status in RETRYABLE_STATUSES,
+            has_host_responded=status not in RETRYABLE_STATUSES,
             after_seconds=retry_after_seconds(response.headers.get("Retry-After", ""), self._now()),
         )
 

@@ -1,4 +1,4 @@
-"""What became of one source when it was last asked."""
+"""The result of fetching one source."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 
 class FetchStatus(enum.StrEnum):
-    """Whether a tile shows a value of now, one of before, or none."""
+    """Whether a result has a current value, the last one, or none."""
 
     OK = "ok"
     STALE = "stale"
@@ -21,12 +21,11 @@ class FetchStatus(enum.StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FetchResult(Generic[T]):
     """
-    One source's part of a board.
+    The result of one source in a batch.
 
-    *as_of* is when *value* was obtained: for a stale tile, since when nothing newer came. *reason*
-    says in a short sentence, without secrets, why the value is not of now; it is "" for `State.OK`.
-    *seconds* is how long this gathering took for the source, *attempts* how often it was asked,
-    *hedged* whether a second attempt ran beside the first.
+    *value* was fetched at *as_of*; a stale result has the last value. *reason* says, without
+    secrets, why the fetch failed; it is "" if it succeeded. *seconds* is the duration in this batch,
+    *attempts* the number of requests; *hedged* is True if two attempts ran concurrently.
     """
 
     key: str

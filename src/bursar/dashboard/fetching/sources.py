@@ -1,4 +1,4 @@
-"""What can be asked: an HTTP API, a coroutine, or a blocking function."""
+"""Kinds of sources: an HTTP API, a coroutine, or a blocking function."""
 
 from __future__ import annotations
 
@@ -13,79 +13,83 @@ T = TypeVar("T")
 
 log = logs.get(__name__)
 
-#: The longest answer that is read, unless a source says otherwise.
+#: The default limit of a response body.
 BODY_BYTES_MAX = 1_048_576
-#: Calls to one host at once, unless a source says otherwise.
-AT_ONCE = 16
+#: The default limit of concurrent calls to one host.
+MAX_CONCURRENCY = 16
 
 
 class FetchFailed(errors.Unavailable):
     """
-    A source gave no value; the message says why, for people and without secrets.
+    Fetching a source failed; the message can be shown to users and contains no secrets.
 
-    *again*: another attempt may fare better. *well*: its host did answer.
+    *is_retryable*: another attempt may succeed. *has_host_responded*: the host is reachable.
     """
 
     code = "source_unavailable"
     status = None
 
     def __init__(
-        self, message: str, *, again: bool, well: bool = False, after_seconds: float | None = None
+        self,
+        message: str,
+        *,
+        is_retryable: bool,
+        has_host_responded: bool = False,
+        after_seconds: float | None = None,
     ) -> None:
         super().__init__(message, after_seconds=after_seconds)
-        self.again, self.well = again, well
+        self.is_retryable, self.has_host_responded = is_retryable, has_host_responded
 
 
-def _whole(body: bytes) -> Any:
+def _identity(body: bytes) -> Any:
     return body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpSource(Generic[T]):
     """
-    An address that answers GET with 200; redirects are not followed.
+    A URL that returns 200 to GET; redirects are not followed.
 
-    *read* makes the value of the body, quickly, in the event loop; *transform* makes another one of
-    that in the process pool, so it must be a function of a module, and its values picklable.
+    *read* parses the body in the event loop, so it must be fast; *transform* converts the value in a
+    worker process, so it must be a function of a module, with picklable values.
 
-    *timeout_seconds* bounds the source with all its attempts, *attempt_seconds* each of the at most
-    *attempts_max*: connections that fail, time-outs, and statuses 429 and 5xx are tried again. It
-    waits while *max_concurrency* calls to its host are running. *allows* is asked with every address (an IP
-    address as text) before it is connected to: the guard of sources that users enter.
+    *timeout_seconds* limits the source with all its attempts, *attempt_seconds* each of at most
+    *attempts_max* attempts: connection failures, timeouts, and statuses 429 and 5xx are retried. At
+    most *max_concurrency* calls to its host run at the same time. *is_address_allowed* is called with
+    each IP address before a connection is opened: the SSRF protection of user-defined monitors.
     """
 
     key: str
     url: str
-    read: Callable[[bytes], T] = _whole
+    read: Callable[[bytes], T] = _identity
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     transform: Callable[[T], Any] | None = None
     timeout_seconds: float = 10.0
     attempt_seconds: float = 5.0
     attempts_max: int = 3
     body_bytes_max: int = BODY_BYTES_MAX
-    max_concurrency: int = AT_ONCE
-    allows: Callable[[str], bool] | None = None
+    max_concurrency: int = MAX_CONCURRENCY
+    is_address_allowed: Callable[[str], bool] | None = None
     host: str = field(init=False)
-    """Whom a circuit and a limit are for: host and port, as the address has them."""
+    """Host and port of the URL: the scope of the circuit breaker and the limit."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "host", urlsplit(self.url).netloc.rpartition("@")[2])
 
     @property
-    def repeatable(self) -> bool:
-        """A GET may be sent again, and a second time beside the first."""
+    def is_repeatable(self) -> bool:
+        """True: a GET is idempotent and may be hedged."""
         return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoroutineSource(Generic[T]):
     """
-    A coroutine function, such as a provider's own client.
+    A coroutine function, such as a method of a provider's client.
 
-    It is asked again after `errors.Unavailable`, `OSError` and time-outs, at most *attempts_max*
-    times; *repeatable* says that two calls may also run side by side. *host* names what it asks,
-    so that its circuit is shared with others; it is its own without. The rest is as for
-    `HttpSource`.
+    It is retried after `errors.Unavailable`, `OSError` and timeouts, with at most *attempts_max*
+    attempts; *is_repeatable*: it may also be hedged. Sources with the same *host* share a circuit
+    breaker; without one a source has its own. The other fields are those of `HttpSource`.
     """
 
     key: str
@@ -94,18 +98,18 @@ class CoroutineSource(Generic[T]):
     timeout_seconds: float = 10.0
     attempt_seconds: float = 5.0
     attempts_max: int = 1
-    max_concurrency: int = AT_ONCE
+    max_concurrency: int = MAX_CONCURRENCY
     host: str = ""
-    repeatable: bool = False
+    is_repeatable: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockingSource(Generic[T]):
     """
-    A function that blocks, such as a library without coroutines; it runs in a thread.
+    A blocking function, such as a call of a library without coroutines; it runs in a thread.
 
-    A thread cannot be stopped: when the time is over the call goes on, and the next gathering waits
-    for that call instead of starting another. The rest is as for `CoroutineSource`.
+    A thread cannot be stopped: after the timeout the call runs on, and the next batch waits for that
+    call instead of starting another. The other fields are those of `CoroutineSource`.
     """
 
     key: str
@@ -114,29 +118,29 @@ class BlockingSource(Generic[T]):
     timeout_seconds: float = 10.0
     attempt_seconds: float = 10.0
     attempts_max: int = 1
-    max_concurrency: int = AT_ONCE
+    max_concurrency: int = MAX_CONCURRENCY
     host: str = ""
 
     @property
-    def repeatable(self) -> bool:
-        """Never side by side: the first call could not be taken back."""
+    def is_repeatable(self) -> bool:
+        """False: a second call could not be cancelled."""
         return False
 
 
 Source = HttpSource[Any] | CoroutineSource[Any] | BlockingSource[Any]
 
 
-def failure_of(error: BaseException, key: str) -> FetchFailed:
-    """What a failed attempt means; what an error says itself may hold secrets."""
+def to_fetch_failure(error: BaseException, key: str) -> FetchFailed:
+    """Convert an error of an attempt; texts of foreign errors are dropped, they may hold secrets."""
     match error:
         case FetchFailed():
             return error
         case errors.Unavailable():
-            return FetchFailed(error.message, again=True, after_seconds=error.after_seconds)
+            return FetchFailed(error.message, is_retryable=True, after_seconds=error.after_seconds)
         case errors.BursarError():
-            return FetchFailed(error.message, again=False, well=True)
+            return FetchFailed(error.message, is_retryable=False, has_host_responded=True)
         case OSError():  # a TimeoutError is one
-            return FetchFailed(f"it was not reached ({type(error).__name__})", again=True)
+            return FetchFailed(f"unreachable ({type(error).__name__})", is_retryable=True)
         case _:
-            log.error("source_raised", source=key, exc_info=error)
-            return FetchFailed(f"it failed ({type(error).__name__})", again=False)
+            log.error("monitor_check_raised", source=key, exc_info=error)
+            return FetchFailed(f"failed ({type(error).__name__})", is_retryable=False)

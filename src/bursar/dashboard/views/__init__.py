@@ -1,1 +1,1 @@
-"""How the board is shown: as JSON and a stream of events, as pages, and in the terminal."""
+"""Views of the dashboard: JSON, server-sent events, HTML pages and the terminal."""

@@ -1,4 +1,4 @@
-"""The board as a stream of server-sent events, for one listener, until it is ended."""
+"""The stream of server-sent events for one listener."""
 
 from __future__ import annotations
 
@@ -11,54 +11,55 @@ from typing import Final
 from bursar.dashboard.live_state import Changes, LiveState
 from bursar.dashboard.views import serializers
 
-#: So often a listener is told something, even that nothing changed.
-BEAT_SECONDS: Final = 15.0
-#: So long after one event the next waits: at most twenty a second, however much changes.
+#: The interval of heartbeats.
+HEARTBEAT_SECONDS: Final = 15.0
+#: The pause after an event: at most twenty events a second, whatever the rate of changes.
 PAUSE_SECONDS: Final = 0.05
 
 
 async def events(
-    board: LiveState,
+    live_state: LiveState,
     *,
-    position: str,
+    last_event_id: str,
     now: Callable[[], datetime],
     ended: asyncio.Event,
-    allowed: Callable[[], Awaitable[bool]],
-    beat_seconds: float,
+    is_authorized: Callable[[], Awaitable[bool]],
+    heartbeat_seconds: float,
     pause_seconds: float,
 ) -> AsyncGenerator[bytes, None]:
     """
-    Yield what changed since *position*, or the whole board, and then every change, as events.
+    Yield the changes since *last_event_id*, or a snapshot, then every later change, as events.
 
-    It ends once *ended* is set, or when *allowed*, which is asked at every beat, says no. While
-    the listener is slow nothing is kept for it but that something changed.
+    The stream ends once *ended* is set, or when *is_authorized*, called at every heartbeat, returns
+    False. Nothing is buffered for a slow listener.
     """
     yield serializers.retry()
-    after = serializers.version(position)
-    if board.version == 0:
-        yield serializers.event(Changes(version=0, views=(), removed=(), whole=True), now=now())
+    version = serializers.parse_event_id(last_event_id)
+    if live_state.version == 0:
+        empty = Changes(version=0, statuses=(), removed=(), is_snapshot=True)
+        yield serializers.change_event(empty, now=now())
     clock = asyncio.get_running_loop().time
-    async with contextlib.aclosing(board.changes(after)) as changes:
-        ending = asyncio.ensure_future(ended.wait())
-        following = asyncio.ensure_future(anext(changes))
-        beat_at = clock() + beat_seconds
+    async with contextlib.aclosing(live_state.changes(version)) as changes:
+        end = asyncio.ensure_future(ended.wait())
+        next_changes = asyncio.ensure_future(anext(changes))
+        heartbeat_at = clock() + heartbeat_seconds
         try:
             while not ended.is_set():
                 await asyncio.wait(
-                    {ending, following},
-                    timeout=max(0.0, beat_at - clock()),
+                    {end, next_changes},
+                    timeout=max(0.0, heartbeat_at - clock()),
                     return_when=asyncio.FIRST_COMPLETED,
                 )
-                if clock() >= beat_at:
-                    if not await allowed():
+                if clock() >= heartbeat_at:
+                    if not await is_authorized():
                         return
-                    beat_at = clock() + beat_seconds
+                    heartbeat_at = clock() + heartbeat_seconds
                     yield serializers.heartbeat(now=now())
-                elif following.done():
-                    yield serializers.event(following.result(), now=now())
-                    await asyncio.wait({ending}, timeout=pause_seconds)
-                    following = asyncio.ensure_future(anext(changes))
+                elif next_changes.done():
+                    yield serializers.change_event(next_changes.result(), now=now())
+                    await asyncio.wait({end}, timeout=pause_seconds)
+                    next_changes = asyncio.ensure_future(anext(changes))
         finally:
-            ending.cancel()
-            following.cancel()
-            await asyncio.wait({ending, following})
+            end.cancel()
+            next_changes.cancel()
+            await asyncio.wait({end, next_changes})

@@ -1,4 +1,4 @@
-"""The board in the terminal: worst first, once or for as long as somebody looks."""
+"""The dashboard in the terminal, worst state first: printed once, or live."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from rich.text import Text
 
 from bursar.accesslog.output import formatting
 from bursar.dashboard.live_state import Measurement, SourceStatus, State
+from bursar.dashboard.measurement_format import format_value
 
-#: Worst first, each with its colour; the word says it too.
+#: The style of each state, worst first.
 STYLES: Final[dict[State, str]] = {
     "failed": "bold white on red",
     "critical": "bold red",
@@ -26,22 +27,24 @@ STYLES: Final[dict[State, str]] = {
     "ok": "green",
 }
 _ORDER: Final = list(STYLES)
-#: Lines that are none of the table's: its title, head and foot.
-_LINES_BESIDE: Final = 7
-_SPARK_LETTERS: Final = 16
+#: The lines of title, header and footer.
+_FRAME_LINES: Final = 7
+_SPARKLINE_WIDTH: Final = 16
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
-#: So many intervals without news, of any source at all: nobody watches.
-_SILENT: Final = 3
+#: If no source had a check for so many intervals, the scheduler is not running.
+_MISSED_INTERVALS_MAX: Final = 3
 
 
-def chosen(
-    views: Iterable[SourceStatus], *, trouble: bool = False, group: str = ""
+def select(
+    statuses: Iterable[SourceStatus], *, failing: bool = False, group: str = ""
 ) -> list[SourceStatus]:
-    """The views of *group*, or all, worst first; with *trouble* only what is not `ok`."""
-    found = [
-        view for view in views if group in ("", view.group) and not (trouble and view.state == "ok")
+    """Return the statuses of *group* (all if empty), worst first; with *failing* those not `ok`."""
+    matches = [
+        status
+        for status in statuses
+        if group in ("", status.group) and not (failing and status.state == "ok")
     ]
-    return sorted(found, key=lambda view: (_ORDER.index(view.state), view.group, view.title))
+    return sorted(matches, key=lambda each: (_ORDER.index(each.state), each.group, each.title))
 
 
 def follow(
@@ -51,87 +54,87 @@ def follow(
     now: Callable[[], datetime],
     sleep: Callable[[], None],
 ) -> None:
-    """Show what *read* gives, again after every *sleep*, until Ctrl+C; only what fits is shown."""
+    """Show the result of *read*, refreshed after every *sleep*, until Ctrl+C, cut to the screen."""
     with (
         contextlib.suppress(KeyboardInterrupt),
         Live(console=console, screen=True, auto_refresh=False) as live,
     ):
         while True:
-            rows = max(1, console.height - _LINES_BESIDE)
-            live.update(board(read(), now=now(), rows_max=rows), refresh=True)
+            rows = max(1, console.height - _FRAME_LINES)
+            live.update(render_dashboard(read(), now=now(), rows_max=rows), refresh=True)
             sleep()
 
 
-def board(views: Sequence[SourceStatus], *, now: datetime, rows_max: int | None = None) -> Group:
-    """The board as a table of at most *rows_max* rows; what is left out is counted."""
-    counts = Counter(view.state for view in views)
-    told = ", ".join(f"{counts[state]} {state}" for state in STYLES if counts[state])
+def render_dashboard(
+    statuses: Sequence[SourceStatus], *, now: datetime, rows_max: int | None = None
+) -> Group:
+    """Return the dashboard as a table of at most *rows_max* rows, with the number of the others."""
+    counts = Counter(status.state for status in statuses)
+    summary = ", ".join(f"{counts[state]} {state}" for state in STYLES if counts[state])
     table = Table(
-        title=Text(f"Dashboard: {told or 'nothing is watched yet'}", style="bold"),
+        title=Text(f"Dashboard: {summary or 'no monitors yet'}", style="bold"),
         box=box.SIMPLE_HEAD,
         title_justify="left",
     )
-    for column in ("state", "group", "source", "reading", "lately", "as of", "why"):
-        right = column in {"reading", "as of"}
+    for column in ("state", "group", "monitor", "value", "trend", "updated", "reason"):
         table.add_column(
-            column, no_wrap=True, overflow="ellipsis", justify="right" if right else "left"
+            column,
+            no_wrap=True,
+            overflow="ellipsis",
+            justify="right" if column in {"value", "updated"} else "left",
         )
-    for view in views[:rows_max]:
-        table.add_row(*_row(view, now))
-    lines: list[RenderableType] = [table] if views else [Text(str(table.title))]
-    if rows_max is not None and len(views) > rows_max:
-        lines.append(Text(f"and {len(views) - rows_max:,} more"))
-    if views and all(_is_silent(view, now) for view in views):
-        lines.append(Text("nothing is new: is `bursar serve` running?", style="bold red"))
+    for status in statuses[:rows_max]:
+        table.add_row(*_row(status, now))
+    lines: list[RenderableType] = [table] if statuses else [Text(str(table.title))]
+    if rows_max is not None and len(statuses) > rows_max:
+        lines.append(Text(f"{len(statuses) - rows_max:,} more"))
+    if statuses and all(_is_outdated(status, now) for status in statuses):
+        lines.append(Text("No recent checks. Is `bursar serve` running?", style="bold red"))
     return Group(*lines)
 
 
-def _row(view: SourceStatus, now: datetime) -> list[Text]:
-    first = next(iter(view.readings), None)
-    beyond = [each for each in view.readings if each.level != "ok"]
-    why = view.reason or ", ".join(f"{each.name} {_value(each)}: {each.level}" for each in beyond)
+def _row(status: SourceStatus, now: datetime) -> list[Text]:
+    first = next(iter(status.measurements), None)
+    failing = [each for each in status.measurements if each.level != "ok"]
+    reason = status.reason or ", ".join(
+        f"{each.name} {_value(each)}: {each.level}" for each in failing
+    )
+    last_success_at = status.last_success_at
     return [
-        Text(view.state, style=STYLES[view.state]),
-        Text(formatting.visible(view.group)),
-        Text(formatting.visible(view.title)),
+        Text(status.state, style=STYLES[status.state]),
+        Text(formatting.visible(status.group)),
+        Text(formatting.visible(status.title)),
         Text("" if first is None else _value(first)),
-        Text(spark(view.spark), style="blue"),
-        Text("never" if view.as_of is None else f"{age(now - view.as_of)} ago"),
-        Text(formatting.visible(why)),
+        Text(render_sparkline(status.sparkline), style="blue"),
+        Text("never" if last_success_at is None else f"{format_age(now - last_success_at)} ago"),
+        Text(formatting.visible(reason)),
     ]
 
 
-def _value(reading: Measurement) -> str:
-    value = reading.value
-    if value is None:
-        told = "none"
-    elif isinstance(value, str):
-        told = formatting.visible(value)
-    else:
-        told = f"{value:,.2f}" if abs(value) >= 100 else f"{value:,.4f}"
-        told = told.rstrip("0").rstrip(".")
-    return f"{told} {formatting.visible(reading.unit)}".strip()
+def _value(measurement: Measurement) -> str:
+    text = format_value(measurement.value, unit=measurement.unit, decimals=measurement.decimals)
+    return formatting.visible(text)
 
 
-def spark(points: Sequence[float]) -> str:
-    """The newest points as blocks of eight heights."""
-    newest = points[-_SPARK_LETTERS:]
-    if not newest:
+def render_sparkline(points: Sequence[float]) -> str:
+    """Return the latest points as block characters of eight heights."""
+    latest = points[-_SPARKLINE_WIDTH:]
+    if not latest:
         return ""
-    low, high = min(newest), max(newest)
+    low, high = min(latest), max(latest)
     step = (high - low) / (len(_BLOCKS) - 1)
-    return "".join(_BLOCKS[round((point - low) / step) if step else 0] for point in newest)
+    return "".join(_BLOCKS[round((point - low) / step) if step else 0] for point in latest)
 
 
-def age(since: timedelta) -> str:
-    """How long ago, in its largest unit."""
-    seconds = max(0, int(since.total_seconds()))
+def format_age(age: timedelta) -> str:
+    """Return *age* in its largest unit of which there are at least two."""
+    seconds = max(0, int(age.total_seconds()))
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
 
 
-def _is_silent(view: SourceStatus, now: datetime) -> bool:
-    newest = view.as_of or view.since
-    return (now - newest).total_seconds() > _SILENT * view.interval_seconds
+def _is_outdated(status: SourceStatus, now: datetime) -> bool:
+    last = status.last_success_at or status.state_since
+    return (now - last).total_seconds() > _MISSED_INTERVALS_MAX * status.interval_seconds

@@ -1,73 +1,73 @@
-// What one tile tells in full, in a dialog that goes on changing while it is open.
+// The details of one tile, in a dialog that is updated while it is open.
 import * as history from "./history.js";
-import { STATES, duration, moment, value, visible } from "./words.js";
+import { STATES, dateTime, duration, quantity, visible } from "./formatting.js";
 
+const KINDS = { account: "Provider account", api: "API", certificate: "Certificate" };
 const dialog = document.getElementById("detail");
 const find = (name) => dialog.querySelector(name);
-let shown = null;
+let openKey = null;
 
-function row(...texts) {
-  const made = document.createElement("tr");
-  for (const text of texts) {
+function row(measurement) {
+  const element = document.createElement("tr");
+  for (const text of [visible(measurement.name), quantity(measurement), measurement.level]) {
     const cell = document.createElement("td");
     cell.textContent = text;
     cell.dir = "auto";
-    made.append(cell);
+    element.append(cell);
   }
-  return made;
+  element.children[1].className = "number";
+  return element;
 }
 
-function facts(view) {
-  const told = [
-    ["Readings of", view.as_of === null ? "never" : moment(view.as_of)],
-    ["Asked every", duration(view.interval_seconds)],
-    ["Answered in", view.seconds === null ? "not yet" : duration(view.seconds)],
-    ["Group", visible(view.group)],
-    ["Kind", view.kind],
+function facts(status) {
+  const pairs = [
+    ["Last success", status.last_success_at === null ? "Never" : dateTime(status.last_success_at)],
+    ["Check interval", duration(status.interval_seconds)],
+    ["Last check took", status.duration_seconds === null ? "No check yet" : duration(status.duration_seconds)],
+    ["Group", visible(status.group)],
+    ["Kind", KINDS[status.kind]],
   ];
-  return told.map(([name, text]) => {
+  return pairs.map(([name, text]) => {
     const pair = document.createElement("div");
     const term = document.createElement("dt");
-    const fact = document.createElement("dd");
+    const description = document.createElement("dd");
     term.textContent = name;
-    fact.textContent = text;
-    fact.dir = "auto";
-    pair.append(term, fact);
+    description.textContent = text;
+    description.dir = "auto";
+    pair.append(term, description);
     return pair;
   });
 }
 
-/** Write *view* into the dialog if it is the one that is open. */
-export function refresh(view) {
-  if (view.key !== shown) return;
-  dialog.dataset.state = view.state;
-  find("h2").textContent = visible(view.title);
-  find(".state").textContent = STATES[view.state];
-  find(".since").textContent = `since ${moment(view.since)}`;
-  find(".reason").textContent = visible(view.reason);
-  find(".readings").replaceChildren(
-    ...view.readings.map((each) => row(visible(each.name), `${value(each.value)} ${visible(each.unit)}`, each.level)),
-  );
-  find(".facts").replaceChildren(...facts(view));
+/** Update the dialog if it shows this monitor. */
+export function update(status) {
+  if (status.key !== openKey) return;
+  dialog.dataset.state = status.state;
+  find("h2").textContent = visible(status.title);
+  find(".state").textContent = STATES[status.state];
+  find(".since").textContent = `since ${dateTime(status.state_since)}`;
+  find(".reason").textContent = visible(status.reason);
+  find(".measurements").replaceChildren(...status.measurements.map(row));
+  find(".facts").replaceChildren(...facts(status));
 }
 
-export function open(view) {
-  shown = view.key;
-  refresh(view);
+export function open(status) {
+  openKey = status.key;
+  update(status);
   dialog.showModal();
-  history.open(view);
+  history.open(status);
 }
 
-/** The source is watched no longer. */
-export function gone(key) {
-  if (key === shown) dialog.close();
+/** Close the dialog if it shows this monitor, which was removed. */
+export function remove(key) {
+  if (key === openKey) dialog.close();
 }
 
 dialog.addEventListener("close", () => {
-  shown = null;
+  openKey = null;
   history.close();
 });
 dialog.querySelector(".close").addEventListener("click", () => dialog.close());
 dialog.addEventListener("click", (event) => {
-  if (event.target === dialog) dialog.close(); // beside it
+  if (event.target === dialog) dialog.close(); // on the backdrop
 });

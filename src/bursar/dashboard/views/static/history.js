@@ -1,17 +1,18 @@
-// How a source was: a band from the lowest to the highest value of each span of time, a line through the means.
-import { day, number, visible } from "./words.js";
+// The history of one series: a band from minimum to maximum of each bucket, and a line through the means.
+import { dateTime, number, visible } from "./formatting.js";
 
 const RANGES = { day: ["Day", 86_400], week: ["Week", 7 * 86_400], month: ["Month", 30 * 86_400], year: ["Year", 365 * 86_400] };
 const WIDTH = 640;
 const HEIGHT = 200;
 const EDGE = 6;
-const AGAIN_MS = 60_000;
+const RELOAD_MS = 60_000;
 const figure = document.querySelector("#detail figure");
 const find = (name) => figure.querySelector(name);
 const series = find(".series");
 let key = null;
 let range = "day";
 let timer = 0;
+let decimals = {}; // by series
 
 for (const [name, [label]] of Object.entries(RANGES)) {
   const button = document.createElement("button");
@@ -20,85 +21,90 @@ for (const [name, [label]] of Object.entries(RANGES)) {
   button.dataset.range = name;
   button.addEventListener("click", () => {
     range = name;
-    show();
+    load();
   });
   find(".ranges").append(button);
 }
-series.addEventListener("change", show);
+series.addEventListener("change", load);
 
-/** Cut where nothing came for longer than a span lasts: a line must not make up what was not there. */
-function pieces(spans, step) {
-  const cut = [];
-  let last = -Infinity;
-  for (const span of spans) {
-    const at = Date.parse(span.at) / 1000;
-    if (at - last > 1.5 * step) cut.push([]);
-    cut.at(-1).push({ ...span, at });
-    last = at;
+/** Split where buckets are missing, so that no line is drawn across a gap. */
+function segments(buckets, step) {
+  const result = [];
+  let previous = -Infinity;
+  for (const bucket of buckets) {
+    const start = Date.parse(bucket.starts_at) / 1000;
+    if (start - previous > 1.5 * step) result.push([]);
+    result.at(-1).push({ ...bucket, start });
+    previous = start;
   }
-  return cut;
+  return result;
 }
 
 function draw({ data, step_seconds: step }) {
   const until = Date.now() / 1000;
-  // Of a source that is watched since an hour, a day is shown as that hour.
-  const known = data.length ? until - Date.parse(data[0].at) / 1000 : 0;
-  const seconds = known > 0 ? Math.min(RANGES[range][1], known) : RANGES[range][1];
-  let low = Infinity;
-  let high = -Infinity;
-  for (const span of data) {
-    low = Math.min(low, span.low);
-    high = Math.max(high, span.high);
+  // A monitor that is one hour old shows that hour and not an empty day.
+  const age = data.length ? until - Date.parse(data[0].starts_at) / 1000 : 0;
+  const seconds = age > 0 ? Math.min(RANGES[range][1], age) : RANGES[range][1];
+  let min = Infinity;
+  let max = -Infinity;
+  for (const bucket of data) {
+    min = Math.min(min, bucket.min);
+    max = Math.max(max, bucket.max);
   }
-  const size = high - low;
-  const x = (at) => (Math.max(0, 1 - (until - at) / seconds) * WIDTH).toFixed(1);
-  const y = (value) => (size ? HEIGHT - EDGE - ((value - low) / size) * (HEIGHT - 2 * EDGE) : HEIGHT / 2).toFixed(1);
+  const size = max - min;
+  const x = (time) => (Math.max(0, 1 - (until - time) / seconds) * WIDTH).toFixed(1);
+  const y = (value) => (size ? HEIGHT - EDGE - ((value - min) / size) * (HEIGHT - 2 * EDGE) : HEIGHT / 2).toFixed(1);
   let band = "";
   let line = "";
-  for (const piece of pieces(data, step)) {
-    // A span is as wide as its time, so that one alone is seen too.
-    const ends = piece.map((span) => [x(span.at), x(Math.min(until, span.at + step)), span]);
-    const tops = ends.map(([from, to, span]) => `${from},${y(span.high)}L${to},${y(span.high)}`);
-    const bottoms = ends.map(([from, to, span]) => `${to},${y(span.low)}L${from},${y(span.low)}`).reverse();
+  for (const segment of segments(data, step)) {
+    // A bucket is as wide as its step, so that a single one is visible too.
+    const ends = segment.map((bucket) => [x(bucket.start), x(Math.min(until, bucket.start + step)), bucket]);
+    const tops = ends.map(([from, to, bucket]) => `${from},${y(bucket.max)}L${to},${y(bucket.max)}`);
+    const bottoms = ends.map(([from, to, bucket]) => `${to},${y(bucket.min)}L${from},${y(bucket.min)}`).reverse();
     band += `M${tops.join("L")}L${bottoms.join("L")}Z`;
-    line += `M${ends.map(([from, to, span]) => `${from},${y(span.mean)}L${to},${y(span.mean)}`).join("L")}`;
+    line += `M${ends.map(([from, to, bucket]) => `${from},${y(bucket.mean)}L${to},${y(bucket.mean)}`).join("L")}`;
   }
+  const format = (value) => number(value, decimals[series.value] ?? null);
   find(".band").setAttribute("d", band);
   find(".line").setAttribute("d", line);
-  find(".high").textContent = data.length ? number(high) : "";
-  find(".low").textContent = data.length && size ? number(low) : "";
-  find(".from").textContent = day(until - seconds);
+  find(".max").textContent = data.length ? format(max) : "";
+  find(".min").textContent = data.length && size ? format(min) : "";
+  find(".from").textContent = dateTime((until - seconds) * 1000);
   find(".until").textContent = "now";
-  const told = data.length ? "mean, lowest and highest" : "nothing is kept of this time yet";
-  find(".told").textContent = told;
-  const limits = data.length ? `, from ${number(low)} to ${number(high)}` : "";
-  find(".chart").setAttribute("aria-label", `${visible(series.value)} of the last ${range}: ${told}${limits}`);
+  const caption = data.length ? "Mean, minimum and maximum" : "No data for this range yet";
+  find(".caption").textContent = caption;
+  const limits = data.length ? `, from ${format(min)} to ${format(max)}` : "";
+  find(".chart").setAttribute("aria-label", `${visible(series.selectedOptions[0].text)}, last ${range}: ${caption}${limits}`);
 }
 
-async function show() {
-  const asked = new URLSearchParams({ key, series: series.value, back: range });
+async function load() {
+  const query = new URLSearchParams({ key, series: series.value, range });
   for (const button of find(".ranges").children) button.ariaPressed = `${button.dataset.range === range}`;
-  let told;
+  let loaded;
   try {
-    const answer = await fetch(`/v1/dashboard/history?${asked}`);
-    if (!answer.ok) throw new Error(`${answer.status}`);
-    told = await answer.json();
+    const response = await fetch(`/v1/dashboard/history?${query}`);
+    if (!response.ok) throw new Error(`${response.status}`);
+    loaded = await response.json();
   } catch {
-    find(".told").textContent = "the history cannot be read now";
+    find(".caption").textContent = "The history is not available right now";
     return;
   }
-  if (told.key === key && told.series === series.value) draw(told);
+  if (loaded.key === key && loaded.series === series.value) draw(loaded);
 }
 
-export function open(view) {
-  const numbers = view.readings.filter((each) => typeof each.value === "number").map((each) => each.name);
-  key = view.key;
-  series.replaceChildren(...numbers.map((name) => new Option(visible(name), name)), new Option("time to answer, in seconds", "seconds"));
+export function open(status) {
+  const numeric = status.measurements.filter((each) => typeof each.value === "number");
+  key = status.key;
+  decimals = Object.fromEntries(numeric.map((each) => [each.name, each.decimals]));
+  series.replaceChildren(
+    ...numeric.map((each) => new Option(`${visible(each.name)}${each.unit ? ` (${visible(each.unit)})` : ""}`, each.name)),
+    new Option("Check duration (s)", "duration_seconds"),
+  );
   find(".band").setAttribute("d", "");
   find(".line").setAttribute("d", "");
-  find(".told").textContent = "";
-  show();
-  timer = setInterval(show, AGAIN_MS);
+  find(".caption").textContent = "";
+  load();
+  timer = setInterval(load, RELOAD_MS);
 }
 
 export function close() {

@@ -1,9 +1,9 @@
-// The status page: its one time in the zone of whoever looks, and a newer page every minute.
-import { moment } from "./words.js";
+// The status page: shows its time in the time zone of the visitor, and reloads every minute.
+import { dateTime } from "./formatting.js";
 
-const AGAIN_MS = 60_000;
+const RELOAD_MS = 60_000;
 
-for (const time of document.querySelectorAll("time")) time.textContent = moment(time.dateTime);
+for (const time of document.querySelectorAll("time")) time.textContent = dateTime(time.dateTime);
 setInterval(() => {
   if (!document.hidden) location.reload();
-}, AGAIN_MS);
+}, RELOAD_MS);
