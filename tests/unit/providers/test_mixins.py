@@ -236,7 +236,7 @@ def test_no_whole_answer_in_time_leaves_the_outcome_unknown(late):
             finally:
                 await shop.close()
 
-    with pytest.raises(errors.OutcomeUnknown, match="no answer came"):
+    with pytest.raises(errors.OutcomeUnknown, match="no response in time"):
         asyncio.run(asked())
 
 
