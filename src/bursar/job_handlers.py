@@ -28,6 +28,6 @@ HANDLERS: Mapping[str, Handler] = {
     "check_attempt_status": status_checks.check_attempt_status,
     "refresh_provider_object": status_checks.refresh_provider_object,
     "process_webhook": inbox.process,
-    "alert": delivery.deliver,
+    "deliver_alert": delivery.deliver,
     **scheduler.handlers(PERIODIC),
 }

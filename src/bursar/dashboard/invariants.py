@@ -9,7 +9,7 @@ from bursar.queue.models import Job
 
 
 def _undelivered() -> Iterator[Mapping[str, object]]:
-    jobs = Job.objects.filter(name="alert").values_list("payload", flat=True)
+    jobs = Job.objects.filter(name="deliver_alert").values_list("payload", flat=True)
     pending = {(payload["alert"], payload["channel"]) for payload in jobs}
     for channel in ("webhook", "email"):
         for key in Alert.objects.filter(**{channel: "waiting"}).values_list("pk", flat=True):

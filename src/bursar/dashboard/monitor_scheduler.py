@@ -261,7 +261,7 @@ class MonitorScheduler:
     def _add_level_change(self, change: LevelChange) -> None:
         self._level_changes[change.alert_id] = change
         log.warning(
-            "alert",
+            "alert_raised",
             source=change.status.key,
             previous_level=change.previous_level,
             new_level=change.new_level,

@@ -125,10 +125,10 @@ def test_after_a_crash_before_the_acknowledgement_it_is_told_again_and_once_mark
             set_up(monkeypatch, alert_webhook_url=f"{hook.url}/hook", alert_webhook_secret=SECRET)
             alert_id = await alarm(api)
             payload = await read(lambda: Job.objects.get().payload)
-            lease = jobs.Lease(0, "alert", payload, 1, 100, "t")
-            await job_handlers.HANDLERS["alert"](lease)  # and then the process dies
-            assert await run_jobs() == {("alert", "done"): 1}
-            assert await job_handlers.HANDLERS["alert"](lease) is None
+            lease = jobs.Lease(0, "deliver_alert", payload, 1, 100, "t")
+            await job_handlers.HANDLERS["deliver_alert"](lease)  # and then the process dies
+            assert await run_jobs() == {("deliver_alert", "done"): 1}
+            assert await job_handlers.HANDLERS["deliver_alert"](lease) is None
             assert [name for name, _ in opened(hook)] == [alert_id, alert_id]
 
     asyncio.run(story())
@@ -142,16 +142,16 @@ def test_what_is_no_longer_set_up_is_not_told(
             set_up(monkeypatch, alert_webhook_url=hook.url, alert_webhook_secret=SECRET)
             await alarm(api)
             set_up(monkeypatch, alert_webhook_url="")
-            assert await run_jobs() == {("alert", "done"): 1}
+            assert await run_jobs() == {("deliver_alert", "done"): 1}
             assert (await read(Alert.objects.get)).webhook == "off"
             await read(lambda: _enqueue({"alert": "alr_none", "channel": "email"}))
-            assert await run_jobs() == {("alert", "dead"): 1}
+            assert await run_jobs() == {("deliver_alert", "dead"): 1}
 
     asyncio.run(story())
 
 
 def _enqueue(payload: dict[str, str]) -> None:
-    jobs.enqueue("alert", payload, now=jobs.database_time())
+    jobs.enqueue("deliver_alert", payload, now=jobs.database_time())
 
 
 # --- E-mail ---------------------------------------------------------------------------------------
@@ -213,10 +213,10 @@ def test_a_message_is_repeated_by_the_same_id_until_it_is_taken(
             by_mail(monkeypatch, box)
             alert_id = await alarm(api, title="Kurse für Zürich")
             box.busy = True
-            assert await run_jobs() == {("alert", "retried"): 1}
+            assert await run_jobs() == {("deliver_alert", "retried"): 1}
             box.busy, box.refuses = False, "cfo@example.com"
             await hurry()
-            assert await run_jobs() == {("alert", "done"): 1}
+            assert await run_jobs() == {("deliver_alert", "done"): 1}
             [(to, message)] = box.taken
             assert to == ["ops@example.com"]
             assert message["Message-ID"] == f"<{alert_id}@shop.example>"
@@ -242,7 +242,10 @@ def test_both_channels_have_a_job_of_their_own(
             set_up(monkeypatch, alert_webhook_url=hook.url, alert_webhook_secret=SECRET)
             await alarm(api)
             hook.status = 500
-            assert await run_jobs() == {("alert", "done"): 1, ("alert", "retried"): 1}
+            assert await run_jobs() == {
+                ("deliver_alert", "done"): 1,
+                ("deliver_alert", "retried"): 1,
+            }
             alert = await read(Alert.objects.get)
             assert (alert.webhook, alert.email, len(box.taken)) == ("waiting", "sent", 1)
 

@@ -66,7 +66,7 @@ def create_alerts(
         )
         for channel in channels:
             jobs.enqueue(
-                "alert",
+                "deliver_alert",
                 {"alert": change.alert_id, "channel": channel},
                 now=now,
                 unique_key=f"alert:{change.alert_id}:{channel}",

@@ -1,5 +1,5 @@
 """
-The job `alert`: deliver one alert by one channel.
+The job `deliver_alert`: deliver one alert by one channel.
 
 Delivery is at least once, with the same id each time, so that a receiver can discard repeats.
 """
