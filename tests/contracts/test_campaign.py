@@ -191,8 +191,8 @@ def test_the_judge_acquits_books_that_agree():
 
 def test_the_judge_misses_an_acknowledged_order():
     assert _codes(_case(acknowledged={1: {"o", "lost"}})) == [
-        "order_lost",
         "order_acknowledged_twice",
+        "order_lost",
     ]
 
 
