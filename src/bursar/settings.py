@@ -411,7 +411,7 @@ UNFOLD = {
     "SITE_HEADER": "Bursar",
     "SITE_SUBHEADER": "The books always close",
     "SITE_SYMBOL": "account_balance",
-    "SITE_URL": "/docs",
+    "SITE_URL": None,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/static/bursar/icon.svg"}],
     "COLORS": {
         "primary": {  # Tailwind's indigo

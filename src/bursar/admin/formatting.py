@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 from django.contrib.admin.utils import quote
@@ -153,6 +153,11 @@ def format_datetime(
     )
 
 
+def format_date(day: date) -> DisplayValue:
+    """Format a day of the accounting time zone: `2026-12-01`."""
+    return format_html('<span class="b-time">{}</span>', day.isoformat())
+
+
 def format_age(seconds: float) -> str:
     """Format a duration in the largest unit that fits: d, h, min or s."""
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
@@ -161,6 +166,7 @@ def format_age(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
+_ACRONYMS = {"id": "ID", "Id": "ID", "Api": "API", "url": "URL", "Url": "URL", "mfa": "MFA"}
 #: Codes that are not spelled as their parts.
 _SPELLINGS = {"over_captured": "overcaptured", "over_refunded": "overrefunded"}
 
@@ -170,9 +176,15 @@ def humanize(code: str) -> str:
     return _SPELLINGS.get(code) or code.replace("_", " ")
 
 
+def format_label(code: str) -> str:
+    """Format a code as a label: `payment_id` as `Payment ID`."""
+    words = humanize(code).split(" ")
+    return " ".join(_ACRONYMS.get(word, word) for word in [words[0].capitalize(), *words[1:]])
+
+
 def format_action(action: str) -> str:
-    """Format the action of an audit entry: `api_key.create` as `Api key create`."""
-    return humanize(action.replace(".", " ")).capitalize().replace("Api ", "API ")
+    """Format the action of an audit entry: `api_key.create` as `API key create`."""
+    return format_label(action.replace(".", " "))
 
 
 def format_status(name: str, label: str = "") -> DisplayValue:
@@ -180,7 +192,7 @@ def format_status(name: str, label: str = "") -> DisplayValue:
     return format_html(
         '<span class="b-state b-{}">{}</span>',
         STATUS_TONES.get(name, "plain"),
-        label or humanize(name).capitalize(),
+        label or format_label(name),
     )
 
 

@@ -19,8 +19,8 @@ from bursar.admin.formatting import (
     DetailTable,
     DisplayValue,
     format_age,
+    format_label,
     format_money,
-    humanize,
     link_to,
 )
 from bursar.decorators import cache
@@ -206,7 +206,7 @@ def _declines(since: Any) -> DetailTable:
     failed_refunds = Refund.objects.filter(created_at__gte=since, status="failed").count()
     rows: list[tuple[DisplayValue, ...]] = [
         (
-            humanize(row["failure_code"]).capitalize() or "No reason given",
+            format_label(row["failure_code"]) or "No reason given",
             "Soft decline" if row["soft_decline"] else "Hard decline",
             f"{row['n']:,}",
         )

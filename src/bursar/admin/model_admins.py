@@ -152,10 +152,20 @@ class RefundApprovalAdmin(ReadOnlyModelAdmin):
     """Refund approvals."""
 
     scope = roles.REFUNDS_READ
-    list_display = ("refund_id", "amount", "requested_by", "status_label", "requested")
+    list_display = ("refund_key", "amount", "requester", "status_label", "requested")
     list_select_related = ("refund",)
     list_filter = (filters.UndecidedFilter,)
     search_columns = ("refund_id",)
+
+    @display(description="refund")
+    def refund_key(self, row: RefundApproval) -> formatting.DisplayValue:
+        """Return the id of the refund."""
+        return str(row.refund_id)
+
+    @display(description="requester")
+    def requester(self, row: RefundApproval) -> formatting.DisplayValue:
+        """Return the actor who requested the refund."""
+        return row.requested_by
 
     @display(description="amount")
     def amount(self, row: RefundApproval) -> formatting.DisplayValue:
@@ -184,7 +194,7 @@ class ReviewAdmin(ReadOnlyModelAdmin):
     @display(description="problem")
     def problem(self, row: Review) -> formatting.DisplayValue:
         """Return the code of the review in words."""
-        return formatting.humanize(row.code).capitalize()
+        return formatting.format_label(row.code)
 
     @display(description="status")
     def status_label(self, row: Review) -> formatting.DisplayValue:
@@ -246,7 +256,7 @@ class TransferAdmin(ReadOnlyModelAdmin):
     @display(description="posting date")
     def posted(self, row: Transfer) -> formatting.DisplayValue:
         """Return the posting date."""
-        return str(row.posting_date)
+        return formatting.format_date(row.posting_date)
 
 
 class FactAdmin(ReadOnlyModelAdmin):

@@ -31,7 +31,7 @@ class LoginForm(AdminAuthenticationForm):
     """Sign-in form: e-mail, password and, if two-factor authentication is on, a one-time code."""
 
     username = forms.CharField(
-        label="E-mail",
+        label="Email",
         widget=UnfoldAdminTextInputWidget({"autofocus": True, "autocomplete": "username"}),
     )
     password = forms.CharField(
@@ -51,7 +51,7 @@ class LoginForm(AdminAuthenticationForm):
 
     error_messages = {
         **AdminAuthenticationForm.error_messages,
-        "invalid_login": "E-mail, password or one-time code is wrong, or the account is temporarily "
+        "invalid_login": "Email, password or one-time code is wrong, or the account is temporarily "
         "locked after too many failed attempts.",
     }
 
@@ -75,7 +75,6 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no ty
     """The admin site of the back office."""
 
     index_title = "Home"
-    site_url = None
     login_form = LoginForm
     login_template = "bursar/sign_in.html"
     index_template = "bursar/home.html"
@@ -231,7 +230,7 @@ def _title(row: Any) -> str:
     if isinstance(row, Order):
         return f"{row.reference}"
     if isinstance(row, Review):
-        return formatting.humanize(row.code).capitalize()
+        return formatting.format_label(row.code)
     return f"{row.pk} ({row.status})"
 
 

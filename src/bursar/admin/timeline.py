@@ -9,7 +9,7 @@ from django.utils.html import format_html
 
 from bursar.access.models import AuditEntry
 from bursar.admin import formatting
-from bursar.admin.formatting import TimelineEntry, format_money, humanize
+from bursar.admin.formatting import TimelineEntry, format_label, format_money, humanize
 from bursar.ledger.models import Transfer
 from bursar.payments import queries
 from bursar.payments.models import Attempt, Fact, FactLink, Payment, Refund, Review
@@ -107,7 +107,7 @@ def _refund(refund: Refund) -> TimelineEntry:
 def _fact(fact: Fact) -> TimelineEntry:
     title = format_html(
         "{}: {} of {} {}",
-        _SOURCES.get(fact.source, humanize(fact.source).capitalize()),
+        _SOURCES.get(fact.source, format_label(fact.source)),
         fact.kind,
         format_money(fact.amount_minor, fact.currency),
         humanize(fact.status),

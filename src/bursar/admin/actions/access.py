@@ -161,7 +161,7 @@ def create_user(request: HttpRequest, _: str) -> ActionForm:
     """Create a user."""
     form = build_form(
         request,
-        email=text_field("E-mail", max_length=200),
+        email=text_field("Email", max_length=200),
         name=text_field("Name", max_length=120),
         role=_role(),
     )

@@ -17,7 +17,7 @@ def user(row: User) -> DetailPage:
         title=row.name,
         status=user_status(row),
         details=[
-            ("E-mail", row.email),
+            ("Email", row.email),
             ("Role", row.role),
             ("Permissions", ", ".join(sorted(row.scopes)) or "none"),
             ("Last sign-in", format_datetime(row.last_login_at, empty="Never signed in")),

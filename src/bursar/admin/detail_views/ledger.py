@@ -10,7 +10,9 @@ from bursar.admin.formatting import (
     DetailPage,
     DetailTable,
     DisplayValue,
+    format_date,
     format_datetime,
+    format_label,
     format_money,
     format_status,
     humanize,
@@ -63,7 +65,7 @@ def _transfers(
         if subject.startswith("pay_"):
             subject = link_to("payment", subject)
         sides = (amount, "") if debit else ("", amount)
-        cells = (str(transfer.posting_date), subject, link_to("account", other), *sides)
+        cells = (format_date(transfer.posting_date), subject, link_to("account", other), *sides)
         rows.append((transfer.pk, cells))
     return rows
 
@@ -80,7 +82,7 @@ def transfer(row: Transfer) -> DetailPage:
                 "Subject",
                 link_to("payment", row.subject) if row.subject.startswith("pay_") else row.subject,
             ),
-            ("Posting date", str(row.posting_date)),
+            ("Posting date", format_date(row.posting_date)),
             ("Created", format_datetime(row.created_at)),
         ],
     )
@@ -89,7 +91,7 @@ def transfer(row: Transfer) -> DetailPage:
 def fact(row: Fact) -> DetailPage:
     """Build the page of a fact: an object of a provider at one time."""
     texts = [
-        (humanize(name).capitalize(), str(getattr(row, name)))
+        (format_label(name), str(getattr(row, name)))
         for name in (
             "kind",
             "reference",
@@ -103,7 +105,7 @@ def fact(row: Fact) -> DetailPage:
     ]
     amounts = [
         (
-            humanize(name.removesuffix("_minor")).capitalize(),
+            format_label(name.removesuffix("_minor")),
             format_money(getattr(row, name), row.currency),
         )
         for name in ("amount_minor", "captured_minor", "refunded_minor", "withdrawn_minor")
@@ -147,7 +149,7 @@ def job(row: Job) -> DetailPage:
         details=[
             *(
                 (
-                    humanize(key).capitalize(),
+                    format_label(key),
                     link_to("payment", value) if key == "payment_id" else str(value),
                 )
                 for key, value in row.payload.items()
@@ -207,7 +209,7 @@ def provider_account(row: ProviderAccount) -> DetailPage:
             ("Provider", row.provider),
             ("Capabilities", offered or "charge and refund"),
             ("Webhook path", f"/hooks/{row.name}"),
-            *((humanize(key).capitalize(), str(value)) for key, value in row.config.items()),
+            *((format_label(key), str(value)) for key, value in row.config.items()),
             ("Credentials", "from the environment or the secrets directory"),
             ("Created", format_datetime(row.created_at)),
         ],

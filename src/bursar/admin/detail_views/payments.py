@@ -8,6 +8,7 @@ from bursar.admin.formatting import (
     DetailPage,
     DetailTable,
     format_datetime,
+    format_label,
     format_money,
     format_status,
     humanize,
@@ -234,14 +235,14 @@ def review(row: Review) -> DetailPage:
     is_open = row.resolved_at is None
     subject = link_to("payment", row.payment_id) if row.payment_id else row.subject
     return DetailPage(
-        title=humanize(row.code).capitalize(),
+        title=format_label(row.code),
         status=format_status("open" if is_open else "resolved"),
         reason="Manual review required. Investigate, then record the resolution."
         if is_open
         else row.resolution,
         details=[
             ("Subject", subject),
-            *((humanize(key).capitalize(), str(value)) for key, value in row.detail.items()),
+            *((format_label(key), str(value)) for key, value in row.detail.items()),
             ("Opened", format_datetime(row.opened_at)),
             ("Resolved", format_datetime(row.resolved_at)),
             ("Resolved by", row.resolved_by or "-"),

@@ -8,9 +8,9 @@ from bursar.admin.formatting import (
     DetailPage,
     DetailTable,
     format_datetime,
+    format_label,
     format_money,
     format_status,
-    humanize,
     link_to,
 )
 from bursar.admin.queries import ROWS_MAX
@@ -21,7 +21,7 @@ def reconciliation(row: Reconciliation) -> DetailPage:
     """Build the page of a reconciliation: totals of both sides, breaks, and settlement lines."""
     sums = [
         (
-            humanize(total["match_status"]).capitalize(),
+            format_label(total["match_status"]),
             str(total["lines"]),
             format_money(total["lines_minor"], total["currency"]),
             str(total["entries"]),
@@ -31,8 +31,8 @@ def reconciliation(row: Reconciliation) -> DetailPage:
     ]
     breaks = [
         (
-            humanize(one.match_status).capitalize(),
-            humanize(one.category).capitalize(),
+            format_label(one.match_status),
+            format_label(one.category),
             one.source,
             "-" if one.theirs_minor is None else format_money(one.theirs_minor, one.currency),
             "-" if one.ours_minor is None else format_money(one.ours_minor, one.currency),
@@ -42,13 +42,13 @@ def reconciliation(row: Reconciliation) -> DetailPage:
     ]
     lines = [
         (
-            humanize(one.category).capitalize(),
+            format_label(one.category),
             one.source,
             format_money(one.gross_minor, one.currency),
             format_money(one.fee_minor, one.currency),
             format_money(one.net_minor, one.currency),
             one.payout or "-",
-            humanize(one.match_status).capitalize(),
+            format_label(one.match_status),
         )
         for one in row.settled_lines.order_by("pk")[:ROWS_MAX]
     ]
