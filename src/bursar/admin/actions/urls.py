@@ -92,8 +92,8 @@ class FormRequest:
     def fingerprint(self) -> str:
         """Return a digest of the submitted fields, without the tokens."""
         ignored = {form_tokens.FIELD, "csrfmiddlewaretoken"}
-        sent = sorted((name, each) for name, each in self.request.POST.lists())
-        fields = [each for each in sent if each[0] not in ignored]
+        submitted = sorted((name, each) for name, each in self.request.POST.lists())
+        fields = [each for each in submitted if each[0] not in ignored]
         return ids.digest(self.action, self.subject, json.dumps(fields))
 
     def new_token(self) -> str:
@@ -117,37 +117,37 @@ def action_view(
     site: Any, request: HttpRequest, action: str, build: ActionFormFactory, key: str
 ) -> HttpResponse:
     """Show the form of an action or, on POST, run it: once per form, however often submitted."""
-    sent = FormRequest(site, request, action, key, clock.now())
+    form_request = FormRequest(site, request, action, key, clock.now())
     try:
         form = build(request, key)
     except Http404:
         # The change itself may have deleted the object.
-        if (repeated := _find_repeated(sent)) is None:
+        if (stored := _find_repeated(form_request)) is None:
             raise
-        return _show_repeated(sent, repeated)
+        return _show_repeated(form_request, stored)
     if request.method != "POST":
-        return _show_form(sent, form, sent.new_token())
+        return _show_form(form_request, form, form_request.new_token())
     try:
-        idempotency_key = sent.idempotency_key()
+        idempotency_key = form_request.idempotency_key()
     except (form_tokens.FormTokenRefused, form_tokens.FormExpired) as error:
-        return _show_form(sent, form, sent.new_token(), error)
+        return _show_form(form_request, form, form_request.new_token(), error)
     token = request.POST[form_tokens.FIELD]
     if not form.form.is_valid():
-        return _show_form(sent, form, token)
+        return _show_form(form_request, form, token)
     try:
-        return _run_change(sent, form, idempotency_key)
+        return _run_change(form_request, form, idempotency_key)
     except errors.IdempotencyKeyReused as error:
-        refused = _already_sent(sent, idempotency_key) or error
-        return _show_form(sent, form, sent.new_token(), refused)
+        conflict = _find_conflict(form_request, idempotency_key) or error
+        return _show_form(form_request, form, form_request.new_token(), conflict)
     except errors.BursarError as error:
         # The token stays: either nothing was written, or the outcome is unknown and a resubmission
         # returns it.
-        return _show_form(sent, form, token, error)
+        return _show_form(form_request, form, token, error)
 
 
-def _run_change(sent: FormRequest, form: ActionForm, idempotency_key: str) -> HttpResponse:
+def _run_change(form_request: FormRequest, form: ActionForm, idempotency_key: str) -> HttpResponse:
     change = form.prepare_change(form.form.cleaned_data)
-    fingerprint, outcomes = sent.fingerprint, list[ActionResult]()
+    fingerprint, outcomes = form_request.fingerprint, list[ActionResult]()
 
     def make() -> StoredResponse:
         outcomes.append(change())
@@ -155,20 +155,20 @@ def _run_change(sent: FormRequest, form: ActionForm, idempotency_key: str) -> Ht
 
     stored = run_in_transaction(
         lambda: idempotency.run_once(
-            caller=sent.caller,
+            caller=form_request.caller,
             key=idempotency_key,
             fingerprint=fingerprint,
-            now=sent.now,
+            now=form_request.now,
             make=make,
         )
     )
     if stored.replayed:
-        return _show_repeated(sent, stored)
+        return _show_repeated(form_request, stored)
     outcome = outcomes[-1]
     return_url = outcome.return_url or form.return_url
     if outcome.secret:
-        return _show_secret(sent, outcome.message, return_url, secret=outcome.secret)
-    messages.success(sent.request, outcome.message)
+        return _show_secret(form_request, outcome.message, return_url, secret=outcome.secret)
+    messages.success(form_request.request, outcome.message)
     return HttpResponseRedirect(return_url)
 
 
@@ -182,19 +182,19 @@ def _serialize_result(outcome: ActionResult, form_return_url: str) -> StoredResp
     return StoredResponse(200 if outcome.secret else 302, json.dumps(body).encode("ascii"))
 
 
-def _find_repeated(sent: FormRequest) -> StoredResponse | None:
+def _find_repeated(form_request: FormRequest) -> StoredResponse | None:
     """Return the result of the same form submitted before; None without one."""
-    if sent.request.method != "POST":
+    if form_request.request.method != "POST":
         return None
     try:
-        match = idempotency.find(caller=sent.caller, key=sent.idempotency_key())
+        match = idempotency.find(caller=form_request.caller, key=form_request.idempotency_key())
     except (form_tokens.FormTokenRefused, form_tokens.FormExpired):
         return None
-    return match[1] if match is not None and match[0] == sent.fingerprint else None
+    return match[1] if match is not None and match[0] == form_request.fingerprint else None
 
 
-def _already_sent(sent: FormRequest, idempotency_key: str) -> errors.BursarError | None:
-    match = idempotency.find(caller=sent.caller, key=idempotency_key)
+def _find_conflict(form_request: FormRequest, idempotency_key: str) -> errors.BursarError | None:
+    match = idempotency.find(caller=form_request.caller, key=idempotency_key)
     if match is None:
         return None
     first = json.loads(match[1].body)["message"]
@@ -204,34 +204,39 @@ def _already_sent(sent: FormRequest, idempotency_key: str) -> errors.BursarError
     )
 
 
-def _show_repeated(sent: FormRequest, stored: StoredResponse) -> HttpResponse:
+def _show_repeated(form_request: FormRequest, stored: StoredResponse) -> HttpResponse:
     """Show the first result, marked as such so that nobody takes it for a second one."""
     first = json.loads(stored.body)
     message, return_url = first["message"], first["return_url"]
     if first["recovery_hint"]:
-        return _show_secret(sent, message, return_url, recovery_hint=first["recovery_hint"])
-    messages.info(sent.request, f"Submitted more than once, carried out once: {message}")
+        return _show_secret(form_request, message, return_url, recovery_hint=first["recovery_hint"])
+    messages.info(form_request.request, f"Submitted more than once, carried out once: {message}")
     return HttpResponseRedirect(return_url)
 
 
 def _show_secret(
-    sent: FormRequest, title: str, return_url: str, *, secret: str = "", recovery_hint: str = ""
+    form_request: FormRequest,
+    title: str,
+    return_url: str,
+    *,
+    secret: str = "",
+    recovery_hint: str = "",
 ) -> HttpResponse:
     context = {
-        **sent.site.each_context(sent.request),
+        **form_request.site.each_context(form_request.request),
         "title": title,
         "secret": secret,
         "recovery_hint": recovery_hint,
         "return_url": return_url,
     }
-    return TemplateResponse(sent.request, "bursar/secret.html", context)
+    return TemplateResponse(form_request.request, "bursar/secret.html", context)
 
 
 def _show_form(
-    sent: FormRequest, form: ActionForm, token: str, error: errors.BursarError | None = None
+    form_request: FormRequest, form: ActionForm, token: str, error: errors.BursarError | None = None
 ) -> HttpResponse:
     context = {
-        **sent.site.each_context(sent.request),
+        **form_request.site.each_context(form_request.request),
         "title": form.title,
         "action_form": form,
         "image": form.image() if form.image else "",
@@ -240,4 +245,4 @@ def _show_form(
         "form_token": token,
     }
     status = 200 if error is None else error.status or 500
-    return TemplateResponse(sent.request, "bursar/action.html", context, status=status)
+    return TemplateResponse(form_request.request, "bursar/action.html", context, status=status)
