@@ -7,7 +7,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from bursar.cli import access, bootstrap, pricing, reconciliation, traffic
+from bursar.cli import access, bootstrap, disputes, pricing, reconciliation, traffic
 from bursar.cli.bootstrap import application
 
 app = typer.Typer(
@@ -30,7 +30,7 @@ app.add_typer(jobs, name="jobs")
 app.add_typer(reviews, name="reviews")
 app.add_typer(access.api_keys_app, name="api-keys")
 app.add_typer(access.users_app, name="users")
-app.add_typer(reconciliation.disputes, name="disputes")
+app.add_typer(disputes.disputes, name="disputes")
 app.command("reconcile")(reconciliation.reconcile)
 app.command("quote")(pricing.price)
 accounts.command("check")(reconciliation.check)

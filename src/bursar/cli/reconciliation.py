@@ -1,4 +1,4 @@
-"""Reconciling a settlement report, and answering disputes, as commands."""
+"""Commands to reconcile a settlement report and to check the set-up of a provider account."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 ROWS_MAX = 100
 
-disputes = typer.Typer(invoke_without_command=True, help="Disputes that want an answer.")
 Account = Annotated[str, typer.Option(help="The provider account.")]
 
 
@@ -23,21 +22,22 @@ def reconcile(
     account: Account,
     file: Annotated[
         Optional[Path],  # noqa: UP045  (Typer reads this at run time)
-        typer.Argument(help="A settlement report, as the provider writes it."),
+        typer.Argument(help="A settlement report in the provider's own CSV format."),
     ] = None,
     since: Annotated[
         Optional[datetime],  # noqa: UP045
-        typer.Option(formats=["%Y-%m-%d"], help="Without FILE: ask the provider, from this day."),
+        typer.Option(formats=["%Y-%m-%d"], help="Without FILE: fetch settlement lines from the provider's API since this day (UTC)."),
     ] = None,
     until: Annotated[
         Optional[datetime],  # noqa: UP045
-        typer.Option(formats=["%Y-%m-%d"], help="When the report ends; else with its last line."),
+        typer.Option(formats=["%Y-%m-%d"], help="End of the report's period (UTC); default: its last line."),
     ] = None,
 ) -> None:
     """
-    Match a settlement report with the books; what these missed is booked, the rest is told.
+    Match a settlement report with the books.
 
-    Exit status 1: something does not match.
+    Movements missing in the books are posted; other differences become reviews. Exit status 1 if
+    anything other than late entries does not match, or the balance differs from the provider's.
     """
     with application():
         from bursar import clock, errors
@@ -50,7 +50,7 @@ def reconcile(
                 provider_account=account, since=since.replace(tzinfo=UTC)
             )
         else:
-            raise errors.ValidationError("a FILE is needed, or --since", param="FILE")
+            raise errors.ValidationError("FILE or --since is required", param="FILE")
         end = until.replace(tzinfo=UTC) if until else None
         report = run.reconcile(loaded, provider_account=account, now=clock.now(), period_end=end)
         is_balanced = _print_report(report, account)
@@ -59,7 +59,7 @@ def reconcile(
 
 
 def _print_report(report: ReconciliationReport, account: str) -> bool:
-    """Print what was found; whether the receivable is what the provider says."""
+    """Print totals and breaks. Return whether our receivable equals the provider's balance."""
     from rich.markup import escape
 
     from bursar.cli import output
@@ -67,18 +67,18 @@ def _print_report(report: ReconciliationReport, account: str) -> bool:
     from bursar.reconciliation import run
 
     if report.is_already_loaded:
-        output.echo(f"{report.file} came before; what is open is matched anew")
+        output.echo(f"{report.file} was loaded before; open lines and entries are matched again")
     else:
-        output.echo(f"{report.loaded} lines of {report.file or account} loaded")
+        output.echo(f"{report.loaded} lines loaded from {report.file or account}")
     sums = output.table(
         f"Reconciliation {report.id}",
-        "class",
+        "status",
         "currency",
         "lines",
-        "their gross",
-        "ours",
-        "our gross",
-        numbers=("lines", "their gross", "ours", "our gross"),
+        "gross at provider",
+        "entries",
+        "gross in books",
+        numbers=("lines", "gross at provider", "entries", "gross in books"),
     )
     for total in report.totals:
         theirs = Money(total.lines_minor, total.currency).amount
@@ -93,7 +93,7 @@ def _print_report(report: ReconciliationReport, account: str) -> bool:
         )
     output.console.print(sums)
     if breaks := report.breaks:
-        breaks_table = output.table("What does not match", "class", "movement", "of", "why")
+        breaks_table = output.table("Breaks", "status", "category", "reference", "reason")
         for one in breaks[:ROWS_MAX]:
             first = (one.entries or one.lines)[0]
             source = run.source_of(one)
@@ -116,7 +116,7 @@ def _compare_balances(account: str) -> bool:
     try:
         theirs = provider_accounts.fetch_balance(account)
     except (errors.Unavailable, errors.OutcomeUnknown) as error:
-        output.echo(f"the balance could not be asked for: {error}")
+        output.echo(f"the provider's balance is not available: {error}")
         return True
     if theirs is None:
         return True
@@ -124,53 +124,13 @@ def _compare_balances(account: str) -> bool:
     for currency in sorted(ours.keys() | theirs.keys()):
         our, their = (Money(side.get(currency, 0), currency) for side in (ours, theirs))
         is_balanced = is_balanced and our == their
-        word = "is level with" if our == their else "DIFFERS from"
+        word = "equals" if our == their else "DIFFERS from"
         output.echo(f"our receivable of {our} {word} the provider's balance of {their}")
     return is_balanced
 
 
-@disputes.callback()
-def show_disputes(context: typer.Context) -> None:
-    """List the disputes that want an answer, the most urgent first."""
-    if context.invoked_subcommand is None:
-        with application():
-            from bursar.cli import output
-            from bursar.money import Money
-            from bursar.payments import disputes
-
-            table = output.table("Disputes", "account", "dispute", "of", "amount", "respond by")
-            for one in disputes.list_needing_response():
-                by = f"{one.evidence_due_by:%Y-%m-%d %H:%M}" if one.evidence_due_by else "-"
-                amount = Money(one.amount_minor, one.currency)
-                table.add_row(one.account, one.reference, one.parent_reference, str(amount), by)
-            output.console.print(table if table.row_count else "no dispute wants an answer")
-
-
-@disputes.command("answer")
-def answer(
-    dispute: Annotated[str, typer.Argument(help="The provider's id of the dispute.")],
-    account: Account,
-    evidence: Annotated[
-        list[str], typer.Option("--evidence", metavar="NAME=TEXT", help="Repeatable.")
-    ],
-    submit: Annotated[
-        bool, typer.Option("--submit", help="Send it to the bank; most often once and for good.")
-    ] = False,
-) -> None:
-    """Tell our side of a dispute, by the provider's own names for what is evidence."""
-    with application():
-        from bursar.cli import options, output
-        from bursar.payments import disputes
-
-        texts = options.read_pairs("--evidence", evidence)
-        result = disputes.submit_evidence(
-            provider_account=account, reference=dispute, texts=texts, submit=submit
-        )
-        output.echo(f"{dispute}: {result.snapshots[0].status if result.snapshots else 'told'}")
-
-
 def check(account: str) -> None:
-    """Print what an account still lacks before it can take money; exit status 1 if anything."""
+    """Print the set-up checks of a provider account; exit status 1 if one fails."""
     with application():
         from rich.markup import escape
 
@@ -181,7 +141,7 @@ def check(account: str) -> None:
 
         provider = provider_accounts.get(account)
         if not isinstance(provider, SupportsSetupCheck):
-            output.echo(f"{provider.name} offers no check of its set-up")
+            output.echo(f"{provider.name} does not support set-up checks")
             return
         host = settings.current.allowed_hosts.split(",")[0]
         hook_url = f"https://{host}/hooks/{account}"
@@ -190,7 +150,7 @@ def check(account: str) -> None:
         async def collect() -> list[SetupCheck]:
             return [one async for one in findings]
 
-        table = output.table(f"{account} at {provider.name}", "", "what", "how it is")
+        table = output.table(f"{account} at {provider.name}", "status", "check", "result")
         checks = provider_accounts.run_sync(collect())
         for one in checks:
             mark = "[green]ok[/]" if one.is_ok else "[bold red]missing[/]"
