@@ -30,7 +30,7 @@ def test_from_invoices_to_proven_books_and_back_from_a_backup(
 
     first = terminal.run("refund", "TL-1001", "--reason", "sent back", "--key", "one")
     again = terminal.run("refund", "TL-1001", "--reason", "sent back", "--key", "one")
-    assert again.split(" was decided before: ")[0] == first.split(" is decided")[0]
+    assert again.split(" already exists: ")[0] == first.split(" created")[0]
     one_line = ("refund", "TL-1002", "--line", "1=1")
     assert "is decided" in terminal.run(*one_line)
     assert "Nothing more is given back" in terminal.run(*one_line)

@@ -86,10 +86,16 @@ def test_a_damaged_backup_is_refused_and_changes_nothing(
 def test_mistakes_are_one_clear_line(terminal: Terminal, tmp_path: Path) -> None:
     cases = {
         ("refund", "nothing"): "order_not_found: no order has the reference 'nothing'",
-        ("refund", "pay_0"): "payment_not_found: there is no payment 'pay_0'",
+        ("refund", "pay_0"): "payment_not_found: payment 'pay_0' not found",
         ("refund", "ord_0"): "order_not_found: order 'ord_0' not found",
         ("refund", "x", "--amount", "1", "--line", "1=1"): "give an amount or lines, not both",
-        ("refund", "x", "--key", "1", "--again"): "give --key or --again, not both",
+        (
+            "refund",
+            "x",
+            "--key",
+            "1",
+            "--allow-duplicate",
+        ): "--key and --allow-duplicate cannot be combined",
         ("accounts", "add", "x", "--provider", "nowhere"): "provider_not_found: ",
         ("accounts", "add", "x", "--provider", "sandbox", "--set", "speed=9"): "speed: ",
         ("reviews", "resolve", "rev_0", "--resolution", "x", "--by", "me"): "review_not_found: ",

@@ -58,7 +58,7 @@ def test_disputed_money_is_not_there_to_refund(shop: Shop) -> None:
     days(shop, 1)
     assert shop.fresh(payment).disputed_minor == 1000
     with pytest.raises(
-        refunds.RefundExceedsBalance, match=r"1.00 EUR is more than the 0.00 EUR left"
+        refunds.RefundExceedsBalance, match=r"1.00 EUR exceeds the refundable 0.00 EUR"
     ):
         shop.refund(payment, 100)
 

@@ -173,7 +173,7 @@ def test_authorized_and_captured_in_parts(shop: Shop) -> None:
     assert shop.balances() == {}
 
     shop.capture(payment, 400)
-    with pytest.raises(charges.NotCapturable, match="is under way"):
+    with pytest.raises(charges.NotCapturable, match="is in progress"):
         shop.capture(payment, 100)
     shop.run_jobs()
     payment = shop.fresh(payment)
@@ -225,7 +225,9 @@ def test_an_authorization_is_voided(shop: Shop) -> None:
 
 def test_a_payment_is_canceled_only_while_nothing_is_under_way(shop: Shop) -> None:
     waiting, paid = shop.place(), shop.paid("tok_requires_action")
-    with pytest.raises(charges.NotCancelable, match=r"is being collected \(requires_action\)"):
+    with pytest.raises(
+        charges.NotCancelable, match=r"has a charge in progress \(requires_action\)"
+    ):
         commit(lambda: charges.cancel(payment_id=paid.id, now=clock.now()))
 
     unpaid = shop.payment(shop.place())
@@ -234,7 +236,7 @@ def test_a_payment_is_canceled_only_while_nothing_is_under_way(shop: Shop) -> No
     shop.run_jobs()
     assert (shop.fresh(unpaid).status, shop.attempts(unpaid)) == ("canceled", [])
 
-    with pytest.raises(charges.NotCancelable, match="holds money"):
+    with pytest.raises(charges.NotCancelable, match="is authorized or captured"):
         commit(lambda: charges.cancel(payment_id=shop.payment(waiting).id, now=clock.now()))
 
 

@@ -147,7 +147,9 @@ def test_what_is_not_paid_is_not_refunded(shop: Shop) -> None:
         refund_lines(shop, order_id, {1: 1})
     with pytest.raises(operations.UnknownOrder, match="order 'ord_0' not found"):
         refund_lines(shop, "ord_0", {1: 1})
-    with pytest.raises(refunds.RefundExceedsBalance, match=r"1 EUR is more than the 0.00 EUR left"):
+    with pytest.raises(
+        refunds.RefundExceedsBalance, match=r"1 EUR exceeds the refundable 0.00 EUR"
+    ):
         shop.refund(shop.payment(order_id), 1)
 
 
@@ -312,7 +314,7 @@ def test_a_refund_made_at_the_provider_counts_against_what_is_left(shop: Shop) -
     assert (payment.status, payment.refunded_minor) == ("partially_refunded", 700)
     assert shop.agrees()
     with pytest.raises(
-        refunds.RefundExceedsBalance, match=r"4.00 EUR is more than the 3.00 EUR left"
+        refunds.RefundExceedsBalance, match=r"4.00 EUR exceeds the refundable 3.00 EUR"
     ):
         shop.refund(payment, 400)
     rest = shop.refund(payment, 300)
@@ -364,14 +366,14 @@ def by_command(shop: Shop, payment: models.Payment, **options: Any) -> tuple[str
 def test_the_same_command_repeated_is_the_same_refund(shop: Shop, given: dict[str, Any]) -> None:
     payment = shop.paid()
     first, rest = by_command(shop, payment, reason="broken", **given)
-    assert rest == "is decided; the worker carries it out"
+    assert rest == "created; a worker processes it"
     again, rest = by_command(shop, payment, reason="broken", **given)
     made = models.Refund.objects.get()
     assert (again, made.id) == (first, first)
     assert rest == (
-        f"was decided before: {Money(made.amount_minor, 'EUR')}, "
+        f"already exists: {Money(made.amount_minor, 'EUR')}, "
         f"{made.created_at:%Y-%m-%d %H:%M} UTC, now succeeded. Nothing more is given back; "
-        "for another refund add --again"
+        "to create another one, add --allow-duplicate"
     )
     assert shop.fresh(payment).refunded_minor == made.amount_minor
 

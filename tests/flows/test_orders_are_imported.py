@@ -436,7 +436,7 @@ def test_an_unknown_provider_account_is_told_and_nothing_changes(
 ) -> None:
     actual = refused(tmp_path, GOOD, account="nobody")
 
-    assert actual == ["line 2: there is no provider account 'nobody'"]
+    assert actual == ["line 2: provider account 'nobody' not found"]
 
 
 def test_a_refused_credit_note_is_a_mistake(database: Database, tmp_path: Path) -> None:

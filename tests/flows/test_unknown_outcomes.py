@@ -52,7 +52,7 @@ def test_a_provider_that_can_neither_repeat_nor_tell_leaves_it_to_a_person(
         )
         is None
     )
-    with pytest.raises(charges.NotCancelable, match=r"is being collected \(unknown\)"):
+    with pytest.raises(charges.NotCancelable, match=r"has a charge in progress \(unknown\)"):
         commit(lambda: charges.cancel(payment_id=payment.id, now=clock.now()))
 
     shop.deliver(shop.deliveries())
@@ -60,7 +60,7 @@ def test_a_provider_that_can_neither_repeat_nor_tell_leaves_it_to_a_person(
     assert shop.fresh(payment).status == "captured"
     assert shop.reviews() == []
     review = models.Review.objects.get()
-    assert (review.resolution, review.resolved_by) == ("the provider told: succeeded", "bursar")
+    assert (review.resolution, review.resolved_by) == ("provider reported: succeeded", "bursar")
     assert shop.balances() == SOLD
 
 

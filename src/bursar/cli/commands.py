@@ -115,15 +115,16 @@ def refund(
             help="Idempotency key. Default: derived from payment, amount or lines, and reason."
         ),
     ] = "",
-    again: Annotated[
-        bool, typer.Option("--again", help="Create another refund with the same content.")
+    allow_duplicate: Annotated[
+        bool,
+        typer.Option("--allow-duplicate", help="Create another refund with the same content."),
     ] = False,
 ) -> None:
     """
     Refund an amount, lines, or (with neither) everything that is left.
 
-    The same command repeated shows the first refund and creates no other, unless --again or another
-    --key is given.
+    The same command repeated shows the first refund and creates no other, unless
+    --allow-duplicate or another --key is given.
     """
     with application():
         from bursar.cli import refunds
@@ -135,7 +136,7 @@ def refund(
                 lines=line or [],
                 reason=reason,
                 key=key,
-                allow_duplicate=again,
+                allow_duplicate=allow_duplicate,
             )
         )
 

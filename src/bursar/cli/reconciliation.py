@@ -26,11 +26,16 @@ def reconcile(
     ] = None,
     since: Annotated[
         Optional[datetime],  # noqa: UP045
-        typer.Option(formats=["%Y-%m-%d"], help="Without FILE: fetch settlement lines from the provider's API since this day (UTC)."),
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Without FILE: fetch settlement lines from the provider's API since this day (UTC).",
+        ),
     ] = None,
     until: Annotated[
         Optional[datetime],  # noqa: UP045
-        typer.Option(formats=["%Y-%m-%d"], help="End of the report's period (UTC); default: its last line."),
+        typer.Option(
+            formats=["%Y-%m-%d"], help="End of the report's period (UTC); default: its last line."
+        ),
     ] = None,
 ) -> None:
     """

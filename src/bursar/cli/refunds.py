@@ -1,4 +1,4 @@
-"""Refunding from a terminal: from what a person types to one call."""
+"""The refund command: parse the arguments and create the refund."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ def refund(
     *, order: str, amount: str, lines: Sequence[str], reason: str, key: str, allow_duplicate: bool
 ) -> str:
     """
-    Decide a refund of *order* (its id, its payment's id, or the merchant's reference).
+    Create a refund of *order* (its id, its payment's id, or the merchant's reference).
 
-    Returns a sentence saying what was decided. The worker carries it out. Without a *key* one is
-    made of payment, amount or lines, and reason, so that the same command repeated is the same
-    refund; *again* decides another one.
+    Return the message to print; a worker processes the refund. Without *key* the idempotency key
+    is derived from payment, amount or lines, and reason, so that repeating the command returns
+    the same refund; *allow_duplicate* creates another one.
 
-    :raises errors.BursarError: if it cannot be, saying why; nothing is changed then.
+    :raises errors.BursarError: if the refund is not possible; nothing is changed.
     """
     if amount and lines:
-        raise errors.ValidationError("give an amount or lines, not both", param="--amount")
+        raise errors.ValidationError("--amount and --line cannot be combined", param="--amount")
     if key and allow_duplicate:
-        raise errors.ValidationError("give --key or --again, not both", param="--again")
+        raise errors.ValidationError(
+            "--key and --allow-duplicate cannot be combined", param="--allow-duplicate"
+        )
     payment = _payment(order)
     now, refund_id = clock.now(), ids.new(ids.REFUND)
     money = Money.parse(amount, payment.currency) if amount else None
@@ -58,17 +60,17 @@ def refund(
 
     created_id = group_commit.commits.run_blocking(decide)
     if created_id == refund_id:
-        return f"{created_id} is decided; the worker carries it out"
+        return f"{created_id} created; a worker processes it"
     first = Refund.objects.get(id=created_id)
     return (
-        f"{created_id} was decided before: {Money(first.amount_minor, first.currency)}, "
-        f"{first.created_at:%Y-%m-%d %H:%M} UTC, now {first.status}. Nothing more is given back; "
-        f"for another refund {'use another --key' if key else 'add --again'}"
+        f"{created_id} already exists: {Money(first.amount_minor, first.currency)}, "
+        f"{first.created_at:%Y-%m-%d %H:%M} UTC, status {first.status}. No further refund was created; "
+        f"to create another one, {'use another --key' if key else 'add --allow-duplicate'}"
     )
 
 
 def _key_of(payment_id: str, money: Money | None, quantities: dict[int, int], reason: str) -> str:
-    """The idempotency key of a command without one: what it says, by content."""
+    """Derive the idempotency key from the command's arguments."""
     amount_minor = None if money is None else money.amount_minor
     return f"cli:{ids.digest(payment_id, amount_minor, *sorted(quantities.items()), reason)}"
 
@@ -77,12 +79,12 @@ def _payment(name: str) -> Payment:
     if name.startswith(f"{ids.PAYMENT}_"):
         payment = Payment.objects.filter(id=name).first()
         if payment is None:
-            raise queries.UnknownPayment(f"there is no payment {name!r}")
+            raise queries.UnknownPayment(f"payment {name!r} not found")
         return payment
     if not name.startswith(f"{ids.ORDER}_"):
         order_ids = list(Order.objects.filter(reference=name).values_list("id", flat=True)[:2])
         if len(order_ids) != 1:
-            many = "more than one order has" if order_ids else "no order has"
+            many = "several orders have" if order_ids else "no order has"
             raise operations.UnknownOrder(f"{many} the reference {name!r}")
         name = order_ids[0]
     return order_refunding.paid_payment(name)

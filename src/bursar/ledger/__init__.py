@@ -1,1 +1,1 @@
-"""Double-entry books: accounts, transfers, and the one function that posts."""
+"""Double-entry ledger: accounts, transfers, and the one function that posts."""

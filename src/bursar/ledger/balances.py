@@ -1,4 +1,4 @@
-"""Balances: what the transfers of an account add up to."""
+"""Account balances: the sums of their transfers."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BALANCES = (
 
 def balances(*, prefix: str = "") -> dict[str, int]:
     """
-    The balance of every account whose name starts with *prefix*, debits counting positive.
+    Return the balance of every account whose name starts with *prefix*; debits are positive.
 
-    Minor units of the currency at the end of the account's name.
+    In minor units of the currency at the end of the account's name.
     """
     return {name: int(total) for name, total in sql.rows(BALANCES) if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""What is never false of the ledger: each sentence with the query that finds what breaks it."""
+"""Invariants of the ledger: each with the query that finds violating rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INVARIANTS: Mapping[str, str] = {
         "LEFT JOIN bursar_account c ON c.name = t.credit_account_id "
         "WHERE d.name IS NULL OR c.name IS NULL"
     ),
-    "balances add up to zero in every currency": (
+    "account balances sum to zero in every currency": (
         "SELECT currency, SUM(amount_minor) AS unbalanced_minor FROM ("
         "SELECT a.currency, t.amount_minor FROM bursar_transfer t "
         "JOIN bursar_account a ON a.name = t.debit_account_id UNION ALL "

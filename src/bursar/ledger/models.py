@@ -10,7 +10,7 @@ from bursar.fields import CurrencyField, IdField, MinorField
 
 class Account(models.Model):
     """
-    One pot of money in one currency, named `<path>:<currency>` such as `sales:EUR`.
+    A ledger account in one currency, named `<path>:<currency>` such as `sales:EUR`.
 
     Guarantees: the name ends in the account's currency; an account is never renamed or deleted.
     """
@@ -33,12 +33,12 @@ class Account(models.Model):
 
 class Transfer(models.Model):
     """
-    *amount_minor* from the credit account to the debit account, so it balances by construction.
+    *amount_minor* from the credit account to the debit account: one row is a balanced entry.
 
     Guarantees: the amount is positive; the two accounts differ and are of the transfer's
     currency; a transfer is never changed or deleted, a correction is another transfer.
-    *subject* says what it is about: a payment's id, or the provider object that has no payment.
-    *posting_date* is the day in the accounting time zone on which it counts.
+    *subject* is a payment's id, or names a provider object without a payment. *posting_date* is
+    the day in the accounting time zone (`BURSAR_TIME_ZONE`).
     """
 
     subject = models.CharField(max_length=160, db_index=True)

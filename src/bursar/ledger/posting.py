@@ -1,4 +1,4 @@
-"""Posting: bring the transfers about a subject to the balances they should add up to."""
+"""Posting: append the transfers that bring a subject to its target balances."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ INSERT_TRANSFER = (
     "currency, posting_date, created_at) VALUES (%s, %s, %s, %s, %s, %s, %s)"
 )
 
-#: Accounts that are surely there, by connection: names enter after the commit that made them.
+#: Account names that exist, by connection; names are added after the commit that created them.
 _existing_accounts: WeakKeyDictionary[object, set[str]] = WeakKeyDictionary()
 
 
 def post(*, subject: str, target: Mapping[tuple[str, str], int], now: datetime) -> int:
     """
-    Post the difference between *target* and what is already posted about *subject*.
+    Post the difference between *target* and the existing transfers of *subject*.
 
-    *target* maps (debit account, credit account) to minor units; below zero means the reverse.
-    Needs an open transaction in which nobody else posts about *subject* (its payment is locked).
-    Repeating it posts nothing. Returns how many transfers were made.
+    *target* maps (debit account, credit account) to minor units; a negative amount is the reverse
+    entry. Needs an open transaction with *subject*'s payment locked. Idempotent. Return the number
+    of transfers posted.
     """
     group_commit.require_transaction()
     rows = _transfers(subject, unposted_amounts(subject=subject, target=target), now)
@@ -48,9 +48,9 @@ def unposted_amounts(
     *, subject: str, target: Mapping[tuple[str, str], int]
 ) -> dict[tuple[str, str], int]:
     """
-    What the transfers about *subject* lack to add up to *target*; empty if they do.
+    Return what is still to be posted to bring *subject* to *target*; empty if nothing is.
 
-    By pair of accounts in alphabetical order; a positive amount is to be debited to the first.
+    Keys are pairs of accounts in alphabetical order; a positive amount debits the first.
     """
     missing: defaultdict[tuple[str, str], int] = defaultdict(int)
     for (debit, credit), amount in target.items():
@@ -81,7 +81,7 @@ def _transfers(
 
 
 def currency_of(account: str) -> str:
-    """The currency at the end of an account's name."""
+    """Return the currency at the end of an account's name."""
     return account.rpartition(":")[2]
 
 

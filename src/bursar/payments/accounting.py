@@ -1,10 +1,10 @@
 """
-The books a payment should have, as a pure function of its state.
+The target balances of a payment's transfers, as a pure function of its state.
 
 The provider's side of every movement is the receivable of that provider account, so that it
-always equals what the provider says it owes; what the business cannot explain goes to suspense on
-the other side. An exchange passes through a clearing account per currency. `ledger.posting` posts
-the difference between this target and what is already posted.
+always equals the balance reported by the provider; amounts without an order go to suspense on the
+other side. Currency exchange goes through a clearing account per currency. `ledger.posting` posts
+the difference between this target and the existing transfers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bursar.providers.interface import (
     Snapshot,
 )
 
-#: (debit account, credit account) -> amount in minor units; below zero is the reverse.
+#: (debit account, credit account) -> amount in minor units; negative is the reverse.
 Target = Mapping[tuple[str, str], int]
 
 SALES, TAX, RETURNS = "sales", "tax_payable", "sales_returns"
@@ -31,12 +31,12 @@ DISPUTES_HELD, DISPUTE_LOSSES = "disputes_held", "dispute_losses"
 
 
 def receivable_account(provider_account: str) -> str:
-    """The account, less its currency, of what a provider account owes us."""
+    """Return the receivable account of a provider account, without its currency."""
     return f"receivable/{provider_account}"
 
 
 class _Legs:
-    """Collects signed amounts between pairs of accounts of one currency."""
+    """Accumulates signed amounts by pair of accounts of one currency."""
 
     def __init__(self, provider_account: str) -> None:
         self.receivable = receivable_account(provider_account)
@@ -48,7 +48,7 @@ class _Legs:
         self.amounts[f"{debit}:{currency}", f"{credit}:{currency}"] += amount_minor
 
     def add_inflow(self, business: str, amount: Money, settled: Money | None) -> None:
-        """Money comes in at the provider, in its own currency where that is another."""
+        """Post money into the provider's balance, through clearing if it settles in another currency."""
         if settled is None or settled.currency == amount.currency:
             self.add(self.receivable, business, amount.currency, amount.amount_minor)
         else:
@@ -56,7 +56,7 @@ class _Legs:
             self.add(self.receivable, CLEARING, settled.currency, settled.amount_minor)
 
     def add_outflow(self, business: str, amount: Money, settled: Money | None) -> None:
-        """Money goes back from the provider's balance."""
+        """Post money out of the provider's balance, through clearing if in another currency."""
         if settled is None or settled.currency == amount.currency:
             self.add(business, self.receivable, amount.currency, amount.amount_minor)
         else:
@@ -70,7 +70,7 @@ class _Legs:
 def target_balances(
     *, commands: payment_state.Commands, state: payment_state.PaymentState, provider_account: str
 ) -> Target:
-    """The balances that a payment's transfers should add up to, by pair of accounts."""
+    """Return the balances that a payment's transfers must add up to, by pair of accounts."""
     legs = _Legs(provider_account)
     tax = _Tax(commands, state)
     for share in state.allocations:
@@ -87,9 +87,9 @@ def target_balances_unmatched(
     *, objects: Iterable[Snapshot], provider_account: str, refunds: Iterable[Snapshot] = ()
 ) -> Target:
     """
-    The books of provider objects that belong to no payment of ours (yet).
+    Return the target balances of provider objects without a payment of ours (yet).
 
-    *refunds* have books of their own; the running total of a charge in *objects* counts them too.
+    *refunds* have targets of their own; the running total of a charge in *objects* includes them.
     """
     legs = _Legs(provider_account)
     merged = payment_state.merge_all(objects)
@@ -114,10 +114,10 @@ def target_balances_unmatched(
 
 class _Tax:
     """
-    The tax in what was captured, and in each refund, without losing a unit.
+    Splits tax over captures and refunds without losing a minor unit.
 
-    Captured tax is the payment's tax in proportion, rounded half to even. A refund we decided has
-    its tax; one made elsewhere takes its proportion; the refund that completes takes the rest.
+    Captured tax is the payment's tax in proportion, rounded half to even. Our refunds have their
+    own tax; an external refund takes its proportion; the refund that completes takes the rest.
     """
 
     def __init__(self, commands: payment_state.Commands, state: payment_state.PaymentState) -> None:
@@ -138,7 +138,7 @@ class _Tax:
             for r in share.refunds
             if r.status == RefundStatus.SUCCEEDED
         ]
-        # Tax that our own refunds have claimed is not there for those made elsewhere.
+        # Tax claimed by our own refunds is not available to external ones.
         self.claimed = sum(self.decided.get(reference, 0) for reference in succeeded)
 
     def _of(self, amount_minor: int) -> int:
@@ -170,7 +170,7 @@ class _Tax:
 
 
 def round_half_even(numerator: int, denominator: int) -> int:
-    """Divide whole numbers, rounding half to even, exactly."""
+    """Divide integers exactly, rounding half to even."""
     quotient, rest = divmod(numerator, denominator)
     return quotient + (2 * rest > denominator or (2 * rest == denominator and quotient % 2))
 
@@ -195,8 +195,8 @@ def _book_captured(legs: _Legs, share: payment_state.ChargeAllocation, tax: _Tax
 
 
 def _book_refunds(legs: _Legs, shares: Iterable[payment_state.ChargeAllocation], tax: _Tax) -> None:
-    # What was never the order's goes back first, whichever of two charges it is taken from: the
-    # refund of a double charge is no return.
+    # Overcaptured money is refunded first, whichever charge the refund is of: refunding a
+    # duplicate charge is no sales return.
     excess: Counter[str] = Counter()
     allocated: Counter[str] = Counter()
     for share in shares:
@@ -220,7 +220,7 @@ def _book_refunds(legs: _Legs, shares: Iterable[payment_state.ChargeAllocation],
 
 
 def _succeeded_refunds(share: payment_state.ChargeAllocation) -> Iterator[Snapshot]:
-    """The refunds of a charge that left the provider's balance."""
+    """Yield the refunds of a charge that were debited from the provider's balance."""
     yield from (r for r in share.refunds if r.status == RefundStatus.SUCCEEDED)
     if share.externally_refunded_minor:
         yield _external_refund(share.charge, share.externally_refunded_minor)
@@ -229,7 +229,7 @@ def _succeeded_refunds(share: payment_state.ChargeAllocation) -> Iterator[Snapsh
 def _external_refund(charge: Snapshot, refunded_minor: int) -> Snapshot:
     settled, captured = charge.settled, payment_state.captured_minor(charge)
     if settled is not None and captured:
-        # Only the charge's own rate is known, so that is what went back.
+        # Only the charge's own rate is known, so it is used.
         part = round_half_even(settled.amount_minor * refunded_minor, captured)
         settled = Money(part, settled.currency)
     return Snapshot(

@@ -1,10 +1,10 @@
 """
-One operation at a provider: intent, call, outcome.
+One operation at a provider: prepare, send, record the outcome.
 
-1. The attempt is committed; its id is the idempotency key of every repeat.
-2. The provider is called, in no transaction.
-3. The outcome is written, repeat-safe. Anything but a clear answer is `unknown`, never failed,
-   and a look-up is enqueued with it.
+1. The attempt is committed; its id is the idempotency key of every retry.
+2. The provider is called outside any transaction.
+3. The outcome is recorded idempotently. Anything but a clear response is `unknown`, never failed,
+   and a status check is enqueued in the same transaction.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from bursar.providers import interface
 from bursar.providers.interface import ObjectKind, Operation, Outcome, Result, Snapshot
 from bursar.queue import jobs
 
-#: A call that has not answered by then is unknown, whatever the provider's own time-out.
+#: A call without a response by then is unknown, whatever the provider's own time-out.
 CALL_SECONDS_MAX = 60.0
-#: An intent older than this is not sent any more. It is shorter than a job's lease: a worker that
-#: was stopped for longer may find that others have asked, heard "not found", and charged anew.
+#: An attempt prepared longer ago is not sent. It is shorter than a job's lease: if a worker is
+#: suspended for longer, another may have received "not found" and charged with a new attempt.
 SEND_SECONDS_MAX = 20.0
 FIRST_CHECK_DELAY = timedelta(seconds=1)
-#: What is pending at the provider is asked for again, in case its webhook is lost.
+#: A pending attempt is checked after this, in case its webhook is lost.
 FIRST_POLL_DELAY = timedelta(minutes=5)
 
 Request = (
@@ -50,7 +50,7 @@ STATUSES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedAttempt:
-    """A committed attempt and the request to send; *fresh* if nobody can have sent it yet."""
+    """A committed attempt and the request to send; *is_new* if it cannot have been sent yet."""
 
     payment_id: str
     provider_account: str
@@ -63,7 +63,7 @@ class PreparedAttempt:
 
     @property
     def attempt_id(self) -> str:
-        """The attempt's id, which is the key of every repeat."""
+        """The attempt's id: the idempotency key of every retry."""
         return self.request.key
 
 
@@ -78,9 +78,9 @@ def create_attempt(
     target_reference: str = "",
 ) -> queries.AttemptRow:
     """
-    Write the intent; the database refuses it while another live one stands in its place.
+    Insert an attempt; a unique constraint rejects it while a live one of the operation exists.
 
-    *target_reference* is the provider's reference of the charge that a capture, void or refund is asked of.
+    *target_reference* is the provider's reference of the charge to capture, void or refund.
     """
     group_commit.require_transaction()
     row = [
@@ -111,7 +111,7 @@ def create_attempt(
 def prepare(
     *, attempt: queries.AttemptRow, payment: queries.PaymentRow, is_new: bool
 ) -> PreparedAttempt:
-    """The intent that an attempt in the books stands for."""
+    """Build the request of a stored attempt."""
     return PreparedAttempt(
         payment_id=payment.id,
         provider_account=payment.provider_account,
@@ -125,14 +125,14 @@ def prepare(
 
 async def execute(intent: PreparedAttempt) -> Callable[[], None]:
     """
-    Call the provider; returns the write of its outcome, for the caller to commit.
+    Send an attempt. Return a function that records the outcome, for the caller to commit.
 
-    :raises errors.Unavailable: if surely nothing happened; the attempt is over and a later try
-        is a new one.
+    :raises errors.Unavailable: if the request certainly was not processed; the attempt is then
+        `not_sent`, and a retry is a new attempt.
     """
     if not intent.is_new:
         return lambda: mark_unknown(
-            intent, reason="the process stopped before the answer", now=clock.now()
+            intent, reason="the process stopped before the response", now=clock.now()
         )
     try:
         result = await send(intent)
@@ -153,8 +153,8 @@ async def send(intent: PreparedAttempt) -> Result:
     """
     Send the request once.
 
-    :raises errors.Unavailable: if surely nothing happened;
-    :raises errors.OutcomeUnknown: for whatever else is no clear answer.
+    :raises errors.Unavailable: if the request certainly was not processed;
+    :raises errors.OutcomeUnknown: if the response is not clear.
     """
     method = getattr(intent.provider, _METHODS[intent.operation])
     try:
@@ -163,7 +163,9 @@ async def send(intent: PreparedAttempt) -> Result:
             asyncio.timeout(CALL_SECONDS_MAX),
         ):
             if clock.monotonic() - intent.prepared_at > SEND_SECONDS_MAX:
-                raise errors.Unavailable(f"{intent.attempt_id} waited too long to be sent")
+                raise errors.Unavailable(
+                    f"{intent.attempt_id} was prepared too long ago to be sent"
+                )
             result = await method(intent.request)
     except (errors.Unavailable, errors.OutcomeUnknown):
         raise
@@ -172,7 +174,7 @@ async def send(intent: PreparedAttempt) -> Result:
     except Exception as error:  # a plug-in may raise anything after it has sent
         raise errors.OutcomeUnknown(f"{type(error).__name__}: {error}") from error
     if not isinstance(result, Result) or result.outcome not in STATUSES:
-        raise errors.OutcomeUnknown(f"{intent.provider.name} gave no clear answer")
+        raise errors.OutcomeUnknown(f"{intent.provider.name} returned no clear outcome")
     return result
 
 
@@ -186,7 +188,7 @@ _METHODS = {
 
 
 def record_response(intent: PreparedAttempt, result: Result, *, source: str, now: datetime) -> None:
-    """Write a clear answer: the attempt's status and what the provider told of its objects."""
+    """Record a clear response: the attempt's status, and facts of the provider's objects."""
     status = STATUSES[result.outcome]
     facts.append_facts(
         provider_account=intent.provider_account,
@@ -208,7 +210,7 @@ def record_response(intent: PreparedAttempt, result: Result, *, source: str, now
 
 
 def _snapshots_from_result(intent: PreparedAttempt, result: Result) -> tuple[Snapshot, ...]:
-    """What the answer itself says of its object, for a provider that describes no objects."""
+    """Build a snapshot from the result alone, for providers that return no objects."""
     request, outcome = intent.request, result.outcome
     reference = result.reference or request.key
     if isinstance(request, interface.ChargeRequest):
@@ -246,7 +248,7 @@ def _snapshots_from_result(intent: PreparedAttempt, result: Result) -> tuple[Sna
 
 
 def mark_unknown(intent: PreparedAttempt, *, reason: str, now: datetime) -> None:
-    """Write that nobody knows what became of an attempt, and have it looked up."""
+    """Mark an attempt as unknown and enqueue a status check. Needs an open transaction."""
     log.warning("outcome_unknown", attempt=intent.attempt_id, reason=reason)
     finalize(intent, status=AttemptStatus.UNKNOWN, failure_code="provider_no_response", now=now)
     enqueue_status_check(intent.attempt_id, delay=FIRST_CHECK_DELAY, now=now)
@@ -255,7 +257,7 @@ def mark_unknown(intent: PreparedAttempt, *, reason: str, now: datetime) -> None
 def finalize(
     intent: PreparedAttempt, *, status: AttemptStatus, failure_code: str, now: datetime
 ) -> None:
-    """Write what became of an attempt of which the provider told nothing."""
+    """Set an attempt's status without facts, and recompute its payment."""
     payment = queries.lock_payment(intent.payment_id)
     facts.update_attempt(
         attempt_id=intent.attempt_id, status=status, failure_code=failure_code, now=now
@@ -264,7 +266,7 @@ def finalize(
 
 
 def enqueue_status_check(attempt_id: str, *, delay: timedelta, now: datetime) -> None:
-    """Have an attempt looked up later; one look-up at a time."""
+    """Enqueue the job `check_attempt_status`, at most one per attempt."""
     jobs.enqueue(
         "check_attempt_status",
         {"attempt_id": attempt_id},
@@ -275,7 +277,7 @@ def enqueue_status_check(attempt_id: str, *, delay: timedelta, now: datetime) ->
 
 
 def build_request(*, attempt: queries.AttemptRow, payment: queries.PaymentRow) -> Request:
-    """The request of an attempt, the same each time it is made from the books."""
+    """Build the request of an attempt; deterministic, so that a retry is identical."""
     amount = Money(attempt.amount_minor, payment.currency)
     match Operation(attempt.operation):
         case Operation.REFUND:

@@ -1,4 +1,4 @@
-"""Charging: open a payment, collect it, capture or release what was only authorized, close it."""
+"""Charges: create payments, charge or authorize them, capture, void and cancel."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from bursar.providers.interface import Operation
 from bursar.queue import jobs
 from bursar.queue.models import Job
 
-#: An authorization that is captured later than this has expired at most card networks.
+#: A payment expires after this; most card networks release authorizations by then.
 EXPIRES_AFTER = timedelta(days=7)
 
-#: States in which a payment may (still) be collected.
+#: Statuses in which a payment may be charged.
 _COLLECTABLE = {PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStatus.PROCESSING}
 
 CLOSE_PAYMENT = "UPDATE bursar_payment SET closed_status = %s WHERE id = %s"
 
 
 class NotCapturable(errors.Conflict):
-    """There is no open authorization, or not as much of it."""
+    """There is no open authorization, or it is smaller than the amount."""
 
     code = "payment_not_capturable"
 
 
 class NotCancelable(errors.Conflict):
-    """Money was collected, or an operation is under way whose outcome must be known first."""
+    """Money was captured or authorized, or an operation is in progress."""
 
     code = "payment_not_cancelable"
 
@@ -49,9 +49,9 @@ def create_payment(
     capture_method: CaptureMethod = CaptureMethod.AUTOMATIC,
 ) -> None:
     """
-    Write the wish to collect *amount* and the job that will do so.
+    Create a payment of *amount* and enqueue its charge.
 
-    Needs an open transaction. *payment_method_token* is a token of the provider, never a card number.
+    Needs an open transaction. *payment_method_token* is the provider's token, never a card number.
 
     :raises provider_accounts.UnknownAccount: if there is no such provider account.
     """
@@ -81,7 +81,7 @@ def create_payment(
 
 
 async def charge(lease: jobs.Lease) -> Callable[[], None] | None:
-    """Job `charge`: collect a payment, unless that has been done or is no longer wanted."""
+    """Job `charge`: charge or authorize a payment, unless it is paid, canceled or in progress."""
     payment_id, attempt_id = lease.payload["payment_id"], ids.new(ids.ATTEMPT)
     intent = await group_commit.commits.run(
         lambda: prepare_charge(payment_id=payment_id, attempt_id=attempt_id, now=clock.now())
@@ -93,19 +93,19 @@ def prepare_charge(
     *, payment_id: str, attempt_id: str, now: datetime
 ) -> attempts.PreparedAttempt | None:
     """
-    Commit to collecting a payment: a new attempt, or the live one that stands already.
+    Return the attempt to send for a payment: a new one, or the existing unsent one.
 
-    None where nothing is left to do. Needs an open transaction.
+    None if nothing is to be sent. Needs an open transaction.
     """
     payment = queries.lock_payment(payment_id)
     previous_attempts = [a for a in queries.attempts_of(payment_id) if a.operation in COLLECTING]
     live = next((a for a in previous_attempts if a.status in LIVE), None)
     if live is not None and live.status != AttemptStatus.CREATED:
-        return None  # a look-up, the buyer or a webhook will settle it
+        return None  # a status check, the buyer or a webhook will finalize it
     if live is None and (payment.closed_status or payment.status not in _COLLECTABLE):
         return None
     if any(attempt.status == AttemptStatus.SUCCEEDED for attempt in previous_attempts):
-        return None  # paid, though not as asked: a person has to decide
+        return None  # paid, but not as requested: needs review
     operation = (
         Operation.AUTHORIZE if payment.capture_method == CaptureMethod.MANUAL else Operation.CHARGE
     )
@@ -121,13 +121,13 @@ def prepare_charge(
 
 def request_capture(*, payment_id: str, amount: Money, attempt_id: str, now: datetime) -> None:
     """
-    Decide to capture *amount* of an authorized payment; the job does it.
+    Request the capture of *amount* of an authorized payment, and enqueue the job.
 
-    Needs an open transaction. What is authorized and never captured is released by
-    `request_void`, or expires.
+    Needs an open transaction. The remaining authorization is released by `request_void`, or
+    expires.
 
-    :raises NotCapturable: if it is captured already, nothing or less than that is authorized, or
-        another capture is in progress.
+    :raises NotCapturable: if it is already captured, less is authorized, or another capture or void is
+        in progress.
     """
     payment = queries.lock_payment(payment_id)
     if payment.authorized_minor <= 0:
@@ -143,19 +143,21 @@ def request_capture(*, payment_id: str, amount: Money, attempt_id: str, now: dat
         raise errors.ValidationError("amount must be greater than zero", param="amount")
     if amount.amount_minor > payment.authorized_minor:
         authorized = Money(payment.authorized_minor, payment.currency)
-        raise NotCapturable(f"{amount} exceeds the {authorized} still authorized")
+        raise NotCapturable(f"{amount} exceeds the authorized {authorized}")
     _request_change(payment, Operation.CAPTURE, amount.amount_minor, attempt_id, now)
 
 
 def request_void(*, payment_id: str, attempt_id: str, now: datetime) -> None:
     """
-    Decide to release what is still authorized of a payment; the job does it.
+    Request the release of a payment's remaining authorization, and enqueue the job.
 
-    :raises NotCapturable: if nothing is.
+    Needs an open transaction.
+
+    :raises NotCapturable: if nothing is authorized.
     """
     payment = queries.lock_payment(payment_id)
     if payment.authorized_minor <= 0:
-        raise NotCapturable(f"nothing of {payment_id} is authorized")
+        raise NotCapturable(f"{payment_id} has no open authorization")
     _request_change(payment, Operation.VOID, 0, attempt_id, now)
 
 
@@ -173,10 +175,12 @@ def _request_change(
         else capabilities.SupportsVoid
     )
     if not isinstance(provider, capability):
-        raise capabilities.OperationNotSupported(f"{provider.name} has no {operation.value}")
+        raise capabilities.OperationNotSupported(
+            f"{provider.name} does not support {operation.value}"
+        )
     for attempt in queries.attempts_of(payment.id):
         if attempt.operation in {Operation.CAPTURE, Operation.VOID} and attempt.status in LIVE:
-            raise NotCapturable(f"a {attempt.operation} of {payment.id} is under way")
+            raise NotCapturable(f"a {attempt.operation} of {payment.id} is in progress")
     audit_log.record(
         action=f"payment.{operation.value}",
         subject=payment.id,
@@ -190,13 +194,13 @@ def _request_change(
         amount_minor=amount_minor,
         now=now,
     ):
-        raise NotCapturable(f"a capture or void of {payment.id} is under way")
+        raise NotCapturable(f"a capture or void of {payment.id} is in progress")
 
 
 def enqueue_capture(
     *, payment_id: str, operation: Operation, attempt_id: str, amount_minor: int, now: datetime
 ) -> bool:
-    """Have one decision about an authorization carried out; False while another one waits."""
+    """Enqueue the job of a capture or void. Return False if one is already enqueued."""
     return jobs.enqueue(
         operation.value,
         {"payment_id": payment_id, "attempt_id": attempt_id, "amount_minor": amount_minor},
@@ -206,7 +210,7 @@ def enqueue_capture(
 
 
 async def capture(lease: jobs.Lease) -> Callable[[], None] | None:
-    """Jobs `capture` and `void`: change an authorization as decided."""
+    """Jobs `capture` and `void`: send the requested change of an authorization."""
     operation = Operation(lease.name)
     intent = await group_commit.commits.run(
         lambda: _prepare_capture(operation, lease, now=clock.now())
@@ -242,17 +246,17 @@ def _prepare_capture(
 
 def attempt_id_for(attempt_id: str, number: int) -> str:
     """
-    The id of the n-th try at one decision.
+    Return the attempt id of the n-th try of one capture or void.
 
-    Tries at a capture are named after the decision, so that a job run twice finds what was done
-    however its tries are timed; a second capture could succeed as well.
+    It derives from the request's id, so that a job that runs twice finds earlier tries; a second
+    capture could succeed as well.
     """
     return attempt_id if number == 0 else f"{attempt_id}.{number}"
 
 
 def charge_reference(payment: queries.PaymentRow, *, refund_minor: int = 0) -> str:
     """
-    The provider's reference of a payment's charge; with *refund_minor*, of one with that much left.
+    Return the reference of a payment's charge; with *refund_minor*, of one with that much refundable.
 
     :raises errors.Conflict: if there is none.
     """
@@ -267,12 +271,12 @@ def charge_reference(payment: queries.PaymentRow, *, refund_minor: int = 0) -> s
         authorized = share.charge.status in payment_state.OPEN_AUTHORIZATION
         if (authorized and not refund_minor) or share.captured_minor - refunded >= refund_minor > 0:
             return share.charge.reference
-    raise errors.Conflict(f"{payment.id} has no charge that this could be done to")
+    raise errors.Conflict(f"{payment.id} has no charge for this operation")
 
 
 def abandon_attempt(*, payment_id: str, attempt_id: str, now: datetime) -> None:
     """
-    Cancel a payment that holds no money, or release what is authorized of it.
+    Cancel a payment without captured money, or void its authorization.
 
     Needs an open transaction. Raises what `cancel` and `request_void` do.
     """
@@ -283,7 +287,7 @@ def abandon_attempt(*, payment_id: str, attempt_id: str, now: datetime) -> None:
 
 
 def is_in_progress(payment_id: str) -> bool:
-    """Whether a capture or void of a payment was decided and has not been done."""
+    """Whether a capture or void of a payment is enqueued or in progress."""
     if Job.objects.filter(unique_key=f"capture/{payment_id}").exists():
         return True
     changing = {Operation.CAPTURE, Operation.VOID}
@@ -293,20 +297,20 @@ def is_in_progress(payment_id: str) -> bool:
 
 def cancel(*, payment_id: str, now: datetime, closed_status: str = "canceled") -> None:
     """
-    Give up collecting a payment. *closed_status* is "canceled" or, when its time ran out, "expired".
+    Close a payment. *closed_status* is "canceled", or "expired" when it timed out.
 
-    Needs an open transaction. Repeating it changes nothing.
+    Needs an open transaction. Idempotent.
 
-    :raises NotCancelable: if money was collected or authorized, or an outcome is not known yet.
+    :raises NotCancelable: if money was captured or authorized, or an attempt is in progress.
     """
     payment = queries.lock_payment(payment_id)
     if payment.closed_status:
         return
     if payment.captured_minor or payment.authorized_minor:
-        raise NotCancelable(f"{payment_id} holds money: refund it, or void its authorization")
+        raise NotCancelable(f"{payment_id} is authorized or captured: void or refund it instead")
     for attempt in queries.attempts_of(payment_id):
         if attempt.operation in COLLECTING and attempt.status in LIVE:
-            raise NotCancelable(f"{payment_id} is being collected ({attempt.status})")
+            raise NotCancelable(f"{payment_id} has a charge in progress ({attempt.status})")
     sql.run(CLOSE_PAYMENT, [closed_status, payment_id])
     audit_log.record(action=f"payment.{closed_status}", subject=payment_id, now=now)
     facts.recompute_payment(payment=queries.lock_payment(payment_id), now=now)

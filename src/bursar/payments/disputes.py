@@ -1,4 +1,4 @@
-"""Disputes that want an answer, and answering them."""
+"""Disputes: list those that need a response, and submit evidence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NEEDS_RESPONSE = (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.INQUIRY)
 
 
 class EvidenceRefused(errors.Declined):
-    """The provider did not take the evidence."""
+    """The provider rejected the evidence."""
 
     code = "evidence_rejected"
     status = None
@@ -29,7 +29,7 @@ class EvidenceRefused(errors.Declined):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DisputeNeedingResponse:
-    """A dispute that wants an answer, in minor units; *evidence_due_by* where the provider says when."""
+    """A dispute that needs a response; *evidence_due_by* is None if the provider sets no deadline."""
 
     account: str
     reference: str
@@ -41,9 +41,9 @@ class DisputeNeedingResponse:
 
 def list_needing_response(*, account: str = "") -> list[DisputeNeedingResponse]:
     """
-    The disputes that want an answer, the most urgent first, then those without a time.
+    Return the disputes that need a response, earliest deadline first, those without one last.
 
-    At all provider accounts, or at one.
+    Of all provider accounts, or of *account* only.
     """
     disputes = _iterate_open(account)
     return sorted(disputes, key=lambda one: (one.evidence_due_by is None, str(one.evidence_due_by)))
@@ -73,15 +73,16 @@ def submit_evidence(
     *, provider_account: str, reference: str, texts: Mapping[str, str], submit: bool
 ) -> Result:
     """
-    Tell our side of a dispute, and record what the provider makes of it; blocks.
+    Submit evidence for a dispute and record the provider's response; blocks.
 
-    :raises OperationNotSupported: if the provider takes none; :raises EvidenceRefused: if it refused it;
-    :raises errors.Unavailable: if it could not be told; :raises errors.OutcomeUnknown: if it may
-        have been: it is told again under another key, which changes nothing.
+    :raises OperationNotSupported: if the provider does not support evidence;
+    :raises EvidenceRefused: if the provider rejects it;
+    :raises errors.Unavailable: if it was not sent;
+    :raises errors.OutcomeUnknown: if it may have been received; repeating it under a new key is safe.
     """
     provider = provider_accounts.get(provider_account)
     if not isinstance(provider, SupportsEvidence):
-        raise OperationNotSupported(f"{provider_account} takes no evidence")
+        raise OperationNotSupported(f"{provider_account} does not support evidence")
     for name, text in texts.items():
         fields.validate_text(name, text, TEXT_LETTERS_MAX, required=True)
     request = EvidenceRequest(
@@ -89,13 +90,13 @@ def submit_evidence(
     )
     sending = provider.submit_evidence(request)
 
-    async def tell() -> Result:
+    async def send() -> Result:
         async with asyncio.timeout(attempts.CALL_SECONDS_MAX):
             return await sending
 
-    result = provider_accounts.run_sync(tell())
+    result = provider_accounts.run_sync(send())
     if result.outcome is Outcome.DECLINED:
-        raise EvidenceRefused(f"{provider_account} refused the evidence: {result.code}")
+        raise EvidenceRefused(f"{provider_account} rejected the evidence: {result.code}")
     now = clock.now()
 
     def record() -> None:

@@ -1,9 +1,9 @@
 """
-Recording: what a provider told us becomes facts, and the payment follows.
+Recording of facts, and recomputation of the payments they belong to.
 
-One function for every road (answer, webhook, look-up, file). Facts are appended, never refused;
-each payment concerned is locked, folded anew, booked, and its row brought up to date, all in the
-transaction that stores the facts.
+One function for every source (response, webhook, lookup, settlement). Facts are appended, never
+rejected; each payment concerned is locked and recomputed, its transfers posted and its row updated
+in the transaction that stores the facts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from bursar.providers.interface import (
     Snapshot,
 )
 
-#: Reviews about an outcome that only time or a person can tell.
+#: Review codes of unknown outcomes; they are closed when the outcome becomes known.
 OUTCOME_REVIEWS = ("outcome_undecidable", "outcome_unresolved")
 
 #: The object of a fact: (kind, reference), within one provider account.
@@ -36,7 +36,7 @@ ObjectKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The payment, and the refund of ours, that a provider object belongs to."""
+    """The payment, and our refund if any, that a provider object belongs to."""
 
     payment_id: str
     refund_id: str | None
@@ -44,7 +44,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderResponse:
-    """The attempt that a provider answered, whose it is, and what became of it."""
+    """A provider's response to an attempt: the attempt's link and its new status."""
 
     attempt_id: str
     link: Link
@@ -65,19 +65,18 @@ def append_facts(
     response: ProviderResponse | None = None,
 ) -> list[str]:
     """
-    Store what *provider_account* told us and bring the payments and books concerned up to date.
+    Store snapshots as facts and recompute the payments they belong to.
 
-    *source* names the road: `response`, `webhook`, `lookup`, `settlement`; with an *response* its attempt is
-    settled too. The same news by any road is stored once. Needs an open transaction; a repeat
-    changes nothing. Returns the payments' ids.
+    *source* is `response`, `webhook`, `lookup` or `settlement`; with *response* its attempt is
+    updated too. The same content from any source is stored once. Needs an open transaction;
+    idempotent. Return the ids of the payments concerned.
     """
     group_commit.require_transaction()
     parts = [part for snapshot in snapshots for part in split_snapshot(snapshot)]
-    # Locks are always taken in this order: families, payments, attempts. Else two transactions
-    # could wait for each other.
+    # Lock order, to avoid deadlocks: charges, payments, attempts.
     _lock_charges(provider_account, parts)
     links, new = _resolve_links(provider_account, parts, response, now)
-    # The payments are locked before the facts are read, so that whoever comes second sees both.
+    # Payments are locked before facts are read, so that the later transaction sees both.
     linked_payments = {link.payment_id for link in links.values()}
     payments = sorted(linked_payments | {response.link.payment_id} if response else linked_payments)
     locked = [queries.lock_payment(payment_id) for payment_id in payments]
@@ -101,12 +100,12 @@ def append_facts(
 
 
 def ledger_subject(provider_account: str, key: ObjectKey) -> str:
-    """What transfers about a provider object without a payment are about."""
+    """Return the ledger subject of a provider object without a payment."""
     return f"{provider_account}/{key[0]}/{key[1]}"
 
 
 def split_snapshot(snapshot: Snapshot) -> list[Snapshot]:
-    """Tell a fee apart from its charge, under the name it has in every other report."""
+    """Split off the fee as an object of its own, with the reference it has in other reports."""
     if snapshot.fee is None:
         return [snapshot]
     fee = Snapshot(
@@ -121,22 +120,22 @@ def split_snapshot(snapshot: Snapshot) -> list[Snapshot]:
     return [replace(snapshot, fee=None), fee]
 
 
-#: Fields of a snapshot that do not make it other news, and why. Every other field does.
+#: Fields of a snapshot that are not in its digest, and why; every other field is.
 NOT_IN_DIGEST: Final = {
-    "fee": "`parts` tells it apart, as a fact of its own",
-    "occurred_at": "the same news comes by several roads, which tell different times",
+    "fee": "`split_snapshot` makes it a fact of its own",
+    "occurred_at": "sources report different times for the same content",
 }
 
 
 def snapshot_digest(snapshot: Snapshot) -> str:
-    """Name a snapshot's content; when and how we heard of it is not part of it."""
+    """Return the digest of a snapshot's content, without time and source."""
     return ids.fingerprint(snapshot, excluded=NOT_IN_DIGEST)
 
 
 def _lock_charges(provider_account: str, snapshots: Iterable[Snapshot]) -> None:
-    """Keep everybody else off the charges that *told* is about."""
-    # On PostgreSQL two transactions could store a refund and link its charge, each without
-    # seeing the other; so all news about one charge queue up. SQLite has one writer anyway.
+    """Lock the charges that *snapshots* belong to."""
+    # On PostgreSQL two transactions could store a refund and link its charge without seeing each
+    # other, so facts of one charge are serialized. SQLite has a single writer.
     if connection.vendor == "postgresql":
         roots = sorted({s.parent_reference or s.reference for s in snapshots})
         for root in roots:
@@ -188,10 +187,10 @@ def _resolve_links(
     response: ProviderResponse | None,
     now: datetime,
 ) -> tuple[dict[ObjectKey, Link], list[ObjectKey]]:
-    """Find which payments the objects told of belong to; write down, and name, the new ones."""
+    """Find the payments of the objects, store new links, and return all links and the new keys."""
     links: dict[ObjectKey, Link] = {}
     new: list[tuple[ObjectKey, Link, str]] = []
-    # Charges first: a fee, refund or dispute told in the same breath belongs to its charge.
+    # Charges first: a fee, refund or dispute in the same batch is linked through its charge.
     for snapshot in sorted(snapshots, key=lambda s: s.kind is not ObjectKind.CHARGE):
         key = (snapshot.kind.value, snapshot.reference)
         if key in links:
@@ -251,7 +250,7 @@ def _link_children(
     links: dict[ObjectKey, Link],
     now: datetime,
 ) -> list[ObjectKey]:
-    """Link what had been told of a charge before we knew whose it is."""
+    """Link objects of a charge that were recorded before the charge was linked."""
     children: list[tuple[ObjectKey, Link, str]] = []
     for reference in sorted({s.reference for s in snapshots if s.kind is ObjectKind.CHARGE}):
         link = links.get((ObjectKind.CHARGE.value, reference))
@@ -265,21 +264,21 @@ def _link_children(
 
 
 def _clear_unmatched(provider_account: str, keys: Iterable[ObjectKey], now: datetime) -> None:
-    """Take back what was booked and asked of objects while they belonged to no payment."""
+    """Reverse the transfers and close the reviews that objects had without a payment."""
     subjects = [ledger_subject(provider_account, key) for key in keys]
     for subject in queries.unmatched_subjects(subjects):
         posting.post(subject=subject, target={}, now=now)
         reviews.close(
             code="unmatched_provider_object",
             subject=subject,
-            resolution="its payment was found",
+            resolution="linked to its payment",
             now=now,
         )
 
 
 def recompute_payment(*, payment: queries.PaymentRow, now: datetime) -> payment_state.PaymentState:
     """
-    Fold *payment* anew, post what its books lack, and bring its row and refunds up to date.
+    Recompute *payment* from its facts, post missing transfers, and update its row and refunds.
 
     Needs an open transaction and the payment locked (`queries.lock_payment`).
     """
@@ -300,8 +299,10 @@ def recompute_payment(*, payment: queries.PaymentRow, now: datetime) -> payment_
     if payment.refunded_minor > payment.captured_minor and (
         state.refunded_minor <= state.captured_minor
     ):
-        # A refund was told before its capture, or has failed since.
-        reviews.close(code="over_refunded", subject=payment.id, resolution="no longer so", now=now)
+        # The refund arrived before its capture, or has failed since.
+        reviews.close(
+            code="over_refunded", subject=payment.id, resolution="no longer over-refunded", now=now
+        )
     for issue in state.issues:
         reviews.create_review(
             code=issue.code,
@@ -313,7 +314,7 @@ def recompute_payment(*, payment: queries.PaymentRow, now: datetime) -> payment_
     return state
 
 
-#: What a provider object that came of an attempt says of the attempt.
+#: (kind, status) of an attempt's provider object -> status of the attempt.
 _ATTEMPT_STATUS_OF: Mapping[tuple[str, str], AttemptStatus] = {
     (ObjectKind.CHARGE, ChargeStatus.CAPTURED): AttemptStatus.SUCCEEDED,
     (ObjectKind.CHARGE, ChargeStatus.PARTIALLY_CAPTURED): AttemptStatus.SUCCEEDED,
@@ -333,10 +334,10 @@ def _finalize_from_facts(
     facts: Sequence[Snapshot],
     now: datetime,
 ) -> list[queries.AttemptRow]:
-    """Settle live attempts whose answer was lost, where another road told what became of them."""
+    """Finalize live attempts whose response was lost, from facts of other sources."""
     if not any(attempt.status in LIVE for attempt in attempts):
         return attempts
-    # A page of the provider's and the charge made on it have one key: the further one tells.
+    # A hosted checkout page and its charge share one key: the higher rank wins.
     objects = sorted(
         (o for o in payment_state.merge_all(facts) if o.key), key=payment_state.status_rank
     )
@@ -358,7 +359,7 @@ def _finalize_from_facts(
                 reviews.close(
                     code=code,
                     subject=payment.id,
-                    resolution=f"the provider told: {status}",
+                    resolution=f"provider reported: {status}",
                     attempt_id=attempt.id,
                     now=now,
                 )
@@ -370,7 +371,7 @@ def _finalize_from_facts(
 def load_commands(
     payment: queries.PaymentRow, refunds: Sequence[queries.RefundRow]
 ) -> payment_state.Commands:
-    """What we decided about *payment*, as the fold wants it."""
+    """Build the commands of *payment*, an input of `payment_state.fold`."""
     return payment_state.Commands(
         amount_minor=payment.amount_minor,
         tax_minor=payment.tax_minor,
@@ -384,14 +385,14 @@ def load_commands(
                 references=r.references,
             )
             for r in refunds
-            # One that was taken back before anybody was asked for it is no command any more.
+            # A refund canceled before it was sent is no command.
             if r.references or r.status != RefundStatus.CANCELED
         ),
     )
 
 
 def _update_refunds(refunds: Sequence[queries.RefundRow], state: payment_state.PaymentState) -> int:
-    """Bring our refunds' rows up to what was told; returns what is still reserved."""
+    """Update the refunds' statuses. Return the sum of the pending ones in minor units."""
     reserved = 0
     for refund in refunds:
         status = state.refund_statuses.get(refund.id, RefundStatus(refund.status))
@@ -403,7 +404,7 @@ def _update_refunds(refunds: Sequence[queries.RefundRow], state: payment_state.P
 
 def _unmatched_keys(snapshots: Iterable[Snapshot], links: dict[ObjectKey, Link]) -> set[ObjectKey]:
     keys: set[ObjectKey] = {(s.kind.value, s.reference) for s in snapshots} - links.keys()
-    # The running total of a charge without a payment counts its refunds too.
+    # The running total of a charge without a payment includes its refunds.
     keys |= {
         (ObjectKind.CHARGE.value, s.parent_reference)
         for s in snapshots
@@ -413,7 +414,7 @@ def _unmatched_keys(snapshots: Iterable[Snapshot], links: dict[ObjectKey, Link])
 
 
 def _post_unmatched(provider_account: str, keys: set[ObjectKey], now: datetime) -> None:
-    """Book objects that belong to no payment of ours, and ask a person about those that should."""
+    """Post objects without a payment to suspense, and open reviews of those that should have one."""
     for key in sorted(keys):
         subject = ledger_subject(provider_account, key)
         objects = queries.facts_of_object(provider_account, key)
@@ -443,7 +444,7 @@ def update_attempt(
     redirect_url: str = "",
 ) -> None:
     """
-    Write what became of an attempt; once final it stays.
+    Update an attempt's status; a final status does not change.
 
     Needs an open transaction and its payment locked.
     """

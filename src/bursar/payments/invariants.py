@@ -1,4 +1,4 @@
-"""What is never false of payments: each sentence with what finds the rows that break it."""
+"""Invariants of payments: each with the query or function that finds violating rows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bursar.payments.models import Attempt, Payment, Review
 from bursar.payments.statuses import AttemptStatus
 from bursar.queue.models import Job
 
-#: States in which something has still to happen, so that somebody must be at it.
+#: Statuses that must change later, so a job or an open review must exist.
 _OPEN = ("pending", "processing", "unknown", "requires_action")
 
 _TRANSFERS_WITHOUT_SUBJECT = (
@@ -23,7 +23,7 @@ _TRANSFERS_WITHOUT_SUBJECT = (
 
 
 def _states_not_matching_facts() -> Iterator[Mapping[str, object]]:
-    """Payments whose row or books are not what their commands, attempts and facts make of them."""
+    """Yield payments whose row or transfers differ from the state computed from their facts."""
     for payment in _iterate_payments():
         attempts, refunds, stored_facts = queries.load_payment_inputs(payment)
         commands = facts.load_commands(payment, refunds)
@@ -56,11 +56,11 @@ def _states_not_matching_facts() -> Iterator[Mapping[str, object]]:
         for (first, second), amount in posting.unposted_amounts(
             subject=payment.id, target=target
         ).items():
-            yield {"payment": payment.id, "debit": first, "credit": second, "lacks": amount}
+            yield {"payment": payment.id, "debit": first, "credit": second, "missing_minor": amount}
 
 
 def _iterate_payments() -> Iterator[queries.PaymentRow]:
-    """Every payment, read by key in chunks so that memory stays bounded."""
+    """Yield every payment, read by key in chunks of 1,000 so that memory stays bounded."""
     last = ""
     while True:
         ids = list(
@@ -83,8 +83,8 @@ def _unknown_too_long() -> Iterator[Mapping[str, object]]:
 
 
 def _work_without_job_or_review() -> Iterator[Mapping[str, object]]:
-    """Payments and refunds that wait for something that no job will do and no person is asked."""
-    # A dead letter is before a person, who revives it or settles its matter.
+    """Yield open payments and refunds without a job, a pending approval or an open review."""
+    # Dead-lettered jobs count: they are listed for a person to retry or resolve.
     payloads = list(Job.objects.values_list("payload", flat=True))
     payment_ids = {payload.get("payment_id") for payload in payloads}
     attempt_ids = {payload.get("attempt_id") for payload in payloads}
@@ -103,25 +103,25 @@ def _work_without_job_or_review() -> Iterator[Mapping[str, object]]:
 
 
 INVARIANTS: Mapping[str, str | Callable[[], Iterable[Mapping[str, object]]]] = {
-    "every payment and its books are what its facts make of them": _states_not_matching_facts,
-    "refunds under way are reserved, and nothing else is": (
+    "every payment's status, amounts and transfers follow from its facts": _states_not_matching_facts,
+    "pending_refund_minor is the sum of the pending refunds": (
         "SELECT p.id, p.pending_refund_minor, COALESCE(SUM(r.amount_minor), 0) AS pending_minor "
         "FROM bursar_payment p LEFT JOIN bursar_refund r "
         "ON r.payment_id = p.id AND r.status = 'pending' "
         "GROUP BY p.id, p.pending_refund_minor HAVING p.pending_refund_minor <> COALESCE(SUM(r.amount_minor), 0)"
     ),
-    "no refund exceeds what was captured, or a person is asked": (
+    "refunds do not exceed the captured amount, or a review exists": (
         "SELECT p.id, p.captured_minor, p.refunded_minor, p.pending_refund_minor FROM bursar_payment p "
         "WHERE p.refunded_minor + p.pending_refund_minor > p.captured_minor AND NOT EXISTS "
         "(SELECT 1 FROM bursar_review v WHERE v.payment_id = p.id)"
     ),
-    "a payment is collected by one attempt": (
+    "a payment has at most one live or succeeded charge attempt": (
         "SELECT payment_id, COUNT(*) AS attempts FROM bursar_attempt "
         "WHERE operation IN ('charge', 'authorize') "
         "AND status NOT IN ('declined', 'not_sent') GROUP BY payment_id HAVING COUNT(*) > 1"
     ),
-    "no outcome stays unknown for a day, or a person is asked": _unknown_too_long,
-    "money moved for nobody we know is put before a person": (
+    "no outcome is unknown for more than 25 hours without an open review": _unknown_too_long,
+    "every charge, refund or dispute without a payment has a review": (
         "SELECT DISTINCT f.provider_account_id, f.kind, f.reference FROM bursar_fact f "
         "WHERE f.kind IN ('charge', 'refund', 'dispute') AND NOT EXISTS (SELECT 1 FROM "
         "bursar_factlink l WHERE l.provider_account_id = f.provider_account_id "
@@ -129,6 +129,6 @@ INVARIANTS: Mapping[str, str | Callable[[], Iterable[Mapping[str, object]]]] = {
         "bursar_review v WHERE v.subject = f.provider_account_id || '/' || f.kind || '/' || "
         "f.reference)"
     ),
-    "every transfer is about a payment or a provider's object": _TRANSFERS_WITHOUT_SUBJECT,
-    "whatever still has to happen has a job or a person": _work_without_job_or_review,
+    "every transfer's subject is a payment or a provider object": _TRANSFERS_WITHOUT_SUBJECT,
+    "every open payment and refund has a job, an approval or a review": _work_without_job_or_review,
 }

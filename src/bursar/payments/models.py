@@ -1,4 +1,4 @@
-"""Tables of payments: what we asked for, what we were told, and what a person must decide."""
+"""Tables of payments: payments, refunds, attempts, facts and reviews."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ProviderAccount(models.Model):
     """
     The merchant's account at a provider, such as `stripe-eu`.
 
-    *config* holds no secret: those come from the environment or the secrets directory.
+    *config* holds no secrets: those come from the environment or the secrets directory.
     """
 
     name = IdField(max_length=40)
@@ -42,10 +42,11 @@ class ProviderAccount(models.Model):
 
 class Payment(models.Model):
     """
-    The wish to collect an amount for an order through one provider account.
+    An amount to collect for an order through one provider account.
 
-    Guarantees: order, amount, tax and currency never change; *pending_refund_minor* is the sum of its
-    open refunds. Status and the other amounts cache the fold (`bursar verify` recomputes them).
+    Guarantees: order, amount, tax and currency never change; *pending_refund_minor* is the sum of
+    the pending refunds. Status and the other amounts cache `payment_state.fold` (`bursar verify`
+    recomputes them).
     """
 
     id = IdField(ids.PAYMENT)
@@ -101,10 +102,10 @@ class Payment(models.Model):
 
 class Refund(models.Model):
     """
-    Money we decided to give back on a payment.
+    A refund of a payment, created by us.
 
     Guarantees: payment, amount and tax never change; while it is pending its amount is reserved on
-    the payment, so that refunds made at once never exceed what is left.
+    the payment, so that concurrent refunds never exceed the refundable amount.
     """
 
     id = IdField(ids.REFUND)
@@ -140,11 +141,11 @@ class Refund(models.Model):
 
 class RefundApproval(models.Model):
     """
-    That a second person must agree to a refund before it is carried out.
+    The approval that a refund above the limit needs from a second person.
 
-    Guarantees: decided once, and approved by another owner (`access.owners`) than the one that
-    asked for the refund, whichever session or API key either used; until then the refund is
-    pending, its amount reserved and no job at it.
+    Guarantees: decided once, and approved by another owner (`access.owners`) than the requester,
+    whichever session or API key either used; until then the refund is pending, its amount is
+    reserved and it has no job.
     """
 
     refund = models.OneToOneField(Refund, models.PROTECT, related_name="approval")
@@ -177,7 +178,7 @@ class RefundApproval(models.Model):
 
 
 class RefundLine(models.Model):
-    """How many units of an order line a refund gives back, with their share of price and tax."""
+    """The refunded units of an order line, with their share of price and tax."""
 
     refund = models.ForeignKey(Refund, models.PROTECT, related_name="lines")
     order_line = models.ForeignKey("bursar.OrderLine", models.PROTECT, related_name="refunds")
@@ -197,7 +198,7 @@ class RefundLine(models.Model):
 
 class Attempt(models.Model):
     """
-    One operation asked of a provider; its id is the idempotency key of every repeat.
+    One operation at a provider; its id is the idempotency key of every retry.
 
     Guarantees: it is committed before the provider is called; a final status never changes; at
     most one live attempt stands per payment and operation, and per refund; a payment whose
@@ -212,7 +213,9 @@ class Attempt(models.Model):
     status = models.CharField(
         max_length=16, choices=_choices(AttemptStatus), default=AttemptStatus.CREATED
     )
-    target_reference = models.CharField(max_length=160, default="")  # the charge it is asked of
+    target_reference = models.CharField(
+        max_length=160, default=""
+    )  # the charge to capture, void or refund
     reference = models.CharField(max_length=160, default="")
     failure_code = models.CharField(max_length=80, default="")
     soft_decline = models.BooleanField(default=False)
@@ -258,9 +261,9 @@ class Attempt(models.Model):
 
 class RawBody(models.Model):
     """
-    Bytes as a provider sent them, kept for people who investigate.
+    The raw body of a webhook, stored for investigation.
 
-    May hold personal data, so it is pruned by age; nothing refers to it by a constraint.
+    It may hold personal data and is pruned by age; no foreign key refers to it.
     """
 
     id = IdField(ids.BODY)
@@ -273,10 +276,10 @@ class RawBody(models.Model):
 
 class Fact(models.Model):
     """
-    What we were told of one provider object, once, as `providers.interface.Snapshot` defines.
+    The state of one provider object as reported once (`providers.interface.Snapshot`).
 
-    Guarantees: never changed or deleted; the same news by any road (answer, webhook, look-up,
-    settlement file) is one row, for its key is its content. Holds no personal data.
+    Guarantees: never changed or deleted; the same content from any source (response, webhook,
+    lookup, settlement report) is one row, because its digest is unique. Holds no personal data.
     """
 
     provider_account = models.ForeignKey(ProviderAccount, models.PROTECT, db_index=False)
@@ -327,10 +330,10 @@ class Fact(models.Model):
 
 class FactLink(models.Model):
     """
-    Which payment a provider object belongs to, and which refund of ours it carries out.
+    The payment, and the refund if any, that a provider object belongs to.
 
-    Guarantees: an object belongs to at most one payment, for good. *linked_by* is `key`,
-    `reference`, `parent`, or the person who decided.
+    Guarantees: an object is linked to at most one payment, permanently. *linked_by* is `key`,
+    `parent`, or the person who linked it.
     """
 
     provider_account = models.ForeignKey(ProviderAccount, models.PROTECT, db_index=False)
@@ -354,10 +357,10 @@ class FactLink(models.Model):
 
 class Review(models.Model):
     """
-    Something only a person can decide.
+    A condition that requires manual review.
 
-    Guarantees: the same question is asked once (*fingerprint* names its content); a resolution is
-    written once and never edits a fact.
+    Guarantees: the same condition is stored once (*fingerprint* is the digest of its detail); a
+    resolution is written once and never changes a fact.
     """
 
     id = IdField(ids.REVIEW)

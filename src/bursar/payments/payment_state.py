@@ -1,10 +1,10 @@
 """
-The state of a payment, computed from what we decided, what we asked and what we were told.
+The state of a payment, computed from our commands, its attempts and the provider's facts.
 
 `merge` joins two snapshots of one provider object. It is commutative, associative and idempotent
-(a join of a semilattice: a maximum under a total order, beside plain maxima), so that any order
-and any repetition of the news ends in the same object. Times of different sources are never
-compared. `fold` is a function of the set of merged objects, hence as independent of order.
+(the join of a semilattice: a maximum under a total order, plus plain maxima), so that any order
+and any repetition of facts gives the same object. Times of different sources are never compared.
+`fold` is a function of the set of merged objects, hence independent of order too.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from bursar.money import Money
 from bursar.payments.statuses import COLLECTING, LIVE, RANKS, AttemptStatus, PaymentStatus
 from bursar.providers.interface import ChargeStatus, ObjectKind, RefundStatus, Snapshot
 
-#: In these states of a charge the rest of its amount may still be captured.
+#: Charge statuses in which the remaining amount may still be captured.
 OPEN_AUTHORIZATION = {ChargeStatus.AUTHORIZED, ChargeStatus.PARTIALLY_CAPTURED}
 
 
 def status_rank(snapshot: Snapshot) -> int:
     """
-    How late a status is in the life of its kind of object.
+    Return the rank of a snapshot's status among the statuses of its kind.
 
-    :raises KeyError: if the status is not one of the kind's; a provider's translation is wrong.
+    :raises KeyError: if the kind has no such status: a provider plug-in is wrong.
     """
     return RANKS[snapshot.kind][snapshot.status]
 
 
 def _precedence(snapshot: Snapshot) -> tuple[Any, ...]:
-    # A total order over everything that is taken from the leading snapshot, so that the maximum
-    # is the same whichever of two comes first.
+    # A total order over all fields taken from the leading snapshot, so that the maximum does not
+    # depend on the order of arguments.
     return (
         snapshot.dispute_stage,
         status_rank(snapshot),
@@ -56,11 +56,13 @@ def merge(a: Snapshot, b: Snapshot) -> Snapshot:
     """
     Join two snapshots of one provider object.
 
-    Status, amount and code come from the one of later round, rank and provider's version; running
-    totals only grow; what one of them does not know comes from the other.
+    Status, amount and code come from the snapshot with the later dispute stage, rank and provider
+    version; running totals only grow; fields missing in one come from the other.
+
+    :raises ValueError: if they are of different objects.
     """
     if (a.kind, a.reference) != (b.kind, b.reference):
-        raise ValueError(f"{a.kind} {a.reference} and {b.kind} {b.reference} are two objects")
+        raise ValueError(f"{a.kind} {a.reference} and {b.kind} {b.reference} are different objects")
     leading = max(a, b, key=_precedence)
     return replace(
         leading,
@@ -79,7 +81,7 @@ def merge(a: Snapshot, b: Snapshot) -> Snapshot:
 
 
 def merge_all(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
-    """Join snapshots object by object; the objects come sorted by kind and reference."""
+    """Merge snapshots per object; return the objects sorted by kind and reference."""
     objects: dict[tuple[str, str], Snapshot] = {}
     for snapshot in snapshots:
         name = (snapshot.kind, snapshot.reference)
@@ -90,7 +92,7 @@ def merge_all(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundCommand:
-    """A refund we decided; *references* name the provider objects that carry it out."""
+    """A refund created by us; *references* are its provider objects."""
 
     refund_id: str
     amount_minor: int
@@ -100,7 +102,7 @@ class RefundCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptSummary:
-    """One attempt: what was asked, for which refund of ours, and what became of it."""
+    """The operation, status and refund of one attempt."""
 
     operation: str
     status: str
@@ -109,7 +111,7 @@ class AttemptSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commands:
-    """What we decided about a payment. *closed_status* is "", "canceled" or "expired"."""
+    """Our decisions about a payment. *closed_status* is "", "canceled" or "expired"."""
 
     amount_minor: int
     tax_minor: int
@@ -120,7 +122,7 @@ class Commands:
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """Something a person has to decide; *detail* names the amounts and objects concerned."""
+    """A condition that requires review; *detail* has the amounts and objects concerned."""
 
     code: str
     detail: tuple[tuple[str, object], ...]
@@ -128,18 +130,18 @@ class Issue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeAllocation:
-    """One charge, its refunds, and how much of it the order asked for."""
+    """One charge, its refunds, and the part of it allocated to the order, in minor units."""
 
     charge: Snapshot
     captured_minor: int
-    allocated_minor: int  # the rest is in suspense: too much, or in another currency
+    allocated_minor: int  # the rest is in suspense: overcaptured, or in another currency
     refunds: tuple[Snapshot, ...]
-    externally_refunded_minor: int  # told only as the charge's running total
+    externally_refunded_minor: int  # only in the charge's running total
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaymentState:
-    """What a payment is now. Amounts are minor units of the payment's currency."""
+    """The computed state of a payment. Amounts are minor units of the payment's currency."""
 
     status: PaymentStatus
     authorized_minor: int
@@ -149,7 +151,7 @@ class PaymentState:
     allocations: tuple[ChargeAllocation, ...]
     disputes: tuple[Snapshot, ...]
     fees: tuple[Snapshot, ...]
-    orphan_refunds: tuple[Snapshot, ...]  # their charge is not known (yet)
+    orphan_refunds: tuple[Snapshot, ...]  # their charge is not recorded (yet)
     refund_statuses: Mapping[str, RefundStatus]
     issues: tuple[Issue, ...]
 
@@ -158,9 +160,9 @@ def fold(
     commands: Commands, attempts: Iterable[AttemptSummary], facts: Iterable[Snapshot]
 ) -> PaymentState:
     """
-    Compute a payment's state from what we decided, what we asked, and what we were told.
+    Compute a payment's state from its commands, attempts and facts.
 
-    A function of sets: neither the order nor the repetition of *facts* matters.
+    Neither the order nor the repetition of *facts* matters.
     """
     attempts = tuple(attempts)
     objects = merge_all(facts)
@@ -209,7 +211,7 @@ def fold(
 
 
 def captured_minor(charge: Snapshot) -> int:
-    """How much of a charge is collected; a captured one without a running total is whole."""
+    """Return the captured amount; a captured charge without a running total is captured in full."""
     if charge.status == ChargeStatus.CAPTURED and charge.captured_minor == 0:
         return charge.amount.amount_minor
     return charge.captured_minor
@@ -222,7 +224,7 @@ def _has_payment_currency(commands: Commands, amount: Money) -> bool:
 def _disputed_minor(
     commands: Commands, dispute: Snapshot, allocations: tuple[ChargeAllocation, ...]
 ) -> int:
-    """What a dispute holds, in the payment's currency; converted back at its charge's own rate."""
+    """Return the disputed amount in the payment's currency, converted at the charge's own rate."""
     held_minor = dispute.withdrawn_minor - dispute.reinstated_minor
     if _has_payment_currency(commands, dispute.amount):
         return held_minor
@@ -235,7 +237,7 @@ def _disputed_minor(
             and settled.amount_minor > 0
             and _has_payment_currency(commands, share.charge.amount)
         ):
-            # Whole units, rounded up: a cent less could be given back twice.
+            # Rounded up: a cent less could be refunded in addition to the dispute.
             return -(-held_minor * share.captured_minor // settled.amount_minor)
     return 0
 
@@ -272,22 +274,21 @@ def _allocate(
 
 def externally_refunded_minor(charge: Snapshot, refunds: Iterable[Snapshot]) -> int:
     """
-    How much of *charge* was given back that none of *refunds*, its own, tells of.
+    Return the refunded amount of *charge* that is in none of *refunds*, its own refund objects.
 
-    Refunds told as objects are in the running total as well, those that failed later included:
-    it never shrinks here.
+    The running total includes refund objects, also those that failed later: it never shrinks.
     """
     counted = sum(r.amount.amount_minor for r in refunds if _is_in_running_total(charge, r))
     return max(0, charge.refunded_minor - counted)
 
 
 def _is_in_running_total(charge: Snapshot, refund: Snapshot) -> bool:
-    # A refund turned down at once is no object of the provider's: its name is our own key.
+    # A refund declined at once is no provider object: its reference is our own key.
     is_declined = refund.status == RefundStatus.FAILED and refund.reference == refund.key
     return not is_declined and refund.amount.currency == charge.amount.currency
 
 
-def _status(  # noqa: C901, PLR0911  (one status a line, the strongest first)
+def _status(  # noqa: C901, PLR0911  (one status per line, highest precedence first)
     commands: Commands,
     attempts: tuple[AttemptSummary, ...],
     charges: tuple[Snapshot, ...],
@@ -302,13 +303,13 @@ def _status(  # noqa: C901, PLR0911  (one status a line, the strongest first)
     collecting = {a.status for a in attempts if a.operation in COLLECTING}
     statuses = {charge.status for charge in charges}
     if any(captured_minor(charge) for charge in charges):
-        return PaymentStatus.PROCESSING  # paid in another currency: a person has to decide
+        return PaymentStatus.PROCESSING  # paid in another currency: needs review
     if AttemptStatus.UNKNOWN in collecting:
         return PaymentStatus.UNKNOWN
     if commands.closed_status:
         return PaymentStatus(
             commands.closed_status
-        )  # whatever a charge that we gave up still waits for
+        )  # regardless of what an abandoned charge still waits for
     if ChargeStatus.REQUIRES_ACTION in statuses:
         return PaymentStatus.REQUIRES_ACTION
     if ChargeStatus.PENDING in statuses or AttemptStatus.CREATED in collecting:
@@ -350,8 +351,8 @@ def _refund_statuses(
 
 
 def _refund_status(object_statuses: set[RefundStatus], attempt_statuses: set[str]) -> RefundStatus:
-    # A refund may take several tries at the provider: one that succeeded is enough, and it is
-    # over only when none is left open.
+    # A refund may have several provider objects: one success is enough, and it has failed only
+    # when none is open.
     if RefundStatus.SUCCEEDED in object_statuses:
         return RefundStatus.SUCCEEDED
     if RefundStatus.PENDING in object_statuses or attempt_statuses & set(LIVE):

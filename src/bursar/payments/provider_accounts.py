@@ -1,4 +1,4 @@
-"""Provider accounts: their rows, and the provider objects that act for them."""
+"""Provider accounts: their rows, secrets, and cached provider instances."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bursar.providers.interface import PaymentProvider
 
 T = TypeVar("T")
 
-#: How many calls to one provider account may be under way in one process.
+#: Concurrent calls to one provider account per process, at most.
 CALLS_MAX = 64
 
 _providers: dict[tuple[object, str], PaymentProvider] = {}
@@ -30,19 +30,19 @@ _semaphores: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyn
 
 
 class UnknownAccount(errors.NotFound):
-    """There is no provider account of that name."""
+    """The provider account does not exist."""
 
     code = "provider_account_not_found"
 
 
 class TestCredentialsInLiveMode(errors.Invalid):
-    """The provider, or its key, is for trying things out; a live installation refuses it."""
+    """The provider or its key is in test mode; a live installation rejects it."""
 
     code = "test_credentials_in_live_mode"
 
 
 class LiveCredentialsInTestMode(errors.Invalid):
-    """The key moves real money; a test installation refuses it."""
+    """The key is a live key; a test installation rejects it."""
 
     code = "live_credentials_in_test_mode"
 
@@ -51,10 +51,10 @@ def create_account(
     *, name: str, provider: str, config: Mapping[str, Any], now: datetime
 ) -> ProviderAccount:
     """
-    Add an account, or bring its configuration up to date.
+    Create an account or update its configuration.
 
     :raises registry.ProviderNotFound: if no such provider is installed;
-    :raises errors.ValidationError: if the configuration is not the provider's.
+    :raises errors.ValidationError: if the configuration is invalid for the provider.
     """
     group_commit.require_transaction()
     _check_mode(
@@ -79,18 +79,18 @@ def create_account(
 
 def get(name: str) -> PaymentProvider:
     """
-    The provider object of an account, made once per process.
+    Return the provider instance of an account, cached per process.
 
-    Reads the database the first time, so call it where that is allowed.
+    The first call reads the database, so call it where that is allowed.
 
-    :raises UnknownAccount: if there is no such account.
+    :raises UnknownAccount: if the account does not exist.
     """
     key = (settings.current.home, name)
     provider = _providers.get(key)
     if provider is None:
         row = ProviderAccount.objects.filter(name=name).first()
         if row is None:
-            raise UnknownAccount(f"there is no provider account {name!r}")
+            raise UnknownAccount(f"provider account {name!r} not found")
         config = {**row.config, **load_secrets(name, row.provider)}
         provider = registry.create_provider(row.provider, name, config)
         _check_mode(provider)
@@ -99,20 +99,20 @@ def get(name: str) -> PaymentProvider:
 
 
 def is_cached(name: str) -> bool:
-    """Whether `get` has made this account's provider, and reads no database any more."""
+    """Whether `get` has this account's provider cached and reads no database."""
     return (settings.current.home, name) in _providers
 
 
 def concurrency_limit(name: str) -> asyncio.Semaphore:
-    """What holds back calls to one account beyond `CALLS_MAX`, within the running event loop."""
+    """Return the semaphore of an account (`CALLS_MAX` calls) for the running event loop."""
     semaphores = _semaphores.setdefault(asyncio.get_running_loop(), {})
     return semaphores.setdefault(name, asyncio.Semaphore(CALLS_MAX))
 
 
 def load_secrets(account: str, provider: str) -> dict[str, str]:
     """
-    The secrets of an account, from `BURSAR_<ACCOUNT>_<FIELD>` in the environment or as files of
-    those names in the secrets directory; they are never in the database.
+    Read an account's secrets from `BURSAR_<ACCOUNT>_<FIELD>` in the environment, or from files of
+    these names in the secrets directory; they are never in the database.
     """
     prefix = f"BURSAR_{account}_".upper().replace("-", "_")
     secrets = {}
@@ -127,7 +127,7 @@ def load_secrets(account: str, provider: str) -> dict[str, str]:
 
 
 def run_sync(work: Coroutine[Any, Any, T]) -> T:
-    """Run *work* in an event loop of its own; connections of that loop are closed with it."""
+    """Run *work* in a new event loop, and close the connections of that loop."""
 
     async def run_and_disconnect() -> T:
         try:
@@ -140,7 +140,7 @@ def run_sync(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def close_all() -> None:
-    """Close every provider object that this process made."""
+    """Close every cached provider instance."""
     while _providers:
         _, provider = _providers.popitem()
         await provider.close()
@@ -148,10 +148,10 @@ async def close_all() -> None:
 
 def fetch_balance(account: str) -> dict[str, int] | None:
     """
-    What a provider says it owes us, by currency, in minor units; None if it does not tell.
+    Return the balance reported by a provider, by currency, in minor units; None if not supported.
 
-    :raises errors.Unavailable: if it cannot be asked; :raises errors.OutcomeUnknown: if its answer
-        is not clear.
+    :raises errors.Unavailable: if the provider cannot be reached;
+    :raises errors.OutcomeUnknown: if its response is not clear.
     """
     provider = get(account)
     if not isinstance(provider, SupportsBalance):
@@ -165,7 +165,7 @@ def fetch_balance(account: str) -> dict[str, int] | None:
 
 
 def receivable_balances(account: str) -> dict[str, int]:
-    """What a provider account owes us by our books, by currency, in minor units."""
+    """Return the receivable of a provider account in our books, by currency, in minor units."""
     prefix = f"{accounting.receivable_account(account)}:"
     return {
         name.removeprefix(prefix): amount
@@ -178,9 +178,9 @@ def _check_mode(provider: PaymentProvider) -> None:
     installed, mode = settings.current.mode, provider.mode
     if installed is settings.Mode.LIVE and mode == "test":
         raise TestCredentialsInLiveMode(
-            f"provider {provider.name!r} is for trying things out; this is a live installation"
+            f"provider {provider.name!r} is in test mode; this is a live installation"
         )
     if installed is settings.Mode.TEST and mode == "live":
         raise LiveCredentialsInTestMode(
-            f"this key of {provider.name!r} moves real money; this is a test installation"
+            f"the key of {provider.name!r} is a live key; this is a test installation"
         )

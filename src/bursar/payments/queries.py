@@ -1,8 +1,8 @@
 """
-The statements that every payment runs, as named SQL; a test holds their columns to the models.
+Named SQL that runs for every payment; a test compares its columns with the models.
 
-Rows are read and written by hand here because the ORM costs more than everything else together on
-these roads. Everything that is not run for every payment uses the ORM.
+The ORM would take more time than everything else together on these paths. Statements that do not
+run for every payment use the ORM.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PAYMENT = (
     "payment_method_token, status, closed_status, pending_refund_minor, captured_minor, refunded_minor, authorized_minor, "
     "disputed_minor"
 )
-# FOR UPDATE is added on PostgreSQL: SQLite's one writer has the whole database.
+# FOR UPDATE is added on PostgreSQL: on SQLite a single writer locks the database.
 GET_PAYMENT = f"SELECT {_PAYMENT} FROM bursar_payment WHERE id = %s"  # noqa: S608  (a constant)
 INSERT_PAYMENT = (
     "INSERT INTO bursar_payment (id, order_id, provider_account_id, amount_minor, tax_minor, "
@@ -97,8 +97,8 @@ FIND_BY_KEY = (
     "SELECT a.payment_id, a.refund_id FROM bursar_attempt a "
     "JOIN bursar_payment p ON p.id = a.payment_id WHERE a.id = %s AND p.provider_account_id = %s"
 )
-# NOT (... = '') word for word as in the index `fact_parent`, and no DISTINCT: else SQLite takes
-# another index and goes through all facts of the account.
+# NOT (... = '') exactly as in the index `fact_parent`, and no DISTINCT: else SQLite uses another
+# index and scans all facts of the account.
 FIND_CHILDREN = (
     "SELECT kind, reference FROM bursar_fact WHERE provider_account_id = %s "
     "AND parent_reference = %s AND NOT (parent_reference = '')"
@@ -110,14 +110,14 @@ FIND_UNMATCHED = (
 
 
 class UnknownPayment(errors.NotFound):
-    """There is no payment of that id."""
+    """The payment does not exist."""
 
     code = "payment_not_found"
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentRow:
-    """A payment as it is stored, locked by this transaction."""
+    """A stored payment."""
 
     id: str
     order_id: str
@@ -137,18 +137,18 @@ class PaymentRow:
 
     @property
     def refundable_minor(self) -> int:
-        """What is left to refund: refunds under way count, disputed money does too."""
+        """The refundable amount: captured less refunded, pending and disputed."""
         return self.not_refunded_minor - max(0, self.disputed_minor)
 
     @property
     def not_refunded_minor(self) -> int:
-        """What no refund, made or under way, has given back."""
+        """The captured amount less refunds, succeeded or pending."""
         return self.captured_minor - self.refunded_minor - self.pending_refund_minor
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """An attempt as it is stored."""
+    """A stored attempt."""
 
     id: str
     operation: str
@@ -163,7 +163,7 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class RefundRow:
-    """A refund of ours and the provider objects that carry it out."""
+    """A stored refund, with the references of its provider objects."""
 
     id: str
     amount_minor: int
@@ -174,9 +174,9 @@ class RefundRow:
 
 def lock_payment(payment_id: str) -> PaymentRow:
     """
-    Read a payment and keep everybody else off it until the transaction ends.
+    Read a payment and lock it until the transaction ends.
 
-    :raises UnknownPayment: if there is none.
+    :raises UnknownPayment: if it does not exist.
     """
     group_commit.require_transaction()
     lock = " FOR UPDATE" if connection.vendor == "postgresql" else ""
@@ -185,9 +185,9 @@ def lock_payment(payment_id: str) -> PaymentRow:
 
 def get_payment(payment_id: str) -> PaymentRow:
     """
-    Read a payment without locking it; enough for looking, not for deciding.
+    Read a payment without locking it; not sufficient for changing it.
 
-    :raises UnknownPayment: if there is none.
+    :raises UnknownPayment: if it does not exist.
     """
     return _payment(GET_PAYMENT, payment_id)
 
@@ -195,12 +195,12 @@ def get_payment(payment_id: str) -> PaymentRow:
 def _payment(query: str, payment_id: str) -> PaymentRow:
     row = sql.row(query, [payment_id])
     if row is None:
-        raise UnknownPayment(f"there is no payment {payment_id!r}")
+        raise UnknownPayment(f"payment {payment_id!r} not found")
     return PaymentRow(*row)
 
 
 def attempts_of(payment_id: str) -> list[AttemptRow]:
-    """All attempts of a payment, oldest first."""
+    """Return all attempts of a payment, oldest first."""
     return [_attempt(row) for row in sql.rows(ATTEMPTS, [payment_id])]
 
 
@@ -214,7 +214,7 @@ def _attempt(row: Sequence[Any]) -> AttemptRow:
 def load_payment_inputs(
     payment: PaymentRow,
 ) -> tuple[list[AttemptRow], list[RefundRow], list[Snapshot]]:
-    """Everything the fold of *payment* needs: attempts, refunds and facts."""
+    """Load the inputs of `payment_state.fold`: attempts, refunds and facts."""
     attempts = attempts_of(payment.id)
     references: dict[str, set[str]] = {}
     facts = []
@@ -223,7 +223,7 @@ def load_payment_inputs(
         if refund_id:
             references.setdefault(refund_id, set()).add(facts[-1].reference)
     refunds = []
-    # A payment is refunded by way of attempts, so without one there is nothing to read.
+    # Refunds have attempts, so without one or a pending refund there is nothing to read.
     if any(attempt.refund_id for attempt in attempts) or payment.pending_refund_minor:
         refunds = [
             RefundRow(key, amount, tax, status, tuple(sorted(references.get(key, ()))))
@@ -276,7 +276,7 @@ def _snapshot(row: Sequence[Any]) -> Snapshot:
 
 
 def facts_for_payment(payment_id: str) -> QuerySet[Fact]:
-    """The facts of the objects that belong to a payment, for reading."""
+    """Return the facts of the objects linked to a payment."""
     return Fact.objects.filter(
         Exists(
             FactLink.objects.filter(
@@ -290,12 +290,12 @@ def facts_for_payment(payment_id: str) -> QuerySet[Fact]:
 
 
 def facts_of_object(provider_account: str, key: tuple[str, str]) -> list[Snapshot]:
-    """Everything we were told of one provider object."""
+    """Return all facts of one provider object, as snapshots."""
     return [_snapshot(row) for row in sql.rows(FACTS_OF_OBJECT, [provider_account, *key])]
 
 
 def unmatched_refunds(provider_account: str, key: tuple[str, str]) -> list[Snapshot]:
-    """Everything we were told of the refunds of a charge that has no payment."""
+    """Return the facts of the refunds of a charge without a payment."""
     if key[0] != ObjectKind.CHARGE:
         return []
     orphans = [
@@ -308,9 +308,9 @@ def unlinked_facts(
     provider_account: str, reference: str, *, linked: Container[tuple[str, str]] = ()
 ) -> list[tuple[str, str]]:
     """
-    The objects (kind, reference) told of as parts of a charge that belong to no payment.
+    Return the child objects (kind, reference) of a charge that are linked to no payment.
 
-    Those in *linked* are known to belong to one; most often that is all there are.
+    Those in *linked* are skipped without a query; usually these are all.
     """
     rows = sql.rows(FIND_CHILDREN, [provider_account, reference])
     children = sorted({(kind, child) for kind, child in rows})
@@ -322,7 +322,7 @@ def unlinked_facts(
 
 
 def unmatched_subjects(subjects: Sequence[str]) -> list[str]:
-    """Which of *subjects* have transfers or an open review."""
+    """Return the *subjects* that have transfers or an open review."""
     if not subjects:
         return []
     query = FIND_UNMATCHED.format(fields.placeholders(subjects))
@@ -332,7 +332,7 @@ def unmatched_subjects(subjects: Sequence[str]) -> list[str]:
 def update_payment(
     payment: PaymentRow, state: PaymentState, *, pending_refund_minor: int, now: datetime
 ) -> None:
-    """Bring the cached state on the row up to date, where it changed."""
+    """Update the cached state on the row if it changed."""
     amounts = (
         state.authorized_minor,
         state.captured_minor,
@@ -353,5 +353,5 @@ def update_payment(
 
 
 def update_refund(refund_id: str, status: RefundStatus) -> None:
-    """Bring the cached status of a refund up to date."""
+    """Update the cached status of a refund."""
     sql.run(UPDATE_REFUND, [status.value, refund_id])

@@ -1,4 +1,4 @@
-"""Approving: above a limit, a refund waits until a second person has agreed to it."""
+"""Approval of refunds above the limit by a second person."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from bursar.queue import jobs
 
 
 class NoPendingApproval(errors.NotFound):
-    """The refund waits for nobody's approval."""
+    """The refund has no pending approval."""
 
     code = "no_pending_approval"
 
 
 class AlreadyDecided(errors.Conflict):
-    """Somebody has decided about the refund."""
+    """The refund is already approved or rejected."""
 
     code = "already_decided"
 
 
 class SelfApprovalForbidden(Forbidden):
-    """Who asked for a refund cannot approve it, with another key or session of theirs either."""
+    """The requester of a refund cannot approve it, with another key or session either."""
 
     code = "self_approval_forbidden"
 
 
 def requires_approval(amount: Money) -> bool:
-    """Whether *amount* is above the limit of its currency; one without a limit of its own is."""
+    """Whether *amount* exceeds its currency's limit; a currency without a limit has limit 0."""
     limits = settings.current.refund_thresholds
     return bool(limits) and amount.amount_minor > limits.get(amount.currency, 0)
 
 
 def request_approval(*, refund_id: str, now: datetime) -> None:
-    """Have a second person decide about a refund; it was asked for by whoever acts now."""
+    """Create the pending approval of a refund requested by the current actor."""
     RefundApproval.objects.create(
         refund_id=refund_id,
         requested_by=audit_log.actor(),
@@ -51,12 +51,11 @@ def request_approval(*, refund_id: str, now: datetime) -> None:
 
 def approve(*, refund_id: str, now: datetime) -> None:
     """
-    Agree to a refund, in the name of whoever acts now; the job carries it out.
+    Approve a refund as the current actor and enqueue its job. Needs an open transaction.
 
-    Needs an open transaction.
-
-    :raises NotBySame: if they asked for it; :raises AlreadyDecided: if it has been decided;
-    :raises NothingToApprove: if it waits for nobody.
+    :raises SelfApprovalForbidden: if the actor requested the refund;
+    :raises AlreadyDecided: if it is already approved or rejected;
+    :raises NoPendingApproval: if it needs no approval.
     """
     refund = _decide(refund_id, decision=Decision.APPROVED, now=now)
     jobs.enqueue("refund", {"refund_id": refund_id, "payment_id": refund.payment_id}, now=now)
@@ -64,9 +63,10 @@ def approve(*, refund_id: str, now: datetime) -> None:
 
 def reject(*, refund_id: str, now: datetime) -> None:
     """
-    Refuse a refund, which ends canceled; what it reserved is free again.
+    Reject a refund: it is canceled and its reserved amount released.
 
-    Whoever asked for it may take it back like this. Raises what `approve` does, but `SelfApprovalForbidden`.
+    The requester may withdraw the refund this way. Raises what `approve` does, except
+    `SelfApprovalForbidden`.
     """
     refund = _decide(refund_id, decision=Decision.REJECTED, now=now)
     payment = queries.lock_payment(refund.payment_id)
@@ -78,24 +78,22 @@ def _decide(refund_id: str, *, decision: Decision, now: datetime) -> Refund:
     group_commit.require_transaction()
     refund = Refund.objects.filter(id=refund_id).select_related("approval").first()
     if refund is None or not hasattr(refund, "approval"):
-        raise NoPendingApproval(f"{refund_id!r} waits for nobody's approval")
-    # As in every flow the payment is locked first: two who decide at once are told apart here.
+        raise NoPendingApproval(f"{refund_id!r} has no pending approval")
+    # The payment is locked first, as everywhere, so that concurrent decisions are serialized.
     queries.lock_payment(refund.payment_id)
     by, owner = audit_log.actor(), owners.current_owner()
     is_own = owner == refund.approval.requested_owner
     if decision is Decision.APPROVED and is_own:
-        raise SelfApprovalForbidden(
-            "somebody else than who asked for this refund has to approve it"
-        )
+        raise SelfApprovalForbidden("you cannot approve your own refund")
     changed = RefundApproval.objects.filter(refund_id=refund_id, decided_at__isnull=True).update(
         decision=decision.value,
-        # Taken back by who asked for it, it was decided by nobody else.
-        decided_by=f"{by} (taken back)" if is_own else by,
+        # A withdrawal by the requester is no decision by a second person.
+        decided_by=f"{by} (withdrawn)" if is_own else by,
         decided_owner=owner,
         decided_at=now,
     )
     if not changed:
-        raise AlreadyDecided(f"{refund_id} has been decided already")
+        raise AlreadyDecided(f"{refund_id} is already decided")
     audit_log.record(
         action="refund.approve" if decision is Decision.APPROVED else "refund.reject",
         subject=refund_id,
@@ -106,5 +104,5 @@ def _decide(refund_id: str, *, decision: Decision, now: datetime) -> Refund:
 
 
 def approval_threshold(currency: str) -> Money:
-    """Above what amount a second person is needed."""
+    """Return the amount above which a refund in *currency* needs approval."""
     return Money(settings.current.refund_thresholds.get(currency, 0), currency)

@@ -1,4 +1,4 @@
-"""Refunding: decide to give money back within what is left, and carry it out."""
+"""Refunds: create them within the refundable amount, and send them to the provider."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ REASON_LETTERS_MAX = 200
 
 
 class RefundExceedsBalance(errors.Conflict):
-    """More than is left of the payment; refunds under way count."""
+    """The amount exceeds what is refundable; pending refunds count."""
 
     code = "refund_exceeds_balance"
 
 
 @dataclass(frozen=True, slots=True)
 class RefundLineInput:
-    """How many units of an order line go back, with their part of price and tax."""
+    """Units of an order line to refund, with their share of price and tax."""
 
     order_line_id: int
     quantity: int
@@ -47,9 +47,9 @@ class RefundLineInput:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundContent:
     """
-    What makes a refund another refund under the same idempotency key.
+    The content that is compared when an idempotency key is reused.
 
-    *amount* is None for what is left, or for what the *lines* (order line -> units) are worth.
+    *amount* is None for everything refundable, or for the value of *lines* (order line -> units).
     """
 
     payment_id: str
@@ -58,19 +58,19 @@ class RefundContent:
     lines: Mapping[int, int]
 
 
-#: Arguments of `create_refund` that do not make it another refund, and why. Every other one does.
+#: Arguments of `create_refund` that are not compared, and why; every other one is.
 NOT_IN_CONTENT: Final = {
-    "idempotency_key": "it is what the content is found by",
-    "refund_id": "each repetition brings a new one",
-    "now": "each repetition has its own",
+    "idempotency_key": "the content is looked up by it",
+    "refund_id": "each call has a new one",
+    "now": "each call has its own",
 }
 
 
 def find_repeated(idempotency_key: str | None, content: RefundContent) -> str | None:
     """
-    The id of the refund that was opened with the key, if any.
+    Return the id of the refund created with the key, if any.
 
-    :raises errors.IdempotencyKeyReused: if it has other content.
+    :raises errors.IdempotencyKeyReused: if its content differs.
     """
     refund = idempotency_key and Refund.objects.filter(idempotency_key=idempotency_key).first()
     if not refund:
@@ -84,7 +84,8 @@ def find_repeated(idempotency_key: str | None, content: RefundContent) -> str | 
     )
     if previous != content:
         raise errors.IdempotencyKeyReused(
-            "this key was used for another refund", param="idempotency_key"
+            "this idempotency key was used for a refund with different content",
+            param="idempotency_key",
         )
     return str(refund.id)
 
@@ -100,17 +101,15 @@ def create_refund(
     lines: Sequence[RefundLineInput] = (),
 ) -> str:
     """
-    Decide to give *amount* of a payment back, or all that is left; the job does it, above a
-    limit (`approving`) after a second person has agreed.
+    Create a refund of *amount* (None: everything refundable) and enqueue its job.
 
-    Returns the refund's id.
+    Above the limit (`refund_approvals`) the job is enqueued by the approval. Return the refund's
+    id. Needs an open transaction. The amount is reserved at once, so concurrent refunds never
+    exceed the refundable amount. With *lines* their tax is refunded, else its proportion. The same
+    *idempotency_key* with the same content returns the first refund.
 
-    Needs an open transaction. The amount is reserved at once, so refunds decided together never
-    exceed what is left. With *lines* their tax is given back, else its proportion. The same
-    *idempotency_key* with the same content is the same refund.
-
-    :raises RefundTooHigh: if less is left;
-    :raises errors.IdempotencyKeyReused: if the key had other content.
+    :raises RefundExceedsBalance: if less is refundable;
+    :raises errors.IdempotencyKeyReused: if the key was used with different content.
     """
     fields.validate_text("reason", reason, REASON_LETTERS_MAX)
     payment = queries.lock_payment(payment_id)
@@ -125,13 +124,13 @@ def create_refund(
     if amount is None:
         amount = Money(payment.refundable_minor, payment.currency)
         if amount.amount_minor <= 0:
-            raise RefundExceedsBalance(f"nothing is left of {payment_id}")
+            raise RefundExceedsBalance(f"nothing of {payment_id} is refundable")
     _validate_amount(payment, amount)
     tax_minor = sum(line.tax_minor for line in lines) if lines else _tax_in(payment, amount)
     row = [amount.amount_minor, fields.to_db_datetime(now), payment_id, amount.amount_minor]
     if sql.run(RESERVE, row) != 1:
         refundable = Money(payment.refundable_minor, payment.currency)
-        raise RefundExceedsBalance(f"{amount} is more than the {refundable} left of {payment_id}")
+        raise RefundExceedsBalance(f"{amount} exceeds the refundable {refundable} of {payment_id}")
     Refund.objects.create(
         id=refund_id,
         payment_id=payment_id,
@@ -177,11 +176,11 @@ def _validate_amount(payment: queries.PaymentRow, amount: Money) -> None:
             f"{payment.id} is in {payment.currency}, not {amount.currency}", param="currency"
         )
     if amount.amount_minor <= 0:
-        raise errors.ValidationError("a refund is a positive amount", param="amount")
+        raise errors.ValidationError("amount must be greater than zero", param="amount")
 
 
 def _tax_in(payment: queries.PaymentRow, amount: Money) -> int:
-    """The tax in a refund without lines: its proportion, and all that is left in the last one."""
+    """Return the tax in a refund without lines: its proportion; the remainder in the last refund."""
     counted = [RefundStatus.PENDING, RefundStatus.SUCCEEDED]
     ours = Refund.objects.filter(payment_id=payment.id, status__in=counted)
     totals = ours.aggregate(amount=Sum("amount_minor"), tax=Sum("tax_minor"))
@@ -202,7 +201,7 @@ def _tax_in(payment: queries.PaymentRow, amount: Money) -> int:
 
 
 async def refund(lease: jobs.Lease) -> Callable[[], None] | None:
-    """Job `refund`: carry a refund out, unless that has been done."""
+    """Job `refund`: send a refund to the provider, unless it is already processed."""
     attempt_id = ids.new(ids.ATTEMPT)
     intent = await group_commit.commits.run(
         lambda: prepare_refund(
@@ -219,9 +218,9 @@ def prepare_refund(
     *, refund_id: str, payment_id: str, attempt_id: str, now: datetime
 ) -> attempts.PreparedAttempt | None:
     """
-    Commit to carrying out a refund: a new attempt, or the live one that stands already.
+    Return the attempt to send for a refund: a new one, or the existing unsent one.
 
-    None where nothing is left to do. Needs an open transaction.
+    None if nothing is to be sent. Needs an open transaction.
     """
     payment = queries.lock_payment(payment_id)
     refund = Refund.objects.get(id=refund_id)

@@ -1,4 +1,4 @@
-"""Reviews: questions that only a person can answer, asked once and answered once."""
+"""Reviews: conditions that require a manual decision, opened once and resolved once."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ RESOLUTION_LETTERS_MAX = 2_000
 
 
 class UnknownReview(errors.NotFound):
-    """There is no review of that id."""
+    """The review does not exist."""
 
     code = "review_not_found"
 
 
 class AlreadyResolved(errors.Conflict):
-    """The review has been answered."""
+    """The review is already resolved."""
 
     code = "already_resolved"
 
@@ -40,7 +40,7 @@ def create_review(
     detail: Mapping[str, object],
     now: datetime,
 ) -> None:
-    """Ask a person about *subject*; the same question with the same detail is asked once."""
+    """Open a review of *subject*, once per code and detail. Needs an open transaction."""
     group_commit.require_transaction()
     text = json.dumps(dict(detail), sort_keys=True)
     row = [
@@ -59,9 +59,9 @@ def close(
     *, code: str, subject: str, resolution: str, now: datetime, attempt_id: str | None = None
 ) -> int:
     """
-    Answer the open questions of one kind about *subject* because time has answered them.
+    Resolve the open reviews of *subject* with *code*. Return their number.
 
-    With *attempt_id* only those about that attempt: another of the same payment may be in doubt.
+    With *attempt_id* only those of that attempt: another attempt may still be unknown.
     """
     group_commit.require_transaction()
     open_reviews = Review.objects.filter(code=code, subject=subject, resolved_at__isnull=True)
@@ -72,10 +72,10 @@ def close(
 
 def resolve(*, review_id: str, resolution: str, now: datetime, by: str = "") -> None:
     """
-    Write a person's answer, once; *by* whoever acts now, unless it is given.
+    Store a person's resolution; *by* defaults to the current actor. Needs an open transaction.
 
-    :raises errors.ValidationError: if the answer is empty or too long;
-    :raises UnknownReview: if there is none; :raises AlreadyResolved: if it has been answered.
+    :raises errors.ValidationError: if the resolution is empty or too long;
+    :raises UnknownReview: if there is none; :raises AlreadyResolved: if it is already resolved.
     """
     group_commit.require_transaction()
     fields.validate_text("resolution", resolution, RESOLUTION_LETTERS_MAX, required=True)
@@ -84,8 +84,8 @@ def resolve(*, review_id: str, resolution: str, now: datetime, by: str = "") -> 
     )
     if not changed:
         if Review.objects.filter(id=review_id).exists():
-            raise AlreadyResolved(f"{review_id} has been resolved already")
-        raise UnknownReview(f"there is no review {review_id!r}")
+            raise AlreadyResolved(f"{review_id} is already resolved")
+        raise UnknownReview(f"review {review_id!r} not found")
     audit_log.record(
         action="review.resolve", subject=review_id, now=now, after={"resolution": resolution}
     )

@@ -1,9 +1,9 @@
 """
-Looking up: find out what became of an attempt whose outcome is unknown or pending.
+Status checks: find out the outcome of unknown and pending attempts.
 
-Asked by reference or by our key; where the provider only honours keys, the same request is sent
-again with the same key while the key still lives. "Not found" counts once it has settled and was
-heard twice. What cannot be known that way becomes a review, never a guess.
+The provider is queried by reference or idempotency key; if it only honours keys, the same request
+is sent again with the same key until the key expires. "Not found" is final only after the
+provider's `lookup_final_after`, and if received at least twice. What remains unknown becomes a review.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from bursar.providers.interface import (
 )
 from bursar.queue import jobs, worker
 
-#: Two looks at least before "not found" is believed.
+#: Status checks required before "not found" is final.
 CHECKS_MIN = 2
 CHECK_DELAY_MAX = timedelta(hours=1)
-#: An outcome that is still unknown by then is a person's to find out.
+#: An outcome that is still unknown after this becomes a review.
 UNKNOWN_AGE_MAX = timedelta(hours=24)
-#: A key is not repeated this close to the end of its life.
+#: A key is not reused this close to its expiry.
 KEY_TTL_MARGIN = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """An attempt to look up, with everything needed to ask."""
+    """An attempt to check, with everything needed for the request."""
 
     intent: attempts.PreparedAttempt
     attempt: queries.AttemptRow
-    captured_before_minor: int  # by our own captures that are known to have succeeded
+    captured_before_minor: int  # by our own succeeded captures
     expires_at: datetime | None
 
     @property
@@ -59,7 +59,7 @@ class _Case:
 
 
 async def check_attempt_status(lease: jobs.Lease) -> Callable[[], None] | None:
-    """Job `check_attempt_status`: settle one live attempt, or come back later."""
+    """Job `check_attempt_status`: finalize one live attempt, or retry later."""
     attempt_id = lease.payload["attempt_id"]
     case = await group_commit.commits.run(lambda: _load_case(attempt_id))
     if case is None:
@@ -86,10 +86,10 @@ async def check_attempt_status(lease: jobs.Lease) -> Callable[[], None] | None:
 
 
 def _load_case(attempt_id: str) -> _Case | None:
-    """Find the attempt, if it is still live, and count the look."""
+    """Load the attempt if it is still live, and count the status check."""
     row = Attempt.objects.filter(id=attempt_id).values("payment_id").first()
     if row is None:
-        raise errors.NotFound(f"there is no attempt {attempt_id!r}")
+        raise errors.NotFound(f"attempt {attempt_id!r} not found")
     payment = queries.lock_payment(row["payment_id"])
     payment_attempts = queries.attempts_of(payment.id)
     attempt = next(a for a in payment_attempts if a.id == attempt_id)
@@ -110,10 +110,10 @@ def _load_case(attempt_id: str) -> _Case | None:
 
 async def _request_status(case: _Case, now: datetime) -> Result | None:
     """
-    Ask by reference or key, else repeat the key. None where the provider gives no way to know.
+    Query by reference or key, or resend with the same key. None if the provider supports neither.
 
-    :raises errors.OutcomeUnknown: if it did not answer clearly;
-    :raises errors.Unavailable: if it could not be asked.
+    :raises errors.OutcomeUnknown: if the response is not clear;
+    :raises errors.Unavailable: if the provider cannot be reached.
     """
     provider, attempt = case.provider, case.attempt
     is_charge_change = case.intent.operation in {Operation.CAPTURE, Operation.VOID}
@@ -138,7 +138,7 @@ async def _request_status(case: _Case, now: datetime) -> Result | None:
 
 
 async def _resend(case: _Case, request: StatusRequest) -> Result:
-    """Send the same again under the same key; what that does not tell, a look-up may."""
+    """Send the request again with the same key; if that is not clear, query by key."""
     try:
         return await attempts.send(case.intent)
     except errors.OutcomeUnknown:
@@ -146,7 +146,7 @@ async def _resend(case: _Case, request: StatusRequest) -> Result:
             raise
         result = await _get_status(case, request)
         if result.outcome is Outcome.NOT_FOUND:
-            raise  # it may lie in an index that lags
+            raise  # the search index may lag behind
         return result
 
 
@@ -161,7 +161,7 @@ async def _get_status(case: _Case, request: StatusRequest) -> Result:
 
 
 def _outcome_from_charge(case: _Case, result: Result) -> Result:
-    """A capture or void is read off its charge: the provider answers for the charge as a whole."""
+    """Derive the outcome of a capture or void from its charge, which is all the provider returns."""
     operation, charge = case.intent.operation, next(iter(result.snapshots), None)
     if charge is None or operation not in {Operation.CAPTURE, Operation.VOID}:
         return result
@@ -181,9 +181,9 @@ def _outcome_from_charge(case: _Case, result: Result) -> Result:
 
 def poll_delay(case: _Case) -> timedelta:
     """
-    How long to wait for the next look: doubling from the first, at most an hour.
+    Return the delay until the next check: doubling from `FIRST_CHECK_DELAY`, at most 1 hour.
 
-    What is not found settles a set time after it was sent; a look soon after that is due.
+    If "not found" becomes final earlier than that, the check runs at that time.
     """
     doubled = min(
         attempts.FIRST_CHECK_DELAY * 2 ** min(case.attempt.status_check_count, 20), CHECK_DELAY_MAX
@@ -202,7 +202,7 @@ def _record_result(case: _Case, result: Result, now: datetime) -> None:
 
 
 def _handle_not_found(case: _Case, now: datetime) -> None:
-    """Close the attempt and have what it was for tried anew, under a new key."""
+    """Mark the attempt as not sent, and enqueue its operation again under a new key."""
     intent = case.intent
     attempts.finalize(intent, status=AttemptStatus.NOT_SENT, failure_code="not_found", now=now)
     if intent.operation is Operation.REFUND:
@@ -221,7 +221,7 @@ def _handle_not_found(case: _Case, now: datetime) -> None:
 
 
 def _expire(case: _Case, result: Result, now: datetime) -> None:
-    """The buyer never did what was asked: give up. Money that comes all the same is a review."""
+    """Expire a payment whose buyer did not complete it. Money received later becomes a review."""
     attempts.record_response(case.intent, result, source="lookup", now=now)
     facts.update_attempt(
         attempt_id=case.attempt.id,
@@ -233,7 +233,7 @@ def _expire(case: _Case, result: Result, now: datetime) -> None:
 
 
 def _open_review(case: _Case, code: str, now: datetime) -> None:
-    # A webhook may have told since we asked; then there is nothing left to decide.
+    # A webhook may have finalized the attempt since the check.
     queries.lock_payment(case.intent.payment_id)
     attempts = queries.attempts_of(case.intent.payment_id)
     if not any(a.id == case.attempt.id and a.status in LIVE for a in attempts):
@@ -249,9 +249,9 @@ def _open_review(case: _Case, code: str, now: datetime) -> None:
 
 def needs_refresh(provider_account: str, snapshots: Iterable[Snapshot]) -> list[Snapshot]:
     """
-    Which of *told* moved money without saying what of it reached the balance.
+    Return the *snapshots* that moved money without a fee or settled amount.
 
-    Webhooks of some providers leave fee and exchange rate out; the object itself tells them.
+    Webhooks of some providers omit fee and exchange rate; the object itself has them.
     """
     if not isinstance(provider_accounts.get(provider_account), SupportsFetchObject):
         return []
@@ -273,7 +273,7 @@ def needs_refresh(provider_account: str, snapshots: Iterable[Snapshot]) -> list[
 
 
 def _has_settlement(account: str, kind: ObjectKind, reference: str, captured_minor: int) -> bool:
-    """Whether another road told what of it reached the balance."""
+    """Whether the fee or settled amount is already recorded from another source."""
     facts = Fact.objects.filter(provider_account_id=account, reference=reference)
     if kind is ObjectKind.CHARGE:
         return facts.filter(kind=ObjectKind.FEE, provider_version=captured_minor).exists()
@@ -281,7 +281,7 @@ def _has_settlement(account: str, kind: ObjectKind, reference: str, captured_min
 
 
 def enqueue_refresh(provider_account: str, snapshot: Snapshot, now: datetime) -> None:
-    """Have an object fetched whole, once for each amount that it moved."""
+    """Enqueue the job `refresh_provider_object`, once per object and captured amount."""
     payload = {
         "provider_account": provider_account,
         "kind": snapshot.kind.value,
@@ -297,7 +297,7 @@ def enqueue_refresh(provider_account: str, snapshot: Snapshot, now: datetime) ->
 
 
 async def refresh_provider_object(lease: jobs.Lease) -> Callable[[], None] | None:
-    """Job `refresh_provider_object`: ask the provider for an object whole, unless its fee is in the books by now."""
+    """Job `refresh_provider_object`: fetch an object, unless its fee is already recorded."""
     payload = lease.payload
     account, kind, reference = (
         payload["provider_account"],

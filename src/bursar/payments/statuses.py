@@ -1,4 +1,4 @@
-"""The states of payments and attempts."""
+"""Statuses of payments and attempts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bursar.providers.interface import (
 
 
 class PaymentStatus(StrEnum):
-    """What `payment_state.fold` makes of commands, attempts and facts; the row only caches it."""
+    """Computed by `payment_state.fold` from commands, attempts and facts; the row is a cache."""
 
     PENDING = "pending"
     UNKNOWN = "unknown"
@@ -35,23 +35,23 @@ class PaymentStatus(StrEnum):
 class AttemptStatus(StrEnum):
     """States of one operation at one provider."""
 
-    CREATED = "created"  # committed before the call: whether it was sent is not known
+    CREATED = "created"  # committed before the call; it may have been sent
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
     UNKNOWN = "unknown"
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
-    NOT_SENT = "not_sent"  # surely nothing happened
+    NOT_SENT = "not_sent"  # certainly not processed
 
 
-#: While one of these stands, no other attempt at the same thing may be made.
+#: While an attempt has one of these, no other attempt of the same operation is allowed.
 LIVE = (
     AttemptStatus.CREATED,
     AttemptStatus.PENDING,
     AttemptStatus.REQUIRES_ACTION,
     AttemptStatus.UNKNOWN,
 )
-#: The operations that collect money for a payment, of which it needs one.
+#: The operations that collect money; a payment needs one of them.
 COLLECTING = (Operation.CHARGE, Operation.AUTHORIZE)
 
 
@@ -63,14 +63,14 @@ class Decision(StrEnum):
 
 
 class CaptureMethod(StrEnum):
-    """Whether money is collected at once or authorized first."""
+    """Whether the payment is captured at once, or authorized first and captured later."""
 
     AUTOMATIC = "automatic"
     MANUAL = "manual"
 
 
-#: A later rank is the later truth, whenever we heard of it. Money that moved outranks a no; a
-#: refund that failed after it had succeeded stays failed (a second try is another refund).
+#: A higher rank wins, whatever the order of arrival. Moved money outranks a decline; a refund
+#: that failed after it had succeeded stays failed (a new try is another refund).
 RANKS: Mapping[ObjectKind, Mapping[str, int]] = {
     ObjectKind.CHARGE: {
         ChargeStatus.PENDING: 0,
@@ -94,7 +94,7 @@ RANKS: Mapping[ObjectKind, Mapping[str, int]] = {
         DisputeStatus.NEEDS_RESPONSE: 2,
         DisputeStatus.UNDER_REVIEW: 3,
         DisputeStatus.WON: 4,
-        DisputeStatus.LOST: 4,  # won and lost in one round: the provider's version decides
+        DisputeStatus.LOST: 4,  # won and lost in one stage: the provider's version decides
     },
     ObjectKind.FEE: {
         MovementStatus.PENDING: 0,

@@ -1,1 +1,1 @@
-"""Settlement reports against our books: what matches, what does not, and why."""
+"""Reconciliation: match settlement reports with our books."""

@@ -1,4 +1,4 @@
-"""What settlement lines tell that our books missed, as snapshots to record."""
+"""Snapshots for what settlement lines report and our books miss."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OWN = {Category.CHARGE: ObjectKind.CHARGE, Category.REFUND: ObjectKind.REFUND}
 
 
 def missing_snapshot(line: SettlementLine) -> Snapshot | None:
-    """The object behind a line that our books do not have; None for kinds that we do not book."""
+    """Return the object behind a line missing in our books; None for categories we do not post."""
     gross = Money(line.gross_minor, line.currency)
     paid = line.paid or gross
     size = abs(paid.amount_minor)
@@ -96,7 +96,7 @@ def new_snapshots(
     result: MatchResult, objects: ProviderObjects, settled: SettledAmounts
 ) -> Iterator[Snapshot]:
     """
-    What a match tells beside that it matches: the fee and the exchange rate, where unknown.
+    Yield the fee and exchange rate that a match reveals, where our books lack them.
 
     Facts are totals, so what earlier runs have settled of the movement (*done*) is added.
     """
@@ -124,7 +124,7 @@ def new_snapshots(
 def missing_payouts(
     lines: Iterable[SettlementLine], objects: ProviderObjects
 ) -> Iterator[Snapshot]:
-    """The payouts that lines name and nobody told of: each is the sum of its lines."""
+    """Yield payouts that lines name but no fact or line reports; each is the sum of its lines."""
     sums: dict[tuple[str, str], int] = {}
     occurred_at: dict[str, datetime] = {}
     reported = {line.source for line in lines if line.category is Category.PAYOUT}

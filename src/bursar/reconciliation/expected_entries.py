@@ -1,4 +1,4 @@
-"""What our books expect of a provider's balance, movement by movement."""
+"""The movements of a provider's balance that our books expect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bursar.reconciliation.models import MatchedEntry
 
 @dataclass(frozen=True, slots=True)
 class ProviderObject:
-    """A provider's object as all its facts together tell it, and when it came about."""
+    """A provider object merged from all its facts, and when it occurred."""
 
     snapshot: Snapshot
     occurred_at: datetime
@@ -28,9 +28,9 @@ ProviderObjects = dict[tuple[str, str], ProviderObject]
 
 
 def load_objects(provider_account: str) -> ProviderObjects:
-    """Every object of the account; memory grows with them."""
+    """Load every object of the account into memory, by (kind, reference)."""
     facts = Fact.objects.filter(provider_account_id=provider_account)
-    # By the provider's own clock, where it tells; what we heard later happened before.
+    # By the provider's clock if reported, else by when we first received a fact.
     when = facts.values_list("kind", "reference").annotate(Max("occurred_at"), Min("received_at"))
     objects = {}
     for kind, reference, occurred, received in when.order_by("kind", "reference"):
@@ -41,19 +41,19 @@ def load_objects(provider_account: str) -> ProviderObjects:
     return objects
 
 
-#: What earlier runs have settled, by (category, source): gross and fee in minor units.
+#: (category, source) -> gross and fee settled by earlier runs, in minor units.
 SettledAmounts = Mapping[tuple[str, str], tuple[int, int]]
 
 
 def load_settled_amounts(provider_account: str) -> SettledAmounts:
-    """What earlier runs have settled of each movement."""
+    """Return what earlier runs settled of each movement."""
     rows = MatchedEntry.objects.filter(provider_account_id=provider_account)
     sums = rows.values_list("category", "source").annotate(Sum("gross_minor"), Sum("fee_minor"))
     return {(category, source): (int(gross), int(fee)) for category, source, gross, fee in sums}
 
 
 def open_entries(objects: ProviderObjects, settled: SettledAmounts) -> list[ExpectedEntry]:
-    """The movements that no run has settled yet, or what of them it has not."""
+    """Return the movements, or parts of them, that no run has settled yet."""
     entries = []
     for entry in _movements(objects):
         gross, fee = settled.get((entry.category.value, entry.source), (0, 0))
@@ -72,7 +72,7 @@ def _movements(objects: ProviderObjects) -> Iterator[ExpectedEntry]:
             owners = (
                 (other.value, reference) for other in ObjectKind if other is not ObjectKind.FEE
             )
-            # A fee that hangs on a movement is in that movement's line.
+            # A fee of a movement is part of that movement's line.
             if provider_object.snapshot.status != MovementStatus.FAILED and not any(
                 o in objects for o in owners
             ):
@@ -92,7 +92,7 @@ def _entries(
     )
     if snapshot.kind is ObjectKind.CHARGE and (captured := payment_state.captured_minor(snapshot)):
         if fee_snapshot is not None and fee_snapshot.version < captured:
-            total_fee = None  # it was told of an earlier part only
+            total_fee = None  # reported for an earlier partial capture only
         amount = Money(captured, snapshot.amount.currency)
         if snapshot.settled is not None and snapshot.settled.currency != amount.currency:
             amount = snapshot.settled

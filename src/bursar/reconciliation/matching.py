@@ -1,8 +1,8 @@
 """
-The rule by which settlement lines and our books are matched, in plain Python.
+Matching of settlement lines with our books, in plain Python without a database.
 
-It is the specification: a faster engine has to give the same. Every line and every entry comes out
-in exactly one group, so that the groups' counts and sums add up to both inputs.
+This is the specification: a faster implementation must give the same results. Every line and every
+entry is in exactly one group, so that the groups' counts and sums add up to both inputs.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from enum import StrEnum
 from bursar.money import Money
 from bursar.providers.interface import Category, SettlementLine
 
-#: What one side has and the other might have under another name happened within so many days.
+#: Lines and entries with different references are compared only within so many days.
 DAYS_APART_MAX = timedelta(days=5)
 
 
 class MatchStatus(StrEnum):
-    """What became of a group of lines and entries."""
+    """The status of a group of lines and entries."""
 
     MATCHED = "matched"
     AMOUNT_MISMATCH = "amount_mismatch"
@@ -40,9 +40,9 @@ class ExpectedEntry:
     """
     A movement of a provider's balance that our books expect.
 
-    Amounts as in `SettlementLine`: minor units, above zero what the merchant gets. *fee_minor* is
-    None while nobody told it. An entry that is not *settled* is in the currency the buyer paid in,
-    because nobody told yet what of it reached the balance.
+    Amounts as in `SettlementLine`: minor units, positive for the merchant. *fee_minor* is None if
+    not yet reported. An entry that is not *settled* is in the buyer's currency, because the
+    settled amount is not yet reported.
     """
 
     category: Category
@@ -57,13 +57,13 @@ class ExpectedEntry:
 
     @property
     def name(self) -> tuple[Category, str]:
-        """What it is matched by."""
+        """The key by which it is matched."""
         return self.category, self.source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchResult:
-    """A group of lines and entries, what became of them, and why in words."""
+    """A group of lines and entries, its status, and the reason as text."""
 
     match_status: MatchStatus
     reason: str = ""
@@ -81,11 +81,11 @@ def reconcile(
     payout_totals: Mapping[str, int] | None = None,
 ) -> list[MatchResult]:
     """
-    Match *lines* with *entries*, one entry for each category and source.
+    Match *lines* with *entries*, one entry per category and source.
 
-    *period_end* is when the report ends: what our books had less than *late_after* before it and the
-    report has not is late, not missing. *seen* names lines of earlier reports; *paid_out* has the
-    net sums that earlier lines gave each payout.
+    *period_end* is the end of the report: an unmatched entry less than *late_after* before it is
+    late, not missing. *settled_references* are lines of earlier reports; *payout_totals* are the
+    net sums of each payout's earlier lines.
 
     :raises ValueError: if two entries have the same category and source.
     """
@@ -119,7 +119,7 @@ def reconcile(
     results += [
         MatchResult(
             match_status=MatchStatus.MISSING_IN_BOOKS,
-            reason="our books have no such movement",
+            reason="no such movement in our books",
             lines=(line,),
         )
         for line in unmatched_lines
@@ -138,7 +138,7 @@ def _without_duplicates(
     references, new_lines, duplicates = set(settled_references), [], []
     for line in lines:
         if line.reference in references:
-            reason = f"{line.reference} was told before"
+            reason = f"{line.reference} was reported before"
             duplicates.append(
                 MatchResult(match_status=MatchStatus.DUPLICATE, reason=reason, lines=(line,))
             )
@@ -151,12 +151,12 @@ def _without_duplicates(
 def _compare(
     entry: ExpectedEntry, group: Sequence[SettlementLine], sums: Mapping[str, int]
 ) -> Iterator[MatchResult]:
-    """What has the same category and source on both sides."""
+    """Compare an entry with the lines of the same category and source."""
     if len(group) > 1 and _is_match(group[0], entry) and len({_amounts(one) for one in group}) == 1:
-        # The whole movement again under another id: one of them is true.
+        # The full amount repeated under another id: the first one counts.
         yield from _compare(entry, group[:1], sums)
         for line in group[1:]:
-            reason = f"{entry.source} was settled by {group[0].reference}"
+            reason = f"{entry.source} is already settled by {group[0].reference}"
             yield MatchResult(match_status=MatchStatus.DUPLICATE, reason=reason, lines=(line,))
         return
     match_status, reason = _difference(entry, group)
@@ -167,7 +167,7 @@ def _compare(
     ):
         match_status, reason = _check_payout_sum(entry, sums[entry.source])
     if match_status is MatchStatus.MATCHED and len(group) > 1:
-        reason = f"the sum of {len(group)} lines"
+        reason = f"sum of {len(group)} lines"
     yield MatchResult(
         match_status=match_status, reason=reason, lines=tuple(group), entries=(entry,)
     )
@@ -195,7 +195,7 @@ def _difference(entry: ExpectedEntry, group: Sequence[SettlementLine]) -> tuple[
         reported_currencies = ", ".join(sorted(currencies))
         return (
             MatchStatus.CURRENCY_MISMATCH,
-            f"{reported_currencies} there, {entry.currency} in our books",
+            f"{reported_currencies} reported, {entry.currency} in our books",
         )
     if gross != entry.gross_minor:
         return MatchStatus.AMOUNT_MISMATCH, _amount_mismatch_reason(entry, gross)
@@ -203,38 +203,36 @@ def _difference(entry: ExpectedEntry, group: Sequence[SettlementLine]) -> tuple[
         ours = Money(entry.fee_minor, entry.currency)
         return (
             MatchStatus.FEE_MISMATCH,
-            f"a fee of {Money(fee, entry.currency)}, {ours} in our books",
+            f"fee of {Money(fee, entry.currency)} reported, {ours} in our books",
         )
     return MatchStatus.MATCHED, ""
 
 
 def _amount_mismatch_reason(entry: ExpectedEntry, gross: int) -> str:
     difference = gross - entry.gross_minor
-    amounts = (
-        f"{Money(gross, entry.currency)}, {Money(entry.gross_minor, entry.currency)} in our books"
-    )
+    amounts = f"{Money(gross, entry.currency)} reported, {Money(entry.gross_minor, entry.currency)} in our books"
     if gross == -entry.gross_minor:
-        return f"the sign is turned: {amounts}"
+        return f"opposite sign: {amounts}"
     if abs(difference) == 1:
-        return f"rounded otherwise: {amounts}"
+        return f"rounding difference: {amounts}"
     if entry.converted:
-        return f"another exchange rate: {amounts}"
+        return f"different exchange rate: {amounts}"
     return amounts
 
 
 def _check_payout_sum(entry: ExpectedEntry, net: int) -> tuple[MatchStatus, str]:
     if net == -entry.gross_minor:
-        return MatchStatus.MATCHED, "the sum of its lines"
+        return MatchStatus.MATCHED, "sum of its lines"
     paid = Money(-entry.gross_minor, entry.currency)
-    which = "short" if -entry.gross_minor < net else "over"
-    reason = f"the payout is {which}: {paid}, its lines are {Money(net, entry.currency)}"
+    sign = "less" if -entry.gross_minor < net else "more"
+    reason = f"payout of {paid} is {sign} than the sum of its lines, {Money(net, entry.currency)}"
     return MatchStatus.AMOUNT_MISMATCH, reason
 
 
 def _match_payouts(
     entries: Iterable[ExpectedEntry], sums: Mapping[str, int]
 ) -> Iterator[MatchResult]:
-    """A payout that has no line of its own is the sum of the lines that it paid out."""
+    """Match a payout without a line of its own with the sum of the lines that it paid out."""
     for entry in entries:
         if entry.category is Category.PAYOUT and entry.source in sums:
             match_status, reason = _check_payout_sum(entry, sums[entry.source])
@@ -244,7 +242,7 @@ def _match_payouts(
 def _match_by_parent(
     unmatched_lines: list[SettlementLine], unmatched_entries: list[ExpectedEntry]
 ) -> _Step:
-    """One refund of ours may be several of theirs, and the other way round: the sums tell."""
+    """Match by parent and sum: one refund of ours may be several at the provider, and vice versa."""
     ours: defaultdict[tuple[str, ...], list[ExpectedEntry]] = defaultdict(list)
     theirs: defaultdict[tuple[str, ...], list[SettlementLine]] = defaultdict(list)
     for entry in unmatched_entries:
@@ -257,7 +255,7 @@ def _match_by_parent(
     for name, entries in ours.items():
         lines = theirs.get(name, [])
         if lines and sum(e.gross_minor for e in entries) == sum(s.gross_minor for s in lines):
-            reason = f"{len(lines)} lines are {len(entries)} of our movements on {name[1]}"
+            reason = f"lines: {len(lines)}, entries: {len(entries)}, same sum for {name[1]}"
             results.append(
                 MatchResult(
                     match_status=MatchStatus.MATCHED,
@@ -272,7 +270,7 @@ def _match_by_parent(
 def _match_by_normalized_reference(
     unmatched_lines: list[SettlementLine], unmatched_entries: list[ExpectedEntry]
 ) -> _Step:
-    """A reference that lost its case or signs on the way is still the same, if only one is."""
+    """Match references that differ only in case or punctuation, if unambiguous."""
     entries_by_reference: defaultdict[tuple[object, ...], list[ExpectedEntry]] = defaultdict(list)
     for entry in unmatched_entries:
         entries_by_reference[entry.category, _normalize(entry.source)].append(entry)
@@ -282,7 +280,9 @@ def _match_by_normalized_reference(
         name = line.category, _normalize(line.source)
         candidates = entries_by_reference.get(name, [])
         if len(candidates) == 1 and counted[name] == 1 and _is_match(line, candidates[0]):
-            reason = f"{line.source!r} is {candidates[0].source} in another spelling"
+            reason = (
+                f"{line.source!r} matched to {candidates[0].source}, ignoring case and punctuation"
+            )
             results.append(
                 MatchResult(
                     match_status=MatchStatus.MATCHED,
@@ -301,7 +301,7 @@ def _normalize(reference: str) -> str:
 def _match_by_amount(
     unmatched_lines: list[SettlementLine], unmatched_entries: list[ExpectedEntry]
 ) -> _Step:
-    """The same kind and amount at about the same time: it may be, so a person is asked."""
+    """Group equal categories and amounts within `DAYS_APART_MAX` as ambiguous, for a review."""
     ours: defaultdict[tuple[object, ...], list[ExpectedEntry]] = defaultdict(list)
     theirs: defaultdict[tuple[object, ...], list[SettlementLine]] = defaultdict(list)
     for entry in unmatched_entries:
@@ -321,7 +321,7 @@ def _match_by_amount(
             results.append(
                 MatchResult(
                     match_status=MatchStatus.AMBIGUOUS,
-                    reason=f"{line_sources} may be {entry_sources}",
+                    reason=f"{line_sources} possibly equals {entry_sources}",
                     lines=tuple(lines),
                     entries=tuple(near),
                 )
@@ -347,16 +347,16 @@ def _classify_unmatched(
     entry: ExpectedEntry, period_end: datetime, late_after: timedelta
 ) -> MatchResult:
     if entry.occurred_at > period_end - late_after:
-        reason = "too new for this report; it should be in the next"
+        reason = "too recent for this report; expected in the next one"
         return MatchResult(match_status=MatchStatus.LATE, reason=reason, entries=(entry,))
     return MatchResult(
-        match_status=MatchStatus.MISSING_AT_PROVIDER, reason="no report has it", entries=(entry,)
+        match_status=MatchStatus.MISSING_AT_PROVIDER, reason="not in any report", entries=(entry,)
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Total:
-    """How many lines and entries of one verdict and currency there are, and their gross sums."""
+    """Counts and gross sums of the lines and entries of one status and currency."""
 
     match_status: MatchStatus
     currency: str
@@ -367,7 +367,7 @@ class Total:
 
 
 def totals(results: Iterable[MatchResult]) -> list[Total]:
-    """Count and add up both sides by verdict and currency."""
+    """Count and sum both sides by match status and currency."""
     sums: dict[tuple[MatchStatus, str], Total] = {}
 
     def of(match_status: MatchStatus, currency: str) -> Total:

@@ -1,4 +1,4 @@
-"""Tables of reconciliation: the lines as they came, what was found, and what is settled for good."""
+"""Tables of reconciliation: settlement lines, runs, matched entries and breaks."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from bursar.reconciliation.matching import MatchStatus
 
 class Reconciliation(models.Model):
     """
-    One run: the report it began with (if one did), and how both sides add up.
+    One run: the report file (if any), the end of its period, and the totals by match status.
 
-    Guarantees: never changed or deleted; *totals* has every line and entry of the run once.
+    Guarantees: never changed or deleted; *totals* counts every line and entry of the run once.
     """
 
     id = IdField(ids.RECONCILIATION)
@@ -31,10 +31,10 @@ class Reconciliation(models.Model):
 
 class SettlementReportLine(models.Model):
     """
-    A settlement line as it was loaded, and the run that settled it.
+    A settlement line as loaded, and the run that settled it.
 
-    Guarantees: what it tells never changes; net = gross - fee; the same line told twice is two
-    rows (*duplicate_index* 0, 1, ...), of which only the first can ever count.
+    Guarantees: its content never changes; net = gross - fee; a line reported twice is two rows
+    (*duplicate_index* 0, 1, ...), of which only the first is matched.
     """
 
     provider_account = models.ForeignKey(ProviderAccount, models.PROTECT, db_index=False)
@@ -87,10 +87,10 @@ class SettlementReportLine(models.Model):
 
 class MatchedEntry(models.Model):
     """
-    How much of one movement of our books a run has settled.
+    The part of one movement in our books that a run settled.
 
-    Guarantees: never changed or deleted; a movement that grows later (another part captured) is
-    settled by another row.
+    Guarantees: never changed or deleted; a movement that grows later (a further partial capture)
+    is settled by another row.
     """
 
     reconciliation = models.ForeignKey(Reconciliation, models.PROTECT, related_name="entries")
@@ -113,9 +113,9 @@ class MatchedEntry(models.Model):
 
 class SettlementBreak(models.Model):
     """
-    Something that a run could not match: which verdict, and the reason in words.
+    A difference that a run found: its match status, and the reason as text.
 
-    Guarantees: never changed or deleted; the next run tells anew what is still open.
+    Guarantees: never changed or deleted; the next run reports again what is still open.
     """
 
     reconciliation = models.ForeignKey(Reconciliation, models.PROTECT, related_name="breaks")

@@ -1,8 +1,8 @@
 """
-A run: load the lines, match them with our books, book what these missed, tell the rest.
+A reconciliation run: load the lines, match them, post what the books missed, report the breaks.
 
-Everything commits together: the lines, the facts they brought, the verdicts, and what a person is
-asked. A report that came before is not loaded again; what is open is then matched anew.
+Lines, facts, match statuses and reviews commit together. A report file that was loaded before is
+not loaded again; open lines and entries are then matched again.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from bursar.reconciliation.models import (
 from bursar.reconciliation.settlement_reports import LoadedReport
 
 PURPOSE = "settlement"
-#: What our books had less long ago than this before a report ends may come with the next one.
+#: An entry of our books this close to the end of a report may be in the next one.
 LATE_AFTER = timedelta(days=3)
-#: Verdicts after which a line and its entry are done with.
+#: Statuses that settle a line and its entry; every other stays open for the next run.
 SETTLED_STATUSES = (MatchStatus.MATCHED, MatchStatus.MISSING_IN_BOOKS, MatchStatus.DUPLICATE)
 REVIEW_CODE = "settlement_break"
 
-#: The kind of object that moves the balance in a category.
+#: The kind of provider object behind each category.
 OBJECT_KINDS = {
     Category.CHARGE: ObjectKind.CHARGE,
     Category.REFUND: ObjectKind.REFUND,
@@ -50,7 +50,7 @@ OBJECT_KINDS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconciliationReport:
-    """What a run found. *loaded* lines are new; *already_loaded* says that the file came before."""
+    """The result of a run. *loaded* counts new lines; *is_already_loaded*: the file was loaded before."""
 
     id: str
     file: str
@@ -61,14 +61,14 @@ class ReconciliationReport:
 
     @property
     def breaks(self) -> list[MatchResult]:
-        """What is not simply matched, the worst first."""
+        """Everything but plain matches, the most severe first."""
         order = {verdict: number for number, verdict in enumerate(_WORST_FIRST)}
         breaks = [one for one in self.results if one.match_status is not MatchStatus.MATCHED]
         return sorted(breaks, key=lambda one: (order[one.match_status], source_of(one)))
 
     @property
     def is_clean(self) -> bool:
-        """Whether everything matched, but for what is only late."""
+        """Whether everything matched, apart from late entries."""
         return all(
             one.match_status in {MatchStatus.MATCHED, MatchStatus.LATE} for one in self.results
         )
@@ -96,9 +96,9 @@ def reconcile(
     late_after: timedelta = LATE_AFTER,
 ) -> ReconciliationReport:
     """
-    Match *loaded* and whatever is open of the account with our books, in one commit; blocks.
+    Match *loaded* and the account's open lines with our books, in one commit; blocks.
 
-    *period_end* is when the report ends, by default with its last line.
+    *period_end* is the end of the report's period, by default the time of its last line.
     """
     run_id = ids.new(ids.RECONCILIATION)
     return group_commit.commits.run_blocking(
@@ -156,7 +156,7 @@ def _run(
 
 
 def _store_lines(loaded: LoadedReport, account: str, now: datetime) -> tuple[int, bool]:
-    """Store the lines of a report that did not come before; how many, and whether it did."""
+    """Store the lines of a new report. Return their number, and whether it was loaded before."""
     if not loaded.sha256:
         rows = settlement_reports.store_lines(
             loaded.lines, provider_account=account, keep_duplicates=False, now=now
@@ -181,7 +181,7 @@ def _open_rows(account: str) -> Iterable[SettlementReportLine]:
 
 
 def _settled_references(account: str, rows: Iterable[SettlementReportLine]) -> frozenset[str]:
-    """The lines that an earlier run has settled and that are told again now."""
+    """Return the references of settled lines that are reported again now."""
     references = [row.reference for row in rows if row.duplicate_index]
     settled = SettlementReportLine.objects.filter(
         provider_account_id=account, reference__in=references, reconciliation__isnull=False
@@ -205,7 +205,7 @@ def _record_corrections(
     settled: expected_entries.SettledAmounts,
     now: datetime,
 ) -> None:
-    """Record what the lines tell and the books missed."""
+    """Append facts for what the lines report and the books miss."""
     snapshots = []
     for one in results:
         snapshots += list(corrections.new_snapshots(one, objects, settled))
@@ -224,7 +224,7 @@ def _record_corrections(
 def _mark_settled(
     run_id: str, account: str, results: Iterable[MatchResult], rows: Iterable[SettlementReportLine]
 ) -> None:
-    """Mark what is done with; the rest stays open for the next run."""
+    """Mark settled lines and entries; the rest stays open for the next run."""
     by_reference: dict[str, list[SettlementReportLine]] = {}
     for row in rows:
         by_reference.setdefault(row.reference, []).append(row)
@@ -235,7 +235,7 @@ def _mark_settled(
             one.match_status is not MatchStatus.MISSING_IN_BOOKS or booked
         )
         for line in one.lines:
-            # The first line of a reference counts; the same line again is the duplicate.
+            # The first line of a reference is matched; repetitions are duplicates.
             same = by_reference[line.reference]
             row = same.pop(-1 if one.match_status is MatchStatus.DUPLICATE else 0)
             row.match_status = one.match_status
@@ -277,7 +277,7 @@ def _entry(
 
 
 def source_of(result: MatchResult) -> str:
-    """The object that a group is about: our name of it, where we have one."""
+    """Return the group's object reference: that of our entry if there is one, else of the line."""
     if result.entries:
         return result.entries[0].source
     return result.lines[0].source
@@ -286,14 +286,16 @@ def source_of(result: MatchResult) -> str:
 def _record_breaks(
     run_id: str, account: str, results: Sequence[MatchResult], now: datetime
 ) -> None:
-    """Write the breaks, ask a person about them, and take back what has been answered."""
+    """Store the breaks, create reviews for them, and close reviews that no longer apply."""
     breaks = [one for one in results if one.match_status is not MatchStatus.MATCHED]
     SettlementBreak.objects.bulk_create([_break(run_id, one) for one in breaks], batch_size=500)
-    # First what is answered: a duplicate is asked about under the name of what it duplicates.
+    # Close first: the review of a duplicate has the subject of the line that it duplicates.
     for one in results:
         if one.match_status in {MatchStatus.MATCHED, MatchStatus.LATE}:
             resolution = (
-                "it matches now" if one.match_status is MatchStatus.MATCHED else "it is only late"
+                "matched by a later run"
+                if one.match_status is MatchStatus.MATCHED
+                else "late, not missing"
             )
             reviews.close(
                 code=REVIEW_CODE, subject=_subject(account, one), resolution=resolution, now=now
@@ -332,7 +334,7 @@ def _category(result: MatchResult) -> Category:
 
 
 def _payment(account: str, result: MatchResult) -> str | None:
-    """The payment that a group belongs to, by the object or by its charge."""
+    """Return the id of the payment that a group belongs to, by its object or by its charge."""
     kind = OBJECT_KINDS.get(_category(result))
     parents: list[matching.ExpectedEntry | SettlementLine] = [*result.entries, *result.lines]
     names = [(kind.value, source_of(result))] if kind else []

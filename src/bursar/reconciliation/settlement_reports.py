@@ -1,4 +1,4 @@
-"""Loading settlement lines: a report's file whole or not at all, or what the provider's API tells."""
+"""Load settlement lines from a report file (all or nothing) or from the provider's API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bursar.reconciliation.models import SettlementReportLine
 
 
 class LoadedReport(NamedTuple):
-    """A settlement report: where it is from, its SHA-256 ("" without a file), and its lines."""
+    """A settlement report: file name, SHA-256 (both "" for an API), and its lines."""
 
     file: str
     sha256: str
@@ -32,14 +32,14 @@ class LoadedReport(NamedTuple):
 
 def read_file(path: Path, *, provider_account: str) -> LoadedReport:
     """
-    Read a settlement report as its provider writes it; nothing is stored.
+    Parse a settlement report in the provider's format; nothing is stored.
 
     :raises row_errors.ImportRefused: if anything is wrong, with up to 1,000 mistakes by line;
     :raises OperationNotSupported: if the provider has no such reports.
     """
     provider = provider_accounts.get(provider_account)
     if not isinstance(provider, SupportsSettlementFile):
-        raise OperationNotSupported(f"{provider_account} has no settlement report that can be read")
+        raise OperationNotSupported(f"{provider_account} does not support settlement report files")
     row_errors, lines = RowErrors(path.name), []
     try:
         file = csv_reader.load(path)
@@ -79,14 +79,15 @@ def _parse_line(
 
 def fetch_lines(*, provider_account: str, since: datetime) -> LoadedReport:
     """
-    Ask the provider for the lines *since* then; blocks until all are told.
+    Fetch the settlement lines since *since* from the provider's API; blocks.
 
-    :raises OperationNotSupported: if it does not tell them; :raises errors.Unavailable: if it cannot be
-        asked; :raises errors.OutcomeUnknown: if its answer is not clear.
+    :raises OperationNotSupported: if the provider has no such API;
+    :raises errors.Unavailable: if the provider cannot be reached;
+    :raises errors.OutcomeUnknown: if its response is not clear.
     """
     provider: PaymentProvider = provider_accounts.get(provider_account)
     if not isinstance(provider, SupportsSettlementApi):
-        raise OperationNotSupported(f"{provider_account} tells no settlement lines by API")
+        raise OperationNotSupported(f"{provider_account} does not support settlement lines by API")
     listing = provider.list_settlement_lines(since)
 
     async def collect() -> list[SettlementLine]:
@@ -99,10 +100,10 @@ def store_lines(
     lines: Iterable[SettlementLine], *, provider_account: str, keep_duplicates: bool, now: datetime
 ) -> list[SettlementReportLine]:
     """
-    Write lines; what has been there is written again as a further occurrence, for a person to see.
+    Insert lines. With *keep_duplicates* a repeated reference is stored with the next duplicate_index.
 
-    Without *again* it is passed over instead: an API tells the same lines each time it is asked.
-    Needs an open transaction. Returns the rows written.
+    Otherwise it is skipped: an API returns the same lines in every call. Needs an open
+    transaction. Return the inserted rows.
     """
     group_commit.require_transaction()
     counts = Counter(
@@ -143,7 +144,7 @@ def _row(
 
 
 def to_settlement_line(row: SettlementReportLine) -> SettlementLine:
-    """The line that *row* keeps."""
+    """Convert a stored row to a `SettlementLine`."""
     paid = None if row.paid_minor is None else Money(row.paid_minor, row.paid_currency)
     return SettlementLine(
         reference=row.reference,

@@ -1,1 +1,1 @@
-"""The proof that the books close: every folder's invariants, run together."""
+"""Verification: run the invariants of every folder and compare with the providers."""

@@ -1,7 +1,7 @@
 """
-The proof: every invariant of every folder, and our books against the providers' own.
+Run every folder's invariants, and compare our books with the providers' records.
 
-A violation is a row that breaks a sentence which should never be false. Nothing is changed.
+A violation is a row that contradicts an invariant. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from bursar.webhooks import invariants as _webhooks
 Row = Mapping[str, object]
 Check = str | Callable[[], Iterable[Row]]
 
-#: So many offending rows are shown for each sentence; the rest are counted no further.
+#: At most so many violating rows are returned for each invariant.
 ROWS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One sentence, the folder it is from, and the rows that break it (at most `ROWS_MAX`)."""
+    """One invariant, its folder, and the rows that violate it (at most `ROWS_MAX`)."""
 
     folder: str
     invariant: str
@@ -38,7 +38,7 @@ class CheckResult:
 
     @property
     def holds(self) -> bool:
-        """Whether no row breaks the sentence."""
+        """Whether no row violates the invariant."""
         return not self.rows
 
 
@@ -56,14 +56,14 @@ INVARIANTS: Mapping[str, Mapping[str, Check]] = {
     webhooks.__name__: _webhooks.INVARIANTS,
     dashboard.__name__: _dashboard.INVARIANTS,
     "providers": {
-        "their objects are in our books, and ours in theirs": provider_balances.compare_objects,
-        "each receivable is what the provider says it owes": provider_balances.compare_balances,
+        "each provider's objects and our facts have the same amounts": provider_balances.compare_objects,
+        "each receivable equals the provider's balance": provider_balances.compare_balances,
     },
 }
 
 
 def run_checks(on_start: Callable[[str], None] | None = None) -> Iterator[CheckResult]:
-    """Check one sentence after the other; *watch* is told each before it is checked."""
+    """Check the invariants one by one; *on_start* is called with each before its check."""
     for folder, checks in INVARIANTS.items():
         for invariant, check in checks.items():
             if on_start is not None:

@@ -1,4 +1,4 @@
-"""Our books against the providers' own, in both directions, where a provider tells them."""
+"""Compare our books with the objects and balances that providers report, in both directions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Row = Mapping[str, object]
 
 
 def compare_objects() -> Iterator[Row]:
-    """Objects that one side has and the other has not, or has with other amounts."""
+    """Yield objects that exist on one side only, or with different amounts."""
     for account in ProviderAccount.objects.order_by("name"):
         provider = provider_accounts.get(account.name)
         if isinstance(provider, SupportsListObjects):
@@ -55,7 +55,7 @@ def _differences(account: str, theirs: Mapping[tuple[str, str], Counter[str]]) -
 
 
 def moved_amounts(snapshot: Snapshot) -> Counter[str]:
-    """The money an object has moved, by what it did; an object that moved none is empty."""
+    """Return the amounts an object has moved, by kind and currency; empty if it moved none."""
     currency = snapshot.amount.currency
     moved: Counter[str] = Counter()
     if snapshot.kind is ObjectKind.CHARGE:
@@ -69,12 +69,12 @@ def moved_amounts(snapshot: Snapshot) -> Counter[str]:
 
 
 def compare_balances() -> Iterator[Row]:
-    """Currencies in which a provider owes another amount than our receivable says."""
+    """Yield currencies in which our receivable differs from the provider's balance."""
     for account in ProviderAccount.objects.order_by("name").values_list("name", flat=True):
         try:
             theirs = provider_accounts.fetch_balance(account)
         except (errors.Unavailable, errors.OutcomeUnknown) as error:
-            yield {"account": account, "could not be asked": str(error)}
+            yield {"account": account, "balance not available": str(error)}
             continue
         ours = provider_accounts.receivable_balances(account)
         if theirs is not None:

@@ -143,7 +143,7 @@ def test_who_asked_by_key_takes_it_back_as_a_person(shop: Shop, api: TestClient)
     payment, admin = shop.paid(), office(Role.ADMIN)
     refund = ask(api, payment, key_of(admin))
     assert admin.send(f"/actions/reject_refund/{refund.id}/").status_code == 302
-    assert RefundApproval.objects.get().decided_by == f"user:{ADMIN} (taken back)"
+    assert RefundApproval.objects.get().decided_by == f"user:{ADMIN} (withdrawn)"
     assert shop.fresh(payment).pending_refund_minor == 0
 
 

@@ -49,10 +49,10 @@ def test_a_report_that_matches_exits_with_zero(stripe, say, tmp_path):
     path = write(tmp_path, reports.rows(paid_out(stripe).book))
     status, told = say("reconcile", str(path), "--account", ACCOUNT)
     assert status == 0, told
-    assert "4 lines of report.csv loaded" in told
-    assert "What does not match" not in told
+    assert "4 lines loaded from report.csv" in told
+    assert "Breaks" not in told
     status, told = say("reconcile", str(path), "--account", ACCOUNT)
-    assert (status, "report.csv came before" in told) == (0, True)
+    assert (status, "report.csv was loaded before" in told) == (0, True)
 
 
 def test_a_report_that_does_not_exits_with_one_and_says_why(stripe, say, tmp_path):
@@ -67,7 +67,7 @@ def test_a_report_that_does_not_exits_with_one_and_says_why(stripe, say, tmp_pat
 def test_without_a_file_the_provider_is_asked(stripe, say):
     paid_out(stripe)
     status, told = say("reconcile", "--account", ACCOUNT, "--since", "2020-01-01")
-    assert (status, f"4 lines of {ACCOUNT} loaded" in told) == (0, True), told
+    assert (status, f"4 lines loaded from {ACCOUNT}" in told) == (0, True), told
 
 
 def test_disputes_are_listed_and_answered(stripe, say):
@@ -88,7 +88,7 @@ def test_disputes_are_listed_and_answered(stripe, say):
     )
     assert (status, told.strip()) == (0, f"{dispute['id']}: under_review")
     assert dispute["evidence"]["uncategorized_text"] == "It was delivered."
-    assert "no dispute wants an answer" in say("disputes")[1]
+    assert "No dispute needs a response." in say("disputes")[1]
 
 
 def test_the_check_says_what_is_missing(stripe, say, monkeypatch):

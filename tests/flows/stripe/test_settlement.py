@@ -288,7 +288,7 @@ def test_a_charge_whose_webhook_and_answer_were_lost_is_booked_from_the_report(s
     report = reconcile(write(tmp_path, reports.rows(shop.book)))
 
     assert [(o.match_status, o.reason) for o in report.breaks] == [
-        (MatchStatus.MISSING_IN_BOOKS, "our books have no such movement")
+        (MatchStatus.MISSING_IN_BOOKS, "no such movement in our books")
     ] * 2
     charge = models.Fact.objects.get(kind="charge")
     assert (charge.reference, charge.captured_minor, charge.source) == (

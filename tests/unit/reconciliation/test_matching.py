@@ -71,42 +71,64 @@ PAYOUT = {"category": Category.PAYOUT, "fee_minor": 0}
         (
             [entry()],
             [line(gross=1001)],
-            [("amount_mismatch", "rounded otherwise: 10.01 EUR, 10.00 EUR in our books")],
+            [
+                (
+                    "amount_mismatch",
+                    "rounding difference: 10.01 EUR reported, 10.00 EUR in our books",
+                )
+            ],
         ),
         (
             [entry()],
             [line(gross=-1000)],
-            [("amount_mismatch", "the sign is turned: -10.00 EUR, 10.00 EUR in our books")],
+            [("amount_mismatch", "opposite sign: -10.00 EUR reported, 10.00 EUR in our books")],
         ),
         (
             [entry(converted=True)],
             [line(gross=900)],
-            [("amount_mismatch", "another exchange rate: 9.00 EUR, 10.00 EUR in our books")],
+            [
+                (
+                    "amount_mismatch",
+                    "different exchange rate: 9.00 EUR reported, 10.00 EUR in our books",
+                )
+            ],
         ),
-        ([entry()], [line(gross=900)], [("amount_mismatch", "9.00 EUR, 10.00 EUR in our books")]),
-        ([entry()], [line(currency="USD")], [("currency_mismatch", "USD there, EUR in our books")]),
+        (
+            [entry()],
+            [line(gross=900)],
+            [("amount_mismatch", "9.00 EUR reported, 10.00 EUR in our books")],
+        ),
+        (
+            [entry()],
+            [line(currency="USD")],
+            [("currency_mismatch", "USD reported, EUR in our books")],
+        ),
         (
             [entry()],
             [line(fee_minor=45)],
-            [("fee_mismatch", "a fee of 0.45 EUR, 0.40 EUR in our books")],
+            [("fee_mismatch", "fee of 0.45 EUR reported, 0.40 EUR in our books")],
         ),
-        ([], [line()], [("missing_in_books", "our books have no such movement")]),
-        ([entry()], [], [("missing_at_provider", "no report has it")]),
+        ([], [line()], [("missing_in_books", "no such movement in our books")]),
+        ([entry()], [], [("missing_at_provider", "not in any report")]),
         (
             [entry(occurred_at=NOW - DAY)],
             [],
-            [("late", "too new for this report; it should be in the next")],
+            [("late", "too recent for this report; expected in the next one")],
         ),
-        ([entry()], [line(), line()], [("duplicate", "txn_1 was told before"), ("matched", "")]),
+        (
+            [entry()],
+            [line(), line()],
+            [("duplicate", "txn_1 was reported before"), ("matched", "")],
+        ),
         (
             [entry()],
             [line(), line("txn_2")],
-            [("matched", ""), ("duplicate", "pi_1 was settled by txn_1")],
+            [("matched", ""), ("duplicate", "pi_1 is already settled by txn_1")],
         ),
         (
             [entry(fee_minor=40)],
             [line(gross=400, fee_minor=15), line("txn_2", 600, fee_minor=25)],
-            [("matched", "the sum of 2 lines")],
+            [("matched", "sum of 2 lines")],
         ),
         (
             [entry("re_1", -500, **REFUND)],
@@ -114,36 +136,39 @@ PAYOUT = {"category": Category.PAYOUT, "fee_minor": 0}
                 line("txn_1", -200, source="re_8", **REFUND),
                 line("txn_2", -300, source="re_9", **REFUND),
             ],
-            [("matched", "2 lines are 1 of our movements on pi_1")],
+            [("matched", "lines: 2, entries: 1, same sum for pi_1")],
         ),
         (
             [entry("re_1", -200, **REFUND), entry("re_2", -300, **REFUND)],
             [line("txn_1", -500, source="re_9", **REFUND)],
-            [("matched", "1 lines are 2 of our movements on pi_1")],
+            [("matched", "lines: 1, entries: 2, same sum for pi_1")],
         ),
         (
             [entry("pi_AbC")],
             [line(source=" PI-abc")],
-            [("matched", "' PI-abc' is pi_AbC in another spelling")],
+            [("matched", "' PI-abc' matched to pi_AbC, ignoring case and punctuation")],
         ),
-        ([entry("pi_1")], [line(source="pi_")], [("ambiguous", "pi_ may be pi_1")]),
+        ([entry("pi_1")], [line(source="pi_")], [("ambiguous", "pi_ possibly equals pi_1")]),
         (
             [entry("po_1", -960, **PAYOUT), entry()],
             [line(payout="po_1")],
-            [("matched", ""), ("matched", "the sum of its lines")],
+            [("matched", ""), ("matched", "sum of its lines")],
         ),
         (
             [entry("po_1", -950, **PAYOUT), entry()],
             [line(payout="po_1")],
             [
                 ("matched", ""),
-                ("amount_mismatch", "the payout is short: 9.50 EUR, its lines are 9.60 EUR"),
+                (
+                    "amount_mismatch",
+                    "payout of 9.50 EUR is less than the sum of its lines, 9.60 EUR",
+                ),
             ],
         ),
         (
             [entry("po_1", -960, **PAYOUT), entry()],
             [line(payout="po_1"), line("txn_2", -960, source="po_1", payout="po_1", **PAYOUT)],
-            [("matched", ""), ("matched", "the sum of its lines")],
+            [("matched", ""), ("matched", "sum of its lines")],
         ),
         (
             [entry(settled=False, currency="USD", fee_minor=None)],
@@ -153,7 +178,7 @@ PAYOUT = {"category": Category.PAYOUT, "fee_minor": 0}
         (
             [entry(settled=False, currency="USD", fee_minor=None)],
             [line(gross=900, paid=Money(1001, "USD"))],
-            [("currency_mismatch", "EUR there, USD in our books")],
+            [("currency_mismatch", "EUR reported, USD in our books")],
         ),
     ],
 )
@@ -163,13 +188,13 @@ def test_each_kind_of_trouble_has_its_class_and_reason(entries, lines, expected)
 
 def test_a_line_of_an_earlier_report_is_a_duplicate():
     told = verdicts([], [line()], settled_references=frozenset({"txn_1"}))
-    assert told == [("duplicate", "txn_1 was told before")]
+    assert told == [("duplicate", "txn_1 was reported before")]
 
 
 def test_a_payout_counts_the_lines_of_earlier_reports():
     entries = [entry("po_1", -1000, **PAYOUT), entry()]
     told = verdicts(entries, [line(payout="po_1")], payout_totals={"po_1": 40})
-    assert told[1] == ("matched", "the sum of its lines")
+    assert told[1] == ("matched", "sum of its lines")
 
 
 def test_two_that_look_alike_are_not_guessed():

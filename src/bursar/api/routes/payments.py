@@ -240,7 +240,7 @@ def read_settled_refund(refund_id: str) -> tuple[bool, serializers.Json]:
 def _payment(payment_id: str) -> Payment:
     payment = Payment.objects.filter(id=payment_id).first()
     if payment is None:
-        raise queries.UnknownPayment(f"there is no payment {payment_id!r}")
+        raise queries.UnknownPayment(f"payment {payment_id!r} not found")
     return payment
 
 

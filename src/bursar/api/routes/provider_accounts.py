@@ -46,7 +46,7 @@ async def read_account(request: Request, name: Id, _: IfNoneMatch = None) -> Res
     def find() -> ProviderAccount:
         account = ProviderAccount.objects.filter(name=name).first()
         if account is None:
-            raise provider_accounts.UnknownAccount(f"there is no provider account {name!r}")
+            raise provider_accounts.UnknownAccount(f"provider account {name!r} not found")
         return account
 
     return await responses.retrieve(request, find, serializers.serialize_provider_accounts)

@@ -100,5 +100,5 @@ async def resolve_review(
 def _review(review_id: str) -> Review:
     review = Review.objects.filter(id=review_id).first()
     if review is None:
-        raise reviews.UnknownReview(f"there is no review {review_id!r}")
+        raise reviews.UnknownReview(f"review {review_id!r} not found")
     return review
