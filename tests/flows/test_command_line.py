@@ -88,7 +88,7 @@ def test_mistakes_are_one_clear_line(terminal: Terminal, tmp_path: Path) -> None
         ("refund", "nothing"): "order_not_found: no order has the reference 'nothing'",
         ("refund", "pay_0"): "payment_not_found: payment 'pay_0' not found",
         ("refund", "ord_0"): "order_not_found: order 'ord_0' not found",
-        ("refund", "x", "--amount", "1", "--line", "1=1"): "give an amount or lines, not both",
+        ("refund", "x", "--amount", "1", "--line", "1=1"): "--amount and --line cannot be combined",
         (
             "refund",
             "x",

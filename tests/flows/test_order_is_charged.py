@@ -184,7 +184,7 @@ def test_authorized_and_captured_in_parts(shop: Shop) -> None:
     )
     assert shop.balances() == {RECEIVABLE: 400, "sales:EUR": -336, "tax_payable:EUR": -64}
 
-    with pytest.raises(charges.NotCapturable, match=r"7.00 EUR exceeds the 6.00 EUR still"):
+    with pytest.raises(charges.NotCapturable, match=r"7.00 EUR exceeds the authorized 6.00 EUR"):
         shop.capture(payment, 700)
     shop.capture(payment, 600)
     shop.run_jobs()

@@ -158,7 +158,7 @@ def test_a_refund_is_positive_and_in_the_payments_currency(shop: Shop) -> None:
     with pytest.raises(CurrencyMismatch, match="is in EUR, not USD"):
         shop.refund(payment, 100, currency="USD")
     for amount in (0, -1):
-        with pytest.raises(errors.ValidationError, match="positive amount"):
+        with pytest.raises(errors.ValidationError, match="greater than zero"):
             shop.refund(payment, amount)
 
 
@@ -372,7 +372,7 @@ def test_the_same_command_repeated_is_the_same_refund(shop: Shop, given: dict[st
     assert (again, made.id) == (first, first)
     assert rest == (
         f"already exists: {Money(made.amount_minor, 'EUR')}, "
-        f"{made.created_at:%Y-%m-%d %H:%M} UTC, now succeeded. Nothing more is given back; "
+        f"{made.created_at:%Y-%m-%d %H:%M} UTC, status succeeded. No further refund was created; "
         "to create another one, add --allow-duplicate"
     )
     assert shop.fresh(payment).refunded_minor == made.amount_minor

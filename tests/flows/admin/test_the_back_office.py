@@ -234,7 +234,7 @@ def test_a_rejected_refund_frees_what_it_reserved(shop: Shop, limited: None) -> 
     )
     shop.run_jobs()
     assert shop.fresh(payment).refunded_minor == 0
-    assert RefundApproval.objects.get().decided_by.endswith("(taken back)")
+    assert RefundApproval.objects.get().decided_by.endswith("(withdrawn)")
     small = fin.send(f"/actions/refund_payment/{payment.id}/", amount="5.00", reason="a part")
     assert small.status_code == 302
     shop.run_jobs()

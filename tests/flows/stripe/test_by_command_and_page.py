@@ -61,7 +61,7 @@ def test_a_report_that_does_not_exits_with_one_and_says_why(stripe, say, tmp_pat
     status, told = say("reconcile", str(write(tmp_path, rows)), "--account", ACCOUNT)
     assert status == 1
     assert "fee_mismatch" in told
-    assert "a fee of 0.50 EUR, 0.40 EUR in our books" in told.replace("│", "")
+    assert "fee of 0.50 EUR reported, 0.40 EUR in our books" in told.replace("│", "")
 
 
 def test_without_a_file_the_provider_is_asked(stripe, say):

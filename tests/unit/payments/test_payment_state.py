@@ -81,7 +81,7 @@ def test_merge_refuses_two_objects() -> None:
     charge = Snapshot(
         kind=ObjectKind.CHARGE, reference="a", status="captured", amount=Money(1, "EUR")
     )
-    with pytest.raises(ValueError, match="charge a and charge b are two objects"):
+    with pytest.raises(ValueError, match="charge a and charge b are different objects"):
         payment_state.merge(charge, replace(charge, reference="b"))
 
 
