@@ -352,7 +352,7 @@ def test_the_command_line_shows_them(
     database: Database, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     terminal = Terminal(monkeypatch, capfd)
-    assert "periodic jobs are set up when a worker starts" in terminal.run("jobs")
+    assert "no periodic jobs yet; a worker adds them when it starts" in terminal.run("jobs")
     _late_by_an_hour()
     sweep, wipe = status("sweep"), status("wipe")
     text = "%Y-%m-%d %H:%M UTC"
