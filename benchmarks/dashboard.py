@@ -1,9 +1,9 @@
 """
-The dashboard's engine beside one call at a time, threads and httpx, on made-up APIs.
+The dashboard's fetcher compared with sequential calls, threads and httpx, on simulated APIs.
 
-All ask the same server in a process of its own; every board has a plan by its seed
-(`dashboard_plan`), and the same policy of time-outs and retries. What counts is the time until the
-board is whole, beside what its slowest source takes alone, and the CPU of the asking process.
+All clients call the same server in a separate process; every batch follows a seeded plan
+(`dashboard_plan`), with the same timeouts and retries. Measured are the time until all results are
+there, relative to that of the slowest source alone, and the CPU time of the client process.
 """
 
 from __future__ import annotations

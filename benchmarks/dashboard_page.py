@@ -1,5 +1,5 @@
 """
-The dashboard's page with 500 sources that change all the time, in a headless Chromium.
+The dashboard's page with 500 constantly changing sources, in headless Chromium.
 
 *First paint* is from the start of the navigation, in a browser without a cache, until something is
 seen, and until all tiles are; *update* is from the moment a source changes in the server until the
@@ -138,7 +138,7 @@ def _stay(
     for _ in range(LOOKS):
         page.wait_for_timeout(minutes * 60_000 / LOOKS)
         looks.append(_look(page, devtools, (time.monotonic() - began) / 60))
-    assert page.locator("#live").get_attribute("data-heard") == "true"
+    assert page.locator("#connection").get_attribute("data-live") == "true"
     page.context.close()
     return delays, looks
 

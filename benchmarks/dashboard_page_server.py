@@ -1,5 +1,5 @@
 """
-The dashboard served for the benchmark of its page: sources made up, changing all the time.
+Serves the dashboard for the benchmark of its page, with simulated sources that change constantly.
 
 Every source changes once in `interval_seconds`; one of them, `probe`, changes ten times a second and
 tells as its reading when it did, in milliseconds, without the first digits. Its only argument is JSON; it prints

@@ -92,12 +92,17 @@ async function load() {
   if (loaded.key === key && loaded.series === series.value) draw(loaded);
 }
 
+/** The name of a series with its unit, unless the name ends with it, such as `balance KWD`. */
+function label({ name, unit }) {
+  return visible(unit && !name.endsWith(unit) ? `${name} (${unit})` : name);
+}
+
 export function open(status) {
   const numeric = status.measurements.filter((each) => typeof each.value === "number");
   key = status.key;
   decimals = Object.fromEntries(numeric.map((each) => [each.name, each.decimals]));
   series.replaceChildren(
-    ...numeric.map((each) => new Option(`${visible(each.name)}${each.unit ? ` (${visible(each.unit)})` : ""}`, each.name)),
+    ...numeric.map((each) => new Option(label(each), each.name)),
     new Option("Check duration (s)", "duration_seconds"),
   );
   find(".band").setAttribute("d", "");
