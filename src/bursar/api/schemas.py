@@ -415,7 +415,7 @@ class ListResponse(ResponseModel):
 
     object: Literal["list"]
     """Object type."""
-    next_cursor: str | None
+    next_cursor: str | None = Field(examples=[None])
     """Pass as `cursor` for the next page; null on the last page."""
 
 
