@@ -87,7 +87,7 @@ class DashboardResponse(ResponseModel):
     object: Literal["dashboard"] = Field(description="Object type.")
     last_event_id: str = Field(
         description="Send it as `Last-Event-ID` or `after` to receive only later changes.",
-        examples=["06f1x3kq.17"],
+        examples=["3f9a1c72-17"],
     )
     server_time: datetime = Field(description="The time of the server, to calculate ages.")
     data: list[TileResponse] = Field(description="The tiles.")
