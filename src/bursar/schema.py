@@ -1,7 +1,7 @@
 """
 Compare the database's tables and columns with the program's models.
 
-Until version 0.2.0 the one initial migration changes freely, so a database made by an earlier
+Before version 0.2.0 the initial migration is edited in place, so a database created with an earlier
 schema has the same migration recorded but other tables. It is detected before anything is read or
 written.
 """

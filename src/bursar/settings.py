@@ -281,12 +281,14 @@ def _refuse_unknown(names: Iterable[str]) -> None:
 
     `BURSAR_<ACCOUNT>_<FIELD>` names a provider account's secret, so other names of several words pass.
     """
-    known = {f"BURSAR_{field.upper()}" for field in Settings.model_fields}
+    settings = {f"BURSAR_{field.upper()}" for field in Settings.model_fields}
     for name in sorted(names):
-        if not name.startswith("BURSAR_") or name in known or name.startswith(_OTHER_PREFIXES):
+        if not name.startswith("BURSAR_") or name in settings or name.startswith(_OTHER_PREFIXES):
             continue
         is_one_word = "_" not in name.removeprefix("BURSAR_")
-        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6 if is_one_word else 0.85)
+        nearest = difflib.get_close_matches(
+            name, settings, n=1, cutoff=0.6 if is_one_word else 0.85
+        )
         is_of_account = nearest and name.endswith(nearest[0].removeprefix("BURSAR"))
         if is_one_word or (nearest and not is_of_account):
             hint = f"; did you mean {nearest[0]}?" if nearest else ""
@@ -310,7 +312,7 @@ def databases(config: Settings) -> dict[str, dict[str, Any]]:
                     # A deferred BEGIN fails with "database is locked" as soon as two threads
                     # read and then write; and WAL with NORMAL loses payments in a power cut.
                     "transaction_mode": "IMMEDIATE",
-                    # Without recursive triggers INSERT OR REPLACE deletes past the guards.
+                    # Without recursive triggers INSERT OR REPLACE bypasses the delete triggers.
                     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
                     "PRAGMA recursive_triggers=ON;",
                     "timeout": 20,

@@ -30,7 +30,7 @@ def main() -> None:
     from bursar import errors
 
     try:
-        if sys.argv[1:2] == ["traffic"]:  # past Typer, which costs memory: see cli.traffic
+        if sys.argv[1:2] == ["traffic"]:  # bypasses Typer, which costs memory: see cli.traffic
             from bursar.cli import traffic
 
             traffic.main(sys.argv[2:])

@@ -63,7 +63,7 @@ def application(*, log_to_file: bool = True, strict: bool = True) -> Iterator[No
     group commit is written. Without *strict*, missing triggers and unsafe durability settings
     are accepted, so that `verify` can report them.
 
-    :raises schema.SchemaOutdated: if the database was made by another schema;
+    :raises schema.SchemaOutdated: if the database was created with another schema;
     :raises MigrationsPending: if the database needs `bursar manage migrate` first;
     :raises triggers.TriggersMissing: if a trigger is missing;
     :raises triggers.UnsafeDurability: if a commit may be lost in a power cut.

@@ -52,7 +52,7 @@ Setting = Annotated[
 )
 def read_traffic(context: typer.Context) -> None:
     """Analyze access logs of any size."""
-    traffic.main(context.args)  # here for `bursar --help`: `cli.main` does not come this way
+    traffic.main(context.args)  # only for `bursar --help`: `cli.main` bypasses Typer
 
 
 @app.command()
@@ -88,11 +88,11 @@ def import_orders(
         from bursar.imports import mapping as invoice_mapping
         from bursar.orders import imports
 
-        wanted = invoice_mapping.load(mapping)
+        columns = invoice_mapping.load(mapping)
         for file in files:
             report = imports.import_file(
                 path=file,
-                mapping=wanted,
+                mapping=columns,
                 provider_account=charge or None,
                 method=method,
                 now=clock.now(),
@@ -121,10 +121,10 @@ def refund(
     ] = False,
 ) -> None:
     """
-    Refund an amount, lines, or (with neither) everything that is left.
+    Refund an amount, lines, or (with neither) the full remaining amount.
 
-    The same command repeated shows the first refund and creates no other, unless
-    --allow-duplicate or another --key is given.
+    A repeated command shows the first refund and creates no second one, unless it has
+    --allow-duplicate or another --key.
     """
     with application():
         from bursar.cli import refunds
@@ -145,14 +145,13 @@ def refund(
 def verify(
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Check that the books close: every invariant, and our balances against the providers'."""
+    """Check every invariant, and the books against the providers' objects and balances."""
     with application(strict=False):
         from bursar.cli import output
         from bursar.verify import checks
 
-        if not all(
-            finding.holds for finding in output.show_checks(checks.run_checks, as_json=json)
-        ):
+        results = output.show_checks(checks.run_checks, as_json=json)
+        if not all(result.holds for result in results):
             raise typer.Exit(1)
 
 
@@ -252,7 +251,7 @@ def run_conformance(
 
 @app.command()
 def backup(file: Annotated[Path, typer.Argument(help="Archive to write.")]) -> None:
-    """Back up the whole installation to FILE, while it runs."""
+    """Back up the installation to FILE; it may keep running."""
     with application():
         from bursar import backups
 
@@ -262,7 +261,7 @@ def backup(file: Annotated[Path, typer.Argument(help="Archive to write.")]) -> N
 @app.command()
 def restore(
     file: Annotated[Path, typer.Argument(help="Archive written by `bursar backup`.")],
-    force: Annotated[bool, typer.Option(help="Replace existing books.")] = False,
+    force: Annotated[bool, typer.Option(help="Replace an existing database.")] = False,
 ) -> None:
     """Restore an installation from FILE into an empty BURSAR_HOME or database."""
     with bootstrap.configure():
@@ -284,7 +283,7 @@ def manage(context: typer.Context) -> None:
 
         from bursar import schema
 
-        if context.args[:1] == ["migrate"]:  # it would find nothing to do, or half of it
+        if context.args[:1] == ["migrate"]:  # migrate would find nothing to do, or half of it
             schema.check()
         execute_from_command_line(["bursar manage", *context.args])
 
