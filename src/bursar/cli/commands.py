@@ -255,7 +255,7 @@ def backup(file: Annotated[Path, typer.Argument(help="Archive to write.")]) -> N
     with application():
         from bursar import backups
 
-        typer.echo(f"{file}: {backups.create(file)} bytes")
+        typer.echo(f"{file}: {backups.create(file):,} bytes")
 
 
 @app.command()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.markup import escape
 from rich.table import Table
 
@@ -29,10 +29,11 @@ console = Console(highlight=False)
 
 
 def table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
-    """Return an empty table; the columns in *numbers* are right-aligned."""
+    """Return an empty table; the columns in *numbers* are right-aligned, `id` is not shortened."""
     result = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for column in columns:
-        result.add_column(column, justify="right" if column in set(numbers) else "left")
+        justify: JustifyMethod = "right" if column in set(numbers) else "left"
+        result.add_column(column, justify=justify, no_wrap=column == "id")
     return result
 
 
@@ -59,7 +60,7 @@ def show_outcomes(
     jobs = table("Jobs", "job", "outcome", "count", numbers=["count"])
     for (name, outcome), count in sorted(outcomes.items()):
         jobs.add_row(name, outcome, f"{count:,}")
-    console.print(jobs)
+    console.print(jobs if outcomes else "no jobs were run")
     remaining = sum(depth.values())
     noun = "job" if remaining == 1 else "jobs"
     echo(f"{remaining:,} {noun} left in the queue" if remaining else "the queue is empty")
