@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich import box
-from rich.console import Console, JustifyMethod
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -29,11 +29,10 @@ console = Console(highlight=False)
 
 
 def table(title: str, *columns: str, numbers: Iterable[str] = ()) -> Table:
-    """Return an empty table; the columns in *numbers* are right-aligned, `id` is not shortened."""
+    """Return an empty table; the columns in *numbers* are right-aligned."""
     result = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     for column in columns:
-        justify: JustifyMethod = "right" if column in set(numbers) else "left"
-        result.add_column(column, justify=justify, no_wrap=column == "id")
+        result.add_column(column, justify="right" if column in set(numbers) else "left")
     return result
 
 
@@ -225,18 +224,14 @@ def show_api_keys() -> None:
     """Print the API keys, newest first."""
     from bursar.access.models import ApiKey
 
-    keys = table("API keys", "id", "name", "token", "owner", "scopes", "expires", "last used")
-    for key in ApiKey.objects.select_related("owner").order_by("-id")[: LINES_MAX * 5]:
-        keys.add_row(
-            key.id,
-            escape(key.name),
-            key.redacted_token,
-            escape(key.owner.email) if key.owner else "operator",
-            " ".join(key.allowed_scopes) or "none",
-            "revoked" if key.revoked_at else format_time(key.expires_at),
-            format_time(key.last_used_at),
-        )
-    console.print(keys)
+    keys = ApiKey.objects.select_related("owner").order_by("-id")
+    echo("[bold]API keys[/]" if keys else "no API keys")
+    for key in keys[: LINES_MAX * 5]:
+        owner = escape(key.owner.email) if key.owner else "operator"
+        expires = "revoked" if key.revoked_at else f"expires {format_time(key.expires_at)}"
+        echo(f"{key.id}  {escape(key.name)}  {key.redacted_token}  [bold]{expires}[/]")
+        echo(f"    owner {owner}, last used {format_time(key.last_used_at)}")
+        echo(f"    scopes: {', '.join(key.allowed_scopes) or 'none'}")
 
 
 def show_users() -> None:
