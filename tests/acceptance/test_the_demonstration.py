@@ -46,7 +46,7 @@ def test_what_it_prints_works_and_its_books_close(
             page.fill("[name=username]", "admin@example.com")
             page.fill("[name=password]", password[1])
             page.click("button:has-text('Sign in')")
-            page.wait_for_selector("text=Volume of 14 days")
+            page.wait_for_selector("text=Volume, last 14 days")
             time.sleep(10)  # orders come in
             page.goto(f"{address[0]}/admin/bursar/payment/")
             assert page.locator("#result_list tbody tr").count() >= 20
