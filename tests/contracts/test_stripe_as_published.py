@@ -220,7 +220,7 @@ def test_we_believe_the_official_librarys_signature():
     header = {"stripe-signature": f"t={seconds},v0=old,v1={'0' * 64},v1={signature}"}
     webhook_signature.verify(["another", server.SECRET], header, body, now=NOW)
     for wrong in (NOW + timedelta(hours=24), NOW - timedelta(hours=24)):
-        with pytest.raises(interface.InvalidSignature, match="not signed just now"):
+        with pytest.raises(interface.InvalidSignature, match="more than 300 s from now"):
             webhook_signature.verify([server.SECRET], header, body, now=wrong)
     with pytest.raises(interface.InvalidSignature, match="too many"):
         many = {"Stripe-Signature": header["stripe-signature"] + ",v1=x" * 10}

@@ -1,7 +1,7 @@
 """
 Decorators for any function, sync or async: retry, cache, require_auth, log_call.
 
-They need nothing of Django or of Bursar's database. `composing` tells in which order they stand.
+Independent of Django and of Bursar's database. `decorator_order` has the order in which they stack.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """
-`@require_auth`: only a caller who is known and has the scope gets in; nobody does by default.
+`@require_auth`: calls a function only for an authenticated caller with the required scope.
 
     @require_auth("orders:read")
     def orders() -> list[Order]: ...
 
-The caller is the principal of the current context (`acting_as`), which is set at the edge, once.
-Where it is not, `authenticate=` makes one of the bearer token (RFC 6750) in the `Authorization`
-header of a request among the arguments, be it Starlette's, FastAPI's or Django's.
+The caller is the principal of the current context, set by `acting_as`. Without one, `authenticate=`
+resolves the bearer token (RFC 6750) in the `Authorization` header of a request among the arguments
+(Starlette, FastAPI or Django).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] ([A-Za-z0-9._~+/-]+=*)")
 
 
 class Unauthenticated(errors.Denied):
-    """Nobody knows who is calling."""
+    """The caller is not authenticated."""
 
     code = "unauthenticated"
     status = 401
 
 
 class Forbidden(errors.Denied):
-    """The caller is known and may not do this."""
+    """The caller lacks the required scope."""
 
     code = "forbidden"
 
@@ -49,10 +49,10 @@ class Forbidden(errors.Denied):
 @dataclass(frozen=True, slots=True)
 class Principal:
     """
-    Who is calling: a person or a key, by *id*, and what it may do.
+    An authenticated caller, a user or an API key, with its scopes.
 
-    *owner* is who is behind it, the same for every key of one person; "" where that is *id*.
-    *lineage* is the first of the keys that this one replaced in turn; "" where that is *id*.
+    *owner* is the user that owns a key; "" if that is *id*. *lineage* is the first key of a chain
+    of rotations; "" if that is *id*.
     """
 
     id: str
@@ -61,7 +61,7 @@ class Principal:
     lineage: str = ""
 
 
-#: A bearer token in, whose it is out; None where it is nobody's.
+#: Returns the principal of a bearer token, or None if the token is not valid.
 Authenticator = Callable[[str], Principal | None]
 
 _principal: ContextVar[Principal | None] = ContextVar("bursar_principal", default=None)
@@ -69,7 +69,7 @@ _principal: ContextVar[Principal | None] = ContextVar("bursar_principal", defaul
 
 @contextlib.contextmanager
 def acting_as(principal: Principal | None) -> Iterator[None]:
-    """Make *principal* the caller of everything inside, in this task or thread and those it starts."""
+    """Set the principal of the current context, also for tasks started inside."""
     token = _principal.set(principal)
     try:
         yield
@@ -78,33 +78,33 @@ def acting_as(principal: Principal | None) -> Iterator[None]:
 
 
 def current_principal() -> Principal:
-    """:raises Unauthenticated: if there is none."""
+    """Return the principal of the context. :raises Unauthenticated: if there is none."""
     principal = _principal.get()
     if type(principal) is not Principal:
-        raise Unauthenticated("say who you are")
+        raise Unauthenticated("authentication is required")
     return principal
 
 
 class BearerTokens:
     """
-    A fixed list of tokens, kept as SHA-256 digests.
+    A fixed set of tokens, stored as SHA-256 digests.
 
-    A token is compared with all of them, each in constant time, so that how long it takes tells
-    neither how much of it is right nor whose it is. Tokens must be random: a digest does not
-    protect what can be guessed.
+    A token is compared with all of them, each in constant time, so that timing reveals neither a
+    matching prefix nor the principal. Tokens must be random: a digest does not protect a guessable
+    token.
     """
 
     __slots__ = ("_principals",)
 
     def __init__(self, principals: Mapping[str, Principal]) -> None:
-        """*known* maps the hexadecimal SHA-256 of each token to whose it is."""
+        """*principals* maps the hexadecimal SHA-256 of each token to its principal."""
         for digest in principals:
             if not re.fullmatch("[0-9a-f]{64}", digest):
-                raise ValueError("a SHA-256 in lower-case hexadecimal is expected")
+                raise ValueError("keys must be SHA-256 digests in lower-case hexadecimal")
         self._principals = [(digest.encode("ascii"), whose) for digest, whose in principals.items()]
 
     def __call__(self, token: str) -> Principal | None:
-        """Whose *token* is, or None."""
+        """Return the principal of *token*, or None."""
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest().encode("ascii")
         match = None
         for stored_digest, principal in self._principals:
@@ -117,13 +117,13 @@ def require_auth(
     scope: str, *, authenticate: Authenticator | None = None
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
-    Let only callers in who have *scope*.
+    Allow only callers with *scope*.
 
-    Scopes are compared letter by letter; there is none that includes others.
+    Scopes are compared exactly; no scope includes another. The decorated function raises
+    `Unauthenticated` (401) without an authenticated caller and `Forbidden` (403) without the scope;
+    its body does not run.
 
     :raises TypeError: when decorating, without a scope or on anything but a function.
-    The function raises `Unauthenticated` (401) where nobody knows the caller, and `Forbidden` (403)
-    where the scope is missing; its body is not run.
     """
     if callable(scope) or not scope:
         raise TypeError('@require_auth needs a scope: @require_auth("orders:read")')
@@ -177,13 +177,13 @@ def _authorize(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Principal:
-    """Return the caller, who has *scope*. :raises Unauthenticated: :raises Forbidden: if not."""
+    """Return the caller. :raises Unauthenticated: :raises Forbidden: without *scope*."""
     if principal is None and authenticate is not None:
         principal = authenticate(_request_token(args, kwargs))
     if type(principal) is not Principal:
-        raise Unauthenticated("say who you are, with a bearer token that is valid")
+        raise Unauthenticated("a valid bearer token is required")
     if scope not in principal.scopes:
-        raise Forbidden(f"this needs the scope {scope}", scope=scope, principal=principal.id)
+        raise Forbidden(f"the scope {scope} is required", scope=scope, principal=principal.id)
     return principal
 
 
@@ -192,20 +192,20 @@ def _request_token(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         headers = getattr(argument, "headers", None)
         if isinstance(headers, Mapping):
             return bearer_token(headers)
-    raise Unauthenticated("say who you are: there is no request to tell it")
+    raise Unauthenticated("no request with an Authorization header among the arguments")
 
 
 def bearer_token(headers: Mapping[str, str]) -> str:
     """
-    Read the token of an `Authorization: Bearer` header.
+    Return the token of the `Authorization: Bearer` header.
 
-    :raises Unauthenticated: if it is missing, there twice, too long, or not of that form.
+    :raises Unauthenticated: if it is missing, repeated, too long or malformed.
     """
     get_list = getattr(headers, "getlist", None)
     values = get_list("authorization") if get_list is not None else [headers.get("Authorization")]
     if len(values) != 1 or not isinstance(values[0], str) or len(values[0]) > TOKEN_LETTERS_MAX:
-        raise Unauthenticated("one Authorization header with a bearer token is needed")
+        raise Unauthenticated("one Authorization header with a bearer token is required")
     match = _BEARER.fullmatch(values[0])
     if match is None:
-        raise Unauthenticated("the Authorization header holds no bearer token")
+        raise Unauthenticated("the Authorization header has no bearer token")
     return match[1]

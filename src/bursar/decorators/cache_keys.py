@@ -1,11 +1,11 @@
 """
-What a call is remembered under: a hashable key that is equal only for the same arguments.
+Cache keys: hashable values that are equal only for the same arguments.
 
-Not `str(args)`: different things print the same (`1` and a class that prints "1"), equal dicts
-print in the order they were filled, default reprs hold addresses that are used again, and a
-password among the arguments would be kept in the clear. Not the arguments themselves: 1, 1.0 and
-True are equal in Python, as are 0.0 and -0.0, Decimal("1.0") and Decimal("1.00"), and one instant
-in two time zones; a function may well answer differently to them.
+`str(args)` is no key: different values print the same (`1` and a class that prints "1"), equal
+dicts print in insertion order, default reprs have addresses that are reused, and a password among
+the arguments would be stored in plain text. Neither are the arguments: 1, 1.0 and True are equal in
+Python, as are 0.0 and -0.0, Decimal("1.0") and Decimal("1.00"), and one instant in two time zones,
+but a function may return different values for them.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from typing import Any, Final
 
 Keyer = Callable[[tuple[Any, ...], dict[str, Any]], Hashable]
 
-#: Types whose values are equal only if they are the same, within one type.
+#: Types whose values, within one type, are equal only if identical.
 _PLAIN_TYPES: Final = frozenset({str, int, bool, bytes, type(None)})
-#: These alone may stand for themselves: no key of another shape is one of them.
+#: A value of these types is its own key: no composite key has one of them.
 BARE_TYPES: Final = frozenset({str, int})
-#: How many combinations of types a function is expected to be called with.
+#: Greatest number of argument type combinations that are remembered for one function.
 TYPE_TUPLES_MAX: Final = 1_000
 
 
 def exact_key(value: Any) -> Hashable:
     """
-    Return a key for one value: its type, and its content without loss.
+    Return a key for one value: its type and its exact content.
 
-    Lists, tuples, sets, dicts (in any order), bytearrays and dataclasses are taken apart;
-    anything else that is hashable is compared as its class says.
+    Lists, tuples, sets, dicts (in any order), bytearrays and dataclasses are keyed by their items;
+    other hashable values by their own equality.
 
-    :raises TypeError: if something in *value* has no stable content to be compared by.
+    :raises TypeError: if a part of *value* is neither hashable nor one of these.
     """
     kind = type(value)
     if kind in _PLAIN_TYPES:
@@ -75,18 +75,18 @@ def _of_object(value: Any, kind: type) -> Hashable:
             fields = dataclasses.fields(value)
             return (kind, *(exact_key(getattr(value, field.name)) for field in fields))
         raise TypeError(
-            f"@cache finds no stable key for a {kind.__name__}; give it key=, a function of the "
-            "same arguments"
+            f"@cache cannot build a key from a {kind.__name__}; pass key=, a function of the same "
+            "arguments"
         ) from None
     return (kind, value)
 
 
 def keyer(function: Callable[..., Any]) -> Keyer:
     """
-    Return what makes the key of a call of *function* from its (args, kwargs).
+    Return a function from (args, kwargs) to the key of a call of *function*.
 
-    `f(1)`, `f(a=1)` and a default that is spelled out are one call. A call that *function* would
-    refuse raises the same TypeError.
+    `f(1)`, `f(a=1)` and an explicit default have the same key. Arguments that *function* does not
+    accept raise the same TypeError.
     """
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())
@@ -101,9 +101,9 @@ def keyer(function: Callable[..., Any]) -> Keyer:
             args = complete(args, kwargs)
         if count == 1 and simple and type(args[0]) in BARE_TYPES:
             bare: Hashable = args[0]
-            return bare  # as the wrapper of a hit takes it, without asking here
+            return bare  # the same key as the fast path of a hit
         kinds = tuple(map(type, args))
-        mark = type_marks.get(kinds)  # one object for these types: quicker to compare than they are
+        mark = type_marks.get(kinds)  # one object for a combination of types: faster to compare
         if mark is not None:
             return (*args, mark)
         if all(map(_is_plain, kinds)):
@@ -126,6 +126,6 @@ def keyer(function: Callable[..., Any]) -> Keyer:
 
 
 def _is_plain(kind: type) -> bool:
-    # An object that is equal to itself only is told apart by itself.
+    # A class without its own equality is compared by identity.
     own = {name for each in kind.__mro__[:-1] for name in vars(each)}
     return kind in _PLAIN_TYPES or own.isdisjoint({"__eq__", "__hash__"})

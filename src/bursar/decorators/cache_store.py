@@ -1,4 +1,4 @@
-"""What `@cache` keeps: values with their age, and the calls that are under way for more."""
+"""The store of `@cache`: values with their expiry, and calls in progress (single flight)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bursar.decorators import cache_keys
 @dataclass(frozen=True, slots=True)
 class CacheStatistics:
     """
-    What became of the calls so far.
+    Counts of calls since the function was decorated, and the size now.
 
-    *hits* found a fresh value, *stale_hits* an old one, *misses* called the function, *joined*
-    waited for another's call. *errors* counts calls of the function that raised, refreshes too;
-    *evicted* values that had to make room.
+    *hits* returned a fresh value, *stale_hits* a stale one; *misses* called the function;
+    *coalesced* waited for a call in progress. *errors* counts calls of the function that raised,
+    including refreshes; *evictions* counts values removed because the cache was full.
     """
 
     hits: int
@@ -34,12 +34,12 @@ class CacheStatistics:
 
 
 #: A value (in weak mode a weak reference to it), until when it is fresh, and until when it may be
-#: returned at all; seconds of the cache's clock. A plain tuple: a hit reads it quicker.
+#: returned as stale, in seconds of the cache's clock. A tuple, because a hit reads it faster.
 Entry = tuple[Any, float, float]
 
 
 class InFlightCall:
-    """One call of the function, and all who wait for it."""
+    """One call of the function in progress, and its waiters."""
 
     __slots__ = ("abandoned", "done", "error", "owner", "task", "value", "waiters")
 
@@ -53,12 +53,12 @@ class InFlightCall:
         self.waiters = 0
 
 
-#: Where a flight belongs: an event loop (None for threads) and a key.
+#: Identifies a call in progress: event loop (None for threads) and key.
 Place = tuple[asyncio.AbstractEventLoop | None, Hashable]
 
 
 class Cache:
-    """The values that one decorated function returned; made by `@cache`, found by `cache_of`."""
+    """The cache of one decorated function; `cache_of` returns it."""
 
     def __init__(
         self,
@@ -83,10 +83,10 @@ class Cache:
         ) = 0
         self._key_of = key_of
         self._flights: dict[Place, InFlightCall] = {}
-        self._lock = threading.RLock()  # a weak value's end may come while it is held
+        self._lock = threading.RLock()  # the callback of a weak reference may run while it is held
 
     def statistics(self) -> CacheStatistics:
-        """Counts since the function was decorated, and the size now."""
+        """Return the counts since the function was decorated, and the size now."""
         return CacheStatistics(
             hits=self.hits,
             stale_hits=self.stale_hits,
@@ -100,10 +100,10 @@ class Cache:
 
     def invalidate(self, *args: Any, **kwargs: Any) -> bool:
         """
-        Forget the value for these arguments; False if there was none.
+        Remove the value for these arguments; False if there was none.
 
-        A call that is under way may have begun before what happened: who waits for it gets its
-        value, but it is not kept, and who asks from now on has the function called anew.
+        A call in progress may have read old data: its waiters receive its value, but the value is
+        not stored, and later callers start a new call.
         """
         key = self._key_of(args, kwargs)
         with self._lock:
@@ -112,23 +112,23 @@ class Cache:
             return self.entries.pop(key, None) is not None
 
     def clear(self) -> None:
-        """Forget all values, as `invalidate` does one."""
+        """Remove all values; calls in progress as for `invalidate`."""
         with self._lock:
             self._flights.clear()
             self.entries.clear()
 
     def find_or_start(self, place: Place) -> tuple[tuple[Any] | None, InFlightCall, bool]:
         """
-        What a caller who found no fresh value finds under the lock.
+        Look up a value under the lock, and start a call if none is in progress.
 
-        A value that may still be used (in a tuple, for it may be None), the flight, and whether
-        the caller has to fly it.
+        Returns a usable value (in a tuple, because it may be None) or None, the call in progress,
+        and whether the caller has to run it.
         """
         with self._lock:
             now, entry, flight = self.clock(), self.entries.get(place[1]), self._flights.get(place)
             usable = self._usable(entry, now)
             if entry is not None and usable is not None and now < entry[1]:
-                self.hits += 1  # it came while we waited for the lock
+                self.hits += 1  # stored while this caller waited for the lock
                 self.entries.move_to_end(place[1])
                 return usable, flight or InFlightCall(), False
             self.stale_hits += usable is not None
@@ -153,7 +153,7 @@ class Cache:
         error: Exception | None = None,
         abandoned: bool = False,
     ) -> None:
-        """End *flight*: keep its value unless it was invalidated meanwhile, and tell who waits."""
+        """Finish *flight*: store its value unless it was invalidated, and wake the waiters."""
         flight.value, flight.abandoned = value, abandoned
         with self._lock:
             is_current = self._flights.get(place) is flight
@@ -175,7 +175,9 @@ class Cache:
         fresh_until = self.clock() + self.ttl_seconds
         entry = (stored, fresh_until, fresh_until + self.stale_seconds)
         self.entries.pop(key, None)
-        while len(self.entries) >= self.maxsize:  # before, so that it is never larger
+        while (
+            len(self.entries) >= self.maxsize
+        ):  # before the insert, so that the size never exceeds maxsize
             self.entries.popitem(last=False)
             self.evictions += 1
         self.entries[key] = entry
@@ -190,12 +192,12 @@ class Cache:
             return weakref.ref(value, forget)
         except TypeError:
             raise TypeError(
-                f"@cache(weak=True) cannot refer weakly to the {type(value).__name__} that "
+                f"@cache(weak=True) cannot weakly reference the {type(value).__name__} that "
                 f"{self.title} returned"
             ) from None
 
     def detach(self, place: Place, flight: InFlightCall) -> None:
-        """Let nobody join *flight* any more."""
+        """Detach *flight*, so that later callers start a new call."""
         with self._lock:
             if self._flights.get(place) is flight:
                 del self._flights[place]

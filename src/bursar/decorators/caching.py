@@ -1,13 +1,13 @@
 """
-`@cache`: remember what a function returned, for a while, for the arguments used most lately.
+`@cache`: caches return values with a time to live and LRU eviction.
 
     @cache(1_000, 60.0, stale_seconds=300.0)
     def turnover(day: date, currency: str) -> Money: ...
 
     cache_of(turnover).invalidate(day, "EUR")
 
-However many ask at once for what is not there, the function is called once (single flight); all
-get its value, or its error, which is not kept.
+Concurrent calls for a missing value call the function once (single flight); all callers receive its
+value, or its error, which is not cached.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Kwargs = dict[str, Any]
 
 log = logs.get(__name__)
 
-#: Refreshes that one process runs in threads at once; beyond that the old value stays for now.
+#: Most refreshes in threads at once in one process; beyond that the stale value is kept.
 REFRESHES_MAX: Final = 8
 _refreshes = threading.BoundedSemaphore(REFRESHES_MAX)
 
@@ -51,31 +51,30 @@ def cache(
     clock: Callable[[], float] = time.monotonic,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
-    Keep up to *maxsize* values, each for *ttl_seconds* after it came (`math.inf`: as long as there
-    is room); the one not used for longest makes room.
+    Cache up to *maxsize* values for *ttl_seconds* each (`math.inf`: until evicted).
 
-    For *stale_seconds* more an old value is still returned, at once, while one call in the
-    background fetches a new one (stale-while-revalidate, RFC 5861); if that fails the old value
-    stays and a warning is logged.
+    The least recently used value is evicted first. For *stale_seconds* after its expiry a value is
+    still returned while one call in the background refreshes it (stale-while-revalidate, RFC 5861);
+    if the refresh fails, the stale value stays and `cache_refresh_failed` is logged.
 
-    Arguments are compared by type and content (`keys`); *key* makes the key from them instead.
-    The cache keeps the arguments it compares alive, a method's `self` too, until they make room.
-    With *weak* a value is kept only as long as somebody else holds it.
+    Arguments are compared by type and content (`cache_keys`); *key* computes the key instead. The
+    cache holds references to the arguments, including a method's `self`, until eviction. With
+    *weak* a value is cached only while something else references it.
 
-    A caller waits at most *wait_seconds_max* for another's call and then makes its own. An
-    asynchronous call goes on when its first caller is cancelled, and is cancelled with the last
-    one; it sees the first caller's context. Each event loop has calls of its own; the values are
-    shared.
+    A caller waits at most *wait_seconds_max* for a call in progress and then makes its own. An
+    asynchronous call continues when its first caller is cancelled, and is cancelled with its last
+    waiter; it runs in the first caller's context. Each event loop has its own calls in progress;
+    values are shared.
 
     :raises ValueError: when decorating, if a number is out of bounds.
     :raises TypeError: when decorating a generator, or anything but a function.
     """
     if callable(maxsize):
-        raise TypeError("@cache needs its bounds: @cache(maxsize, ttl_seconds)")
+        raise TypeError("@cache requires its bounds: @cache(maxsize, ttl_seconds)")
     if maxsize < 1 or not ttl_seconds > 0:
-        raise ValueError("maxsize is a whole number from 1, ttl_seconds above 0")
+        raise ValueError("maxsize must be at least 1, ttl_seconds above 0")
     if not (stale_seconds >= 0 and 0 < wait_seconds_max < math.inf):
-        raise ValueError("stale_seconds is 0 or more, wait_seconds_max a finite number above 0")
+        raise ValueError("stale_seconds must be at least 0, wait_seconds_max finite and above 0")
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         decorator_order.check_order("cache", function)
@@ -100,7 +99,7 @@ def cache(
     return decorate
 
 
-#: No first argument. Taking the first one apart from the rest saves a hit the making of a tuple.
+#: Marks a call without a first argument. A separate first parameter saves a tuple at each hit.
 _NO_ARGUMENT: Final = object()
 
 _caches: weakref.WeakKeyDictionary[Callable[..., Any], Cache] = weakref.WeakKeyDictionary()
@@ -108,7 +107,7 @@ _caches: weakref.WeakKeyDictionary[Callable[..., Any], Cache] = weakref.WeakKeyD
 
 def cache_of(function: Callable[..., Any]) -> Cache:
     """
-    Return the cache of a decorated function, also from under other decorators or off a method.
+    Return the cache of a decorated function, also below other decorators or of a method.
 
     :raises TypeError: if `@cache` is not on it.
     """
@@ -121,7 +120,7 @@ def cache_of(function: Callable[..., Any]) -> Cache:
 
 
 def all_cache_statistics() -> dict[str, CacheStatistics]:
-    """Statistics by dotted name, of all functions with `@cache` in this process."""
+    """Return statistics by dotted name of all functions with `@cache` in this process."""
     return {store.title: store.statistics() for store in list(_caches.values())}
 
 
@@ -150,8 +149,8 @@ def _sync(
 
     @functools.wraps(function)
     def wrapper(first: Any = _NO_ARGUMENT, /, *rest: Any, **kwargs: Any) -> Any:
-        # The way of a hit takes no lock: each step on the dict is one of the interpreter's. The one
-        # text or number that most functions take is its own key, as in `cache_keys.keyer`.
+        # A hit takes no lock: each operation on the dict is atomic in the interpreter. A single str
+        # or int argument is its own key, as in `cache_keys.keyer`.
         kind = type(first)
         if bare and (kind is str or kind is int) and not (rest or kwargs):
             key = first
@@ -164,7 +163,7 @@ def _sync(
                 return miss(key, () if first is _NO_ARGUMENT else (first, *rest), kwargs)
             try:  # noqa: SIM105  (contextlib.suppress would double the cost of a hit)
                 touch(key)
-            except KeyError:  # it made room this very moment
+            except KeyError:  # evicted by another thread
                 pass
             store.hits += 1
             return value
@@ -208,7 +207,7 @@ def _async(
 
 
 class _ThreadCalls:
-    """Calls a synchronous function for all threads that wait for one key."""
+    """Single flight for a synchronous function: one call for all threads that wait for a key."""
 
     __slots__ = ("_function", "_store", "_wait_seconds_max")
 
@@ -218,7 +217,7 @@ class _ThreadCalls:
         self._wait_seconds_max = wait_seconds_max
 
     def miss(self, key: Hashable, args: Args, kwargs: Kwargs) -> Any:
-        """What a caller gets who found no fresh value."""
+        """Return the value for a caller without a fresh one: stale, coalesced or computed."""
         place: Place = (None, key)
         while True:
             usable, flight, is_owner = self._store.find_or_start(place)
@@ -229,7 +228,7 @@ class _ThreadCalls:
             if is_owner:
                 self._run_call(place, flight, args, kwargs)
             elif flight.owner == threading.get_ident():
-                return self._function(*args, **kwargs)  # it calls itself with the same arguments
+                return self._function(*args, **kwargs)  # a recursive call with the same arguments
             else:
                 self._store.coalesced += 1
                 if not flight.done.wait(self._wait_seconds_max):
@@ -242,17 +241,17 @@ class _ThreadCalls:
     def _run_call(self, place: Place, flight: InFlightCall, args: Args, kwargs: Kwargs) -> None:
         try:
             value = self._function(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001  (raised by `miss`, to all who wait)
+        except Exception as error:  # noqa: BLE001  (`miss` raises it to all waiters)
             self._store.finish(place, flight, error=error)
         except BaseException:
-            # The thread is to end; that is no answer for the others: one of them calls again.
+            # The thread is ending, which is no result for the waiters: one of them calls again.
             self._store.finish(place, flight, abandoned=True)
             raise
         else:
             self._store.finish(place, flight, value=value)
 
     def _refresh(self, place: Place, flight: InFlightCall, args: Args, kwargs: Kwargs) -> None:
-        # A daemon, which no thread of `ThreadPoolExecutor` is: a refresh that hangs must not hold up
+        # A daemon thread, which `ThreadPoolExecutor` has not: a refresh that hangs must not delay
         # the end of the process (`test_a_refresh_that_hangs_does_not_hold_up_the_end`).
         if not _refreshes.acquire(blocking=False):
             self._store.finish(place, flight, abandoned=True)
@@ -271,7 +270,7 @@ class _ThreadCalls:
 
 
 class _TaskCalls:
-    """Calls an asynchronous function for all tasks of one event loop that wait for one key."""
+    """Single flight for a coroutine function: one call for all tasks of an event loop."""
 
     __slots__ = ("_function", "_store", "_wait_seconds_max")
 
@@ -281,22 +280,24 @@ class _TaskCalls:
         self._wait_seconds_max = wait_seconds_max
 
     async def miss(self, key: Hashable, args: Args, kwargs: Kwargs) -> Any:
-        """What a caller gets who found no fresh value."""
+        """Return the value for a caller without a fresh one: stale, coalesced or computed."""
         place: Place = (asyncio.get_running_loop(), key)
         usable, flight, is_owner = self._store.find_or_start(place)
         if is_owner:
-            # A task of its own: it goes on when the caller that began it is cancelled.
+            # A separate task: it continues when the caller that started it is cancelled.
             flight.task = asyncio.create_task(self._run_call(place, flight, args, kwargs))
         if usable is not None:
             if is_owner and flight.task is not None:
-                flight.waiters = 1  # the cache itself: nobody's end cancels a refresh
+                flight.waiters = (
+                    1  # counts the cache as a waiter: no caller's cancellation ends a refresh
+                )
                 flight.task.add_done_callback(
                     lambda _: _warn_of_failed_refresh(self._store, flight)
                 )
             return usable[0]
         task = flight.task
         if task is None or task is asyncio.current_task():
-            return await self._function(*args, **kwargs)  # calls itself with the same arguments
+            return await self._function(*args, **kwargs)  # a recursive call with the same arguments
         self._store.coalesced += not is_owner
         flight.waiters += 1
         try:
@@ -317,7 +318,7 @@ class _TaskCalls:
     ) -> None:
         try:
             value = await self._function(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001  (raised by `miss`, to all who wait)
+        except Exception as error:  # noqa: BLE001  (`miss` raises it to all waiters)
             self._store.finish(place, flight, error=error)
         except BaseException:
             self._store.finish(place, flight, abandoned=True)

@@ -1,11 +1,11 @@
 """
-`@log_call`: one line for each call, with how it ended, how long it took, and what may be shown.
+`@log_call`: logs each call with outcome, duration and selected arguments.
 
     @log_call(show=("order_id",), slow_seconds=0.5)
     def place(*, order_id: str, method: str) -> None: ...
 
-Arguments are shown only if they are named; `logs` masks secrets among them. Logging never breaks
-the call.
+Only the arguments named in *show* are logged; `logs` masks secrets among them. A failure of logging
+never affects the call.
 """
 
 from __future__ import annotations
@@ -55,13 +55,12 @@ def log_call(
     clock: Callable[[], float] = time.perf_counter,
 ) -> Any:
     """
-    Log each call when it ends: `function`, `outcome`, `duration_ms` and, if any, `arguments`.
+    Log each call when it ends, with `function`, `outcome`, `duration_ms` and `arguments`.
 
-    *show* names the parameters that may be shown, with attributes (`"request.key"`), or maps the
-    name to show them by to that path. The line has *level*; it is a WARNING where the call raised,
-    or took longer than *slow_seconds* (`slow` is then true). `outcome` is "returned" or what
-    *outcome* makes of the result; the code of a `BursarError`, or the name of another exception;
-    "cancelled". *clock* counts seconds.
+    *show* lists the parameters to log, with attributes (`"request.key"`), or maps log names to such
+    paths. The level is *level*, or WARNING if the call raised or took longer than *slow_seconds*
+    (with `slow` true). `outcome` is "returned" or *outcome(result)*; for an exception the code of a
+    `BursarError` or the class name; or "cancelled". *clock* returns seconds.
 
     :raises TypeError: when decorating, if there is no such parameter, or on a generator.
     """
@@ -87,7 +86,7 @@ def log_call(
 
 
 class _CallLogger:
-    """What was said when decorating, and the writing of one line."""
+    """The options of one decorated function, and writing its log lines."""
 
     __slots__ = ("_getters", "_level", "_log", "_outcome", "_slow", "_title", "event")
 
@@ -158,8 +157,8 @@ class _CallLogger:
 def _outcome_label(outcome: Callable[[Any], str], result: object) -> str:
     try:
         return str(outcome(result))
-    except Exception as error:  # noqa: BLE001  (only the line may suffer)
-        return f"returned ({type(error).__name__} while named)"
+    except Exception as error:  # noqa: BLE001  (affects the log line only)
+        return f"returned ({type(error).__name__} while labelling the result)"
 
 
 def _argument(get: decorator_order.Getter, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:

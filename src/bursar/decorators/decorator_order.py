@@ -1,15 +1,15 @@
 """
-The order in which the decorators may stand on one function, checked when the function is made.
+The order of the decorators on one function, checked when the function is decorated.
 
-Outermost first, each at most once (`log_call` twice, to see calls and attempts):
+Outermost first, each at most once (`log_call` twice, to log calls and attempts):
 
-    @log_call        anywhere: outside it logs every call, further in only what gets there
-    @require_auth    outside @cache and @retry: a remembered answer is no permission
-    @cache           outside @retry: a remembered answer needs no second try
+    @log_call        anywhere: outside it logs every call, further in only calls that get there
+    @require_auth    outside @cache and @retry: a cached value does not replace authorization
+    @cache           outside @retry: a cached value needs no retry
     @retry           next to the function
 
-`functools.wraps` carries what is already there from one wrapper to the next, through other
-libraries' decorators too.
+`functools.wraps` copies the marks of inner decorators to the outer wrapper, also through decorators
+of other libraries.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-#: Outermost first. `log_call` may stand anywhere.
+#: Outermost first. `log_call` may be anywhere.
 ORDER: Final = ("require_auth", "cache", "retry")
 LOGS_MAX: Final = 2
 
@@ -33,40 +33,40 @@ def decorators_on(function: Callable[..., Any]) -> tuple[str, ...]:
 
 def check_order(name: str, function: object) -> None:
     """
-    Refuse to put the decorator *name* on *function* where that would go wrong silently.
+    Check that the decorator *name* may be applied to *function*.
 
-    :raises TypeError: if *function* cannot be called, is a class, a `staticmethod`, `classmethod`
-        or `property`, or stands in the wrong order.
+    :raises TypeError: if *function* is not callable, is a class, a `staticmethod`, `classmethod`
+        or `property`, or if the order is wrong.
     """
     if isinstance(function, staticmethod | classmethod | property):
         kind = type(function).__name__
-        raise TypeError(f"@{name} stands below @{kind}: put @{kind} outermost")
+        raise TypeError(f"@{name} cannot wrap @{kind}: put @{kind} outermost")
     if isinstance(function, type) or not callable(function):
         raise TypeError(f"@{name} is for functions and methods, not for {function!r}")
     below = decorators_on(function)
     if name == "log_call":
         if below.count(name) == LOGS_MAX:
-            raise TypeError(f"@log_call stands on {title(function)} {LOGS_MAX} times already")
+            raise TypeError(f"{title(function)} already has @log_call {LOGS_MAX} times")
         return
     if name in below:
-        raise TypeError(f"@{name} stands on {title(function)} already")
+        raise TypeError(f"{title(function)} already has @{name}")
     for other in below:
         if other in ORDER and ORDER.index(other) < ORDER.index(name):
             raise TypeError(
-                f"@{name} must stand below @{other} on {title(function)}; "
+                f"@{name} must be below @{other} on {title(function)}; "
                 f"outermost first: {', '.join(f'@{each}' for each in ORDER)}"
             )
 
 
 def mark(name: str, wrapper: Callable[..., Any], function: Callable[..., Any]) -> None:
-    """Write down that *wrapper* puts the decorator *name* around *function*."""
+    """Mark *wrapper* as the decorator *name* around *function*."""
     setattr(wrapper, _MARK, (name, *decorators_on(function)))
 
 
 def refuse_generators(name: str, function: Callable[..., Any]) -> None:
-    """:raises TypeError: if *function* yields: what it does happens after the call returned."""
+    """:raises TypeError: if *function* is a generator: its body runs after the call returned."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError(f"@{name} cannot stand on the generator {title(function)}")
+        raise TypeError(f"@{name} does not support the generator {title(function)}")
 
 
 def title(function: Callable[..., Any]) -> str:
@@ -82,10 +82,9 @@ Getter = Callable[[tuple[Any, ...], dict[str, Any]], Any]
 
 def getter(function: Callable[..., Any], path: str) -> Getter:
     """
-    Return what reads *path* (a parameter, then attributes) from a call's (args, kwargs).
+    Return a function that reads *path* (a parameter, then attributes) from (args, kwargs).
 
-    It gives the parameter's default where the call has none, and None where an attribute is
-    missing.
+    It returns the parameter's default if the call omits it, and None for a missing attribute.
 
     :raises TypeError: if *function* has no such parameter.
     """

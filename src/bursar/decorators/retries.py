@@ -1,5 +1,5 @@
 """
-`@retry`: call again what may be called again, after a growing random wait, within a deadline.
+`@retry`: retries calls with exponential backoff and jitter, within a deadline.
 
     @retry(3, errors.Unavailable, exponential, idempotent=True)
     def rates() -> Rates: ...
@@ -7,9 +7,8 @@
     @retry(key="request.key", dependency=operator.attrgetter("name"))
     async def charge(self, request: ChargeRequest) -> Result: ...
 
-Only what says that it may be repeated is: `idempotent=True`, or `key=`, which names the argument
-that holds the idempotency key under which the other side does the work once. What is final
-(`FINAL`) is never repeated, whatever *exceptions* says.
+Only functions declared as repeatable are retried: `idempotent=True`, or `key=`, the argument with
+the idempotency key of the call. Errors in `FINAL` are never retried, whatever *exceptions* says.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ R = TypeVar("R")
 
 log = logs.get(__name__)
 
-#: What the caller must mend or accept: the same call will end the same way.
+#: Errors that the same call would meet again; the caller has to correct or accept them.
 FINAL: Final = (
     errors.Invalid,
     errors.Denied,
@@ -52,7 +51,7 @@ Dependency = str | Callable[[Any], str] | RetryBudget
 
 @dataclass(frozen=True, slots=True)
 class ExponentialBackoff:
-    """The longest wait after the n-th failed attempt: first * factor^(n - 1), at most the cap."""
+    """The longest wait after attempt n: first_seconds * factor^(n - 1), at most cap_seconds."""
 
     first_seconds: float = 0.1
     factor: float = 2.0
@@ -60,12 +59,12 @@ class ExponentialBackoff:
 
     def __post_init__(self) -> None:
         if not (0 <= self.first_seconds < math.inf and 1 <= self.factor < math.inf):
-            raise ValueError("first_seconds is 0 or more, factor 1 or more")
+            raise ValueError("first_seconds must be at least 0, factor at least 1")
         if not 0 <= self.cap_seconds < math.inf:
-            raise ValueError("cap_seconds is a finite number from 0")
+            raise ValueError("cap_seconds must be finite and at least 0")
 
     def __call__(self, attempt: int) -> float:
-        """Seconds; *attempt* counts from 1."""
+        """Return seconds; *attempt* counts from 1."""
         try:
             return min(self.first_seconds * self.factor ** (attempt - 1), self.cap_seconds)
         except OverflowError:
@@ -78,12 +77,11 @@ exponential: Final = ExponentialBackoff()
 @dataclass(frozen=True, slots=True)
 class RetryStatistics:
     """
-    What happened on one function since the process began; calls that went well at once are not
-    counted.
+    Counts of one function since the process started; calls without a failure are not counted.
 
-    *retried* counts further attempts, *recovered* calls that ended well after one. Of those that
-    did not: *exhausted* had no attempt left, *late* no time, *refused* no retry budget, *keyless*
-    no key.
+    *retries* counts further attempts, *recovered* calls that succeeded after one. Failed calls:
+    *attempts_exhausted*, *deadline_exceeded*, *budget_exhausted* (retry budget), *key_missing*
+    (called without the idempotency key).
     """
 
     retries: int = 0
@@ -96,7 +94,7 @@ class RetryStatistics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Policy:
-    """What was said when decorating, and the one place that decides whether to go on."""
+    """The options of one decorated function, and the decision whether to retry."""
 
     title: str
     max_attempts: int
@@ -117,7 +115,7 @@ class _Policy:
         kwargs: Kwargs,
         budget: RetryBudget | None,
     ) -> float | None:
-        """Seconds to wait after a failed attempt, or None where *error* must surface."""
+        """Return the seconds to wait after a failed attempt, or None if *error* is raised."""
         if isinstance(error, FINAL):
             return None
         allowed = budget is None or budget.record_failure()
@@ -127,7 +125,7 @@ class _Policy:
             reason = "attempts_exhausted"
         elif self.key_of is not None and not self.key_of(args, kwargs):
             reason = "key_missing"
-            error.add_note(f"not repeated: {self.title} was called without its idempotency key")
+            error.add_note(f"not retried: {self.title} was called without an idempotency key")
         elif not self.clock() - began + wait < self.deadline_seconds:
             reason = "deadline_exceeded"
         elif not allowed:
@@ -141,14 +139,14 @@ class _Policy:
         return wait
 
     def record_recovery(self, budget: RetryBudget | None) -> None:
-        """Count a call that went well after all."""
+        """Count a call that succeeded after a retry."""
         self.counts["recovered"] += 1
         if budget is not None:
             budget.record_success()
 
 
 def _retry_after(error: Exception) -> float:
-    """The wait that the other side asked for (Retry-After, RFC 9110 section 10.2.3); 0 if none."""
+    """Return the error's Retry-After in seconds (RFC 9110 section 10.2.3); 0 if none."""
     after = getattr(error, "after_seconds", None)
     if not isinstance(after, int | float) or math.isnan(after):
         return 0.0
@@ -159,12 +157,12 @@ def _error_label(error: Exception) -> str:
     return error.code if isinstance(error, errors.BursarError) else type(error).__name__
 
 
-#: Statistics of every decorated function that is alive, for the metrics page.
+#: Statistics of all decorated functions, for the metrics.
 _counts: WeakKeyDictionary[Callable[..., Any], dict[str, int]] = WeakKeyDictionary()
 
 
 def retry_statistics(function: Callable[..., Any]) -> RetryStatistics:
-    """:raises TypeError: if `@retry` is not on *function*."""
+    """Return the counts of *function*. :raises TypeError: if it has no `@retry`."""
     candidate: Any = function
     while candidate is not None:
         if candidate in _counts:
@@ -174,7 +172,7 @@ def retry_statistics(function: Callable[..., Any]) -> RetryStatistics:
 
 
 def all_retry_statistics() -> dict[str, RetryStatistics]:
-    """Statistics by dotted name, of all functions with `@retry` in this process."""
+    """Return statistics by dotted name of all functions with `@retry` in this process."""
     return {decorator_order.title(f): RetryStatistics(**counts) for f, counts in _counts.items()}
 
 
@@ -222,32 +220,34 @@ def retry(  # noqa: PLR0913  (the decorator's options)
     random: Callable[[], float] = draw,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """
-    Try a call up to *max_attempts* times in all, as long as it fails with one of *exceptions*.
+    Call a function up to *max_attempts* times while it raises one of *exceptions*.
 
-    After the n-th failed attempt it waits `random() * backoff(n)` seconds (full jitter, as in
-    "Exponential Backoff And Jitter", AWS Architecture Blog 2015), on top of the error's
-    `after_seconds` where it has one. *deadline_seconds* counts from the first attempt: no attempt
-    begins after it, and where the wait would reach it the error surfaces at once. A running
-    attempt is not cut off: give it a time-out of its own.
+    After failed attempt n it waits `random() * backoff(n)` seconds (full jitter, "Exponential
+    Backoff And Jitter", AWS Architecture Blog 2015), plus the error's `after_seconds` if it has
+    one. *deadline_seconds* counts from the first attempt: no attempt starts after it, and if the
+    wait would reach it the error is raised at once. An attempt in progress is not interrupted; it
+    needs a time-out of its own.
 
-    *idempotent* says that the call may be repeated as it is; *key* is the path from a parameter to
-    the idempotency key it is repeated under (`"request.key"`). One of the two is needed.
+    One of *idempotent* and *key* is required: *idempotent* declares that the call may be repeated;
+    *key* is the path to the idempotency key of the call, from a parameter (`"request.key"`).
 
-    *dependency* names what is called: all its functions share one `RetryBudget`, which stops
-    repeating where most calls fail. It may be a function of the first argument, such as
-    `operator.attrgetter("name")` on a method, or a budget of your own.
+    *dependency* is the name of the called service. Its functions share one `RetryBudget`, which
+    stops retries while most calls fail. It may be a function of the first argument, such as
+    `operator.attrgetter("name")` for a method, or a `RetryBudget`.
 
-    The last error surfaces as it was raised. *clock* and *sleep* count seconds, *random* gives
-    numbers from 0 to 1.
+    The last error is raised unchanged. *clock* and *sleep* use seconds; *random* returns numbers
+    from 0 to 1.
 
-    :raises TypeError: when decorating, if neither *idempotent* nor *key* is said, if *exceptions*
-        are final or no `Exception`, if there is no such parameter, or the function is a generator.
+    :raises TypeError: when decorating, without *idempotent* or *key*, if *exceptions* are final or
+        no subclass of `Exception`, if there is no such parameter, or on a generator.
     :raises ValueError: when decorating, if a number is out of bounds.
     """
     if callable(max_attempts):
-        raise TypeError("@retry needs to know that repeating is safe: @retry(idempotent=True)")
+        raise TypeError(
+            "@retry requires a declaration that retries are safe: @retry(idempotent=True)"
+        )
     if max_attempts < 1 or not deadline_seconds > 0:
-        raise ValueError("max_attempts is a whole number from 1, deadline_seconds above 0")
+        raise ValueError("max_attempts must be at least 1, deadline_seconds above 0")
     _validate(exceptions, idempotent=idempotent, key=key)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -275,22 +275,22 @@ def retry(  # noqa: PLR0913  (the decorator's options)
 
 
 def _validate(exceptions: Errors, *, idempotent: bool, key: str) -> None:
-    """:raises TypeError: if repeating would be wrong or without end."""
+    """:raises TypeError: if the options do not allow safe retries."""
     if idempotent is bool(key):
-        raise TypeError("@retry needs one of both: idempotent=True, or key= where the key is")
+        raise TypeError("@retry requires exactly one of idempotent=True and key=")
     named: tuple[object, ...] = exceptions if isinstance(exceptions, tuple) else (exceptions,)
     for each in named:
         if not (isinstance(each, type) and issubclass(each, Exception)):
-            raise TypeError(f"@retry takes classes of Exception, not {each!r}")
+            raise TypeError(f"@retry requires subclasses of Exception, not {each!r}")
         if issubclass(each, FINAL):
-            raise TypeError(f"{each.__name__} is final: the same call would end the same way")
+            raise TypeError(f"{each.__name__} is final: a retry would fail in the same way")
 
 
 _Finder = Callable[[Args], RetryBudget]
 
 
 def _budget_finder(dependency: Dependency) -> _Finder | None:
-    """How to get at the budget of one call, given its positional arguments."""
+    """Return a function from the positional arguments of a call to its retry budget."""
     if isinstance(dependency, str):
         if not dependency:
             return None
@@ -309,7 +309,7 @@ def _sync(  # noqa: C901  (two short closures over one policy)
     sleep: Callable[[float], Any] | None,
 ) -> Callable[..., Any]:
     sleep_for = sleep or time.sleep
-    # The way of a call that goes well is as short as it can be: one look at the clock.
+    # Fast path of a successful call: the clock is read once.
     exceptions, clock = policy.exceptions, policy.clock
 
     @functools.wraps(function)
@@ -326,7 +326,7 @@ def _sync(  # noqa: C901  (two short closures over one policy)
             if find_budget is not None:
                 find_budget(args).record_success()
             return result
-        # Left the handler first: a later error is not "raised while handling" this one.
+        # Outside the handler, so that a later error does not have this one as its context.
         return retry_loop(args, kwargs, began, wait, budget)
 
     def retry_loop(

@@ -1,1 +1,1 @@
-"""Payment providers behind one interface; they know nothing of the database."""
+"""Payment providers behind one interface, independent of the database."""

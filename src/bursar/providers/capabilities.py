@@ -1,4 +1,8 @@
-"""The optional powers of a provider: having the method is the opt-in, `capabilities` finds them."""
+"""
+Optional provider capabilities, as Protocols. A provider supports one by defining its method.
+
+`capabilities` lists those of a provider; no registration is needed.
+"""
 
 from __future__ import annotations
 
@@ -22,127 +26,147 @@ from bursar.providers.interface import (
 
 
 class OperationNotSupported(errors.ValidationError):
-    """The provider cannot do this: see `bursar providers` for what it can."""
+    """The provider does not support the operation; `bursar providers` lists what it supports."""
 
     code = "operation_not_supported"
 
 
 @runtime_checkable
 class SupportsCharge(Protocol):
-    """What a function needs that only collects money."""
+    """The part of a provider that a function needs if it only charges."""
 
     async def charge(self, request: ChargeRequest, /) -> Result:
-        """Collect or authorize money once per key."""
+        """Charge or authorize; see `PaymentProvider.charge`."""
         ...
 
 
 @runtime_checkable
 class SupportsCapture(Protocol):
-    """Captures what was authorized, in parts where the provider allows it."""
+    """Captures authorizations, in several parts where the provider allows it."""
 
     async def capture(self, request: CaptureRequest, /) -> Result:
-        """Capture what the request says, once per key."""
+        """
+        Capture the amount of *request*; errors and repeated calls as for `PaymentProvider.charge`.
+
+        An amount above the authorized remainder is declined.
+        """
         ...
 
 
 @runtime_checkable
 class SupportsVoid(Protocol):
-    """Releases an authorization."""
+    """Voids authorizations."""
 
     async def void(self, request: VoidRequest, /) -> Result:
-        """Release what is not captured."""
+        """Release the uncaptured amount; errors and repeated calls as for `charge`."""
         ...
 
 
 @runtime_checkable
 class SupportsWebhookVerification(Protocol):
-    """Checks a delivery's signature over the raw bytes; pure, synchronous, constant time."""
+    """Verifies webhook signatures: synchronous, without I/O, compared in constant time."""
 
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, /, *, now: datetime
     ) -> VerifiedWebhook:
-        """:raises BadSignature: if it was not signed with our secret within the tolerance."""
+        """
+        Verify the signature of the raw *body* and return the event's id, type and account.
+
+        *headers* has names in any case. *now* has a time zone. A delivery that is repeated verifies
+        again; duplicates are dropped by the event's id.
+
+        :raises InvalidSignature: if no signature is by the webhook secret, its timestamp is outside
+            the tolerance, or the body is no event.
+        """
         ...
 
 
 @runtime_checkable
 class SupportsWebhookParsing(Protocol):
-    """Turns a verified body into snapshots; pure and synchronous."""
+    """Parses verified webhooks into snapshots: synchronous, without I/O."""
 
     def parse_webhook(self, body: bytes, /) -> Iterable[Snapshot]:
-        """Say what a verified delivery tells."""
+        """
+        Return the snapshots of a verified *body*; none for an event that moves no money.
+
+        :raises errors.BursarError: if the body is not an event of the provider.
+        """
         ...
 
 
 @runtime_checkable
 class SupportsListObjects(Protocol):
-    """Tells everything it holds, so that both books can be compared."""
+    """Lists all objects, to compare the provider's records with ours."""
 
     def list_objects(self) -> AsyncIterator[Snapshot]:
-        """Every object, in any order, as it is now."""
+        """Iterate over all objects in their current state, in any order."""
         ...
 
 
 @runtime_checkable
 class SupportsBalance(Protocol):
-    """Tells what it owes the merchant now, by currency."""
+    """Reports the balance that the provider owes the merchant."""
 
     async def balances(self) -> Mapping[str, int]:
-        """Minor units owed, by currency."""
+        """Return the balance by currency in minor units, without zeros; includes pending funds."""
         ...
 
 
 @runtime_checkable
 class SupportsFetchObject(Protocol):
-    """Tells one object whole, with the fee and rate that its webhooks leave out."""
+    """Fetches single objects, with the fee and exchange rate that webhooks omit."""
 
     async def fetch_object(self, kind: ObjectKind, reference: str, /) -> Iterable[Snapshot]:
-        """:raises errors.NotFound: if there is no such object."""
+        """Return the snapshots of an object. :raises errors.NotFound: if it does not exist."""
         ...
 
 
 @runtime_checkable
 class SupportsEvidence(Protocol):
-    """Answers disputes."""
+    """Submits evidence for disputes."""
 
     async def submit_evidence(self, request: EvidenceRequest, /) -> Result:
-        """Keep or submit our side of a dispute."""
+        """Store a draft of the evidence or submit it; errors and repeated calls as for `charge`."""
         ...
 
 
 @runtime_checkable
 class SupportsSettlementFile(Protocol):
-    """Reads its settlement report: rows of texts by column."""
+    """Parses rows of the provider's settlement report, a CSV file."""
 
-    #: The columns it cannot do without.
+    #: The required columns.
     settlement_columns: ClassVar[tuple[str, ...]]
 
     def parse_settlement_row(self, row: Mapping[str, str], /) -> SettlementLine:
-        """:raises errors.ValidationError: naming the column that cannot be read."""
+        """
+        Parse one row, a mapping of column names to texts.
+
+        :raises errors.ValidationError: if a value is invalid; `param` is the column.
+        """
         ...
 
 
 @runtime_checkable
 class SupportsSettlementApi(Protocol):
-    """Tells the lines of its settlement report by API."""
+    """Lists the lines of the settlement report by API."""
 
     def list_settlement_lines(self, since: datetime, /) -> AsyncIterator[SettlementLine]:
-        """Every movement of the balance since then, in any order."""
+        """Iterate over all changes of the balance since then, in any order."""
         ...
 
 
 @runtime_checkable
 class SupportsSetupCheck(Protocol):
-    """Looks whether an account is ready to take money."""
+    """Checks whether an account is ready to accept payments."""
 
     def check_setup(self, *, webhook_url: str) -> AsyncIterator[SetupCheck]:
-        """Say what is in order and what is missing; *hook_url* is where our webhooks listen."""
+        """Check the account and our endpoint *webhook_url*; changes nothing at the provider."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetupCheck:
-    """One thing looked at: whether it is in order, and what to do where it is not."""
+    """One check of the setup: its subject, whether it passed, and what to do if it did not."""
 
     subject: str
     is_ok: bool
@@ -152,11 +176,10 @@ class SetupCheck:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifiedWebhook:
     """
-    The envelope of a verified delivery: *event_id* is unique per provider account.
+    The envelope of a verified webhook; *event_id* is unique within a provider account.
 
-    *foreign_account* is the account at the provider that the event is about, where that is another
-    than the provider account's own ("" where it is the own one). Such an event is stored and
-    ignored: its objects move no money of ours.
+    *foreign_account* is the account that the event belongs to, if it is not our own; "" if it is.
+    Events of other accounts are stored and ignored.
     """
 
     event_id: str
@@ -180,8 +203,8 @@ CAPABILITIES: Mapping[str, type[Any]] = {
 
 
 def capabilities(provider: PaymentProvider | type[PaymentProvider]) -> list[str]:
-    """Name the optional powers that *provider* has, in the order of `CAPABILITIES`."""
-    names = [name for name, power in CAPABILITIES.items() if _has(provider, power)]
+    """Return the names of what *provider* supports, in the order of `CAPABILITIES`."""
+    names = [name for name, protocol in CAPABILITIES.items() if _has(provider, protocol)]
     if provider.idempotency_key_ttl is not None:
         names.append("idempotency_keys")
     if provider.lookup_by_key:
@@ -189,7 +212,7 @@ def capabilities(provider: PaymentProvider | type[PaymentProvider]) -> list[str]
     return names
 
 
-def _has(provider: PaymentProvider | type[PaymentProvider], power: type[Any]) -> bool:
-    # isinstance() on a runtime Protocol only asks for the method names, which is what is meant.
-    names = [name for name in vars(power) if not name.startswith("_")]
+def _has(provider: PaymentProvider | type[PaymentProvider], protocol: type[Any]) -> bool:
+    # Like isinstance() with a runtime Protocol, but for classes too: compares method names only.
+    names = [name for name in vars(protocol) if not name.startswith("_")]
     return all(callable(getattr(provider, name, None)) for name in names)

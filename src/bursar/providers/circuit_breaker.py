@@ -1,4 +1,4 @@
-"""The circuit breaker of one provider account, or of a host: while it is open, nothing is sent there."""
+"""Circuit breakers of provider accounts and hosts: no calls are sent while one is open."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from weakref import WeakSet
 
 from bursar import clock, errors, logs
 
-#: So many calls without a clear answer, one after the other, open the circuit.
+#: Number of consecutive failures that opens the circuit.
 FAILURES_MAX = 10
-#: How long it stays open at first; each probe that fails doubles it, up to the longest.
+#: How long it stays open at first, in seconds; each failed probe doubles that, up to the maximum.
 OPEN_SECONDS_FIRST, OPEN_SECONDS_MAX = 5.0, 60.0
 
 log = logs.get(__name__)
 
 
 class CircuitState(StrEnum):
-    """Whether calls go through (closed), are refused (open), or one is tried (half open)."""
+    """Calls are sent (closed), rejected (open), or one is sent as a probe (half open)."""
 
     CLOSED = "closed"
     HALF_OPEN = "half_open"
@@ -26,12 +26,12 @@ class CircuitState(StrEnum):
 
 class CircuitBreaker:
     """
-    Counts failures in a row (Nygard, Release It!, "Circuit Breaker").
+    Counts consecutive failures (Nygard, Release It!, "Circuit Breaker").
 
-    A clear answer, a decline included, closes it; `FAILURES_MAX` failures open it, and so does one
-    refusal of our key: another call with the same key is refused as well. After its time one call
-    probes; all others are still turned away. *kind* is what *name* names, for the log and the
-    metrics; *monotonic* is a clock in seconds.
+    A clear response, including a decline, closes the circuit. `FAILURES_MAX` failures open it, or
+    one failure with *open_now* (rejected credentials fail every call). After the open time one call
+    is sent as a probe; the others are still rejected. *kind* is the kind of dependency that *name*
+    names, for logs and metrics; *monotonic* returns seconds.
     """
 
     __slots__ = (
@@ -60,7 +60,7 @@ class CircuitBreaker:
 
     @property
     def state(self) -> CircuitState:
-        """What would become of a call now."""
+        """The state that the next call would meet."""
         if not self._open_seconds:
             return CircuitState.CLOSED
         is_waiting = self._probing or self._monotonic() < self._open_until
@@ -68,35 +68,37 @@ class CircuitBreaker:
 
     def before_call(self) -> None:
         """
-        Ask to send; the caller then tells `succeeded`, `failed` or `left`.
+        Permit one call; its end is `record_success`, `record_failure` or `record_cancelled`.
 
-        :raises errors.ExternalAPIError: while it is open; `after_seconds` tells for how long.
+        :raises errors.ExternalAPIError: while the circuit is open; `after_seconds` is the remaining
+            time.
         """
         state = self.state
         if state is CircuitState.OPEN:
             remaining_seconds = max(self._open_until - self._monotonic(), 0.1)
             raise errors.ExternalAPIError(
-                f"{self.name} is not asked for {remaining_seconds:.0f} s more: {self.reason}",
+                f"{self.name}: circuit open, no calls for {remaining_seconds:.0f} s; "
+                f"last error: {self.reason}",
                 after_seconds=remaining_seconds,
             )
         self._probing = state is CircuitState.HALF_OPEN
 
     def record_success(self) -> None:
-        """Hear of a clear answer."""
+        """Record a successful call and close the circuit."""
         if self._open_seconds:
             log.warning("circuit_closed", **{self.kind: self.name})
         self._failures, self._open_seconds, self._probing, self.reason = 0, 0.0, False, ""
 
     def record_failure(self, reason: str, *, open_now: bool = False) -> None:
-        """Hear of a call without a clear answer; *at_once* opens whatever the count."""
+        """Record a failed call; *open_now* opens the circuit whatever the count."""
         self._failures += 1
-        # Calls that were under way when it opened fail too, many at once: that is no news.
+        # Calls that were in progress when it opened fail too; they do not extend the open time.
         enough = self._failures >= FAILURES_MAX and not self._open_seconds
         if self._probing or open_now or enough:
             self._open(reason, OPEN_SECONDS_MAX if open_now else OPEN_SECONDS_FIRST)
 
     def record_cancelled(self) -> None:
-        """Hear that a call was given up by its caller, which tells nothing."""
+        """Record a cancelled call; it does not count as success or failure."""
         self._probing = False
 
     def _open(self, reason: str, first_seconds: float) -> None:
@@ -104,10 +106,10 @@ class CircuitBreaker:
         self._open_seconds = max(first_seconds, doubled)
         self._open_until = self._monotonic() + self._open_seconds
         self._probing, self.reason = False, reason
-        # The alarm: an error in the log, and `bursar_circuit_breaker_open` in the metrics.
-        fields = {self.kind: self.name, "why": reason, "seconds": self._open_seconds}
+        # Alert on this event, or on the metric `bursar_circuit_breaker_open`.
+        fields = {self.kind: self.name, "reason": reason, "open_seconds": self._open_seconds}
         log.error("circuit_opened", **fields)
 
 
-#: Every circuit of this process, for the metrics.
+#: All circuit breakers of this process, for the metrics.
 circuits: WeakSet[CircuitBreaker] = WeakSet()

@@ -1,9 +1,9 @@
 """
-JSON over HTTP for all providers: one table from failures of `http_client` to our errors.
+JSON over HTTP for all providers, and one mapping of HTTP failures to errors.
 
-Before a byte left us, or when the provider turned the call away, nothing happened: `Unavailable`.
-After that, whatever is no clear answer is `OutcomeUnknown`. A circuit (`breaking`) spares an
-account whose provider fails all the time, or refuses our key.
+A request that was not sent, or that the provider rejected as unavailable, was not carried out:
+`Unavailable`. After that every response that is not clear is `OutcomeUnknown`. A circuit breaker
+stops calls of an account whose provider keeps failing or rejects its credentials.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ T = TypeVar("T")
 
 class JsonResponse(NamedTuple):
     """
-    A provider's clear answer: 2xx, or another status that it gives its own meaning.
+    A response with status 2xx or one of `readable_statuses`, and its JSON.
 
-    *date* is the time of the provider's clock, as its header tells it.
+    *date* is the `Date` header: the provider's clock.
     """
 
     status: int
@@ -41,7 +41,7 @@ class JsonResponse(NamedTuple):
 
 
 class CredentialsRejected(errors.Unavailable):
-    """The provider refused our API key (401, 403): nothing happened, and nothing will."""
+    """The provider rejected the API key (401, 403); nothing was carried out."""
 
     code = "provider_credentials_rejected"
     status = None
@@ -49,7 +49,7 @@ class CredentialsRejected(errors.Unavailable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpConfig:
-    """What most providers' APIs need: an address, a key, and a deadline for each call."""
+    """What most APIs need: a URL, an API key, and a deadline for each request in seconds."""
 
     url: str
     api_key: Secret
@@ -58,19 +58,19 @@ class HttpConfig:
 
 class HttpProvider(PaymentProvider):
     """
-    One way to ask a provider by HTTP and to tell what its failures mean.
+    Base class for providers with an HTTP API: sends requests and maps failures to errors.
 
-    Needs `config.url` and `config.timeout_seconds` (the deadline of a whole call), and sends
-    `config.api_key`, a Secret, as a bearer token where the config has one: so `HttpConfig` will
-    do, or a provider's own.
+    The config needs `url` and `timeout_seconds` (the deadline of a request, including its
+    response). Its `api_key`, a `Secret`, is sent as a bearer token if there is one. A provider uses
+    `HttpConfig` or declares a config of its own.
     """
 
     __slots__ = ()
 
     Config: ClassVar[type[Any]] = HttpConfig
-    #: Statuses beside 2xx whose JSON the provider's own class reads.
+    #: Statuses other than 2xx whose JSON `call` returns to the provider's class.
     readable_statuses: ClassVar[frozenset[int]] = frozenset({402, 404})
-    #: Statuses with which the provider says that it did nothing, and may when asked later.
+    #: Statuses that mean: not carried out, retry later.
     unavailable_statuses: ClassVar[frozenset[int]] = frozenset({429, 503})
 
     async def call(
@@ -85,19 +85,20 @@ class HttpProvider(PaymentProvider):
         headers: Mapping[str, str] | None = None,
     ) -> JsonResponse:
         """
-        Send one request with *json* or *form* as its body, and return its answer if it is JSON
-        with 2xx or a status of `clear`.
+        Send one request with *json* or *form* as its body and return the JSON of the response.
 
-        *key* goes into the `Idempotency-Key` header; a *form* is written as `flattened` says.
-        Redirects are not followed.
+        *key* is sent as `Idempotency-Key`; a *form* is encoded by `form_encode`. Redirects are not
+        followed. Errors name the provider, method and path, never the body: it may have personal
+        data.
 
-        :raises Unavailable: if nothing was sent, or it was turned away;
-        :raises KeyRefused: if it answered 401 or 403. :raises Conflict: if 409.
-        :raises Invalid: if another 4xx: the request was read and refused.
-        :raises OutcomeUnknown: if it may have been carried out: no answer in time, a broken
-            connection, another status, or an answer that cannot be read.
+        :raises Unavailable: if the request was not sent, or rejected as unavailable
+            (`unavailable_statuses`, with the seconds of Retry-After).
+        :raises CredentialsRejected: on status 401 or 403. :raises Conflict: on 409.
+        :raises Invalid: on another 4xx status: the request was read and rejected.
+        :raises OutcomeUnknown: if it may have been carried out: no response within the deadline, a
+            broken connection, another status, or a response that is not valid JSON.
         """
-        call_name = f"{method} {path}"
+        call_name = f"{self.name}: {method} {path}"
         sent = {**self.headers(), **({"Idempotency-Key": key} if key else {}), **(headers or {})}
         data = None
         if json is not None:
@@ -118,7 +119,7 @@ class HttpProvider(PaymentProvider):
             circuit.record_failure(str(error))
             raise
         except errors.BursarError:
-            circuit.record_success()  # read and refused: the provider is well
+            circuit.record_success()  # the provider works: it read and rejected the request
             raise
         except BaseException:
             circuit.record_cancelled()
@@ -147,34 +148,39 @@ class HttpProvider(PaymentProvider):
             )
         except HttpFailure as failure:
             if not failure.is_sent:
-                raise errors.ExternalAPIError(f"{call_name} was not sent: {failure}") from failure
-            raise errors.OutcomeUnknown(f"{call_name} was sent, but {failure}") from failure
+                raise errors.ExternalAPIError(
+                    f"{call_name} was not sent: {failure}. It can be retried."
+                ) from failure
+            raise errors.OutcomeUnknown(
+                f"{call_name} was sent, but {failure}. Look up its status."
+            ) from failure
         return self._read(call_name, response)
 
     def _read(self, call_name: str, response: HttpResponse) -> JsonResponse:
         status, headers = response.status, response.headers
         if status in self.unavailable_statuses:
             raise errors.ExternalAPIError(
-                f"{call_name} was turned away with {status}",
+                f"{call_name} was rejected with {status}. Retry later.",
                 after_seconds=retry_after_seconds(headers.get("Retry-After", ""), clock.now()),
             )
         if not 200 <= status < 300 and status not in self.readable_statuses:
             raise _status_error(call_name, status)
         kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
         if kind != "application/json" and not kind.endswith("+json"):
-            described = kind or "without a content type"
+            described = kind or "no content type"
             raise errors.OutcomeUnknown(
-                f"{call_name} answered {described}, not JSON", http_status=status
+                f"{call_name} returned {described} instead of JSON. Look up its status.",
+                http_status=status,
             )
         try:
             return JsonResponse(status, read_json(response.body), headers.get("Date", ""))
         except ValueError as error:
             raise errors.OutcomeUnknown(
-                f"{call_name} answered broken JSON", http_status=status
+                f"{call_name} returned invalid JSON. Look up its status.", http_status=status
             ) from error
 
     def headers(self) -> dict[str, str]:
-        """The headers of every request; override it where the provider has its own way."""
+        """Return the headers of every request; override for another way of authentication."""
         api_key = getattr(self.config, "api_key", None)
         if not isinstance(api_key, Secret):
             return {}
@@ -188,7 +194,7 @@ class HttpProvider(PaymentProvider):
         await super().disconnect()
 
     async def close(self) -> None:
-        """Close this provider's connections, those of other event loops too."""
+        """Close all connections, including those of other event loops."""
         for client in _CLIENTS.pop(self, {}).values():
             await client.close()
         await super().close()
@@ -198,14 +204,14 @@ _CIRCUITS: WeakKeyDictionary[HttpProvider, circuit_breaker.CircuitBreaker] = Wea
 
 
 def circuit_of(provider: HttpProvider) -> circuit_breaker.CircuitBreaker:
-    """The circuit of one provider object, which acts for one account."""
+    """Return the circuit breaker of a provider instance, which acts for one account."""
     circuit = _CIRCUITS.get(provider)
     if circuit is None:
         circuit = _CIRCUITS[provider] = circuit_breaker.CircuitBreaker(provider.name)
     return circuit
 
 
-#: Connections belong to one event loop and one provider instance, and die with either.
+#: HTTP clients by provider instance and event loop; each ends with either of them.
 _CLIENTS: WeakKeyDictionary[
     HttpProvider, WeakKeyDictionary[asyncio.AbstractEventLoop, HttpClient]
 ] = WeakKeyDictionary()
@@ -221,51 +227,60 @@ def _client(provider: HttpProvider) -> HttpClient:
 
 
 def _status_error(call_name: str, status: int) -> errors.BursarError:
-    # The body is not shown: it may tell who paid.
+    # The body is left out: it may have personal data.
     kind: type[errors.BursarError] = errors.OutcomeUnknown
-    if 400 <= status < 500 and status != 408:  # 408: the server gave up reading, or a proxy did
+    if 400 <= status < 500 and status != 408:  # 408: a server or proxy timed out
         kind = {401: CredentialsRejected, 403: CredentialsRejected, 409: errors.Conflict}.get(
             status, errors.Invalid
         )
-    return kind(f"{call_name} answered {status}", http_status=status)
+    advice = {
+        errors.OutcomeUnknown: "Look up its status.",
+        CredentialsRejected: "Check the API key and its permissions.",
+        errors.Conflict: "The idempotency key is in use for another request.",
+    }.get(kind, "The request was not carried out; correct it.")
+    return kind(f"{call_name} returned status {status}. {advice}", http_status=status)
 
 
 def read_json(body: bytes) -> Any:
     """
-    Read JSON as one parser and another would read it alike (RFC 8259, narrowed as RFC 7493 says).
+    Parse JSON that every parser reads alike (RFC 8259 with the limits of I-JSON, RFC 7493).
 
-    Numbers with a point are `Decimal`: no float comes near money.
+    Numbers with a fraction are `Decimal`, never float.
 
-    :raises ValueError: for bad UTF-8, NaN, infinities, lone surrogates, or a key that is twice in
-        one object.
+    :raises ValueError: for invalid UTF-8, NaN, infinities, lone surrogates, or a duplicate member
+        of an object.
     """
-    orjson.loads(body)  # refuses all but the twice given key
+    orjson.loads(body)  # rejects all of these except duplicate members
     return json_module.loads(body, object_pairs_hook=_unique_members, parse_float=Decimal)
 
 
 def _unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a key is there twice")
+        raise ValueError("duplicate member of an object")
     return members
 
 
 def decode(body: object, kind: type[T], label: str) -> T:
     """
-    What `read_json` gave, as a message of *kind* (a `msgspec.Struct`).
+    Convert *body*, parsed by `read_json`, to *kind*, a `msgspec.Struct`.
 
-    :raises OutcomeUnknown: if it is none: what the provider meant cannot be known.
+    :raises OutcomeUnknown: if it does not match; *label* names the object.
     """
     try:
         return msgspec.convert(body, kind)
     except msgspec.ValidationError as error:
-        raise errors.OutcomeUnknown(f"{label} is told in another form: {error}") from error
+        raise errors.OutcomeUnknown(
+            f"{label} does not have the expected schema: {error}"
+        ) from error
 
 
 def form_encode(form: Mapping[str, object], inside: str = "") -> Iterator[tuple[str, str]]:
     """
-    Write a nested *form* as pairs: `a[b]` for mappings, `a[0]` for sequences of mappings, `a[]`
-    for other sequences, `true` and `false`; what is None or an empty text is left out.
+    Encode a nested *form* as pairs of name and text.
+
+    Mappings become `a[b]`, sequences of mappings `a[0][b]`, other sequences `a[]`, booleans `true`
+    and `false`. Values that are None or an empty text are omitted.
     """
     for name, value in form.items():
         full = f"{inside}[{name}]" if inside else name

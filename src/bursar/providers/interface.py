@@ -1,9 +1,9 @@
 """
-What a payment provider is: the messages and the interface (`powers` has what it may do besides).
+The interface of a payment provider: requests, results, snapshots and `PaymentProvider`.
 
-A provider's own words are translated here into snapshots: what one object of the provider
-(a charge, a refund, a dispute, a fee, a payout) looked like when we heard of it. Snapshots of one
-object can be merged in any order (`payments.payment_state`), so no provider needs to promise an order.
+Optional methods are in `capabilities`. A provider translates its own objects (charges, refunds,
+disputes, fees, payouts) into snapshots: the state of one object at one time. Snapshots of an object
+can be merged in any order (`payments.payment_state`), so events may arrive in any order.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bursar.money import Money
 
 
 class ObjectKind(StrEnum):
-    """The kinds of provider object that move money or promise to."""
+    """The kinds of provider objects that move money."""
 
     CHARGE = "charge"
     REFUND = "refund"
@@ -30,20 +30,20 @@ class ObjectKind(StrEnum):
 
 
 class ChargeStatus(StrEnum):
-    """States of a charge at its provider; `payments.payment_state` ranks them."""
+    """Statuses of a charge at its provider; `payments.payment_state` ranks them."""
 
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
     DECLINED = "declined"
     AUTHORIZED = "authorized"
-    PARTIALLY_CAPTURED = "partially_captured"  # and more can still be captured
+    PARTIALLY_CAPTURED = "partially_captured"  # the remaining amount can still be captured
     VOIDED = "voided"
     EXPIRED = "expired"
-    CAPTURED = "captured"  # final: what was not captured is released
+    CAPTURED = "captured"  # final: an uncaptured remainder is released
 
 
 class RefundStatus(StrEnum):
-    """States of a refund; a bank may return one that had succeeded, hence failed is last."""
+    """Statuses of a refund. A bank can return a succeeded refund, so `failed` ranks last."""
 
     PENDING = "pending"
     SUCCEEDED = "succeeded"
@@ -52,7 +52,7 @@ class RefundStatus(StrEnum):
 
 
 class DisputeStatus(StrEnum):
-    """States of a dispute; an inquiry moves no money."""
+    """Statuses of a dispute. An inquiry moves no money."""
 
     INQUIRY = "inquiry"
     INQUIRY_CLOSED = "inquiry_closed"
@@ -63,7 +63,7 @@ class DisputeStatus(StrEnum):
 
 
 class MovementStatus(StrEnum):
-    """States of a fee or payout."""
+    """Statuses of a fee or payout."""
 
     PENDING = "pending"
     POSTED = "posted"
@@ -73,20 +73,28 @@ class MovementStatus(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """
-    One provider object as it was told to us once.
+    The state of one provider object at one time, as a response, webhook, list or report has it.
 
-    Amounts are totals of the object so far, never the difference to an earlier snapshot: a
-    provider that reports differences adds them up in its translation.
+    Amounts are totals of the object, never differences to an earlier snapshot: a provider class
+    that receives differences sums them up. Fields that end in `_minor` are minor units of the
+    currency of *amount*.
 
-    *reference* is the provider's id of the object; a declined charge without one takes our key.
-    *key* is the idempotency key we sent, where the provider gives it back; it ties an object to
-    the attempt that made it even when the answer was lost. *parent_reference* is the charge of a
-    refund, dispute or fee. *version* is the provider's own counter or time for this object, only
-    ever compared with versions of the same object. *round* counts a dispute's rounds from 1.
-    *captured_minor* and *refunded_minor* are running totals on a charge; *withdrawn_minor* and
-    *reinstated_minor* on a dispute, in the currency of *amount*. *settled* is what reached the
-    provider's balance in its own currency before fees, *rate* the exchange rate as text. A dispute
-    is answered by *respond_by*, where its provider sets a time.
+    - *reference*: the provider's id of the object; for a declined charge without one, *key*.
+    - *status*: a `ChargeStatus`, `RefundStatus`, `DisputeStatus` or `MovementStatus`.
+    - *key*: the idempotency key of the request, where the provider returns it. It links the object
+      to its attempt even if the response was lost.
+    - *parent_reference*: the charge of a refund, dispute or fee.
+    - *captured_minor*, *refunded_minor*: running totals of a charge.
+    - *withdrawn_minor*, *reinstated_minor*: running totals of a dispute.
+    - *fee*: the provider's fee, in the currency of its balance; None if not reported.
+    - *settled*: the amount in the currency of the provider's balance, before fees; None if not
+      reported. *rate* is the exchange rate as decimal text; "" without a conversion.
+    - *code*: the decline or failure code, or the reason of a dispute, in the provider's words.
+    - *soft_decline*: whether another attempt may succeed; False for a final decline.
+    - *version*: the provider's counter or time of change; compared within one object only.
+    - *dispute_stage*: the stage of a dispute, from 1.
+    - *occurred_at*: when the provider changed the object; with a time zone.
+    - *evidence_due_by*: until when evidence is accepted, where the provider sets a time.
     """
 
     kind: ObjectKind
@@ -111,23 +119,25 @@ class Snapshot:
 
 
 class Outcome(StrEnum):
-    """What an answer said of the operation we asked for. An unclear answer is an exception."""
+    """The outcome of an operation. An outcome that is not clear is an exception, never a value."""
 
     SUCCEEDED = "succeeded"
     PENDING = "pending"
     REQUIRES_ACTION = "requires_action"
     DECLINED = "declined"
-    NOT_FOUND = "not_found"  # only from get_status: the provider knows no such operation
+    NOT_FOUND = "not_found"  # get_status only: the provider has no such operation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
     """
-    A provider's clear answer: the outcome, and the objects as they are now.
+    A provider's clear response: the outcome, and the objects as they are now.
 
-    *reference* names the object the operation made or changed. *code* and *soft* explain a
-    decline: a soft one may succeed later or elsewhere, a hard one never. *action_url* is where the
-    buyer must go when the outcome is `requires_action`.
+    *reference* is the id of the object that the operation created or changed. *code* is the decline
+    code in the provider's words. With *soft_decline* another attempt may succeed, later or with
+    another provider; a hard decline is final. *redirect_url* is the page to which the buyer is sent
+    for `requires_action`. *snapshots* has the object of the operation first, then others that it
+    changed.
     """
 
     outcome: Outcome
@@ -139,9 +149,9 @@ class Result:
 
 
 class Operation(StrEnum):
-    """What one attempt asks a provider to do."""
+    """The operation of one attempt."""
 
-    CHARGE = "charge"  # authorize and capture in one
+    CHARGE = "charge"  # authorize and capture
     AUTHORIZE = "authorize"
     CAPTURE = "capture"
     VOID = "void"
@@ -151,10 +161,11 @@ class Operation(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChargeRequest:
     """
-    Collect *amount* with the saved or tokenised *method* (never a card number).
+    Charge *amount* to *method*, a token or saved payment method (never a card number).
 
-    *key* is our idempotency key: the attempt's id, the same over all repeats. With
-    *capture* False the amount is only authorized. *metadata* is sent along where possible.
+    *key* is the idempotency key: the attempt's id, the same for every retry. With *capture* False
+    the amount is only authorized. *metadata* is stored at the provider where it supports that; it
+    has the ids of the `order` and the `payment`.
     """
 
     key: str
@@ -166,7 +177,7 @@ class ChargeRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptureRequest:
-    """Capture *amount* of the authorized charge *reference*; *final* releases the rest."""
+    """Capture *amount* of the authorized charge *reference*; *final* releases the remainder."""
 
     key: str
     reference: str
@@ -176,7 +187,7 @@ class CaptureRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoidRequest:
-    """Release what is authorized and not captured of the charge *reference*."""
+    """Release the uncaptured amount of the charge *reference*."""
 
     key: str
     reference: str
@@ -184,7 +195,7 @@ class VoidRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RefundRequest:
-    """Give back *amount* of the captured charge *reference*."""
+    """Refund *amount* of the captured charge *reference*, at most what is not refunded yet."""
 
     key: str
     reference: str
@@ -195,11 +206,11 @@ class RefundRequest:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRequest:
     """
-    Ask what became of an operation, by our *key* and, where known, its object's *reference*.
+    Look up an operation by its idempotency *key* and, if it is stored, its object's *reference*.
 
-    For a charge or authorize the object is the charge; for a refund the refund; for a capture or
-    void the charge it was asked of, whose state alone tells whether it was done.
-    *parent_reference* is the charge that a refund was asked of.
+    *reference* is the charge for a charge, authorization, capture or void, and the refund for a
+    refund. The outcome of a capture or void follows from the state of the charge.
+    *parent_reference* is the charge of a refund.
     """
 
     operation: Operation
@@ -211,9 +222,10 @@ class StatusRequest:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvidenceRequest:
     """
-    Tell our side of the dispute *reference*: *texts* by the provider's names for them.
+    Evidence for the dispute *reference*: *texts* by the provider's field names.
 
-    With *submit* it goes to the bank, most often once and for good; else it is only kept.
+    With *submit* the evidence is sent to the bank, which most providers allow once; without it the
+    provider stores a draft.
     """
 
     key: str
@@ -223,7 +235,7 @@ class EvidenceRequest:
 
 
 class Category(StrEnum):
-    """Why a provider's balance moved; the words of the field for lines of settlement reports."""
+    """The category of a line of a settlement report: why the provider's balance changed."""
 
     CHARGE = "charge"
     REFUND = "refund"
@@ -239,13 +251,14 @@ class Category(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettlementLine:
     """
-    One movement of the provider's balance, as its settlement report tells it.
+    One line of a provider's settlement report: one change of its balance.
 
-    *reference* is the provider's id of the movement, *source* that of the object that moved, named
-    as in `Snapshot.reference`; *parent_reference* is the charge of a refund or dispute. Amounts are
-    minor units of *currency*, the balance's own; what the merchant gets is above zero:
-    net = gross - fee. *paid* is what the buyer paid or got back, where that is another currency.
-    *payout* names the payout that paid this line out; "" where it has not been.
+    *reference* is the provider's id of the line; *source* is the reference of the object, as in
+    `Snapshot.reference`; *parent_reference* is the charge of a refund or dispute. Amounts are minor
+    units of *currency*, the currency of the balance, and positive where the merchant receives
+    money: net = gross - fee. *paid* is the amount that the buyer paid or received, where it has
+    another currency, and *rate* the exchange rate as decimal text. *payout* is the payout that
+    includes the line; "" if it is not paid out yet.
     """
 
     reference: str
@@ -263,7 +276,7 @@ class SettlementLine:
 
 
 class Secret:
-    """A text that prints as stars; `reveal()` gives it to the one place that needs it."""
+    """A secret text. It prints as stars and cannot be pickled; `reveal()` returns it."""
 
     __slots__ = ("__text",)
 
@@ -271,7 +284,7 @@ class Secret:
         self.__text = text
 
     def reveal(self) -> str:
-        """The text itself."""
+        """Return the text."""
         return self.__text
 
     def __repr__(self) -> str:
@@ -286,11 +299,11 @@ class Secret:
         return hash(("Secret", self.__text))
 
     def __reduce__(self) -> str | tuple[Any, ...]:
-        raise TypeError("a Secret is not pickled: it would leave the process in the clear")
+        raise TypeError("a Secret cannot be pickled: the text would leave the process unencrypted")
 
 
 class InvalidSignature(errors.Denied):
-    """The webhook was not signed with our secret, or not now."""
+    """The webhook has no valid signature, or its timestamp is outside the tolerance."""
 
     code = "invalid_signature"
     status = 401
@@ -298,19 +311,24 @@ class InvalidSignature(errors.Denied):
 
 class PaymentProvider(abc.ABC):
     """
-    The three things no provider lacks.
+    Base class of all providers; `charge`, `refund` and `get_status` are required.
 
-    Each returns a `Result` for any clear answer, a decline included (`errors.Declined` is taken for
-    one too). It raises `errors.Unavailable` only when surely nothing happened, and `errors.OutcomeUnknown` when it may
-    have: every other exception is taken for the latter.
+    Each method returns a `Result` for a clear response, including a decline (`errors.Declined`
+    counts as one). It raises `errors.Unavailable` only if the operation was certainly not carried
+    out, and `errors.OutcomeUnknown` if it may have been. Every other exception counts as
+    `OutcomeUnknown`. An instance acts for one provider account; its methods run concurrently in one
+    event loop or several.
 
-    The class variables declare what may be relied on when an outcome is unknown.
-    *idempotency_key_ttl*: how long the provider honours a repeated key (None: it does not).
-    *lookup_by_key*: `get_status` finds an operation by our key alone (by reference it always
-    can). *not_found_settles_after*: once this long has passed since an operation was sent,
-    "not found" is final; before that the request may still be on its way.
-    *repeats_before_lookup*: finding by key lags behind (a search index), so that while the key
-    lives the same request is sent again instead.
+    Class variables declare how an unknown outcome can be resolved:
+
+    - *idempotency_key_ttl*: how long a repeated key returns the first response; None if the
+      provider ignores keys.
+    - *lookup_by_key*: whether `get_status` finds an operation by key alone. By reference it always
+      does.
+    - *lookup_final_after*: how long after the request was sent `NOT_FOUND` is final; before, the
+      request may still be in transit.
+    - *repeats_before_lookup*: whether the lookup by key lags behind (a search index). The same
+      request is then sent again while *idempotency_key_ttl* lasts, before a lookup.
     """
 
     __slots__ = ("__weakref__", "config")
@@ -321,7 +339,7 @@ class PaymentProvider(abc.ABC):
     lookup_by_key: ClassVar[bool] = False
     repeats_before_lookup: ClassVar[bool] = False
     lookup_final_after: ClassVar[timedelta] = timedelta(minutes=5)
-    #: True for a provider that moves no real money; a live installation refuses it.
+    #: Whether the provider moves no real money. A live installation rejects it.
     is_test_only: ClassVar[bool] = False
 
     def __init__(self, config: Any) -> None:
@@ -329,23 +347,41 @@ class PaymentProvider(abc.ABC):
 
     @property
     def mode(self) -> str:
-        """`test` or `live`, where the provider can tell by its config; else ""."""
+        """`test` or `live`, where the config shows it; else ""."""
         return "test" if self.is_test_only else ""
 
     @abc.abstractmethod
     async def charge(self, request: ChargeRequest, /) -> Result:
-        """Collect or authorize money once per key."""
+        """
+        Charge, or with `capture` False authorize, the amount of *request*.
+
+        A repeated call with the same key must not charge twice where `idempotency_key_ttl` is
+        declared; it returns the first result, or raises.
+
+        :raises errors.Unavailable: if nothing was charged. :raises errors.OutcomeUnknown: if it may
+            have been.
+        """
 
     @abc.abstractmethod
     async def refund(self, request: RefundRequest, /) -> Result:
-        """Give money back once per key."""
+        """
+        Refund the amount of *request*; errors and repeated calls as for `charge`.
+
+        An amount above what is refundable is declined.
+        """
 
     @abc.abstractmethod
     async def get_status(self, request: StatusRequest, /) -> Result:
-        """Say what became of an operation; `Outcome.NOT_FOUND` where nothing is known of it."""
+        """
+        Return the outcome of an operation that was sent before; it changes nothing.
 
-    async def disconnect(self) -> None:  # noqa: B027  (most providers hold nothing open)
-        """Release the connections of the running event loop; the next call makes new ones."""
+        The outcome is `NOT_FOUND` if the provider has no such operation.
 
-    async def close(self) -> None:  # noqa: B027  (most providers hold nothing open)
-        """Release connections; the provider is not used afterwards."""
+        :raises errors.OutcomeUnknown: if the provider cannot say.
+        """
+
+    async def disconnect(self) -> None:  # noqa: B027  (optional: some have no connections)
+        """Close the connections of the running event loop; the next call opens new ones."""
+
+    async def close(self) -> None:  # noqa: B027  (optional: some have no connections)
+        """Close all connections; the instance is not used afterwards."""

@@ -1,16 +1,16 @@
 """
-What wraps a provider: logging, and retrying what surely was not carried out.
+Mixins for providers: logging, and retries of calls that were not carried out.
 
-`LoggingMixin` and `RetryMixin` wrap `charge`, `refund` and `get_status` by `super()`, so they stand
-before the class that has those methods:
+`LoggingMixin` and `RetryMixin` wrap `charge`, `refund` and `get_status` by `super()`, so they come
+before the class that defines these methods:
 
-    class AcmeBank(JsonOverHttp, PaymentProvider): ...        # charge, refund, get_status
+    class AcmeBank(HttpProvider, PaymentProvider): ...        # charge, refund, get_status
     class AcmeProvider(LoggingMixin, RetryMixin, AcmeBank): __slots__ = ()
 
-Every mixin has empty `__slots__`: two with slots of their own could not be combined.
+Every mixin has empty `__slots__`: two classes with non-empty slots cannot be combined.
 """
 
-# The wrapping methods call the class after them; `registry` refuses a provider with none there.
+# The methods call the next class of the MRO; `registry` rejects a provider that defines none.
 # mypy: disable-error-code="safe-super"
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def _outcome_label(result: Result) -> str:
     return result.outcome.value
 
 
-# At DEBUG, for a clear answer is in the books anyway; what raised is a WARNING. Who paid, with
-# what and how much is not shown.
+# DEBUG: clear results are stored anyway; exceptions are logged as WARNING. Amount, buyer and
+# payment method are not logged.
 _log_operation = log_call(
     show={"provider": "self.name", "key": "request.key"},
     level="debug",
@@ -47,23 +47,23 @@ _log_operation = log_call(
 
 
 class LoggingMixin(PaymentProvider):
-    """Logs every operation: clear answers at DEBUG, trouble at WARNING; never who or what for."""
+    """Logs `provider_request` for each call: results at DEBUG, exceptions at WARNING."""
 
     __slots__ = ()
 
     @_log_operation
     async def charge(self, request: ChargeRequest, /) -> Result:
-        """Charge, and log it."""
+        """Charge, and log the call."""
         return await super().charge(request)
 
     @_log_operation
     async def refund(self, request: RefundRequest, /) -> Result:
-        """Refund, and log it."""
+        """Refund, and log the call."""
         return await super().refund(request)
 
     @_log_operation
     async def get_status(self, request: StatusRequest, /) -> Result:
-        """Look up, and log it."""
+        """Look up the status, and log the call."""
         return await super().get_status(request)
 
 
@@ -75,8 +75,8 @@ def _random() -> float:
     return RetryMixin.random()
 
 
-# Nothing was sent, or it was turned away (`errors.Unavailable`): the same key may be sent again.
-# A provider that wants more time than the deadline is not waited for: the queue does that better.
+# `errors.Unavailable`: the operation was not carried out, so the same key may be sent again. Longer
+# waits than the deadline are left to the job queue.
 _retry_unavailable = retry(
     3,
     errors.Unavailable,
@@ -91,10 +91,10 @@ _retry_unavailable = retry(
 
 class RetryMixin(PaymentProvider):
     """
-    Calls again, under the same key, what was surely not carried out (`errors.Unavailable`).
+    Retries calls that were not carried out (`errors.Unavailable`), with the same key.
 
-    At most 3 calls within 2 seconds, with waits of up to 0.1 and 0.2 seconds (full jitter) on top
-    of what the provider asks for; none while most calls of the provider fail (`RetryBudget`).
+    At most 3 attempts within 2 seconds, with waits of up to 0.1 and 0.2 seconds (full jitter) plus
+    the provider's Retry-After; no retries while most calls of the provider fail (`RetryBudget`).
     """
 
     __slots__ = ()
@@ -104,19 +104,19 @@ class RetryMixin(PaymentProvider):
 
     @_retry_unavailable
     async def charge(self, request: ChargeRequest, /) -> Result:
-        """Charge, again where nothing happened."""
+        """Charge; retry if unavailable."""
         return await super().charge(request)
 
     @_retry_unavailable
     async def refund(self, request: RefundRequest, /) -> Result:
-        """Refund, again where nothing happened."""
+        """Refund; retry if unavailable."""
         return await super().refund(request)
 
     @_retry_unavailable
     async def get_status(self, request: StatusRequest, /) -> Result:
-        """Look up, again where there was no answer."""
+        """Look up the status; retry if unavailable."""
         return await super().get_status(request)
 
 
-#: Classes that only wrap the three methods of a provider.
+#: Classes that only wrap the required methods of a provider.
 WRAPPERS: tuple[type[PaymentProvider], ...] = (LoggingMixin, RetryMixin)

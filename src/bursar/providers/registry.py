@@ -1,7 +1,7 @@
 """
-Providers by name: entry points of the group `bursar.providers`, the built-in ones like all others.
+Providers by name: entry points of the group `bursar.providers`, including the built-in ones.
 
-Nothing is imported before it is asked for, so a broken plug-in harms only who uses it.
+A provider is imported at first use, so a broken plug-in affects only its own accounts.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _instances: WeakValueDictionary[tuple[str, str, str], PaymentProvider] = WeakVal
 
 
 class ProviderNotFound(errors.NotFound):
-    """No installed package offers a provider of this name."""
+    """No installed package has a provider of this name."""
 
     code = "provider_not_found"
 
 
 class ProviderLoadError(errors.Invalid):
-    """An installed package offers the provider, and it cannot be used."""
+    """The provider is installed but cannot be used."""
 
     code = "provider_load_failed"
 
 
 def names() -> list[str]:
-    """The names of all installed providers, sorted; none is imported."""
+    """Return the names of all installed providers, sorted; imports none."""
     return sorted({point.name for point in metadata.entry_points(group=GROUP)})
 
 
@@ -50,22 +50,22 @@ def get_class(name: str) -> type[PaymentProvider]:
     Import the provider *name*.
 
     :raises UnknownProvider: if none is installed under that name.
-    :raises BrokenProvider: if it cannot be imported, or lacks what every provider has.
+    :raises ProviderLoadError: if it cannot be imported or does not meet the interface.
     """
     return _load_class(name, tuple(sys.path))
 
 
 @functools.lru_cache(maxsize=64)
 def _load_class(name: str, _search_path: tuple[str, ...]) -> type[PaymentProvider]:
-    # Finding an entry point takes a look into every installed package: ten milliseconds, several times
-    # a charge. What is not found, or is broken, is looked for again.
+    # Reading the entry points of all installed packages takes about 10 ms, several times a charge.
+    # Failures are not cached.
     points = list(metadata.entry_points(group=GROUP, name=name))
     if not points:
         installed = ", ".join(names()) or "none"
-        raise ProviderNotFound(f"there is no provider {name!r}; installed: {installed}")
+        raise ProviderNotFound(f"no provider named {name!r} is installed; installed: {installed}")
     targets = sorted({point.value for point in points})
     if len(targets) > 1:
-        raise ProviderLoadError(f"several packages offer a provider {name!r}: {', '.join(targets)}")
+        raise ProviderLoadError(f"several packages have a provider {name!r}: {', '.join(targets)}")
     try:
         loaded = points[0].load()
     except Exception as error:  # a plug-in's module may raise anything
@@ -77,7 +77,7 @@ def _load_class(name: str, _search_path: tuple[str, ...]) -> type[PaymentProvide
 
 
 def _defect(loaded: object) -> str:
-    """What is wrong with what an entry point names; "" for a provider."""
+    """Return why *loaded* is not a valid provider class; "" if it is."""
     if not (isinstance(loaded, type) and issubclass(loaded, PaymentProvider)):
         return "is not a subclass of PaymentProvider"
     for method in _METHODS:
@@ -96,7 +96,7 @@ def _defect(loaded: object) -> str:
 
 
 def _implementation(provider: type[PaymentProvider], method: str) -> Any:
-    # Behind the wrapping mixins, whose methods only call what the next class has.
+    # Skips the mixins, whose methods only call the next class.
     for cls in provider.__mro__:
         if method in vars(cls) and cls not in mixins.WRAPPERS:
             method_function = vars(cls)[method]
@@ -108,7 +108,7 @@ def _implementation(provider: type[PaymentProvider], method: str) -> Any:
 
 def create_provider(provider_name: str, account: str, config: Mapping[str, Any]) -> PaymentProvider:
     """
-    The provider of one account; the same instance while one with this config is in use.
+    Return the provider of one account; the same instance while one with this config is in use.
 
     :raises ValidationError: if *config* does not fit, with the field's name as `param`;
         see `get_class` for the rest.
@@ -132,7 +132,7 @@ def _comparable(value: object) -> object:
 
 def parse_config(provider: type[PaymentProvider], config: Mapping[str, Any]) -> Any:
     """
-    Turn plain values into the provider's frozen config; texts become `Secret` where it has one.
+    Convert plain values to the provider's config; texts become `Secret` for secret fields.
 
     :raises ValidationError: if a field is unknown, missing or of the wrong type.
     """
@@ -141,41 +141,41 @@ def parse_config(provider: type[PaymentProvider], config: Mapping[str, Any]) -> 
         if name not in fields:
             allowed = ", ".join(sorted(fields))
             raise errors.ValidationError(
-                f"{provider.name} has no such setting; it has {allowed}", param=str(name)
+                f"{provider.name} has no such setting; its settings: {allowed}", param=str(name)
             )
     missing = dataclasses.MISSING
     for name, one in fields.items():
         required = one.default is missing and one.default_factory is missing
         if required and name not in config:
-            raise errors.ValidationError(f"{provider.name} needs this setting", param=name)
+            raise errors.ValidationError(f"{provider.name} requires this setting", param=name)
     hints = typing.get_type_hints(provider.Config)
     values = {name: _convert(name, value, hints[name]) for name, value in config.items()}
     try:
         return provider.Config(**values)
     except (TypeError, ValueError) as error:
-        raise errors.ValidationError(f"{provider.name} refused its settings: {error}") from error
+        raise errors.ValidationError(f"{provider.name} rejects its settings: {error}") from error
 
 
 def secret_fields(name: str) -> list[str]:
-    """The names of the settings of provider *name* that are secrets."""
+    """Return the names of the secret settings of provider *name*."""
     config = get_class(name).Config
     hints = typing.get_type_hints(config)
     return [one.name for one in dataclasses.fields(config) if hints[one.name] is Secret]
 
 
 def _convert(name: str, value: Any, hint: Any) -> Any:
-    """*value* as a field of type *hint* has it. :raises ValidationError: if it does not fit."""
+    """Convert *value* to type *hint*. :raises ValidationError: if the type does not match."""
     if hint is Secret:
         if isinstance(value, Secret):
             return value
         if isinstance(value, str):
             return Secret(value)
-        # The value is not shown: it may be the secret in another form.
+        # The message omits the value: it may be the secret in another type.
         raise errors.ValidationError(f"must be text, not {type(value).__name__}", param=name)
     if hint is float and type(value) is int:
         return float(value)
     expected = [one for one in _plain_types(hint) if one is not object]
-    # A bool is an int to isinstance(), but a setting of true is no number.
+    # isinstance() accepts a bool as int; a number setting does not.
     fits = any(isinstance(value, one) for one in expected)
     fits = fits and (type(value) is not bool or bool in expected)
     if expected and not fits:
@@ -185,7 +185,7 @@ def _convert(name: str, value: Any, hint: Any) -> Any:
 
 
 def _plain_types(hint: Any) -> list[type]:
-    """The classes a value of type *hint* may have; none where that cannot be told."""
+    """Return the classes that a value of type *hint* may have; none if that is unknown."""
     origin = typing.get_origin(hint)
     if origin in {typing.Union, types.UnionType}:
         return [plain for part in typing.get_args(hint) for plain in _plain_types(part)]

@@ -1,4 +1,4 @@
-"""From an object's status to the answer it means, for providers whose answers are objects."""
+"""Build results from snapshots, for providers whose responses are objects."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ _OUTCOMES: Mapping[str, Outcome] = {
 
 
 def outcome_of(status: str) -> Outcome:
-    """What the status of a charge or refund says of the operation that made it."""
+    """Return the outcome of an operation whose charge or refund has *status*."""
     return _OUTCOMES.get(status, Outcome.SUCCEEDED)
 
 
-def result_from_snapshots(snapshot: Snapshot, *others: Snapshot, action_url: str = "") -> Result:
-    """The answer that tells of *made*, the object of the operation, and of *others* it changed."""
+def result_from_snapshots(snapshot: Snapshot, *others: Snapshot, redirect_url: str = "") -> Result:
+    """Return the result with *snapshot*, the object of the operation, and *others* it changed."""
     return Result(
         outcome=outcome_of(snapshot.status),
         reference=snapshot.reference,
         code=snapshot.code,
         soft_decline=snapshot.soft_decline,
-        redirect_url=action_url,
+        redirect_url=redirect_url,
         snapshots=(snapshot, *others),
     )
 
 
-def declined_result(http_status: int, *, code: str, soft: bool = False) -> Result:
-    """The answer of a provider that says 404 where it knows no such object, and 402 for a no."""
+def declined_result(http_status: int, *, code: str, soft_decline: bool = False) -> Result:
+    """Return `NOT_FOUND` for a response with status 404, else a decline with *code*."""
     outcome = Outcome.NOT_FOUND if http_status == 404 else Outcome.DECLINED
-    return Result(outcome=outcome, code=code, soft_decline=soft)
+    return Result(outcome=outcome, code=code, soft_decline=soft_decline)

@@ -1,8 +1,8 @@
 """
-Webhook signatures as the Standard Webhooks specification has them (standardwebhooks.com, 1.0).
+Webhook signatures of the Standard Webhooks specification (standardwebhooks.com, 1.0).
 
-The signed text is `<webhook-id>.<webhook-timestamp>.<body>`, the signature HMAC-SHA256 in base64
-with the version `v1,` before it; the header may hold several, separated by spaces.
+The signed text is `<webhook-id>.<webhook-timestamp>.<body>`; the signature is `v1,` and the
+HMAC-SHA256 in base64. The header may have several signatures, separated by spaces.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import datetime
 
 from bursar.providers.interface import InvalidSignature, Secret
 
-#: A delivery signed longer ago than this, or further in the future, may be a replay.
+#: Greatest difference between the timestamp and now; others may be replays.
 TOLERANCE_SECONDS = 300
 
 _PREFIX = "whsec_"
@@ -24,9 +24,9 @@ _PREFIX = "whsec_"
 
 def parse_keys(secret: Secret) -> list[bytes]:
     """
-    The signing keys in *secret*: one or, while it is being rotated, several separated by spaces.
+    Return the signing keys in *secret*: one or, during a rotation, several separated by spaces.
 
-    A `whsec_` secret is base64, as the specification has it; any other text is taken as it is.
+    The part after `whsec_` is base64; a text without this prefix is the key itself.
     """
     return [_key(text) for text in secret.reveal().split()]
 
@@ -41,14 +41,14 @@ def _key(text: str) -> bytes:
 
 
 def sign(key: bytes, *, event_id: str, timestamp: int, body: bytes) -> str:
-    """The signature of one delivery, with its version: `v1,<base64>`."""
+    """Return the signature of one delivery: `v1,<base64>`."""
     signed = f"{event_id}.{timestamp}.".encode() + body
     digest = hmac.new(key, signed, hashlib.sha256).digest()
     return "v1," + base64.b64encode(digest).decode("ascii")
 
 
 def sign_headers(key: bytes, *, event_id: str, at: datetime, body: bytes) -> dict[str, str]:
-    """The three headers of a delivery sent at *at*."""
+    """Return the three headers of a delivery sent at *at*."""
     timestamp = int(at.timestamp())
     return {
         "webhook-id": event_id,
@@ -63,32 +63,35 @@ def verify(
     """
     Return the event id of a delivery signed with one of *keys* within `TOLERANCE_SECONDS`.
 
-    Header names in any case. Every candidate is compared in constant time, as bytes: comparing
-    text would raise TypeError for a header with letters beyond ASCII.
+    Header names are matched in any case. Signatures are compared in constant time, as bytes:
+    comparing texts raises TypeError for characters outside ASCII.
 
-    :raises BadSignature: if a header is missing or malformed, none matches, or it is not of now.
+    :raises InvalidSignature: if a header is missing or malformed, no signature matches, or the
+        timestamp is outside the tolerance.
     """
     lower = {name.lower(): value for name, value in received.items()}
     event_id, timestamp = lower.get("webhook-id", ""), lower.get("webhook-timestamp", "")
     signatures = lower.get("webhook-signature", "").split()
     if not event_id or not signatures:
-        raise InvalidSignature("the delivery has no webhook-id or webhook-signature header")
+        raise InvalidSignature("the webhook has no webhook-id or webhook-signature header")
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 12):
-        raise InvalidSignature("the webhook-timestamp header is no whole number of seconds")
+        raise InvalidSignature("the webhook-timestamp header is not a whole number of seconds")
     matches = [
         hmac.compare_digest(_bytes(_signature(key, event_id, timestamp, body)), _bytes(signature))
         for key in keys
         for signature in signatures
     ]
     if not any(matches):
-        raise InvalidSignature("no signature of the delivery was made with our secret")
+        raise InvalidSignature("no signature matches the webhook secret")
     if abs(now.timestamp() - int(timestamp)) > TOLERANCE_SECONDS:
-        raise InvalidSignature("the delivery was not signed now", signed_at=timestamp)
+        raise InvalidSignature(
+            f"the timestamp is more than {TOLERANCE_SECONDS} s from now", signed_at=timestamp
+        )
     return event_id
 
 
 def _signature(key: bytes, event_id: str, timestamp: str, body: bytes) -> str:
-    """The signature over the timestamp exactly as it was *given* (leading zeros included)."""
+    """Return the signature over the timestamp as received, including leading zeros."""
     signed = _bytes(f"{event_id}.{timestamp}.") + body
     return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode("ascii")
 

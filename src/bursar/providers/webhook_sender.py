@@ -1,8 +1,4 @@
-"""
-Webhooks that are signed as the Standard Webhooks specification says, and sent over HTTP.
-
-Alerts and the sandbox's events go this way; what a signature is made of is in `standard_webhooks`.
-"""
+"""Sends signed webhooks (Standard Webhooks) over HTTP; used for alerts and sandbox events."""
 
 from __future__ import annotations
 
@@ -21,9 +17,9 @@ TIMEOUT_SECONDS: Final = 10.0
 
 class WebhookDeliveryFailed(errors.ExternalAPIError):
     """
-    The receiver of a webhook was not reached, or did not answer with 2xx.
+    The receiver could not be reached, or did not respond with 2xx.
 
-    *http_status* is what it answered, None where it was not reached.
+    *http_status* is the status of its response, None if there was none.
     """
 
     code = "webhook_delivery_failed"
@@ -36,7 +32,7 @@ class WebhookDeliveryFailed(errors.ExternalAPIError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignedWebhook:
-    """One HTTP request to a receiver; every repeat of it has the same *event_id*."""
+    """One HTTP request to a receiver; retries have the same *event_id*."""
 
     event_id: str
     headers: dict[str, str]
@@ -70,11 +66,11 @@ class WebhookSender:
 
     async def send(self, url: str, webhook: SignedWebhook) -> int:
         """
-        Send *webhook* once and return the status, which is 2xx; the response's body is not read.
+        Send *webhook* once and return the status, which is 2xx; the response body is not read.
 
         Redirects are not followed: a signed body goes to the configured address only.
 
-        :raises WebhookDeliveryFailed: if it was not answered with 2xx within the time-out.
+        :raises WebhookDeliveryFailed: without a 2xx response within the time-out.
         """
         try:
             response = await self._client.request(
@@ -87,10 +83,11 @@ class WebhookSender:
             )
         except HttpFailure as failure:
             raise WebhookDeliveryFailed(
-                f"the webhook's receiver was not reached: {failure}"
+                f"the webhook receiver could not be reached: {failure}"
             ) from failure
         if not HTTPStatus.OK <= response.status < HTTPStatus.MULTIPLE_CHOICES:
             raise WebhookDeliveryFailed(
-                f"the webhook's receiver answered {response.status}", http_status=response.status
+                f"the webhook receiver responded with {response.status}",
+                http_status=response.status,
             )
         return response.status

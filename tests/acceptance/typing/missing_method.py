@@ -1,11 +1,11 @@
-"""A provider that forgot its refunds cannot be made."""
+"""mypy rejects a provider without refund()."""
 
 from bursar.providers import interface
 
 
-class Forgetful(interface.PaymentProvider):
+class WithoutRefund(interface.PaymentProvider):
     __slots__ = ()
-    name = "forgetful"
+    name = "without_refund"
 
     async def charge(self, request: interface.ChargeRequest, /) -> interface.Result:
         return interface.Result(outcome=interface.Outcome.SUCCEEDED)
@@ -14,4 +14,4 @@ class Forgetful(interface.PaymentProvider):
         return interface.Result(outcome=interface.Outcome.NOT_FOUND)
 
 
-Forgetful(None)  # E: Cannot instantiate abstract class "Forgetful"
+WithoutRefund(None)  # E: Cannot instantiate abstract class "WithoutRefund"

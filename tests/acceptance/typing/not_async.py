@@ -1,4 +1,4 @@
-"""A provider that would stop the event loop while it waits."""
+"""mypy rejects a provider whose charge() is not async."""
 
 from bursar.providers import interface
 
@@ -7,9 +7,7 @@ class Blocking(interface.PaymentProvider):
     __slots__ = ()
     name = "blocking"
 
-    def charge(
-        self, request: interface.ChargeRequest, /
-    ) -> interface.Result:  # E: Return type "Result"
+    def charge(self, request: interface.ChargeRequest, /) -> interface.Result:  # E: Return type
         return interface.Result(outcome=interface.Outcome.SUCCEEDED)
 
     async def refund(self, request: interface.RefundRequest, /) -> interface.Result:

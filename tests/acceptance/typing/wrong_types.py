@@ -1,12 +1,12 @@
-"""A provider that takes an amount for a request, and answers with a truth value."""
+"""mypy rejects wrong parameter and return types of a provider."""
 
 from bursar.money import Money
 from bursar.providers import interface
 
 
-class Careless(interface.PaymentProvider):
+class WrongTypes(interface.PaymentProvider):
     __slots__ = ()
-    name = "careless"
+    name = "wrong_types"
 
     async def charge(self, amount: Money, /) -> interface.Result:  # E: Argument 1 of "charge"
         return interface.Result(outcome=interface.Outcome.SUCCEEDED)

@@ -270,7 +270,9 @@ def test_a_host_that_fails_all_the_time_is_left_alone_and_tried_again() -> None:
     source = CoroutineSource(key="a", function=ask, host="down.test")
     boards = _boards(source, boards=13, every_seconds=1)
     assert calls == [*range(circuit_breaker.FAILURES_MAX)]
-    assert boards[-1]["a"].reason == ("down.test is not asked for 2 s more: unreachable (OSError)")
+    assert boards[-1]["a"].reason == (
+        "down.test: circuit open, no calls for 2 s; last error: unreachable (OSError)"
+    )
     assert boards[-1]["a"].attempts == 0
 
 

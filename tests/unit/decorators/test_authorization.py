@@ -218,7 +218,7 @@ def test_any_header_is_a_401_or_somebody(text):
     with pytest.raises(Unauthenticated) as caught:
         guarded(lambda request: 1)(Told({"Authorization": text}))
     # What the message always says ("head") may be in the header too.
-    always = "the Authorization header holds no bearer token{}"
+    always = "the Authorization header has no bearer token{}"
     assert text in always or text not in str(caught.value) + str(caught.value.facts)
 
 

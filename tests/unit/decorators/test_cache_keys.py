@@ -180,7 +180,7 @@ class Opaque:
 
 
 def test_what_has_no_stable_content_is_named():
-    with pytest.raises(TypeError, match="no stable key for a Opaque"):
+    with pytest.raises(TypeError, match="cannot build a key from a Opaque"):
         cache_keys.exact_key([Opaque()])
 
 

@@ -537,7 +537,7 @@ def test_what_cannot_be_held_weakly_is_named_and_none_passes():
         return a
 
     assert told(None) is None
-    with pytest.raises(TypeError, match="weakly to the int"):
+    with pytest.raises(TypeError, match="weakly reference the int"):
         told(1)
     assert cache_of(told).statistics().size == 0
 

@@ -153,7 +153,7 @@ def test_what_cannot_be_shown_breaks_nothing(lines):
 
     assert call(Rude()) == {}
     [line] = lines()
-    assert line["outcome"] == "returned (KeyError while named)"
+    assert line["outcome"] == "returned (KeyError while labelling the result)"
     assert line["arguments"] == {
         "what": "<Rude: ValueError during serialization>",
         "key": "<ValueError while read>",

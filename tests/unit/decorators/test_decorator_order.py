@@ -62,7 +62,7 @@ def test_every_order_works_or_is_refused(names):
         return a
 
     if not documented(names):
-        with pytest.raises(TypeError, match="must stand below"):
+        with pytest.raises(TypeError, match="must be below"):
             stack(function, names)
         return
     decorated = stack(function, names)
@@ -107,7 +107,7 @@ def test_twice_is_refused_but_for_the_log(name):
 
 
 def test_the_order_is_seen_through_other_decorators():
-    with pytest.raises(TypeError, match="@retry must stand below @cache"):
+    with pytest.raises(TypeError, match="@retry must be below @cache"):
         stack(foreign(stack(lambda: 1, ["cache"])), ["retry"])
 
 

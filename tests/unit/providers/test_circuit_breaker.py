@@ -39,7 +39,10 @@ def test_it_opens_after_so_many_failures_in_a_row(circuit: CircuitBreaker) -> No
     before = circuit.state
     fail(circuit, 1)
     assert (before, circuit.state) == (CircuitState.CLOSED, CircuitState.OPEN)
-    with pytest.raises(errors.ExternalAPIError, match=r"acme is not asked for 5 s more: no answer"):
+    with pytest.raises(
+        errors.ExternalAPIError,
+        match=r"acme: circuit open, no calls for 5 s; last error: no answer",
+    ):
         circuit.before_call()
 
 

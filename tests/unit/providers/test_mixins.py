@@ -413,7 +413,7 @@ def test_a_closed_log_breaks_no_charge(wrapped):
     ],
 )
 def test_json_that_two_readers_could_read_differently_is_unknown(text):
-    with pytest.raises(errors.OutcomeUnknown, match="broken JSON"):
+    with pytest.raises(errors.OutcomeUnknown, match="returned invalid JSON"):
         ask(answering(body=text.encode("latin-1"), content_type="application/json"))
 
 
@@ -449,7 +449,9 @@ def test_an_answer_of_another_form_is_unknown_and_does_not_tell_what_was_in_it()
         amount: int
 
     assert http_provider.decode({"amount": 1, "more": 2}, Wanted, "it") == Wanted(1)
-    with pytest.raises(errors.OutcomeUnknown, match="it is told in another form") as caught:
+    with pytest.raises(
+        errors.OutcomeUnknown, match="it does not have the expected schema"
+    ) as caught:
         http_provider.decode({"amount": "who paid"}, Wanted, "it")
     assert "who paid" not in str(caught.value)
 
@@ -503,7 +505,7 @@ def test_a_server_with_a_bad_certificate_gets_nothing(tmp_path):
 
 def test_a_refused_key_is_not_tried_again_and_nothing_is_unknown():
     handler = json(401)
-    with pytest.raises(errors.ExternalAPIError, match=r"shop is not asked for 60 s more"):
+    with pytest.raises(errors.ExternalAPIError, match=r"shop: circuit open, no calls for 60 s"):
         ask_twice(handler)
     assert len(handler.seen) == 1
 

@@ -104,7 +104,9 @@ def test_names_imports_nothing(plugged):
 
 
 def test_an_unknown_name_tells_the_known_ones():
-    with pytest.raises(ProviderNotFound, match=r"no provider 'paypall'; installed: .*sandbox"):
+    with pytest.raises(
+        ProviderNotFound, match=r"no provider named 'paypall' is installed; installed: .*sandbox"
+    ):
         registry.get_class("paypall")
 
 
@@ -119,7 +121,7 @@ def test_an_unknown_name_tells_the_known_ones():
         ("missing", "cannot be imported: AttributeError"),
         ("absent", "cannot be imported: ModuleNotFoundError"),
         ("raising", "cannot be imported: ZeroDivisionError: at import"),
-        ("sandbox", "several packages offer a provider 'sandbox'"),
+        ("sandbox", "several packages have a provider 'sandbox'"),
     ],
 )
 def test_a_broken_plug_in_is_named(plugged, name, says):
@@ -131,8 +133,12 @@ def test_a_broken_plug_in_is_named(plugged, name, says):
 @pytest.mark.parametrize(
     ("config", "param", "says"),
     [
-        ({"url": "u", "api_key": "k", "prot": 1}, "prot", "no such setting; it has api_key, live"),
-        ({"url": "u"}, "api_key", "needs this setting"),
+        (
+            {"url": "u", "api_key": "k", "prot": 1},
+            "prot",
+            "no such setting; its settings: api_key, live",
+        ),
+        ({"url": "u"}, "api_key", "requires this setting"),
         ({"url": 1, "api_key": "k"}, "url", "must be str, not int"),
         ({"url": "u", "api_key": 5}, "api_key", "must be text, not int"),
         ({"url": "u", "api_key": "k", "port": "80"}, "port", "must be int, not str"),

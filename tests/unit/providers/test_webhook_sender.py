@@ -71,7 +71,7 @@ def test_what_is_not_answered_with_2xx_has_failed_and_is_sent_once(status: int) 
     with pytest.raises(WebhookDeliveryFailed) as caught:
         send(status)
     assert caught.value.http_status == status
-    assert caught.value.message == f"the webhook's receiver answered {status}"
+    assert caught.value.message == f"the webhook receiver responded with {status}"
     assert caught.value.__notes__ == ["1"]
 
 
@@ -90,7 +90,7 @@ def test_a_receiver_that_is_not_reached_has_no_status(url: str, why: str) -> Non
     with pytest.raises(WebhookDeliveryFailed) as caught:
         asyncio.run(main())
     assert caught.value.http_status is None
-    assert caught.value.message == f"the webhook's receiver was not reached: {why}"
+    assert caught.value.message == f"the webhook receiver could not be reached: {why}"
 
 
 def test_a_receiver_that_does_not_answer_in_time_is_not_waited_for() -> None:

@@ -1,4 +1,4 @@
-"""A provider that can fail in every way, simulated in one SQLite file; for tests, campaigns and demo."""
+"""The sandbox: a simulated provider in one SQLite file, with fault injection."""
 
 from bursar.providers.sandbox.provider import SandboxConfig, SandboxProvider
 

@@ -1,4 +1,4 @@
-"""The courses disputes take: what happens to the buyer's claim, and to the money, day by day."""
+"""Dispute timelines: the changes of status and balance of a dispute, day by day."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bursar.providers.interface import DisputeStatus
 
 class DisputeStep(NamedTuple):
     """
-    One change of a dispute, *days* after the one before (the first: after the capture).
+    One change of a dispute, *days* after the previous one (the first: after the capture).
 
-    *withdrawn* and *reinstated* count how often the whole amount was taken and given back so far.
+    *withdrawn* and *reinstated* are how often the full amount was withdrawn and reinstated so far.
     """
 
     days: int

@@ -1,4 +1,4 @@
-"""Random trouble that is not random: the same seed, key and call number always meet the same."""
+"""Reproducible fault injection: seed, key and call number determine the fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bursar.providers.sandbox.scenarios import Fault
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Faults:
-    """Probabilities (0 to 1, together at most 1) that one call times out, is lost, is garbled."""
+    """Probabilities (0 to 1, sum at most 1) of a time-out, lost request or unreadable response."""
 
     timeouts: float = 0.0
     lost: float = 0.0
@@ -21,14 +21,14 @@ class Faults:
 
 
 def draw(seed: int, *parts: object) -> float:
-    """A number in [0, 1) that depends on nothing but the arguments."""
+    """Return a number in [0, 1) that depends on the arguments only."""
     text = "\x1f".join(map(str, (seed, *parts)))
     digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 def choose_fault(faults: Faults, *, seed: int, operation: str, key: str, call: int) -> Fault:
-    """The trouble that call number *call* (from 1) of *operation* with *key* meets."""
+    """Return the fault of call number *call* (from 1) of *operation* with *key*."""
     drawn = draw(seed, operation, key, call)
     for probability, fault in (
         (faults.timeouts, Fault.TIMEOUT_AFTER),

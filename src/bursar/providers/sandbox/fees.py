@@ -1,4 +1,4 @@
-"""What the sandbox agreed with its merchant: fees, settlement currency, what it honours."""
+"""Terms of a sandbox account: fees, settlement currency, idempotency and faults."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from bursar.providers.sandbox.fault_injection import Faults
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeeSchedule:
     """
-    *fee_basis_points* (1/100 of a percent) of what was captured plus *fee_fixed_minor*, in the
-    currency of the balance. With a *settlement_currency*, a charge in another currency found in
-    *rates* (units of the settlement currency for one unit of it, as text) is converted; all others
-    keep a balance of their own. Without *idempotency_keys* a repeated key is a new operation.
+    The fee is *fee_basis_points* (1/100 of a percent) of the captured amount plus
+    *fee_fixed_minor*, in the currency of the balance. With a *settlement_currency*, charges in the
+    currencies of *rates* (settlement units for one unit, as decimal text) are converted; each other
+    currency has its own balance. Without *idempotency_keys* a repeated key is a new operation.
     """
 
     seed: int = 0
@@ -29,20 +29,20 @@ class FeeSchedule:
     faults: Faults = field(default_factory=Faults)
 
     def rate_of(self, currency: str) -> str:
-        """The exchange rate of *currency* as text; "" where it is not converted."""
+        """Return the exchange rate of *currency* as decimal text; "" if it is not converted."""
         if currency == self.settlement_currency:
             return ""
         return self.rates.get(currency, "") if self.settlement_currency else ""
 
     def fee_minor(self, settled_minor: int) -> int:
-        """The fee of a charge of which *settled_minor* reached the balance; half units go up."""
+        """Return the fee of *settled_minor* in the balance, in minor units, half rounded up."""
         if not settled_minor:
             return 0
         return (settled_minor * self.fee_basis_points + 5_000) // 10_000 + self.fee_fixed_minor
 
 
 def convert(amount_minor: int, currency: str, rate: str, into: str) -> int:
-    """*amount_minor* of *currency* in minor units of *into* at *rate*; half units go up."""
+    """Return *amount_minor* of *currency* in minor units of *into* at *rate*, half rounded up."""
     if not rate:
         return amount_minor
     shift = money.exponent_of(into) - money.exponent_of(currency)

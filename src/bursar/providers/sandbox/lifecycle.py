@@ -1,8 +1,8 @@
 """
-How the sandbox's objects change, and what is scheduled to happen to them later.
+State changes of sandbox objects, immediate and scheduled.
 
-A charge is authorized and captured, an authorization expires, a pending charge or refund ends, a
-dispute takes its course. Every function runs inside a transaction of the store.
+Charges are authorized and captured, authorizations expire, pending charges and refunds complete,
+disputes follow their timeline. Every function needs an open transaction of the store.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bursar.providers.sandbox.fees import convert
 from bursar.providers.sandbox.state import SandboxState
 from bursar.providers.sandbox.store import SandboxObject
 
-#: An authorization that was not captured expires after this.
+#: How long an authorization can be captured.
 AUTHORIZATION_LIVES = timedelta(days=7)
 
 _NEXT_DUE = (
@@ -28,7 +28,7 @@ _NEXT_DUE = (
 def schedule(
     state: SandboxState, item: SandboxObject, action: str, after: timedelta, step: int = 0
 ) -> None:
-    """Plan that *action* happens to *item* when *after* has passed."""
+    """Schedule *action* for *item* in *after*."""
     state.store.execute(
         "INSERT INTO scheduled_action (at, action, kind, reference, step) VALUES (?, ?, ?, ?, ?)",
         _sortable_time(state.now() + after),
@@ -40,7 +40,7 @@ def schedule(
 
 
 def run_due(state: SandboxState, *, until: datetime) -> int:
-    """Run every scheduled action up to and including *until*; the number of them."""
+    """Run the actions due at or before *until*; return their number."""
     count = 0
     while due := state.store.fetch_all(_NEXT_DUE, _sortable_time(until)):
         position, action, kind, reference, step = due[0]
@@ -53,7 +53,7 @@ def run_due(state: SandboxState, *, until: datetime) -> int:
 
 
 def authorize(state: SandboxState, charge: SandboxObject, *, new: bool = False) -> None:
-    """Approve a charge: capture it at once, or let it wait for its capture until it expires."""
+    """Approve a charge: capture it, or leave it authorized until captured or expired."""
     if charge.capture:
         charge.status = ChargeStatus.CAPTURED
         capture(state, charge, charge.amount_minor, new=new)
@@ -66,7 +66,7 @@ def authorize(state: SandboxState, charge: SandboxObject, *, new: bool = False) 
 def capture(
     state: SandboxState, charge: SandboxObject, captured_minor: int, *, new: bool = False
 ) -> None:
-    """Set the captured total of *charge*, take the fee, and schedule a dispute."""
+    """Set the captured total of *charge*, charge the fee, and schedule a dispute."""
     first = charge.captured_minor == 0
     charge.captured_minor = captured_minor
     charge.settled_minor = convert(
@@ -88,17 +88,16 @@ def capture(
 
 
 def succeed_refund(state: SandboxState, refund: SandboxObject, charge: SandboxObject) -> None:
-    """Let a pending refund succeed, and count it on its charge."""
+    """Complete a pending refund and add it to the charge's refunded total."""
     refund.status, refund.net_minor = RefundStatus.SUCCEEDED, -refund.settled_minor
     state.save_object(refund)
-    # A running total: a refund that fails later stays counted here, its own object reports it.
+    # A running total: a refund that fails later is not subtracted; its own object reports that.
     charge.refunded_minor += refund.amount_minor
     state.save_object(charge)
 
 
 def _open_dispute(state: SandboxState, charge: SandboxObject, step: int) -> None:
-    # Disputed is what the buyer paid and has not got back, in the currency of the balance that it
-    # is withdrawn from.
+    # The captured amount that is not refunded, in the currency of the balance.
     claimed_minor = charge.captured_minor - state.refunded_minor(charge)
     currency = charge.balance_currency
     amount_minor = convert(claimed_minor, charge.currency, charge.rate, currency)
@@ -152,7 +151,7 @@ def _end_pending(state: SandboxState, charge: SandboxObject) -> None:
 
 
 def _expire(state: SandboxState, charge: SandboxObject) -> None:
-    # What was captured in part stays captured; the rest is released.
+    # A partial capture stays; the remainder is released.
     if charge.status == ChargeStatus.AUTHORIZED:
         charge.status = ChargeStatus.EXPIRED
     elif charge.status == ChargeStatus.PARTIALLY_CAPTURED:
@@ -163,5 +162,5 @@ def _expire(state: SandboxState, charge: SandboxObject) -> None:
 
 
 def _sortable_time(at: datetime) -> str:
-    # Always with microseconds: the column is compared as text.
+    # Always with microseconds, because the column is compared as text.
     return at.isoformat(timespec="microseconds")

@@ -1,4 +1,4 @@
-"""The sandbox as a provider: simulated in this process, or over HTTP where the config has a url."""
+"""The sandbox provider: simulated in this process, or over HTTP if the config has a URL."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ from bursar.providers.sandbox.fees import FeeSchedule
 from bursar.providers.sandbox.scenarios import Fault
 from bursar.providers.sandbox.simulator import SandboxSimulator
 
-#: The header with the time (seconds since 1970) after which the caller no longer waits. With it
-#: "not found" is final at once: a request that was held up on its way is not carried out later.
+#: Header with the time (seconds since 1970) until which the caller waits. The server ignores later
+#: requests, so NOT_FOUND is final at once.
 DEADLINE = "Sandbox-Deadline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxConfig:
     """
-    Either *url*, the address of a sandbox in its own process, or all the rest.
+    *url* is the address of a sandbox server; without it the sandbox runs in this process.
 
-    *book* is the path of the file with its objects, "" for one in memory that is gone with the provider.
-    A file that is not *durable* survives a killed process but no power cut. *timeouts*, *lost* and
-    *garbage* are probabilities; see `Faults`, and `FeeSchedule` for fees, settlement and rates.
-    *idempotency_keys* and *lookup_by_key* say what may be relied on; over HTTP the server must be started
-    with the same. *webhook_secret* may hold several secrets, separated by spaces.
+    *store* is the path of the SQLite file with its objects, "" for one in memory. Without *durable*
+    the file survives a killed process but not a power failure. *timeouts*, *lost* and *garbage* are
+    probabilities (`Faults`); `FeeSchedule` describes fees, settlement and rates. *idempotency_keys*
+    and *lookup_by_key* are what the provider declares; a server has to be started with the same
+    values. *webhook_secret* may have several secrets, separated by spaces.
     """
 
     url: str = ""
@@ -75,7 +75,7 @@ class SandboxConfig:
     garbage: float = 0.0
 
     def terms(self) -> FeeSchedule:
-        """The part that the simulator itself keeps to."""
+        """Return the terms for the simulator."""
         return FeeSchedule(
             seed=self.seed,
             idempotency_keys=self.idempotency_keys,
@@ -88,7 +88,7 @@ class SandboxConfig:
 
 
 def _sample_webhook(provider: SandboxBase, at: datetime) -> tuple[dict[str, str], bytes]:
-    """A webhook as a sandbox with this config would sign it at that time."""
+    """Return a webhook signed with the provider's secret at that time."""
     snapshot = Snapshot(
         kind=ObjectKind.CHARGE, reference="ch_sample", status="captured", amount=Money(1_000, "EUR")
     )
@@ -98,7 +98,7 @@ def _sample_webhook(provider: SandboxBase, at: datetime) -> tuple[dict[str, str]
 
 
 def _foreign_webhook(provider: SandboxBase, at: datetime) -> tuple[dict[str, str], bytes]:
-    """A webhook of another account, signed with our secret."""
+    """Return a webhook of another account with a valid signature."""
     _, body = _sample_webhook(provider, at)
     delivery = webhook_delivery.Delivery(position=1, event_id="evt_sample", headers={}, body=body)
     key = standard_webhooks.parse_keys(provider.config.webhook_secret)[0]
@@ -107,7 +107,7 @@ def _foreign_webhook(provider: SandboxBase, at: datetime) -> tuple[dict[str, str
 
 
 class SandboxBase(HttpProvider, PaymentProvider):
-    """Every operation of the sandbox, without logging and retrying."""
+    """All operations of the sandbox, without logging and retries."""
 
     __slots__ = ("_simulator",)
 
@@ -146,12 +146,12 @@ class SandboxBase(HttpProvider, PaymentProvider):
     @property
     def simulator(self) -> SandboxSimulator:
         """
-        The simulator in this process, opened at first need.
+        The simulator in this process, opened at first use.
 
-        :raises RuntimeError: if the sandbox is in another process.
+        :raises RuntimeError: if the config has a URL: the simulator is in another process.
         """
         if self.config.url:
-            raise RuntimeError("this sandbox runs in another process")
+            raise RuntimeError("this sandbox runs in another process: its config has a url")
         if self._simulator is None:
             path = self.config.store or ":memory:"
             self._simulator = SandboxSimulator(
@@ -160,7 +160,7 @@ class SandboxBase(HttpProvider, PaymentProvider):
         return self._simulator
 
     async def charge(self, request: ChargeRequest, /) -> Result:
-        """Charge or authorize, as the method's name says."""
+        """Charge or authorize; the method names the scenario."""
         if self.config.url:
             return await self._post("/v1/charges", request.key, serializers.charge_out(request))
         scenario = scenarios.find_scenario(request.method, request.metadata)
@@ -170,7 +170,7 @@ class SandboxBase(HttpProvider, PaymentProvider):
         )
 
     async def capture(self, request: CaptureRequest, /) -> Result:
-        """Capture a part or all of what is authorized."""
+        """Capture all or a part of an authorization."""
         if self.config.url:
             path = f"/v1/charges/{request.reference}/capture"
             body = {"amount": serializers.money_out(request.amount), "final": request.final}
@@ -181,7 +181,7 @@ class SandboxBase(HttpProvider, PaymentProvider):
         )
 
     async def void(self, request: VoidRequest, /) -> Result:
-        """Release what is authorized and not captured."""
+        """Release the uncaptured amount of an authorization."""
         if self.config.url:
             return await self._post(f"/v1/charges/{request.reference}/void", request.key, {})
         scenario = scenarios.APPROVED
@@ -190,7 +190,7 @@ class SandboxBase(HttpProvider, PaymentProvider):
         )
 
     async def refund(self, request: RefundRequest, /) -> Result:
-        """Give back a part or all of what was captured."""
+        """Refund all or a part of a captured charge."""
         if self.config.url:
             return await self._post("/v1/refunds", request.key, serializers.refund_out(request))
         scenario = scenarios.find_scenario("tok_approved", request.metadata)
@@ -200,12 +200,12 @@ class SandboxBase(HttpProvider, PaymentProvider):
 
     async def get_status(self, request: StatusRequest, /) -> Result:
         """
-        Say what became of an operation.
+        Return the outcome of an operation.
 
-        :raises OutcomeUnknown: if only the key is known and this sandbox does not look up by key.
+        :raises OutcomeUnknown: without a reference, if this sandbox has no lookup by key.
         """
         if not request.reference and not self.lookup_by_key:
-            raise errors.OutcomeUnknown("this sandbox finds nothing by key alone")
+            raise errors.OutcomeUnknown("sandbox: no lookup by key, only by reference")
         if not self.config.url:
             return self.simulator.status(request, by_key=self.lookup_by_key)
         params = {"operation": request.operation.value, "reference": request.reference}
@@ -216,7 +216,7 @@ class SandboxBase(HttpProvider, PaymentProvider):
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, /, *, now: datetime
     ) -> VerifiedWebhook:
-        """:raises BadSignature: if it was not signed with our secret within five minutes."""
+        """:raises InvalidSignature: without a valid signature of the last five minutes."""
         keys = standard_webhooks.parse_keys(self.config.webhook_secret)
         event_id = standard_webhooks.verify(keys, headers, body, now=now)
         try:
@@ -224,36 +224,38 @@ class SandboxBase(HttpProvider, PaymentProvider):
             foreign = "" if event.get("account") is None else str(event["account"]) or "unnamed"
             return VerifiedWebhook(event_id=event_id, type=event["type"], foreign_account=foreign)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidSignature("a signed delivery whose body is no event of ours") from error
+            raise InvalidSignature(
+                "the signature is valid, but the body is not a sandbox event"
+            ) from error
 
     def parse_webhook(self, body: bytes, /) -> list[Snapshot]:
-        """:raises Invalid: if *body* is no event of the sandbox."""
+        """Return the snapshot of the event. :raises Invalid: if *body* is not a sandbox event."""
         try:
             return [serializers.snapshot_in(orjson.loads(body)["object"])]
         except (ValueError, KeyError, TypeError) as error:
-            raise errors.Invalid("the body is no event of the sandbox") from error
+            raise errors.Invalid("the body is not a sandbox event") from error
 
     async def list_objects(self) -> AsyncIterator[Snapshot]:
-        """Every object, oldest first, a page at a time."""
+        """Iterate over all objects, oldest first; fetches a page at a time."""
         after = 0
         while page := await self._page(after):
-            for after, snapshots in page:  # noqa: B007  (the last position is where to go on)
+            for after, snapshots in page:  # noqa: B007  (the cursor of the next page)
                 for snapshot in snapshots:
                     yield snapshot
 
     async def balances(self) -> Mapping[str, int]:
-        """What the sandbox owes now, in minor units by currency."""
+        """Return the balance by currency, in minor units."""
         if self.config.url:
             balances: dict[str, int] = (await self.call("GET", "/v1/balances")).body
             return balances
         return self.simulator.balances()
 
     def headers(self) -> dict[str, str]:
-        """Tell until when we wait: what is carried out later would be found by nobody."""
+        """Return the deadline header: the server does not carry out later requests."""
         return {DEADLINE: str(clock.now().timestamp() + self.config.timeout_seconds)}
 
     async def close(self) -> None:
-        """Close connections and the simulator."""
+        """Close the connections and the simulator."""
         if self._simulator is not None:
             self._simulator.close()
             self._simulator = None
@@ -278,17 +280,21 @@ class SandboxBase(HttpProvider, PaymentProvider):
         scenario: scenarios.Scenario,
         execute: Callable[[], Result],
     ) -> Result:
-        """Carry out in this process, with the trouble that HTTP would have brought."""
+        """Run *execute* in this process, with the same faults as over HTTP."""
         fault = self.simulator.fault_for(operation, key, scenario)
         if fault is Fault.UNAVAILABLE:
-            raise errors.Unavailable("the sandbox turns calls away", after_seconds=0.0)
+            raise errors.Unavailable(
+                "sandbox: unavailable, nothing was carried out. Retry later.", after_seconds=0.0
+            )
         if fault is Fault.LOST:
-            raise errors.OutcomeUnknown("the request was lost on its way to the sandbox")
+            raise errors.OutcomeUnknown("sandbox: the request was lost. Look up its status.")
         if fault is Fault.SLOW:
             await asyncio.sleep(self.config.slow_seconds)
         result = execute()
         if fault in {Fault.TIMEOUT_AFTER, Fault.RESET, Fault.GARBAGE}:
-            raise errors.OutcomeUnknown(f"the sandbox did it; its answer did not come ({fault})")
+            raise errors.OutcomeUnknown(
+                f"sandbox: carried out, but no valid response ({fault}). Look up its status."
+            )
         return result
 
 
@@ -296,40 +302,42 @@ def _result(response: JsonResponse) -> Result:
     try:
         return serializers.result_in(response.body)
     except (KeyError, TypeError, ValueError, errors.Invalid) as error:
-        raise errors.OutcomeUnknown("the sandbox answered something else") from error
+        raise errors.OutcomeUnknown(
+            "sandbox: the response has an unexpected schema. Look up its status."
+        ) from error
 
 
 class SandboxProvider(LoggingMixin, RetryMixin, SandboxBase):
     """
     The sandbox provider.
 
-    What may be relied on is declared by class, so making one with a config that honours no keys,
-    or looks up none, makes one of the classes below.
+    Idempotency and lookup are declared by class, so a config without `idempotency_keys` or without
+    `lookup_by_key` creates an instance of a subclass below.
     """
 
     __slots__ = ()
 
     def __new__(cls, config: SandboxConfig) -> SandboxProvider:
-        """Pick the class whose declarations the config asks for."""
+        """Create an instance of the class with the declarations of *config*."""
         return object.__new__(_CLASSES[config.idempotency_keys, config.lookup_by_key])
 
 
 class SandboxWithoutIdempotency(SandboxProvider):
-    """A sandbox that takes a repeated key for a new operation."""
+    """A sandbox for which a repeated key is a new operation."""
 
     __slots__ = ()
     idempotency_key_ttl = None
 
 
 class SandboxWithoutLookup(SandboxProvider):
-    """A sandbox that finds nothing by our key; only repeating it tells."""
+    """A sandbox without lookup by key; an unknown outcome is resolved by a retry."""
 
     __slots__ = ()
     lookup_by_key = False
 
 
 class SandboxWithoutIdempotencyOrLookup(SandboxProvider):
-    """A sandbox with neither; after a lost answer only its webhooks and files tell."""
+    """A sandbox with neither; only webhooks and reports resolve an unknown outcome."""
 
     __slots__ = ()
     idempotency_key_ttl = None

@@ -1,9 +1,9 @@
 """
-What happens to a charge or refund, chosen by the name of its method and never by its amount.
+Scenarios of charges and refunds, chosen by the name of the payment method, never by the amount.
 
-Names that begin like Stripe's own test tokens mean what they mean there (https://docs.stripe.com/
-testing); card numbers are not used, for nothing that looks like one may be stored. A request
-may also name its outcome in its metadata under `METADATA_KEY`, which goes first.
+Names of Stripe's test tokens mean the same as there (https://docs.stripe.com/testing). Card numbers
+are not used: nothing that looks like one may be stored. A scenario in the request's metadata under
+`METADATA_KEY` takes precedence over the method.
 """
 
 from __future__ import annotations
@@ -12,46 +12,48 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-#: A request's metadata may name one of `SCENARIOS` here, whatever its method.
+#: Metadata member with the name of a scenario; takes precedence over the method.
 METADATA_KEY = "sandbox_scenario"
 
 
 class Fault(StrEnum):
-    """What goes wrong between us and the sandbox in one call."""
+    """A fault of one call between client and sandbox."""
 
     NONE = "none"
-    TIMEOUT_AFTER = "timeout_after"  # carried out; no answer comes
+    TIMEOUT_AFTER = "timeout_after"  # carried out; no response
     LOST = "lost"  # the request never arrives
-    RESET = "reset"  # carried out; the connection breaks in mid-answer
-    GARBAGE = "garbage"  # carried out; the answer cannot be read
-    UNAVAILABLE = "unavailable"  # turned away with 503; nothing happened
-    SLOW = "slow"  # carried out and answered, late
+    RESET = "reset"  # carried out; the connection breaks within the response
+    GARBAGE = "garbage"  # carried out; the response is unreadable
+    UNAVAILABLE = "unavailable"  # rejected with 503; not carried out
+    SLOW = "slow"  # carried out; a late response
 
 
 class ResponseCorruption(StrEnum):
-    """What the sandbox really charges instead of what it was asked."""
+    """How the charged amount differs from the requested one."""
 
     NOTHING = "nothing"
     AMOUNT = "amount"  # one minor unit more
-    CURRENCY = "currency"  # USD (EUR where USD was asked), the same number of minor units
+    CURRENCY = "currency"  # USD (EUR for USD), the same number of minor units
 
 
 class RefundScenario(StrEnum):
-    """How refunds of a charge go."""
+    """How refunds of a charge proceed."""
 
     AT_ONCE = "at_once"
     PENDING = "pending"  # succeeds a day later
-    FAILS_LATER = "fails_later"  # succeeds, and comes back a day later
+    FAILS_LATER = "fails_later"  # succeeds, and fails a day later
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """
-    One outcome. *decline* is the code of a refusal, "" for none; *every_call* tells that the
-    trouble never ends (otherwise only an operation's first call meets it, so that the outcome can
-    be resolved). *dispute* names a course of `disputes.DISPUTE_TIMELINES`. *pending_decline* is the code
-    with which a pending charge fails a day later, "" where it succeeds. *copies* is how often each
-    answer and webhook arrives.
+    One scenario of a charge or refund.
+
+    *decline* is a decline code, "" for none. *fault* affects the first call of an operation, or all
+    calls with *is_fault_permanent*; *fault_scope* is the payment or refund whose calls are counted.
+    *dispute* is a key of `DISPUTE_TIMELINES`. *pending_decline* is the code with which a pending
+    charge is declined a day later, "" if it succeeds. *copies* is how often each response object
+    and webhook arrives.
     """
 
     decline: str = ""
@@ -113,7 +115,7 @@ SCENARIOS: Mapping[str, Scenario] = {
 
 
 def find_scenario(method: str, metadata: Mapping[str, str]) -> Scenario:
-    """The script that *metadata* or else *method* names; an unknown name is declined."""
+    """Return the scenario named by *metadata* or else *method*; an unknown name is declined."""
     script = SCENARIOS.get(metadata.get(METADATA_KEY) or method, UNKNOWN_METHOD)
     if script.fault is Fault.NONE:
         return script

@@ -1,4 +1,4 @@
-"""Snapshots, results and requests as JSON: what webhooks carry and the HTTP sandbox speaks."""
+"""Snapshots, results and requests as JSON, for webhooks and the HTTP API of the sandbox."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ _PLAIN = (
 
 
 def money_out(money: Money) -> dict[str, Any]:
-    """Money in the form of the public API: minor units and currency."""
+    """Return money as in the public API: minor units and currency."""
     return {"amount": money.amount_minor, "currency": money.currency}
 
 
 def money_in(payload: Mapping[str, Any]) -> Money:
     """
-    Read what `money_out` wrote.
+    Parse the output of `money_out`.
 
-    :raises KeyError: if a member is missing. :raises Invalid: if it is no amount.
+    :raises KeyError: if a member is missing. :raises Invalid: if it is not an amount.
     """
     return Money(payload["amount"], payload["currency"])
 
 
 def snapshot_out(snapshot: Snapshot) -> dict[str, Any]:
-    """*snapshot* as JSON members."""
+    """Return *snapshot* as JSON members."""
     payload: dict[str, Any] = {name: getattr(snapshot, name) for name in _PLAIN}
     payload["kind"] = snapshot.kind.value
     payload["status"] = str(snapshot.status)
@@ -63,7 +63,7 @@ def snapshot_out(snapshot: Snapshot) -> dict[str, Any]:
 
 def snapshot_in(payload: Mapping[str, Any]) -> Snapshot:
     """
-    Read what `snapshot_out` wrote.
+    Parse the output of `snapshot_out`.
 
     :raises KeyError: if a member is missing. :raises ValueError: if the kind is unknown.
     """
@@ -79,7 +79,7 @@ def snapshot_in(payload: Mapping[str, Any]) -> Snapshot:
 
 
 def result_out(result: Result) -> bytes:
-    """*result* as a JSON document."""
+    """Return *result* as a JSON document."""
     return orjson.dumps(
         {
             "outcome": result.outcome.value,
@@ -94,7 +94,7 @@ def result_out(result: Result) -> bytes:
 
 def result_in(payload: Mapping[str, Any]) -> Result:
     """
-    Read what `result_out` wrote.
+    Parse the output of `result_out`.
 
     :raises KeyError: if a member is missing. :raises ValueError: if the outcome is unknown.
     """
@@ -109,13 +109,13 @@ def result_in(payload: Mapping[str, Any]) -> Result:
 
 
 def event_out(event_id: str, snapshot: Snapshot) -> bytes:
-    """The body of the webhook that tells of *snapshot*."""
+    """Return the body of the webhook that reports *snapshot*."""
     event_type = f"{snapshot.kind.value}.{snapshot.status}"
     return orjson.dumps({"id": event_id, "type": event_type, "object": snapshot_out(snapshot)})
 
 
 def charge_out(request: ChargeRequest) -> dict[str, Any]:
-    """A charge as the HTTP sandbox takes it; the key goes into a header."""
+    """Return the body of a charge request; the key is a header."""
     return {
         "amount": money_out(request.amount),
         "method": request.method,
@@ -125,7 +125,7 @@ def charge_out(request: ChargeRequest) -> dict[str, Any]:
 
 
 def charge_in(key: str, payload: Mapping[str, Any]) -> ChargeRequest:
-    """Read what `charge_out` wrote. :raises KeyError: if a member is missing."""
+    """Parse the output of `charge_out`. :raises KeyError: if a member is missing."""
     return ChargeRequest(
         key=key,
         amount=money_in(payload["amount"]),
@@ -136,7 +136,7 @@ def charge_in(key: str, payload: Mapping[str, Any]) -> ChargeRequest:
 
 
 def refund_out(request: RefundRequest) -> dict[str, Any]:
-    """A refund as the HTTP sandbox takes it; the key goes into a header."""
+    """Return the body of a refund request; the key is a header."""
     return {
         "charge": request.reference,
         "amount": money_out(request.amount),
@@ -145,7 +145,7 @@ def refund_out(request: RefundRequest) -> dict[str, Any]:
 
 
 def refund_in(key: str, payload: Mapping[str, Any]) -> RefundRequest:
-    """Read what `refund_out` wrote. :raises KeyError: if a member is missing."""
+    """Parse the output of `refund_out`. :raises KeyError: if a member is missing."""
     return RefundRequest(
         key=key,
         reference=payload["charge"],

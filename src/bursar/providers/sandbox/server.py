@@ -1,8 +1,8 @@
 """
-The sandbox in a process of its own: `python -m bursar.providers.sandbox.server --store FILE`.
+The sandbox server: `python -m bursar.providers.sandbox.server --store FILE`.
 
-Over HTTP the trouble is real: a time-out is a connection on which nothing comes, a reset breaks
-off in the middle of the answer. Paths under `/control` are a tester's hand, not a merchant's.
+Faults are real over HTTP: a time-out is a connection without a response, a reset breaks off within
+the response. Paths under `/control` are test controls, not part of the merchant API.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bursar.providers.sandbox.provider import DEADLINE, SandboxConfig
 from bursar.providers.sandbox.scenarios import Fault, Scenario
 from bursar.providers.sandbox.simulator import SandboxSimulator
 
-#: A call that is to time out is held this long, then dropped without an answer.
+#: How long a timed-out call is held before its connection is dropped.
 HANG_SECONDS = 60.0
 
 SIMULATOR = web.AppKey("simulator", SandboxSimulator)
@@ -40,7 +40,7 @@ CONFIG = web.AppKey("config", SandboxConfig)
 
 
 def application(simulator: SandboxSimulator, config: SandboxConfig) -> web.Application:
-    """The sandbox's HTTP face over *simulator*; *config* says how slow, and what it signs with."""
+    """Return the HTTP API of *simulator*; *config* has the delay and the webhook secret."""
     app = web.Application(middlewares=[_error_middleware], client_max_size=65_536)
     app[SIMULATOR], app[CONFIG] = simulator, config
     app.add_routes(
@@ -68,7 +68,7 @@ async def _error_middleware(request: web.Request, handler: Any) -> web.StreamRes
     except errors.BursarError as error:
         return _json({"code": error.code, "message": str(error)}, status=error.status or 500)
     except (KeyError, TypeError, ValueError) as error:
-        return _json({"code": "invalid", "message": f"unreadable request: {error!r}"}, status=400)
+        return _json({"code": "invalid", "message": f"invalid request: {error!r}"}, status=400)
     return response
 
 
@@ -135,7 +135,7 @@ async def _perform(
     scenario: Scenario,
     execute: Callable[[], Result],
 ) -> web.StreamResponse:
-    """Carry out and answer, or not, as the trouble of this call has it."""
+    """Run *execute* and respond, with the fault of this call."""
     deadline = float(request.headers.get(DEADLINE, "inf"))
     if clock.now().timestamp() > deadline:
         return await _hang(request)
@@ -157,7 +157,7 @@ async def _perform(
 
 
 async def _hang(request: web.Request) -> web.StreamResponse:
-    # aiohttp cancels the handler as soon as the client has gone, where it is told to.
+    # With `handler_cancellation` aiohttp cancels the handler when the client disconnects.
     await asyncio.sleep(HANG_SECONDS)
     _abort(request)
     return web.Response(status=500)
@@ -223,7 +223,7 @@ async def _complete_action(request: web.Request) -> web.StreamResponse:
 
 
 async def _deliveries(request: web.Request) -> web.StreamResponse:
-    """Webhooks to deliver; query: after, limit, and the probabilities of `DeliveryFaults`."""
+    """Return webhooks to deliver; query: after, limit and the fields of `DeliveryFaults`."""
     query = dict(request.query)
     after, limit = int(query.pop("after", "0")), int(query.pop("limit", "500"))
     faults = webhook_delivery.DeliveryFaults(**{name: float(text) for name, text in query.items()})
@@ -244,11 +244,11 @@ async def _deliveries(request: web.Request) -> web.StreamResponse:
 
 
 async def serve(config: SandboxConfig, *, host: str, port: int) -> None:
-    """Serve until cancelled; prints `port=N` once it listens (N is chosen where *port* is 0)."""
+    """Serve until cancelled; prints `port=N` once it listens (a free port if *port* is 0)."""
     simulator = SandboxSimulator(
         config.store or ":memory:", terms=config.terms(), durable=config.durable
     )
-    # handler_cancellation: a client that has gone ends the call that hangs for it.
+    # handler_cancellation: a call that hangs ends when its client disconnects.
     runner = web.AppRunner(
         application(simulator, config),
         access_log=None,
@@ -258,7 +258,7 @@ async def serve(config: SandboxConfig, *, host: str, port: int) -> None:
     await runner.setup()
     site = web.TCPSite(runner, host, port)
     await site.start()
-    print(f"port={runner.addresses[0][1]}", flush=True)  # noqa: T201  (who started us waits for it)
+    print(f"port={runner.addresses[0][1]}", flush=True)  # noqa: T201  (read by the parent process)
     try:
         await asyncio.Event().wait()
     finally:
@@ -267,14 +267,14 @@ async def serve(config: SandboxConfig, *, host: str, port: int) -> None:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the command line and serve."""
+    """Parse the command line and serve."""
     parser = argparse.ArgumentParser(prog="python -m bursar.providers.sandbox.server")
-    parser.add_argument("--store", required=True, help="the file with the sandbox's objects")
+    parser.add_argument("--store", required=True, help="SQLite file with the sandbox objects")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0 chooses one and prints it")
+    parser.add_argument("--port", type=int, default=0, help="0 chooses a free port")
     parser.add_argument("--seed", type=int, default=0)
     for name in ("timeouts", "lost", "garbage"):
-        parser.add_argument(f"--{name}", type=float, default=0.0, help="a probability, 0 to 1")
+        parser.add_argument(f"--{name}", type=float, default=0.0, help="probability, 0 to 1")
     parser.add_argument("--slow-seconds", type=float, default=0.2)
     parser.add_argument("--fee-basis-points", type=int, default=0)
     parser.add_argument("--fee-fixed-minor", type=int, default=0)

@@ -1,8 +1,8 @@
 """
-The sandbox's simulator: it charges, refunds, takes fees and owes the merchant a balance.
+The sandbox simulator: charges, refunds, fees, disputes, payouts and a merchant balance.
 
-It commits by itself, before it answers, so what it says is true whatever becomes of us. Each
-change of an object writes the webhooks that report it in the same commit.
+Each operation commits in the sandbox's own database before it returns, independently of the
+caller's transaction, with the webhooks that report its changes.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from bursar.providers.sandbox.store import SandboxObject, SandboxStore
 from bursar.providers.sandbox.webhook_delivery import Delivery, DeliveryFaults
 
 #: Fields of a request that do not make it another request under its key, and why.
-NOT_IN_FINGERPRINT: Final = {"key": "it is what the content is found by"}
+NOT_IN_FINGERPRINT: Final = {"key": "the fingerprint is stored under it"}
 _DAY = timedelta(days=1)
 _OPEN = {ChargeStatus.AUTHORIZED, ChargeStatus.PARTIALLY_CAPTURED}
 _CAPTURED = {ChargeStatus.CAPTURED, ChargeStatus.PARTIALLY_CAPTURED}
@@ -52,10 +52,10 @@ _CAPTURED = {ChargeStatus.CAPTURED, ChargeStatus.PARTIALLY_CAPTURED}
 
 class SandboxSimulator:
     """
-    One merchant's account at the sandbox; any thread may call it.
+    One merchant account of the sandbox; thread-safe.
 
-    *path* is a file or ":memory:"; see `SandboxStore` for *durable*. *now* is the real clock, which
-    `advance` gets ahead of.
+    *path* is a file or ":memory:"; *durable* as in `SandboxStore`. *now* is the real clock; the
+    sandbox clock is ahead of it by the sum of `advance`.
     """
 
     __slots__ = ("_state",)
@@ -73,37 +73,37 @@ class SandboxSimulator:
 
     @property
     def store(self) -> SandboxStore:
-        """The objects as they are stored."""
+        """The stored objects."""
         return self._state.store
 
     def now(self) -> datetime:
-        """The time at the sandbox."""
+        """Return the time of the sandbox clock."""
         return self._state.now()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the database."""
         self.store.close()
 
-    # --- operations of a merchant -----------------------------------------------------------------
+    # --- merchant operations ----------------------------------------------------------------------
 
     def charge(self, request: ChargeRequest) -> Result:
-        """Charge or authorize once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
+        """Charge or authorize. :raises IdempotencyKeyReused: if the key has another request."""
         return self._run_idempotent(request, lambda: self._charge(request))
 
     def capture(self, request: CaptureRequest) -> Result:
-        """Capture once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
+        """Capture. :raises IdempotencyKeyReused: if the key has another request."""
         return self._run_idempotent(request, lambda: self._capture(request))
 
     def void(self, request: VoidRequest) -> Result:
-        """Void once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
+        """Void. :raises IdempotencyKeyReused: if the key has another request."""
         return self._run_idempotent(request, lambda: self._void(request))
 
     def refund(self, request: RefundRequest) -> Result:
-        """Refund once per key. :raises IdempotencyKeyReused: if it was used otherwise."""
+        """Refund. :raises IdempotencyKeyReused: if the key has another request."""
         return self._run_idempotent(request, lambda: self._refund(request))
 
     def status(self, request: StatusRequest, *, by_key: bool = True) -> Result:
-        """The outcome of an operation, by its object's reference or (*by_key*) by our key."""
+        """Return the outcome of an operation by reference or, with *by_key*, by key."""
         changing = request.operation in {Operation.CAPTURE, Operation.VOID}
         kind = ObjectKind.REFUND if request.operation is Operation.REFUND else ObjectKind.CHARGE
         item = self.store.find(kind, request.reference) if request.reference else None
@@ -119,32 +119,32 @@ class SandboxSimulator:
         return _result(item)
 
     def snapshots(self, *, after: int = 0, limit: int = 500) -> list[tuple[int, list[Snapshot]]]:
-        """Objects (a charge with its fee) with positions above *after*, oldest first."""
+        """Return objects (a charge with its fee) at positions above *after*, oldest first."""
         page = self.store.page_after(after=after, limit=limit)
         return [(position, item.snapshots()) for position, item in page]
 
     def balances(self) -> dict[str, int]:
-        """What the sandbox owes the merchant, in minor units by currency; no zeros."""
+        """Return the merchant balance in minor units by currency, without zeros."""
         rows = self.store.fetch_all(
             "SELECT balance_currency, SUM(net_minor) FROM object"
             " GROUP BY balance_currency HAVING SUM(net_minor) <> 0"
         )
         return dict(rows)
 
-    # --- the hand of a tester ---------------------------------------------------------------------
+    # --- test controls ----------------------------------------------------------------------------
 
     def fault_for(self, operation: Operation, key: str, scenario: Scenario) -> Fault:
         """
-        The fault to inject into this call; calls of a key are counted where it matters.
+        Return the fault of this call; counts the calls of an operation.
 
-        Random faults depend on the seed, the key and the number of the call only.
+        Random faults depend on the seed, the key and the call number only.
         """
         terms = self._state.terms
         if scenario.is_fault_permanent:
             return scenario.fault
         if scenario.fault is Fault.NONE and not terms.faults:
             return Fault.NONE
-        # A merchant who tries anew has a new key; what was to fail once must not fail again.
+        # A new attempt has a new key, but a fault of the first call must not occur twice.
         call = self._count_call(f"{operation}:{scenario.fault_scope or key}")
         if scenario.fault is not Fault.NONE:
             return scenario.fault if call == 1 else Fault.NONE
@@ -153,16 +153,16 @@ class SandboxSimulator:
         )
 
     def advance(self, seconds: float) -> int:
-        """Move the clock and run every scheduled action that falls due; the number of them."""
+        """Advance the clock, run the actions due, and return their number."""
         with self.store.transaction():
             return lifecycle.run_due(self._state, until=self._state.advance_clock(seconds))
 
     def complete_action(self, reference: str, *, approve: bool) -> Snapshot:
-        """Let the buyer approve or refuse. :raises NotFound: if no such charge waits for them."""
+        """Complete the buyer's action. :raises NotFound: if no such charge requires one."""
         with self.store.transaction():
             item = self.store.find(ObjectKind.CHARGE, reference)
             if item is None or item.status != ChargeStatus.REQUIRES_ACTION:
-                raise errors.NotFound(f"no charge {reference!r} waits for its buyer")
+                raise errors.NotFound(f"no charge {reference!r} requires action")
             if approve:
                 lifecycle.authorize(self._state, item)
             else:
@@ -171,7 +171,7 @@ class SandboxSimulator:
             return item.snapshot()
 
     def create_payouts(self) -> list[Snapshot]:
-        """Pay the merchant every positive balance; one payout a currency."""
+        """Pay out every positive balance, one payout for each currency."""
         paid = []
         with self.store.transaction():
             for currency, amount_minor in sorted(self.balances().items()):
@@ -194,9 +194,9 @@ class SandboxSimulator:
         at: datetime | None = None,
     ) -> list[Delivery]:
         """
-        Webhooks with positions above *after*, signed with *key*, in order of arrival.
+        Return webhooks at positions above *after*, signed with *key*, in order of arrival.
 
-        They are signed *at* a time, without one by the sandbox's clock, which `advance` moves.
+        They are signed *at* this time, by default the time of the sandbox clock.
         """
         rows = self.store.fetch_all(
             "SELECT position, event_id, body FROM delivery WHERE position > ?"
@@ -212,7 +212,7 @@ class SandboxSimulator:
             faults=faults or DeliveryFaults(),
         )
 
-    # --- inside one transaction -------------------------------------------------------------------
+    # --- inside a transaction ---------------------------------------------------------------------
 
     def _run_idempotent(
         self,
@@ -229,7 +229,7 @@ class SandboxSimulator:
                 )
                 if stored and stored[0][0] != fingerprint:
                     raise errors.IdempotencyKeyReused(
-                        "this idempotency key was used for another request", key=key
+                        "the idempotency key was used for another request", key=key
                     )
                 if stored:
                     return serializers.result_in(orjson.loads(stored[0][1]))
@@ -243,7 +243,7 @@ class SandboxSimulator:
             return result
 
     def _stored_response(self, key: str) -> Result | None:
-        """The first response to the operation with *key*."""
+        """Return the stored response to the operation with *key*."""
         body = self.store.fetch_value("SELECT body FROM response WHERE key = ?", key)
         return None if body is None else serializers.result_in(orjson.loads(body))
 
@@ -294,7 +294,7 @@ class SandboxSimulator:
         if item is None or decline:
             return _declined(decline, item)
         captured_minor = item.captured_minor + request.amount.amount_minor
-        # A final capture releases what is left of the authorization.
+        # A final capture releases the remainder of the authorization.
         final = request.final or captured_minor == item.amount_minor
         item.status = ChargeStatus.CAPTURED if final else ChargeStatus.PARTIALLY_CAPTURED
         lifecycle.capture(self._state, item, captured_minor)
@@ -335,7 +335,7 @@ class SandboxSimulator:
         refundable_minor = charge.captured_minor - self._state.refunded_minor(charge)
         if not 0 < request.amount.amount_minor <= refundable_minor:
             return "refund_exceeds_charge"
-        # "" for an approved charge; only the refund's own metadata can have it declined.
+        # "" for an approved charge; a refund is declined only by its own metadata.
         return _refund_scenario(charge, request).decline
 
     def _new_refund(self, charge: SandboxObject, request: RefundRequest) -> SandboxObject:
@@ -345,7 +345,7 @@ class SandboxSimulator:
         )
         item.parent_reference = charge.reference
         item.rate, item.balance_currency = charge.rate, charge.balance_currency
-        # The difference of two totals: the parts of a refund convert to exactly the whole.
+        # The difference of two converted totals, so that partial refunds add up to the full amount.
         before_minor = self._state.refunded_minor(charge)
         item.settled_minor = _in_balance_currency(charge, before_minor + amount_minor)
         item.settled_minor -= _in_balance_currency(charge, before_minor)
@@ -376,7 +376,7 @@ def _in_balance_currency(charge: SandboxObject, amount_minor: int) -> int:
 
 
 def _is_done(operation: Operation, item: SandboxObject) -> bool:
-    # Without the key only the charge's state can tell whether it was captured or voided.
+    # Without the key the charge's state shows whether it was captured or voided.
     if operation is Operation.CAPTURE:
         return item.status in _CAPTURED
     released = item.status == ChargeStatus.CAPTURED and item.captured_minor < item.amount_minor
@@ -387,7 +387,7 @@ def _result(item: SandboxObject, charge: SandboxObject | None = None, *, copies:
     snapshots = item.snapshots() if charge is None else [item.snapshot(), charge.snapshot()]
     waits = item.status == ChargeStatus.REQUIRES_ACTION
     url = f"https://sandbox.invalid/actions/{item.reference}" if waits else ""
-    return results.result_from_snapshots(*(snapshots * copies), action_url=url)
+    return results.result_from_snapshots(*(snapshots * copies), redirect_url=url)
 
 
 def _declined(code: str, item: SandboxObject | None = None) -> Result:

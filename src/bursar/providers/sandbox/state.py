@@ -1,7 +1,7 @@
 """
-The sandbox's state: stored objects, agreed terms and the clock.
+The sandbox's state: stored objects, terms and the clock.
 
-Every saved object writes the webhook that reports its change in the same transaction.
+Saving an object writes the webhook that reports the change in the same transaction.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _PREFIX = {
 
 class SandboxState:
     """
-    What the operations and the lifecycle of the sandbox's objects read and change.
+    The state that operations and lifecycle functions read and change.
 
-    *now* is the real clock; the sandbox's clock is as far ahead of it as `advance_clock` has moved
-    it. All methods that write run inside a transaction of *store*.
+    *now* is the real clock; the sandbox clock is ahead of it by the sum of `advance_clock`. Methods
+    that write need an open transaction of *store*.
     """
 
     __slots__ = ("_ahead", "_now", "store", "terms")
@@ -42,11 +42,11 @@ class SandboxState:
         self._ahead = timedelta(seconds=self._ahead_seconds())
 
     def now(self) -> datetime:
-        """The time at the sandbox."""
+        """Return the time of the sandbox clock."""
         return self._now() + self._ahead
 
     def advance_clock(self, seconds: float) -> datetime:
-        """Set the sandbox's clock forward permanently, and return its time."""
+        """Advance the sandbox clock permanently and return its time."""
         ahead_seconds = self._ahead_seconds() + seconds
         self.store.execute(
             "INSERT OR REPLACE INTO setting VALUES ('ahead_seconds', ?)", ahead_seconds
@@ -62,9 +62,9 @@ class SandboxState:
         self, kind: ObjectKind, status: str, currency: str, amount_minor: int, key: str = ""
     ) -> SandboxObject:
         """
-        An object that is not stored yet.
+        Return a new object that is not stored yet.
 
-        Its reference follows from the seed, the idempotency key and the number of stored objects.
+        Its reference is derived from the seed, the idempotency key and the next position.
         """
         position = (self.store.fetch_value("SELECT MAX(position) FROM object") or 0) + 1
         name = hashlib.blake2b(f"{self.terms.seed}|{key}|{position}".encode(), digest_size=10)
@@ -79,14 +79,14 @@ class SandboxState:
         )
 
     def save_object(self, item: SandboxObject, *, new: bool = False) -> None:
-        """Write a changed object and the webhook that reports the change."""
+        """Store a changed object and the webhook that reports the change."""
         item.version += 1
         item.occurred_at = self.now().isoformat()
         (self.store.insert if new else self.store.update)(item)
         self.emit_webhook(item.snapshot(), scenario=item.scenario)
 
     def emit_webhook(self, snapshot: Snapshot, *, scenario: str = "") -> None:
-        """Write the webhook that reports *snapshot*, twice where the script says so."""
+        """Store the webhook that reports *snapshot*, as often as the scenario says."""
         name = f"{self.terms.seed}|{snapshot.kind}|{snapshot.reference}|{snapshot.version}"
         event_id = "evt_" + hashlib.blake2b(name.encode(), digest_size=10).hexdigest()
         body = serializers.event_out(event_id, snapshot)
@@ -96,7 +96,7 @@ class SandboxState:
             )
 
     def refunded_minor(self, charge: SandboxObject) -> int:
-        """Minor units of *charge* in refunds that are pending or succeeded."""
+        """Return the amount of pending and succeeded refunds of *charge*, in minor units."""
         return int(
             self.store.fetch_value(
                 "SELECT COALESCE(SUM(amount_minor), 0) FROM object WHERE parent_reference = ?"

@@ -1,4 +1,4 @@
-"""The sandbox's own database: one SQLite file with its own commits, shared by all threads."""
+"""The sandbox's database: one SQLite file with its own transactions, shared by all threads."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from bursar.providers.interface import MovementStatus, ObjectKind, Snapshot
 @dataclass(slots=True, kw_only=True)
 class SandboxObject:
     """
-    One object of the sandbox as its row has it; amounts in minor units of *currency*.
+    One object of the sandbox, a row of its table; amounts in minor units of *currency*.
 
-    *settled_minor* and *fee_minor* are in *balance_currency*; *net_minor* is what the object adds
-    to the balance now. *version* counts its changes. *outcome* names its
-    script and *capture* tells whether an approved charge is captured at once.
+    *settled_minor* and *fee_minor* are in *balance_currency*; *net_minor* is the object's part of
+    the balance now. *version* counts its changes. *scenario* is the name of its scenario. *capture*
+    is whether an approved charge is captured at once.
     """
 
     reference: str
@@ -51,7 +51,7 @@ class SandboxObject:
     net_minor: int = 0
 
     def snapshot(self) -> Snapshot:
-        """The object as it is told to the outside."""
+        """Return the object as a snapshot."""
         is_converted = bool(self.rate and self.settled_minor)
         return Snapshot(
             kind=ObjectKind(self.kind),
@@ -76,9 +76,9 @@ class SandboxObject:
 
     def fee_snapshot(self) -> Snapshot:
         """
-        The fee of a charge as an object of its own; its reference is the charge's.
+        Return the fee of a charge as an object of its own, with the charge's reference.
 
-        It changes when more is captured and at no other time, so that it is its version.
+        Its version is the captured total, because it changes with captures only.
         """
         return Snapshot(
             kind=ObjectKind.FEE,
@@ -91,7 +91,7 @@ class SandboxObject:
         )
 
     def snapshots(self) -> list[Snapshot]:
-        """The object, and its fee where it has one."""
+        """Return the snapshot of the object and of its fee, if any."""
         return [self.snapshot(), self.fee_snapshot()] if self.fee_minor else [self.snapshot()]
 
 
@@ -102,7 +102,7 @@ _UPDATE = (
     f"UPDATE object SET {', '.join(f'{name} = ?' for name in _COLUMNS)}"  # noqa: S608
     " WHERE kind = ? AND reference = ?"
 )
-_SELECT = f"SELECT {_NAMES} FROM object"  # noqa: S608  (names are this module's own)
+_SELECT = f"SELECT {_NAMES} FROM object"  # noqa: S608  (column names are constants of this module)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS object (
@@ -141,8 +141,8 @@ class SandboxStore:
     """
     The rows of one sandbox account.
 
-    *path* is a file, or ":memory:". A *durable* store syncs the disk at each commit; another one
-    leaves that to the operating system, so it survives a killed process but not a power cut.
+    *path* is a file or ":memory:". A *durable* store syncs the disk at each commit; otherwise it
+    survives a killed process but not a power failure.
     """
 
     __slots__ = ("_depth", "_lock", "connection", "path")
@@ -166,7 +166,7 @@ class SandboxStore:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Hold the lock and one transaction; inside an open one of this thread, join it."""
+        """Hold the lock and a transaction; a nested one of the same thread joins it."""
         with self._lock:
             if self._depth == 0:
                 self.connection.execute("BEGIN IMMEDIATE")
@@ -184,40 +184,40 @@ class SandboxStore:
                 self._depth -= 1
 
     def execute(self, sql: str, *values: Any) -> None:
-        """One statement of a transaction."""
+        """Execute one statement of a transaction."""
         self.connection.execute(sql, values)
 
     def fetch_all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Every row of a query."""
+        """Return all rows of a query."""
         with self._lock:
             return self.connection.execute(sql, values).fetchall()
 
     def fetch_value(self, sql: str, *values: Any) -> Any:
-        """The first column of the first row, or None."""
+        """Return the first column of the first row, or None."""
         with self._lock:
             row = self.connection.execute(sql, values).fetchone()
         return row[0] if row else None
 
     def insert(self, item: SandboxObject) -> None:
-        """Write the row of a new object."""
+        """Insert a new object."""
         self.connection.execute(_INSERT, row_values(item))
 
     def update(self, item: SandboxObject) -> None:
-        """Write an object's row again."""
+        """Update the row of an object."""
         self.connection.execute(_UPDATE, (*row_values(item), item.kind, item.reference))
 
     def find(self, kind: str, reference: str) -> SandboxObject | None:
-        """The object of that kind and reference."""
+        """Return the object of that kind and reference, or None."""
         rows = self.select_objects("reference = ? AND kind = ?", reference, kind)
         return rows[0] if rows else None
 
     def select_objects(self, where: str, *values: Any) -> list[SandboxObject]:
-        """The objects that a condition of this package selects, oldest first."""
+        """Return the objects that match *where*, a constant of this package, oldest first."""
         rows = self.fetch_all(f"{_SELECT} WHERE {where} ORDER BY position", *values)
         return [SandboxObject(**dict(zip(_COLUMNS, row, strict=True))) for row in rows]
 
     def page_after(self, *, after: int, limit: int) -> list[tuple[int, SandboxObject]]:
-        """Objects with a position above *after*, in order."""
+        """Return objects at positions above *after*, in order."""
         rows = self.fetch_all(
             f"SELECT position, {_NAMES} FROM object WHERE position > ? ORDER BY position LIMIT ?",  # noqa: S608
             after,
@@ -228,11 +228,11 @@ class SandboxStore:
         ]
 
     def close(self) -> None:
-        """Close the file; the store is not used afterwards."""
+        """Close the database; the store is not used afterwards."""
         with self._lock:
             self.connection.close()
 
 
 def row_values(item: SandboxObject) -> tuple[Any, ...]:
-    """The column values of *item* in order; `dataclasses.astuple` would copy deeply."""
+    """Return the column values of *item*; `dataclasses.astuple` would copy deeply."""
     return tuple([getattr(item, name) for name in _COLUMNS])

@@ -1,4 +1,4 @@
-"""Webhooks on their way: really signed, and as disorderly as the network is, by seed."""
+"""Signed webhook deliveries with reproducible delivery faults."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ _FORGER = b"not the secret of this account"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryFaults:
     """
-    Probabilities (0 to 1) for each webhook: *dropped* never comes, *late* comes after all others,
-    *reordered* comes before its predecessor, *duplicate* comes twice, and *forged* is preceded by
-    one with a changed body that somebody else signed; *foreign* is preceded by one of another
-    account, signed with our secret.
+    Probabilities (0 to 1) for each webhook: *dropped* is not delivered, *late* arrives after all
+    others, *reordered* before its predecessor, *duplicate* twice. *forged* is preceded by one with
+    another body and an invalid signature, *foreign* by one of another account with a valid one.
     """
 
     dropped: float = 0.0
@@ -32,7 +31,7 @@ class DeliveryFaults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery(SignedWebhook):
-    """One HTTP request to the merchant; *position* is its place in the store."""
+    """One HTTP request to the merchant; *position* is that of the webhook in the store."""
 
     position: int
     forged: bool = False
@@ -46,7 +45,7 @@ def sign_deliveries(
     seed: int,
     faults: DeliveryFaults,
 ) -> list[Delivery]:
-    """Sign *rows* (position, event id, body) with *key* at *at*, in the order they arrive."""
+    """Sign *rows* (position, event id, body) *at* a time; return them in order of arrival."""
     deliveries: list[Delivery] = []
     late: list[Delivery] = []
     for position, event_id, body in rows:
@@ -78,7 +77,7 @@ def _sign(key: bytes, position: int, event_id: str, body: bytes, at: datetime) -
 
 
 def make_foreign(delivery: Delivery, *, key: bytes, at: datetime) -> Delivery:
-    """The like of *delivery*, of the account `FOREIGN_ACCOUNT` and with an id of its own."""
+    """Return a copy of *delivery* for `FOREIGN_ACCOUNT`, with another event id."""
     body = delivery.body.replace(b"{", b'{"account":"%s",' % FOREIGN_ACCOUNT.encode(), 1)
     return _sign(key, delivery.position, f"{delivery.event_id}_foreign", body, at)
 

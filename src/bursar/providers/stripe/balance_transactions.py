@@ -1,8 +1,8 @@
 """
-Stripe's settlement: its itemised payout report, and the balance transactions that it is made of.
+Stripe's settlement: the itemized payout reconciliation report, and balance transactions by API.
 
-The report is `payout_reconciliation.itemized` (docs.stripe.com/reports/report-types); its columns
-are chosen for each run, so they are read by name. Its amounts are in major units.
+The report is `payout_reconciliation.itemized` (docs.stripe.com/reports/report-types). Its columns
+are selected for each run and read by name; its amounts are in major units.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from bursar.providers import http_provider
 from bursar.providers.interface import Category, SettlementLine
 from bursar.providers.stripe import client, currencies, schemas
 
-#: `reporting_category` in our words (docs.stripe.com/reports/reporting-categories).
+#: Our category by `reporting_category` (docs.stripe.com/reports/reporting-categories).
 CATEGORIES = {
     "charge": Category.CHARGE,
     "charge_failure": Category.REFUND_FAILURE,
@@ -36,7 +36,7 @@ CATEGORIES = {
 
 
 class StripeSettlements(client.StripeClient):
-    """Reads settlement lines from the report's rows, or asks for them by API."""
+    """Settlement lines from rows of the report, or by API."""
 
     __slots__ = ()
 
@@ -53,15 +53,13 @@ class StripeSettlements(client.StripeClient):
 
     def parse_settlement_row(self, row: Mapping[str, str], /) -> SettlementLine:
         """
-        Read a row of the report.
+        Parse a row of the report. Times without a zone are UTC.
 
-        Times are UTC where the column says so (`created_utc`), else taken for it.
-
-        :raises errors.ValidationError: naming the column that cannot be read.
+        :raises errors.ValidationError: if a value is invalid; `param` is the column.
         """
         currency = row["currency"].upper()
         if currency not in money.EXPONENTS:
-            raise errors.ValidationError("is no currency", param="currency")
+            raise errors.ValidationError("is not a supported currency", param="currency")
         intent, category = row["payment_intent_id"], _category(row["reporting_category"])
         reference = row["balance_transaction_id"]
         paid = None
@@ -89,7 +87,7 @@ class StripeSettlements(client.StripeClient):
         )
 
     async def list_settlement_lines(self, since: datetime, /) -> AsyncIterator[SettlementLine]:
-        """Every balance transaction since then; which payout paid it out is not told here."""
+        """Iterate over all balance transactions since then; their payout is not included."""
         after = {"created[gte]": str(int(since.timestamp()))}
         async for payload in self.pages("/v1/balance_transactions", expand="source", **after):
             transaction = http_provider.decode(
@@ -130,7 +128,7 @@ class StripeSettlements(client.StripeClient):
 
 
 def _source(category: Category, source: str, intent: str) -> str:
-    # A charge is known by its intent; what hangs on it by a name of its own.
+    # A charge has the reference of its payment intent; other objects have their own.
     return intent or source if category is Category.CHARGE else source
 
 
@@ -139,13 +137,13 @@ def _category(reporting_category: str) -> Category:
 
 
 def _minor(row: Mapping[str, str], column: str, currency: str) -> int:
-    """A decimal in major units; digits beyond the currency's are refused unless they are zero."""
+    """Return a decimal in major units as minor units; raises on extra digits other than zero."""
     try:
         exact = Decimal(row[column]).scaleb(money.exponent_of(currency))
     except InvalidOperation as error:
-        raise errors.ValidationError("is no amount", param=column) from error
+        raise errors.ValidationError("is not an amount", param=column) from error
     if not exact.is_finite() or exact != exact.to_integral_value():
-        raise errors.ValidationError(f"has more digits than {currency}", param=column)
+        raise errors.ValidationError(f"has more decimals than {currency}", param=column)
     return Money(int(exact), currency).amount_minor
 
 
@@ -155,6 +153,6 @@ def _occurred_at(row: Mapping[str, str]) -> datetime:
             try:
                 at = datetime.fromisoformat(text)
             except ValueError as error:
-                raise errors.ValidationError("is no time", param=column) from error
+                raise errors.ValidationError("is not a date and time", param=column) from error
             return at if at.tzinfo else at.replace(tzinfo=UTC)
     raise errors.ValidationError("is missing: select created_utc", param="created_utc")

@@ -1,4 +1,4 @@
-"""How Stripe's API is asked: its version, its statuses, its pages."""
+"""HTTP client of Stripe's API: version, status codes, pagination."""
 
 from __future__ import annotations
 
@@ -9,38 +9,39 @@ from bursar import errors
 from bursar.providers import http_provider
 from bursar.providers.stripe import schemas
 
-#: The version whose shapes `wire` has; the official library of the tests has the same.
+#: The API version of `schemas`; the official library used in tests has the same.
 API_VERSION = "2026-10-28.endive"
 
 
 class StripeClient(http_provider.HttpProvider):
-    """Reads objects and lists; what changes something is `StripeBank`'s."""
+    """Reads objects and lists; `StripeBase` has the operations."""
 
     __slots__ = ()
 
     readable_statuses = frozenset({400, 402, 404, 409})
-    unavailable_statuses = frozenset({429})  # a 503 of Stripe's may come after the fact
+    unavailable_statuses = frozenset({429})  # Stripe may return 503 after it carried out a request
 
     def headers(self) -> dict[str, str]:
-        """The key, and the version whose shapes we read."""
+        """Return the API key and the API version."""
         return {**super().headers(), "Stripe-Version": API_VERSION}
 
     async def get(self, path: str, *, expand: str = "", **params: str) -> Any:
         """
-        Ask for one object or page.
+        Fetch one object or page.
 
-        :raises errors.NotFound: if there is none; :raises errors.OutcomeUnknown: if it is refused.
+        :raises errors.NotFound: if it does not exist.
+        :raises errors.OutcomeUnknown: if the request is rejected.
         """
         query = {**params, **({"expand[]": expand} if expand else {})}
         response = await self.call("GET", path, params=query)
         if response.status == 404:
-            raise errors.NotFound(f"GET {path}: Stripe knows no such object")
+            raise errors.NotFound(f"stripe: GET {path}: no such object")
         if not 200 <= response.status < 300:
-            raise errors.OutcomeUnknown(f"GET {path} was refused with {response.status}")
+            raise errors.OutcomeUnknown(f"stripe: GET {path} was rejected with {response.status}")
         return response.body
 
     async def pages(self, path: str, *, expand: str = "", **params: str) -> AsyncIterator[Any]:
-        """Every object of a list or search, page by page."""
+        """Iterate over the objects of a list or search, page by page."""
         query = {**params, "limit": "100"}
         while True:
             body = await self.get(path, expand=f"data.{expand}" if expand else "", **query)

@@ -1,9 +1,9 @@
 """
-Stripe's units of each currency, which are not always ISO 4217's minor units.
+Stripe's smallest units of currencies, where they differ from ISO 4217's minor units.
 
-Source: docs.stripe.com/currencies. Stripe has no units for MGA's fifths; it counts ISK and UGX in
-hundredths although they have none, and takes whole crowns and shillings only; three-decimal
-amounts must end in zero.
+Source: docs.stripe.com/currencies. Stripe has no decimals for MGA, which has fifths. It has two for
+ISK and UGX, which have none, and accepts only whole units of both. Amounts in currencies with three
+decimals must end in zero.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 from bursar import errors, money
 from bursar.money import Money
 
-#: Digits of Stripe's unit where they differ from ISO 4217.
+#: Decimals at Stripe where they differ from ISO 4217.
 EXPONENTS = {"ISK": 2, "MGA": 0, "UGX": 2}
-#: Amounts in these must be multiples of so many of Stripe's units.
+#: Amounts in these currencies must be multiples of this number of Stripe's units.
 MULTIPLES = {"ISK": 100, "UGX": 100, "BHD": 10, "JOD": 10, "KWD": 10, "OMR": 10, "TND": 10}
-#: What Stripe charges in.
+#: The currencies in which Stripe charges.
 CURRENCIES = frozenset(
     "AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BHD BIF BMD BND BOB BRL BSD BWP BYN BZD CAD "
     "CDF CHF CLP CNY COP CRC CVE CZK DJF DKK DOP DZD EGP ETB EUR FJD FKP GBP GEL GIP GMD GNF GTQ "
@@ -28,45 +28,48 @@ CURRENCIES = frozenset(
 
 
 class UnsupportedAmount(errors.Declined):
-    """The provider cannot move this amount in this currency; nothing was sent."""
+    """The provider does not support this amount or currency; nothing was sent."""
 
     code = "unsupported_amount_or_currency"
     status = None
 
 
 def exponent_of(currency: str) -> int:
-    """Digits of Stripe's unit of *currency*."""
+    """Return the number of decimals of *currency* at Stripe."""
     return EXPONENTS.get(currency, money.exponent_of(currency))
 
 
 def to_stripe_amount(amount: Money) -> int:
     """
-    *amount* in Stripe's units, exact.
+    Return *amount* in Stripe's units, exactly.
 
-    :raises NotChargeable: if Stripe does not take the currency, or not this amount of it.
+    :raises UnsupportedAmount: if Stripe does not support the currency or the amount.
     """
     currency = amount.currency
     if currency not in CURRENCIES:
-        raise UnsupportedAmount(f"Stripe takes no {currency}")
+        raise UnsupportedAmount(f"stripe: {currency} is not supported")
     shift = exponent_of(currency) - money.exponent_of(currency)
-    # At most one of the two is not 1.
+    # At least one of the two is 1.
     more, fewer = 10 ** max(shift, 0), 10 ** max(-shift, 0)
     units, rest = divmod(amount.amount_minor * int(more), int(fewer))
     step = MULTIPLES.get(currency, 1)
     if rest or units % step:
-        raise UnsupportedAmount(f"Stripe cannot move {amount} to the last digit")
+        raise UnsupportedAmount(f"stripe: {amount} cannot be represented exactly; round the amount")
     return units
 
 
 def from_stripe_amount(units: int, currency: str) -> Money:
     """
-    Stripe's *units* of a currency in lower case as money, exact.
+    Return *units* of Stripe as money, exactly; *currency* may be in lower case.
 
-    :raises errors.ValidationError: if they are no whole number of ISO 4217's minor units.
+    :raises errors.ValidationError: if they are not a whole number of ISO 4217's minor units.
     """
     code = currency.upper()
     shift = money.exponent_of(code) - exponent_of(code)
     minor, rest = divmod(units * int(10 ** max(shift, 0)), int(10 ** max(-shift, 0)))
     if rest:
-        raise money.BadAmount(f"{units} units of {code} are no whole minor unit", param="amount")
+        raise money.BadAmount(
+            f"{units} of Stripe's units are not a whole number of minor units of {code}",
+            param="amount",
+        )
     return Money(minor, code)

@@ -1,4 +1,4 @@
-"""Stripe as a provider: which call of its API each operation is, and how its answers are meant."""
+"""The Stripe provider: operations as API requests, and responses as results."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from bursar.providers.stripe import (
     webhook_signature,
 )
 
-#: The method that sends the buyer to a page of Stripe's (Checkout) for all they need to enter.
+#: The payment method that sends the buyer to Stripe Checkout.
 CHECKOUT = "checkout"
 _EXPAND_CHARGE = ["latest_charge.balance_transaction"]
 _PATHS = {
@@ -44,12 +44,14 @@ _PATHS = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StripeConfig:
     """
-    *api_key* is a secret or restricted key, for test or live mode; *webhook_secret* may hold
-    several secrets, separated by blanks, while one is rolled. *return_url* is where buyers come
-    back to after 3-D Secure or Checkout. *payment_method_types*, separated by blanks, narrows what
-    the dashboard offers. With *multicapture* authorizations stay open after a partial capture,
-    where account and card allow it; else the first capture releases the rest. *account_id* is the
-    account's own id (`acct_...`): an event that names an account is ours if it names this one.
+    Settings of a Stripe account.
+
+    *api_key* is a secret or restricted key for test or live mode. *webhook_secret* may have several
+    secrets, separated by spaces, during a rotation. Buyers return to *return_url* after 3-D Secure
+    or Checkout. *payment_method_types*, separated by spaces, limits the methods enabled in Stripe's
+    dashboard. With *multicapture* an authorization stays open after a partial capture, if account
+    and card allow it; else the first capture releases the remainder. *account_id* is the account's
+    own id (`acct_...`): events that name another account are ignored.
     """
 
     api_key: Secret
@@ -62,14 +64,14 @@ class StripeConfig:
     timeout_seconds: float = 30.0
 
     def __post_init__(self) -> None:
-        """:raises ValueError: if the key would travel in the clear."""
+        """:raises ValueError: if the API key would be sent without TLS."""
         loopback = self.url.startswith(("http://127.0.0.1:", "http://[::1]:", "http://localhost:"))
         if not (self.url.startswith("https://") or loopback):
             raise ValueError("url must begin with https://")
 
 
 def _sample_webhook(provider: StripeBase, at: datetime) -> tuple[dict[str, str], bytes]:
-    """A webhook signed as Stripe would at that time."""
+    """Return a webhook signed with the provider's secret at that time."""
     body = (
         b'{"id":"evt_1","type":"payment_intent.succeeded","livemode":false,"data":{"object":{"id":'
         b'"pi_1","object":"payment_intent","amount":1000,"amount_received":1000,"currency":"eur",'
@@ -80,7 +82,7 @@ def _sample_webhook(provider: StripeBase, at: datetime) -> tuple[dict[str, str],
 
 
 def _foreign_webhook(provider: StripeBase, at: datetime) -> tuple[dict[str, str], bytes]:
-    """A webhook of a connected account of the platform that the merchant's account is."""
+    """Return a webhook of another connected account, with a valid signature."""
     _, body = _sample_webhook(provider, at)
     body = body.replace(b'"type"', b'"account":"acct_conformance","type"', 1)
     secrets = provider.config.webhook_secret.reveal().split()
@@ -88,7 +90,7 @@ def _foreign_webhook(provider: StripeBase, at: datetime) -> tuple[dict[str, str]
 
 
 class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup):
-    """Every operation at Stripe, without logging and retrying."""
+    """All operations at Stripe, without logging and retries."""
 
     __slots__ = ()
 
@@ -102,7 +104,7 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
 
     @property
     def conformance(self) -> Conformance:
-        """Stripe's own test methods (docs.stripe.com/testing)."""
+        """Stripe's test payment methods (docs.stripe.com/testing)."""
         return Conformance(
             approved="pm_card_visa",
             declined="pm_card_chargeDeclined",
@@ -115,11 +117,11 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
 
     @property
     def mode(self) -> str:
-        """As the key says."""
+        """`live` or `test`, from the prefix of the API key."""
         return "live" if "_live_" in self.config.api_key.reveal()[:9] else "test"
 
     async def charge(self, request: interface.ChargeRequest, /) -> Result:
-        """Create and confirm a payment intent, or open a page of Checkout for one."""
+        """Create and confirm a payment intent, or create a Checkout session."""
         if request.method == CHECKOUT:
             return await self._open_checkout(request)
         customer, _, method = request.method.rpartition("/")
@@ -143,7 +145,7 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
 
     async def _open_checkout(self, request: interface.ChargeRequest) -> Result:
         if not self.config.return_url:
-            raise currencies.UnsupportedAmount("Checkout needs the account's return_url")
+            raise currencies.UnsupportedAmount("stripe: Checkout requires the setting return_url")
         metadata = {**request.metadata, snapshots.ATTEMPT_KEY: request.key}
         amount = self._amount(request)
         price = {
@@ -168,7 +170,7 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
         return await self._post("/v1/checkout/sessions", request.key, form)
 
     async def capture(self, request: interface.CaptureRequest, /) -> Result:
-        """Capture a part or all; what is left stays open only with `multicapture`."""
+        """Capture all or a part; the remainder stays open only with `multicapture`."""
         form = {
             "amount_to_capture": currencies.to_stripe_amount(request.amount),
             "expand": _EXPAND_CHARGE,
@@ -179,12 +181,12 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
         return await self._post(path, request.key, form)
 
     async def void(self, request: interface.VoidRequest, /) -> Result:
-        """Cancel the intent, which releases what is not captured."""
+        """Cancel the payment intent, which releases the uncaptured amount."""
         path = f"/v1/payment_intents/{request.reference}/cancel"
         return await self._post(path, request.key, {"expand": _EXPAND_CHARGE})
 
     async def refund(self, request: interface.RefundRequest, /) -> Result:
-        """Refund the intent's charge."""
+        """Refund the charge of the payment intent."""
         kind = "charge" if request.reference.startswith("ch_") else "payment_intent"
         form = {
             kind: request.reference,
@@ -195,12 +197,12 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
         return await self._post("/v1/refunds", request.key, form)
 
     async def submit_evidence(self, request: interface.EvidenceRequest, /) -> Result:
-        """Stage the texts, or submit them to the bank for good."""
+        """Store the texts as a draft, or submit them to the bank, which is final."""
         form = {"evidence": request.texts, "submit": request.submit}
         return await self._post(f"/v1/disputes/{request.reference}", request.key, form)
 
     async def get_status(self, request: interface.StatusRequest, /) -> Result:
-        """By reference; a refund by its charge's list, a charge by search, which lags."""
+        """Look up by reference; else a refund in its charge's list, a charge by search (lags)."""
         kind = ObjectKind.REFUND if request.operation is Operation.REFUND else ObjectKind.CHARGE
         try:
             if request.reference:
@@ -224,11 +226,11 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
         return Result(outcome=Outcome.NOT_FOUND)
 
     async def fetch_object(self, kind: ObjectKind, reference: str, /) -> Iterable[Snapshot]:
-        """:raises errors.NotFound: if there is no such object."""
+        """Return the snapshots of an object. :raises errors.NotFound: if it does not exist."""
         return snapshots.read_object(await self._get(kind, reference))
 
     async def balances(self) -> Mapping[str, int]:
-        """What Stripe owes, cleared or not, in minor units by currency."""
+        """Return the available and pending balance by currency, in minor units."""
         balance = http_provider.decode(
             await self.get("/v1/balance"), schemas.StripeBalance, "the balance"
         )
@@ -241,7 +243,7 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
     def verify_webhook(
         self, headers: Mapping[str, str], body: bytes, /, *, now: datetime
     ) -> VerifiedWebhook:
-        """:raises BadSignature: if it was not signed with our secret just now, for our mode."""
+        """:raises InvalidSignature: without a valid signature of now, or if the mode differs."""
         webhook_signature.verify(
             self.config.webhook_secret.reveal().split(), headers, body, now=now
         )
@@ -250,17 +252,15 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
                 http_provider.read_json(body), schemas.Envelope, "the event"
             )
         except (ValueError, errors.OutcomeUnknown) as error:
-            raise InvalidSignature(
-                "a signed delivery whose body is no event of Stripe's"
-            ) from error
+            raise InvalidSignature("signed, but the body is not a Stripe event") from error
         foreign = self._foreign_account(event)
-        # A platform's live endpoint gets events of both modes of its connected accounts.
+        # A platform's live endpoint receives events of both modes of its connected accounts.
         if not foreign and event.livemode != (self.mode == "live"):
-            raise InvalidSignature("a signed delivery for the other mode, test or live")
+            raise InvalidSignature("signed, but for the other mode (test or live)")
         return VerifiedWebhook(event_id=event.id, type=event.type, foreign_account=foreign)
 
     def parse_webhook(self, body: bytes, /) -> Iterable[Snapshot]:
-        """What an event tells; nothing for those that move no money. See `fetch` for the fees."""
+        """Return the snapshots of an event, without fees; none if it moves no money."""
         event = http_provider.decode(
             http_provider.read_json(body), schemas.StripeEvent, "the event"
         )
@@ -269,7 +269,7 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
         return [] if has_intent else snapshots.read_object(stripe_object)
 
     def _foreign_account(self, event: schemas.Envelope) -> str:
-        """The account that an event is of; "" where that is our own, or none is named."""
+        """Return the account of an event; "" if it is our own or none is named."""
         if event.account is not None:
             named, account = event.account, event.account
         elif event.context:
@@ -278,7 +278,7 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
             return ""
         return "" if account and account == self.config.account_id else named or "unnamed"
 
-    # --- what they share --------------------------------------------------------------------------
+    # --- helpers ----------------------------------------------------------------------------------
 
     def _amount(self, request: interface.ChargeRequest) -> dict[str, Any]:
         return {
@@ -295,9 +295,11 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
         if 200 <= response.status < 300:
             return self._result(response.body)
         error = http_provider.decode(response.body, schemas.StripeFailure, "the refusal").error
-        # Another request has this key, now or with other content: what became of it is not said.
+        # Another request with this key is in progress or had other content.
         if error.type == "idempotency_error" or response.status == 409:
-            raise errors.OutcomeUnknown(f"{path} answered {response.status}: {error.code}")
+            raise errors.OutcomeUnknown(
+                f"stripe: POST {path} returned {response.status} {error.code}. Look up its status."
+            )
         if error.payment_intent is not None:
             snapshot = snapshots.from_intent(error.payment_intent)
             return Result(
@@ -315,7 +317,7 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
             return Result(outcome=Outcome.PENDING, reference=str(body.get("id", "")))
         action = (body.get("next_action") or {}).get("redirect_to_url") or {}
         return results.result_from_snapshots(
-            snapshot, action_url=action.get("url") or body.get("url") or ""
+            snapshot, redirect_url=action.get("url") or body.get("url") or ""
         )
 
     async def _get(self, kind: ObjectKind, reference: str) -> Any:

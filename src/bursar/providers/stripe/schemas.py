@@ -1,4 +1,4 @@
-"""Stripe's objects, as far as we read them (API reference, docs.stripe.com/api)."""
+"""Stripe's objects, limited to the fields that we read (docs.stripe.com/api)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 
 
 class StripeObject(msgspec.Struct, kw_only=True):
-    """An object or a part of one; what is not named here is passed over."""
+    """Base class of objects and their parts; unknown fields are ignored."""
 
 
 class BalanceTransaction(StripeObject):
-    """One movement of the balance, in its currency; *source* may be expanded."""
+    """One change of the balance, in its currency; *source* may be expanded."""
 
     id: str
     amount: int
@@ -27,13 +27,13 @@ class BalanceTransaction(StripeObject):
 
 
 class Multicapture(StripeObject):
-    """Whether a charge may be captured in several parts."""
+    """Whether a charge can be captured in several parts."""
 
     status: str = "unavailable"
 
 
 class StripeCharge(StripeObject):
-    """A charge; for those of payment intents the intent is what we know them by."""
+    """A charge; charges of payment intents have the intent as our reference."""
 
     id: str
     amount: int
@@ -49,7 +49,7 @@ class StripeCharge(StripeObject):
 
 
 class StripeError(StripeObject):
-    """Why something was refused; a declined charge comes with its intent."""
+    """The error of a rejected request; a declined charge includes its intent."""
 
     type: str = ""
     code: str | None = None
@@ -59,20 +59,20 @@ class StripeError(StripeObject):
 
 
 class Redirect(StripeObject):
-    """Where the buyer has to go."""
+    """The page to which the buyer is sent."""
 
     url: str | None = None
 
 
 class NextAction(StripeObject):
-    """What the buyer has to do before the intent goes on."""
+    """The action that the buyer has to complete."""
 
     type: str = ""
     redirect_to_url: Redirect | None = None
 
 
 class PaymentIntent(StripeObject):
-    """The wish to collect an amount, and how far it has come."""
+    """A payment intent: an amount to collect, with its status."""
 
     id: str
     amount: int
@@ -89,7 +89,7 @@ class PaymentIntent(StripeObject):
 
 
 class StripeRefund(StripeObject):
-    """Money given back; *status* may be null for some kinds of payment."""
+    """A refund; *status* is null for some payment methods."""
 
     id: str
     amount: int
@@ -104,14 +104,14 @@ class StripeRefund(StripeObject):
 
 
 class EvidenceDetails(StripeObject):
-    """Until when a dispute may be answered (seconds since 1970; 0 where it may not)."""
+    """Until when evidence is accepted (seconds since 1970; 0 if it is not)."""
 
     due_by: int | None = None
     submission_count: int = 0
 
 
 class StripeDispute(StripeObject):
-    """A dispute, with the movements of the balance that it caused."""
+    """A dispute, with its balance transactions."""
 
     id: str
     amount: int
@@ -126,7 +126,7 @@ class StripeDispute(StripeObject):
 
 
 class StripePayout(StripeObject):
-    """Money on its way from the balance to the merchant's bank."""
+    """A payout from the balance to the merchant's bank account."""
 
     id: str
     amount: int
@@ -137,7 +137,7 @@ class StripePayout(StripeObject):
 
 
 class CheckoutSession(StripeObject):
-    """A page of Stripe's on which a buyer pays; its intent is made when the buyer does."""
+    """A Checkout session; its payment intent is created when the buyer pays."""
 
     id: str
     created: int
@@ -150,14 +150,14 @@ class CheckoutSession(StripeObject):
 
 
 class StripeMoney(StripeObject):
-    """A part of the balance."""
+    """One currency of a balance."""
 
     amount: int
     currency: str
 
 
 class StripeBalance(StripeObject):
-    """What Stripe owes now, and what it will when it has cleared."""
+    """The available and pending balance."""
 
     available: list[StripeMoney]
     pending: list[StripeMoney]
@@ -172,11 +172,11 @@ class StripeList(StripeObject):
 
 class Envelope(StripeObject):
     """
-    What of an event is read before anything else.
+    The envelope of an event.
 
-    *account* is the connected account that the event is of (docs.stripe.com/connect/webhooks);
-    events of the endpoint's own account have none. *context* is the path of accounts that the event
-    is of, from an organization or platform down, joined by slashes (docs.stripe.com/context).
+    *account* is the connected account of the event (docs.stripe.com/connect/webhooks); events of
+    the endpoint's own account have none. *context* is the path of accounts, from the organization
+    or platform down, joined by slashes (docs.stripe.com/context).
     """
 
     id: str
@@ -187,25 +187,25 @@ class Envelope(StripeObject):
 
 
 class EventData(StripeObject):
-    """The object that an event tells of."""
+    """The object of an event."""
 
     object: dict[str, Any]
 
 
 class StripeEvent(Envelope, kw_only=True):
-    """A delivered event."""
+    """An event with its object."""
 
     data: EventData
 
 
 class StripeFailure(StripeObject):
-    """The body of an answer that is no object."""
+    """The body of an error response."""
 
     error: StripeError
 
 
 class WebhookEndpoint(StripeObject):
-    """A webhook endpoint set up at Stripe."""
+    """A webhook endpoint registered at Stripe."""
 
     id: str
     url: str

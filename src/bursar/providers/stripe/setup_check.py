@@ -1,4 +1,4 @@
-"""What an account at Stripe still lacks before it can take money."""
+"""Setup check of a Stripe account: what is missing before it can accept payments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bursar.providers import http_provider
 from bursar.providers.capabilities import SetupCheck
 from bursar.providers.stripe import client, currencies, schemas
 
-#: The events without which the books would learn of something only by the settlement report.
+#: Required events; without them changes are known only from the settlement report.
 EVENTS = (
     "payment_intent.succeeded",
     "payment_intent.payment_failed",
@@ -34,18 +34,18 @@ EVENTS = (
     "payout.canceled",
     "checkout.session.expired",
 )
-#: A clock that is further off than this has signatures refused sooner or later.
+#: Greatest clock difference in seconds; beyond it signatures may be rejected.
 CLOCK_SECONDS_MAX = 60.0
 
 
 class StripeSetup(client.StripeClient):
-    """Looks whether keys, webhooks, currencies and clock are in order."""
+    """Checks key, webhooks, currencies and clock."""
 
     __slots__ = ()
     events: ClassVar[tuple[str, ...]] = EVENTS
 
     async def check_setup(self, *, webhook_url: str) -> AsyncIterator[SetupCheck]:
-        """Say what is in order and what is missing; it changes nothing at Stripe."""
+        """Check the account and the endpoint *webhook_url*; changes nothing at Stripe."""
         config = self.config
         test = self.mode == "test"
         message = "a test key: no real money moves" if test else "a live key: real money moves"
@@ -56,29 +56,35 @@ class StripeSetup(client.StripeClient):
         except (errors.Unavailable, errors.OutcomeUnknown) as error:
             yield SetupCheck(subject="connection", is_ok=False, message=str(error))
             return
-        yield SetupCheck(subject="connection", is_ok=True, message=f"account {account.id} answers")
+        yield SetupCheck(
+            subject="connection", is_ok=True, message=f"connected to account {account.id}"
+        )
         yield _check_account_id(config.account_id, account.id)
         yield SetupCheck(
             subject="charges",
             is_ok=account.charges_enabled or test,
-            message="enabled" if account.charges_enabled else "not enabled: finish onboarding",
+            message="enabled"
+            if account.charges_enabled
+            else "not enabled: complete the onboarding at Stripe",
         )
         yield SetupCheck(
             subject="payouts",
             is_ok=account.payouts_enabled or test,
-            message="enabled" if account.payouts_enabled else "not enabled: add a bank account",
+            message="enabled"
+            if account.payouts_enabled
+            else "not enabled: add a bank account at Stripe",
         )
         yield _check_currency(account.default_currency)
         yield SetupCheck(
             subject="return_url",
             is_ok=bool(config.return_url),
-            message=config.return_url or "not set: no 3-D Secure redirect and no Checkout",
+            message=config.return_url or "not set: required for 3-D Secure redirects and Checkout",
         )
         has_secret = bool(config.webhook_secret.reveal())
         yield SetupCheck(
             subject="webhook secret",
             is_ok=has_secret,
-            message="set" if has_secret else "not set: no delivery will be believed",
+            message="set" if has_secret else "not set: every webhook is rejected",
         )
         async for check in self._check_webhooks(webhook_url):
             yield check
@@ -92,7 +98,7 @@ class StripeSetup(client.StripeClient):
         matches = [one for one in endpoints if one.url == webhook_url]
         if not matches:
             others = ", ".join(one.url for one in endpoints) or "none"
-            message = f"no endpoint {webhook_url} (there: {others}); add it in the dashboard"
+            message = f"{webhook_url} is not registered (registered: {others}); add it at Stripe"
             yield SetupCheck(subject="webhook endpoint", is_ok=False, message=message)
             return
         endpoint = matches[0]
@@ -105,15 +111,17 @@ class StripeSetup(client.StripeClient):
         yield SetupCheck(
             subject="webhook events",
             is_ok=not missing,
-            message=f"lacks {', '.join(missing)}" if missing else "all that the books need",
+            message=f"missing: {', '.join(missing)}" if missing else "all required events",
         )
 
 
 def _check_account_id(configured: str, actual: str) -> SetupCheck:
     if configured and configured != actual:
-        message = f"account_id is {configured}, but the key is of {actual}"
+        message = f"account_id is {configured}, but the API key belongs to {actual}"
         return SetupCheck(subject="account_id", is_ok=False, message=message)
-    advice = f"not set: with --set account_id={actual}, events that name it are taken for its own"
+    advice = (
+        f"not set: events that name {actual} are ignored; set account_id={actual} to process them"
+    )
     return SetupCheck(subject="account_id", is_ok=True, message=configured or advice)
 
 
@@ -121,9 +129,9 @@ def _check_clock(date: str) -> SetupCheck:
     at = parsedate_to_datetime(date) if date else clock.now()
     off = (clock.now() - at.replace(tzinfo=at.tzinfo or UTC)).total_seconds()
     is_ok = abs(off) <= CLOCK_SECONDS_MAX
-    message = f"{off:+.0f} s from Stripe's" + (
-        "" if is_ok else ": set it, or no webhook is believed"
-    )
+    message = f"{off:+.0f} s from Stripe's"
+    if not is_ok:
+        message += ": set the clock, or webhooks are rejected"
     return SetupCheck(subject="clock", is_ok=is_ok, message=message)
 
 

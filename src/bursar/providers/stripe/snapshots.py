@@ -1,4 +1,4 @@
-"""From Stripe's objects to snapshots: what each says of money, in the house's words."""
+"""Conversion of Stripe's objects to snapshots."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bursar.providers.interface import (
 )
 from bursar.providers.stripe import currencies, schemas
 
-#: The metadata that ties an object to our attempt, and marks an intent collected on a page.
+#: Metadata: the id of our attempt, and a mark on intents of Checkout sessions.
 ATTEMPT_KEY, HOSTED_KEY = "bursar_attempt", "bursar_hosted"
 
 _INTENTS = {
@@ -57,7 +57,7 @@ _PAYOUTS = {
     "canceled": MovementStatus.FAILED,
 }
 
-#: Declines that no later try with the same method will change (docs.stripe.com/declines/codes).
+#: Hard declines: no retry with the same method succeeds (docs.stripe.com/declines/codes).
 HARD_DECLINES = frozenset(
     "card_not_supported currency_not_supported expired_card fraudulent incorrect_number "
     "invalid_account invalid_expiry_month invalid_expiry_year invalid_number lost_card "
@@ -69,21 +69,21 @@ HARD_DECLINES = frozenset(
 
 
 def from_intent(intent: schemas.PaymentIntent) -> Snapshot:
-    """A charge of ours: Stripe's payment intent, with its latest charge where that is told."""
+    """Convert a payment intent, with its latest charge if expanded, to a charge snapshot."""
     received = intent.amount_received
     status = _INTENTS[intent.status]
     code = ""
     if status is ChargeStatus.DECLINED:
         code = error_code(intent.last_payment_error)
         if not intent.last_payment_error or HOSTED_KEY in (intent.metadata or {}):
-            status, code = ChargeStatus.REQUIRES_ACTION, ""  # the buyer may (still) pay
+            status, code = ChargeStatus.REQUIRES_ACTION, ""  # the buyer can still pay
     elif status is ChargeStatus.AUTHORIZED and received:
         is_open = intent.amount_capturable > 0
         status = ChargeStatus.PARTIALLY_CAPTURED if is_open else ChargeStatus.CAPTURED
     elif status is ChargeStatus.VOIDED:
         code = intent.cancellation_reason or ""
         if received:
-            status = ChargeStatus.CAPTURED  # the rest was released
+            status = ChargeStatus.CAPTURED  # the remainder was released
         elif code == "automatic":
             status = ChargeStatus.EXPIRED
     snapshot = Snapshot(
@@ -105,7 +105,7 @@ def from_intent(intent: schemas.PaymentIntent) -> Snapshot:
 
 
 def from_charge(charge: schemas.StripeCharge) -> Snapshot:
-    """A charge that has no payment intent; of others the intent tells all."""
+    """Convert a charge; charges of payment intents are read from their intent instead."""
     captured = charge.amount_captured
     status = {"failed": ChargeStatus.DECLINED, "pending": ChargeStatus.PENDING}.get(charge.status)
     if status is None:
@@ -124,7 +124,7 @@ def from_charge(charge: schemas.StripeCharge) -> Snapshot:
 
 
 def from_refund(refund: schemas.StripeRefund) -> Snapshot:
-    """A refund; its movement tells what left the balance."""
+    """Convert a refund; its balance transaction has the settled amount."""
     status = _REFUNDS[refund.status or "pending"]
     snapshot = Snapshot(
         kind=ObjectKind.REFUND,
@@ -140,7 +140,7 @@ def from_refund(refund: schemas.StripeRefund) -> Snapshot:
 
 
 def from_dispute(dispute: schemas.StripeDispute) -> Snapshot:
-    """A dispute, in the currency of the balance it was withdrawn from."""
+    """Convert a dispute, in the currency of the balance from which it was withdrawn."""
     moves = dispute.balance_transactions
     withdrawn = sum(-move.amount for move in moves if move.amount < 0)
     reinstated = sum(move.amount for move in moves if move.amount > 0)
@@ -163,7 +163,7 @@ def from_dispute(dispute: schemas.StripeDispute) -> Snapshot:
 
 
 def from_payout(payout: schemas.StripePayout) -> Snapshot:
-    """A payout, which leaves the balance when it is made, not when it arrives."""
+    """Convert a payout; it reduces the balance when it is created, not when it arrives."""
     return Snapshot(
         kind=ObjectKind.PAYOUT,
         reference=payout.id,
@@ -175,7 +175,7 @@ def from_payout(payout: schemas.StripePayout) -> Snapshot:
 
 
 def from_session(session: schemas.CheckoutSession) -> Snapshot | None:
-    """A page on which nobody has paid yet; None once its intent tells the rest."""
+    """Convert an unpaid Checkout session; None once its payment intent has the state."""
     if isinstance(session.payment_intent, schemas.PaymentIntent):
         return from_intent(session.payment_intent)
     if session.status == "complete" or session.amount_total is None or not session.currency:
@@ -204,9 +204,9 @@ _READERS: Mapping[str, tuple[type[Any], Callable[[Any], Snapshot | None]]] = {
 
 def read_object(payload: Mapping[str, Any]) -> Iterable[Snapshot]:
     """
-    The snapshot of any object of Stripe's; nothing for those that move no money.
+    Return the snapshots of any object; none if its kind moves no money.
 
-    :raises errors.OutcomeUnknown: if it has another form than its kind's.
+    :raises errors.OutcomeUnknown: if it does not match its schema or has an unknown status.
     """
     kind, reader = _READERS.get(payload.get("object", ""), (None, None))
     if kind is None or reader is None:
@@ -215,13 +215,13 @@ def read_object(payload: Mapping[str, Any]) -> Iterable[Snapshot]:
         snapshot = reader(http_provider.decode(payload, kind, f"Stripe's {payload['object']}"))
     except KeyError as error:
         raise errors.OutcomeUnknown(
-            f"Stripe's {payload['object']} has a new status {error}"
+            f"Stripe's {payload['object']} has an unknown status {error}"
         ) from error
     return [] if snapshot is None else [snapshot]
 
 
 def error_code(error: schemas.StripeError | None) -> str:
-    """The most exact code of a refusal."""
+    """Return the most specific code of an error."""
     if error is None:
         return ""
     return error.decline_code or error.code or error.type
