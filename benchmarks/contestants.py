@@ -1,4 +1,4 @@
-"""What contestants run in: their interpreters, fresh databases, and a process for each round."""
+"""Contestants: interpreter, a new database and a process for each round."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A program that does its task once and prints what it measured as one line of JSON."""
+    """A program that runs its task once and prints its measurements as one line of JSON."""
 
     name: str
     module: str
@@ -40,7 +40,7 @@ class Server:
     pid: int = 0
 
     def fresh(self) -> str:
-        """Make an empty database; returns its URL, or nothing for SQLite."""
+        """Create an empty database; return its URL, or "" for SQLite."""
         if not self.url:
             return ""
         import psycopg
@@ -90,15 +90,15 @@ SERVERS = {"sqlite": sqlite, "postgresql": postgresql}
 
 
 def peers_python() -> Path:
-    """The interpreter of .venv-bench, installed from locks/bench.lock where it is not yet."""
+    """Return the interpreter of .venv-bench; installs locks/bench.lock at first use."""
     steps = ". scripts/environment && environment bench .venv-bench"
     subprocess.run(["sh", "-eu", "-c", steps], cwd=ROOT, check=True)
     return ROOT / ".venv-bench" / "bin" / "python"
 
 
 def once(contestant: Contestant, server: Server, python: Path, task: dict[str, Any]) -> Any:
-    """One round in a process of its own, on a database of its own; what the contestant printed."""
-    told = {
+    """Run one round in a new process and database; return what the contestant printed."""
+    arguments = {
         "name": f"round_{next(_numbers)}",
         "folder": str(server.folder),
         "url": server.fresh(),
@@ -106,7 +106,7 @@ def once(contestant: Contestant, server: Server, python: Path, task: dict[str, A
         **task,
         **contestant.task,
     }
-    program = [str(python), "-m", contestant.module, json.dumps(told)]
+    program = [str(python), "-m", contestant.module, json.dumps(arguments)]
     done = subprocess.run(
         program, check=False, cwd=ROOT, capture_output=True, text=True, timeout=600
     )
@@ -118,7 +118,7 @@ def once(contestant: Contestant, server: Server, python: Path, task: dict[str, A
 def alternate(
     contestants: Sequence[Contestant], server: Server, *, rounds: int, task: dict[str, Any]
 ) -> dict[str, list[Any]]:
-    """All contestants in turn (A B C A B C ...); the rounds of each."""
+    """Run the contestants in turn (A B C A B C ...); return the rounds of each."""
     theirs = peers_python() if any(c.peer for c in contestants) else Path(sys.executable)
     results: dict[str, list[Any]] = {c.name: [] for c in contestants}
     for _ in range(rounds):
@@ -129,5 +129,5 @@ def alternate(
 
 
 def median(rounds: Sequence[Any], measure: str) -> float:
-    """The median over rounds of one figure per order."""
+    """Return the median over rounds of one figure per order."""
     return float(statistics.median(one[measure] / one["orders"] for one in rounds))

@@ -28,9 +28,9 @@ def run(plan: Plan, console: Console) -> list[Record]:
     task = {"calls": plan.calls or calls, "plan": plan.calls or 100_000}
     entered = [OURS, *([PEERS] if plan.peers else [])]
     with contestants.sqlite() as server:
-        told = contestants.alternate(entered, server, rounds=plan.rounds or rounds, task=task)
-    ours = {name: _median(told["bursar"], name) for name in told["bursar"][0]}
-    theirs = _peers(told.get("peers", []))
+        measured = contestants.alternate(entered, server, rounds=plan.rounds or rounds, task=task)
+    ours = {name: _median(measured["bursar"], name) for name in measured["bursar"][0]}
+    theirs = _peers(measured.get("peers", []))
     records = []
     for name, value in ours.items():
         unit = "calls" if name in COUNTED else "%" if "flaky" in name else "ns"

@@ -1,4 +1,4 @@
-"""Our decorators, measured; prints what each call cost as one line of JSON."""
+"""Contestant: Bursar's decorators; prints the time of each call as one line of JSON."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ READER = Principal("key:reader", frozenset({"rates:read"}))
 
 
 def main() -> None:
-    told = task()
-    calls: int = told["calls"]
+    options = task()
+    calls: int = options["calls"]
     logs.configure(level="WARNING", stream=cast("Any", timing.Null()))
     figures: dict[str, float] = {
         "bare": timing.nanoseconds(timing.plain, calls=calls),
@@ -35,7 +35,7 @@ def main() -> None:
         figures["four async"] = timing.async_nanoseconds(_four(timing.coroutine), calls=calls)
     figures["log line"] = _log_line(calls)
     for chance in (0.05, 0.12):
-        figures |= _flaky(chance, told["plan"])
+        figures |= _flaky(chance, options["plan"])
     print(json.dumps(figures))
 
 

@@ -1,4 +1,4 @@
-"""The libraries people take instead, measured as ours; prints one line of JSON."""
+"""Peers: libraries with the same purpose, measured in the same way; prints one line of JSON."""
 
 from __future__ import annotations
 

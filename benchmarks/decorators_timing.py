@@ -1,4 +1,4 @@
-"""Measuring one call of a decorated function, alike for ours and the peers."""
+"""Time one call of a decorated function, in the same way for Bursar and its peers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def nanoseconds(function: Callable[[int], Any], *, calls: int) -> float:
-    """The median of seven loops over `function(1)`, per call, the loop's own time included."""
+    """Return the median of seven loops over `function(1)` per call, including the loop."""
     function(1)
     timer = timeit.Timer("function(1)", globals={"function": function})
     return 1e9 * statistics.median(timer.repeat(7, calls)) / calls
@@ -35,7 +35,7 @@ def async_nanoseconds(function: Callable[[int], Awaitable[Any]], *, calls: int) 
 
 
 def stampede(decorate: Callable[[Callable[[int], int]], Callable[[int], int]]) -> int:
-    """How often a function is called that fifty threads ask for the same value at once."""
+    """Return how often a function runs when fifty threads request one value at once."""
     calls: list[int] = []
 
     def slow(a: int) -> int:
@@ -83,7 +83,7 @@ async def coroutine(a: int) -> int:
 
 
 class Null:
-    """A sink that keeps nothing."""
+    """A sink that discards everything."""
 
     def write(self, data: Any) -> int:
         return len(data)

@@ -24,12 +24,12 @@ def run(plan: Plan, console: Console) -> list[Record]:
     for database in plan.databases:
         with contestants.SERVERS[database]() as server:
             rounds = contestants.alternate([OURS], server, rounds=1, task={"orders": rows})
-        shown = Table(title=f"Lists of {rows:,} rows on {database}", title_justify="left")
+        list_table = Table(title=f"Lists of {rows:,} rows on {database}", title_justify="left")
         for column in ("list", "ours, ms", f"{PEER}, ms"):
-            shown.add_column(column)
+            list_table.add_column(column)
         for name, figures in rounds["bursar"][0]["lists"].items():
             theirs = figures["ms"] + 2 * figures["count_ms"]
-            shown.add_row(name, f"{figures['ms']:.0f}", f"{theirs:.0f}")
+            list_table.add_row(name, f"{figures['ms']:.0f}", f"{theirs:.0f}")
             records.append(
                 Record(
                     benchmark=f"lists/{database}",
@@ -40,5 +40,5 @@ def run(plan: Plan, console: Console) -> list[Record]:
                     peer_value=theirs,
                 )
             )
-        console.print(shown)
+        console.print(list_table)
     return records

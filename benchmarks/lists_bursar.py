@@ -1,4 +1,4 @@
-"""Contestant: the back office's lists over tables of many rows, opened over HTTP's own stack."""
+"""Contestant: list pages of the back office over tables of many rows, by Django requests."""
 
 # The environment is set before Bursar is imported:
 # ruff: noqa: E402
@@ -90,8 +90,8 @@ def one_of_each() -> None:
     provider = provider_accounts.get("eu")
     assert isinstance(provider, SandboxProvider)
     (key, *_) = standard_webhooks.parse_keys(provider.config.webhook_secret)
-    told = provider.simulator.deliveries(key, after=0, at=now)[0]
-    inbox.receive_sync(provider_account="eu", headers=told.headers, body=told.body)
+    delivery = provider.simulator.deliveries(key, after=0, at=now)[0]
+    inbox.receive_sync(provider_account="eu", headers=delivery.headers, body=delivery.body)
     commit(rest)
 
 
@@ -121,18 +121,18 @@ def multiply(model: type[models.Model], rows: int) -> None:
     columns = [
         str(f.column) for f in meta.concrete_fields if not isinstance(f, models.BigAutoField)
     ]
-    shown = ", ".join(values.get(c, f"t.{c}").format(n="n.n") for c in columns)
+    expressions = ", ".join(values.get(c, f"t.{c}").format(n="n.n") for c in columns)
     numbers = (
         f"WITH RECURSIVE n(n) AS (SELECT 100000000 UNION ALL SELECT n + 1 FROM n "
         f"WHERE n < {100_000_000 + rows - 2})"
     )
     statement = (
-        f"{numbers} INSERT INTO {meta.db_table} ({', '.join(columns)}) SELECT {shown} "
+        f"{numbers} INSERT INTO {meta.db_table} ({', '.join(columns)}) SELECT {expressions} "
         f"FROM (SELECT * FROM {meta.db_table} LIMIT 1) t, n"
     )
     if connection.vendor == "sqlite":
         statement = (
-            f"INSERT INTO {meta.db_table} ({', '.join(columns)}) {numbers} SELECT {shown} "
+            f"INSERT INTO {meta.db_table} ({', '.join(columns)}) {numbers} SELECT {expressions} "
             f"FROM (SELECT * FROM {meta.db_table} LIMIT 1) t, n"
         )
     with connection.cursor() as cursor:

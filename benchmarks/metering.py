@@ -14,13 +14,13 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 def task() -> dict[str, Any]:
-    """What a contestant is to do: its only argument, as JSON."""
-    told: dict[str, Any] = json.loads(sys.argv[1])
-    return told
+    """Return the task of a contestant: its only argument, as JSON."""
+    options: dict[str, Any] = json.loads(sys.argv[1])
+    return options
 
 
 class Meter:
-    """Started when made; `read` tells seconds and CPU seconds (user + system) since then."""
+    """Starts when created; `read` returns seconds and CPU seconds (user + system) since then."""
 
     def __init__(self, server_pid: int) -> None:
         self._server_pid = server_pid

@@ -2,7 +2,7 @@
 Orders placed, charged and booked, end to end.
 
 Ours places through group commit while the worker of the same process charges and books; the
-sandbox answers at once from a book in memory, so that all time on the disk is ours. Each order has
+sandbox responds at once from a store in memory, so that all disk time is ours. Each order has
 two lines. Every contestant is a process tree on a fresh database: SQLite in WAL mode with
 synchronous=FULL, or PostgreSQL with fsync and synchronous_commit on.
 """
@@ -21,7 +21,7 @@ from benchmarks.records import Plan, Record
 OURS = Contestant("bursar", "benchmarks.orders_bursar", peer=False)
 MISSING = {
     "bursar": "facts, ledger, intent row, durable queue; all in group commits",
-    "naive Django": "intent row and ledger rows, a transaction a step; no facts, no queue, no proof",
+    "naive Django": "intent row and ledger rows, a transaction a step; no facts, no queue, no verification",
     "django-payments": "its own API and commits; no intent row, no facts, no ledger, no queue",
 }
 #: Processes and threads of the peers: one writer on SQLite, where more wait for each other's lock;
@@ -100,12 +100,12 @@ def breakdown(parts: Any) -> dict[str, tuple[float, float]]:
     interpreter's lock. Python is all CPU that is none of the others.
     """
     seconds, cpu, orders = parts["part_seconds"], parts["part_cpu"], parts["orders"]
-    told = {
+    figures = {
         part: (seconds.get(part, 0.0) / parts["seconds"], 1e6 * cpu.get(part, 0.0) / orders)
         for part in ("sql", "commit", "provider")
     }
     rest = max(0.0, parts["cpu"] - sum(cpu.values()))
-    return {**told, "python": (rest / parts["seconds"], 1e6 * rest / orders)}
+    return {**figures, "python": (rest / parts["seconds"], 1e6 * rest / orders)}
 
 
 def _show(console: Console, database: str, results: dict[str, list[Any]], parts: Any) -> None:
@@ -113,7 +113,7 @@ def _show(console: Console, database: str, results: dict[str, list[Any]], parts:
     table = Table(
         title=f"orders placed, charged and booked: {database}",
         caption=f"{len(results['bursar'])} rounds, medians; {hardware['cores']} cores, "
-        f"load {hardware['load']:.1f}. The sandbox's book is in memory: its disk time is not ours.",
+        f"load {hardware['load']:.1f}. The sandbox's store is in memory and uses no disk.",
     )
     for heading in ("", "orders/s", "CPU us/order", "server CPU", "ours is", "what it does"):
         table.add_column(heading, justify="left" if heading in {"", "what it does"} else "right")

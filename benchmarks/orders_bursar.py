@@ -93,10 +93,10 @@ def _order(number: int) -> operations.NewOrder:
 
 
 async def _place_all(numbers: range) -> None:
-    left = iter(numbers)
+    remaining = iter(numbers)
 
     async def place() -> None:
-        for number in left:
+        for number in remaining:
             place_one = functools.partial(
                 operations.place_order,
                 _order(number),
@@ -160,10 +160,10 @@ def main() -> None:
     transactions.commits = transactions.members = 0
     meter = metering.Meter(TASK["server_pid"])
     asyncio.run(_flow(worker.Worker(job_handlers.HANDLERS), range(orders)))
-    told: dict[str, Any] = meter.read()
+    totals: dict[str, Any] = meter.read()
     booked = Transfer.objects.values("subject").distinct().count()
     assert booked == warm + orders, f"{booked} of {warm + orders} payments are booked"
-    told |= {
+    totals |= {
         "orders": orders,
         "commits": transactions.commits,
         "members": transactions.members,
@@ -172,7 +172,7 @@ def main() -> None:
         "threads": threading.active_count(),
     }
     group_commit.commits.close()
-    print(json.dumps(told))
+    print(json.dumps(totals))
 
 
 if __name__ == "__main__":

@@ -33,19 +33,19 @@ def basket(lines: int) -> list[tuple[str, int, str]]:
 def run(plan: Plan, console: Console) -> list[Record]:
     count, rounds = (2_000, 3) if plan.quick else (20_000, 7)
     who = [OURS, *(PEERS if plan.peers else ())]
-    shown = Table(title=f"quotes a second, medians of {rounds} rounds", title_justify="left")
+    price_table = Table(title=f"quotes a second, medians of {rounds} rounds", title_justify="left")
     for column in ("lines", "who", "quotes a second", "ours / theirs"):
-        shown.add_column(column, justify="left" if column == "who" else "right")
+        price_table.add_column(column, justify="left" if column == "who" else "right")
     records: list[Record] = []
     with contestants.sqlite() as server:
         for lines in LINES:
             task = {"orders": max(20, (plan.calls or count) * 3 // lines), "lines": lines}
-            told = contestants.alternate(who, server, rounds=plan.rounds or rounds, task=task)
-            assert len({one["total"] for each in told.values() for one in each}) == 1
-            speed = {name: 1 / contestants.median(each, "wall") for name, each in told.items()}
+            measured = contestants.alternate(who, server, rounds=plan.rounds or rounds, task=task)
+            assert len({one["total"] for each in measured.values() for one in each}) == 1
+            speed = {name: 1 / contestants.median(each, "wall") for name, each in measured.items()}
             for name, value in speed.items():
                 ratio = "" if name == "bursar" else f"{speed['bursar'] / value:.2f}"
-                shown.add_row(str(lines), name, f"{value:,.0f}", ratio)
+                price_table.add_row(str(lines), name, f"{value:,.0f}", ratio)
             records += [
                 Record(
                     benchmark="pricing",
@@ -57,5 +57,5 @@ def run(plan: Plan, console: Console) -> list[Record]:
                 )
                 for peer in ([each.name for each in PEERS] if plan.peers else [""])
             ]
-    console.print(shown)
+    console.print(price_table)
     return records

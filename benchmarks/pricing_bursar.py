@@ -16,18 +16,18 @@ DAY = date(2026, 11, 24)
 
 def main(count: int, lines: int) -> None:
     text = '[[discounts]]\nname = "Sale"\npercent = "10"\n'
-    known = rules.parse(text, name="rules")
+    pricing_rules = rules.parse(text, name="rules")
     rows = pricing.basket(lines)
     began = time.perf_counter()
     for _ in range(count):
-        made = Basket(
+        priced_basket = Basket(
             currency="EUR",
             lines=tuple(
                 Line(sku="a", unit_price=price, quantity=units, tax_rate=rate)
                 for price, units, rate in rows
             ),
         )
-        quote = calculator.price(made, day=DAY, rules=known)
+        quote = calculator.price(priced_basket, day=DAY, rules=pricing_rules)
     wall = time.perf_counter() - began
     total = f"{quote.total.amount} {quote.tax.amount}"
     print(json.dumps({"wall": wall, "orders": count, "total": total}))

@@ -36,18 +36,18 @@ def run(plan: Plan, console: Console) -> list[Record]:
     with _stand_in() as url, contestants.sqlite() as server:
         task = {"orders": charges, "at_once": AT_ONCE, "provider_url": url}
         results = contestants.alternate(who, server, rounds=rounds, task=task)
-    shown = Table(
+    results_table = Table(
         title=f"{charges:,} charges, {AT_ONCE} at once, medians of {rounds}", title_justify="left"
     )
     for column in ("client", "CPU a charge, us", "a second", "peak memory, MB"):
-        shown.add_column(column)
+        results_table.add_column(column)
     figures = {}
-    for name, told in results.items():
-        cpu, wall = (contestants.median(told, measure) for measure in ("cpu", "wall"))
-        memory = max(one["peak_mb"] for one in told)
+    for name, measured in results.items():
+        cpu, wall = (contestants.median(measured, measure) for measure in ("cpu", "wall"))
+        memory = max(one["peak_mb"] for one in measured)
         figures[name] = (cpu * 1e6, 1 / wall, memory)
-        shown.add_row(name, f"{cpu * 1e6:,.0f}", f"{1 / wall:,.0f}", f"{memory:.0f}")
-    console.print(shown)
+        results_table.add_row(name, f"{cpu * 1e6:,.0f}", f"{1 / wall:,.0f}", f"{memory:.0f}")
+    console.print(results_table)
     ours = figures["bursar"]
     peers = [name for name in figures if name != "bursar"] or [""]
     return [

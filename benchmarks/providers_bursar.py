@@ -1,4 +1,4 @@
-"""Ours: charges through `StripeProvider`, its errors, circuit, logs and retries included."""
+"""Contestant: charges through `StripeProvider`, with errors, circuit breaker, logs and retries."""
 
 from __future__ import annotations
 
@@ -39,6 +39,6 @@ if __name__ == "__main__":
     logs.configure(level="WARNING")
     began, cpu = time.perf_counter(), time.process_time()
     asyncio.run(main(task["provider_url"], task["orders"], task["at_once"]))
-    told = {"wall": time.perf_counter() - began, "cpu": time.process_time() - cpu}
+    figures = {"wall": time.perf_counter() - began, "cpu": time.process_time() - cpu}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({**told, "peak_mb": peak, "orders": task["orders"]}))
+    print(json.dumps({**figures, "peak_mb": peak, "orders": task["orders"]}))

@@ -1,4 +1,4 @@
-"""The peer: Stripe's own library, asynchronous over httpx or aiohttp, or in threads."""
+"""Peer: Stripe's own library, asynchronous over httpx or aiohttp, or in threads."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ ASKED: Any = {
 
 def _client(url: str, kind: str) -> stripe.StripeClient:
     http: Any = {"httpx": "HTTPXClient", "aiohttp": "AIOHTTPClient", "threads": "RequestsClient"}
-    made = getattr(stripe, http[kind])(timeout=60)
-    return stripe.StripeClient(KEY, base_addresses={"api": url}, http_client=made)
+    intent = getattr(stripe, http[kind])(timeout=60)
+    return stripe.StripeClient(KEY, base_addresses={"api": url}, http_client=intent)
 
 
 async def some_at_once(client: stripe.StripeClient, count: int, at_once: int) -> None:
@@ -35,8 +35,8 @@ async def some_at_once(client: stripe.StripeClient, count: int, at_once: int) ->
 
     async def charge() -> None:
         for _ in numbers:
-            made = await client.v1.payment_intents.create_async(ASKED)
-            assert made.status == "succeeded"
+            intent = await client.v1.payment_intents.create_async(ASKED)
+            assert intent.status == "succeeded"
 
     await asyncio.gather(*(charge() for _ in range(at_once)))
 
@@ -57,6 +57,6 @@ if __name__ == "__main__":
         in_threads(client, task["orders"], task["at_once"])
     else:
         asyncio.run(some_at_once(client, task["orders"], task["at_once"]))
-    told = {"wall": time.perf_counter() - began, "cpu": time.process_time() - cpu}
+    figures = {"wall": time.perf_counter() - began, "cpu": time.process_time() - cpu}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({**told, "peak_mb": peak, "orders": task["orders"]}))
+    print(json.dumps({**figures, "peak_mb": peak, "orders": task["orders"]}))

@@ -1,4 +1,4 @@
-"""What every benchmark is told and gives back."""
+"""Plan and records of benchmarks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How much is measured."""
+    """How much to measure."""
 
     quick: bool
     peers: bool
-    #: Orders, or calls, and rounds; None for a benchmark's own number.
+    #: Orders or calls, and rounds; None for the benchmark's default.
     orders: int | None
     calls: int | None
     rounds: int | None
@@ -31,7 +31,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One measured value (a median), and a peer's beside it; *ratio* is value / peer_value."""
+    """One measured value (a median) with that of a peer; *ratio* is value / peer_value."""
 
     benchmark: str
     measure: str

@@ -1,4 +1,4 @@
-"""A command run to its end: how long it took, and the most memory all its processes had at once."""
+"""Run a command and measure its time and the peak memory of all its processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SECONDS_MAX = 3_600.0
 PAUSE_SECONDS = 0.02
 #: Reading a large process's memory map stops it: at most this share of its time.
 DISTURBED_MAX = 0.05
-_TOLD = re.compile(rb"^(Pss|Pss_Anon): +(\d+) kB$", re.MULTILINE)
+_FIELD = re.compile(rb"^(Pss|Pss_Anon): +(\d+) kB$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +86,8 @@ def run(
 
 
 def _environment() -> dict[str, str]:
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("BURSAR_", "DJANGO_"))}
-    return {**kept, "PYTHONPATH": str(ROOT), "LC_ALL": "C"}
+    inherited = {n: v for n, v in os.environ.items() if not n.startswith(("BURSAR_", "DJANGO_"))}
+    return {**inherited, "PYTHONPATH": str(ROOT), "LC_ALL": "C"}
 
 
 def _kill(session: int) -> None:
@@ -110,22 +110,22 @@ def _watch(process: subprocess.Popen[bytes], *, gently: bool) -> tuple[int, int]
 
 
 def _members(session: int) -> list[int]:
-    found = []
+    members = []
     for name in os.listdir("/proc"):  # noqa: PTH208  (dozens of times a second)
         if name.isdigit():
             with contextlib.suppress(ProcessLookupError):
                 if os.getsid(int(name)) == session:
-                    found.append(int(name))
-    return found
+                    members.append(int(name))
+    return members
 
 
 def _sizes(pid: int) -> tuple[int, int]:
     """Return the proportional set size of a process, and of its anonymous memory, in KiB."""
     try:
-        told = dict(_TOLD.findall(Path(f"/proc/{pid}/smaps_rollup").read_bytes()))
+        values = dict(_FIELD.findall(Path(f"/proc/{pid}/smaps_rollup").read_bytes()))
     except (FileNotFoundError, ProcessLookupError):  # it has just ended
         return 0, 0
-    return int(told.get(b"Pss", 0)), int(told.get(b"Pss_Anon", 0))
+    return int(values.get(b"Pss", 0)), int(values.get(b"Pss_Anon", 0))
 
 
 def _text(file: object) -> str:

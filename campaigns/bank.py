@@ -23,7 +23,7 @@ from bursar.providers.sandbox import serializers, server
 from bursar.providers.stripe import snapshots
 from tests import faulty_database
 from tests.stripe import server as stand_in
-from tests.stripe.book import Book
+from tests.stripe.simulator import StripeSimulator
 
 #: 5 % time-outs after charging, 5 % lost requests, 1 % garbage.
 FAULTS = ("--timeouts", "0.05", "--lost", "0.05", "--garbage", "0.01")
@@ -134,7 +134,7 @@ class StripeBank:
 
 
 async def _stripe(seed: int) -> None:
-    book = Book(basis_points=150, fixed=25, now=int(time.time()))
+    book = StripeSimulator(basis_points=150, fixed=25, now=int(time.time()))
     inner = web.AppRunner(stand_in.application(book), access_log=None)
     await inner.setup()
     await web.TCPSite(inner, "127.0.0.1", 0).start()

@@ -1,4 +1,4 @@
-"""Contestants: `django_payments` and `naive`, in as many processes and threads as they are told."""
+"""Contestants: `django_payments` and `naive`, in as many processes and threads as they are figures."""
 
 # Django is configured before its models are imported:
 # ruff: noqa: E402
@@ -168,10 +168,10 @@ def main() -> None:
     meter = metering.Meter(TASK["server_pid"])
     for process in working:
         process.join()
-    told = meter.read()
+    figures = meter.read()
     placed = models.Order.objects.count()
     assert placed == len(numbers) + processes, f"{placed} orders of {len(numbers)}"
-    print(json.dumps({**told, "orders": len(numbers)}))
+    print(json.dumps({**figures, "orders": len(numbers)}))
 
 
 if __name__ == "__main__":

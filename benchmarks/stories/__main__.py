@@ -20,26 +20,26 @@ def main() -> None:
     there = scenes.found()
     numbers = sorted({scene.story for scene in there.values()})
     parser = argparse.ArgumentParser(prog="scripts/stories", description=__doc__)
-    told = ", ".join(map(str, numbers))
-    parser.add_argument("stories", nargs="*", type=int, metavar="N", help=f"stories: {told}")
+    options = ", ".join(map(str, numbers))
+    parser.add_argument("stories", nargs="*", type=int, metavar="N", help=f"stories: {options}")
     parser.add_argument("--quick", action="store_true", help="smaller tasks; all within 2 minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured there")
-    wanted = parser.parse_args()
-    for number in wanted.stories:
+    selected = parser.parse_args()
+    for number in selected.stories:
         if number not in numbers:
-            parser.error(f"story {number} is not played yet; there are: {told}")
+            parser.error(f"story {number} is not played yet; there are: {options}")
     console, records = Console(), []
     for name, scene in there.items():
-        if wanted.stories and scene.story not in wanted.stories:
+        if selected.stories and scene.story not in selected.stories:
             continue
         try:
-            records += _play(console, name, scene, quick=wanted.quick)
+            records += _play(console, name, scene, quick=selected.quick)
         except runner.WrongAnswer as error:
             sys.exit(str(error))
-    if wanted.json:
+    if selected.json:
         where = machine.run()
         lines = [json.dumps({**record, **where}) for record in records]
-        wanted.json.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        selected.json.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def _play(console: Console, name: str, scene: Scene, *, quick: bool) -> list[dict[str, object]]:

@@ -23,7 +23,7 @@ class WrongAnswer(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column, played once: seconds by the wall and of CPU, the largest memory, what it told."""
+    """One column, played once: seconds by the wall and of CPU, the largest memory, what it printed."""
 
     name: str
     answer: Any
@@ -47,7 +47,7 @@ def play(scene: str, column: str, task: Task) -> Column:
     :raises RuntimeError: if it fails or prints no answer.
     """
     path = FOLDER / scene / f"{column}.py"
-    kept = {n: v for n, v in os.environ.items() if not n.startswith(("BURSAR_", "DJANGO_"))}
+    inherited = {n: v for n, v in os.environ.items() if not n.startswith(("BURSAR_", "DJANGO_"))}
     began = time.perf_counter()
     with subprocess.Popen(
         [sys.executable, str(path), json.dumps(task)],
@@ -55,18 +55,18 @@ def play(scene: str, column: str, task: Task) -> Column:
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env={**kept, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+        env={**inherited, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        told = process.stdout.read()  # to its end; errors are few and fit into the pipe
+        printed = process.stdout.read()  # to its end; errors are few and fit into the pipe
         errors = process.stderr.read()
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     wall = time.perf_counter() - began
     if process.returncode:
         raise RuntimeError(f"{scene}/{column}.py failed:\n{errors[-4_000:]}")
-    result = json.loads(told.splitlines()[-1])
+    result = json.loads(printed.splitlines()[-1])
     return Column(
         name=column,
         answer=result["answer"],
@@ -82,5 +82,5 @@ def check(scene: str, label: str, columns: list[Column]) -> None:
     """:raises WrongAnswer: if the columns do not agree."""
     answers = {json.dumps(column.answer, sort_keys=True) for column in columns}
     if len(answers) > 1:
-        told = "; ".join(f"{column.name}: {column.answer}" for column in columns)
-        raise WrongAnswer(f"{scene}, {label}: the answers differ: {told}")
+        printed = "; ".join(f"{column.name}: {column.answer}" for column in columns)
+        raise WrongAnswer(f"{scene}, {label}: the answers differ: {printed}")

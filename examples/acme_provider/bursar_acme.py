@@ -1,4 +1,4 @@
-"""The made-up Acme Bank as a provider for Bursar: everything there is to write."""
+"""A Bursar provider for the invented Acme Bank: a complete example."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -21,20 +21,20 @@ class AcmeBank(http_provider.HttpProvider, interface.PaymentProvider):
         return await self.pay("/returns", request.key, request.amount, of=request.reference)
 
     async def get_status(self, request: interface.StatusRequest, /) -> interface.Result:
-        return self.told(await self.call("GET", f"/movements/{request.reference or request.key}"))
+        return self.result(await self.call("GET", f"/movements/{request.reference or request.key}"))
 
-    async def pay(self, path: str, key: str, asked: Money, **more: str) -> interface.Result:
-        body = {"cents": asked.amount_minor, "ccy": asked.currency, **more}
-        return self.told(await self.call("POST", path, json=body, key=key))
+    async def pay(self, path: str, key: str, amount: Money, **more: str) -> interface.Result:
+        body = {"cents": amount.amount_minor, "ccy": amount.currency, **more}
+        return self.result(await self.call("POST", path, json=body, key=key))
 
-    def told(self, answer: http_provider.JsonResponse) -> interface.Result:
-        if answer.status != 200:
-            return results.declined_result(answer.status, code=answer.body["why"])
-        no, state, cents, currency, why, key, of = answer.body["movement"]
+    def result(self, response: http_provider.JsonResponse) -> interface.Result:
+        if response.status != 200:
+            return results.declined_result(response.status, code=response.body["why"])
+        no, state, cents, currency, why, key, of = response.body["movement"]
         kind = interface.ObjectKind.REFUND if of else interface.ObjectKind.CHARGE
         paid = Money(cents, currency)
-        made = interface.Snapshot(kind=kind, reference=no, status=STATUS[state], amount=paid)
-        return results.result_from_snapshots(replace(made, code=why, key=key, parent_reference=of))
+        base = interface.Snapshot(kind=kind, reference=no, status=STATUS[state], amount=paid)
+        return results.result_from_snapshots(replace(base, code=why, key=key, parent_reference=of))
 
 
 class AcmeProvider(mixins.LoggingMixin, mixins.RetryMixin, AcmeBank):

@@ -1,7 +1,7 @@
 """
-Stands in for Acme Bank's API, so that the example can be tried without a bank.
+A server that plays Acme Bank's API, so that the example runs without a bank.
 
-The sandbox's simulator keeps its movements; this tells of them in Acme's own words.
+The sandbox simulator stores its payments; this server translates them to Acme's field names.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ STATES = {"captured": "paid", "declined": "refused", "succeeded": "returned"}
 
 
 def application() -> web.Application:
-    """The bank's API over a simulator in memory."""
-    app = web.Application(middlewares=[_guarded])
+    """Return the bank's API over a simulator in memory."""
+    app = web.Application(middlewares=[_authenticated])
     app[SIMULATOR] = SandboxSimulator(durable=False)
     app.add_routes(
         [
@@ -47,50 +47,50 @@ def application() -> web.Application:
 
 
 @web.middleware
-async def _guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _authenticated(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.headers.get("Authorization") != f"Bearer {API_KEY}":
-        return web.json_response({"why": "who are you"}, status=401)
+        return web.json_response({"why": "invalid API key"}, status=401)
     try:
         return await handler(request)
     except errors.Conflict:
-        return web.json_response({"why": "this key was used for something else"}, status=409)
+        return web.json_response({"why": "idempotency key used for another request"}, status=409)
 
 
 async def _pay(request: web.Request) -> web.StreamResponse:
-    told = await request.json()
-    amount, method = Money(told["cents"], told["ccy"]), PAYERS.get(told["payer"], "nobody")
-    asked = ChargeRequest(key=request.headers["Idempotency-Key"], amount=amount, method=method)
-    return _tell(request.app[SIMULATOR].charge(asked))
+    payload = await request.json()
+    amount, method = Money(payload["cents"], payload["ccy"]), PAYERS.get(payload["payer"], "nobody")
+    charge = ChargeRequest(key=request.headers["Idempotency-Key"], amount=amount, method=method)
+    return _response(request.app[SIMULATOR].charge(charge))
 
 
 async def _return(request: web.Request) -> web.StreamResponse:
-    told = await request.json()
-    amount, key = Money(told["cents"], told["ccy"]), request.headers["Idempotency-Key"]
-    asked = RefundRequest(key=key, reference=told["of"], amount=amount)
-    return _tell(request.app[SIMULATOR].refund(asked))
+    payload = await request.json()
+    amount, key = Money(payload["cents"], payload["ccy"]), request.headers["Idempotency-Key"]
+    refund = RefundRequest(key=key, reference=payload["of"], amount=amount)
+    return _response(request.app[SIMULATOR].refund(refund))
 
 
 async def _movement(request: web.Request) -> web.StreamResponse:
-    name, found = request.match_info["name"], Result(outcome=Outcome.NOT_FOUND)
+    name, looked_up = request.match_info["name"], Result(outcome=Outcome.NOT_FOUND)
     for operation in (Operation.CHARGE, Operation.REFUND):
-        if found.outcome is Outcome.NOT_FOUND:
-            asked = StatusRequest(operation=operation, key=name, reference=name)
-            found = request.app[SIMULATOR].status(asked)
-    return _tell(found)
+        if looked_up.outcome is Outcome.NOT_FOUND:
+            lookup = StatusRequest(operation=operation, key=name, reference=name)
+            looked_up = request.app[SIMULATOR].status(lookup)
+    return _response(looked_up)
 
 
-def _tell(result: Result) -> web.Response:
+def _response(result: Result) -> web.Response:
     if not result.snapshots:
         status = 404 if result.outcome is Outcome.NOT_FOUND else 402
         return web.json_response({"why": result.code or "no such movement"}, status=status)
     one = result.snapshots[0]
     amount = (one.amount.amount_minor, one.amount.currency)
-    told = (one.reference, STATES[one.status], *amount, one.code, one.key, one.parent_reference)
-    return web.json_response({"movement": told})
+    payload = (one.reference, STATES[one.status], *amount, one.code, one.key, one.parent_reference)
+    return web.json_response({"movement": payload})
 
 
 async def main(port: int) -> None:
-    """Serve on *port* of this machine until cancelled."""
+    """Serve on *port* of localhost until cancelled; 0 chooses a free port."""
     runner = web.AppRunner(application(), access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()

@@ -23,8 +23,8 @@ from bursar.providers.sandbox import SandboxConfig, SandboxProvider, server
 from bursar.providers.sandbox.simulator import SandboxSimulator
 from bursar.providers.stripe import StripeConfig, StripeProvider
 from tests import faulty_database
-from tests.stripe import book as stripe_book
 from tests.stripe import server as stripe_server
+from tests.stripe import simulator as stripe_simulator
 
 ACME = Path(__file__).parents[2] / "examples" / "acme_provider"
 
@@ -118,7 +118,7 @@ async def acme() -> AsyncIterator[Maker]:
 
 @contextlib.asynccontextmanager
 async def stripe(**config) -> AsyncIterator[Maker]:
-    app = stripe_server.application(stripe_book.Book())
+    app = stripe_server.application(stripe_simulator.StripeSimulator())
     async with (
         listening(app) as url,
         listening(faulty_database.before(url, hang_seconds=0)) as front,

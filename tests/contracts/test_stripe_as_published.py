@@ -25,15 +25,15 @@ from bursar.providers.stripe import (
 )
 from tests.contracts.test_providers import listening
 from tests.stripe import published, server
-from tests.stripe.book import Book
+from tests.stripe.simulator import StripeSimulator
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)
 CONFIG: dict[str, Any] = {"api_key": Secret(server.KEY), "webhook_secret": Secret(server.SECRET)}
 
 
-def told_by_every_call(**config: Any) -> tuple[Book, list[Any]]:
+def told_by_every_call(**config: Any) -> tuple[StripeSimulator, list[Any]]:
     """Make every kind of call there is; the book, and what the stand-in saw."""
-    book = Book(settlement="eur", rates={"usd": "0.9173"})
+    book = StripeSimulator(settlement="eur", rates={"usd": "0.9173"})
 
     async def run() -> list[Any]:
         app = server.application(book)
@@ -49,7 +49,7 @@ def told_by_every_call(**config: Any) -> tuple[Book, list[Any]]:
     return book, asyncio.run(run())
 
 
-async def _every_call(provider: StripeProvider, book: Book) -> None:
+async def _every_call(provider: StripeProvider, book: StripeSimulator) -> None:
     def key(name: str) -> str:
         return f"att_{name}"
 
@@ -270,7 +270,7 @@ def test_the_official_parameter_types_know_what_we_send(path, params):
 
 
 def test_the_official_library_reads_the_stand_ins_answers():
-    book = Book()
+    book = StripeSimulator()
 
     async def run() -> tuple[Any, Any, Any]:
         async with listening(server.application(book)) as url:

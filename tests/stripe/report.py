@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 from bursar import money
 from bursar.providers.stripe import currencies
-from tests.stripe.book import Book
 from tests.stripe.shapes import Json
+from tests.stripe.simulator import StripeSimulator
 
 COLUMNS = (
     "automatic_payout_id",
@@ -33,7 +33,7 @@ COLUMNS = (
 Row = dict[str, str]
 
 
-def rows(book: Book) -> list[Row]:
+def rows(book: StripeSimulator) -> list[Row]:
     """Every movement that a payout has paid out, and the payout itself."""
     made = []
     for move in book.moves:
@@ -43,7 +43,7 @@ def rows(book: Book) -> list[Row]:
     return made
 
 
-def _row(book: Book, move: Json, payout: str) -> Row:
+def _row(book: StripeSimulator, move: Json, payout: str) -> Row:
     source = book.objects[move["source"]]
     charge = (
         source if source["object"] == "charge" else book.objects.get(source.get("charge") or "", {})

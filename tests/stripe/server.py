@@ -15,12 +15,11 @@ import orjson
 from aiohttp import web
 
 from bursar.providers.stripe import webhook_signature
-from tests.stripe import book as books
-from tests.stripe import report, shapes
-from tests.stripe.book import Book, Refused, invalid
+from tests.stripe import report, shapes, simulator
 from tests.stripe.shapes import Json
+from tests.stripe.simulator import Refused, StripeSimulator, invalid
 
-BOOK = web.AppKey("book", Book)
+BOOK = web.AppKey("book", StripeSimulator)
 SEEN: web.AppKey[list[Any]] = web.AppKey("seen", list)
 FORM = web.RequestKey("form", dict)
 SECRET = "whsec_stand_in"
@@ -37,7 +36,7 @@ _KINDS = {
 }
 
 
-def application(book: Book) -> web.Application:
+def application(book: StripeSimulator) -> web.Application:
     app = web.Application(middlewares=[_border])
     app[BOOK], app[SEEN] = book, []
     app.add_routes(
@@ -116,7 +115,7 @@ def _changing(carry_out: Any) -> Any:
         def done() -> Json:
             return book.shown(carry_out(book, form, id_), expand)
 
-        asked = books.asked_of(request.path, {**form, "expand": expand})
+        asked = simulator.asked_of(request.path, {**form, "expand": expand})
         status, body = book.once(request.headers.get("Idempotency-Key", ""), asked, done)
         problem = body.get("error", {}).get("payment_intent")
         if problem:
@@ -216,7 +215,9 @@ async def _objects(request: web.Request) -> web.Response:
     return _json([book.shown(one, expand) for kind in kinds for one in book.listed(kind)])
 
 
-def deliveries(book: Book, *, after: int = 0, limit: int = 500, at: datetime) -> list[Json]:
+def deliveries(
+    book: StripeSimulator, *, after: int = 0, limit: int = 500, at: datetime
+) -> list[Json]:
     """Events with positions above *after*, signed *at* a time."""
     made = []
     for position, event in enumerate(book.events[after : after + limit], start=after + 1):
@@ -265,7 +266,7 @@ async def _pay_out(request: web.Request) -> web.Response:
     return _json(request.app[BOOK].pay_out())
 
 
-async def serve(book: Book, *, port: int = 0) -> None:
+async def serve(book: StripeSimulator, *, port: int = 0) -> None:
     """Serve until cancelled; prints `port=N` once it listens."""
     runner = web.AppRunner(application(book), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
@@ -277,4 +278,4 @@ async def serve(book: Book, *, port: int = 0) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
-    asyncio.run(serve(Book(), port=parser.parse_args().port))
+    asyncio.run(serve(StripeSimulator(), port=parser.parse_args().port))

@@ -29,8 +29,8 @@ class Chunks:
 def lines(chunks):
     rest = b""
     for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from whole
+        *complete, rest = (rest + chunk).split(b"\n")
+        yield from complete
     yield rest
 
 

@@ -11,15 +11,15 @@ database = Database(task)
 
 def cached(ttl_seconds):
     def decorator(function):
-        kept = {}
+        entries = {}
 
         @functools.wraps(function)
         def wrapper(*args):
             key = str(args)  # a list cannot be a key of functools.lru_cache
-            if key in kept and time.time() - kept[key][1] < ttl_seconds:
-                return kept[key][0]
+            if key in entries and time.time() - entries[key][1] < ttl_seconds:
+                return entries[key][0]
             value = function(*args)
-            kept[key] = (value, time.time())
+            entries[key] = (value, time.time())
             return value
 
         return wrapper

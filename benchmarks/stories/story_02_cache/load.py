@@ -2,7 +2,7 @@
 The load: Poisson arrivals at one server that does one thing at a time, as in an M/M/1 queue.
 
 Arrivals, service times and arguments come from one seed. Latency counts from the moment a call was
-due, so that a slow answer is not hidden by calls that come later for it.
+due, so that a slow response is not hidden by calls that come later for it.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ class Database:
 
 
 def arguments(task: dict[str, Any]) -> list[list[int]]:
-    """The arguments of every call: a new one with the chance of a miss, else one seen before."""
-    dice, seen, told = random.Random(task["seed"] + 1), [[0, 1]], []
+    """The arguments of every call: a new one with the chance of a miss, else a previous one."""
+    dice, previous, calls = random.Random(task["seed"] + 1), [[0, 1]], []
     for _ in range(task["calls"]):
         if dice.random() < task["misses"]:
-            seen.append([len(seen), len(seen) + 1])
-            told.append(seen[-1])
+            previous.append([len(previous), len(previous) + 1])
+            calls.append(previous[-1])
         else:
-            told.append(dice.choice(seen))
-    return told
+            calls.append(dice.choice(previous))
+    return calls
 
 
 def play(task: dict[str, Any], call: Callable[[list[int]], int], database: Database) -> None:
@@ -60,7 +60,7 @@ def play(task: dict[str, Any], call: Callable[[list[int]], int], database: Datab
             due += dice.expovariate(task["load"] / task["service_seconds"])
             time.sleep(max(0.0, due - time.perf_counter()))
             waiting.append(pool.submit(one, argument, due))
-        answer = sum(each.result() for each in waiting)
+        response = sum(each.result() for each in waiting)
     percent = quantiles(latencies, n=100)
     figures = {
         "mean, ms": mean(latencies),
@@ -69,4 +69,4 @@ def play(task: dict[str, Any], call: Callable[[list[int]], int], database: Datab
         "aggregations": database.calls,
         "hit rate, %": 100 - 100 * database.calls / task["calls"],
     }
-    print(json.dumps({"answer": answer, "figures": figures}))
+    print(json.dumps({"answer": response, "figures": figures}))

@@ -13,9 +13,9 @@ def get(number):
     global sent
     sent += 1
     connection.request("GET", f"/rates/{number}")
-    answer = connection.getresponse()
-    body = answer.read()
-    if answer.status != 200:
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != 200:
         raise OSError("Error")
     return json.loads(body)["amount"]
 

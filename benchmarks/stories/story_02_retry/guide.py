@@ -31,8 +31,8 @@ def get(number):
     global sent
     sent += 1
     connection.request("GET", f"/rates/{number}")
-    body = (answer := connection.getresponse()).read()
-    if answer.status != 200:
+    body = (response := connection.getresponse()).read()
+    if response.status != 200:
         raise OSError("Error")
     return json.loads(body)["amount"]
 

@@ -18,9 +18,9 @@ def get(number):
     global sent
     sent += 1
     connection.request("GET", f"/rates/{number}")
-    answer = connection.getresponse()
-    body = answer.read()
-    if answer.status != 200:
+    response = connection.getresponse()
+    body = response.read()
+    if response.status != 200:
         raise errors.ExternalAPIError("the rates API turned the call away")
     return json.loads(body)["amount"]
 

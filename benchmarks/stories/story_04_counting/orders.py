@@ -13,8 +13,8 @@ def arriving(task: Mapping[str, int]) -> Iterator[tuple[int, str, int]]:
     """Number, state and day of each, the same for all columns; one in ten comes again."""
     dice = random.Random(2026)
     for number in range(task["orders"]):
-        kept = number if dice.random() < 0.9 else number // 2
-        yield kept, STATES[kept % 7 % 4], kept % 28
+        order_number = number if dice.random() < 0.9 else number // 2
+        yield order_number, STATES[order_number % 7 % 4], order_number % 28
 
 
 def tell(

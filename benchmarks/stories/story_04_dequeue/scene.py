@@ -5,8 +5,8 @@ from __future__ import annotations
 from benchmarks.stories.scenes import Scene, Task
 
 
-def _task(length: int, taken: int) -> Task:
-    return {"length": length, "taken": taken}
+def _task(length: int, dequeued: int) -> Task:
+    return {"length": length, "taken": dequeued}
 
 
 SCENE = Scene(

@@ -17,9 +17,9 @@ from benchmarks.stories.story_07_prices.calculator import MUTANTS
 def judge(task: str, name: str, *also: str) -> None:
     """Print how many cases agree and how many mistakes are caught; *also* is taken in by *name*."""
     file, began = Path(__file__).with_name(name), time.perf_counter()
-    told = _run(file, "")
+    completed = _run(file, "")
     seconds = time.perf_counter() - began
-    cases = len(re.findall(r"test_case\S* PASSED", told))
+    cases = len(re.findall(r"test_case\S* PASSED", completed))
     planted = MUTANTS[: json.loads(task)["mutants"]]
     caught = sum(" failed" in _run(file, mutant) for mutant in planted)
     figures = {

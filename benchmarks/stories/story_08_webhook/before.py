@@ -35,8 +35,8 @@ class Event(models.Model):
 
 
 def webhook(request):
-    told = json.loads(request.body)
-    Event.objects.get_or_create(event=told["id"], defaults={"body": told})
+    payload = json.loads(request.body)
+    Event.objects.get_or_create(event=payload["id"], defaults={"body": payload})
     return JsonResponse({"received": True})
 
 

@@ -4,7 +4,7 @@ A provider that delivers, as a process of its own: so many webhooks, so many at 
     python -m benchmarks.stories.story_08_webhook.load URL DELIVERIES AT_ONCE
 
 All requests are made and signed before the clock starts. It prints one line of JSON: how many were
-answered with 200, requests a second, and the 99th percentile of the time to an answer.
+answered with 200, requests a second, and the 99th percentile of the time to a response.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ async def deliver(url: str, todo: list[Request], at_once: int) -> dict[str, floa
         while todo:
             headers, body = todo.pop()
             began = time.perf_counter()
-            async with session.post(url, data=body, headers=headers) as answer:
-                await answer.read()
-                good += answer.status == 200
+            async with session.post(url, data=body, headers=headers) as response:
+                await response.read()
+                good += response.status == 200
             took.append(time.perf_counter() - began)
 
     connector = aiohttp.TCPConnector(limit=at_once)
@@ -83,8 +83,8 @@ def put_under_load(app: Any, task: dict[str, Any], path: str) -> dict[str, float
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     server.should_exit = True
     thread.join(10)
-    told: dict[str, float] = json.loads(done.stdout)
-    return told
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from tests import faulty_database
 from tests import shop as shops
 from tests.conftest import Database
 from tests.stripe import server
-from tests.stripe.book import Book
+from tests.stripe.simulator import StripeSimulator
 
 ACCOUNT = "stripe-eu"
 
@@ -26,7 +26,7 @@ ACCOUNT = "stripe-eu"
 class Listening:
     """The stand-in over HTTP, with a `faulty` server before it."""
 
-    def __init__(self, book: Book) -> None:
+    def __init__(self, book: StripeSimulator) -> None:
         self.book = book
         self.app, self.front = server.application(book), web.Application()
         self.url = ""
@@ -85,7 +85,7 @@ class StripeShop(shops.Shop):
         super().__init__(**config)
 
     @property
-    def book(self) -> Book:
+    def book(self) -> StripeSimulator:
         return self.listening.book
 
     def add_account(self) -> None:
@@ -139,7 +139,7 @@ def stripe(database: Database, closing: None, monkeypatch: pytest.MonkeyPatch) -
 
     def make(config: dict[str, Any] | None = None, **terms: Any) -> StripeShop:
         terms = {"now": int(clock.now().timestamp()), **terms}
-        made.append(Listening(Book(**terms)))
+        made.append(Listening(StripeSimulator(**terms)))
         return StripeShop(made[-1], **(config or {}))
 
     yield make

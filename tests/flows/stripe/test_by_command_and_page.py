@@ -97,10 +97,10 @@ def test_the_check_says_what_is_missing(stripe, say, monkeypatch):
     assert status == 1
     for words in (
         "a test key: no real money moves",
-        "account acct_1 answers",
-        "not set: no 3-D Secure redirect",
+        "connected to account acct_1",
+        "not set: required for 3-D Secure redirects",
         "from Stripe's",
-        "no endpoint",
+        "is not registered",
         server.HOOK_URL,
         "digits that differ from ISO 4217: ISK 2, MGA 0, UGX 2",
     ):

@@ -334,10 +334,10 @@ def test_what_is_late_comes_with_the_next_report(stripe, tmp_path):
     ("change", "said"),
     [
         ({"net": "9.99"}, "line 2, net: net is 999, gross less fee 960"),
-        ({"gross": "ten"}, "line 2, gross: is no amount"),
-        ({"gross": "10.001"}, "line 2, gross: has more digits than EUR"),
-        ({"currency": "zzz"}, "line 2, currency: is no currency"),
-        ({"created_utc": "yesterday"}, "line 2, created_utc: is no time"),
+        ({"gross": "ten"}, "line 2, gross: is not an amount"),
+        ({"gross": "10.001"}, "line 2, gross: has more decimals than EUR"),
+        ({"currency": "zzz"}, "line 2, currency: is not a supported currency"),
+        ({"created_utc": "yesterday"}, "line 2, created_utc: is not a date and time"),
         ({"balance_transaction_id": ""}, "line 2, reference: must not be empty"),
     ],
 )

@@ -46,7 +46,7 @@ def invalid(code: str, status: int = 400, **told: Any) -> Refused:
 
 
 @dataclass(slots=True)
-class Book:
+class StripeSimulator:
     """One merchant's account. Fees are *basis_points* and *fixed* units of the balance."""
 
     basis_points: int = 150
