@@ -1,1 +1,1 @@
-"""Payments: attempts at providers, the facts they tell, and the state computed from them."""
+"""Payments: attempts at providers, the facts they report, and the state computed from them."""

@@ -172,7 +172,7 @@ def _outcome_from_charge(case: _Case, result: Result) -> Result:
             ChargeStatus.CAPTURED,
         }
     else:
-        # Captures of one payment never overlap, so the charge's total tells them apart.
+        # Captures of one payment never overlap, so the charge's total identifies them.
         expected = case.captured_before_minor + case.attempt.amount_minor
         is_done = charge.captured_minor >= expected
     outcome = Outcome.SUCCEEDED if is_done else Outcome.NOT_FOUND

@@ -73,10 +73,10 @@ def run_checks(on_start: Callable[[str], None] | None = None) -> Iterator[CheckR
 
 def confirm_failures(check: Check) -> tuple[Row, ...]:
     """
-    The rows that *check* finds, and finds again; at most `ROWS_MAX`.
+    Run *check* twice and return the rows found both times; at most `ROWS_MAX`.
 
-    Work goes on meanwhile, and some checks read more than once: what was only on its way between
-    two tables, or between the provider and us, is not there the second time.
+    Other processes write meanwhile and some checks run several queries; a difference caused by
+    concurrent writes is not there the second time.
     """
     rows = list(islice(_rows(check), ROWS_MAX))
     if not rows:
