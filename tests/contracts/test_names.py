@@ -170,9 +170,9 @@ def test_a_class_used_outside_its_folder_has_a_name_of_its_own() -> None:
     for user, tree in trees.items():
         imported = _imports(tree)
         names = set(imported.values())
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                names.add(f"{imported.get(node.value.id, '')}.{node.attr}")
+        for child in ast.walk(tree):
+            if isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name):
+                names.add(f"{imported.get(child.value.id, '')}.{child.attr}")
         used_outside |= {
             name
             for name in names
