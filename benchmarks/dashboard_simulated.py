@@ -8,7 +8,7 @@ from typing import NamedTuple
 from benchmarks.dashboard_plan import ATTEMPT_SECONDS, ATTEMPTS_MAX, DEADLINE_SECONDS, Board
 from bursar.dashboard.fetching import fetcher
 from bursar.dashboard.fetching.results import FetchStatus
-from bursar.dashboard.fetching.sources import CoroutineSource, FetchFailed
+from bursar.dashboard.fetching.sources import CoroutineSource, SourceUnavailable
 from tests import event_loop_clock
 
 
@@ -39,7 +39,7 @@ async def _gather(board: Board, gathering: fetcher.Fetcher) -> Simulated:
             attempt = next(attempts)
             await asyncio.sleep(3_600 if attempt.hangs else attempt.seconds)
             if attempt.status != 200:
-                raise FetchFailed("it answered 503", is_retryable=True)
+                raise SourceUnavailable("it answered 503", is_retryable=True)
             return number
 
         return CoroutineSource(

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from bursar import errors
 
 
-class OutputFailed(errors.Unavailable):
+class OutputNotWritable(errors.Unavailable):
     """A file cannot be written (missing folder, permission, disk full); no partial file is left."""
 
     code = "output_not_writable"
@@ -24,7 +24,7 @@ def open_atomic(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
     """
     Open a temporary file that replaces *path* when the block ends without an error.
 
-    :raises OutputFailed: if it cannot be written.
+    :raises OutputNotWritable: if it cannot be written.
     """
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
@@ -41,14 +41,14 @@ def open_atomic(path: Path, *, mode: int = 0o600) -> Iterator[BinaryIO]:
             raise
         _sync_folder(path.parent)
     except OSError as error:
-        raise OutputFailed(f"{path} cannot be written: {error.strerror}") from error
+        raise OutputNotWritable(f"{path} cannot be written: {error.strerror}") from error
 
 
 def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     """
     Write *content* to *path*, replacing an existing file atomically.
 
-    :raises OutputFailed: if it cannot be written.
+    :raises OutputNotWritable: if it cannot be written.
     """
     with open_atomic(path, mode=mode) as file:
         file.write(content)
@@ -58,12 +58,12 @@ def create_folder(folder: Path) -> None:
     """
     Create *folder* with mode 0700 if it does not exist.
 
-    :raises OutputFailed: if it cannot be created.
+    :raises OutputNotWritable: if it cannot be created.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputFailed(f"{folder} cannot be created: {error.strerror}") from error
+        raise OutputNotWritable(f"{folder} cannot be created: {error.strerror}") from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -134,7 +134,7 @@ def placeholders(values: Iterable[object]) -> str:
     return ", ".join("%s" for _ in values)
 
 
-class CardNumberDetected(errors.ValidationError):
+class CardNumberRefused(errors.ValidationError):
     """A text contains what looks like a card number, which Bursar never stores."""
 
     code = "card_number_refused"
@@ -145,7 +145,7 @@ def validate_text(param: str, text: str, letters_max: int, *, required: bool = F
     Validate a text of the field *param*.
 
     :raises errors.ValidationError: if it is too long, missing, or cannot be stored;
-    :raises CardNumberDetected: if it contains what looks like a card number.
+    :raises CardNumberRefused: if it contains what looks like a card number.
     """
     if required and not text:
         raise errors.ValidationError("must not be empty", param=param)
@@ -154,6 +154,6 @@ def validate_text(param: str, text: str, letters_max: int, *, required: bool = F
     if "\x00" in text or (not text.isascii() and _SURROGATE.search(text)):
         raise errors.ValidationError("must not contain NUL or lone surrogates", param=param)
     if card_numbers.contains_card_number(text):
-        raise CardNumberDetected(
+        raise CardNumberRefused(
             "looks like a card number; card numbers are never stored", param=param
         )

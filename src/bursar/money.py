@@ -48,13 +48,13 @@ EXPONENTS: dict[str, int] = {
 _DECIMAL = re.compile(r"(-?)([0-9]{1,40})(?:\.([0-9]{1,40}))?")
 
 
-class UnknownCurrency(errors.ValidationError):
+class UnsupportedCurrency(errors.ValidationError):
     """The code is neither an active ISO 4217 currency nor a known asset."""
 
     code = "unsupported_currency"
 
 
-class BadAmount(errors.ValidationError):
+class InvalidAmount(errors.ValidationError):
     """The amount is not a plain decimal, has too many digits, or is out of range."""
 
     code = "invalid_amount"
@@ -70,12 +70,12 @@ def exponent_of(currency: str) -> int:
     """
     Return the number of digits of the minor unit (ISO 4217: 0, 2, 3 or 4; assets: see `ASSETS`).
 
-    :raises UnknownCurrency: if *currency* is not supported; codes are upper case.
+    :raises UnsupportedCurrency: if *currency* is not supported; codes are upper case.
     """
     try:
         return EXPONENTS[currency]
     except (KeyError, TypeError):
-        raise UnknownCurrency(
+        raise UnsupportedCurrency(
             f"{_preview(currency)} is not an active ISO 4217 currency code or supported asset",
             param="currency",
         ) from None
@@ -90,12 +90,12 @@ class Money:
 
     def __post_init__(self) -> None:
         if type(self.amount_minor) is not int:  # bool and float are not amounts
-            raise BadAmount(
+            raise InvalidAmount(
                 f"an amount must be a whole number of minor units, not {self.amount_minor!r}",
                 param="amount",
             )
         if not -MINOR_MAX <= self.amount_minor <= MINOR_MAX:
-            raise BadAmount(
+            raise InvalidAmount(
                 f"an amount is at most {MINOR_MAX:,} minor units in size", param="amount"
             )
         exponent_of(self.currency)
@@ -107,7 +107,7 @@ class Money:
 
         Zeros beyond the currency's digits are rejected too: "1.000" EUR may mean a thousand.
 
-        :raises BadAmount: for anything else, or for more digits than the currency has.
+        :raises InvalidAmount: for anything else, or for more digits than the currency has.
         """
         exponent = exponent_of(currency)
         try:
@@ -115,12 +115,12 @@ class Money:
         except TypeError:  # not a string
             match = None
         if match is None:
-            raise BadAmount(
+            raise InvalidAmount(
                 f"{_preview(text)} is not a plain decimal number such as 12.30", param="amount"
             )
         sign, integer_part, fraction = match[1], match[2], match[3] or ""
         if len(fraction) > exponent:
-            raise BadAmount(
+            raise InvalidAmount(
                 f"{_preview(text)} has {len(fraction)} decimals; {currency} has {exponent}",
                 param="amount",
             )
@@ -147,7 +147,7 @@ class Money:
 
     def __mul__(self, count: int) -> Money:
         if type(count) is not int:
-            raise BadAmount(f"money can be multiplied only by whole numbers, not {count!r}")
+            raise InvalidAmount(f"money can be multiplied only by whole numbers, not {count!r}")
         return Money(self.amount_minor * count, self.currency)
 
     def __neg__(self) -> Money:

@@ -302,7 +302,7 @@ def unsafe_settings() -> list[str]:
         return problems
 
 
-class UnsafeDurability(errors.Conflict):
+class UnsafeDurabilitySettings(errors.Conflict):
     """The database settings do not guarantee that acknowledged commits survive a power failure."""
 
     code = "unsafe_durability_settings"
@@ -310,7 +310,7 @@ class UnsafeDurability(errors.Conflict):
 
 
 def check_durability() -> None:
-    """:raises UnsafeDurability: if a power failure could lose acknowledged commits."""
+    """:raises UnsafeDurabilitySettings: if a power failure could lose acknowledged commits."""
     problems = unsafe_settings()
     if problems:
-        raise UnsafeDurability(f"acknowledged commits could be lost: {', '.join(problems)}")
+        raise UnsafeDurabilitySettings(f"acknowledged commits could be lost: {', '.join(problems)}")

@@ -69,6 +69,6 @@ def test_what_does_not_fit_is_refused_and_nothing_is_kept(
     with pytest.raises(errors.ValidationError) as refused:
         add(seed="seven")
     assert refused.value.param == "seed"
-    with pytest.raises(provider_accounts.UnknownAccount):
+    with pytest.raises(provider_accounts.ProviderAccountNotFound):
         provider_accounts.get("main")
     assert not ProviderAccount.objects.exists()

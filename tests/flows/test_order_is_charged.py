@@ -173,7 +173,7 @@ def test_authorized_and_captured_in_parts(shop: Shop) -> None:
     assert shop.balances() == {}
 
     shop.capture(payment, 400)
-    with pytest.raises(charges.NotCapturable, match="is in progress"):
+    with pytest.raises(charges.PaymentNotCapturable, match="is in progress"):
         shop.capture(payment, 100)
     shop.run_jobs()
     payment = shop.fresh(payment)
@@ -184,7 +184,9 @@ def test_authorized_and_captured_in_parts(shop: Shop) -> None:
     )
     assert shop.balances() == {RECEIVABLE: 400, "sales:EUR": -336, "tax_payable:EUR": -64}
 
-    with pytest.raises(charges.NotCapturable, match=r"7.00 EUR exceeds the authorized 6.00 EUR"):
+    with pytest.raises(
+        charges.PaymentNotCapturable, match=r"7.00 EUR exceeds the authorized 6.00 EUR"
+    ):
         shop.capture(payment, 700)
     shop.capture(payment, 600)
     shop.run_jobs()
@@ -219,14 +221,14 @@ def test_an_authorization_is_voided(shop: Shop) -> None:
     shop.run_jobs()
     assert shop.fresh(payment).status == "canceled"
     assert shop.attempts(payment) == [("authorize", "succeeded"), ("void", "succeeded")]
-    with pytest.raises(charges.NotCapturable):
+    with pytest.raises(charges.PaymentNotCapturable):
         shop.capture(payment, 1)
 
 
 def test_a_payment_is_canceled_only_while_nothing_is_under_way(shop: Shop) -> None:
     waiting, paid = shop.place(), shop.paid("tok_requires_action")
     with pytest.raises(
-        charges.NotCancelable, match=r"has a charge in progress \(requires_action\)"
+        charges.PaymentNotCancelable, match=r"has a charge in progress \(requires_action\)"
     ):
         commit(lambda: charges.cancel(payment_id=paid.id, now=clock.now()))
 
@@ -236,7 +238,7 @@ def test_a_payment_is_canceled_only_while_nothing_is_under_way(shop: Shop) -> No
     shop.run_jobs()
     assert (shop.fresh(unpaid).status, shop.attempts(unpaid)) == ("canceled", [])
 
-    with pytest.raises(charges.NotCancelable, match="is authorized or captured"):
+    with pytest.raises(charges.PaymentNotCancelable, match="is authorized or captured"):
         commit(lambda: charges.cancel(payment_id=shop.payment(waiting).id, now=clock.now()))
 
 

@@ -83,7 +83,8 @@ def test_lines_are_refunded_by_unit_with_their_tax_and_remainder(shop: Shop) -> 
     assert shop.fresh(payment).status == "refunded"
     assert shop.balances() == {"sales:EUR": -1499, "sales_returns:EUR": 1499}
     with pytest.raises(
-        refunding_lines.TooManyUnits, match="line 1 has 0 refundable units, 1 requested"
+        refunding_lines.QuantityExceedsRefundable,
+        match="line 1 has 0 refundable units, 1 requested",
     ):
         refund_lines(shop, payment.order_id, {1: 1})
 
@@ -143,9 +144,9 @@ def test_lines_that_are_none_are_refused(
 
 def test_what_is_not_paid_is_not_refunded(shop: Shop) -> None:
     order_id = shop.place()
-    with pytest.raises(refunding_lines.NothingPaid, match=f"{order_id} has no captured payment"):
+    with pytest.raises(refunding_lines.OrderNotPaid, match=f"{order_id} has no captured payment"):
         refund_lines(shop, order_id, {1: 1})
-    with pytest.raises(operations.UnknownOrder, match="order 'ord_0' not found"):
+    with pytest.raises(operations.OrderNotFound, match="order 'ord_0' not found"):
         refund_lines(shop, "ord_0", {1: 1})
     with pytest.raises(
         refunds.RefundExceedsBalance, match=r"1 EUR exceeds the refundable 0.00 EUR"
@@ -227,7 +228,7 @@ def test_units_refunded_at_once_never_exceed_the_line(shop: Shop) -> None:
                     now=clock.now(),
                 )
             )
-        except refunding_lines.TooManyUnits:
+        except refunding_lines.QuantityExceedsRefundable:
             return False
         return True
 

@@ -19,7 +19,7 @@ from bursar.orders import refunds as refunding_lines
 from bursar.orders.models import CouponUsage, Order, OrderLine
 from bursar.pricing import rules
 from bursar.pricing.baskets import Line
-from bursar.pricing.discounts import CouponRefused
+from bursar.pricing.discounts import CouponNotApplicable
 from bursar.pricing.rules import Rules
 from tests.flows.admin.office import office
 from tests.shop import ACCOUNT, Shop, commit
@@ -155,7 +155,7 @@ def test_the_quote_is_what_the_order_costs(shop: Shop) -> None:
 def test_a_coupon_is_good_for_its_limit_and_a_repeat_uses_none(shop: Shop) -> None:
     first = place(order(1, coupons=("SPRING",)))
     place(order(2, coupons=("SPRING",)))
-    with pytest.raises(CouponRefused, match="usage limit reached"):
+    with pytest.raises(CouponNotApplicable, match="usage limit reached"):
         place(order(3, coupons=("SPRING",)))
     assert place(order(1, coupons=("SPRING",))).id == first.id
     assert CouponUsage.objects.get().use_count == 2
@@ -166,7 +166,7 @@ def test_many_at_once_never_use_a_coupon_more_often(shop: Shop) -> None:
     def one(number: int) -> bool:
         try:
             place(order(number, coupons=("SPRING",)))
-        except CouponRefused:
+        except CouponNotApplicable:
             return False
         return True
 
@@ -180,7 +180,7 @@ def test_the_last_one_may_be_taken_between_pricing_and_counting(shop: Shop) -> N
     stale = quotes.create_quote(new.basket(), at=new.placed_at, rules=parsed())
     place(order(2, coupons=("SPRING",)))
     place(order(3, coupons=("SPRING",)))
-    with pytest.raises(CouponRefused, match="usage limit reached"):
+    with pytest.raises(CouponNotApplicable, match="usage limit reached"):
         commit(lambda: quotes.redeem_coupons(stale))
 
 

@@ -213,7 +213,7 @@ def test_outcomes_are_counted(database: Database) -> None:
         "bad": "Conflict: not yet",
         "wrong": "ValidationError: never",
         "slow": "still waiting",
-        "nobody": "UnknownJob: no handler for job 'nobody'",
+        "nobody": "JobHandlerNotFound: no handler for job 'nobody'",
     }
 
 

@@ -52,7 +52,7 @@ def test_a_provider_that_can_neither_repeat_nor_tell_leaves_it_to_a_person(
         )
         is None
     )
-    with pytest.raises(charges.NotCancelable, match=r"has a charge in progress \(unknown\)"):
+    with pytest.raises(charges.PaymentNotCancelable, match=r"has a charge in progress \(unknown\)"):
         commit(lambda: charges.cancel(payment_id=payment.id, now=clock.now()))
 
     shop.deliver(shop.deliveries())
@@ -190,7 +190,7 @@ def test_a_review_is_answered_once(shop: Shop) -> None:
     commit(lambda: reviews.resolve(review_id=review.id, resolution="so", by="ann", now=now))
     with pytest.raises(reviews.AlreadyResolved):
         commit(lambda: reviews.resolve(review_id=review.id, resolution="no", by="bob", now=now))
-    with pytest.raises(reviews.UnknownReview):
+    with pytest.raises(reviews.ReviewNotFound):
         commit(lambda: reviews.resolve(review_id="rev_0", resolution="x", by="ann", now=now))
     review.refresh_from_db()
     assert (review.resolution, review.resolved_by) == ("so", "ann")

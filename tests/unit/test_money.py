@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bursar import errors, money
-from bursar.money import MINOR_MAX, BadAmount, CurrencyMismatch, Money, UnknownCurrency
+from bursar.money import MINOR_MAX, CurrencyMismatch, InvalidAmount, Money, UnsupportedCurrency
 
 CURRENCIES = sorted(money.EXPONENTS)
 amounts = st.builds(
@@ -45,7 +45,7 @@ def test_what_is_shown_is_parsed_back(amount: Money) -> None:
 def test_one_digit_too_many_is_refused(amount: Money, digit: int) -> None:
     text = plain(amount)
     text = f"{text}{digit}" if "." in text else f"{text}.{digit}"
-    with pytest.raises(BadAmount):
+    with pytest.raises(InvalidAmount):
         Money.parse(text, amount.currency)
 
 
@@ -79,7 +79,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("text", REFUSED)
 def test_anything_else_is_refused_in_one_short_line(text: str) -> None:
-    with pytest.raises(BadAmount) as caught:
+    with pytest.raises(InvalidAmount) as caught:
         Money.parse(text, "EUR")
     message = str(caught.value)
     assert "\n" not in message
@@ -89,7 +89,7 @@ def test_anything_else_is_refused_in_one_short_line(text: str) -> None:
 
 @pytest.mark.parametrize("value", [1.5, 1, True, None, Decimal("1.50"), b"1", ["1"], float("nan")])
 def test_only_text_is_parsed(value: object) -> None:
-    with pytest.raises(BadAmount):
+    with pytest.raises(InvalidAmount):
         Money.parse(value, "EUR")  # type: ignore[arg-type]
 
 
@@ -97,7 +97,7 @@ def test_only_text_is_parsed(value: object) -> None:
     "value", [1.0, True, False, None, "1", Decimal(1), Fraction(1), float("nan")]
 )
 def test_only_whole_numbers_are_amounts(value: object) -> None:
-    with pytest.raises(BadAmount):
+    with pytest.raises(InvalidAmount):
         Money(value, "EUR")  # type: ignore[arg-type]
 
 
@@ -105,20 +105,20 @@ def test_only_whole_numbers_are_amounts(value: object) -> None:
     "minor", [MINOR_MAX + 1, -MINOR_MAX - 1, 10**30, 1 << 20_000], ids=int.bit_length
 )
 def test_an_amount_that_json_would_bend_is_refused(minor: int) -> None:
-    with pytest.raises(BadAmount, match=r"at most 9,007,199,254,740,991 minor units in size$"):
+    with pytest.raises(InvalidAmount, match=r"at most 9,007,199,254,740,991 minor units in size$"):
         Money(minor, "EUR")
 
 
 @pytest.mark.parametrize("code", ["", "eur", "EURO", "XXX", "XAU", "DEM", "XBT", "EUR ", None, 978])
 def test_unknown_currencies_are_refused(code: object) -> None:
-    with pytest.raises(UnknownCurrency):
+    with pytest.raises(UnsupportedCurrency):
         Money(1, code)  # type: ignore[arg-type]
-    with pytest.raises(UnknownCurrency):
+    with pytest.raises(UnsupportedCurrency):
         Money.parse("1", code)  # type: ignore[arg-type]
 
 
 def test_a_list_is_no_currency() -> None:
-    with pytest.raises(UnknownCurrency):
+    with pytest.raises(UnsupportedCurrency):
         money.exponent_of(["EUR"])  # type: ignore[arg-type]
 
 
@@ -161,12 +161,12 @@ def test_currencies_do_not_mix() -> None:
 
 @pytest.mark.parametrize("factor", [1.5, True, "2", Decimal(2)])
 def test_money_is_multiplied_by_whole_numbers_only(factor: object) -> None:
-    with pytest.raises(BadAmount):
+    with pytest.raises(InvalidAmount):
         Money(1, "EUR") * factor  # type: ignore[operator]
 
 
 def test_a_sum_beyond_the_limit_is_refused() -> None:
-    with pytest.raises(BadAmount):
+    with pytest.raises(InvalidAmount):
         Money(MINOR_MAX, "EUR") + Money(1, "EUR")
 
 
@@ -213,6 +213,6 @@ def test_impossible_weights_are_refused(weights: list[int]) -> None:
 
 
 def test_its_errors_are_the_callers_fault() -> None:
-    assert issubclass(BadAmount, errors.ValidationError)
-    assert issubclass(UnknownCurrency, errors.ValidationError)
+    assert issubclass(InvalidAmount, errors.ValidationError)
+    assert issubclass(UnsupportedCurrency, errors.ValidationError)
     assert issubclass(CurrencyMismatch, errors.Invalid)

@@ -51,7 +51,7 @@ class ApiKeyExpired(errors.Conflict):
     code = "api_key_expired"
 
 
-class ScopeBeyondRole(errors.Denied):
+class ScopeExceedsRole(errors.Denied):
     """The key would have more scopes than the role of its creator or owner."""
 
     code = "scope_exceeds_role"
@@ -95,7 +95,7 @@ def create(
     of the operator.
 
     :raises roles.InvalidScope: for an invalid scope;
-    :raises ScopeBeyondRole: if the creator or the owner does not have all of the scopes;
+    :raises ScopeExceedsRole: if the creator or the owner does not have all of the scopes;
     :raises users.UserNotFound: if there is no user *owner*.
     """
     group_commit.require_transaction()
@@ -147,16 +147,18 @@ def _resolve_owner(email: str) -> User | None:
     user_id = owners.user_id_of_owner(principal.owner)
     user = User.objects.filter(pk=user_id).first() if user_id is not None else None
     if email and (user is None or user.email != email.strip().lower()):
-        raise ScopeBeyondRole("the owner of a key is the user who creates it", param="owner")
+        raise ScopeExceedsRole("the owner of a key is the user who creates it", param="owner")
     return user
 
 
 def _check_owner_scopes(scopes: Iterable[str], owner: User | None) -> None:
     if owner is not None and not owner.is_active:
-        raise ScopeBeyondRole(f"{owner.email} is inactive and cannot own an API key", param="owner")
+        raise ScopeExceedsRole(
+            f"{owner.email} is inactive and cannot own an API key", param="owner"
+        )
     beyond = [one for one in scopes if owner is not None and one not in owner.scopes]
     if owner is not None and beyond:
-        raise ScopeBeyondRole(
+        raise ScopeExceedsRole(
             f"the role {owner.role} of {owner.email} does not have {', '.join(beyond)}",
             param="scopes",
         )
@@ -166,7 +168,7 @@ def _check_creator_scopes(scopes: Iterable[str]) -> None:
     principal = owners.find_principal()
     beyond = [one for one in scopes if principal is not None and one not in principal.scopes]
     if beyond:
-        raise ScopeBeyondRole(
+        raise ScopeExceedsRole(
             f"your role does not have {', '.join(beyond)}",
             param="scopes",
         )
@@ -183,7 +185,7 @@ def rotate(
     transaction.
 
     :raises ApiKeyNotFound: if there is none; :raises ApiKeyExpired: if it is no longer valid;
-    :raises ScopeBeyondRole: if the user who rotates it does not have all of its scopes.
+    :raises ScopeExceedsRole: if the user who rotates it does not have all of its scopes.
     """
     group_commit.require_transaction()
     old = _get_active(key_id, now)

@@ -34,7 +34,7 @@ from bursar.accesslog.aggregator import (
 from bursar.accesslog.filters import Filters, InvalidOption, Network
 from bursar.accesslog.inputs import checkpoints, sources
 from bursar.accesslog.inputs.sources import LogSource
-from bursar.accesslog.partial_aggregates import Header, PartialMismatch, Writer
+from bursar.accesslog.partial_aggregates import Header, PartialAggregateMismatch, Writer
 from bursar.accesslog.report import AccessLogReport, Signal
 from bursar.accesslog.report_builder import Share
 from bursar.accesslog.signals import detection
@@ -89,10 +89,10 @@ def analyze(  # noqa: PLR0913  (one parameter per option of the command)
     *compare_to* is a partial result of an earlier period, for signals about changes.
 
     :raises LogUnreadable: if a file does not exist or cannot be read.
-    :raises FormatUnknown: if the format of a log is not recognized.
-    :raises SpillFailed: if the temporary folder is full.
-    :raises PartialDamaged: if *state* or *compare_to* is damaged.
-    :raises PartialMismatch: if *state* was written with other tables or filters.
+    :raises UnknownLogFormat: if the format of a log is not recognized.
+    :raises TemporaryStorageFull: if the temporary folder is full.
+    :raises PartialAggregateCorrupt: if *state* or *compare_to* is damaged.
+    :raises PartialAggregateMismatch: if *state* was written with other tables or filters.
     """
     started_at = time.monotonic()
     requested = frozenset(tables)
@@ -108,7 +108,9 @@ def analyze(  # noqa: PLR0913  (one parameter per option of the command)
         sorted(plan.tables),
         filters.describe(),
     ):
-        raise PartialMismatch(f"{state} was written with other tables or filters: use another file")
+        raise PartialAggregateMismatch(
+            f"{state} was written with other tables or filters: use another file"
+        )
     count = processes or _processes(inputs, memory_bytes)
     plan = plan.with_rows_max(_rows_max(plan, memory_bytes, count))
     parts = [state] if state is not None and before else []
@@ -136,8 +138,8 @@ def merge(
     """
     Merge partial results exactly, as if one run had read all their logs.
 
-    :raises PartialDamaged: if a file is not a complete partial result.
-    :raises PartialMismatch: if the parts have different tables or filters, or lack one of *tables*.
+    :raises PartialAggregateCorrupt: if a file is not a complete partial result.
+    :raises PartialAggregateMismatch: if the parts have different tables or filters, or lack one of *tables*.
     """
     started_at = time.monotonic()
     parts = list(paths)
@@ -145,7 +147,7 @@ def merge(
     first = headers[0]
     for path, header in zip(parts, headers, strict=True):
         if (header.tables, header.filters) != (first.tables, first.filters):
-            raise PartialMismatch(
+            raise PartialAggregateMismatch(
                 f"{path} was written with other tables or filters than {parts[0]}: use the same"
                 " --tables and filters for all parts"
             )
@@ -153,7 +155,7 @@ def merge(
     plan = replace(_plan(requested, NO_FILTERS, ()), tables=frozenset(first.tables))
     if requested != ALL_TABLES and not _needed_tables(requested) <= plan.tables:
         missing = ", ".join(sorted(_needed_tables(requested) - plan.tables))
-        raise PartialMismatch(
+        raise PartialAggregateMismatch(
             f"the parts do not contain {missing}: write them with --tables {missing}"
         )
     requested = frozenset(name for name in requested if _needed_tables({name}) <= plan.tables)

@@ -39,14 +39,14 @@ _DECOMPRESSION: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 25
 _V6_BYTES = 8 * ip_addresses.V6_WORDS
 
 
-class PartialDamaged(errors.Invalid):
+class PartialAggregateCorrupt(errors.Invalid):
     """A partial result or state file is truncated, damaged or of another format."""
 
     code = "partial_aggregate_corrupt"
     status = None
 
 
-class PartialMismatch(errors.Conflict):
+class PartialAggregateMismatch(errors.Conflict):
     """Partial results have different tables or filters and cannot be merged."""
 
     code = "partial_aggregate_mismatch"
@@ -115,7 +115,7 @@ def open_writer(path: Path) -> Iterator[Writer]:
     """
     Yield a writer; the file appears when the block ends without an error.
 
-    :raises OutputFailed: if it cannot be written.
+    :raises OutputNotWritable: if it cannot be written.
     """
     with atomic_files.open_atomic(path) as file:
         yield Writer(file)
@@ -125,7 +125,7 @@ def read_header(path: Path) -> Header:
     """
     Return the header of a partial result, after reading and verifying the complete file.
 
-    :raises PartialDamaged: if it is not a complete partial result.
+    :raises PartialAggregateCorrupt: if it is not a complete partial result.
     """
     headers = [record for record in _read_records(path, parts=False) if isinstance(record, Header)]
     return headers[0]
@@ -135,7 +135,7 @@ def read_rows(path: Path) -> Iterator[tuple[str, Rows]]:
     """
     Yield the rows of a partial result.
 
-    :raises PartialDamaged: at the first damaged record.
+    :raises PartialAggregateCorrupt: at the first damaged record.
     """
     for record in _read_records(path, parts=True):
         if isinstance(record, _Part):
@@ -156,7 +156,7 @@ def _read_records(path: Path, *, parts: bool) -> Iterator[Header | _Part]:
                 elif not headed:
                     header = msgspec.msgpack.decode(data, type=Header)
                     if header.format != FORMAT:
-                        raise PartialDamaged(
+                        raise PartialAggregateCorrupt(
                             f"{path} is of format {header.format!r}, not {FORMAT!r}"
                         )
                     headed = True
@@ -167,12 +167,12 @@ def _read_records(path: Path, *, parts: bool) -> Iterator[Header | _Part]:
                     return
                 crc = zlib.crc32(data, crc)
     except OSError as error:
-        raise PartialDamaged(f"{path} cannot be read: {error.strerror}") from error
+        raise PartialAggregateCorrupt(f"{path} cannot be read: {error.strerror}") from error
     except (EOFError, ValueError, zstd.ZstdError, msgspec.MsgspecError) as error:
-        raise PartialDamaged(
+        raise PartialAggregateCorrupt(
             f"{path} is not a complete partial result of bursar traffic ({error})"
         ) from error
-    raise PartialDamaged(
+    raise PartialAggregateCorrupt(
         f"{path} is not a complete partial result of bursar traffic (it ends early)"
     )
 

@@ -112,7 +112,7 @@ def run_workers(
     shares itself. The spill files are closed when the block ends.
 
     :raises errors.WorkerProcessDied: if a worker process dies.
-    :raises SpillFailed: if the temporary folder is full.
+    :raises TemporaryStorageFull: if the temporary folder is full.
     """
     pieces = list(sources.split_into_pieces(inputs))
     spills = {number: Spill(number=number) for number in range(processes)}

@@ -66,7 +66,7 @@ class AdminRequestMiddleware:
         values = [*request.GET.values(), *request.POST.values()]
         if not any(card_numbers.contains_card_number(str(text)) for text in values):
             return None
-        error = fields.CardNumberDetected(
+        error = fields.CardNumberRefused(
             "The form contains what looks like a card number. Card numbers are never accepted."
         )
         return render_error(request, error)

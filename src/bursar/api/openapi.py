@@ -44,7 +44,7 @@ _COMMON: Final = (
     Unauthenticated,
     Forbidden,
     errors.ValidationError,
-    problem_details.TooManyRequests,
+    problem_details.RateLimited,
     errors.Unavailable,
 )
 _REF: Final = "#/components/schemas/"

@@ -24,7 +24,7 @@ _RETRY_AFTER_SECONDS: Final = 1
 log = logs.get(__name__)
 
 
-class TooManyRequests(errors.Unavailable):
+class RateLimited(errors.Unavailable):
     """Rate limit exceeded."""
 
     code = "rate_limited"
@@ -80,7 +80,7 @@ class PreconditionFailed(errors.Conflict):
     status = 412
 
 
-class InternalServerError(errors.OutcomeUnknown):
+class InternalError(errors.OutcomeUnknown):
     """An unexpected error, or the response took too long; the log has the details."""
 
     code = "internal_error"
@@ -151,15 +151,13 @@ def to_response(error: errors.BursarError) -> Response:
     headers = {}
     if error.status is None:
         log.error("request_failed", error=error)
-        return to_response(InternalServerError(INTERNAL_ERROR))
+        return to_response(InternalError(INTERNAL_ERROR))
     if isinstance(error, errors.Unavailable):
         seconds = error.after_seconds or _RETRY_AFTER_SECONDS
         headers["Retry-After"] = str(math.ceil(seconds))
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="bursar"'
-    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(
-        error, InternalServerError
-    ):
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR and not isinstance(error, InternalError):
         log.error("request_failed", error=error)
     body = to_json(
         status=error.status,

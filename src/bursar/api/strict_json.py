@@ -18,7 +18,7 @@ def parse(body: bytes) -> Any:
 
     :raises problem_details.InvalidJson: for invalid UTF-8, duplicate keys, NaN, infinities, too long
         numbers, lone surrogates, NUL, or nesting deeper than `DEPTH_MAX`;
-    :raises fields.CardNumberDetected: for text that looks like a card number; names its place.
+    :raises fields.CardNumberRefused: for text that looks like a card number; names its place.
     """
     try:
         value = json.loads(
@@ -73,13 +73,13 @@ def check_text(text: str, where: str) -> None:
     Check one text of a request; *where* is its path in the body.
 
     :raises problem_details.InvalidJson: for NUL and lone surrogates;
-    :raises fields.CardNumberDetected: for what looks like a card number.
+    :raises fields.CardNumberRefused: for what looks like a card number.
     """
     if "\x00" in text or (not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text)):
         raise problem_details.InvalidJson("Invalid JSON: NUL and lone surrogates are not accepted")
     if card_numbers.contains_card_number(text):
         # The path itself may contain the number, as a key.
         param = where if not card_numbers.contains_card_number(where) else "a key"
-        raise fields.CardNumberDetected(
+        raise fields.CardNumberRefused(
             "looks like a card number; send the provider's token instead", param=param
         )

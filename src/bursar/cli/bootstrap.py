@@ -66,7 +66,7 @@ def application(*, log_to_file: bool = True, strict: bool = True) -> Iterator[No
     :raises schema.SchemaOutdated: if the database was created with another schema;
     :raises MigrationsPending: if the database needs `bursar manage migrate` first;
     :raises triggers.TriggersMissing: if a trigger is missing;
-    :raises triggers.UnsafeDurability: if a commit may be lost in a power cut.
+    :raises triggers.UnsafeDurabilitySettings: if a commit may be lost in a power cut.
     """
     with configure(log_to_file=log_to_file):
         _prepare_database(strict=strict)

@@ -79,13 +79,13 @@ def _payment(name: str) -> Payment:
     if name.startswith(f"{ids.PAYMENT}_"):
         payment = Payment.objects.filter(id=name).first()
         if payment is None:
-            raise queries.UnknownPayment(f"payment {name!r} not found")
+            raise queries.PaymentNotFound(f"payment {name!r} not found")
         return payment
     if not name.startswith(f"{ids.ORDER}_"):
         order_ids = list(Order.objects.filter(reference=name).values_list("id", flat=True)[:2])
         if len(order_ids) != 1:
             many = "several orders have" if order_ids else "no order has"
-            raise operations.UnknownOrder(f"{many} the reference {name!r}")
+            raise operations.OrderNotFound(f"{many} the reference {name!r}")
         name = order_ids[0]
     return order_refunding.paid_payment(name)
 

@@ -33,7 +33,7 @@ _GZIP, _ZIP = b"\x1f\x8b", b"PK\x03\x04"
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-class UnreadableFile(errors.ValidationError):
+class ImportFileUnreadable(errors.ValidationError):
     """The file is not valid CSV or is truncated; nothing after *line* can be read."""
 
     code = "import_file_unreadable"
@@ -59,7 +59,7 @@ def load(path: Path) -> CsvFile:
     """
     Read a file into memory.
 
-    :raises UnreadableFile: if it cannot be opened or has more than `FILE_BYTES_MAX` bytes.
+    :raises ImportFileUnreadable: if it cannot be opened or has more than `FILE_BYTES_MAX` bytes.
     """
     # The name may contain invalid UTF-8; it is used only in messages and the import log.
     name = path.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
@@ -67,9 +67,9 @@ def load(path: Path) -> CsvFile:
         with path.open("rb") as file:
             data = file.read(FILE_BYTES_MAX + 1)
     except OSError as error:
-        raise UnreadableFile(f"{name} cannot be read: {error.strerror}", line=1) from error
+        raise ImportFileUnreadable(f"{name} cannot be read: {error.strerror}", line=1) from error
     if len(data) > FILE_BYTES_MAX:
-        raise UnreadableFile(f"{name} is larger than {FILE_BYTES_MAX:,} bytes", line=1)
+        raise ImportFileUnreadable(f"{name} is larger than {FILE_BYTES_MAX:,} bytes", line=1)
     return CsvFile(name, data, hashlib.sha256(data).hexdigest())
 
 
@@ -88,13 +88,13 @@ def rows(
     skipped silently. The last line must have a line end, unless *missing_line_end_allowed*: a
     truncated price still looks like a price.
 
-    :raises UnreadableFile: if the file is not valid CSV, or not from some line on.
+    :raises ImportFileUnreadable: if the file is not valid CSV, or not from some line on.
     """
     lines = _Lines(file, missing_line_end_allowed=missing_line_end_allowed)
     records = _records(lines, delimiter)
     _, header = next(records, (1, None))
     if header is None:
-        raise UnreadableFile("the file is empty", line=1)
+        raise ImportFileUnreadable("the file is empty", line=1)
     _check_header(header, columns)
     for line, fields in records:
         if len(fields) == len(header):
@@ -124,7 +124,7 @@ class _Lines:
             line = self._bytes.readline(LINE_BYTES_MAX + 1)
         except (EOFError, OSError, zlib.error) as error:
             message = "the compressed data is corrupt or truncated after this line"
-            raise UnreadableFile(message, line=max(1, self.number)) from error
+            raise ImportFileUnreadable(message, line=max(1, self.number)) from error
         if not line:
             raise StopIteration
         self.number += 1
@@ -160,16 +160,18 @@ class _Lines:
         except UnicodeDecodeError as error:
             raise self.error(f"byte {error.start + 1} is not UTF-8") from error
 
-    def error(self, message: str) -> UnreadableFile:
+    def error(self, message: str) -> ImportFileUnreadable:
         """Return the error for the current line."""
-        return UnreadableFile(message, line=self.number)
+        return ImportFileUnreadable(message, line=self.number)
 
 
 def _open_data(file: CsvFile) -> BinaryIO:
     is_gzip = file.data.startswith(_GZIP)
     if is_gzip != file.name.endswith(".gz") or file.data.startswith(_ZIP):
         what = "gzip" if is_gzip else "zip" if file.data.startswith(_ZIP) else "not gzip"
-        raise UnreadableFile(f"the file name does not match the content, which is {what}", line=1)
+        raise ImportFileUnreadable(
+            f"the file name does not match the content, which is {what}", line=1
+        )
     data = io.BytesIO(file.data)
     # Buffered, so that a decompression bomb is read only up to the limits.
     return io.BufferedReader(gzip.GzipFile(fileobj=data)) if is_gzip else data
@@ -183,11 +185,11 @@ def _records(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str]]]:
         try:
             fields = next(reader, None)
         except csv.Error as error:
-            raise UnreadableFile(_describe_csv_error(error), line=first_line) from error
+            raise ImportFileUnreadable(_describe_csv_error(error), line=first_line) from error
         if fields is None:
             return
         if any(len(field) > FIELD_LETTERS_MAX for field in fields):
-            raise UnreadableFile(
+            raise ImportFileUnreadable(
                 f"a field has more than {FIELD_LETTERS_MAX:,} characters", line=first_line
             )
         yield first_line, fields
@@ -204,12 +206,12 @@ def _describe_csv_error(error: csv.Error) -> str:
 
 def _check_header(header: Sequence[str], columns: Sequence[str]) -> None:
     if len(header) > COLUMNS_MAX:
-        raise UnreadableFile(f"the header has more than {COLUMNS_MAX} columns", line=1)
+        raise ImportFileUnreadable(f"the header has more than {COLUMNS_MAX} columns", line=1)
     duplicates = [name for name, count in Counter(header).items() if count > 1]
     if duplicates:
-        raise UnreadableFile(f"column {preview(duplicates[0])} occurs twice", line=1)
+        raise ImportFileUnreadable(f"column {preview(duplicates[0])} occurs twice", line=1)
     if missing := [name for name in columns if name not in header]:
-        raise UnreadableFile(
+        raise ImportFileUnreadable(
             f"missing column {', '.join(map(preview, missing))}; "
             f"the header has {', '.join(preview(name) for name in header[:20])}",
             line=1,

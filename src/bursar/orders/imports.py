@@ -152,7 +152,7 @@ def _read_invoices(
         batch = invoices.group_by_invoice(
             rows, mapping=mapping, problems=problems, charged=charged, method=method
         )
-    except csv_reader.UnreadableFile as error:
+    except csv_reader.ImportFileUnreadable as error:
         problems.add_error(error, line=error.line or 1)
         raise problems.to_exception() from error
     if not batch.sale_rows and not batch.skipped_rows:

@@ -124,7 +124,7 @@ def _refuse_card_numbers(cells: _Cells, mapping: InvoiceMapping) -> None:
         if card_numbers.contains_card_number(cells.values[column]):
             cells.refuse(
                 column,
-                fields.CardNumberDetected.code,
+                fields.CardNumberRefused.code,
                 "looks like a card number; card numbers are never stored",
             )
 

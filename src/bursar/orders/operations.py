@@ -73,7 +73,7 @@ REFERENCE_LETTERS, TEXT_LETTERS, SKU_LETTERS, METHOD_LETTERS = 120, 300, 80, 120
 _UNCOLLECTABLE = (PaymentStatus.DECLINED, PaymentStatus.CANCELED, PaymentStatus.EXPIRED)
 
 
-class UnknownOrder(errors.NotFound):
+class OrderNotFound(errors.NotFound):
     """No order has the id or reference, or several have the reference."""
 
     code = "order_not_found"
@@ -233,7 +233,7 @@ def create_payment(
 
     Needs an open transaction.
 
-    :raises UnknownOrder: if there is no such order;
+    :raises OrderNotFound: if there is no such order;
     :raises OrderAlreadyPaid: if a payment is open or captured, or the total is zero.
     """
     fields.validate_text("method", method, METHOD_LETTERS, required=True)
@@ -261,14 +261,14 @@ def lock_order(order_id: str) -> Order:
     """
     Return an order, locked until the transaction ends.
 
-    :raises UnknownOrder: if there is no such order.
+    :raises OrderNotFound: if there is no such order.
     """
     group_commit.require_transaction()
     rows = Order.objects.filter(id=order_id)
     # SQLite has one writer, which locks the whole database.
     order = (rows.select_for_update() if connection.vendor == "postgresql" else rows).first()
     if order is None:
-        raise UnknownOrder(f"order {order_id!r} not found")
+        raise OrderNotFound(f"order {order_id!r} not found")
     return order
 
 
@@ -284,7 +284,7 @@ def update_order(
 
     Needs an open transaction. The audit log has the metadata before and after, but no buyer data.
 
-    :raises UnknownOrder: if there is no such order;
+    :raises OrderNotFound: if there is no such order;
     :raises errors.ValidationError: if a key or value is invalid.
     """
     order = lock_order(order_id)

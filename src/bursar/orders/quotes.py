@@ -27,7 +27,7 @@ def configured_rules() -> Rules:
     """
     Return the pricing rules of this installation (BURSAR_PRICING_RULES), read once per process.
 
-    :raises rules.InvalidRules: if the file is invalid.
+    :raises rules.InvalidPricingRules: if the file is invalid.
     """
     return _load_rules(settings.current.pricing_rules)
 
@@ -60,12 +60,12 @@ def redeem_coupons(quote: Quote) -> None:
     """
     Count one use of each coupon of *quote*. Needs an open transaction.
 
-    :raises discounts.CouponRefused: if another order redeemed the coupon's last use meanwhile.
+    :raises discounts.CouponNotApplicable: if another order redeemed the coupon's last use meanwhile.
     """
     for coupon, limit in sorted(quote.coupons):
         row: list[fields.Parameter] = [coupon, MINOR_MAX if limit is None else limit]
         if sql.run(COUNT_COUPON_USE, row) == 0:
-            raise discounts.CouponRefused(
+            raise discounts.CouponNotApplicable(
                 f"coupon {coupon[:40]!r}: usage limit reached", param="coupons"
             )
 

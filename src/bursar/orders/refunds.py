@@ -16,13 +16,13 @@ from bursar.payments.models import Payment, RefundLine
 from bursar.providers.interface import RefundStatus
 
 
-class TooManyUnits(errors.Conflict):
+class QuantityExceedsRefundable(errors.Conflict):
     """The quantity exceeds the units of the line that are still refundable."""
 
     code = "quantity_exceeds_refundable"
 
 
-class NothingPaid(errors.Conflict):
+class OrderNotPaid(errors.Conflict):
     """The order has no captured payment, or not by this payment."""
 
     code = "order_not_paid"
@@ -50,7 +50,7 @@ def refund(
             refund_id=refund_id, payment_id=payment_id, amount=amount, reason=reason, now=now
         )
     if paid_payment(payment.order_id).id != payment_id:
-        raise NothingPaid(f"{payment_id} did not pay the lines of {payment.order_id}")
+        raise OrderNotPaid(f"{payment_id} did not pay the lines of {payment.order_id}")
     return refund_lines(
         order_id=payment.order_id,
         quantities=quantities,
@@ -89,7 +89,7 @@ def refund_lines(
     same units returns the existing refund.
 
     :raises errors.ValidationError: if a line or quantity is invalid;
-    :raises TooManyUnits: if a quantity exceeds the refundable units;
+    :raises QuantityExceedsRefundable: if a quantity exceeds the refundable units;
     :raises errors.IdempotencyKeyReused: if the key was used with different units;
     :raises refunds.RefundExceedsBalance: if the amount exceeds the refundable balance.
     """
@@ -128,13 +128,13 @@ def paid_payment(order_id: str) -> Payment:
     """
     Return the first captured payment of an order.
 
-    :raises NothingPaid: if it has none; :raises operations.UnknownOrder: if there is no such order.
+    :raises OrderNotPaid: if it has none; :raises operations.OrderNotFound: if there is no such order.
     """
     payment = Payment.objects.filter(order_id=order_id, captured_minor__gt=0).order_by("id").first()
     if payment is None:
         if not Order.objects.filter(id=order_id).exists():
-            raise operations.UnknownOrder(f"order {order_id!r} not found")
-        raise NothingPaid(f"{order_id} has no captured payment")
+            raise operations.OrderNotFound(f"order {order_id!r} not found")
+        raise OrderNotPaid(f"{order_id} has no captured payment")
     return payment
 
 
@@ -156,7 +156,7 @@ def _refund_line(
     ).aggregate(units=Sum("quantity"), amount=Sum("amount_minor"), tax=Sum("tax_minor"))
     units_before = int(refunded["units"] or 0)
     if units_before + quantity > line.quantity:
-        raise TooManyUnits(
+        raise QuantityExceedsRefundable(
             f"line {position} has {line.quantity - units_before} refundable units, "
             f"{quantity} requested"
         )

@@ -25,13 +25,13 @@ _COLLECTABLE = {PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStatus.PROC
 CLOSE_PAYMENT = "UPDATE bursar_payment SET closed_status = %s WHERE id = %s"
 
 
-class NotCapturable(errors.Conflict):
+class PaymentNotCapturable(errors.Conflict):
     """There is no open authorization, or it is smaller than the amount."""
 
     code = "payment_not_capturable"
 
 
-class NotCancelable(errors.Conflict):
+class PaymentNotCancelable(errors.Conflict):
     """Money was captured or authorized, or an operation is in progress."""
 
     code = "payment_not_cancelable"
@@ -53,7 +53,7 @@ def create_payment(
 
     Needs an open transaction. *payment_method_token* is the provider's token, never a card number.
 
-    :raises provider_accounts.UnknownAccount: if there is no such provider account.
+    :raises provider_accounts.ProviderAccountNotFound: if there is no such provider account.
     """
     group_commit.require_transaction()
     provider = provider_accounts.get(provider_account)
@@ -126,13 +126,13 @@ def request_capture(*, payment_id: str, amount: Money, attempt_id: str, now: dat
     Needs an open transaction. The remaining authorization is released by `request_void`, or
     expires.
 
-    :raises NotCapturable: if it is already captured, less is authorized, or another capture or void is
+    :raises PaymentNotCapturable: if it is already captured, less is authorized, or another capture or void is
         in progress.
     """
     payment = queries.lock_payment(payment_id)
     if payment.authorized_minor <= 0:
         captured = payment.captured_minor > 0
-        raise NotCapturable(
+        raise PaymentNotCapturable(
             "the payment is already captured" if captured else "the payment is not authorized"
         )
     if amount.currency != payment.currency:
@@ -143,7 +143,7 @@ def request_capture(*, payment_id: str, amount: Money, attempt_id: str, now: dat
         raise errors.ValidationError("amount must be greater than zero", param="amount")
     if amount.amount_minor > payment.authorized_minor:
         authorized = Money(payment.authorized_minor, payment.currency)
-        raise NotCapturable(f"{amount} exceeds the authorized {authorized}")
+        raise PaymentNotCapturable(f"{amount} exceeds the authorized {authorized}")
     _request_change(payment, Operation.CAPTURE, amount.amount_minor, attempt_id, now)
 
 
@@ -153,11 +153,11 @@ def request_void(*, payment_id: str, attempt_id: str, now: datetime) -> None:
 
     Needs an open transaction.
 
-    :raises NotCapturable: if nothing is authorized.
+    :raises PaymentNotCapturable: if nothing is authorized.
     """
     payment = queries.lock_payment(payment_id)
     if payment.authorized_minor <= 0:
-        raise NotCapturable(f"{payment_id} has no open authorization")
+        raise PaymentNotCapturable(f"{payment_id} has no open authorization")
     _request_change(payment, Operation.VOID, 0, attempt_id, now)
 
 
@@ -180,7 +180,7 @@ def _request_change(
         )
     for attempt in queries.attempts_of(payment.id):
         if attempt.operation in {Operation.CAPTURE, Operation.VOID} and attempt.status in LIVE:
-            raise NotCapturable(f"a {attempt.operation} of {payment.id} is in progress")
+            raise PaymentNotCapturable(f"a {attempt.operation} of {payment.id} is in progress")
     audit_log.record(
         action=f"payment.{operation.value}",
         subject=payment.id,
@@ -194,7 +194,7 @@ def _request_change(
         amount_minor=amount_minor,
         now=now,
     ):
-        raise NotCapturable(f"a capture or void of {payment.id} is in progress")
+        raise PaymentNotCapturable(f"a capture or void of {payment.id} is in progress")
 
 
 def enqueue_capture(
@@ -301,16 +301,18 @@ def cancel(*, payment_id: str, now: datetime, closed_status: str = "canceled") -
 
     Needs an open transaction. Idempotent.
 
-    :raises NotCancelable: if money was captured or authorized, or an attempt is in progress.
+    :raises PaymentNotCancelable: if money was captured or authorized, or an attempt is in progress.
     """
     payment = queries.lock_payment(payment_id)
     if payment.closed_status:
         return
     if payment.captured_minor or payment.authorized_minor:
-        raise NotCancelable(f"{payment_id} is authorized or captured: void or refund it instead")
+        raise PaymentNotCancelable(
+            f"{payment_id} is authorized or captured: void or refund it instead"
+        )
     for attempt in queries.attempts_of(payment_id):
         if attempt.operation in COLLECTING and attempt.status in LIVE:
-            raise NotCancelable(f"{payment_id} has a charge in progress ({attempt.status})")
+            raise PaymentNotCancelable(f"{payment_id} has a charge in progress ({attempt.status})")
     sql.run(CLOSE_PAYMENT, [closed_status, payment_id])
     audit_log.record(action=f"payment.{closed_status}", subject=payment_id, now=now)
     facts.recompute_payment(payment=queries.lock_payment(payment_id), now=now)

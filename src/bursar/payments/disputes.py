@@ -20,7 +20,7 @@ TEXT_LETTERS_MAX = 20_000
 _NEEDS_RESPONSE = (DisputeStatus.NEEDS_RESPONSE, DisputeStatus.INQUIRY)
 
 
-class EvidenceRefused(errors.Declined):
+class EvidenceRejected(errors.Declined):
     """The provider rejected the evidence."""
 
     code = "evidence_rejected"
@@ -76,7 +76,7 @@ def submit_evidence(
     Submit evidence for a dispute and record the provider's response; blocks.
 
     :raises OperationNotSupported: if the provider does not support evidence;
-    :raises EvidenceRefused: if the provider rejects it;
+    :raises EvidenceRejected: if the provider rejects it;
     :raises errors.Unavailable: if it was not sent;
     :raises errors.OutcomeUnknown: if it may have been received; repeating it under a new key is safe.
     """
@@ -96,7 +96,7 @@ def submit_evidence(
 
     result = provider_accounts.run_sync(send())
     if result.outcome is Outcome.DECLINED:
-        raise EvidenceRefused(f"{provider_account} rejected the evidence: {result.code}")
+        raise EvidenceRejected(f"{provider_account} rejected the evidence: {result.code}")
     now = clock.now()
 
     def record() -> None:

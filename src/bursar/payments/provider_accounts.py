@@ -29,7 +29,7 @@ _semaphores: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyn
 )
 
 
-class UnknownAccount(errors.NotFound):
+class ProviderAccountNotFound(errors.NotFound):
     """The provider account does not exist."""
 
     code = "provider_account_not_found"
@@ -83,14 +83,14 @@ def get(name: str) -> PaymentProvider:
 
     The first call reads the database, so call it where that is allowed.
 
-    :raises UnknownAccount: if the account does not exist.
+    :raises ProviderAccountNotFound: if the account does not exist.
     """
     key = (settings.current.home, name)
     provider = _providers.get(key)
     if provider is None:
         row = ProviderAccount.objects.filter(name=name).first()
         if row is None:
-            raise UnknownAccount(f"provider account {name!r} not found")
+            raise ProviderAccountNotFound(f"provider account {name!r} not found")
         config = {**row.config, **load_secrets(name, row.provider)}
         provider = registry.create_provider(row.provider, name, config)
         _check_mode(provider)

@@ -109,7 +109,7 @@ FIND_UNMATCHED = (
 )
 
 
-class UnknownPayment(errors.NotFound):
+class PaymentNotFound(errors.NotFound):
     """The payment does not exist."""
 
     code = "payment_not_found"
@@ -176,7 +176,7 @@ def lock_payment(payment_id: str) -> PaymentRow:
     """
     Read a payment and lock it until the transaction ends.
 
-    :raises UnknownPayment: if it does not exist.
+    :raises PaymentNotFound: if it does not exist.
     """
     group_commit.require_transaction()
     lock = " FOR UPDATE" if connection.vendor == "postgresql" else ""
@@ -187,7 +187,7 @@ def get_payment(payment_id: str) -> PaymentRow:
     """
     Read a payment without locking it; not sufficient for changing it.
 
-    :raises UnknownPayment: if it does not exist.
+    :raises PaymentNotFound: if it does not exist.
     """
     return _payment(GET_PAYMENT, payment_id)
 
@@ -195,7 +195,7 @@ def get_payment(payment_id: str) -> PaymentRow:
 def _payment(query: str, payment_id: str) -> PaymentRow:
     row = sql.row(query, [payment_id])
     if row is None:
-        raise UnknownPayment(f"payment {payment_id!r} not found")
+        raise PaymentNotFound(f"payment {payment_id!r} not found")
     return PaymentRow(*row)
 
 

@@ -20,7 +20,7 @@ INSERT_REVIEW = (
 RESOLUTION_LETTERS_MAX = 2_000
 
 
-class UnknownReview(errors.NotFound):
+class ReviewNotFound(errors.NotFound):
     """The review does not exist."""
 
     code = "review_not_found"
@@ -75,7 +75,7 @@ def resolve(*, review_id: str, resolution: str, now: datetime, by: str = "") -> 
     Store a person's resolution; *by* defaults to the current actor. Needs an open transaction.
 
     :raises errors.ValidationError: if the resolution is empty or too long;
-    :raises UnknownReview: if there is none; :raises AlreadyResolved: if it is already resolved.
+    :raises ReviewNotFound: if there is none; :raises AlreadyResolved: if it is already resolved.
     """
     group_commit.require_transaction()
     fields.validate_text("resolution", resolution, RESOLUTION_LETTERS_MAX, required=True)
@@ -85,7 +85,7 @@ def resolve(*, review_id: str, resolution: str, now: datetime, by: str = "") -> 
     if not changed:
         if Review.objects.filter(id=review_id).exists():
             raise AlreadyResolved(f"{review_id} is already resolved")
-        raise UnknownReview(f"review {review_id!r} not found")
+        raise ReviewNotFound(f"review {review_id!r} not found")
     audit_log.record(
         action="review.resolve", subject=review_id, now=now, after={"resolution": resolution}
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 
 from bursar import errors
-from bursar.money import MINOR_MAX, BadAmount, Money, exponent_of
+from bursar.money import MINOR_MAX, InvalidAmount, Money, exponent_of
 from bursar.pricing import baskets, discounts, rounding, taxes
 from bursar.pricing.baskets import Basket, Line
 from bursar.pricing.discounts import Discount, DiscountRun, prorate
@@ -26,7 +26,7 @@ from bursar.pricing.taxes import Tax
 _UNIT_PRICE_SCALE = 10**12
 
 
-class NoPrice(errors.ValidationError):
+class PriceNotFound(errors.ValidationError):
     """The line has no unit price, and no applicable price list has the SKU."""
 
     code = "price_not_found"
@@ -99,10 +99,10 @@ def price(
     Price *basket* on *day* by *rules*; *coupon_use_counts* are the previous uses by coupon.
 
     :raises baskets.EmptyBasket: if there are no lines;
-    :raises NoPrice: if a unit price is neither given nor listed;
-    :raises taxes.UnknownTax: if the rules have no rate for a line's category and place;
-    :raises taxes.BadVatId: if the VAT number is invalid, or of another country;
-    :raises discounts.CouponRefused: if a coupon is unknown, not valid, used up or without effect;
+    :raises PriceNotFound: if a unit price is neither given nor listed;
+    :raises taxes.TaxRateNotFound: if the rules have no rate for a line's category and place;
+    :raises taxes.InvalidVatId: if the VAT number is invalid, or of another country;
+    :raises discounts.CouponNotApplicable: if a coupon is unknown, not valid, used up or without effect;
     :raises errors.ValidationError: if a quantity, price or rate is invalid; lines count from 1.
     """
     baskets.check(basket)
@@ -120,7 +120,7 @@ def price(
     used_coupons |= _apply_discounts(basket, rows, after_tax_rules, rules.half, after_tax=True)
     for coupon in basket.coupons:
         if coupon not in used_coupons:
-            raise discounts.CouponRefused(
+            raise discounts.CouponNotApplicable(
                 f"coupon {coupon[:40]!r}: no discount applies to this basket", param="coupons"
             )
     if basket.payment_method and (fee := _fee(basket, rows, rules, day)):
@@ -162,17 +162,17 @@ def _list_amount(
     elif item is not None:
         pieces = item.pieces(line.quantity)
     else:
-        raise NoPrice(f"no price list has a price for {line.sku[:40]!r}", param="unit_price")
+        raise PriceNotFound(f"no price list has a price for {line.sku[:40]!r}", param="unit_price")
     exact = 0
     for quantity, text in pieces:
         try:
             digits, decimals = rounding.parse_decimal(text)
-        except BadAmount as error:
-            raise BadAmount(error.message, param="unit_price") from error
+        except InvalidAmount as error:
+            raise InvalidAmount(error.message, param="unit_price") from error
         exact += digits * quantity * 10 ** (12 - decimals)
     list_minor = rounding.divide(exact * minor_units_per_unit, _UNIT_PRICE_SCALE, half)
     if list_minor > MINOR_MAX:
-        raise BadAmount(
+        raise InvalidAmount(
             f"an amount is at most {MINOR_MAX:,} minor units in size", param="unit_price"
         )
     return pieces[0][1], list_minor
@@ -187,10 +187,10 @@ def _tax(basket: Basket, line: Line, item: Item | None, rules: Rules, day: date)
             return taxes.make_tax("0")
         supply = item.supply if item and not line.tax_category else line.supply
         return _choose_tax(basket, category, supply, rules, day)
-    except taxes.BadVatId:
+    except taxes.InvalidVatId:
         raise
     except errors.ValidationError as error:
-        which = "tax_category" if isinstance(error, taxes.UnknownTax) else "tax_rate"
+        which = "tax_category" if isinstance(error, taxes.TaxRateNotFound) else "tax_rate"
         raise type(error)(error.message, param=which) from error
 
 

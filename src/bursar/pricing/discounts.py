@@ -22,7 +22,7 @@ from bursar.pricing.baskets import Basket
 from bursar.pricing.rounding import PERCENT_SCALE, HalfRounding
 
 
-class CouponRefused(errors.ValidationError):
+class CouponNotApplicable(errors.ValidationError):
     """The coupon is unknown, not valid on the day, used up, or not for this basket."""
 
     code = "coupon_not_applicable"
@@ -175,7 +175,7 @@ def applicable(
 
     *coupon_use_counts* are the previous uses by coupon.
 
-    :raises CouponRefused: if a coupon of the basket is unknown, not valid, used up or not for it.
+    :raises CouponNotApplicable: if a coupon of the basket is unknown, not valid, used up or not for it.
     """
     for coupon in basket.coupons:
         _check_coupon(coupon, rules, basket, day, coupon_use_counts)
@@ -208,4 +208,4 @@ def _check_coupon(
     for holds, why in checks:
         candidates = [rule for rule in candidates if holds(rule)]
         if not candidates:
-            raise CouponRefused(f"coupon {coupon[:40]!r}: {why}", param="coupons")
+            raise CouponNotApplicable(f"coupon {coupon[:40]!r}: {why}", param="coupons")

@@ -7,7 +7,7 @@ import re
 from enum import StrEnum
 
 from bursar import errors
-from bursar.money import BadAmount
+from bursar.money import InvalidAmount
 
 #: Scale of a percentage as an integer: 100 % is 1,000,000 and 0.0001 % is 1.
 PERCENT_SCALE = 1_000_000
@@ -51,11 +51,11 @@ def parse_decimal(text: str) -> tuple[int, int]:
     """
     Parse a plain decimal from 0 with at most 12 decimals. Returns its digits and their decimals.
 
-    :raises BadAmount: if it is invalid.
+    :raises InvalidAmount: if it is invalid.
     """
     match = _DECIMAL.fullmatch(text)
     if match is None:
-        raise BadAmount(
+        raise InvalidAmount(
             f"{text[:40]!r} is not a plain decimal from 0 such as 12.30, with at most 12 decimals"
         )
     fraction = match[2] or ""

@@ -40,7 +40,7 @@ _HEADER = re.compile(r"\s*(\[\[?)\s*([A-Za-z0-9_.-]+)\s*\]\]?\s*(#.*)?")
 _KEY = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*=")
 
 
-class InvalidRules(errors.ValidationError):
+class InvalidPricingRules(errors.ValidationError):
     """The pricing rules are invalid; the message has file, line and reason, *param* the field path."""
 
     code = "invalid_pricing_rules"
@@ -97,9 +97,9 @@ def load(path: Path) -> Rules:
     """
     Load the rules from *path*.
 
-    :raises InvalidRules: if it cannot be read or is invalid.
+    :raises InvalidPricingRules: if it cannot be read or is invalid.
     """
-    text = text_files.read(path, bytes_max=RULES_BYTES_MAX, error_class=InvalidRules)
+    text = text_files.read(path, bytes_max=RULES_BYTES_MAX, error_class=InvalidPricingRules)
     return parse(text, name=path.name)
 
 
@@ -107,24 +107,26 @@ def parse(text: str, *, name: str) -> Rules:
     """
     Parse rules from TOML; *name* is the file name for messages.
 
-    :raises InvalidRules: if they are invalid.
+    :raises InvalidPricingRules: if they are invalid.
     """
     try:
         values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidRules(f"{name}: {error}") from error
+        raise InvalidPricingRules(f"{name}: {error}") from error
     try:
         file = msgspec.convert(values, _RulesFile)
         _check(file)
     except msgspec.ValidationError as error:
         reason, _, where = str(error).partition(" - at `$.")
         path = where.rstrip("`")
-        raise InvalidRules(
+        raise InvalidPricingRules(
             f"{name}, line {_line_of(text, path, reason)}: {reason}", param=path
         ) from None
     except _RuleError as error:
         line = _line_of(text, error.path)
-        raise InvalidRules(f"{name}, line {line}: {error.reason}", param=error.path) from None
+        raise InvalidPricingRules(
+            f"{name}, line {line}: {error.reason}", param=error.path
+        ) from None
     shipped = shipped_rates() if file.shipped_rates else {}
     return Rules(
         mode=file.rounding.mode,

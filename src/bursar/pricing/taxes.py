@@ -29,13 +29,13 @@ from bursar.pricing import rounding
 from bursar.pricing.rounding import HalfRounding
 
 
-class UnknownTax(errors.ValidationError):
+class TaxRateNotFound(errors.ValidationError):
     """The rules have no tax rate for the place, category and day."""
 
     code = "tax_rate_not_found"
 
 
-class BadVatId(errors.ValidationError):
+class InvalidVatId(errors.ValidationError):
     """The VAT number is invalid, or of another country than the buyer's."""
 
     code = "invalid_vat_id"
@@ -213,12 +213,12 @@ def rate_on(rates: Rates, country: str, category: str, day: date) -> Tax:
     """
     Return the tax of *country* on *category* on *day*.
 
-    :raises UnknownTax: if the rules have no rate.
+    :raises TaxRateNotFound: if the rules have no rate.
     """
     for rate in rates.get((country, category), ()):
         if rate.valid_from <= day and not (rate.valid_until and rate.valid_until < day):
             return rate.tax()
-    raise UnknownTax(f"no tax rate for category {category!r} in {country!r} on {day}")
+    raise TaxRateNotFound(f"no tax rate for category {category!r} in {country!r} on {day}")
 
 
 def choose_tax(
@@ -236,15 +236,15 @@ def choose_tax(
 
     *buyer* is the buyer's country, "" for the seller's; *vat_id* is that of a business.
 
-    :raises UnknownTax: if the rules have no country of the seller or no rate;
-    :raises BadVatId: if the VAT number is invalid, or of another country.
+    :raises TaxRateNotFound: if the rules have no country of the seller or no rate;
+    :raises InvalidVatId: if the VAT number is invalid, or of another country.
     """
     if not seller.country:
-        raise UnknownTax("the pricing rules have no seller.country")
+        raise TaxRateNotFound("the pricing rules have no seller.country")
     place = buyer or seller.country
     is_business = bool(vat_id)
     if is_business and country_of(vat_id) != place:
-        raise BadVatId(f"the VAT number is not of {place}", param="vat_id")
+        raise InvalidVatId(f"the VAT number is not of {place}", param="vat_id")
     if place == seller.country or place in seller.registered_in:
         return rate_on(rates, place, category, day)
     if seller.country in EU and place in EU:
@@ -263,7 +263,7 @@ def country_of(vat_id: str) -> str:
 
     Whether the number is registered is not checked (VIES).
 
-    :raises BadVatId: if it is not a valid number of the EU, the United Kingdom, Switzerland or Norway.
+    :raises InvalidVatId: if it is not a valid number of the EU, the United Kingdom, Switzerland or Norway.
     """
     text = vat_id.strip().upper()
     prefix = text[:2]
@@ -277,7 +277,7 @@ def country_of(vat_id: str) -> str:
         else:
             european.validate(text)
     except ValidationError as error:
-        raise BadVatId(
+        raise InvalidVatId(
             f"{vat_id[:20]!r} is not a valid VAT number: {error}", param="vat_id"
         ) from None
     return {"EL": "GR", "XI": "GB"}.get(prefix, prefix)

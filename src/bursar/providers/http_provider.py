@@ -40,7 +40,7 @@ class JsonResponse(NamedTuple):
     date: str = ""
 
 
-class CredentialsRejected(errors.Unavailable):
+class ProviderCredentialsRejected(errors.Unavailable):
     """The provider rejected the API key (401, 403); nothing was carried out."""
 
     code = "provider_credentials_rejected"
@@ -93,7 +93,7 @@ class HttpProvider(PaymentProvider):
 
         :raises Unavailable: if the request was not sent, or rejected as unavailable
             (`unavailable_statuses`, with the seconds of Retry-After).
-        :raises CredentialsRejected: on status 401 or 403. :raises Conflict: on 409.
+        :raises ProviderCredentialsRejected: on status 401 or 403. :raises Conflict: on 409.
         :raises Invalid: on another 4xx status: the request was read and rejected.
         :raises OutcomeUnknown: if it may have been carried out: no response within the deadline, a
             broken connection, another status, or a response that is not valid JSON.
@@ -112,7 +112,7 @@ class HttpProvider(PaymentProvider):
             response = await self._send(
                 call_name, method, path, data=data, params=params, headers=sent
             )
-        except CredentialsRejected as error:
+        except ProviderCredentialsRejected as error:
             circuit.record_failure(str(error), open_now=True)
             raise
         except (errors.Unavailable, errors.OutcomeUnknown) as error:
@@ -230,12 +230,14 @@ def _status_error(call_name: str, status: int) -> errors.BursarError:
     # The body is left out: it may have personal data.
     kind: type[errors.BursarError] = errors.OutcomeUnknown
     if 400 <= status < 500 and status != 408:  # 408: a server or proxy timed out
-        kind = {401: CredentialsRejected, 403: CredentialsRejected, 409: errors.Conflict}.get(
-            status, errors.Invalid
-        )
+        kind = {
+            401: ProviderCredentialsRejected,
+            403: ProviderCredentialsRejected,
+            409: errors.Conflict,
+        }.get(status, errors.Invalid)
     advice = {
         errors.OutcomeUnknown: "Look up its status.",
-        CredentialsRejected: "Check the API key and its permissions.",
+        ProviderCredentialsRejected: "Check the API key and its permissions.",
         errors.Conflict: "The idempotency key is in use for another request.",
     }.get(kind, "The request was not carried out; correct it.")
     return kind(f"{call_name} returned status {status}. {advice}", http_status=status)

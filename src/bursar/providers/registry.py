@@ -34,7 +34,7 @@ class ProviderNotFound(errors.NotFound):
     code = "provider_not_found"
 
 
-class ProviderLoadError(errors.Invalid):
+class ProviderLoadFailed(errors.Invalid):
     """The provider is installed but cannot be used."""
 
     code = "provider_load_failed"
@@ -50,7 +50,7 @@ def get_class(name: str) -> type[PaymentProvider]:
     Import the provider *name*.
 
     :raises UnknownProvider: if none is installed under that name.
-    :raises ProviderLoadError: if it cannot be imported or does not meet the interface.
+    :raises ProviderLoadFailed: if it cannot be imported or does not meet the interface.
     """
     return _load_class(name, tuple(sys.path))
 
@@ -65,14 +65,14 @@ def _load_class(name: str, _search_path: tuple[str, ...]) -> type[PaymentProvide
         raise ProviderNotFound(f"no provider named {name!r} is installed; installed: {installed}")
     targets = sorted({point.value for point in points})
     if len(targets) > 1:
-        raise ProviderLoadError(f"several packages have a provider {name!r}: {', '.join(targets)}")
+        raise ProviderLoadFailed(f"several packages have a provider {name!r}: {', '.join(targets)}")
     try:
         loaded = points[0].load()
     except Exception as error:  # a plug-in's module may raise anything
         reason = f"cannot be imported: {type(error).__name__}: {error}"
-        raise ProviderLoadError(f"the provider {name!r} ({targets[0]}) {reason}") from error
+        raise ProviderLoadFailed(f"the provider {name!r} ({targets[0]}) {reason}") from error
     if defect := _defect(loaded):
-        raise ProviderLoadError(f"the provider {name!r} ({targets[0]}) {defect}")
+        raise ProviderLoadFailed(f"the provider {name!r} ({targets[0]}) {defect}")
     return typing.cast(type[PaymentProvider], loaded)
 
 

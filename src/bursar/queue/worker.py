@@ -33,7 +33,7 @@ IDLE_SECONDS = 0.2
 log = logs.get(__name__)
 
 
-class UnknownJob(errors.NotFound):
+class JobHandlerNotFound(errors.NotFound):
     """No handler has the job's name: it was enqueued by another version of the program."""
 
     code = "job_handler_not_found"
@@ -177,7 +177,7 @@ class Worker:
                     return
                 handler = self.handlers.get(lease.name)
                 if handler is None:
-                    raise UnknownJob(f"no handler for job {lease.name!r}")
+                    raise JobHandlerNotFound(f"no handler for job {lease.name!r}")
                 finish = await handler(lease)
                 await group_commit.commits.run(lambda: _finish(lease, finish))
                 self.outcomes[lease.name, "done"] += 1

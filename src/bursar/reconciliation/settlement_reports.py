@@ -48,7 +48,7 @@ def read_file(path: Path, *, provider_account: str) -> LoadedReport:
             line = _parse_line(provider, row, row_errors)
             if line is not None:
                 lines.append(line)
-    except csv_reader.UnreadableFile as error:
+    except csv_reader.ImportFileUnreadable as error:
         row_errors.add_error(error, line=error.line or 1)
         raise row_errors.to_exception() from error
     row_errors.raise_if_any()

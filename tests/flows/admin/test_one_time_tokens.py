@@ -239,13 +239,13 @@ def test_a_token_is_what_we_signed_for_this_form_and_time(database: Database) ->
     content = [own["user_id"], "refund_payment", "pay_x", int(now.timestamp()), "x"]
     early = form_tokens.issue(**{**own, "now": now + timedelta(minutes=6)})
     for token, refusal in {
-        "x" * 5_000: form_tokens.FormTokenRefused,
-        "\x00\u00e9:\u00fc\ud800": form_tokens.FormTokenRefused,
-        _changed_payload(good): form_tokens.FormTokenRefused,
-        signing.Signer(salt="x").sign_object(content): form_tokens.FormTokenRefused,
+        "x" * 5_000: form_tokens.InvalidFormToken,
+        "\x00\u00e9:\u00fc\ud800": form_tokens.InvalidFormToken,
+        _changed_payload(good): form_tokens.InvalidFormToken,
+        signing.Signer(salt="x").sign_object(content): form_tokens.InvalidFormToken,
         signing.Signer(key="x", salt="bursar.admin.form_token").sign_object(
             content
-        ): form_tokens.FormTokenRefused,
+        ): form_tokens.InvalidFormToken,
         early: form_tokens.FormExpired,
     }.items():
         with pytest.raises(refusal):

@@ -95,7 +95,7 @@ def test_a_key_is_made_for_a_person_within_their_role_alone(
         assert newest().allowed_scopes == [scope]
     else:
         with pytest.raises(
-            api_keys.ScopeBeyondRole, match=f"the role {role} of .* does not have {scope}"
+            api_keys.ScopeExceedsRole, match=f"the role {role} of .* does not have {scope}"
         ):
             made_at_the_shell(scope, owner=email)
         assert ApiKey.objects.count() == 0
@@ -129,7 +129,7 @@ def test_keys_of_an_inactive_owner_are_refused_until_they_are_active(api: TestCl
     change(email, is_active=False)
     refused = api.get("/v1/orders", headers=headers(token))
     assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
-    with pytest.raises(api_keys.ScopeBeyondRole, match="is inactive"):
+    with pytest.raises(api_keys.ScopeExceedsRole, match="is inactive"):
         made_at_the_shell("orders:read", owner=email)
     key_id, new_id, now = newest().id, ids.new(ids.API_KEY), clock.now()
     with pytest.raises(api_keys.ApiKeyExpired, match="is inactive; create a new key"):
@@ -200,11 +200,11 @@ def test_a_key_makes_no_key_beyond_itself(database: Database) -> None:
         caller = Principal("key_1", frozenset({"orders:read"}), owner)
         with acting_as(caller):
             with pytest.raises(
-                api_keys.ScopeBeyondRole, match="your role does not have refunds:write"
+                api_keys.ScopeExceedsRole, match="your role does not have refunds:write"
             ):
                 made_at_the_shell("orders:read", "refunds:write")
             with pytest.raises(
-                api_keys.ScopeBeyondRole, match="owner of a key is the user who creates it"
+                api_keys.ScopeExceedsRole, match="owner of a key is the user who creates it"
             ):
                 made_at_the_shell("orders:read", owner="somebody@example.com")
             made_at_the_shell("orders:read")

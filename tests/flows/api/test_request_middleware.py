@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from bursar import triggers
 from bursar.api import problem_details, strict_json
 from bursar.api.problem_details import InvalidJson
-from bursar.fields import CardNumberDetected
+from bursar.fields import CardNumberRefused
 from bursar.orders.models import Order
 from tests import thoroughness
 from tests.conftest import Database
@@ -57,7 +57,7 @@ def test_json_in_plain_order_is_read() -> None:
 
 
 def test_a_card_number_is_named_by_its_place_only() -> None:
-    with pytest.raises(CardNumberDetected) as caught:
+    with pytest.raises(CardNumberRefused) as caught:
         strict_json.parse(b'{"lines": [{"sku": "4111 1111 1111 1111"}]}')
     assert caught.value.param == "lines[0].sku"
     assert "4111" not in str(caught.value)

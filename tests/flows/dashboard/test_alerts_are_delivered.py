@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from bursar import group_commit, job_handlers, settings
 from bursar.dashboard.alerts import email_channel
-from bursar.dashboard.alerts.email_channel import EmailDeliveryFailed
+from bursar.dashboard.alerts.email_channel import AlertEmailFailed
 from bursar.dashboard.models import Alert
 from bursar.queue import jobs
 from bursar.queue.models import Job
@@ -277,7 +277,7 @@ def test_without_tls_nothing_is_handed_over_unless_that_is_asked_for(
     async def story() -> list[str]:
         async with mail() as box:
             for scheme in ("smtp", "smtps"):
-                with pytest.raises(EmailDeliveryFailed):
+                with pytest.raises(AlertEmailFailed):
                     await asyncio.to_thread(_sent, f"{scheme}://me:pw@127.0.0.1:{box.port}")
             return [str(message["Message-ID"]) for _, message in box.taken]
 

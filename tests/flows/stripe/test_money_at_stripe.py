@@ -129,7 +129,7 @@ def test_without_that_the_first_capture_releases_the_rest(stripe):
     shop.run_jobs()
     payment = shop.fresh(payment)
     assert (payment.captured_minor, payment.authorized_minor) == (400, 0)
-    with pytest.raises(charges.NotCapturable):
+    with pytest.raises(charges.PaymentNotCapturable):
         shop.capture(payment, 100)
     assert shop.agrees()
 

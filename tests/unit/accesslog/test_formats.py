@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bursar.accesslog.parsing import field_parsers, format_detection, formats
-from bursar.accesslog.parsing.formats import PRESETS, FormatInvalid, FormatUnknown, LogFormat
+from bursar.accesslog.parsing.formats import PRESETS, InvalidLogFormat, LogFormat, UnknownLogFormat
 from tests.unit.accesslog import reference
 
 _EPOCH = 1_764_064_800  # 2025-11-25T10:00:00Z
@@ -114,7 +114,7 @@ def test_logs_that_declare_their_fields(log: bytes, name: str, expected: dict[st
 
 
 def test_a_log_without_a_header_is_not_taken_for_w3c() -> None:
-    with pytest.raises(FormatInvalid, match="must start with a #Fields: line"):
+    with pytest.raises(InvalidLogFormat, match="must start with a #Fields: line"):
         formats.find_format("w3c", head=_COMMON)
 
 
@@ -185,7 +185,7 @@ def test_formats_as_servers_take_them(text: str, line: bytes, expected: dict[str
     ],
 )
 def test_formats_that_nobody_can_read(text: str, message: str) -> None:
-    with pytest.raises(FormatInvalid, match=message):
+    with pytest.raises(InvalidLogFormat, match=message):
         formats.find_format(text)
 
 
@@ -211,7 +211,7 @@ def test_most_lines_decide_and_empty_ones_do_not_count() -> None:
     ],
 )
 def test_an_unknown_format_shows_the_first_line_and_the_option(head: bytes, shown: str) -> None:
-    with pytest.raises(FormatUnknown) as told:
+    with pytest.raises(UnknownLogFormat) as told:
         format_detection.detect_format(head, name="log")
     message = told.value.message
     assert shown in message

@@ -141,8 +141,8 @@ def test_a_file_is_replaced_at_once_and_nothing_else_is_left(tmp_path: Path) -> 
 
 def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(atomic_files.OutputFailed, match="Is a directory"):
+    with pytest.raises(atomic_files.OutputNotWritable, match="Is a directory"):
         atomic_files.write(tmp_path / "folder", b"one")
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
-    with pytest.raises(atomic_files.OutputFailed, match="No such file"):
+    with pytest.raises(atomic_files.OutputNotWritable, match="No such file"):
         atomic_files.write(tmp_path / "none" / "a", b"one")

@@ -77,10 +77,11 @@ def test_parts_of_other_questions_do_not_merge(tmp_path: Path) -> None:
     analysis.analyze([log], partial=tmp_path / "all.part")
     analysis.analyze([log], tables={"addresses"}, partial=tmp_path / "some.part")
     with pytest.raises(
-        partial_aggregates.PartialMismatch, match=r"some\.part was written with other tables"
+        partial_aggregates.PartialAggregateMismatch,
+        match=r"some\.part was written with other tables",
     ):
         analysis.merge([tmp_path / "all.part", tmp_path / "some.part"])
-    with pytest.raises(partial_aggregates.PartialMismatch, match="do not contain paths"):
+    with pytest.raises(partial_aggregates.PartialAggregateMismatch, match="do not contain paths"):
         analysis.merge([tmp_path / "some.part"], tables={"paths"})
     assert set(analysis.merge([tmp_path / "some.part"])) >= {"addresses", "lines"}
 
@@ -103,7 +104,7 @@ def test_a_damaged_part_is_refused(tmp_path: Path, damage: str) -> None:
             part.write_bytes(b"192.0.2.1 - -\n" * 9)
         case _:
             part.unlink()
-    with pytest.raises(partial_aggregates.PartialDamaged, match=r"a\.part"):
+    with pytest.raises(partial_aggregates.PartialAggregateCorrupt, match=r"a\.part"):
         analysis.merge([part])
 
 
@@ -137,7 +138,7 @@ def test_a_run_goes_on_where_the_last_ended(tmp_path: Path) -> None:
 def test_a_state_of_other_questions_is_refused(tmp_path: Path) -> None:
     log = _log(tmp_path / "a.log", range(9))
     analysis.analyze([log], state=tmp_path / "state")
-    with pytest.raises(partial_aggregates.PartialMismatch, match="use another file"):
+    with pytest.raises(partial_aggregates.PartialAggregateMismatch, match="use another file"):
         analysis.analyze([log], tables={"paths"}, state=tmp_path / "state")
 
 

@@ -22,12 +22,12 @@ import pytest
 
 from bursar import errors
 from bursar.accesslog import analysis, report_builder, workers
-from bursar.accesslog.aggregation.spill import SpillFailed
+from bursar.accesslog.aggregation.spill import TemporaryStorageFull
 from bursar.accesslog.filters import Filters
 from bursar.accesslog.inputs import sources
 from bursar.accesslog.parsing import blocks
 from bursar.accesslog.parsing.decompression import LogUnreadable
-from bursar.accesslog.parsing.formats import FormatUnknown
+from bursar.accesslog.parsing.formats import UnknownLogFormat
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -157,7 +157,7 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         analysis.analyze([tmp_path / "none.log"])
     (tmp_path / "a.txt").write_text("Dear \x1b[31msir\nhello\n")
     with pytest.raises(
-        FormatUnknown, match=r"a\.txt has no known log format; it starts with .*x1b.*--format"
+        UnknownLogFormat, match=r"a\.txt has no known log format; it starts with .*x1b.*--format"
     ):
         analysis.analyze([tmp_path / "a.txt"])
 
@@ -178,7 +178,7 @@ def test_a_full_disk_ends_the_run(tmp_path: Path, processes: int) -> None:
     path = tmp_path / "access.log"
     path.write_bytes(_LOG[:15_000])
     with pytest.raises(
-        SpillFailed, match=r"cannot grow beyond [\d,]+ bytes: File too large \(set TMPDIR"
+        TemporaryStorageFull, match=r"cannot grow beyond [\d,]+ bytes: File too large \(set TMPDIR"
     ):
         analysis.analyze([path], processes=processes)
 

@@ -12,7 +12,7 @@ import pytest
 from bursar import errors
 from bursar.dashboard.fetching import fetcher
 from bursar.dashboard.fetching.results import FetchResult, FetchStatus
-from bursar.dashboard.fetching.sources import CoroutineSource, FetchFailed
+from bursar.dashboard.fetching.sources import CoroutineSource, SourceUnavailable
 from bursar.providers import circuit_breaker
 from tests import event_loop_clock
 
@@ -131,7 +131,7 @@ def test_a_listener_that_fails_is_told_to_the_caller_and_nothing_goes_on() -> No
 
 # --- Attempts -----------------------------------------------------------------------------------
 
-AGAIN = FetchFailed("HTTP 503", is_retryable=True)
+AGAIN = SourceUnavailable("HTTP 503", is_retryable=True)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_what_may_pass_is_tried_again_after_a_pause(hedging: bool, seconds: floa
     ("error", "attempts", "reason"),
     [
         (AGAIN, 3, "HTTP 503"),
-        (FetchFailed("HTTP 404", is_retryable=False), 1, "HTTP 404"),
+        (SourceUnavailable("HTTP 404", is_retryable=False), 1, "HTTP 404"),
         (ConnectionResetError("at 10.0.0.7"), 3, "unreachable (ConnectionResetError)"),
         (errors.ExternalAPIError("turned away"), 3, "turned away"),
         (errors.Denied("the key was refused"), 1, "the key was refused"),
@@ -177,8 +177,8 @@ def test_an_attempt_that_takes_too_long_is_given_up() -> None:
 
 
 def test_a_wait_that_is_asked_for_is_kept_or_not_begun() -> None:
-    soon = FetchFailed("HTTP 429", is_retryable=True, after_seconds=1)
-    late = FetchFailed("HTTP 429", is_retryable=True, after_seconds=60)
+    soon = SourceUnavailable("HTTP 429", is_retryable=True, after_seconds=1)
+    late = SourceUnavailable("HTTP 429", is_retryable=True, after_seconds=60)
     tiles, seconds = gathered(
         [
             scripted("soon", soon, 0.5, attempts_max=2),

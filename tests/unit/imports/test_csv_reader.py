@@ -137,7 +137,7 @@ def test_other_columns_are_read_and_order_is_free() -> None:
 def test_what_is_no_such_file_is_refused_with_its_line(
     data: bytes, line: int, message: str
 ) -> None:
-    with pytest.raises(csv_reader.UnreadableFile) as refusal:
+    with pytest.raises(csv_reader.ImportFileUnreadable) as refusal:
         read(data)
 
     assert (refusal.value.line, refusal.value.message) == (line, message)
@@ -146,23 +146,27 @@ def test_what_is_no_such_file_is_refused_with_its_line(
 def test_a_half_written_gzip_is_refused_at_the_line_where_it_breaks_off() -> None:
     data = gzip.compress(HEADER + b"1,lamp\n")
 
-    with pytest.raises(csv_reader.UnreadableFile, match="corrupt or truncated after this line"):
+    with pytest.raises(
+        csv_reader.ImportFileUnreadable, match="corrupt or truncated after this line"
+    ):
         read(data[:-6], name="a.csv.gz")
-    with pytest.raises(csv_reader.UnreadableFile, match="corrupt or truncated after this line"):
+    with pytest.raises(
+        csv_reader.ImportFileUnreadable, match="corrupt or truncated after this line"
+    ):
         read(data[:-8] + bytes([data[-8] ^ 1]) + data[-7:], name="a.csv.gz")
 
 
 def test_a_gzip_bomb_is_unpacked_only_as_far_as_a_line_may_be_long() -> None:
     bomb = gzip.compress(HEADER + bytes(50_000_000))
 
-    with pytest.raises(csv_reader.UnreadableFile) as refusal:
+    with pytest.raises(csv_reader.ImportFileUnreadable) as refusal:
         read(bomb, name="a.csv.gz")
 
     assert refusal.value.line == 2
 
 
 def test_a_plain_file_named_gz_is_refused() -> None:
-    with pytest.raises(csv_reader.UnreadableFile, match="the content, which is not gzip"):
+    with pytest.raises(csv_reader.ImportFileUnreadable, match="the content, which is not gzip"):
         read(HEADER, name="a.csv.gz")
 
 
@@ -183,7 +187,7 @@ def test_every_row_of_another_width_is_told() -> None:
 
 
 def test_a_card_number_where_the_header_should_be_is_not_shown() -> None:
-    with pytest.raises(csv_reader.UnreadableFile) as refusal:
+    with pytest.raises(csv_reader.ImportFileUnreadable) as refusal:
         read(b"4242424242424242,lamp\n")
 
     assert "4242" not in str(refusal.value)
@@ -199,12 +203,12 @@ def test_loading_names_the_bytes(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_opened_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(csv_reader.UnreadableFile, match="No such file"):
+    with pytest.raises(csv_reader.ImportFileUnreadable, match="No such file"):
         csv_reader.load(tmp_path / "missing.csv")
-    with pytest.raises(csv_reader.UnreadableFile, match="Is a directory"):
+    with pytest.raises(csv_reader.ImportFileUnreadable, match="Is a directory"):
         csv_reader.load(tmp_path)
 
 
 def test_a_file_is_read_no_further_than_its_limit() -> None:
-    with pytest.raises(csv_reader.UnreadableFile, match="larger than"):
+    with pytest.raises(csv_reader.ImportFileUnreadable, match="larger than"):
         csv_reader.load(Path("/dev/zero"))

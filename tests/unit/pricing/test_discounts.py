@@ -8,7 +8,7 @@ from datetime import date
 import pytest
 
 from bursar import errors
-from bursar.pricing.discounts import CouponRefused
+from bursar.pricing.discounts import CouponNotApplicable
 from tests.unit.pricing.baskets import basket, line, mode, quote, totals
 
 
@@ -229,7 +229,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("text", "asked", "used", "told"), REFUSED.values(), ids=REFUSED)
 def test_a_coupon_is_refused(text, asked, used, told):
-    with pytest.raises(CouponRefused, match=re.escape(told)) as caught:
+    with pytest.raises(CouponNotApplicable, match=re.escape(told)) as caught:
         quote(asked, text, SPRING=used)
     assert caught.value.param == "coupons"
 

@@ -204,7 +204,7 @@ def test_refused(asked, param, told):
 
 
 def test_an_unknown_currency_and_an_empty_basket_have_their_own_names():
-    with pytest.raises(money.UnknownCurrency):
+    with pytest.raises(money.UnsupportedCurrency):
         quote(basket(line("1"), currency="EUX"))
     with pytest.raises(EmptyBasket):
         quote(basket())

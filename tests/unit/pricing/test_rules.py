@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bursar.pricing import rules
-from bursar.pricing.rules import InvalidRules
+from bursar.pricing.rules import InvalidPricingRules
 from tests.unit.pricing.baskets import basket, line, quote, totals
 
 RATE = '[[rates]]\ncountry = "DE"\ncategory = "standard"\nrate = "19"\nvalid_from = 2020-01-01\n'
@@ -126,7 +126,7 @@ BAD = {
 
 @pytest.mark.parametrize(("text", "at", "reason"), BAD.values(), ids=BAD)
 def test_bad_rules_are_refused_with_file_line_and_reason(text, at, reason):
-    with pytest.raises(InvalidRules) as caught:
+    with pytest.raises(InvalidPricingRules) as caught:
         rules.parse(text, name="prices.toml")
     told = caught.value.message
     assert reason in told
@@ -136,13 +136,13 @@ def test_bad_rules_are_refused_with_file_line_and_reason(text, at, reason):
 
 
 def test_a_file_that_cannot_be_read(tmp_path):
-    with pytest.raises(InvalidRules, match="cannot be read"):
+    with pytest.raises(InvalidPricingRules, match="cannot be read"):
         rules.load(tmp_path / "none.toml")
     (tmp_path / "latin.toml").write_bytes(b"# \xe4\n")
-    with pytest.raises(InvalidRules, match="not UTF-8"):
+    with pytest.raises(InvalidPricingRules, match="not UTF-8"):
         rules.load(tmp_path / "latin.toml")
     (tmp_path / "large.toml").write_bytes(b"#" * (rules.RULES_BYTES_MAX + 1))
-    with pytest.raises(InvalidRules, match="larger than"):
+    with pytest.raises(InvalidPricingRules, match="larger than"):
         rules.load(tmp_path / "large.toml")
 
 
@@ -224,7 +224,7 @@ def test_what_is_given_goes_before_what_is_listed():
 
 
 def test_another_currency_has_no_price():
-    from bursar.pricing.calculator import NoPrice
+    from bursar.pricing.calculator import PriceNotFound
 
-    with pytest.raises(NoPrice, match="no price list has a price for 'pen'"):
+    with pytest.raises(PriceNotFound, match="no price list has a price for 'pen'"):
         quote(basket(line(sku="pen"), currency="USD"), PRICES)

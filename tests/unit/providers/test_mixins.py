@@ -18,7 +18,7 @@ from bursar import errors, logs
 from bursar.decorators import retry_budget
 from bursar.money import Money
 from bursar.providers import http_provider
-from bursar.providers.http_provider import CredentialsRejected, HttpConfig, HttpProvider
+from bursar.providers.http_provider import HttpConfig, HttpProvider, ProviderCredentialsRejected
 from bursar.providers.interface import (
     ChargeRequest,
     Operation,
@@ -117,8 +117,8 @@ def test_clear_answers_are_the_callers_to_read(status):
     [
         (400, errors.Invalid),
         (422, errors.Invalid),
-        (401, CredentialsRejected),
-        (403, CredentialsRejected),
+        (401, ProviderCredentialsRejected),
+        (403, ProviderCredentialsRejected),
         (409, errors.Conflict),
         (408, errors.OutcomeUnknown),
         (500, errors.OutcomeUnknown),
@@ -520,7 +520,7 @@ def ask_twice(handler):
         url = f"http://127.0.0.1:{runner.addresses[0][1]}"
         shop = Shop(HttpConfig(url=url, api_key=Secret("s3cret")))
         try:
-            with pytest.raises(CredentialsRejected):
+            with pytest.raises(ProviderCredentialsRejected):
                 await shop.charge(REQUEST)
             await shop.charge(REQUEST)
         finally:

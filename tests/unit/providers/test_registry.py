@@ -9,7 +9,7 @@ import pytest
 from bursar import errors
 from bursar.providers import registry
 from bursar.providers.interface import Secret
-from bursar.providers.registry import ProviderLoadError, ProviderNotFound
+from bursar.providers.registry import ProviderLoadFailed, ProviderNotFound
 from bursar.providers.sandbox import SandboxProvider
 from bursar.providers.sandbox.provider import (
     SandboxWithoutIdempotency,
@@ -125,7 +125,7 @@ def test_an_unknown_name_tells_the_known_ones():
     ],
 )
 def test_a_broken_plug_in_is_named(plugged, name, says):
-    with pytest.raises(ProviderLoadError, match=says) as caught:
+    with pytest.raises(ProviderLoadFailed, match=says) as caught:
         registry.get_class(name)
     assert POINTS[name] in str(caught.value)
 

@@ -26,7 +26,7 @@ CELLS = 1 << CELL_BITS
 _BOUNDS = np.arange(1, CELLS, dtype=np.uint64) << U(64 - CELL_BITS)
 
 
-class SpillFailed(errors.Unavailable):
+class TemporaryStorageFull(errors.Unavailable):
     """The temporary folder is full or not writable; set TMPDIR to another folder, or raise `--memory`."""
 
     code = "temporary_storage_full"
@@ -69,7 +69,9 @@ class Spill:
         try:
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115  (closed by `close`)
         except OSError as error:
-            raise SpillFailed(f"cannot create a temporary file: {error.strerror}") from error
+            raise TemporaryStorageFull(
+                f"cannot create a temporary file: {error.strerror}"
+            ) from error
         self.number = number
         self.runs: list[Run] = []
         self._end = 0
@@ -82,7 +84,7 @@ class Spill:
         """
         Append *rows*, sorted by key, as a run of *table*.
 
-        :raises SpillFailed: if the disk is full.
+        :raises TemporaryStorageFull: if the disk is full.
         """
         bounds = np.concatenate(([0], np.searchsorted(rows.key, _BOUNDS), [len(rows)]))
         parts: list[memoryview | bytes] = [
@@ -123,7 +125,7 @@ class Spill:
                     at += os.pwrite(self._file.fileno(), view[at:], self._end + at)
                 self._end += len(view)
         except OSError as error:
-            raise SpillFailed(
+            raise TemporaryStorageFull(
                 f"the temporary file cannot grow beyond {self._end:,} bytes: {error.strerror}"
                 " (set TMPDIR to another folder)"
             ) from error

@@ -108,7 +108,7 @@ def open_sources(paths: Iterable[Path], *, format_name: str | None = None) -> li
     `LogFormat` or `log_format` text.
 
     :raises LogUnreadable: if a file does not exist or cannot be read.
-    :raises FormatUnknown: if the first lines are of no known format.
+    :raises UnknownLogFormat: if the first lines are of no known format.
     """
     return [_source(None if str(path) == STANDARD_INPUT else path, format_name) for path in paths]
 

@@ -33,7 +33,7 @@ def save(report: reports.AccessLogReport, *, name: str, folder: Path) -> Path:
     Save *report* as *name* in *folder*, replacing an earlier one; return the path.
 
     :raises InvalidReportName: if *name* is not allowed.
-    :raises OutputFailed: if the file cannot be written.
+    :raises OutputNotWritable: if the file cannot be written.
     """
     path = report_path(name, folder=folder)
     atomic_files.create_folder(folder)

@@ -7,7 +7,7 @@ import numpy as np
 from bursar.accesslog.parsing import columns, formats, json_lines
 from bursar.accesslog.parsing.blocks import Block, Blocks
 from bursar.accesslog.parsing.columns import Finder
-from bursar.accesslog.parsing.formats import PRESETS, FormatUnknown, LogFormat
+from bursar.accesslog.parsing.formats import PRESETS, LogFormat, UnknownLogFormat
 
 #: Number of lines that are checked; half of them must match the format.
 _LINES_MAX = 100
@@ -31,7 +31,7 @@ def detect_format(head: bytes, *, name: str) -> LogFormat:
     """
     Return the preset or W3C format of *head*, the start of the log *name*; "combined" for an empty log.
 
-    :raises FormatUnknown: if no format matches half of the first lines.
+    :raises UnknownLogFormat: if no format matches half of the first lines.
     """
     if (declared := formats.declared_format(head)) is not None:
         return declared
@@ -50,7 +50,7 @@ def detect_format(head: bytes, *, name: str) -> LogFormat:
         if not preset.is_json and good.sum() * 2 >= len(good):
             return preset
     excerpt = lines[0][:_EXCERPT_BYTES_MAX].decode("ascii", "backslashreplace")
-    raise FormatUnknown(
+    raise UnknownLogFormat(
         f"{name} has no known log format; it starts with {excerpt!a}. Set --format to a name or to the"
         " server's LogFormat or log_format text"
     )

@@ -56,14 +56,14 @@ _NUMBERS = frozenset(
 LITERAL_BYTES_MAX = 32
 
 
-class FormatUnknown(errors.Invalid):
+class UnknownLogFormat(errors.Invalid):
     """The format of a log is not recognized; set `--format`."""
 
     code = "unknown_log_format"
     status = None
 
 
-class FormatInvalid(errors.Invalid):
+class InvalidLogFormat(errors.Invalid):
     """A format text is invalid, or its fields cannot be separated."""
 
     code = "invalid_log_format"
@@ -207,18 +207,18 @@ def parse_format(text: str) -> LogFormat:
     r"""
     Parse an Apache `LogFormat` or an nginx `log_format`; `\"` and `\t` are unescaped.
 
-    :raises FormatInvalid: if it has no client, or no text between two fields.
+    :raises InvalidLogFormat: if it has no client, or no text between two fields.
     """
     plain = text.strip().replace('\\"', '"').replace("\\t", "\t")
     parts = _nginx(plain) if "$" in plain else _apache(plain)
     names, literals = parts[1::2], parts[2::2]
     if any(len(literal.encode()) > LITERAL_BYTES_MAX for literal in parts[0::2]):
-        raise FormatInvalid(
+        raise InvalidLogFormat(
             f"the format {text!r} has more than {LITERAL_BYTES_MAX} bytes between two fields",
             param="format",
         )
     if "client" not in names:
-        raise FormatInvalid(
+        raise InvalidLogFormat(
             f"the format {text!r} has no client address (%h, %a or $remote_addr)", param="format"
         )
     steps: list[tuple[str, bytes]] = []
@@ -230,7 +230,7 @@ def parse_format(text: str) -> LogFormat:
         steps.append((name if name in FIELDS and name not in used_names else "", literal.encode()))
         follows = number + 1 < len(names)
         if follows and not literal and not (name == "path" and names[number + 1] == "query"):
-            raise FormatInvalid(
+            raise InvalidLogFormat(
                 f"the format {text!r} has no text between field {number + 1} and field {number + 2}",
                 param="format",
             )
@@ -345,7 +345,7 @@ def find_format(text: str, *, head: bytes = b"") -> LogFormat:
 
     The columns of "w3c" and "cloudfront" are read from *head*, the first lines of the log.
 
-    :raises FormatInvalid: if *text* is neither a name nor a valid format text.
+    :raises InvalidLogFormat: if *text* is neither a name nor a valid format text.
     """
     if text in _BY_HEADER:
         return declared_format(head) or _w3c_missing(text)
@@ -354,7 +354,7 @@ def find_format(text: str, *, head: bytes = b"") -> LogFormat:
     if "%" in text or "$" in text:
         return parse_format(text)
     names = ", ".join(sorted([*PRESETS, *_BY_HEADER]))
-    raise FormatInvalid(
+    raise InvalidLogFormat(
         f"unknown format {text!r}; use {names}, or a LogFormat or log_format text",
         param="format",
     )
@@ -371,7 +371,7 @@ def declared_format(head: bytes) -> LogFormat | None:
 
 
 def _w3c_missing(text: str) -> LogFormat:
-    raise FormatInvalid(
+    raise InvalidLogFormat(
         f"a log of format {text!r} must start with a #Fields: line; this log has none",
         param="format",
     )

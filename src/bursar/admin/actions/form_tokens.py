@@ -30,7 +30,7 @@ assert AGE_MAX + CLOCK_SKEW_MAX < idempotency.RETENTION
 _SIGNER_SALT = "bursar.admin.form_token"
 
 
-class FormTokenRefused(errors.Denied):
+class InvalidFormToken(errors.Denied):
     """The form has no valid one-time token for this user, action and object."""
 
     code = "invalid_form_token"
@@ -60,22 +60,22 @@ def idempotency_key_of(
     """
     Check a token and return its random value.
 
-    :raises FormTokenRefused: if it is missing, forged, or for another user, action or object;
+    :raises InvalidFormToken: if it is missing, forged, or for another user, action or object;
     :raises FormExpired: if it is older than `AGE_MAX`.
     """
     if not token:
-        raise FormTokenRefused(
+        raise InvalidFormToken(
             "The form has no one-time token. Nothing was changed. Check the form and submit it again."
         )
     try:
         signed_user, signed_action, signed_subject, issued, value = _signer().unsign_object(token)
     except (signing.BadSignature, ValueError):
-        raise FormTokenRefused(
+        raise InvalidFormToken(
             "The form's one-time token is not valid. Nothing was changed. "
             "Check the form and submit it again."
         ) from None
     if (signed_user, signed_action, signed_subject) != (user_id, action, subject):
-        raise FormTokenRefused(
+        raise InvalidFormToken(
             "The form was issued to another user or for another action or object. Nothing was "
             "changed. Check the form and submit it again."
         )

@@ -129,7 +129,7 @@ def action_view(
         return _show_form(form_request, form, form_request.new_token())
     try:
         idempotency_key = form_request.idempotency_key()
-    except (form_tokens.FormTokenRefused, form_tokens.FormExpired) as error:
+    except (form_tokens.InvalidFormToken, form_tokens.FormExpired) as error:
         return _show_form(form_request, form, form_request.new_token(), error)
     token = request.POST[form_tokens.FIELD]
     if not form.form.is_valid():
@@ -188,7 +188,7 @@ def _find_repeated(form_request: FormRequest) -> StoredResponse | None:
         return None
     try:
         match = idempotency.find(caller=form_request.caller, key=form_request.idempotency_key())
-    except (form_tokens.FormTokenRefused, form_tokens.FormExpired):
+    except (form_tokens.InvalidFormToken, form_tokens.FormExpired):
         return None
     return match[1] if match is not None and match[0] == form_request.fingerprint else None
 

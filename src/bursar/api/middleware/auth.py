@@ -36,7 +36,7 @@ async def authenticate(scope: Scope, headers: Headers) -> Principal | None:
     Return the principal of a request; None for paths that need none and visitors of `DASHBOARD_PATH`.
 
     :raises Unauthenticated: if the path needs valid credentials and the request has none;
-    :raises problem_details.TooManyRequests: if its address fails too often.
+    :raises problem_details.RateLimited: if its address fails too often.
     """
     path = scope["path"]
     if path == DASHBOARD_PATH or (
@@ -55,7 +55,7 @@ async def authenticate_api_key(scope: Scope, headers: Headers) -> Principal:
     Return the principal of the bearer token.
 
     :raises Unauthenticated: if there is none, or it is unknown, expired, revoked or of the other mode;
-    :raises problem_details.TooManyRequests: if its address fails too often.
+    :raises problem_details.RateLimited: if its address fails too often.
     """
     try:
         principal = await _find_by_token(bearer_token(headers))

@@ -29,7 +29,7 @@ def check_principal(principal: Principal) -> dict[str, str]:
     """
     Count a request; return the RateLimit headers (draft-ietf-httpapi-ratelimit-headers-10).
 
-    :raises problem_details.TooManyRequests: if the principal exceeds the limit.
+    :raises problem_details.RateLimited: if the principal exceeds the limit.
     """
     requests_max = settings.current.api_rate_limit
     return _count(limits.RateLimitItemPerMinute(requests_max, namespace="key"), principal.id)
@@ -39,7 +39,7 @@ def check_address(address: str) -> None:
     """
     Count a request without valid credentials from *address*.
 
-    :raises problem_details.TooManyRequests: if the address exceeds the limit.
+    :raises problem_details.RateLimited: if the address exceeds the limit.
     """
     _count(limits.RateLimitItemPerMinute(UNAUTHENTICATED_PER_MINUTE, namespace="address"), address)
 
@@ -49,7 +49,7 @@ def _count(limit: limits.RateLimitItem, client: str) -> dict[str, str]:
     resets_at, remaining = _limiter.get_window_stats(limit, client)
     seconds = max(1, round(resets_at - time.time()))
     if not is_allowed:
-        raise problem_details.TooManyRequests(
+        raise problem_details.RateLimited(
             f"rate limit exceeded: at most {limit.amount} requests per minute",
             after_seconds=seconds,
         )

@@ -65,12 +65,12 @@ class RequestMiddleware:
                 await response.send_problem(error)
             except TimeoutError:
                 await response.send_problem(
-                    problem_details.InternalServerError("the response took too long")
+                    problem_details.InternalError("the response took too long")
                 )
             except Exception:
                 log.exception("request_crashed", path=scope["path"])
                 await response.send_problem(
-                    problem_details.InternalServerError(problem_details.INTERNAL_ERROR)
+                    problem_details.InternalError(problem_details.INTERNAL_ERROR)
                 )
             finally:
                 seconds = time.monotonic() - response.started
@@ -159,7 +159,7 @@ def _check_head(scope: Scope, headers: Headers) -> None:
         )
     for text in (scope["path"], *_query_texts(scope)):
         if card_numbers.contains_card_number(text):
-            raise fields.CardNumberDetected(
+            raise fields.CardNumberRefused(
                 "the URL contains what looks like a card number", param="url"
             )
 

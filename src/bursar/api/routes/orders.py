@@ -48,7 +48,7 @@ UNSETTLED = frozenset({PaymentStatus.PENDING, PaymentStatus.UNKNOWN, PaymentStat
         roles.ORDERS_WRITE,
         schemas.OrderResponse,
         errors.IdempotencyKeyReused,
-        provider_accounts.UnknownAccount,
+        provider_accounts.ProviderAccountNotFound,
         status=201,
         is_idempotent=True,
     ),
@@ -101,7 +101,7 @@ def _serialize(order_id: str) -> serializers.Json:
 def _order(order_id: str) -> Order:
     order = Order.objects.filter(id=order_id).first()
     if order is None:
-        raise operations.UnknownOrder(f"there is no order {order_id!r}")
+        raise operations.OrderNotFound(f"there is no order {order_id!r}")
     return order
 
 
@@ -140,7 +140,7 @@ async def list_orders(
 
 
 @router.get(
-    "/{order_id}", **operation(roles.ORDERS_READ, schemas.OrderResponse, operations.UnknownOrder)
+    "/{order_id}", **operation(roles.ORDERS_READ, schemas.OrderResponse, operations.OrderNotFound)
 )
 async def read_order(
     request: Request,
@@ -162,7 +162,7 @@ async def read_order(
     **operation(
         roles.ORDERS_WRITE,
         schemas.OrderResponse,
-        operations.UnknownOrder,
+        operations.OrderNotFound,
         PreconditionFailed,
         is_idempotent=True,
     ),

@@ -46,9 +46,9 @@ Expand = Annotated[
     **operation(
         roles.ORDERS_WRITE,
         schemas.PaymentResponse,
-        operations.UnknownOrder,
+        operations.OrderNotFound,
         operations.OrderAlreadyPaid,
-        provider_accounts.UnknownAccount,
+        provider_accounts.ProviderAccountNotFound,
         status=201,
         is_idempotent=True,
     ),
@@ -106,7 +106,7 @@ async def list_payments(
 
 @router.get(
     "/{payment_id}",
-    **operation(roles.PAYMENTS_READ, schemas.PaymentResponse, queries.UnknownPayment),
+    **operation(roles.PAYMENTS_READ, schemas.PaymentResponse, queries.PaymentNotFound),
 )
 async def read_payment(
     request: Request,
@@ -126,8 +126,8 @@ async def read_payment(
     **operation(
         roles.PAYMENTS_WRITE,
         schemas.PaymentResponse,
-        queries.UnknownPayment,
-        charges.NotCapturable,
+        queries.PaymentNotFound,
+        charges.PaymentNotCapturable,
         capabilities.OperationNotSupported,
         status=202,
         is_idempotent=True,
@@ -161,8 +161,8 @@ async def capture_payment(
     **operation(
         roles.PAYMENTS_WRITE,
         schemas.PaymentResponse,
-        queries.UnknownPayment,
-        charges.NotCancelable,
+        queries.PaymentNotFound,
+        charges.PaymentNotCancelable,
         capabilities.OperationNotSupported,
         status=202,
         is_idempotent=True,
@@ -191,9 +191,9 @@ async def cancel_payment(
     **operation(
         roles.REFUNDS_WRITE,
         schemas.RefundResponse,
-        queries.UnknownPayment,
+        queries.PaymentNotFound,
         refunds.RefundExceedsBalance,
-        order_refunding.TooManyUnits,
+        order_refunding.QuantityExceedsRefundable,
         status=201,
         is_idempotent=True,
     ),
@@ -240,7 +240,7 @@ def read_settled_refund(refund_id: str) -> tuple[bool, serializers.Json]:
 def _payment(payment_id: str) -> Payment:
     payment = Payment.objects.filter(id=payment_id).first()
     if payment is None:
-        raise queries.UnknownPayment(f"payment {payment_id!r} not found")
+        raise queries.PaymentNotFound(f"payment {payment_id!r} not found")
     return payment
 
 

@@ -37,7 +37,9 @@ async def list_accounts() -> Response:
 @router.get(
     "/{name}",
     **operation(
-        roles.ACCOUNTS_READ, schemas.ProviderAccountResponse, provider_accounts.UnknownAccount
+        roles.ACCOUNTS_READ,
+        schemas.ProviderAccountResponse,
+        provider_accounts.ProviderAccountNotFound,
     ),
 )
 async def read_account(request: Request, name: Id, _: IfNoneMatch = None) -> Response:
@@ -46,7 +48,7 @@ async def read_account(request: Request, name: Id, _: IfNoneMatch = None) -> Res
     def find() -> ProviderAccount:
         account = ProviderAccount.objects.filter(name=name).first()
         if account is None:
-            raise provider_accounts.UnknownAccount(f"provider account {name!r} not found")
+            raise provider_accounts.ProviderAccountNotFound(f"provider account {name!r} not found")
         return account
 
     return await responses.retrieve(request, find, serializers.serialize_provider_accounts)

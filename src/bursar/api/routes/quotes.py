@@ -23,10 +23,10 @@ router = APIRouter(prefix="/v1/quotes", tags=["quotes"], route_class=StrictRoute
         roles.ORDERS_READ,
         pricing_schemas.QuoteResponse,
         baskets.EmptyBasket,
-        calculator.NoPrice,
-        taxes.UnknownTax,
-        taxes.BadVatId,
-        discounts.CouponRefused,
+        calculator.PriceNotFound,
+        taxes.TaxRateNotFound,
+        taxes.InvalidVatId,
+        discounts.CouponNotApplicable,
     ),
 )
 async def create_quote(basket: pricing_schemas.QuoteCreate) -> Response:

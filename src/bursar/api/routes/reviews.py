@@ -60,7 +60,7 @@ async def list_reviews(
 
 
 @router.get(
-    "/{review_id}", **operation(roles.REVIEWS_READ, schemas.ReviewResponse, reviews.UnknownReview)
+    "/{review_id}", **operation(roles.REVIEWS_READ, schemas.ReviewResponse, reviews.ReviewNotFound)
 )
 async def read_review(
     request: Request,
@@ -79,7 +79,7 @@ async def read_review(
     **operation(
         roles.REVIEWS_WRITE,
         schemas.ReviewResponse,
-        reviews.UnknownReview,
+        reviews.ReviewNotFound,
         reviews.AlreadyResolved,
         is_idempotent=True,
     ),
@@ -100,5 +100,5 @@ async def resolve_review(
 def _review(review_id: str) -> Review:
     review = Review.objects.filter(id=review_id).first()
     if review is None:
-        raise reviews.UnknownReview(f"review {review_id!r} not found")
+        raise reviews.ReviewNotFound(f"review {review_id!r} not found")
     return review

@@ -68,7 +68,7 @@ async def receive_webhook(request: Request, provider_account: Id) -> Response:
 def _load_account(name: str) -> None:
     try:
         provider_accounts.get(name)
-    except provider_accounts.UnknownAccount:
+    except provider_accounts.ProviderAccountNotFound:
         # The response does not reveal which accounts exist.
         raise inbox.WebhooksNotSupported("unknown webhook endpoint") from None
     except errors.Invalid as error:

@@ -20,7 +20,7 @@ TIMEOUT_SECONDS: Final = 20.0
 log = logs.get(__name__)
 
 
-class EmailDeliveryFailed(errors.ExternalAPIError):
+class AlertEmailFailed(errors.ExternalAPIError):
     """The mail server cannot be reached, or rejected all recipients."""
 
     code = "alert_email_failed"
@@ -88,7 +88,7 @@ def send(email: EmailMessage, server: SmtpServer) -> None:
     """
     Send a message; blocks. Rejected recipients are logged if at least one accepts it.
 
-    :raises EmailDeliveryFailed: if no recipient accepts it.
+    :raises AlertEmailFailed: if no recipient accepts it.
     """
     try:
         with _connected(server) as connection:
@@ -96,7 +96,7 @@ def send(email: EmailMessage, server: SmtpServer) -> None:
                 connection.login(server.username, server.password)
             rejected = connection.send_message(email)
     except (smtplib.SMTPException, OSError) as error:
-        raise EmailDeliveryFailed(
+        raise AlertEmailFailed(
             f"the mail server did not accept the message ({type(error).__name__})"
         ) from error
     if rejected:

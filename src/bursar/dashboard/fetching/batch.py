@@ -23,7 +23,7 @@ from bursar.dashboard.fetching.hedging_policy import (
 )
 from bursar.dashboard.fetching.host_limits import Host, Permit
 from bursar.dashboard.fetching.results import FetchResult, FetchStatus
-from bursar.dashboard.fetching.sources import FetchFailed, Source, to_fetch_failure
+from bursar.dashboard.fetching.sources import Source, SourceUnavailable, to_fetch_failure
 
 #: The pause before the second retry; it doubles. With hedging the first retry starts at once.
 RETRY_PAUSE_SECONDS = 0.05
@@ -198,7 +198,7 @@ class FetchBatch:
         fetch = attempt.fetch
         self._close_attempt(attempt)
         if task.cancelled():
-            self._handle_failure(fetch, FetchFailed("cancelled", is_retryable=False))
+            self._handle_failure(fetch, SourceUnavailable("cancelled", is_retryable=False))
         elif error is None:
             fetch.host.circuit.record_success()
             self._handle_value(attempt, task.result())
@@ -210,7 +210,7 @@ class FetchBatch:
         fetch = attempt.fetch
         self._close_attempt(attempt)
         reason = f"no response within {attempt.timeout_seconds:.3g} s"
-        self._handle_failure(fetch, FetchFailed(reason, is_retryable=True))
+        self._handle_failure(fetch, SourceUnavailable(reason, is_retryable=True))
         fetch.host.release()
 
     def _close_attempt(self, attempt: _Attempt) -> None:
@@ -224,7 +224,7 @@ class FetchBatch:
         if attempt.timer is not None:
             attempt.timer.cancel()
 
-    def _handle_failure(self, fetch: _SourceFetch, failure: FetchFailed) -> None:
+    def _handle_failure(self, fetch: _SourceFetch, failure: SourceUnavailable) -> None:
         """Retry, wait for the other attempt that is running, or finish with the fallback."""
         if fetch.source.key not in self._open:
             return

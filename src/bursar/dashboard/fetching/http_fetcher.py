@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from bursar import errors
-from bursar.dashboard.fetching.sources import FetchFailed, HttpSource
+from bursar.dashboard.fetching.sources import HttpSource, SourceUnavailable
 from bursar.http_client import (
     HttpClient,
     HttpFailure,
@@ -38,7 +38,7 @@ class HttpFetcher:
         """
         Send one GET and parse the response with `source.read`; the caller limits the time.
 
-        :raises FetchFailed: if there is no usable response.
+        :raises SourceUnavailable: if there is no usable response.
         """
         client = self._clients.get(source.is_address_allowed) or self._open(
             source.is_address_allowed
@@ -52,7 +52,7 @@ class HttpFetcher:
                 body_statuses=(HTTPStatus.OK,),
             )
         except HttpFailure as failure:
-            raise FetchFailed(
+            raise SourceUnavailable(
                 str(failure),
                 is_retryable=not failure.is_permanent,
                 has_host_responded=failure.is_answered,
@@ -63,9 +63,11 @@ class HttpFetcher:
         try:
             return source.read(response.body)
         except errors.BursarError as error:
-            raise FetchFailed(error.message, is_retryable=False, has_host_responded=True) from error
+            raise SourceUnavailable(
+                error.message, is_retryable=False, has_host_responded=True
+            ) from error
         except Exception as error:
-            raise FetchFailed(
+            raise SourceUnavailable(
                 f"invalid response ({type(error).__name__})",
                 is_retryable=False,
                 has_host_responded=True,
@@ -86,15 +88,15 @@ class HttpFetcher:
         )
         return client
 
-    def _failure(self, response: HttpResponse) -> FetchFailed:
+    def _failure(self, response: HttpResponse) -> SourceUnavailable:
         status = response.status
         if 300 <= status < 400:
-            return FetchFailed(
+            return SourceUnavailable(
                 f"HTTP {status}: redirects are not followed",
                 is_retryable=False,
                 has_host_responded=True,
             )
-        return FetchFailed(
+        return SourceUnavailable(
             f"HTTP {status}",
             is_retryable=status in RETRYABLE_STATUSES,
             has_host_responded=status not in RETRYABLE_STATUSES,

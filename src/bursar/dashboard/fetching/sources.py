@@ -19,7 +19,7 @@ BODY_BYTES_MAX = 1_048_576
 MAX_CONCURRENCY = 16
 
 
-class FetchFailed(errors.Unavailable):
+class SourceUnavailable(errors.Unavailable):
     """
     Fetching a source failed; the message can be shown to users and contains no secrets.
 
@@ -130,17 +130,19 @@ class BlockingSource(Generic[T]):
 Source = HttpSource[Any] | CoroutineSource[Any] | BlockingSource[Any]
 
 
-def to_fetch_failure(error: BaseException, key: str) -> FetchFailed:
+def to_fetch_failure(error: BaseException, key: str) -> SourceUnavailable:
     """Convert an error of an attempt; texts of foreign errors are dropped, they may hold secrets."""
     match error:
-        case FetchFailed():
+        case SourceUnavailable():
             return error
         case errors.Unavailable():
-            return FetchFailed(error.message, is_retryable=True, after_seconds=error.after_seconds)
+            return SourceUnavailable(
+                error.message, is_retryable=True, after_seconds=error.after_seconds
+            )
         case errors.BursarError():
-            return FetchFailed(error.message, is_retryable=False, has_host_responded=True)
+            return SourceUnavailable(error.message, is_retryable=False, has_host_responded=True)
         case OSError():  # a TimeoutError is one
-            return FetchFailed(f"unreachable ({type(error).__name__})", is_retryable=True)
+            return SourceUnavailable(f"unreachable ({type(error).__name__})", is_retryable=True)
         case _:
             log.error("monitor_check_raised", source=key, exc_info=error)
-            return FetchFailed(f"failed ({type(error).__name__})", is_retryable=False)
+            return SourceUnavailable(f"failed ({type(error).__name__})", is_retryable=False)

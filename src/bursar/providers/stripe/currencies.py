@@ -27,7 +27,7 @@ CURRENCIES = frozenset(
 )
 
 
-class UnsupportedAmount(errors.Declined):
+class UnsupportedAmountOrCurrency(errors.Declined):
     """The provider does not support this amount or currency; nothing was sent."""
 
     code = "unsupported_amount_or_currency"
@@ -43,18 +43,20 @@ def to_stripe_amount(amount: Money) -> int:
     """
     Return *amount* in Stripe's units, exactly.
 
-    :raises UnsupportedAmount: if Stripe does not support the currency or the amount.
+    :raises UnsupportedAmountOrCurrency: if Stripe does not support the currency or the amount.
     """
     currency = amount.currency
     if currency not in CURRENCIES:
-        raise UnsupportedAmount(f"stripe: {currency} is not supported")
+        raise UnsupportedAmountOrCurrency(f"stripe: {currency} is not supported")
     shift = exponent_of(currency) - money.exponent_of(currency)
     # At least one of the two is 1.
     more, fewer = 10 ** max(shift, 0), 10 ** max(-shift, 0)
     units, rest = divmod(amount.amount_minor * int(more), int(fewer))
     step = MULTIPLES.get(currency, 1)
     if rest or units % step:
-        raise UnsupportedAmount(f"stripe: {amount} cannot be represented exactly; round the amount")
+        raise UnsupportedAmountOrCurrency(
+            f"stripe: {amount} cannot be represented exactly; round the amount"
+        )
     return units
 
 
@@ -68,7 +70,7 @@ def from_stripe_amount(units: int, currency: str) -> Money:
     shift = money.exponent_of(code) - exponent_of(code)
     minor, rest = divmod(units * int(10 ** max(shift, 0)), int(10 ** max(-shift, 0)))
     if rest:
-        raise money.BadAmount(
+        raise money.InvalidAmount(
             f"{units} of Stripe's units are not a whole number of minor units of {code}",
             param="amount",
         )

@@ -145,7 +145,9 @@ class StripeBase(balance_transactions.StripeSettlements, setup_check.StripeSetup
 
     async def _open_checkout(self, request: interface.ChargeRequest) -> Result:
         if not self.config.return_url:
-            raise currencies.UnsupportedAmount("stripe: Checkout requires the setting return_url")
+            raise currencies.UnsupportedAmountOrCurrency(
+                "stripe: Checkout requires the setting return_url"
+            )
         metadata = {**request.metadata, snapshots.ATTEMPT_KEY: request.key}
         amount = self._amount(request)
         price = {
