@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bursar.payments import provider_accounts
-from bursar.reconciliation.matching import MatchStatus
+from bursar.reconciliation.settlement_matching import MatchStatus
 from tests.flows.stripe.conftest import ACCOUNT, stripe  # noqa: F401  (a fixture)
 from tests.flows.stripe.test_settlement import busy, reconcile, write
 from tests.stripe import report as reports

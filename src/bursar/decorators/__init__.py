@@ -16,10 +16,11 @@ from bursar.decorators.authorization import (
     current_principal,
     require_auth,
 )
+from bursar.decorators.cache_decorator import all_cache_statistics, cache, cache_of
 from bursar.decorators.cache_store import CacheStatistics
-from bursar.decorators.caching import all_cache_statistics, cache, cache_of
 from bursar.decorators.call_logging import log_call
-from bursar.decorators.retries import (
+from bursar.decorators.retry_budget import RetryBudget
+from bursar.decorators.retry_decorator import (
     ExponentialBackoff,
     RetryStatistics,
     all_retry_statistics,
@@ -27,7 +28,6 @@ from bursar.decorators.retries import (
     retry,
     retry_statistics,
 )
-from bursar.decorators.retry_budget import RetryBudget
 
 __all__ = [
     "BearerTokens",

@@ -19,7 +19,7 @@ from bursar.providers.interface import (
     Snapshot,
 )
 from bursar.reconciliation.expected_entries import ProviderObjects, SettledAmounts
-from bursar.reconciliation.matching import MatchResult, MatchStatus
+from bursar.reconciliation.settlement_matching import MatchResult, MatchStatus
 
 _OWN = {Category.CHARGE: ObjectKind.CHARGE, Category.REFUND: ObjectKind.REFUND}
 

@@ -12,8 +12,8 @@ from bursar.money import Money
 from bursar.payments import payment_state, queries
 from bursar.payments.models import Fact
 from bursar.providers.interface import Category, MovementStatus, ObjectKind, RefundStatus, Snapshot
-from bursar.reconciliation.matching import ExpectedEntry
 from bursar.reconciliation.models import MatchedEntry
+from bursar.reconciliation.settlement_matching import ExpectedEntry
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from bursar import ids
 from bursar.fields import CurrencyField, IdField, MinorField
 from bursar.payments.models import ProviderAccount
 from bursar.providers.interface import Category
-from bursar.reconciliation.matching import MatchStatus
+from bursar.reconciliation.settlement_matching import MatchStatus
 
 
 class Reconciliation(models.Model):

@@ -18,14 +18,19 @@ from bursar.imports import import_log as files
 from bursar.payments import facts, reviews
 from bursar.payments.models import FactLink
 from bursar.providers.interface import Category, ObjectKind, SettlementLine
-from bursar.reconciliation import corrections, expected_entries, matching, settlement_reports
-from bursar.reconciliation.matching import MatchResult, MatchStatus
+from bursar.reconciliation import (
+    corrections,
+    expected_entries,
+    settlement_matching,
+    settlement_reports,
+)
 from bursar.reconciliation.models import (
     MatchedEntry,
     Reconciliation,
     SettlementBreak,
     SettlementReportLine,
 )
+from bursar.reconciliation.settlement_matching import MatchResult, MatchStatus
 from bursar.reconciliation.settlement_reports import LoadedReport
 
 PURPOSE = "settlement"
@@ -57,7 +62,7 @@ class ReconciliationReport:
     loaded: int
     is_already_loaded: bool
     results: Sequence[MatchResult]
-    totals: Sequence[matching.Total]
+    totals: Sequence[settlement_matching.Total]
 
     @property
     def breaks(self) -> list[MatchResult]:
@@ -125,7 +130,7 @@ def _run(
         )
         objects = expected_entries.load_objects(account)
     settled = expected_entries.load_settled_amounts(account)
-    results = matching.reconcile(
+    results = settlement_matching.reconcile(
         expected_entries.open_entries(objects, settled),
         lines,
         period_end=end,
@@ -133,7 +138,7 @@ def _run(
         settled_references=_settled_references(account, rows),
         payout_totals=_payout_totals(account),
     )
-    totals = matching.totals(results)
+    totals = settlement_matching.totals(results)
     Reconciliation.objects.create(
         id=run_id,
         provider_account_id=account,
@@ -257,7 +262,7 @@ def _mark_settled(
     MatchedEntry.objects.bulk_create(entries, batch_size=500)
 
 
-def _fee(result: MatchResult, entry: matching.ExpectedEntry) -> int:
+def _fee(result: MatchResult, entry: settlement_matching.ExpectedEntry) -> int:
     if entry.fee_minor is not None:
         return entry.fee_minor
     return sum(line.fee_minor for line in result.lines)
@@ -336,7 +341,10 @@ def _category(result: MatchResult) -> Category:
 def _payment(account: str, result: MatchResult) -> str | None:
     """Return the id of the payment that a group belongs to, by its object or by its charge."""
     kind = OBJECT_KINDS.get(_category(result))
-    parents: list[matching.ExpectedEntry | SettlementLine] = [*result.entries, *result.lines]
+    parents: list[settlement_matching.ExpectedEntry | SettlementLine] = [
+        *result.entries,
+        *result.lines,
+    ]
     names = [(kind.value, source_of(result))] if kind else []
     names += [(ObjectKind.CHARGE.value, one.parent_reference) for one in parents]
     links = FactLink.objects.filter(provider_account_id=account)

@@ -14,8 +14,8 @@ from bursar.payments.statuses import CaptureMethod
 from bursar.pricing import baskets
 from bursar.providers.interface import Category
 from bursar.reconciliation import run, settlement_reports
-from bursar.reconciliation.matching import MatchStatus
 from bursar.reconciliation.models import SettlementBreak, SettlementReportLine
+from bursar.reconciliation.settlement_matching import MatchStatus
 from tests.flows.stripe.conftest import ACCOUNT, StripeShop
 from tests.stripe import report as reports
 

@@ -19,7 +19,7 @@ from bursar.decorators import (
     require_auth,
     retry,
 )
-from bursar.decorators.retries import retry_statistics
+from bursar.decorators.retry_decorator import retry_statistics
 
 READER = Principal("key:reader", frozenset({"x"}))
 MAKERS = {

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from bursar.money import Money
 from bursar.providers.interface import Category, SettlementLine
-from bursar.reconciliation import matching
-from bursar.reconciliation.matching import ExpectedEntry, MatchResult, MatchStatus
+from bursar.reconciliation import settlement_matching
+from bursar.reconciliation.settlement_matching import ExpectedEntry, MatchResult, MatchStatus
 from tests import thoroughness
 
 NOW = datetime(2026, 5, 20, tzinfo=UTC)
@@ -52,7 +52,9 @@ def line(reference: str = "txn_1", gross: int = 1000, **told) -> SettlementLine:
 
 
 def judged(entries, lines, **told) -> list[MatchResult]:
-    return matching.reconcile(entries, lines, **{"period_end": NOW, "late_after": 3 * DAY, **told})
+    return settlement_matching.reconcile(
+        entries, lines, **{"period_end": NOW, "late_after": 3 * DAY, **told}
+    )
 
 
 def verdicts(entries, lines, **told) -> list[tuple[str, str]]:
@@ -274,7 +276,7 @@ def test_the_classes_add_up_to_both_inputs(entries, lines):
     found = judged(entries, lines)
     assert Counter(one for group in found for one in group.lines) == Counter(lines)
     assert Counter(one for group in found for one in group.entries) == Counter(entries)
-    totals = matching.totals(found)
+    totals = settlement_matching.totals(found)
     assert sum(total.lines for total in totals) == len(lines)
     assert sum(total.entries for total in totals) == len(entries)
     for currency in ("EUR", "USD"):

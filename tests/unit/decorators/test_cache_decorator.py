@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bursar import logs
-from bursar.decorators import cache, cache_of, caching
+from bursar.decorators import cache, cache_decorator, cache_of
 
 
 class Clock:
@@ -473,14 +473,14 @@ def test_a_refresh_is_not_cancelled_with_the_caller_who_began_it():
 
 
 def test_refreshes_in_threads_are_bounded(monkeypatch):
-    monkeypatch.setattr(caching, "_refreshes", threading.BoundedSemaphore(1))
-    caching._refreshes.acquire()
+    monkeypatch.setattr(cache_decorator, "_refreshes", threading.BoundedSemaphore(1))
+    cache_decorator._refreshes.acquire()
     count, clock, calls = counting(stale_seconds=30.0)
     count()
     clock.now += 60
     assert [count(), count()] == [1, 1]
     assert len(calls) == 1
-    caching._refreshes.release()
+    cache_decorator._refreshes.release()
 
 
 def test_a_refresh_that_hangs_does_not_hold_up_the_end():

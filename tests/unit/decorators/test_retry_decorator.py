@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bursar import errors, logs
 from bursar.decorators import ExponentialBackoff, RetryBudget, exponential, retry, retry_budget
-from bursar.decorators.retries import FINAL, all_retry_statistics, retry_statistics
+from bursar.decorators.retry_decorator import FINAL, all_retry_statistics, retry_statistics
 
 
 class Time:
