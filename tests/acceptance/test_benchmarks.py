@@ -200,7 +200,7 @@ def test_the_guides_board_has_its_sum_and_its_slowest() -> None:
 def test_an_unknown_benchmark_is_named() -> None:
     done = _bench("no_such_thing")
     assert done.returncode == 2
-    assert "no benchmark is called 'no_such_thing'" in done.stderr
+    assert "unknown benchmark 'no_such_thing'" in done.stderr
 
 
 def test_the_peers_lock_names_no_host() -> None:

@@ -15,13 +15,6 @@ from benchmarks.stories.story_02_retry import scene as retry_scene
 
 ROOT = Path(__file__).parents[2]
 SCENES = scenes.found()
-PROGRAM_LINES_MAX = 40
-
-
-@pytest.mark.parametrize("name", SCENES)
-@pytest.mark.parametrize("column", scenes.COLUMNS)
-def test_programs_are_short(name: str, column: str) -> None:
-    assert runner.lines_of(scenes.FOLDER / name / f"{column}.py") <= PROGRAM_LINES_MAX
 
 
 def test_every_scene_says_what_it_plays() -> None:

@@ -26,5 +26,5 @@ def get(number):
 
 
 total, seen = ask_all(get, task["calls"], errors.ExternalAPIError)
-assert retry_statistics(get).exhausted >= seen
+assert retry_statistics(get).attempts_exhausted >= seen
 tell(total, seen, task["calls"], sent)
