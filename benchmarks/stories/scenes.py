@@ -1,8 +1,8 @@
 """
 What is played. A scene is a folder `story_NN_name` with `scene.py` and three programs.
 
-`scene.py` holds `SCENE`. Each of `before.py`, `guide.py` and `ours.py` is a program of at most 40
-source lines: it reads its task as JSON from its first argument and prints one line of JSON,
+`scene.py` holds `SCENE`. Each of `before.py`, `guide.py` and `ours.py` is a short
+program: it reads its task as JSON from its first argument and prints one line of JSON,
 `{"answer": ..., "figures": {"words": number}}`. The answers of the three must be equal; figures
 may differ, and are what the scene is about.
 """
