@@ -142,15 +142,22 @@ def _unpack(file: Path, folder: Path) -> Mapping[str, str]:
         manifest = json.loads(Path(folder, MANIFEST).read_text(encoding="utf-8"))
         files: dict[str, str] = manifest["files"]
         damaged = [name for name, digest in files.items() if _digest(folder / name) != digest]
-    except (OSError, tarfile.TarError, EOFError, ValueError, KeyError) as error:
+        vendor, digest_of_schema = manifest["database"], manifest.get("schema")
+    except (
+        OSError,
+        tarfile.TarError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise InvalidBackup(f"{file} is not a readable backup: {error}") from error
     if damaged:
         raise InvalidBackup(f"{file} is damaged: {', '.join(damaged)}")
-    if manifest["database"] != connection.vendor:
-        raise InvalidBackup(
-            f"{file} is a backup of {manifest['database']}, not of {connection.vendor}"
-        )
-    if manifest.get("schema") != schema.digest():
+    if vendor != connection.vendor:
+        raise InvalidBackup(f"{file} is a backup of {vendor}, not of {connection.vendor}")
+    if digest_of_schema != schema.digest():
         raise schema.SchemaOutdated(schema.message(str(file), "its tables differ"))
     return files
 

@@ -67,7 +67,7 @@ def check() -> None:
 
     A database without Bursar's tables passes: it is new.
 
-    :raises SchemaOutdated: if a table or column is missing.
+    :raises SchemaOutdated: if a table or column is missing, or one of its tables has another column.
     """
     existing = existing_columns()
     if not any(table.startswith("bursar_") for table in existing):
@@ -77,6 +77,9 @@ def check() -> None:
         if missing:
             missing_name = f"column {min(missing)} of {table}" if table in existing else table
             raise SchemaOutdated(message(_installation(), f"{missing_name} is missing"))
+        if extra := existing[table] - columns:
+            reason = f"column {min(extra)} of {table} is unknown"
+            raise SchemaOutdated(message(_installation(), reason))
 
 
 def _installation() -> str:

@@ -42,6 +42,7 @@ def _dump() -> list[tuple[object, ...]]:
     ("change", "reason"),
     [
         ("ALTER TABLE bursar_user RENAME TO bursar_person", "bursar_user is missing"),
+        ("ALTER TABLE bursar_job ADD COLUMN colour text", "column colour of bursar_job is unknown"),
         (
             "ALTER TABLE bursar_job RENAME COLUMN priority TO urgency",
             "column priority of bursar_job",

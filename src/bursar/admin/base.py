@@ -35,6 +35,11 @@ class ReadOnlyModelAdmin(ModelAdmin):  # type: ignore[misc]  # Unfold has no typ
         """Return whether the user has the scope of the list."""
         return self.scope in scopes_of(request)
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Return whether a list may be filtered so: only by the filters that it shows."""
+        field, _, condition = lookup.partition("__")
+        return field in self.list_filter and condition in {"", "exact"}
+
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         """Return False: rows are created by actions only."""
         return False

@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib.admin.forms import AdminAuthenticationForm
 from django.contrib.admin.utils import quote
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path, reverse, reverse_lazy
 from django_otp import login as verify_session
 from unfold.dataclasses import SearchResult
@@ -79,6 +79,16 @@ class BackOfficeSite(UnfoldAdminSite):  # type: ignore[misc]  # Unfold has no ty
     login_template = "bursar/sign_in.html"
     index_template = "bursar/home.html"
     enable_nav_sidebar = True
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """
+        Refuse Django's own page, which saves the whole user row outside the group commit.
+
+        A demotion that commits meanwhile would be undone, and nothing is audited.
+        """
+        raise Http404
+
+    password_change_done = password_change
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Return whether the user is active and has two-factor authentication where it is required."""

@@ -10,7 +10,7 @@ from bursar.orders import operations
 from bursar.orders import refunds as order_refunding
 from bursar.orders.models import Order
 from bursar.payments import queries, refunds
-from bursar.payments.models import Payment, Refund
+from bursar.payments.models import Payment, Refund, RefundApproval
 
 
 def refund(
@@ -60,6 +60,8 @@ def refund(
 
     created_id = group_commit.commits.run_blocking(decide)
     if created_id == refund_id:
+        if RefundApproval.objects.filter(refund_id=refund_id, decision="").exists():
+            return f"{created_id} created; it needs a second user's approval in the back office"
         return f"{created_id} created; a worker processes it"
     first = Refund.objects.get(id=created_id)
     return (

@@ -6,12 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from django.db import connection
-from django.db.models import QuerySet, TextField
-from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+from django.db.models import F, Func, QuerySet, TextField, Value
 
 from bursar import errors, fields, group_commit, ids, sql
 from bursar.access import audit_log
@@ -23,6 +21,9 @@ from bursar.payments.statuses import CaptureMethod, PaymentStatus
 from bursar.pricing.baskets import Basket, Line
 from bursar.pricing.quotes import Quote
 from bursar.pricing.rules import NONE, Rules
+
+if TYPE_CHECKING:
+    from django.db.models.sql.compiler import SQLCompiler
 
 
 class OrderRow(NamedTuple):
@@ -303,11 +304,39 @@ def update_order(
     )
 
 
+class _MetadataValue(Func):
+    """The text of a metadata key; Django's own transform takes digits for an array index."""
+
+    output_field = TextField()
+
+    def __init__(self, name: str) -> None:
+        super().__init__(F("metadata"), Value(name, output_field=TextField()))
+
+    def as_sqlite(self, compiler: SQLCompiler, *_: Any, **__: Any) -> tuple[str, tuple[Any, ...]]:
+        """Return the SQL of SQLite, which has no operator for a key of any name."""
+        column, name, parameters = self._compile(compiler)
+        return (
+            f"(SELECT pair.atom FROM json_each({column}) AS pair WHERE pair.key = {name})",  # noqa: S608
+            parameters,
+        )
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, *_: Any, **__: Any
+    ) -> tuple[str, tuple[Any, ...]]:
+        """Return the SQL of PostgreSQL."""
+        column, name, parameters = self._compile(compiler)
+        return f"({column} ->> ({name})::text)", parameters
+
+    def _compile(self, compiler: SQLCompiler) -> tuple[str, str, tuple[Any, ...]]:
+        (column, first), (name, second) = (
+            compiler.compile(each) for each in self.get_source_expressions()
+        )
+        return column, name, (*first, *second)
+
+
 def filter_by_metadata(orders: QuerySet[Order], name: str, value: str) -> QuerySet[Order]:
     """Filter *orders* by a metadata key and value."""
-    # Without the cast Django compares with a JSON value on SQLite, which plain text is not.
-    metadata_value = Cast(KeyTextTransform(name, "metadata"), TextField())
-    return orders.annotate(found=metadata_value).filter(found=value)
+    return orders.annotate(metadata_value=_MetadataValue(name)).filter(metadata_value=value)
 
 
 def validate(order: NewOrder) -> None:

@@ -49,7 +49,7 @@ def get_class(name: str) -> type[PaymentProvider]:
     """
     Import the provider *name*.
 
-    :raises UnknownProvider: if none is installed under that name.
+    :raises ProviderNotFound: if none is installed under that name.
     :raises ProviderLoadFailed: if it cannot be imported or does not meet the interface.
     """
     return _load_class(name, tuple(sys.path))

@@ -26,7 +26,7 @@ from bursar.payments.models import Payment, Refund, RefundApproval, Review
 from bursar.queue import jobs
 from bursar.queue.models import Job
 from tests.conftest import Database
-from tests.flows.admin.office import Office, add, office
+from tests.flows.admin.office import PASSWORD, Office, add, office
 from tests.shop import Shop, commit
 
 LIMITED = "EUR=5"
@@ -392,3 +392,36 @@ def _queries(who: Office, path: str) -> list[str]:
     finally:
         CursorWrapper.execute = before  # type: ignore[method-assign]
     return found
+
+
+@pytest.mark.parametrize("path", ["/password_change/", "/password_change/done/"])
+def test_djangos_own_password_page_is_not_served(database: Database, path: str) -> None:
+    me = office(Role.ADMIN)
+    assert me.get(path).status_code == 404
+    changed = {"old_password": PASSWORD, "new_password1": "x" * 20, "new_password2": "x" * 20}
+    token = me.open("/actions/set_up_mfa/")["csrfmiddlewaretoken"]
+    assert me.post(path, {**changed, "csrfmiddlewaretoken": token}).status_code == 404
+    assert Office().sign_in("admin@example.com")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "user/?password__startswith=argon2",
+        "user/?email=admin@example.com&password__startswith=argon2",
+        "user/?role__exact=admin",
+        "apikey/?digest__startswith=a",
+        "order/?idempotency_key__startswith=k",
+        "payment/?payment_method_token__startswith=tok",
+        "payment/?status__in=captured,pending",
+    ],
+)
+def test_lists_are_filtered_by_what_they_show_only(database: Database, query: str) -> None:
+    me = office(Role.ADMIN)
+    assert me.get(f"/bursar/{query}").status_code in {302, 400}
+    for allowed in (
+        "payment/?status__exact=captured",
+        "job/?state__exact=dead",
+        "fact/?kind__exact=charge",
+    ):
+        assert me.get(f"/bursar/{allowed}").status_code == 200

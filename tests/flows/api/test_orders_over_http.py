@@ -275,6 +275,43 @@ def test_metadata_is_changed_and_found_and_a_late_writer_is_told(
     assert "Ada" not in str(entry.after)
 
 
+METADATA_NAMES = ["0", "12", "-1", "9" * 40, 'a"b', "a.b", "$", "[0]", "é"]
+
+
+def test_metadata_is_found_whatever_its_name(shop: Shop, api: TestClient, key: KeyMaker) -> None:
+    me = key()
+    for number, name in enumerate(METADATA_NAMES):
+        place(api, me, key=f"k{number}", reference=name, metadata={name: "x"})
+    for name in METADATA_NAMES:
+        page = api.get("/v1/orders", params={"metadata": f"{name}:x"}, headers=me)
+        assert [order["reference"] for order in page.json()["data"]] == [name]
+        none = api.get("/v1/orders", params={"metadata": f"{name}:y"}, headers=me)
+        assert none.json()["data"] == []
+    long = api.get("/v1/orders", params={"metadata": "9" * 3_000}, headers=me)
+    assert long.status_code in {200, 422}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/orders?reference=%00",
+        "/v1/orders?metadata=a%00:b",
+        "/v1/orders?metadata=a:%00",
+        "/v1/payments?order=%00",
+        "/v1/facts?payment=%00",
+        "/v1/orders/%00",
+        "/admin/bursar/payment/%00/change/",
+        "/admin/bursar/order/?id=%00",
+    ],
+)
+def test_a_nul_character_in_the_url_is_refused(
+    shop: Shop, api: TestClient, key: KeyMaker, path: str
+) -> None:
+    answer = api.get(path, headers=key())
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_error")
+    assert answer.json()["param"] == "url"
+
+
 def test_a_list_is_read_page_by_page_while_it_grows(
     shop: Shop, api: TestClient, key: KeyMaker
 ) -> None:

@@ -158,6 +158,8 @@ def _check_head(scope: Scope, headers: Headers) -> None:
             "the Host header is not one of BURSAR_ALLOWED_HOSTS"
         )
     for text in (scope["path"], *_query_texts(scope)):
+        if "\0" in text:  # PostgreSQL stores none, and raises where one is looked for
+            raise errors.ValidationError("the URL contains a NUL character", param="url")
         if card_numbers.contains_card_number(text):
             raise fields.CardNumberRefused(
                 "the URL contains what looks like a card number", param="url"
